@@ -1,0 +1,214 @@
+//! What a server says of itself: the lines on standard output, and what it runs on.
+
+use std::{
+    io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use serde::Serialize;
+
+use crate::{Backend, Flavor, log, options::Announce};
+
+/// Names and versions in the workspace's `Cargo.lock`.
+const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
+
+/// Version of the package `name` that this program was built with.
+pub(crate) fn locked_version(name: &str) -> &'static str {
+    let mut versions = LOCKED.iter().filter(|(package, _)| *package == name);
+    match (versions.next(), versions.next()) {
+        (Some((_, version)), None) => version,
+        // With two versions in the file, it does not say which one the backend uses.
+        (None | Some(_), _) => "(version not known)",
+    }
+}
+
+/// The announcement of a server that is ready.
+#[derive(Debug, Serialize)]
+pub(crate) struct Announcement {
+    ready: u32,
+    listeners: Vec<String>,
+    backend: &'static str,
+    runtime: String,
+    model: String,
+    driver: &'static str,
+    flavor: &'static str,
+    workers: usize,
+    capabilities: Vec<&'static str>,
+    #[serde(skip)]
+    addresses: Vec<SocketAddr>,
+}
+
+impl Announcement {
+    /// Version of the announcement's format.
+    const FORMAT: u32 = 1;
+
+    pub(crate) fn new(
+        backend: &Backend,
+        flavor: &Flavor,
+        workers: usize,
+        addresses: Vec<SocketAddr>,
+    ) -> Announcement {
+        Announcement {
+            ready: Announcement::FORMAT,
+            listeners: addresses
+                .iter()
+                .map(|address| format!("tcp:{address}"))
+                .collect(),
+            backend: backend.name(),
+            runtime: format!("{} {}", backend.runtime, locked_version(backend.runtime)),
+            model: backend.model.to_string(),
+            driver: backend.driver.name(),
+            flavor: flavor.name,
+            workers,
+            capabilities: Vec::new(),
+            addresses,
+        }
+    }
+
+    /// Tells standard output that the server is ready, and standard error what it runs on.
+    pub(crate) fn print(&self, announce: Announce) {
+        log::line(format_args!("{}", self.summary()));
+        match announce {
+            Announce::Text => {
+                say(&self.text());
+                log::line(format_args!("{}", self.hints()));
+            }
+            Announce::Json => say(&json(self)),
+        }
+    }
+
+    fn text(&self) -> String {
+        let line = |address| format!("Server listening on {address}");
+        self.addresses
+            .iter()
+            .map(line)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// What the server runs on, in one line.
+    fn summary(&self) -> String {
+        let Announcement {
+            backend,
+            runtime,
+            model,
+            driver,
+            flavor,
+            workers,
+            ..
+        } = self;
+        let version = locked_version(&format!("backend-{backend}"));
+        let plural = if *workers == 1 { "" } else { "s" };
+        format!(
+            "backend-{backend} {version}   {runtime}   driver {driver} ({model})   \
+             flavor {flavor}   {workers} worker{plural}"
+        )
+    }
+
+    /// What a person can do next.
+    fn hints(&self) -> String {
+        let mut hints = String::new();
+        if let Some(address) = self.addresses.first() {
+            let (host, port) = (reachable(address.ip()), address.port());
+            hints.push_str(&format!("\n  try it:   nc {host} {port}"));
+        }
+        hints.push_str("\n  stop it:  Ctrl-C, and again to stop at once");
+        if cfg!(debug_assertions) {
+            hints.push_str("\n  note:     this is a debug build; measure with --release");
+        }
+        hints.push('\n');
+        hints
+    }
+}
+
+/// An address that a client on this host can use for a listener on `ip`.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => ip,
+    }
+}
+
+/// Why a server does not serve, in place of an announcement.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Refusal<'a> {
+    /// This host cannot run it.
+    Unavailable(&'a str),
+    /// It does not offer what was asked.
+    Unsupported(&'a str),
+}
+
+impl Refusal<'_> {
+    /// Prints the line of JSON that the contract asks for in both forms of announcement.
+    pub(crate) fn print(&self) {
+        say(&json(self));
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+/// Writes to standard output. A reader that has gone is no reason to end.
+fn say(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::tests::BACKEND;
+
+    fn announcement() -> Announcement {
+        let addresses = ["127.0.0.1:41235", "[::1]:8080"].map(|a| a.parse().unwrap());
+        Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, addresses.to_vec())
+    }
+
+    #[test]
+    fn the_line_of_json_is_that_of_the_contract() {
+        let version = locked_version("clap");
+        let expected = [
+            r#"{"ready":1,"listeners":["tcp:127.0.0.1:41235","tcp:[::1]:8080"],"backend":"test","#,
+            &format!(r#""runtime":"clap {version}","model":"readiness","driver":"epoll","#),
+            r#""flavor":"many","workers":2,"capabilities":[]}"#,
+        ];
+        assert_eq!(json(&announcement()), expected.concat());
+    }
+
+    #[test]
+    fn refusals_are_one_line_of_json() {
+        assert_eq!(
+            json(&Refusal::Unavailable("no \"ring\"")),
+            r#"{"unavailable":"no \"ring\""}"#
+        );
+        assert_eq!(
+            json(&Refusal::Unsupported("udp\n")),
+            r#"{"unsupported":"udp\n"}"#
+        );
+    }
+
+    #[test]
+    fn text_has_a_line_for_each_listener() {
+        let text = "Server listening on 127.0.0.1:41235\nServer listening on [::1]:8080";
+        assert_eq!(announcement().text(), text);
+    }
+
+    #[test]
+    fn versions_come_from_the_lock_file() {
+        let lock = include_str!("../../Cargo.lock");
+        let version = locked_version("clap");
+        assert!(lock.contains(&format!("name = \"clap\"\nversion = \"{version}\"")));
+        assert_eq!(locked_version("no such package"), "(version not known)");
+    }
+
+    #[test]
+    fn hints_name_an_address_that_can_be_reached() {
+        let wildcard = vec!["0.0.0.0:80".parse().unwrap()];
+        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[1], 1, wildcard);
+        assert!(announcement.hints().contains("nc 127.0.0.1 80"));
+        assert!(announcement.summary().ends_with("flavor one   1 worker"));
+    }
+}

@@ -1,0 +1,197 @@
+//! What a backend says of itself: its runtime, model, driver and flavors.
+
+use std::{fmt, io, net::TcpListener};
+
+use crate::{Context, Drained};
+
+/// A runtime's server, as data: everything that [`crate::run`] needs to know of it.
+#[derive(Debug)]
+pub struct Backend {
+    /// Its Cargo package, `backend-NAME`.
+    pub package: &'static str,
+    /// Package of the runtime; its version is read from `Cargo.lock`.
+    pub runtime: &'static str,
+    /// Who moves the bytes: the program once a socket is ready, or the kernel.
+    pub model: Model,
+    /// The I/O API of the operating system that this backend runs on here.
+    pub driver: Driver,
+    /// The configurations to choose from; the first is the default.
+    pub flavors: &'static [Flavor],
+    /// Whether this host can run it. Called before anything is bound.
+    pub probe: fn() -> Result<(), Unavailable>,
+}
+
+impl Backend {
+    /// Its name in announcements and in the registry, such as `tokio`.
+    pub(crate) fn name(&self) -> &'static str {
+        self.package
+            .strip_prefix("backend-")
+            .unwrap_or(self.package)
+    }
+}
+
+/// A named configuration of a backend.
+#[derive(Debug)]
+pub struct Flavor {
+    /// Value of `--flavor`.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// How many threads it can use.
+    pub workers: Workers,
+    /// Serves the listeners until the stop signal and the drain are over.
+    ///
+    /// It calls [`Context::ready`] once every worker can accept. The listeners are non-blocking.
+    pub serve: fn(Vec<TcpListener>, Context) -> Result<Drained, ServeError>,
+}
+
+/// How many threads that do I/O a flavor can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One by nature; `--workers` accepts only 1.
+    One,
+    /// As many as `--workers` says, by default one per core.
+    PerCore,
+}
+
+/// The model a backend belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// The kernel says when a socket is ready, then the program reads or writes.
+    Readiness,
+    /// The program hands over a buffer, and the kernel says when it was filled or sent.
+    Completion,
+    /// A thread sleeps in each call.
+    Blocking,
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Model::Readiness => "readiness",
+            Model::Completion => "completion",
+            Model::Blocking => "blocking",
+        })
+    }
+}
+
+/// An I/O API of an operating system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Linux readiness, epoll(7).
+    Epoll,
+    /// Readiness on macOS and the BSDs, kqueue(2).
+    Kqueue,
+    /// Windows readiness: polls sent to the ancillary function driver, collected by IOCP.
+    Afd,
+    /// Linux completion, io_uring(7).
+    IoUring,
+    /// Windows completion ports.
+    Iocp,
+    /// Blocking calls, a thread each.
+    Threads,
+}
+
+impl Driver {
+    /// Every driver, for parsing `--driver`.
+    pub(crate) const ALL: [Driver; 6] = [
+        Driver::Epoll,
+        Driver::Kqueue,
+        Driver::Afd,
+        Driver::IoUring,
+        Driver::Iocp,
+        Driver::Threads,
+    ];
+
+    /// What mio and polling use for readiness on this operating system.
+    pub const READINESS: Driver = if cfg!(any(target_os = "linux", target_os = "android")) {
+        Driver::Epoll
+    } else if cfg!(windows) {
+        Driver::Afd
+    } else {
+        Driver::Kqueue
+    };
+
+    /// Its name in options, announcements and the registry.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Driver::Epoll => "epoll",
+            Driver::Kqueue => "kqueue",
+            Driver::Afd => "afd",
+            Driver::IoUring => "io_uring",
+            Driver::Iocp => "iocp",
+            Driver::Threads => "threads",
+        }
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why this host cannot run the backend, in words for its owner; exit status 69.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+/// Why a server could not begin to serve.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The host lacks something; exit status 69.
+    Unavailable(Unavailable),
+    /// Building the runtime or registering a listener failed; exit status 1.
+    Failed(io::Error),
+}
+
+impl From<io::Error> for ServeError {
+    fn from(error: io::Error) -> ServeError {
+        ServeError::Failed(error)
+    }
+}
+
+impl From<Unavailable> for ServeError {
+    fn from(reason: Unavailable) -> ServeError {
+        ServeError::Unavailable(reason)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A backend that is complete but for serving.
+    pub(crate) static BACKEND: Backend = Backend {
+        package: "backend-test",
+        runtime: "clap",
+        model: Model::Readiness,
+        driver: Driver::Epoll,
+        flavors: &[
+            Flavor {
+                name: "many",
+                about: "many threads",
+                workers: Workers::PerCore,
+                serve,
+            },
+            Flavor {
+                name: "one",
+                about: "one thread",
+                workers: Workers::One,
+                serve,
+            },
+        ],
+        probe: || Ok(()),
+    };
+
+    fn serve(_: Vec<TcpListener>, _: Context) -> Result<Drained, ServeError> {
+        Ok(Drained { cut: 0 })
+    }
+
+    #[test]
+    fn driver_names_are_distinct() {
+        let mut names = Driver::ALL.map(Driver::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Driver::ALL.len());
+    }
+}

@@ -1,0 +1,25 @@
+//! The server's side of the contract: options, listeners, announcement, stop signal, drain.
+//!
+//! A backend describes itself in a [`Backend`] and hands that to [`run`]; its accept loop and its
+//! echo loop are its own, and are not here. No async runtime is among the dependencies: what a
+//! backend awaits ([`Context::stop`], [`Context::drained`]) are plain futures, woken by threads.
+
+mod accept_error;
+mod announcement;
+mod backend;
+mod context;
+mod event;
+mod host;
+mod life;
+mod listener;
+mod log;
+mod options;
+mod run;
+
+pub use accept_error::{AcceptError, classify};
+pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Workers};
+pub use context::{Connection, Context};
+pub use event::Wait;
+pub use life::Drained;
+pub use listener::BACKLOG;
+pub use run::run;

@@ -1,0 +1,330 @@
+//! The command line that all backends share.
+
+use std::{
+    fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, thread, time::Duration,
+};
+
+use clap::{
+    Arg, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser},
+    error::ErrorKind,
+};
+
+use crate::{Backend, Driver, Workers, announcement::locked_version};
+
+/// Options as they were given; what they mean for a backend is decided in [`Options::parse`].
+#[derive(Debug, Parser)]
+#[command(max_term_width = 100)]
+pub(crate) struct Options {
+    /// Where to listen: tcp:127.0.0.1:8080, tcp:[::1]:0 (port 0 picks one). A bare address is tcp.
+    /// Can be given several times. Also understood: cpu:, udp:, unix:, unixgram:
+    #[arg(long, value_name = "KIND:ADDR", default_value = Listen::DEFAULT)]
+    pub(crate) listen: Vec<Listen>,
+    /// How to say on standard output that the server is ready
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Announce::Text)]
+    pub(crate) announce: Announce,
+    /// How the runtime is set up
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flavor: String,
+    /// The I/O API to insist on; there is no silent fallback
+    #[arg(long, value_name = "NAME")]
+    pub(crate) driver: Option<String>,
+    /// Threads that do I/O [default: one per core, or 1 if the flavor has one by nature]
+    #[arg(long, value_name = "N", value_parser = parse_workers)]
+    workers: Option<NonZeroUsize>,
+    /// Size of the buffer of a connection, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..=BUFFER_BYTES_MAX))]
+    buffer: u32,
+    /// How long connections may take to end after the stop signal, such as 5s or 500ms
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_drain)]
+    pub(crate) drain: Duration,
+    /// Take the end of standard input as a stop signal
+    #[arg(long)]
+    pub(crate) stop_on_stdin_eof: bool,
+    /// Insist on a capability; a server without it says so and ends with status 69
+    #[arg(long, value_name = "NAME")]
+    pub(crate) capability: Vec<String>,
+}
+
+const BUFFER_BYTES_MAX: i64 = 16 << 20;
+const WORKERS_MAX: usize = 1024;
+const DRAIN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Options {
+    /// Reads the process's arguments. Ends the process after `--help` and `--version` with
+    /// status 0, and after a mistake with status 2 and a message that says what to write instead.
+    pub(crate) fn parse(backend: &'static Backend) -> Options {
+        match Options::try_parse(backend, std::env::args_os()) {
+            Ok(options) => options,
+            Err(error) => error.exit(),
+        }
+    }
+
+    fn try_parse<I>(backend: &'static Backend, arguments: I) -> Result<Options, clap::Error>
+    where
+        I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>,
+    {
+        let mut command = command(backend);
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let options = Options::from_arg_matches(&matches)?;
+        if options.flavor(backend).workers == Workers::One
+            && options.workers.is_some_and(|workers| workers.get() != 1)
+        {
+            let flavor = &options.flavor;
+            let message = format!("flavor {flavor} has one worker by nature: write `--workers 1`");
+            return Err(command.error(ErrorKind::ValueValidation, message));
+        }
+        Ok(options)
+    }
+
+    /// The flavor that `--flavor` names.
+    pub(crate) fn flavor(&self, backend: &'static Backend) -> &'static crate::Flavor {
+        let named = backend
+            .flavors
+            .iter()
+            .find(|flavor| flavor.name == self.flavor);
+        // The parser lets only names of flavors through, and a backend has at least one.
+        named.unwrap_or(&backend.flavors[0])
+    }
+
+    /// How many threads do I/O.
+    pub(crate) fn workers(&self, workers: Workers) -> usize {
+        match (self.workers, workers) {
+            (Some(workers), _) => workers.get(),
+            (None, Workers::One) => 1,
+            (None, Workers::PerCore) => thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Size of the buffer of a connection, in bytes.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.buffer as usize
+    }
+}
+
+/// The shared options, with the flavors and drivers that this backend has.
+fn command(backend: &'static Backend) -> clap::Command {
+    let runtime = format!("{} {}", backend.runtime, locked_version(backend.runtime));
+    let Backend {
+        package,
+        model,
+        driver,
+        ..
+    } = backend;
+    let flavors = backend
+        .flavors
+        .iter()
+        .map(|f| PossibleValue::new(f.name).help(f.about));
+    let drivers = Driver::ALL.map(Driver::name);
+    Options::command()
+        .name(package)
+        .version(locked_version(package))
+        .about(format!("Echo server on {runtime}: {model} model, driver {driver}"))
+        .after_help(format!(
+            "Examples:\n  \
+             {package}                                  on 127.0.0.1:8080; try `nc 127.0.0.1 8080`\n  \
+             {package} --listen [::1]:0 --workers 2     any free port, two threads\n  \
+             {package} --announce json < /dev/null      one line for a program to read\n\n\
+             Ends on Ctrl-C or SIGTERM after the connections have; a second one ends it at once.\n\
+             Exit status: 0 after a stop, 1 if it failed, 2 for bad arguments, 69 if this host\n\
+             cannot run it or it does not offer what was asked."
+        ))
+        .mut_arg("flavor", |arg: Arg| {
+            arg.required(false)
+                .default_value(backend.flavors[0].name)
+                .value_parser(PossibleValuesParser::new(flavors))
+        })
+        .mut_arg("driver", |arg: Arg| {
+            arg.hide_possible_values(true).value_parser(PossibleValuesParser::new(drivers))
+        })
+}
+
+/// Form of the line on standard output that says the server is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Announce {
+    /// `Server listening on ADDRESS`, a line for each listener
+    Text,
+    /// One line of JSON
+    Json,
+}
+
+/// Something to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// A TCP echo.
+    Tcp(SocketAddr),
+    /// A TCP echo that costs CPU time for each message.
+    Cpu(SocketAddr),
+    /// A UDP echo.
+    Udp(SocketAddr),
+    /// A Unix stream echo.
+    Unix(PathBuf),
+    /// A Unix datagram echo.
+    Unixgram(PathBuf),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Listen, String> {
+        let path = |path: &str| match path {
+            "" => Err(format!("`{text}` has no path: write unix:/tmp/echo.sock")),
+            path => Ok(PathBuf::from(path)),
+        };
+        match text.split_once(':') {
+            Some(("tcp", rest)) => address(rest).map(Listen::Tcp),
+            Some(("cpu", rest)) => address(rest).map(Listen::Cpu),
+            Some(("udp", rest)) => address(rest).map(Listen::Udp),
+            Some(("unix", rest)) => path(rest).map(Listen::Unix),
+            Some(("unixgram", rest)) => path(rest).map(Listen::Unixgram),
+            Some(_) | None => address(text).map(Listen::Tcp),
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "`{text}` is not an IP address and a port: write 127.0.0.1:8080, or [::1]:0 for any \
+             free port, after tcp:, cpu: or udp: or alone"
+        )
+    })
+}
+
+impl Listen {
+    const DEFAULT: &str = "tcp:127.0.0.1:8080";
+
+    /// Its kind, as in announcements.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Listen::Tcp(_) => "tcp",
+            Listen::Cpu(_) => "cpu",
+            Listen::Udp(_) => "udp",
+            Listen::Unix(_) => "unix",
+            Listen::Unixgram(_) => "unixgram",
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Listen::Tcp(address) | Listen::Cpu(address) | Listen::Udp(address) => {
+                write!(f, "{}:{address}", self.kind())
+            }
+            Listen::Unix(path) | Listen::Unixgram(path) => {
+                write!(f, "{}:{}", self.kind(), path.display())
+            }
+        }
+    }
+}
+
+fn parse_workers(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(workers) if workers.get() <= WORKERS_MAX => Ok(workers),
+        Ok(_) | Err(_) => Err(format!("write a number from 1 to {WORKERS_MAX}")),
+    }
+}
+
+fn parse_drain(text: &str) -> Result<Duration, String> {
+    let wanted = "write a duration of at most 24h, such as 5s or 500ms";
+    match humantime::parse_duration(text) {
+        Ok(drain) if drain <= DRAIN_MAX => Ok(drain),
+        Ok(_) => Err(wanted.to_owned()),
+        Err(error) => Err(format!("{error}: {wanted}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::tests::BACKEND;
+
+    fn parse(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse(&BACKEND, [&["backend-test"], arguments].concat())
+    }
+
+    #[track_caller]
+    fn refused(arguments: &[&str], says: &str) {
+        let error = parse(arguments).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{arguments:?}");
+        assert!(error.use_stderr(), "{arguments:?}");
+        assert!(
+            error.to_string().contains(says),
+            "{arguments:?} says {error}"
+        );
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_contract() {
+        let options = parse(&[]).unwrap();
+        assert_eq!(
+            options.listen,
+            [Listen::Tcp("127.0.0.1:8080".parse().unwrap())]
+        );
+        assert_eq!(options.announce, Announce::Text);
+        assert_eq!(options.flavor, "many");
+        assert_eq!(options.buffer_bytes(), 4096);
+        assert_eq!(options.drain, Duration::from_secs(5));
+        assert!(!options.stop_on_stdin_eof);
+        assert!(options.workers(Workers::PerCore) >= 1);
+        assert_eq!(options.workers(Workers::One), 1);
+    }
+
+    #[test]
+    fn a_listener_is_a_kind_and_an_address() {
+        for (text, written) in [
+            ("127.0.0.1:0", "tcp:127.0.0.1:0"),
+            ("[::1]:9", "tcp:[::1]:9"),
+            ("tcp:[::1]:9", "tcp:[::1]:9"),
+            ("cpu:127.0.0.1:0", "cpu:127.0.0.1:0"),
+            ("udp:[::1]:0", "udp:[::1]:0"),
+            ("unix:/tmp/a b", "unix:/tmp/a b"),
+            ("unixgram:/x", "unixgram:/x"),
+        ] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn listeners_repeat_and_replace_the_default() {
+        let options = parse(&["--listen", "127.0.0.1:1", "--listen", "udp:127.0.0.1:2"]).unwrap();
+        let kinds: Vec<_> = options.listen.iter().map(Listen::kind).collect();
+        assert_eq!(kinds, ["tcp", "udp"]);
+    }
+
+    #[test]
+    fn mistakes_say_what_to_write_instead() {
+        refused(&["--listen", "tcp:999.1.1.1:80"], "write 127.0.0.1:8080");
+        refused(&["--listen", "127.0.0.1:99999"], "write 127.0.0.1:8080");
+        refused(&["--listen", "sctp:127.0.0.1:0"], "write 127.0.0.1:8080");
+        refused(&["--listen", "unix:"], "write unix:/tmp/echo.sock");
+        refused(&["--flavor", "none"], "possible values: many, one");
+        refused(&["--driver", "select"], "possible values: epoll");
+        refused(&["--workers", "0"], "from 1 to 1024");
+        refused(&["--workers", "4000"], "from 1 to 1024");
+        refused(&["--buffer", "0"], "1..=16777216");
+        refused(&["--drain", "soon"], "such as 5s");
+        refused(&["--drain", "2days"], "at most 24h");
+        refused(&["--announce", "xml"], "possible values: text, json");
+        refused(&["--lisen", "x"], "--listen");
+    }
+
+    #[test]
+    fn a_flavor_with_one_worker_refuses_others() {
+        assert!(parse(&["--flavor", "one", "--workers", "1"]).is_ok());
+        assert!(parse(&["--flavor", "many", "--workers", "3"]).is_ok());
+        refused(
+            &["--flavor", "one", "--workers", "2"],
+            "write `--workers 1`",
+        );
+    }
+
+    #[test]
+    fn help_names_the_flavors() {
+        let help = command(&BACKEND).render_long_help().to_string();
+        assert!(help.contains("many threads"), "{help}");
+        assert!(help.contains("Exit status"), "{help}");
+    }
+}
