@@ -1,0 +1,17 @@
+//! What is left of this backend on systems without io_uring: the reason that it cannot run.
+
+use std::net::TcpListener;
+
+use common::{Context, Drained, ServeError, Unavailable};
+
+pub(crate) fn probe() -> Result<(), Unavailable> {
+    Err(Unavailable(format!(
+        "io_uring is part of Linux, and this is {}",
+        std::env::consts::OS
+    )))
+}
+
+pub(crate) fn ring_per_thread(_: Vec<TcpListener>, _: Context) -> Result<Drained, ServeError> {
+    probe()?;
+    unreachable!("the probe always says no")
+}
