@@ -1,0 +1,67 @@
+//! Where readiness and completion differ: the cases whose verdict or recorded observation is not
+//! the same in both groups of rows.
+
+use std::collections::BTreeSet;
+
+use crate::run::{Cell, Run};
+use crate::verdict::{Model, Verdict};
+
+/// A case that does not look the same in both groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// `suite/case`.
+    pub id: String,
+    /// What the rows with a readiness driver show, each distinct finding once.
+    pub readiness: Vec<String>,
+    /// What the rows with a completion driver show.
+    pub completion: Vec<String>,
+}
+
+/// The differences of a run, in catalogue order. Rows that were not judged say nothing.
+#[must_use]
+pub fn differences(run: &Run) -> Vec<Difference> {
+    run.cases()
+        .into_iter()
+        .filter_map(|(suite, case)| {
+            let readiness = findings(run, suite, case, Model::Readiness);
+            let completion = findings(run, suite, case, Model::Completion);
+            let comparable = !readiness.is_empty() && !completion.is_empty();
+            (comparable && readiness != completion).then(|| Difference {
+                id: format!("{suite}/{case}"),
+                readiness: readiness.into_iter().collect(),
+                completion: completion.into_iter().collect(),
+            })
+        })
+        .collect()
+}
+
+/// Whether both groups have a judged cell, so that an empty list of differences means something.
+#[must_use]
+pub fn is_comparable(run: &Run) -> bool {
+    [Model::Readiness, Model::Completion].into_iter().all(|model| {
+        run.cells.iter().any(|cell| is_judged(cell) && model_of(run, cell) == Some(model))
+    })
+}
+
+fn findings(run: &Run, suite: &str, case: &str, model: Model) -> BTreeSet<String> {
+    run.cells
+        .iter()
+        .filter(|c| c.suite == suite && c.case == case && is_judged(c))
+        .filter(|c| model_of(run, c) == Some(model))
+        .map(finding)
+        .collect()
+}
+
+fn finding(cell: &Cell) -> String {
+    let kind = cell.failure.as_ref().map(|failure| format!(" ({})", failure.kind));
+    let recorded = cell.observation.as_ref().map(|text| format!(": {text}"));
+    format!("{}{}{}", cell.word(), kind.unwrap_or_default(), recorded.unwrap_or_default())
+}
+
+fn is_judged(cell: &Cell) -> bool {
+    !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported | Verdict::Error)
+}
+
+fn model_of(run: &Run, cell: &Cell) -> Option<Model> {
+    run.rows.iter().find(|row| row.name == cell.row).map(|row| row.model)
+}

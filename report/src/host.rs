@@ -1,0 +1,290 @@
+//! The host a run stood on: what it is, which drivers it offers, and why not. Plain data; the
+//! probes that fill it live in `conformance::host`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Identity and facts of one host, as a result file carries them. `None` is "not known here".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// `linux`, `macos`, `windows`, or what Rust's standard library calls it.
+    pub os: String,
+    /// Processor architecture, such as `x86_64` or `aarch64`.
+    pub arch: String,
+    /// Kernel release as the kernel words it, such as `6.17.0-1002-azure`.
+    pub kernel: Option<String>,
+    /// Name of the processor.
+    pub cpu_model: Option<String>,
+    /// Processors this process may use: affinity and cgroup quota are taken off.
+    pub cpus: usize,
+    /// Main memory of the machine, in bytes; a cgroup's limit is not taken off.
+    pub memory_bytes: Option<u64>,
+    /// The hypervisor or emulator below, where it shows itself.
+    pub virtualisation: Option<Hint>,
+    /// The container around this process, where it shows itself.
+    pub container: Option<Hint>,
+    /// Filtering of system calls (Linux).
+    pub seccomp: Option<Seccomp>,
+    /// The CI machine's image, where its environment names one.
+    pub runner: Option<Runner>,
+    /// Congestion control that new TCP connections get, such as `cubic` or `bbr`.
+    pub tcp_congestion_control: Option<String>,
+    /// Limits of this process.
+    pub limits: Limits,
+    /// The longest accept queue that `listen` grants.
+    pub somaxconn: Option<u32>,
+    /// Ports that the kernel hands to outgoing connections.
+    pub ephemeral_ports: Option<u32>,
+    /// One entry a driver, in a fixed order.
+    pub drivers: Vec<Driver>,
+    /// What the ring offers, when io_uring is available.
+    pub io_uring: Option<IoUring>,
+    /// Ways to count what a server does, and whether they work here.
+    pub counters: Vec<Counter>,
+}
+
+/// A guess about the surroundings, and what it rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// Such as `docker` or `KVM`.
+    pub name: String,
+    /// What gave it away, such as `/.dockerenv exists`.
+    pub evidence: String,
+}
+
+/// Mode of secure computing, seccomp(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// No system call is filtered.
+    Off,
+    /// Only read, write and exit are allowed.
+    Strict,
+    /// A filter program answers for some system calls.
+    Filter,
+}
+
+/// A hosted CI machine, from the environment that GitHub sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runner {
+    /// `ImageOS`, such as `ubuntu24`.
+    pub image: Option<String>,
+    /// `ImageVersion`, such as `20261101.1.0`.
+    pub image_version: Option<String>,
+    /// `RUNNER_NAME`.
+    pub name: Option<String>,
+}
+
+/// Limits of a process, getrlimit(2); all unknown on Windows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Open descriptors.
+    pub open_files: Option<Limit>,
+    /// Bytes that may be locked into memory.
+    pub memlock: Option<Limit>,
+    /// CAP_IPC_LOCK in the first user namespace: `memlock` then does not bind io_uring.
+    pub memlock_exempt: bool,
+}
+
+/// A soft limit, which binds, and a hard limit, up to which the soft one may be raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What binds now.
+    pub soft: Ceiling,
+    /// How far an ordinary user may raise it.
+    pub hard: Ceiling,
+}
+
+/// An amount, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ceiling {
+    /// At most this many.
+    At(u64),
+    /// No limit; greater than every amount.
+    Unlimited,
+}
+
+impl Ceiling {
+    /// Whether `amount` fits under it.
+    #[must_use]
+    pub fn allows(self, amount: u64) -> bool {
+        self >= Self::At(amount)
+    }
+}
+
+impl fmt::Display for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(amount) => amount.fmt(f),
+            Self::Unlimited => f.pad("unlimited"),
+        }
+    }
+}
+
+/// One of `epoll`, `kqueue`, `afd`, `iocp`, `io_uring`, `threads`, and whether it works here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driver {
+    /// Name of the driver.
+    pub name: String,
+    /// What the probe found.
+    pub state: State,
+}
+
+/// A way to count what a server does: `tracepoints`, `ring`, `process`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Name of the counter.
+    pub name: String,
+    /// What the probe found.
+    pub state: State,
+}
+
+/// Outcome of one probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// The probe used it, or only looked where its details say so.
+    Available {
+        /// What was tried and seen.
+        details: String,
+    },
+    /// This host, or the way this process was started, refuses it.
+    Unavailable {
+        /// What was refused and, as far as it can be known, by what.
+        reason: String,
+        /// What to change; `None` where nothing on this host would help.
+        fix: Option<String>,
+    },
+}
+
+/// What the kernel's ring offers, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IoUring {
+    /// Feature flags that io_uring_setup(2) returned, such as `fast_poll`.
+    pub features: Vec<String>,
+    /// Operations a network server may want and IORING_REGISTER_PROBE lists, such as `send_zc`.
+    pub opcodes: Vec<String>,
+}
+
+impl Host {
+    /// State of the driver called `name`; `None` for a name that the probe does not know.
+    #[must_use]
+    pub fn driver(&self, name: &str) -> Option<&State> {
+        self.drivers
+            .iter()
+            .find(|driver| driver.name == name)
+            .map(|driver| &driver.state)
+    }
+}
+
+impl IoUring {
+    /// Entries of the ring that a probe asks for: what most runtimes ask for by default.
+    pub const RING_ENTRIES: u32 = 1024;
+
+    /// Locked memory that such a ring takes, as measured on Linux 6.18: 64 KiB of submissions,
+    /// 32 KiB of completions, and the index and counters in 8 KiB.
+    pub const RING_BYTES: u64 = 104 * 1024;
+}
+
+impl Limits {
+    /// How many rings of [`IoUring::RING_ENTRIES`] the user's locked memory has room for where
+    /// the kernel charges them to it; `None` where the limit is absent, unknown or does not bind.
+    #[must_use]
+    pub fn rings(&self) -> Option<u64> {
+        match self.memlock?.soft {
+            Ceiling::At(bytes) if !self.memlock_exempt => Some(bytes / IoUring::RING_BYTES),
+            Ceiling::At(_) | Ceiling::Unlimited => None,
+        }
+    }
+}
+
+/// `bytes` in the largest binary unit that leaves at least one, such as `64 KiB` or `15.6 GiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let Some((shift, unit)) = UNITS.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
+        return format!("{bytes} bytes");
+    };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    match tenths % 10 {
+        0 => format!("{} {unit}", tenths / 10),
+        tenth => format!("{}.{tenth} {unit}", tenths / 10),
+    }
+}
+
+/// `number` with its thousands set apart, such as `28,232`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl State {
+    /// Whether the probe succeeded.
+    #[must_use]
+    pub fn is_available(&self) -> bool {
+        matches!(self, Self::Available { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_limit_is_above_every_amount() {
+        assert!(Ceiling::Unlimited.allows(u64::MAX));
+        assert!(Ceiling::At(1100).allows(1100));
+        assert!(!Ceiling::At(1099).allows(1100));
+    }
+
+    #[test]
+    fn rings_are_counted_only_where_the_limit_binds() {
+        let limits = |soft, memlock_exempt| Limits {
+            open_files: None,
+            memlock: Some(Limit { soft, hard: soft }),
+            memlock_exempt,
+        };
+        assert_eq!(limits(Ceiling::At(8 << 20), false).rings(), Some(78));
+        assert_eq!(limits(Ceiling::At(65_536), false).rings(), Some(0));
+        assert_eq!(limits(Ceiling::At(65_536), true).rings(), None);
+        assert_eq!(limits(Ceiling::Unlimited, false).rings(), None);
+    }
+
+    #[test]
+    fn numbers_are_read_at_a_glance() {
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_048_576), "1,048,576");
+        assert_eq!(size(0), "0 bytes");
+        assert_eq!(size(65_536), "64 KiB");
+        assert_eq!(size(8 << 20), "8 MiB");
+        assert_eq!(size(16_800_000_000), "15.6 GiB");
+    }
+
+    #[test]
+    fn a_state_reads_back_from_json() {
+        let state = State::Unavailable {
+            reason: "EPERM".to_owned(),
+            fix: None,
+        };
+        let driver = Driver {
+            name: "io_uring".to_owned(),
+            state,
+        };
+        let text = serde_json::to_string(&driver).unwrap();
+        assert_eq!(
+            text,
+            r#"{"name":"io_uring","state":{"state":"unavailable","reason":"EPERM","fix":null}}"#
+        );
+        assert_eq!(serde_json::from_str::<Driver>(&text).unwrap(), driver);
+    }
+}

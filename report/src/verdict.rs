@@ -1,0 +1,124 @@
+//! The closed sets that a result is made of: level, model and verdict.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How binding a case's requirement is (the words of RFC 2119).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Level {
+    /// A certified server passes.
+    Must,
+    /// Not meeting it is a `miss`, red only under `--strict`.
+    Should,
+    /// Recorded; there is no right answer.
+    Info,
+}
+
+/// How a runtime learns that I/O can go on; the groups in which columns are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// The kernel says that a socket is ready, the server then reads (epoll, kqueue, AFD).
+    Readiness,
+    /// The server hands over a buffer, the kernel says when it is done (`io_uring`, IOCP).
+    Completion,
+    /// One thread a connection, waiting in the call itself.
+    Blocking,
+}
+
+/// What the judge says of one cell. A waiver never changes it: see [`crate::WaiverNote`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The requirement is met.
+    Pass,
+    /// A MUST is broken.
+    Fail,
+    /// A SHOULD is not met.
+    Miss,
+    /// Recorded, no right answer.
+    Info,
+    /// The server died.
+    Crash,
+    /// A MUST was not met before the deadline.
+    Timeout,
+    /// The server does not offer it, and said so itself.
+    Unsupported,
+    /// This host cannot, with the reason.
+    Unavailable,
+    /// The harness could not judge.
+    Error,
+}
+
+impl Verdict {
+    /// Every verdict, in the order in which counts are shown.
+    pub const ALL: [Self; 9] = [
+        Self::Pass,
+        Self::Fail,
+        Self::Crash,
+        Self::Timeout,
+        Self::Miss,
+        Self::Info,
+        Self::Unsupported,
+        Self::Unavailable,
+        Self::Error,
+    ];
+
+    /// The word used on screen and in files.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Miss => "miss",
+            Self::Info => "info",
+            Self::Crash => "crash",
+            Self::Timeout => "timeout",
+            Self::Unsupported => "unsupported",
+            Self::Unavailable => "unavailable",
+            Self::Error => "error",
+        }
+    }
+
+    /// Whether the server broke a MUST.
+    #[must_use]
+    pub fn is_broken(self) -> bool {
+        match self {
+            Self::Fail | Self::Crash | Self::Timeout => true,
+            Self::Pass
+            | Self::Miss
+            | Self::Info
+            | Self::Unsupported
+            | Self::Unavailable
+            | Self::Error => false,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Must => "MUST",
+            Self::Should => "SHOULD",
+            Self::Info => "INFO",
+        })
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Readiness => "readiness",
+            Self::Completion => "completion",
+            Self::Blocking => "blocking",
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
