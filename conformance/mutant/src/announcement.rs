@@ -1,0 +1,119 @@
+//! The first line: that the server listens, where, and what it runs on.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::fault::Fault;
+use crate::listener::Bound;
+use crate::options::{Announce, Options};
+
+/// What `mio` waits on here.
+pub(crate) const DRIVER: &str = if cfg!(windows) {
+    "afd"
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    "epoll"
+} else {
+    "kqueue"
+};
+
+/// The version that `Cargo.lock` holds; a test compares the two.
+const RUNTIME: &str = "mio 1.2.5";
+
+#[derive(Serialize)]
+struct Announcement {
+    ready: u32,
+    listeners: Vec<String>,
+    backend: &'static str,
+    runtime: &'static str,
+    model: &'static str,
+    driver: &'static str,
+    flavor: &'static str,
+    workers: u32,
+    capabilities: [&'static str; 0],
+}
+
+/// Announces `listeners` on standard output, as asked; an error means that nobody reads it.
+pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
+    let said = Announcement::of(options, listeners);
+    let mut out = io::stdout().lock();
+    match options.announce {
+        Announce::Json => writeln!(out, "{}", serde_json::to_string(&said)?)?,
+        Announce::Text => {
+            for listener in &said.listeners {
+                let address = listener.trim_start_matches("tcp:");
+                writeln!(out, "Server listening on {address}")?;
+            }
+            let Announcement {
+                runtime,
+                model,
+                driver,
+                flavor,
+                workers,
+                ..
+            } = said;
+            eprintln!("{runtime}, {model}, {driver}, flavor {flavor}, {workers} worker");
+        }
+    }
+    out.flush()
+}
+
+/// The line that says that what was asked is not offered.
+pub(crate) fn unsupported(reason: &str) -> String {
+    serde_json::json!({ "unsupported": reason }).to_string()
+}
+
+impl Announcement {
+    fn of(options: &Options, listeners: &[Bound]) -> Self {
+        let claims_ring = matches!(options.fault, Some(Fault::SaysIoUring | Fault::UnusedRing));
+        let (model, driver) = if claims_ring {
+            ("completion", "io_uring")
+        } else {
+            ("readiness", DRIVER)
+        };
+        Self {
+            ready: 1,
+            listeners: listeners
+                .iter()
+                .map(|bound| endpoint(options, bound))
+                .collect(),
+            backend: "mutant",
+            runtime: RUNTIME,
+            model,
+            driver,
+            flavor: "default",
+            workers: options.workers,
+            capabilities: [],
+        }
+    }
+}
+
+fn endpoint(options: &Options, bound: &Bound) -> String {
+    let mut address = bound.address;
+    if options.fault == Some(Fault::AnnouncesPortZero) {
+        address.set_port(0);
+    }
+    format!("tcp:{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtime_is_the_one_that_is_linked() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock: toml::Table = std::fs::read_to_string(lock).unwrap().parse().unwrap();
+        let packages = lock["package"].as_array().unwrap();
+        let mio = packages
+            .iter()
+            .find(|package| package["name"].as_str() == Some("mio"))
+            .unwrap();
+        assert_eq!(RUNTIME, format!("mio {}", mio["version"].as_str().unwrap()));
+    }
+
+    #[test]
+    fn a_reason_is_escaped() {
+        assert_eq!(unsupported("no \"x\""), r#"{"unsupported":"no \"x\""}"#);
+    }
+}

@@ -1,0 +1,230 @@
+//! The names of the faults, each with the one sentence that says what it does wrong.
+
+use clap::ValueEnum;
+
+/// What a mutant does wrong, or, for the names that begin with `odd`, does right in a strange way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Fault {
+    // The bytes.
+    /// Echoes only the first 1024 bytes of a read of 1025 to 2048 bytes
+    #[value(name = "first-1024-bytes")]
+    First1024Bytes,
+    /// Turns CR LF into LF in a read of at most 512 bytes
+    TranslatesCrlf,
+    /// Closes a connection that says QUIT
+    ObeysQuit,
+    /// Flips a bit of a byte that comes alone
+    FlipsLoneByte,
+    /// Ends a connection after 40 reads (settable) of fewer than 8 bytes
+    EndsAfterMessages,
+    /// Swaps the halves of each 32nd full read (settable) of a connection
+    SwapsChunks,
+    /// Pads a read of fewer than 64 bytes with what an earlier full read has left in the buffer
+    WritesStaleTail,
+    /// Loses each 100th read (settable) of 6 to 256 bytes of a connection
+    LosesSmallMessage,
+    /// Flips one bit each 8 MiB (settable) of a connection
+    FlipsBit,
+    /// Loses the read in which the count of a connection's bytes passes a multiple of 4 MiB
+    /// (settable)
+    LosesReadAtWrap,
+    /// Loses the last byte of a large read that comes right after one of at most 8 bytes
+    LosesByteAfterTiny,
+    /// Sends one more byte 100 ms after the first time that all is echoed
+    LateExtraByte,
+    /// Holds a message of 8 to 15 bytes back until a newline, more bytes or FIN
+    LineBuffered,
+    /// Waits 40 ms for more before it writes less than a buffer
+    #[value(name = "collects-40-ms")]
+    Collects40Ms,
+    /// Leaves Nagle's algorithm on, which waits for the client's acknowledgement
+    Nagle,
+    /// Drops what has come before `accept`, on each 25th connection (settable) that has any
+    DropsDataWithConnect,
+    /// Greets a client that has been silent for 200 ms
+    Greets,
+    /// Ends the process at a byte of urgent data (Linux only)
+    DiesOfUrgentByte,
+
+    // Other connections' bytes.
+    /// Leaves full reads in one buffer that all connections share until their next turn
+    SharedBuffer,
+    /// Beyond 64 open connections, exchanges each 50th full read (settable) with the one before
+    #[value(name = "crosses-beyond-64")]
+    CrossesBeyond64,
+    /// Loses 16 bytes of another connection's read after each 20th reset (settable)
+    ResetsHarmNeighbours,
+    /// After 100 connections have ended (settable), flips a bit in the next large read
+    CorruptsAfterChurn,
+    /// After 30 resets (settable), writes a reset connection's last bytes to its successor
+    RemembersSlot,
+    /// Leaves unwritten bytes of a dead connection in its slot, for the next owner
+    KeepsSlotBytes,
+
+    // Backpressure.
+    /// Calls write once and forgets what it did not take
+    IgnoresShortWrite,
+    /// Reads into the buffer while it is being written
+    ReadsWhileWriting,
+    /// After a short write, writes the whole buffer again
+    RestartsShortWrite,
+    /// Forgets to wait for room once a write has blocked
+    ForgetsWriteInterest,
+    /// Goes on after a write that was blocked for 20 ms or more only three times (settable)
+    StallsAfterResumes,
+    /// Resumes a blocked write only once no input waits, and reads none while it is blocked
+    DeadlocksOnDuplex,
+    /// Tries a blocked write again and again
+    RetriesWriteAtOnce,
+    /// Stays awake while a write is blocked and input waits
+    SpinsOnUnread,
+    /// Blocks the whole loop up to 200 ms in each pass to write to a client that does not read
+    BlockingWrite,
+    /// Reads without limit while its write is blocked
+    UnboundedQueue,
+    /// Resets a connection whose write has been blocked for one second
+    GivesUpBlocked,
+    /// Has 64 buffers (settable) for connections with a lot to echo, and never serves the others
+    #[value(name = "pool-of-64")]
+    PoolOf64,
+    /// Accepts no more while 16 connections (settable) are blocked
+    DeafWhileBlocked,
+
+    // The end of a connection.
+    /// Writes the last chunk once more at FIN
+    RepeatsLastChunk,
+    /// Closes as soon as FIN is known, though bytes wait to be written
+    ClosesUnflushed,
+    /// Drops data that comes together with FIN
+    DropsDataWithFin,
+    /// Never sends FIN
+    NeverSendsFin,
+    /// Overlooks FIN after half a second of silence
+    MissesLateFin,
+    /// Overlooks FIN when more than 16 (settable) come within 100 ms
+    ForgetsFinInBatch,
+    /// Closes with a reset when FIN comes on its own
+    ResetsAfterFin,
+    /// Leaks the descriptor of a connection that ends without having sent a byte
+    LeaksIdleOnFin,
+    /// Leaks the descriptor of a connection that fails after 64 KiB or more
+    LeaksAfterBrokenEcho,
+    /// Leaks the descriptor of an idle connection that is reset
+    LeaksOnIdleReset,
+    /// Leaks the descriptor of a connection that is reset while its write is blocked
+    LeaksOnBlockedReset,
+    /// Dies of SIGPIPE when it writes to a connection that was reset
+    DiesOfSigpipe,
+    /// Panics when sending FIN fails
+    UnwrapsShutdown,
+    /// Panics at the 40th connection in a row (settable) that ends at once and without a byte
+    DiesInCloseStorm,
+    /// Panics when 400 connections (settable) have ended
+    DiesAfterCloses,
+    /// Looks for an error first, and reads nothing from a connection that has one
+    ChecksErrorFirst,
+
+    // Accepting.
+    /// Panics when a new connection has no peer any more
+    UnwrapsPeerAddress,
+    /// Ends the process when `accept` fails
+    AcceptErrorEndsProcess,
+    /// Tries `accept` again at once when it fails
+    RetriesAcceptAtOnce,
+    /// After `accept` has failed, waits for a new client before it tries again
+    ParksListener,
+    /// Sleeps 500 ms in the loop when `accept` fails
+    SleepsAtAcceptError,
+    /// Waits for a connection's first byte before it accepts the next
+    WaitsForFirstByte,
+    /// Has a table of 1000 connections (settable), and panics beyond
+    #[value(name = "table-of-1000")]
+    TableOf1000,
+    /// Forgets connections when more than 256 (settable) come within a second
+    ForgetsInBurst,
+    /// Accepts nothing more after 2 s without an event
+    DeafAfterQuiet,
+    /// Accepts only when no connection has sent a full buffer for 100 ms
+    AcceptsOnlyWhenCool,
+    /// Resets what waited in a long accept queue
+    ResetsQueued,
+    /// Does not serve connections beyond the 900th (settable) that is open
+    #[value(name = "ignores-beyond-900")]
+    IgnoresBeyond900,
+
+    // Stopping.
+    /// Resets every connection and exits at the first signal
+    ExitsAtOnce,
+    /// Notices a stop only after the next `accept`
+    WaitsForAccept,
+    /// Ignores SIGINT
+    IgnoresSigint,
+    /// Ignores a second signal
+    IgnoresSecondSignal,
+    /// Ignores the end of standard input
+    IgnoresStdinEof,
+    /// Waits without limit for open connections to end by themselves
+    WaitsForIdle,
+    /// Writes old bytes to each connection at a stop
+    GarbageAtStop,
+    /// Aborts when more than 10 connections are open at a stop
+    AbortsUnderLoad,
+    /// Goes on accepting and serving while it drains
+    KeepsAccepting,
+    /// Exits with status 3 after an orderly stop
+    #[value(name = "exits-3")]
+    Exits3,
+
+    // Starting.
+    /// Announces itself 50 ms before it listens
+    AnnouncesBeforeListening,
+    /// Announces the port that was asked for, which is 0
+    AnnouncesPortZero,
+    /// Exits with status 0 when it cannot listen
+    ExitsZeroOnBindFailure,
+    /// Lets a second server listen on the same port
+    ReusePort,
+    /// Does not set the option that allows a port with old connections to be used again
+    NoReuseAddress,
+    /// Leaves a lock file behind unless it is stopped in order, and refuses to start beside one
+    LockFile,
+    /// Serves on some port when it does not understand its arguments
+    IgnoresBadArguments,
+    /// Exits with status 1 when it does not offer what was asked
+    #[value(name = "unsupported-exits-1")]
+    UnsupportedExits1,
+    /// Exits with status 69 and gives no reason on standard output
+    UnsupportedWithoutReason,
+    /// Announces io_uring and uses another driver
+    SaysIoUring,
+    /// Announces io_uring and holds a ring that it does not use (Linux only)
+    UnusedRing,
+    /// Writes a line to standard output for each connection
+    LogsOnStdout,
+
+    // Misbehaviour that no suite judges: it tests the harness.
+    /// Never announces itself
+    NeverAnnounces,
+    /// Writes something else instead of an announcement
+    PrintsGarbage,
+    /// Exits with status 3 before it announces itself
+    DiesEarly,
+    /// Announces itself and does nothing more, not even stop
+    Hangs,
+    /// Writes 64 MiB to standard error and serves meanwhile
+    FloodsStderr,
+
+    // Correct, but unusual.
+    /// Reads and writes one byte at a time
+    OddOneByte,
+    /// Waits 5 ms before each write
+    OddDelay,
+    /// Has socket buffers of 4 KiB
+    OddSmallBuffers,
+    /// Has a buffer of 256 KiB
+    OddLargeBuffer,
+    /// Answers FIN 200 ms late
+    OddLateClose,
+    /// Reads 1 to 64 KiB at random
+    OddRandomReads,
+}

@@ -1,0 +1,178 @@
+//! Faults of the accept loop: connections that are forgotten, dropped, or waited for in vain.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+
+use super::Burst;
+use super::bytes::FULL_READ;
+use crate::connection::{Connection, End};
+use crate::hooks::{Admission, AfterAcceptError, Hooks};
+
+pub(super) struct DropsDataWithConnect {
+    at: u64,
+    count: u64,
+}
+
+impl DropsDataWithConnect {
+    pub(super) fn at(at: u64) -> Self {
+        Self { at, count: 0 }
+    }
+}
+
+impl Hooks for DropsDataWithConnect {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        if stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+            self.count += 1;
+            if self.count.is_multiple_of(self.at) {
+                let _ = stream.read(&mut vec![0; 65536]);
+            }
+        }
+        Admission::Serve
+    }
+}
+
+pub(super) struct RetriesAtOnce;
+
+impl Hooks for RetriesAtOnce {
+    fn accept_failed(&mut self) -> AfterAcceptError {
+        AfterAcceptError::Retry
+    }
+}
+
+pub(super) struct ParksListener;
+
+impl Hooks for ParksListener {
+    fn accept_failed(&mut self) -> AfterAcceptError {
+        AfterAcceptError::Park
+    }
+}
+
+pub(super) struct SleepsAtError;
+
+impl Hooks for SleepsAtError {
+    fn accept_failed(&mut self) -> AfterAcceptError {
+        std::thread::sleep(Duration::from_millis(500));
+        AfterAcceptError::BackOff
+    }
+}
+
+#[derive(Default)]
+pub(super) struct WaitsForFirstByte {
+    is_waiting: bool,
+}
+
+impl Hooks for WaitsForFirstByte {
+    fn may_accept(&mut self, _open: usize) -> bool {
+        !self.is_waiting
+    }
+
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.is_waiting = true;
+        Admission::Serve
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        self.is_waiting &= connection.bytes_read > connection.fresh().len() as u64;
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.is_waiting &= connection.bytes_read > 0;
+    }
+}
+
+pub(super) struct ForgetsInBurst {
+    at: usize,
+    burst: Burst,
+}
+
+impl ForgetsInBurst {
+    pub(super) fn at(at: usize) -> Self {
+        Self {
+            at,
+            burst: Burst::within(Duration::from_secs(1)),
+        }
+    }
+}
+
+impl Hooks for ForgetsInBurst {
+    fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
+        let is_crowd = self.burst.count() > self.at && open > self.at;
+        if is_crowd {
+            Admission::Ignore
+        } else {
+            Admission::Serve
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct DeafAfterQuiet {
+    is_deaf: bool,
+}
+
+impl Hooks for DeafAfterQuiet {
+    fn woke(&mut self, quiet: Duration) {
+        self.is_deaf |= quiet >= Duration::from_secs(2);
+    }
+
+    fn may_accept(&mut self, _open: usize) -> bool {
+        !self.is_deaf
+    }
+}
+
+#[derive(Default)]
+pub(super) struct AcceptsOnlyWhenCool {
+    hot_until: Option<Instant>,
+}
+
+impl Hooks for AcceptsOnlyWhenCool {
+    fn may_accept(&mut self, _open: usize) -> bool {
+        self.hot_until.is_none_or(|moment| moment <= Instant::now())
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() >= FULL_READ {
+            self.hot_until = Some(Instant::now() + Duration::from_millis(100));
+        }
+    }
+}
+
+pub(super) struct ResetsQueued {
+    burst: Burst,
+}
+
+impl Default for ResetsQueued {
+    fn default() -> Self {
+        Self {
+            burst: Burst::within(Duration::from_millis(5)),
+        }
+    }
+}
+
+impl Hooks for ResetsQueued {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        let has_waited = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+        if has_waited && self.burst.count() > 8 {
+            let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            return Admission::Close;
+        }
+        Admission::Serve
+    }
+}
+
+pub(super) struct IgnoresBeyond {
+    pub(super) size: usize,
+}
+
+impl Hooks for IgnoresBeyond {
+    fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
+        if open < self.size {
+            Admission::Serve
+        } else {
+            Admission::Ignore
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Faults that bring connections into touch with each other: shared buffers, remembered slots.
+
+use std::collections::HashMap;
+
+use mio::net::TcpStream;
+
+use super::bytes::FULL_READ;
+use crate::connection::{Connection, End};
+use crate::hooks::{Admission, Gate, Hooks};
+
+#[derive(Default)]
+pub(super) struct SharedBuffer {
+    bytes: Vec<u8>,
+}
+
+/// A connection's bytes are in the shared buffer, and it has had its turn.
+const SHARED: u64 = 1;
+
+impl Hooks for SharedBuffer {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() >= FULL_READ {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(connection.fresh());
+            connection.mark = SHARED;
+        }
+    }
+
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        match connection.mark {
+            SHARED => {
+                connection.mark = SHARED + 1;
+                Gate::Again
+            }
+            0 => Gate::Go,
+            _ => {
+                connection.mark = 0;
+                connection.pending.clone_from(&self.bytes);
+                Gate::Go
+            }
+        }
+    }
+}
+
+pub(super) struct CrossesBeyond64 {
+    at: u64,
+    open: usize,
+    full_reads: u64,
+    bytes: Vec<u8>,
+}
+
+impl CrossesBeyond64 {
+    pub(super) fn at(at: u64) -> Self {
+        Self {
+            at,
+            open: 0,
+            full_reads: 0,
+            bytes: Vec::new(),
+        }
+    }
+}
+
+impl Hooks for CrossesBeyond64 {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.open += 1;
+        Admission::Serve
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        if self.open <= 64 || connection.fresh().len() != FULL_READ {
+            return;
+        }
+        self.full_reads += 1;
+        if self.full_reads.is_multiple_of(self.at) && !self.bytes.is_empty() {
+            connection.fresh().swap_with_slice(&mut self.bytes);
+        } else {
+            self.bytes = connection.fresh().to_vec();
+        }
+    }
+
+    fn closed(&mut self, _connection: Connection, _end: End) {
+        self.open -= 1;
+    }
+}
+
+pub(super) struct ResetsHarm {
+    at: u64,
+    resets: u64,
+    is_armed: bool,
+}
+
+impl ResetsHarm {
+    pub(super) fn at(at: u64) -> Self {
+        Self {
+            at,
+            resets: 0,
+            is_armed: false,
+        }
+    }
+}
+
+impl Hooks for ResetsHarm {
+    fn received(&mut self, connection: &mut Connection) {
+        if self.is_armed && connection.fresh().len() >= FULL_READ {
+            self.is_armed = false;
+            connection
+                .pending
+                .drain(connection.fresh..connection.fresh + 16);
+        }
+    }
+
+    fn closed(&mut self, _connection: Connection, end: End) {
+        if end != End::Finished {
+            self.resets += 1;
+            self.is_armed |= self.resets.is_multiple_of(self.at);
+        }
+    }
+}
+
+pub(super) struct CorruptsAfterChurn {
+    left: u64,
+}
+
+impl CorruptsAfterChurn {
+    pub(super) fn at(at: u64) -> Self {
+        Self { left: at }
+    }
+}
+
+impl Hooks for CorruptsAfterChurn {
+    fn received(&mut self, connection: &mut Connection) {
+        if self.left == 0 && connection.fresh().len() >= 512 {
+            self.left = u64::MAX;
+            connection.fresh()[0] ^= 1;
+        }
+    }
+
+    fn closed(&mut self, _connection: Connection, _end: End) {
+        self.left = self.left.saturating_sub(1);
+    }
+}
+
+/// Bytes that a reset connection leaves to the next owner of its slot.
+const LAST_BYTES: usize = 256;
+
+pub(super) struct RemembersSlot {
+    left: u64,
+    remembered: HashMap<usize, Vec<u8>>,
+}
+
+impl RemembersSlot {
+    pub(super) fn at(at: u64) -> Self {
+        Self {
+            left: at,
+            remembered: HashMap::new(),
+        }
+    }
+}
+
+impl Hooks for RemembersSlot {
+    fn received(&mut self, connection: &mut Connection) {
+        let fresh = connection.fresh();
+        connection.kept = fresh[fresh.len().saturating_sub(LAST_BYTES)..].to_vec();
+        inherit(&mut self.remembered, connection);
+    }
+
+    fn closed(&mut self, connection: Connection, end: End) {
+        if end != End::Finished && !connection.kept.is_empty() {
+            self.left = self.left.saturating_sub(1);
+            if self.left == 0 {
+                self.remembered.insert(connection.slot, connection.kept);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct KeepsSlotBytes {
+    left_over: HashMap<usize, Vec<u8>>,
+}
+
+impl Hooks for KeepsSlotBytes {
+    fn received(&mut self, connection: &mut Connection) {
+        inherit(&mut self.left_over, connection);
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        let rest = &connection.pending[connection.written..];
+        if !rest.is_empty() {
+            self.left_over.insert(connection.slot, rest.to_vec());
+        }
+    }
+}
+
+/// Puts what an earlier owner of the slot has left in front of the bytes that just came.
+fn inherit(left: &mut HashMap<usize, Vec<u8>>, connection: &mut Connection) {
+    if let Some(bytes) = left.remove(&connection.slot) {
+        connection
+            .pending
+            .splice(connection.fresh..connection.fresh, bytes);
+    }
+}

@@ -1,0 +1,105 @@
+//! Faults that echo the right bytes at the wrong time, or send what nobody asked for.
+
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::bytes::FULL_READ;
+use crate::connection::{Connection, Phase};
+use crate::hooks::{Admission, Gate, Hooks};
+
+pub(super) struct LateExtraByte;
+
+impl Hooks for LateExtraByte {
+    fn wrote(&mut self, connection: &mut Connection) {
+        if connection.mark == 0 && connection.written == connection.pending.len() {
+            connection.wake_at = Some(Instant::now() + Duration::from_millis(100));
+        }
+    }
+
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let is_late = connection.last_read.elapsed() >= Duration::from_millis(100);
+        if connection.mark == 0 && connection.bytes_read > 0 && is_late {
+            connection.mark = 1;
+            connection.pending.push(b'!');
+        }
+        Gate::Go
+    }
+}
+
+pub(super) struct LineBuffered;
+
+impl LineBuffered {
+    fn holds(connection: &Connection) -> bool {
+        connection.mark == 1 && connection.phase == Phase::Open
+    }
+}
+
+impl Hooks for LineBuffered {
+    fn received(&mut self, connection: &mut Connection) {
+        let fresh = connection.fresh();
+        let is_held = (8..=15).contains(&fresh.len()) && !fresh.contains(&b'\n');
+        connection.mark = u64::from(is_held && connection.fresh == 0);
+    }
+
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        if connection.pending.is_empty() || Self::holds(connection) {
+            Gate::Go
+        } else {
+            Gate::Wait
+        }
+    }
+
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        // What is held back counts as not writable, so that reading goes on.
+        connection.ready.writable |= connection.mark == 0 && connection.blocked_since.is_none();
+        connection.ready.writable &= !Self::holds(connection);
+        Gate::Go
+    }
+
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        connection.mark = 0;
+        Gate::Go
+    }
+}
+
+/// How long [`Collects`] waits for more.
+const COLLECTING: Duration = Duration::from_millis(40);
+
+pub(super) struct Collects;
+
+impl Hooks for Collects {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let is_short = (1..FULL_READ).contains(&connection.pending.len());
+        if connection.written > 0 || !is_short || connection.last_read.elapsed() >= COLLECTING {
+            return Gate::Go;
+        }
+        Gate::Until(connection.last_read + COLLECTING)
+    }
+}
+
+pub(super) struct Nagle;
+
+impl Hooks for Nagle {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        let _ = stream.set_nodelay(false);
+        Admission::Serve
+    }
+}
+
+pub(super) struct Greets;
+
+impl Hooks for Greets {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let greets_at = connection.opened + Duration::from_millis(200);
+        if connection.bytes_read == 0 && connection.mark == 0 {
+            if Instant::now() < greets_at {
+                connection.wake_at = Some(greets_at);
+            } else {
+                connection.mark = 1;
+                connection.pending.extend_from_slice(b"220 welcome\r\n");
+            }
+        }
+        Gate::Go
+    }
+}

@@ -1,0 +1,157 @@
+//! Faults at the end of a connection: FIN, resets, and what is left of the connection then.
+
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::Burst;
+use crate::connection::{Connection, End};
+use crate::hooks::{Gate, Hooks};
+
+pub(super) struct RepeatsLastChunk;
+
+impl Hooks for RepeatsLastChunk {
+    fn received(&mut self, connection: &mut Connection) {
+        connection.kept = connection.fresh().to_vec();
+    }
+
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        // A short one is spared, so that the fault shows only where a message has a length.
+        if connection.kept.len() >= 1024 {
+            connection.pending = std::mem::take(&mut connection.kept);
+        }
+        Gate::Go
+    }
+}
+
+pub(super) struct ClosesUnflushed;
+
+impl Hooks for ClosesUnflushed {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if !connection.ready.read_closed || connection.blocked_since.is_none() {
+            return Gate::Go;
+        }
+        // With unread input the close would be a reset.
+        connection.discard_input();
+        Gate::Close
+    }
+}
+
+pub(super) struct DropsDataWithFin;
+
+impl Hooks for DropsDataWithFin {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if connection.ready.read_closed && connection.bytes_read == 0 {
+            connection.discard_input();
+        }
+        Gate::Go
+    }
+}
+
+pub(super) struct NeverSendsFin;
+
+impl Hooks for NeverSendsFin {
+    fn peer_ended(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Wait
+    }
+}
+
+pub(super) struct MissesLateFin;
+
+impl Hooks for MissesLateFin {
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        let is_late = connection.last_read.elapsed() > Duration::from_millis(500);
+        if is_late && connection.bytes_read > 0 {
+            Gate::Wait
+        } else {
+            Gate::Go
+        }
+    }
+}
+
+pub(super) struct ForgetsFinInBatch {
+    at: usize,
+    burst: Burst,
+}
+
+impl ForgetsFinInBatch {
+    pub(super) fn at(at: u64) -> Self {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        Self {
+            at,
+            burst: Burst::within(Duration::from_millis(100)),
+        }
+    }
+}
+
+impl Hooks for ForgetsFinInBatch {
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        let is_forgotten = connection.mark == 1 || self.burst.count() > self.at;
+        connection.mark = u64::from(is_forgotten);
+        if is_forgotten { Gate::Wait } else { Gate::Go }
+    }
+}
+
+pub(super) struct ResetsAfterFin;
+
+impl Hooks for ResetsAfterFin {
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        if connection.bytes_read == 0 || !connection.was_drained {
+            return Gate::Go;
+        }
+        let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+        Gate::Close
+    }
+}
+
+pub(super) struct ChecksErrorFirst;
+
+impl Hooks for ChecksErrorFirst {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if connection.ready.error {
+            Gate::Close
+        } else {
+            Gate::Go
+        }
+    }
+}
+
+/// Never closes the sockets of connections that end in a certain way.
+pub(super) struct Leaks {
+    leaks: fn(&Connection, End) -> bool,
+    leaked: Vec<Connection>,
+}
+
+impl Leaks {
+    pub(super) fn when(leaks: fn(&Connection, End) -> bool) -> Self {
+        Self {
+            leaks,
+            leaked: Vec::new(),
+        }
+    }
+}
+
+impl Hooks for Leaks {
+    fn closed(&mut self, connection: Connection, end: End) {
+        if (self.leaks)(&connection, end) {
+            self.leaked.push(connection);
+        }
+    }
+}
+
+pub(super) fn idle_fin(connection: &Connection, end: End) -> bool {
+    end == End::Finished && connection.bytes_read == 0
+}
+
+pub(super) fn broken_echo(connection: &Connection, end: End) -> bool {
+    end != End::Finished && connection.bytes_read >= 64 * 1024
+}
+
+pub(super) fn idle_reset(connection: &Connection, end: End) -> bool {
+    let is_idle = connection.last_read.elapsed() >= Duration::from_millis(20);
+    end == End::ReadFailed && (connection.bytes_read == 0 || is_idle)
+}
+
+pub(super) fn blocked_reset(connection: &Connection, end: End) -> bool {
+    end != End::Finished && connection.blocked_since.is_some()
+}

@@ -1,0 +1,177 @@
+//! The faults of the loop, by what they spoil. Those of starting and stopping, which no connection
+//! sees, are where a server starts (`start.rs`, `listener.rs`, `announcement.rs`) and stops.
+
+mod accepting;
+mod bytes;
+mod crosstalk;
+mod delays;
+mod dying;
+mod ending;
+mod odd;
+mod pressure;
+mod stopping;
+
+use std::time::{Duration, Instant};
+
+use crate::fault::Fault;
+use crate::hooks::{Correct, Hooks};
+
+pub(crate) use odd::buffer_bytes;
+pub(crate) use stopping::at_stop;
+
+/// What `fault` does in the loop. `at` moves the place where it strikes.
+#[expect(clippy::too_many_lines, reason = "one arm per fault")]
+pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
+    let Some(fault) = fault else {
+        return Box::new(Correct);
+    };
+    #[rustfmt::skip]
+    let hooks: Box<dyn Hooks> = match fault {
+        Fault::First1024Bytes => Box::new(bytes::First1024Bytes),
+        Fault::TranslatesCrlf => Box::new(bytes::TranslatesCrlf),
+        Fault::ObeysQuit => Box::new(bytes::ObeysQuit),
+        Fault::FlipsLoneByte => Box::new(bytes::FlipsLoneByte),
+        Fault::EndsAfterMessages => Box::new(bytes::EndsAfterMessages { at: at.unwrap_or(40) }),
+        Fault::SwapsChunks => Box::new(bytes::SwapsChunks { at: at.unwrap_or(32) }),
+        Fault::WritesStaleTail => Box::new(bytes::WritesStaleTail),
+        Fault::LosesSmallMessage => Box::new(bytes::LosesSmallMessage { at: at.unwrap_or(100) }),
+        Fault::FlipsBit => Box::new(bytes::FlipsBit { at: at.unwrap_or(8 << 20) }),
+        Fault::LosesReadAtWrap => Box::new(bytes::LosesReadAtWrap { at: at.unwrap_or(4 << 20) }),
+        Fault::LosesByteAfterTiny => Box::new(bytes::LosesByteAfterTiny),
+        Fault::LateExtraByte => Box::new(delays::LateExtraByte),
+        Fault::LineBuffered => Box::new(delays::LineBuffered),
+        Fault::Collects40Ms => Box::new(delays::Collects),
+        Fault::Nagle => Box::new(delays::Nagle),
+        Fault::Greets => Box::new(delays::Greets),
+        Fault::DropsDataWithConnect => Box::new(accepting::DropsDataWithConnect::at(at.unwrap_or(25))),
+        Fault::DiesOfUrgentByte => Box::new(dying::DiesOfUrgentByte),
+        Fault::SharedBuffer => Box::new(crosstalk::SharedBuffer::default()),
+        Fault::CrossesBeyond64 => Box::new(crosstalk::CrossesBeyond64::at(at.unwrap_or(50))),
+        Fault::ResetsHarmNeighbours => Box::new(crosstalk::ResetsHarm::at(at.unwrap_or(20))),
+        Fault::CorruptsAfterChurn => Box::new(crosstalk::CorruptsAfterChurn::at(at.unwrap_or(100))),
+        Fault::RemembersSlot => Box::new(crosstalk::RemembersSlot::at(at.unwrap_or(30))),
+        Fault::KeepsSlotBytes => Box::new(crosstalk::KeepsSlotBytes::default()),
+        Fault::IgnoresShortWrite => Box::new(pressure::IgnoresShortWrite),
+        Fault::ReadsWhileWriting => Box::new(pressure::ReadsWhileWriting),
+        Fault::RestartsShortWrite => Box::new(pressure::RestartsShortWrite),
+        Fault::ForgetsWriteInterest => Box::new(pressure::ForgetsWriteInterest),
+        Fault::StallsAfterResumes => Box::new(pressure::StallsAfterResumes { at: at.unwrap_or(3) }),
+        Fault::DeadlocksOnDuplex => Box::new(pressure::DeadlocksOnDuplex),
+        Fault::RetriesWriteAtOnce => Box::new(pressure::RetriesWriteAtOnce),
+        Fault::SpinsOnUnread => Box::new(pressure::SpinsOnUnread),
+        Fault::BlockingWrite => Box::new(pressure::BlockingWrite),
+        Fault::UnboundedQueue => Box::new(pressure::UnboundedQueue),
+        Fault::GivesUpBlocked => Box::new(pressure::GivesUpBlocked),
+        Fault::PoolOf64 => Box::new(pressure::Pool { left: at.unwrap_or(64) }),
+        Fault::DeafWhileBlocked => Box::new(pressure::DeafWhileBlocked::at(at.unwrap_or(16))),
+        Fault::RepeatsLastChunk => Box::new(ending::RepeatsLastChunk),
+        Fault::ClosesUnflushed => Box::new(ending::ClosesUnflushed),
+        Fault::DropsDataWithFin => Box::new(ending::DropsDataWithFin),
+        Fault::NeverSendsFin => Box::new(ending::NeverSendsFin),
+        Fault::MissesLateFin => Box::new(ending::MissesLateFin),
+        Fault::ForgetsFinInBatch => Box::new(ending::ForgetsFinInBatch::at(at.unwrap_or(16))),
+        Fault::ResetsAfterFin => Box::new(ending::ResetsAfterFin),
+        Fault::LeaksIdleOnFin => Box::new(ending::Leaks::when(ending::idle_fin)),
+        Fault::LeaksAfterBrokenEcho => Box::new(ending::Leaks::when(ending::broken_echo)),
+        Fault::LeaksOnIdleReset => Box::new(ending::Leaks::when(ending::idle_reset)),
+        Fault::LeaksOnBlockedReset => Box::new(ending::Leaks::when(ending::blocked_reset)),
+        Fault::DiesOfSigpipe => Box::new(dying::DiesOfSigpipe),
+        Fault::UnwrapsShutdown => Box::new(dying::UnwrapsShutdown),
+        Fault::DiesInCloseStorm => Box::new(dying::DiesInCloseStorm::at(at.unwrap_or(40))),
+        Fault::DiesAfterCloses => Box::new(dying::DiesAfterCloses { left: at.unwrap_or(400) }),
+        Fault::ChecksErrorFirst => Box::new(ending::ChecksErrorFirst),
+        Fault::UnwrapsPeerAddress => Box::new(dying::UnwrapsPeerAddress),
+        Fault::AcceptErrorEndsProcess => Box::new(dying::AcceptErrorEndsProcess),
+        Fault::RetriesAcceptAtOnce => Box::new(accepting::RetriesAtOnce),
+        Fault::ParksListener => Box::new(accepting::ParksListener),
+        Fault::SleepsAtAcceptError => Box::new(accepting::SleepsAtError),
+        Fault::WaitsForFirstByte => Box::new(accepting::WaitsForFirstByte::default()),
+        Fault::TableOf1000 => Box::new(dying::Table { size: limit(at, 1000) }),
+        Fault::ForgetsInBurst => Box::new(accepting::ForgetsInBurst::at(limit(at, 256))),
+        Fault::DeafAfterQuiet => Box::new(accepting::DeafAfterQuiet::default()),
+        Fault::AcceptsOnlyWhenCool => Box::new(accepting::AcceptsOnlyWhenCool::default()),
+        Fault::ResetsQueued => Box::new(accepting::ResetsQueued::default()),
+        Fault::IgnoresBeyond900 => Box::new(accepting::IgnoresBeyond { size: limit(at, 900) }),
+        Fault::GarbageAtStop => Box::new(stopping::GarbageAtStop),
+        Fault::LogsOnStdout => Box::new(odd::LogsOnStdout),
+        Fault::OddOneByte => Box::new(odd::OneByte),
+        Fault::OddDelay => Box::new(odd::Delay),
+        Fault::OddSmallBuffers => Box::new(odd::SmallBuffers),
+        Fault::OddLateClose => Box::new(odd::LateClose),
+        Fault::OddRandomReads => Box::new(odd::RandomReads::default()),
+        Fault::ExitsAtOnce
+        | Fault::WaitsForAccept
+        | Fault::IgnoresSigint
+        | Fault::IgnoresSecondSignal
+        | Fault::IgnoresStdinEof
+        | Fault::WaitsForIdle
+        | Fault::AbortsUnderLoad
+        | Fault::KeepsAccepting
+        | Fault::Exits3
+        | Fault::AnnouncesBeforeListening
+        | Fault::AnnouncesPortZero
+        | Fault::ExitsZeroOnBindFailure
+        | Fault::ReusePort
+        | Fault::NoReuseAddress
+        | Fault::LockFile
+        | Fault::IgnoresBadArguments
+        | Fault::UnsupportedExits1
+        | Fault::UnsupportedWithoutReason
+        | Fault::SaysIoUring
+        | Fault::UnusedRing
+        | Fault::NeverAnnounces
+        | Fault::PrintsGarbage
+        | Fault::DiesEarly
+        | Fault::Hangs
+        | Fault::FloodsStderr
+        | Fault::OddLargeBuffer => Box::new(Correct),
+    };
+    hooks
+}
+
+/// A number of connections.
+fn limit(at: Option<u64>, default: usize) -> usize {
+    at.map_or(default, |at| usize::try_from(at).unwrap_or(usize::MAX))
+}
+
+/// How often something has happened within the last `span`.
+struct Burst {
+    span: Duration,
+    began: Option<Instant>,
+    count: usize,
+}
+
+impl Burst {
+    fn within(span: Duration) -> Self {
+        Self {
+            span,
+            began: None,
+            count: 0,
+        }
+    }
+
+    /// It happened once more; how often it has since the span began.
+    fn count(&mut self) -> usize {
+        if self.began.is_none_or(|began| began.elapsed() > self.span) {
+            self.began = Some(Instant::now());
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_ends_with_its_span() {
+        let mut long = Burst::within(Duration::from_secs(3600));
+        assert_eq!([long.count(), long.count(), long.count()], [1, 2, 3]);
+        let mut none = Burst::within(Duration::ZERO);
+        none.count();
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(none.count(), 1);
+    }
+}

@@ -1,0 +1,244 @@
+//! Faults that show when a client does not read: short writes, lost wake-ups, missing limits.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use socket2::SockRef;
+
+use super::bytes::FULL_READ;
+use crate::connection::{Connection, End};
+use crate::hooks::{Admission, Gate, Hooks};
+
+/// A send buffer that is soon full, so that a slow client is enough for a short write.
+fn small_send_buffer(stream: &TcpStream) -> Admission {
+    let _ = SockRef::from(stream).set_send_buffer_size(32 * 1024);
+    Admission::Serve
+}
+
+pub(super) struct IgnoresShortWrite;
+
+impl Hooks for IgnoresShortWrite {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        small_send_buffer(stream)
+    }
+
+    fn wrote(&mut self, connection: &mut Connection) {
+        connection.drop_pending();
+    }
+
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        connection.drop_pending();
+        connection.ready.writable = true;
+        Gate::Go
+    }
+}
+
+pub(super) struct ReadsWhileWriting;
+
+impl Hooks for ReadsWhileWriting {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        small_send_buffer(stream)
+    }
+
+    fn may_read(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Go
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        connection.pending.drain(..connection.fresh);
+        connection.fresh = 0;
+        connection.written = 0;
+    }
+}
+
+pub(super) struct RestartsShortWrite;
+
+impl Hooks for RestartsShortWrite {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        small_send_buffer(stream)
+    }
+
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        connection.written = 0;
+        Gate::Wait
+    }
+}
+
+pub(super) struct ForgetsWriteInterest;
+
+impl Hooks for ForgetsWriteInterest {
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        connection.mark = 1;
+        Gate::Wait
+    }
+
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        if connection.mark == 0 {
+            Gate::Go
+        } else {
+            Gate::Wait
+        }
+    }
+}
+
+pub(super) struct StallsAfterResumes {
+    pub(super) at: u64,
+}
+
+impl Hooks for StallsAfterResumes {
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let was_long = |since: Instant| since.elapsed() >= Duration::from_millis(20);
+        if !connection.blocked_since.is_some_and(was_long) {
+            return Gate::Go;
+        }
+        if connection.mark == self.at {
+            return Gate::Wait;
+        }
+        connection.mark += 1;
+        connection.blocked_since = None;
+        Gate::Go
+    }
+}
+
+pub(super) struct DeadlocksOnDuplex;
+
+impl Hooks for DeadlocksOnDuplex {
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let is_deadlock = connection.blocked_since.is_some() && connection.input_waits();
+        if is_deadlock { Gate::Wait } else { Gate::Go }
+    }
+}
+
+pub(super) struct RetriesWriteAtOnce;
+
+impl Hooks for RetriesWriteAtOnce {
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        connection.ready.writable = true;
+        Gate::Again
+    }
+}
+
+pub(super) struct SpinsOnUnread;
+
+impl Hooks for SpinsOnUnread {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        match connection.pending.is_empty() {
+            true => Gate::Go,
+            false if connection.input_waits() => Gate::Again,
+            false => Gate::Wait,
+        }
+    }
+}
+
+pub(super) struct BlockingWrite;
+
+impl Hooks for BlockingWrite {
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        let socket = SockRef::from(&connection.stream);
+        let _ = socket.set_nonblocking(false);
+        let _ = socket.set_write_timeout(Some(Duration::from_millis(200)));
+        let sent = socket.send(&connection.pending[connection.written..]);
+        let _ = socket.set_nonblocking(true);
+        connection.written += sent.unwrap_or(0);
+        if connection.written == connection.pending.len() {
+            connection.drop_pending();
+        }
+        connection.ready.writable = true;
+        Gate::Again
+    }
+}
+
+pub(super) struct UnboundedQueue;
+
+impl Hooks for UnboundedQueue {
+    fn may_read(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Go
+    }
+}
+
+pub(super) struct GivesUpBlocked;
+
+impl Hooks for GivesUpBlocked {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let Some(since) = connection.blocked_since else {
+            return Gate::Go;
+        };
+        let gives_up = since + Duration::from_secs(1);
+        if Instant::now() < gives_up {
+            connection.wake_at = Some(gives_up);
+            return Gate::Go;
+        }
+        let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+        Gate::Close
+    }
+}
+
+/// A connection that holds a buffer of the [`Pool`].
+const HOLDS_BUFFER: u64 = 2;
+/// A connection that found none.
+const DEAD: u64 = 3;
+
+pub(super) struct Pool {
+    pub(super) left: u64,
+}
+
+impl Hooks for Pool {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() < FULL_READ || connection.mark >= HOLDS_BUFFER {
+            return;
+        }
+        connection.mark += 1;
+        if connection.mark == HOLDS_BUFFER && self.left == 0 {
+            connection.mark = DEAD;
+        } else if connection.mark == HOLDS_BUFFER {
+            self.left -= 1;
+        }
+    }
+
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        match connection.pending.is_empty() && connection.mark != DEAD {
+            true => Gate::Go,
+            false => Gate::Wait,
+        }
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        if connection.mark == HOLDS_BUFFER {
+            self.left += 1;
+        }
+    }
+}
+
+pub(super) struct DeafWhileBlocked {
+    at: u64,
+    blocked: HashSet<usize>,
+}
+
+impl DeafWhileBlocked {
+    pub(super) fn at(at: u64) -> Self {
+        Self {
+            at,
+            blocked: HashSet::new(),
+        }
+    }
+}
+
+impl Hooks for DeafWhileBlocked {
+    fn may_accept(&mut self, _open: usize) -> bool {
+        (self.blocked.len() as u64) < self.at
+    }
+
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        self.blocked.insert(connection.slot);
+        Gate::Wait
+    }
+
+    fn wrote(&mut self, connection: &mut Connection) {
+        self.blocked.remove(&connection.slot);
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.blocked.remove(&connection.slot);
+    }
+}

@@ -1,0 +1,130 @@
+//! The points at which a fault strikes. The defaults are the correct server; a fault overrides the
+//! one or two that it needs and keeps its own memory. `faults/` has them, by what they spoil.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::Interest;
+use mio::net::TcpStream;
+
+use crate::connection::{Connection, End};
+
+/// Whether something may be done now.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Gate {
+    /// Do it.
+    Go,
+    /// Wait for the next event of this connection.
+    Wait,
+    /// Wait for that or for this moment.
+    Until(Instant),
+    /// Ask again in the next pass of the loop.
+    Again,
+    /// Close the connection.
+    Close,
+}
+
+/// What becomes of a connection that was just accepted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Admission {
+    Serve,
+    /// It stays open and nobody looks at it again.
+    Ignore,
+    Close,
+}
+
+/// What the loop does after `accept` failed for want of a resource.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AfterAcceptError {
+    /// Wait a little, then try again without any event.
+    BackOff,
+    /// Try again in the next pass.
+    Retry,
+    /// Wait for the listener's next event.
+    Park,
+}
+
+/// The points at which a fault strikes, in the order in which a connection meets them.
+pub(crate) trait Hooks {
+    /// The loop woke up with events after it had waited for `quiet`.
+    fn woke(&mut self, _quiet: Duration) {}
+
+    /// Before each `accept`, with `open` connections.
+    fn may_accept(&mut self, _open: usize) -> bool {
+        true
+    }
+
+    /// After each `accept`, beside `open` other connections.
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        Admission::Serve
+    }
+
+    fn accept_failed(&mut self) -> AfterAcceptError {
+        AfterAcceptError::BackOff
+    }
+
+    /// What a connection is watched for.
+    fn interest(&self) -> Interest {
+        Interest::READABLE | Interest::WRITABLE
+    }
+
+    /// Before each step of a connection.
+    fn step(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Go
+    }
+
+    /// Nothing is read while a write is pending: that is the backpressure.
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        if connection.pending.is_empty() {
+            Gate::Go
+        } else {
+            Gate::Wait
+        }
+    }
+
+    /// Bytes of the next read, of a buffer of `buffer` bytes.
+    fn read_limit(&mut self, buffer: usize) -> usize {
+        buffer
+    }
+
+    /// Bytes have come; they are `connection.pending[connection.fresh..]`.
+    fn received(&mut self, _connection: &mut Connection) {}
+
+    fn may_write(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Go
+    }
+
+    /// Bytes of the next write.
+    fn write_limit(&mut self) -> usize {
+        usize::MAX
+    }
+
+    /// A write took some bytes.
+    fn wrote(&mut self, _connection: &mut Connection) {}
+
+    /// A write would block.
+    fn blocked(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Wait
+    }
+
+    /// The peer sent FIN, and all that came before it is echoed.
+    fn peer_ended(&mut self, _connection: &mut Connection) -> Gate {
+        Gate::Go
+    }
+
+    /// The connection's own FIN was sent, or could not be.
+    fn shut_down(&mut self, _result: &io::Result<()>) {}
+
+    /// The server was asked to stop while this connection was open.
+    fn stopping(&mut self, _connection: &mut Connection) {}
+
+    /// The connection has ended; dropping it frees its descriptor.
+    fn closed(&mut self, connection: Connection, _end: End) {
+        drop(connection);
+    }
+}
+
+/// No fault.
+pub(crate) struct Correct;
+
+impl Hooks for Correct {}

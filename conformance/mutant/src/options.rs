@@ -1,0 +1,208 @@
+//! The command line: the options of a server's contract, and which fault to commit.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+
+use crate::announcement::DRIVER;
+use crate::fault::Fault;
+
+/// An echo server that is wrong on purpose.
+#[derive(Debug, Parser)]
+#[command(name = "mutant", version)]
+pub(crate) struct Options {
+    /// Where to listen: `tcp:127.0.0.1:0`, or a bare address; repeatable
+    #[arg(long, value_name = "KIND:ADDR", default_value = "tcp:127.0.0.1:8080")]
+    pub(crate) listen: Vec<Endpoint>,
+    /// How to announce the listeners on standard output
+    #[arg(long, value_enum, default_value_t = Announce::Text)]
+    pub(crate) announce: Announce,
+    /// The only flavor is `default`
+    #[arg(long, default_value = "default", value_parser = ["default"])]
+    pub(crate) flavor: String,
+    /// The only driver is the readiness queue of this system
+    #[arg(long, default_value = DRIVER, value_parser = [DRIVER])]
+    pub(crate) driver: String,
+    /// I/O threads: this server has one by nature
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
+    pub(crate) workers: u32,
+    /// Bytes of a read
+    #[arg(long, value_name = "BYTES", default_value_t = 4096)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1 << 30))]
+    pub(crate) buffer: u32,
+    /// How long open connections are read to their end after a stop
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    pub(crate) drain: humantime::Duration,
+    /// Take the end of standard input as a stop signal
+    #[arg(long)]
+    pub(crate) stop_on_stdin_eof: bool,
+    /// Ask for a capability: this server has none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) capability: Vec<String>,
+    /// The fault to commit; see `--list-faults`
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true)]
+    pub(crate) fault: Option<Fault>,
+    /// Where the fault strikes (bytes, messages or connections, by fault) instead of its default
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) fault_at: Option<u64>,
+    /// Print every fault and what it does
+    #[arg(long)]
+    pub(crate) list_faults: bool,
+    /// Part of the capability `cancel`, which this server does not have
+    #[arg(long, hide = true)]
+    cancel: Vec<String>,
+    /// Part of the capability `cpu`, which this server does not have
+    #[arg(long, hide = true)]
+    cpu_work: Option<String>,
+    /// Part of the capability `cpu`, which this server does not have
+    #[arg(long, hide = true)]
+    cpu_inline: bool,
+}
+
+/// How the server says that it is ready.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Announce {
+    /// A line for a person on standard output for each listener, the rest on standard error
+    Text,
+    /// Exactly one line of JSON on standard output
+    Json,
+}
+
+/// An endpoint that somebody asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Endpoint {
+    /// A TCP address; port 0 picks one.
+    Tcp(SocketAddr),
+    /// A kind of listener that the contract knows and this server does not offer.
+    NotOffered(String),
+}
+
+/// Kinds of listener that the contract knows and this server does not offer.
+const NOT_OFFERED: [&str; 4] = ["udp", "unix", "unixgram", "cpu"];
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    /// A bare address means TCP; anything that is no endpoint of the contract is an error.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Tcp(address));
+        }
+        match text.split_once(':') {
+            Some(("tcp", address)) => address.parse().map(Self::Tcp).map_err(|error| {
+                format!("{address} is no address ({error}); write one such as tcp:127.0.0.1:0")
+            }),
+            Some((kind, _)) if NOT_OFFERED.contains(&kind) => Ok(Self::NotOffered(kind.to_owned())),
+            Some(_) | None => Err("write KIND:ADDR, such as tcp:127.0.0.1:0".to_owned()),
+        }
+    }
+}
+
+impl Options {
+    /// Why this server does not offer what was asked, if it does not.
+    pub(crate) fn unsupported(&self) -> Option<String> {
+        let kind = self.listen.iter().find_map(|endpoint| match endpoint {
+            Endpoint::Tcp(_) => None,
+            Endpoint::NotOffered(kind) => Some(format!("no {kind} listeners")),
+        });
+        let name = self.capability.first().map(String::as_str);
+        let name = name.or((!self.cancel.is_empty()).then_some("cancel"));
+        let name = name.or((self.cpu_work.is_some() || self.cpu_inline).then_some("cpu"));
+        kind.or(name.map(|name| format!("no capability {name}")))
+    }
+
+    /// The TCP addresses to listen on.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.listen.iter().filter_map(|endpoint| match endpoint {
+            Endpoint::Tcp(address) => Some(*address),
+            Endpoint::NotOffered(_) => None,
+        })
+    }
+}
+
+/// The options of this process; bad arguments are an error that exits with status 2.
+pub(crate) fn parse() -> Result<Options, clap::Error> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Options::try_parse_from(&arguments) {
+        Err(error) if error.use_stderr() && ignores_bad_arguments(&arguments) => {
+            Options::try_parse_from(understood(&arguments))
+        }
+        parsed => parsed,
+    }
+}
+
+fn ignores_bad_arguments(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .any(|argument| argument == "ignores-bad-arguments")
+}
+
+/// What [`Fault::IgnoresBadArguments`] makes of a command line that it does not understand.
+fn understood(arguments: &[OsString]) -> Vec<OsString> {
+    let start = ["mutant", "--listen", "tcp:127.0.0.1:0"].map(OsString::from);
+    let known = ["--announce", "json", "--stop-on-stdin-eof"];
+    let kept = arguments
+        .iter()
+        .filter(|argument| known.iter().any(|word| argument == word));
+    start.into_iter().chain(kept.cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from([&["mutant"], arguments].concat())
+    }
+
+    #[test]
+    fn a_bare_address_means_tcp() {
+        let address = "[::1]:80".parse().unwrap();
+        assert_eq!("[::1]:80".parse(), Ok(Endpoint::Tcp(address)));
+        assert_eq!("tcp:[::1]:80".parse(), Ok(Endpoint::Tcp(address)));
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_a_bad_argument() {
+        for text in [
+            "",
+            "tcp:",
+            "tcp:999.0.0.1:0",
+            "tcp:127.0.0.1:65536",
+            "carrier:pigeon",
+        ] {
+            assert!(text.parse::<Endpoint>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_contract_knows_and_we_lack_is_unsupported() {
+        let asked = [
+            ["--listen", "udp:127.0.0.1:0"],
+            ["--capability", "x"],
+            ["--cancel", "y"],
+        ];
+        for arguments in asked {
+            assert!(
+                options(&arguments).unwrap().unsupported().is_some(),
+                "{arguments:?}"
+            );
+        }
+        assert_eq!(options(&[]).unwrap().unsupported(), None);
+    }
+
+    #[test]
+    fn what_has_one_value_by_nature_accepts_no_other() {
+        let wrong = [
+            ["--workers", "2"],
+            ["--flavor", "x"],
+            ["--driver", "x"],
+            ["--buffer", "0"],
+        ];
+        for arguments in wrong {
+            assert!(options(&arguments).is_err(), "{arguments:?}");
+        }
+    }
+}

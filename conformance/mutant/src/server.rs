@@ -1,0 +1,337 @@
+//! The loop: one thread, one poller, and a turn for each connection that something happened to.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::connection::{Connection, Phase, Step};
+use crate::fault::Fault;
+use crate::faults;
+use crate::hooks::{Admission, AfterAcceptError, Hooks};
+use crate::listener::Bound;
+use crate::options::Options;
+use crate::stop::Stop;
+
+const WAKER: Token = Token(usize::MAX);
+/// The tokens below this one are slots of connections; the listeners' lie between the two.
+const FIRST_LISTENER: usize = usize::MAX - 1024;
+const EVENTS: usize = 1024;
+/// Connections accepted in one pass, so that the open ones get their turn.
+const ACCEPTS_PER_PASS: usize = 64;
+/// Connections taken from the accept queue at a stop: more than it can hold.
+const ACCEPTS_AT_STOP: usize = 8192;
+/// Pause after `accept` failed, for want of descriptors for example.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+pub(crate) struct Server {
+    poll: Poll,
+    listeners: Vec<Listening>,
+    slots: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    /// Slots whose connections want a turn.
+    queue: VecDeque<usize>,
+    timers: BTreeSet<(Instant, usize)>,
+    accept_at: AcceptAt,
+    accepted: u64,
+    /// Connections that had been accepted when a stop was first noticed.
+    accepted_at_request: Option<u64>,
+    hooks: Box<dyn Hooks>,
+    scratch: Vec<u8>,
+    drain: Duration,
+    fault: Option<Fault>,
+}
+
+struct Listening {
+    listener: TcpListener,
+    /// Whether connections may wait: the poller is edge-triggered.
+    ready: bool,
+}
+
+/// When the listeners want to be tried again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum AcceptAt {
+    Event,
+    NextPass,
+    Moment(Instant),
+}
+
+impl Server {
+    /// A server that does not listen yet; an error means that there is no poller to be had.
+    pub(crate) fn new(options: &Options, listeners: &[Bound]) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            listeners: Vec::with_capacity(listeners.len()),
+            slots: Vec::new(),
+            free: Vec::new(),
+            queue: VecDeque::new(),
+            timers: BTreeSet::new(),
+            accept_at: AcceptAt::Event,
+            accepted: 0,
+            accepted_at_request: None,
+            hooks: faults::hooks(options.fault, options.fault_at),
+            scratch: vec![0; faults::buffer_bytes(options.fault, options.buffer as usize)],
+            drain: options.drain.into(),
+            fault: options.fault,
+        })
+    }
+
+    /// What another thread wakes the loop with.
+    pub(crate) fn waker(&self) -> io::Result<Waker> {
+        Waker::new(self.poll.registry(), WAKER)
+    }
+
+    /// Takes over the sockets that listen.
+    pub(crate) fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
+        for (index, bound) in listeners.into_iter().enumerate() {
+            let mut listener = TcpListener::from_std(bound.socket.into());
+            let token = Token(FIRST_LISTENER + index);
+            self.poll
+                .registry()
+                .register(&mut listener, token, Interest::READABLE)?;
+            self.listeners.push(Listening {
+                listener,
+                ready: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Serves until it is asked to stop, then drains; returns how many connections were cut.
+    pub(crate) fn run(mut self, stop: &Stop) -> io::Result<usize> {
+        let mut events = Events::with_capacity(EVENTS);
+        while !(stop.is_requested() && self.heeds_stop()) {
+            self.pass(&mut events, None)?;
+        }
+        self.begin_stop();
+        let drained = Instant::now() + self.drain;
+        while self.open() > 0 && (Instant::now() < drained || self.waits_without_limit()) {
+            self.pass(&mut events, Some(drained))?;
+        }
+        Ok(self.open())
+    }
+
+    fn pass(&mut self, events: &mut Events, until: Option<Instant>) -> io::Result<()> {
+        let waited = Instant::now();
+        match self.poll.poll(events, self.timeout(until)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            polled => polled?,
+        }
+        if !events.is_empty() {
+            self.hooks.woke(waited.elapsed());
+        }
+        self.take(events);
+        self.turns();
+        self.accept(ACCEPTS_PER_PASS);
+        Ok(())
+    }
+
+    fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
+        if !self.queue.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let accept = match self.accept_at {
+            AcceptAt::Event => None,
+            AcceptAt::NextPass => return Some(Duration::ZERO),
+            AcceptAt::Moment(moment) => Some(moment),
+        };
+        let timer = self.timers.first().map(|(moment, _)| *moment);
+        let next = [accept, timer, until].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Notes every event before anything is closed, so that none meets another connection's slot.
+    fn take(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKER => {}
+                Token(slot) if slot < FIRST_LISTENER => {
+                    if let Some(Some(connection)) = self.slots.get_mut(slot) {
+                        connection.note(event);
+                        self.enqueue(slot);
+                    }
+                }
+                Token(listener) => {
+                    if let Some(listening) = self.listeners.get_mut(listener - FIRST_LISTENER) {
+                        listening.ready = true;
+                    }
+                }
+            }
+        }
+        let now = Instant::now();
+        while let Some((moment, slot)) = self.timers.first().copied()
+            && moment <= now
+        {
+            self.timers.pop_first();
+            self.enqueue(slot);
+        }
+    }
+
+    fn enqueue(&mut self, slot: usize) {
+        if let Some(Some(connection)) = self.slots.get_mut(slot)
+            && !connection.queued
+        {
+            connection.queued = true;
+            self.queue.push_back(slot);
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}
+
+/// Accepting.
+impl Server {
+    fn accept(&mut self, limit: usize) {
+        if let AcceptAt::Moment(moment) = self.accept_at
+            && Instant::now() < moment
+        {
+            return;
+        }
+        self.accept_at = AcceptAt::Event;
+        for index in 0..self.listeners.len() {
+            self.accept_from(index, limit);
+        }
+    }
+
+    fn accept_from(&mut self, index: usize, limit: usize) {
+        for _ in 0..limit {
+            if !self.listeners[index].ready || !self.hooks.may_accept(self.open()) {
+                return;
+            }
+            match self.listeners[index].listener.accept() {
+                Ok((stream, _)) => self.admit(stream),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.listeners[index].ready = false;
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => return self.accept_failed(index, &error),
+            }
+        }
+        self.accept_at = AcceptAt::NextPass;
+    }
+
+    fn accept_failed(&mut self, index: usize, error: &io::Error) {
+        match self.hooks.accept_failed() {
+            AfterAcceptError::BackOff => {
+                eprintln!("accept failed, waiting a little: {error}");
+                self.accept_at = AcceptAt::Moment(Instant::now() + BACK_OFF);
+            }
+            AfterAcceptError::Retry => self.accept_at = AcceptAt::NextPass,
+            AfterAcceptError::Park => self.listeners[index].ready = false,
+        }
+    }
+
+    fn admit(&mut self, mut stream: TcpStream) {
+        self.accepted += 1;
+        // It fails on a connection that was reset in the queue; reading it will tell.
+        let _ = stream.set_nodelay(true);
+        let admission = self.hooks.accepted(&mut stream, self.open());
+        if admission == Admission::Close {
+            return;
+        }
+        let slot = self.free.pop().unwrap_or(self.slots.len());
+        let interest = self.hooks.interest();
+        if admission == Admission::Serve
+            && let Err(error) = self
+                .poll
+                .registry()
+                .register(&mut stream, Token(slot), interest)
+        {
+            eprintln!("cannot watch a connection: {error}");
+            if slot < self.slots.len() {
+                self.free.push(slot);
+            }
+            return;
+        }
+        let connection = Some(Connection::new(slot, stream));
+        if slot == self.slots.len() {
+            self.slots.push(connection);
+        } else {
+            self.slots[slot] = connection;
+        }
+    }
+}
+
+/// Serving.
+impl Server {
+    /// One turn for each connection that waits for one now.
+    fn turns(&mut self) {
+        for _ in 0..self.queue.len() {
+            let Some(slot) = self.queue.pop_front() else {
+                return;
+            };
+            let Some(Some(connection)) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            connection.queued = false;
+            let step = connection.turn(&mut *self.hooks, &mut self.scratch);
+            if let Some(moment) = connection.wake_at.take() {
+                self.timers.insert((moment, slot));
+            }
+            match step {
+                Step::Progress | Step::Again => self.enqueue(slot),
+                Step::Wait => {}
+                Step::Close(end) => {
+                    if let Some(mut connection) = self.slots[slot].take() {
+                        // Dropping it would do; Windows frees its part of the poller only here.
+                        let _ = self.poll.registry().deregister(&mut connection.stream);
+                        self.free.push(slot);
+                        self.hooks.closed(connection, end);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Stopping.
+impl Server {
+    /// Whether a stop that was asked for begins.
+    fn heeds_stop(&mut self) -> bool {
+        let before = *self.accepted_at_request.get_or_insert(self.accepted);
+        self.fault != Some(Fault::WaitsForAccept) || self.accepted > before
+    }
+
+    fn waits_without_limit(&self) -> bool {
+        self.fault == Some(Fault::WaitsForIdle)
+    }
+
+    /// Takes what is in the accept queue, stops listening, and tells each connection.
+    fn begin_stop(&mut self) {
+        faults::at_stop(self.fault, &mut self.slots);
+        for index in 0..self.listeners.len() {
+            self.listeners[index].ready = true;
+            self.accept_from(index, ACCEPTS_AT_STOP);
+        }
+        self.accept_at = AcceptAt::Event;
+        if self.fault != Some(Fault::KeepsAccepting) {
+            self.listeners.clear();
+        }
+        for slot in 0..self.slots.len() {
+            if let Some(connection) = &mut self.slots[slot]
+                && connection.phase == Phase::Open
+                && self.fault != Some(Fault::WaitsForIdle)
+            {
+                connection.phase = Phase::Stopping;
+                self.hooks.stopping(connection);
+                self.enqueue(slot);
+            }
+        }
+    }
+}
+
+/// Whether a connection died in the accept queue, so that the next one is fine: macOS says EINVAL
+/// then, BSD ECONNABORTED.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let kinds = [
+        ErrorKind::ConnectionAborted,
+        ErrorKind::ConnectionReset,
+        ErrorKind::Interrupted,
+        ErrorKind::InvalidInput,
+    ];
+    kinds.contains(&error.kind())
+}

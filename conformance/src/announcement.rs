@@ -1,0 +1,110 @@
+//! The first line of a server's standard output, parsed from what docs/CONTRACT.md says and from
+//! nothing else: the judge shares no code with the servers.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+/// What a server says when it starts under `--announce json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Announcement {
+    /// It listens and serves.
+    Ready(Ready),
+    /// This host cannot run it, with the reason.
+    Unavailable(String),
+    /// It does not offer what was asked for, with the reason.
+    Unsupported(String),
+}
+
+/// The announcement of a server that is ready.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Ready {
+    /// The version of this form, 1.
+    pub ready: u32,
+    /// `KIND:ADDRESS` of each listener, in the order asked for.
+    pub listeners: Vec<String>,
+    /// The backend's name.
+    pub backend: String,
+    /// Runtime and version.
+    pub runtime: String,
+    /// `readiness`, `completion` or `blocking`.
+    pub model: String,
+    /// The driver in use.
+    pub driver: String,
+    /// The flavor in use.
+    pub flavor: String,
+    /// Threads that do I/O.
+    pub workers: u32,
+    /// Optional parts of the contract that it offers.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Ready(Ready),
+    Unavailable { unavailable: String },
+    Unsupported { unsupported: String },
+}
+
+impl Announcement {
+    /// Parses one line.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(line: &str) -> Result<Self, String> {
+        let parsed = serde_json::from_str(line.trim_end())
+            .map_err(|_| "not one of the three forms of docs/CONTRACT.md".to_owned())?;
+        match parsed {
+            Line::Ready(ready) if ready.ready != 1 => {
+                Err(format!("\"ready\" is {}, not 1", ready.ready))
+            }
+            Line::Ready(ready) if ready.listeners.is_empty() => {
+                Err("\"listeners\" is empty".to_owned())
+            }
+            Line::Ready(ready) => Ok(Self::Ready(ready)),
+            Line::Unavailable { unavailable: reason } if reason.is_empty() => {
+                Err("\"unavailable\" without a reason".to_owned())
+            }
+            Line::Unsupported { unsupported: reason } if reason.is_empty() => {
+                Err("\"unsupported\" without a reason".to_owned())
+            }
+            Line::Unavailable { unavailable } => Ok(Self::Unavailable(unavailable)),
+            Line::Unsupported { unsupported } => Ok(Self::Unsupported(unsupported)),
+        }
+    }
+}
+
+impl Ready {
+    /// The addresses of the `tcp` listeners.
+    ///
+    /// # Errors
+    /// A sentence naming an address that is none, or that has port 0.
+    pub fn tcp_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        self.listeners
+            .iter()
+            .filter_map(|listener| listener.strip_prefix("tcp:"))
+            .map(|address| match address.parse::<SocketAddr>() {
+                Ok(parsed) if parsed.port() != 0 => Ok(parsed),
+                Ok(_) => Err(format!("\"{address}\" has port 0")),
+                Err(_) => Err(format!("\"{address}\" is no address")),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_is_wrong() {
+        assert!(Announcement::parse("listening on 8080").is_err());
+        assert!(Announcement::parse("{\"unavailable\":\"\"}").is_err());
+        assert_eq!(
+            Announcement::parse("{\"unsupported\":\"no udp\"}\n"),
+            Ok(Announcement::Unsupported("no udp".to_owned()))
+        );
+    }
+}

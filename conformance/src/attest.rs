@@ -1,0 +1,68 @@
+//! Which I/O driver a server really uses, seen from outside its process (Linux: what it holds, and
+//! the completion counters of its rings).
+
+use report::host::Host;
+use report::{Attestation, Failure, FailureKind};
+
+use crate::case::failure;
+use crate::peer::Peer;
+use crate::process::Process;
+
+/// Messages whose completions are counted.
+const MESSAGES: u64 = 4;
+
+/// Compares the declared driver with what the process holds and does.
+///
+/// # Errors
+/// `driver` on a mismatch; what an exchange of messages may fail with.
+pub fn attest(
+    driver: &str,
+    host: &Host,
+    peer: &Peer,
+    process: &Process,
+) -> Result<Attestation, Failure> {
+    if host.os != "linux" {
+        let reason = format!("what another process holds is not read on {}", host.os);
+        return Ok(Attestation::NotAttested { reason });
+    }
+    let before = process.rings()?;
+    if driver == "io_uring" {
+        if before.count == 0 {
+            return Err(mismatch("a ring", "no ring"));
+        }
+        return attest_ring(peer, process, MESSAGES);
+    }
+    if before.count > 0 {
+        return Err(mismatch("no ring", &format!("{} rings", before.count)));
+    }
+    if driver == "epoll" && !process.has_epoll()? {
+        return Err(mismatch("an epoll instance", "none"));
+    }
+    Ok(Attestation::Attested { seen: format!("no ring; {driver}") })
+}
+
+/// The rings must post at least one completion for each message of a ping-pong.
+///
+/// # Errors
+/// `driver` when they post fewer.
+pub fn attest_ring(peer: &Peer, process: &Process, messages: u64) -> Result<Attestation, Failure> {
+    let mut connection = peer.connect()?;
+    connection.exchange(1)?;
+    let before = process.rings()?;
+    for _ in 0..messages {
+        connection.exchange(16)?;
+    }
+    let after = process.rings()?;
+    connection.reset();
+    // The kernel's counters are 32 bits wide and wrap.
+    let posted = after.completions.wrapping_sub(before.completions) & 0xffff_ffff;
+    if posted < messages {
+        let expected = format!("at least {messages} completions for {messages} messages");
+        return Err(mismatch(&expected, &format!("{posted} completions")));
+    }
+    Ok(Attestation::Attested { seen: "a ring that completes at least once a message".to_owned() })
+}
+
+fn mismatch(expected: &str, actual: &str) -> Failure {
+    failure(FailureKind::Driver, expected, actual)
+}

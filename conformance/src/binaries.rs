@@ -1,0 +1,62 @@
+//! The programs of the rows: each package built once, alone, or taken from a directory.
+//! Alone, because Cargo unites the features of everything that is built together.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Directory of ready-made programs; with it nothing is built.
+pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
+
+/// The executables of `packages`, by package.
+///
+/// # Errors
+/// A sentence with what Cargo said, or with the program that is missing.
+pub fn locate(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>, String> {
+    let directory = std::env::var_os(BIN_DIR).map(PathBuf::from);
+    let mut programs = BTreeMap::new();
+    for &package in packages {
+        if programs.contains_key(package) {
+            continue;
+        }
+        let program = match &directory {
+            Some(directory) => ready_made(directory, package)?,
+            None => build(package)?,
+        };
+        programs.insert(package.to_owned(), program);
+    }
+    Ok(programs)
+}
+
+fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, String> {
+    let program = directory.join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(format!("{BIN_DIR} has no {}", program.display()))
+}
+
+/// Builds one package in the profile that this program was built in.
+fn build(package: &str) -> Result<PathBuf, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    let mut command = Command::new(cargo);
+    command
+        .args(["build", "--quiet", "--package", package, "--message-format", "json-render-diagnostics"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stderr(std::process::Stdio::inherit());
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.output().map_err(|e| format!("cargo build -p {package}: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo build -p {package} failed: {}", output.status));
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["kind"][0] == "bin")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| format!("cargo build -p {package} named no executable"))
+}

@@ -1,0 +1,245 @@
+//! What a case is: a plain function over what it is given, and a row of its suite's table.
+
+use report::{Failure, FailureKind, Level};
+
+use crate::launcher::Launcher;
+use crate::peer::Peer;
+use crate::process::Process;
+
+/// What a case returns.
+pub type Found = Result<Observation, Failure>;
+
+/// A suite: a table of cases, at the top of the suite's file.
+#[derive(Debug)]
+pub struct Suite {
+    /// The first half of a case's id.
+    pub name: &'static str,
+    /// One sentence on what the suite is about.
+    pub about: &'static str,
+    /// The table.
+    pub cases: &'static [Case],
+}
+
+/// One row of a suite's table.
+#[derive(Debug)]
+pub struct Case {
+    /// The second half of the id.
+    pub name: &'static str,
+    /// How binding the requirement is.
+    pub level: Level,
+    /// What a server has to do, as one sentence.
+    pub requirement: &'static str,
+    /// How much is done, per profile; the unit is the case's own (bytes, rounds, connections).
+    pub sizes: Sizes,
+    /// What the host must have.
+    pub needs: &'static [Need],
+    /// Whether other cells may run beside it.
+    pub company: Company,
+    /// The function.
+    pub body: Body,
+}
+
+/// A case's function; its type says what it needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Body {
+    /// Only an address: runs against any server that listens.
+    Wire(fn(&Peer) -> Found),
+    /// Also the server's process: descriptors, CPU time, memory, signals.
+    Process(fn(&Peer, &Process) -> Found),
+    /// Starts and stops servers itself.
+    Lifecycle(fn(&Launcher) -> Found),
+}
+
+/// A case's size in each profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    quick: u64,
+    default: u64,
+    full: u64,
+}
+
+/// How much a check does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// About ten seconds a server.
+    Quick,
+    /// What `cargo test` runs.
+    Default,
+    /// The catalogue's counts.
+    Full,
+}
+
+/// What a case needs of the host. A host that lacks it makes the cell unavailable, with the reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// This many open descriptors in the harness, and as many in the server.
+    Descriptors(u64),
+    /// Starting a server under a lower descriptor limit.
+    DescriptorLimit,
+    /// Counting another process's open descriptors.
+    DescriptorCount,
+    /// Another process's CPU time.
+    CpuTime,
+    /// Another process's resident memory.
+    ResidentMemory,
+    /// Signals to another process (`SIGTERM`, `SIGSTOP`).
+    Signals,
+    /// Seeing another process's sockets: bytes that wait in its receive queues.
+    SocketQueues,
+    /// Seeing which I/O driver another process holds.
+    Attestation,
+    /// TCP urgent data.
+    UrgentData,
+}
+
+/// Whether other cells may run beside a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// They may: nothing is judged that they could disturb.
+    Shared,
+    /// They may not: latency or fairness is judged.
+    Exclusive,
+}
+
+/// What a case found when its requirement was met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// What was recorded, in words that are equal for servers that behave alike.
+    pub recorded: Option<String>,
+}
+
+impl Case {
+    /// A row for a MUST; [`Case::wire`], [`Case::process`] or [`Case::lifecycle`] completes it.
+    #[must_use]
+    pub const fn must(name: &'static str, requirement: &'static str) -> Self {
+        Self::at(Level::Must, name, requirement)
+    }
+
+    /// A row for a SHOULD.
+    #[must_use]
+    pub const fn should(name: &'static str, requirement: &'static str) -> Self {
+        Self::at(Level::Should, name, requirement)
+    }
+
+    /// A row for something that is only recorded.
+    #[must_use]
+    pub const fn info(name: &'static str, requirement: &'static str) -> Self {
+        Self::at(Level::Info, name, requirement)
+    }
+
+    const fn at(level: Level, name: &'static str, requirement: &'static str) -> Self {
+        Self {
+            name,
+            level,
+            requirement,
+            sizes: Sizes { quick: 0, default: 0, full: 0 },
+            needs: &[],
+            company: Company::Shared,
+            body: Body::Wire(no_body),
+        }
+    }
+
+    /// How much is done in `quick`, `default` and `full`.
+    #[must_use]
+    pub const fn sizes(mut self, quick: u64, default: u64, full: u64) -> Self {
+        self.sizes = Sizes { quick, default, full };
+        self
+    }
+
+    /// What the host must have.
+    #[must_use]
+    pub const fn needs(mut self, needs: &'static [Need]) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// Latency or fairness is judged: no other cell runs beside it.
+    #[must_use]
+    pub const fn alone(mut self) -> Self {
+        self.company = Company::Exclusive;
+        self
+    }
+
+    /// A case that needs only an address.
+    #[must_use]
+    pub const fn wire(mut self, function: fn(&Peer) -> Found) -> Self {
+        self.body = Body::Wire(function);
+        self
+    }
+
+    /// A case that also needs the server's process.
+    #[must_use]
+    pub const fn process(mut self, function: fn(&Peer, &Process) -> Found) -> Self {
+        self.body = Body::Process(function);
+        self
+    }
+
+    /// A case that starts and stops servers.
+    #[must_use]
+    pub const fn lifecycle(mut self, function: fn(&Launcher) -> Found) -> Self {
+        self.body = Body::Lifecycle(function);
+        self
+    }
+}
+
+impl Sizes {
+    /// The size for a profile.
+    #[must_use]
+    pub fn of(self, profile: Profile) -> u64 {
+        match profile {
+            Profile::Quick => self.quick,
+            Profile::Default => self.default,
+            Profile::Full => self.full,
+        }
+    }
+}
+
+impl Profile {
+    /// The profile of this name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Quick, Self::Default, Self::Full].into_iter().find(|p| p.name() == name)
+    }
+
+    /// `quick`, `default` or `full`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Default => "default",
+            Self::Full => "full",
+        }
+    }
+}
+
+impl Observation {
+    /// The requirement is met and there is nothing to add.
+    ///
+    /// # Errors
+    /// None: the type is that of a case's last line.
+    pub fn met() -> Found {
+        Ok(Self::default())
+    }
+
+    /// Something to compare between rows.
+    ///
+    /// # Errors
+    /// None: the type is that of a case's last line.
+    pub fn of(recorded: impl Into<String>) -> Found {
+        Ok(Self { recorded: Some(recorded.into()) })
+    }
+}
+
+/// A failure from its three parts.
+#[must_use]
+pub fn failure(
+    kind: FailureKind,
+    expected: impl Into<String>,
+    actual: impl Into<String>,
+) -> Failure {
+    Failure { kind, expected: expected.into(), actual: actual.into() }
+}
+
+fn no_body(_: &Peer) -> Found {
+    Err(failure(FailureKind::Output, "a case with a function", "a table row without one"))
+}

@@ -1,0 +1,247 @@
+//! A whole check: the rows, the plan, the cells side by side, and the `Run` made of them.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use report::host::Host;
+use report::run::FORMAT_VERSION;
+use report::{Attestation, Cell, Margin, Run, Verdict};
+
+use crate::binaries;
+use crate::case::Profile;
+use crate::judge::{Judge, Judged};
+use crate::plan::{Planned, Row};
+use crate::registry::Registry;
+use crate::suites;
+
+/// Collects cells as they are judged and becomes a [`Run`].
+#[derive(Debug)]
+pub struct Collector {
+    started: Instant,
+    started_unix: u64,
+    judged: Mutex<Vec<Judged>>,
+}
+
+/// How many cells run side by side: most of a cell is waiting.
+#[must_use]
+pub fn default_jobs() -> usize {
+    thread::available_parallelism().map_or(4, |cores| cores.get() * 3).max(4)
+}
+
+/// The rows of this build.
+#[must_use]
+pub fn rows(registry: &Registry) -> Vec<Row> {
+    registry.built_rows().map(Row::of).collect()
+}
+
+/// Builds or finds the programs of the rows that have a cell to judge.
+///
+/// # Errors
+/// A sentence with what Cargo said, or with the program that is missing.
+pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), String> {
+    let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
+    let wanted: Vec<usize> = (0..rows.len()).filter(|&index| is_judged(index)).collect();
+    let packages: Vec<&str> = wanted.iter().map(|&index| rows[index].package.as_str()).collect();
+    let programs = binaries::locate(&packages)?;
+    for index in wanted {
+        let row = &mut rows[index];
+        row.program.executable.clone_from(&programs[&row.package]);
+    }
+    Ok(())
+}
+
+/// How a plan is worked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Cells side by side.
+    pub jobs: usize,
+    /// How many times each cell is judged; the worst counts.
+    pub repeats: u32,
+}
+
+/// Judges a plan and tells `each` of every cell as it is done.
+pub fn run(
+    judge: &Judge,
+    registry: &Registry,
+    rows: &[Row],
+    plan: &[Planned],
+    options: &Options,
+    each: &(dyn Fn(&Cell) + Sync),
+) -> Run {
+    let collector = Collector::start();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(planned) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut worst = one(judge, registry, rows, planned);
+                    each(&worst.cell);
+                    for repeat in 1..options.repeats {
+                        // Another seed each time, so that repeats find what one seed does not.
+                        let judge = judge.with_seed(judge.seed + u64::from(repeat));
+                        let again = one(&judge, registry, rows, planned);
+                        each(&again.cell);
+                        worst = worse(worst, again);
+                    }
+                    collector.add(worst);
+                }
+            });
+        }
+    });
+    collector.finish(judge, rows, label())
+}
+
+/// The one that is not green, else the one that came nearer to its limit.
+fn worse(one: Judged, other: Judged) -> Judged {
+    let rank = |judged: &Judged| {
+        let cell = &judged.cell;
+        let is_green = matches!(cell.verdict, Verdict::Pass | Verdict::Info);
+        (!is_green, cell.margin.as_ref().map_or(0.0, Margin::ratio))
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+/// Judges one planned cell with its waiver.
+#[must_use]
+pub fn one(judge: &Judge, registry: &Registry, rows: &[Row], planned: &Planned) -> Judged {
+    let row = &rows[planned.row];
+    let waiver = registry.waiver(&row.name, &planned.id(), waiver_os(&judge.host));
+    judge.judge_cell(row, planned, waiver)
+}
+
+/// The name by which a page shows this host: a label that CI gives, else the operating system.
+#[must_use]
+pub fn label() -> String {
+    std::env::var("CONFORMANCE_LABEL").unwrap_or_else(|_| std::env::consts::OS.to_owned())
+}
+
+/// A random seed, for a check that was given none.
+#[must_use]
+pub fn random_seed() -> u64 {
+    // Short enough to be typed.
+    fastrand::u64(1..1_000_000)
+}
+
+/// Where a waiver holds: wine is not Windows.
+fn waiver_os(host: &Host) -> &str {
+    let is_wine = host.virtualisation.as_ref().is_some_and(|hint| hint.name == "wine");
+    if is_wine { "wine" } else { &host.os }
+}
+
+impl Collector {
+    /// Starts the run's clock.
+    #[must_use]
+    pub fn start() -> Self {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            started_unix: since_1970.as_secs(),
+            judged: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Adds a cell.
+    pub fn add(&self, judged: Judged) {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
+    }
+
+    /// The run: rows with what was learnt about them, cells by row and in catalogue order.
+    #[must_use]
+    pub fn finish(self, judge: &Judge, rows: &[Row], label: String) -> Run {
+        let judged = self.judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let order = catalogue_order();
+        let row_order =
+            |name: &str| rows.iter().position(|row| row.name == name).unwrap_or(usize::MAX);
+        let report_rows = rows
+            .iter()
+            .filter(|row| judged.iter().any(|judged| judged.cell.row == row.name))
+            .map(|row| report_row(row, &judged))
+            .collect();
+        let mut cells: Vec<Cell> = judged.into_iter().map(|judged| judged.cell).collect();
+        cells.sort_by_key(|cell| (row_order(&cell.row), order.get(&cell.id()).copied()));
+        Run {
+            version: FORMAT_VERSION,
+            label,
+            started_unix: self.started_unix,
+            seconds: self.started.elapsed().as_secs_f64(),
+            seed: judge.seed,
+            profile: judge.profile.name().to_owned(),
+            host: judge.host.clone(),
+            rows: report_rows,
+            cells,
+        }
+    }
+}
+
+fn catalogue_order() -> BTreeMap<String, usize> {
+    let ids = suites::ALL.iter().flat_map(|suite| {
+        suite.cases.iter().map(move |case| format!("{}/{}", suite.name, case.name))
+    });
+    ids.enumerate().map(|(index, id)| (id, index)).collect()
+}
+
+fn report_row(row: &Row, judged: &[Judged]) -> report::Row {
+    let own = || judged.iter().filter(|judged| judged.cell.row == row.name);
+    let none_started = own().all(|judged| judged.cell.verdict == Verdict::Unavailable);
+    let reason = if none_started { "no server was started" } else { "no cell got so far" };
+    report::Row {
+        name: row.name.clone(),
+        model: row.model,
+        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()),
+        flavor: row.flavor.clone(),
+        workers: row.workers,
+        runtime: own().find_map(|judged| judged.runtime.clone()),
+        attestation: own()
+            .find_map(|judged| judged.attestation.clone())
+            .unwrap_or(Attestation::NotAttested { reason: reason.to_owned() }),
+    }
+}
+
+/// `CONFORMANCE_*` variables that mirror the command's options, for the test target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// `_ROWS`: names of rows, separated by commas.
+    pub rows: Vec<String>,
+    /// `_REQUIRE`: drivers that must have been judged, separated by commas.
+    pub require: Vec<String>,
+    /// `_OUT`: where the result file goes.
+    pub out: Option<std::path::PathBuf>,
+    /// `_PROFILE`.
+    pub profile: Profile,
+    /// `_SEED`.
+    pub seed: u64,
+}
+
+impl Environment {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// A sentence naming the variable and what it may be.
+    pub fn read() -> Result<Self, String> {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let list = |name: &str| -> Vec<String> {
+            let value = text(name).unwrap_or_default();
+            value.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
+        };
+        let profile = text("CONFORMANCE_PROFILE").unwrap_or_else(|| "default".to_owned());
+        let seed = match text("CONFORMANCE_SEED") {
+            None => random_seed(),
+            Some(seed) => {
+                seed.parse().map_err(|_| format!("CONFORMANCE_SEED is '{seed}', not a number"))?
+            }
+        };
+        Ok(Self {
+            rows: list("CONFORMANCE_ROWS"),
+            require: list("CONFORMANCE_REQUIRE"),
+            out: std::env::var_os("CONFORMANCE_OUT").map(Into::into),
+            profile: Profile::named(&profile).ok_or_else(|| {
+                format!("CONFORMANCE_PROFILE is '{profile}'; write quick, default or full")
+            })?,
+            seed,
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Time in a cell: deadlines that count from the last progress, limits scaled by the host's load,
+//! and how near the cell came to one.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind, Margin};
+
+/// Without a byte or a connection for this long, scaled by the host factor, a cell times out.
+pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
+/// No cell takes longer, whatever progress it makes.
+pub const CELL_LIMIT: Duration = Duration::from_secs(60);
+
+/// The clock of one cell.
+#[derive(Debug)]
+pub struct Clock {
+    factor: f64,
+    cell_ends: Instant,
+    nearest: Mutex<Option<Margin>>,
+}
+
+/// A moment by which something must have happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: Instant,
+    started: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now. `factor` (1..=4) is how much slower this host is than when idle.
+    #[must_use]
+    pub fn start(factor: f64) -> Self {
+        let cell_ends = Instant::now() + CELL_LIMIT;
+        Self { factor, cell_ends, nearest: Mutex::new(None) }
+    }
+
+    /// The deadline for the next piece of progress.
+    #[must_use]
+    pub fn progress(&self) -> Deadline {
+        self.within(PROGRESS_LIMIT)
+    }
+
+    /// A deadline `limit` from now, scaled by the host factor.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Deadline {
+        let started = Instant::now();
+        Deadline { at: (started + self.scaled(limit)).min(self.cell_ends), started }
+    }
+
+    /// A limit of time, scaled by the host factor.
+    #[must_use]
+    pub fn scaled(&self, limit: Duration) -> Duration {
+        limit.mul_f64(self.factor)
+    }
+
+    /// Records how long `what` took and fails if that is over `limit`, which is scaled here.
+    ///
+    /// # Errors
+    /// [`FailureKind::Slow`] over the limit.
+    pub fn judge_time(&self, what: &str, took: Duration, limit: Duration) -> Result<(), Failure> {
+        let limit = self.scaled(limit);
+        self.judge(
+            FailureKind::Slow,
+            &format!("{what}, ms"),
+            took.as_secs_f64() * 1e3,
+            limit.as_secs_f64() * 1e3,
+        )
+    }
+
+    /// Records how near `observed` came to `limit` and fails with `kind` if it is over.
+    ///
+    /// # Errors
+    /// A failure of `kind` over the limit.
+    pub fn judge(
+        &self,
+        kind: FailureKind,
+        what: &str,
+        observed: f64,
+        limit: f64,
+    ) -> Result<(), Failure> {
+        let margin = Margin { what: what.to_owned(), observed, limit };
+        if observed > limit {
+            let expected = format!("{what}: at most {limit:.2}");
+            return Err(Failure { kind, expected, actual: format!("{observed:.2}") });
+        }
+        let mut nearest = self.nearest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if nearest.as_ref().is_none_or(|known| known.ratio() < margin.ratio()) {
+            *nearest = Some(margin);
+        }
+        Ok(())
+    }
+
+    /// The nearest that the cell came to one of its limits so far.
+    #[must_use]
+    pub fn margin(&self) -> Option<Margin> {
+        self.nearest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
+impl Deadline {
+    /// What is left, zero when it is over.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// How long it has been running.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The failure of a wait for `what` that this deadline ended.
+    #[must_use]
+    pub fn failure(&self, what: &str) -> Failure {
+        Failure {
+            kind: FailureKind::Timeout,
+            expected: what.to_owned(),
+            actual: format!("nothing within {:.1} s", self.elapsed().as_secs_f64()),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Sending and receiving at the same time on any number of connections, in one thread.
+
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::failure;
+use crate::clock::Clock;
+use crate::connection::{Connection, Read1};
+use crate::wait::{Interest, wait_any};
+
+/// Calls on one connection before the others get their turn.
+const CALLS_PER_TURN: usize = 32;
+
+/// One connection's part of a duplex exchange.
+#[derive(Debug)]
+pub struct Flow<'a> {
+    connection: &'a mut Connection,
+    goal: u64,
+    writes: Pieces,
+    reads: Pieces,
+    pauses: Option<Pauses>,
+    resume_at: Option<Instant>,
+    random: fastrand::Rng,
+}
+
+/// How large each call's piece is.
+#[derive(Clone, Copy, Debug)]
+pub enum Pieces {
+    /// Always so many bytes.
+    Of(usize),
+    /// From 1 to so many bytes, at random.
+    UpTo(usize),
+}
+
+/// A reader that stops now and then.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// One read in so many is followed by a pause, at random.
+    pub one_in: u32,
+    /// The longest pause.
+    pub at_most: Duration,
+}
+
+impl<'a> Flow<'a> {
+    /// Sends `bytes` more on a connection and receives all that is outstanding then.
+    #[must_use]
+    pub fn new(connection: &'a mut Connection, bytes: u64, seed: u64) -> Self {
+        let goal = connection.sent() + bytes;
+        let random = fastrand::Rng::with_seed(seed ^ u64::from(connection.number()));
+        let whole = Pieces::Of(64 * 1024);
+        Self {
+            connection,
+            goal,
+            writes: whole,
+            reads: whole,
+            pauses: None,
+            resume_at: None,
+            random,
+        }
+    }
+
+    /// How large the pieces are that each write passes to the kernel.
+    #[must_use]
+    pub fn writes(mut self, writes: Pieces) -> Self {
+        self.writes = writes;
+        self
+    }
+
+    /// How large the pieces are that each read asks for.
+    #[must_use]
+    pub fn reads(mut self, reads: Pieces) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// Stops reading now and then.
+    #[must_use]
+    pub fn pauses(mut self, pauses: Pauses) -> Self {
+        self.pauses = Some(pauses);
+        self
+    }
+
+    fn is_done(&self) -> bool {
+        self.connection.received() == self.goal
+    }
+
+    fn interest(&mut self) -> Option<Interest> {
+        if self.resume_at.is_some_and(|at| at <= Instant::now()) {
+            self.resume_at = None;
+        }
+        let sends = self.connection.sent() < self.goal;
+        match (sends, self.resume_at.is_none()) {
+            _ if self.is_done() => None,
+            (true, true) => Some(Interest::Both),
+            (true, false) => Some(Interest::Write),
+            (false, true) => Some(Interest::Read),
+            (false, false) => None,
+        }
+    }
+
+    /// Moves what can be moved now and returns how many bytes that were, both ways.
+    fn turn(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let mut moved = 0;
+        for _ in 0..CALLS_PER_TURN {
+            let left = self.goal - self.connection.sent();
+            let piece = self.writes.next(&mut self.random) as u64;
+            let n = if left > 0 { self.connection.try_send(piece.min(left))? } else { 0 };
+            moved += n;
+            if n == 0 {
+                break;
+            }
+        }
+        for _ in 0..CALLS_PER_TURN {
+            if self.is_done() || self.resume_at.is_some() {
+                break;
+            }
+            let piece = self.reads.next(&mut self.random).min(buffer.len());
+            match self.connection.try_receive_into(&mut buffer[..piece])? {
+                Read1::Bytes(n) => moved += n,
+                Read1::Nothing => break,
+                Read1::End => {
+                    let expected = format!("{} bytes", self.goal);
+                    let actual = format!("its end after {}", self.connection.received());
+                    return Err(failure(FailureKind::Closed, expected, actual));
+                }
+            }
+            if let Some(pauses) = self.pauses
+                && self.random.u32(0..pauses.one_in) == 0
+            {
+                let pause = pauses.at_most.mul_f64(self.random.f64());
+                self.resume_at = Some(Instant::now() + pause);
+            }
+        }
+        Ok(moved)
+    }
+}
+
+impl Pieces {
+    fn next(self, random: &mut fastrand::Rng) -> usize {
+        match self {
+            Self::Of(bytes) => bytes,
+            Self::UpTo(bytes) => random.usize(1..=bytes),
+        }
+    }
+}
+
+/// Runs all flows to their end.
+///
+/// # Errors
+/// The first payload failure, `closed`, `reset`, or `timeout` when no flow makes progress.
+pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut deadline = clock.progress();
+    let mut open: Vec<usize> = (0..flows.len()).collect();
+    while !open.is_empty() {
+        let mut moved = 0;
+        for &index in &open {
+            moved += flows[index].turn(&mut buffer)?;
+        }
+        open.retain(|&index| !flows[index].is_done());
+        if moved > 0 {
+            deadline = clock.progress();
+            continue;
+        }
+        if deadline.is_over() {
+            let owed: u64 = open.iter().map(|&i| flows[i].goal - flows[i].connection.received()).sum();
+            return Err(deadline.failure(&format!("{owed} more bytes")));
+        }
+        wait_for_progress(flows, &open, deadline.left())?;
+    }
+    Ok(())
+}
+
+/// Waits until a flow can move, a paused reader goes on, or the time is over.
+fn wait_for_progress(flows: &mut [Flow], open: &[usize], left: Duration) -> Result<(), Failure> {
+    let wanted: Vec<(usize, Interest)> =
+        open.iter().filter_map(|&i| flows[i].interest().map(|interest| (i, interest))).collect();
+    let resumes = open.iter().filter_map(|&i| flows[i].resume_at).min();
+    let time = resumes.map_or(left, |at| at.saturating_duration_since(Instant::now()).min(left));
+    let sockets: Vec<_> =
+        wanted.iter().map(|&(i, interest)| (flows[i].connection.socket(), interest)).collect();
+    wait_any(&sockets, time).map(drop)
+}

@@ -1,0 +1,148 @@
+//! Asks each driver: creates one, and lets it go.
+
+use std::thread;
+
+use report::host::{Driver, IoUring, State};
+
+/// What the probe of io_uring gives.
+pub(super) struct Ring {
+    pub(super) state: State,
+    pub(super) offers: Option<IoUring>,
+    /// Whether the kernel shows the ring's counters.
+    pub(super) counters: State,
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use super::ring::probe as ring;
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn ring(_: &super::facts::Facts, _: &report::host::Limits) -> Ring {
+    Ring {
+        state: foreign("Linux only"),
+        offers: None,
+        counters: foreign("Linux only"),
+    }
+}
+
+/// Every driver in the order of the documents, io_uring as found by [`ring`].
+pub(super) fn all(io_uring: State) -> Vec<Driver> {
+    [
+        ("epoll", epoll()),
+        ("kqueue", kqueue()),
+        (
+            "afd",
+            windows("the device AFD, through which mio and polling wait for sockets"),
+        ),
+        (
+            "iocp",
+            windows("completion ports are part of every Windows"),
+        ),
+        ("io_uring", io_uring),
+        ("threads", threads()),
+    ]
+    .map(|(name, state)| Driver {
+        name: name.to_owned(),
+        state,
+    })
+    .into()
+}
+
+/// A driver that this system does not have: nothing on this host would help.
+pub(super) fn foreign(reason: &str) -> State {
+    State::Unavailable {
+        reason: reason.to_owned(),
+        fix: None,
+    }
+}
+
+pub(super) fn available(details: impl Into<String>) -> State {
+    State::Available {
+        details: details.into(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn epoll() -> State {
+    use rustix::event::epoll::{CreateFlags, create};
+
+    match create(CreateFlags::CLOEXEC) {
+        Ok(_) => available("an instance was created"),
+        Err(errno) => refused("epoll_create1", errno.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn epoll() -> State {
+    foreign("Linux only")
+}
+
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+))]
+fn kqueue() -> State {
+    match rustix::event::kqueue::kqueue() {
+        Ok(_) => available("a queue was created"),
+        Err(errno) => refused("kqueue", errno.into()),
+    }
+}
+
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly"
+)))]
+fn kqueue() -> State {
+    foreign("macOS and the BSDs only")
+}
+
+/// std offers no safe way to ask for either, and every supported Windows has both.
+fn windows(details: &str) -> State {
+    if cfg!(windows) {
+        available(details)
+    } else {
+        foreign("Windows only")
+    }
+}
+
+fn threads() -> State {
+    match thread::Builder::new().spawn(|| ()) {
+        Ok(thread) => {
+            // The closure cannot panic, so there is no result to look at.
+            let _ = thread.join();
+            available("a thread was started")
+        }
+        Err(error) => State::Unavailable {
+            reason: format!("starting a thread failed: {error}"),
+            fix: Some(
+                "raise the limit on threads: ulimit -u, pids.max of the cgroup, or docker run \
+                 --pids-limit"
+                    .to_owned(),
+            ),
+        },
+    }
+}
+
+#[cfg(unix)]
+fn refused(call: &str, error: std::io::Error) -> State {
+    use rustix::io::Errno;
+
+    let fix = match Errno::from_io_error(&error) {
+        Some(Errno::MFILE) => Some(MORE_DESCRIPTORS.to_owned()),
+        _ => None,
+    };
+    State::Unavailable {
+        reason: format!("{call} answers {error}"),
+        fix,
+    }
+}
+
+/// What helps against EMFILE.
+#[cfg(unix)]
+pub(super) const MORE_DESCRIPTORS: &str =
+    "ulimit -n 4096 (docker run --ulimit nofile=4096, LimitNOFILE=4096 in a systemd unit)";

@@ -1,0 +1,79 @@
+//! What can be read without trying anything, on every system alike. Each system's file fills in
+//! what it knows.
+
+use report::host::{Hint, Limits, Seccomp};
+
+/// Facts that the kernel or the environment states; `None` is "not said".
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) kernel: Option<String>,
+    pub(super) cpu_model: Option<String>,
+    pub(super) memory_bytes: Option<u64>,
+    pub(super) virtualisation: Option<Hint>,
+    pub(super) container: Option<Hint>,
+    pub(super) seccomp: Option<Seccomp>,
+    pub(super) tcp_congestion_control: Option<String>,
+    pub(super) somaxconn: Option<u32>,
+    pub(super) ephemeral_ports: Option<u32>,
+    /// Whether the limit on locked memory does not bind this process (CAP_IPC_LOCK).
+    pub(super) memlock_exempt: bool,
+    #[cfg(target_os = "linux")]
+    pub(super) privilege: Privilege,
+    /// The sysctl kernel.io_uring_disabled, which Linux has since 6.6.
+    #[cfg(target_os = "linux")]
+    pub(super) io_uring_disabled: Option<u8>,
+    /// The sysctl kernel.perf_event_paranoid.
+    #[cfg(target_os = "linux")]
+    pub(super) perf_event_paranoid: Option<i32>,
+}
+
+/// Capabilities that matter here. They count only in the first user namespace: root in a
+/// rootless container has none of them.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Privilege {
+    /// CAP_SYS_ADMIN, or membership of kernel.io_uring_group.
+    pub(super) io_uring: bool,
+    /// CAP_PERFMON or CAP_SYS_ADMIN.
+    pub(super) perfmon: bool,
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+use super::bsd as system;
+#[cfg(target_os = "linux")]
+use super::linux as system;
+#[cfg(windows)]
+use super::windows as system;
+
+pub(super) fn read() -> Facts {
+    system::facts()
+}
+
+#[cfg(unix)]
+pub(super) fn limits(facts: &Facts) -> Limits {
+    use report::host::{Ceiling, Limit};
+    use rustix::process::{Resource, getrlimit};
+
+    let limit = |resource| {
+        let ceiling = |amount: Option<u64>| amount.map_or(Ceiling::Unlimited, Ceiling::At);
+        let limit = getrlimit(resource);
+        Some(Limit {
+            soft: ceiling(limit.current),
+            hard: ceiling(limit.maximum),
+        })
+    };
+    Limits {
+        open_files: limit(Resource::Nofile),
+        memlock: limit(Resource::Memlock),
+        memlock_exempt: facts.memlock_exempt,
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn limits(facts: &Facts) -> Limits {
+    Limits {
+        open_files: None,
+        memlock: None,
+        memlock_exempt: facts.memlock_exempt,
+    }
+}

@@ -1,0 +1,62 @@
+//! Looks at the host: what it is, and what each driver says when it is really asked. The
+//! result is `report::host::Host`; the sentences about a refused ring are in `refusal.rs`.
+
+#[cfg(any(all(unix, not(target_os = "linux")), test))]
+mod bsd;
+mod counters;
+mod drivers;
+mod facts;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod refusal;
+#[cfg(target_os = "linux")]
+mod ring;
+#[cfg(test)]
+mod tests;
+#[cfg(windows)]
+mod windows;
+
+use std::{env, thread};
+
+use report::host::{Host, Runner};
+
+/// Probes the host as this process sees it, under its own limits, filters and container. Takes a
+/// few milliseconds, opens no socket and leaves nothing behind; what cannot be read is `None`.
+/// Only an ENOMEM from io_uring takes longer: it is asked once more 50 ms later.
+#[must_use]
+pub fn probe() -> Host {
+    let facts = facts::read();
+    let limits = facts::limits(&facts);
+    let ring = drivers::ring(&facts, &limits);
+    Host {
+        os: env::consts::OS.to_owned(),
+        arch: env::consts::ARCH.to_owned(),
+        cpus: thread::available_parallelism().map_or(1, usize::from),
+        runner: runner(|name| env::var(name).ok()),
+        drivers: drivers::all(ring.state),
+        counters: counters::all(ring.counters, &facts),
+        io_uring: ring.offers,
+        limits,
+        kernel: facts.kernel,
+        cpu_model: facts.cpu_model,
+        memory_bytes: facts.memory_bytes,
+        virtualisation: facts.virtualisation,
+        container: facts.container,
+        seccomp: facts.seccomp,
+        tcp_congestion_control: facts.tcp_congestion_control,
+        somaxconn: facts.somaxconn,
+        ephemeral_ports: facts.ephemeral_ports,
+    }
+}
+
+/// GitHub's hosted machines say which image they run; a self-hosted one gives only its name.
+fn runner(variable: impl Fn(&str) -> Option<String>) -> Option<Runner> {
+    let runner = Runner {
+        image: variable("ImageOS"),
+        image_version: variable("ImageVersion"),
+        name: variable("RUNNER_NAME"),
+    };
+    let named = runner.image.is_some() || runner.name.is_some();
+    named.then_some(runner)
+}

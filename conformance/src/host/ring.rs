@@ -1,0 +1,173 @@
+//! Asks for a real ring, as large as runtimes ask for, and uses each of the three system calls:
+//! a filter may let one through and refuse the next.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+use io_uring::{IoUring as Kernel, Parameters, Probe, opcode};
+use report::host::{IoUring, Limits, State, grouped};
+use rustix::io::Errno;
+
+use super::drivers::{Ring, available};
+use super::facts::Facts;
+use super::refusal::{Call, Refusal};
+
+/// Kernels since about 6.14 charge rings to the user's locked memory and take some time after a
+/// close to give it back (axboe/liburing#1408); there is no event to wait for.
+const BEFORE_SECOND_TRY: Duration = Duration::from_millis(50);
+
+/// The smallest ring that tells "no rings at all" from "no room for a usual one".
+const SMALL_ENTRIES: u32 = 8;
+
+pub(super) fn probe(facts: &Facts, limits: &Limits) -> Ring {
+    match try_all_calls(limits) {
+        Ok((ring, probe)) => accepted(&ring, &probe),
+        Err(refusal) => {
+            let state = refusal.explain(facts, limits);
+            Ring {
+                counters: State::Unavailable {
+                    reason: "no ring could be set up".to_owned(),
+                    fix: None,
+                },
+                state,
+                offers: None,
+            }
+        }
+    }
+}
+
+fn try_all_calls(limits: &Limits) -> Result<(Kernel, Probe), Refusal> {
+    let ring = set_up(limits)?;
+    // Nothing is queued: this only shows that the call is let through.
+    ring.submit()
+        .map_err(|error| refused(Call::Enter, &error))?;
+    let mut probe = Probe::new();
+    match ring.submitter().register_probe(&mut probe) {
+        // EINVAL: before 5.6 there was no such question.
+        Err(error) if errno(&error) != Errno::INVAL => Err(refused(Call::Register, &error)),
+        Ok(()) | Err(_) => Ok((ring, probe)),
+    }
+}
+
+fn set_up(limits: &Limits) -> Result<Kernel, Refusal> {
+    let entries = IoUring::RING_ENTRIES;
+    let second_try = |error: io::Error| {
+        if errno(&error) == Errno::NOMEM && limits.rings() != Some(0) {
+            thread::sleep(BEFORE_SECOND_TRY);
+            return Kernel::new(entries);
+        }
+        Err(error)
+    };
+    Kernel::new(entries).or_else(second_try).map_err(|error| {
+        let errno = errno(&error);
+        let small_fits = errno == Errno::NOMEM && Kernel::new(SMALL_ENTRIES).is_ok();
+        Refusal {
+            call: Call::Setup { small_fits },
+            errno,
+        }
+    })
+}
+
+fn refused(call: Call, error: &io::Error) -> Refusal {
+    Refusal {
+        call,
+        errno: errno(error),
+    }
+}
+
+/// The crate returns only errors that the kernel made.
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+fn accepted(ring: &Kernel, probe: &Probe) -> Ring {
+    let features = features(ring.params());
+    let opcodes = opcodes(probe);
+    Ring {
+        state: available(format!(
+            "a ring of {} entries was set up and entered; {} of {} network operations",
+            grouped(IoUring::RING_ENTRIES.into()),
+            opcodes.len(),
+            OPCODES.len(),
+        )),
+        offers: Some(IoUring { features, opcodes }),
+        counters: counters(ring),
+    }
+}
+
+/// The kernel's own counts of a ring, which `attest` and measurements read from outside.
+fn counters(ring: &Kernel) -> State {
+    let path = format!("/proc/self/fdinfo/{}", ring.as_raw_fd());
+    let reason = match fs::read_to_string(path) {
+        Ok(text) if text.contains("CqTail:") => {
+            return available("/proc/PID/fdinfo shows SqTail and CqTail of every ring");
+        }
+        Ok(_) => "/proc/PID/fdinfo does not show CqTail on this kernel".to_owned(),
+        Err(error) => format!("/proc/PID/fdinfo cannot be read: {error}"),
+    };
+    State::Unavailable { reason, fix: None }
+}
+
+fn features(params: &Parameters) -> Vec<String> {
+    [
+        ("single_mmap", params.is_feature_single_mmap()),
+        ("nodrop", params.is_feature_nodrop()),
+        ("submit_stable", params.is_feature_submit_stable()),
+        ("rw_cur_pos", params.is_feature_rw_cur_pos()),
+        ("cur_personality", params.is_feature_cur_personality()),
+        ("fast_poll", params.is_feature_fast_poll()),
+        ("poll_32bits", params.is_feature_poll_32bits()),
+        ("sqpoll_nonfixed", params.is_feature_sqpoll_nonfixed()),
+        ("ext_arg", params.is_feature_ext_arg()),
+        ("native_workers", params.is_feature_native_workers()),
+        ("resource_tagging", params.is_feature_resource_tagging()),
+        (
+            "skip_cqe_on_success",
+            params.is_feature_skip_cqe_on_success(),
+        ),
+        ("linked_file", params.is_feature_linked_file()),
+        ("recvsend_bundle", params.is_feature_recvsend_bundle()),
+        ("min_timeout", params.is_feature_min_timeout()),
+        ("no_iowait", params.is_feature_no_iowait()),
+    ]
+    .into_iter()
+    .filter(|(_, offered)| *offered)
+    .map(|(name, _)| name.to_owned())
+    .collect()
+}
+
+/// Operations of a network server. Multishot accept and receive are flags of an operation, which
+/// the kernel does not list.
+const OPCODES: [(&str, u8); 20] = [
+    ("accept", opcode::Accept::CODE),
+    ("async_cancel", opcode::AsyncCancel::CODE),
+    ("close", opcode::Close::CODE),
+    ("connect", opcode::Connect::CODE),
+    ("link_timeout", opcode::LinkTimeout::CODE),
+    ("msg_ring", opcode::MsgRingData::CODE),
+    ("poll_add", opcode::PollAdd::CODE),
+    ("poll_remove", opcode::PollRemove::CODE),
+    ("provide_buffers", opcode::ProvideBuffers::CODE),
+    ("read_multishot", opcode::ReadMulti::CODE),
+    ("recv", opcode::Recv::CODE),
+    ("recvmsg", opcode::RecvMsg::CODE),
+    ("send", opcode::Send::CODE),
+    ("send_zc", opcode::SendZc::CODE),
+    ("sendmsg", opcode::SendMsg::CODE),
+    ("sendmsg_zc", opcode::SendMsgZc::CODE),
+    ("shutdown", opcode::Shutdown::CODE),
+    ("socket", opcode::Socket::CODE),
+    ("splice", opcode::Splice::CODE),
+    ("timeout", opcode::Timeout::CODE),
+];
+
+fn opcodes(probe: &Probe) -> Vec<String> {
+    OPCODES
+        .into_iter()
+        .filter(|(_, code)| probe.is_supported(*code))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}

@@ -1,0 +1,322 @@
+//! `judge_cell`: one case on one row, from a fresh server to a verdict. The test target and the
+//! command share it, so that they agree.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use report::host::Host;
+use report::run::WaiverState;
+use report::{Attestation, Cell, Failure, FailureKind, Level, Verdict, WaiverNote};
+
+use crate::announcement::{Announcement, Ready};
+use crate::attest::attest;
+use crate::case::{Body, Company, Found, Observation, Profile, failure};
+use crate::clock::Clock;
+use crate::launcher::{Ended, Launch, Launcher, Server, Start};
+use crate::load::{HIGHEST, host_factor};
+use crate::peer::Context;
+use crate::plan::{Planned, Row};
+use crate::registry::Waiver;
+use crate::schedule::Schedule;
+
+/// Lines of a server's standard error that go with a cell that is not green.
+const TAIL_LINES: usize = 20;
+/// How long the news of a server's death may take after the failure that it caused.
+const OBITUARY: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// What all cells of a check share.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    /// How much is done.
+    pub profile: Profile,
+    /// The seed of the check.
+    pub seed: u64,
+    /// What the host can do, by the harness's own probe.
+    pub host: Host,
+    /// Which cells run side by side.
+    pub schedule: Schedule,
+    /// The command that selects a row and a case, for the line that repeats a cell.
+    pub repeat: fn(row: &str, id: &str, seed: u64, profile: Profile) -> String,
+}
+
+/// A cell with what was learnt about its row on the way.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The cell.
+    pub cell: Cell,
+    /// Runtime and version as announced, once a server was ready.
+    pub runtime: Option<String>,
+    /// Whether the driver was seen, once a server was ready.
+    pub attestation: Option<Attestation>,
+}
+
+/// What came of running a case, before its level is looked at.
+struct Outcome {
+    found: Found,
+    declined: Option<(Verdict, String)>,
+    ended: Option<Ended>,
+    runtime: Option<String>,
+    attestation: Option<Attestation>,
+}
+
+impl Judge {
+    /// The same with another seed.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+
+    /// Judges one planned cell.
+    #[must_use]
+    pub fn judge_cell(&self, row: &Row, planned: &Planned, waiver: Option<&Waiver>) -> Judged {
+        let mut cell = self.empty_cell(row, planned);
+        if let Some(reason) = &planned.unavailable {
+            cell.verdict = Verdict::Unavailable;
+            cell.reason = Some(reason.clone());
+            return Judged { cell, runtime: None, attestation: None };
+        }
+        let place = match self.schedule.enter(planned.case.company) {
+            Ok(place) => place,
+            Err(e) => {
+                cell.reason = Some(format!("cannot lock the schedule's files: {e}"));
+                return Judged { cell, runtime: None, attestation: None };
+            }
+        };
+        let started = Instant::now();
+        let factor = host_factor();
+        let is_timed = planned.case.company == Company::Exclusive;
+        if factor > HIGHEST && is_timed {
+            cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower"));
+            return Judged { cell, runtime: None, attestation: None };
+        }
+        let clock = Clock::start(factor.min(HIGHEST));
+        let size = planned.case.sizes.of(self.profile);
+        let seed = cell_seed(self.seed, &planned.id());
+        let context = Arc::new(Context::new(size, seed, self.profile, clock));
+        let launcher = Launcher::new(row.program.clone(), Arc::clone(&context));
+        let own_cpu = thread_cpu();
+        let outcome = self.run(row, planned.case.body, &launcher);
+        cell.cpu_seconds = (thread_cpu() - own_cpu) + context.server_cpu().as_secs_f64();
+        cell.seconds = started.elapsed().as_secs_f64();
+        drop(place);
+        cell.margin = context.clock.margin();
+        if outcome.found.is_err() || outcome.ended.is_some() {
+            cell.stderr_tail = launcher.stderr_tail(TAIL_LINES);
+        }
+        let judged = Judged {
+            cell: settle(cell, outcome.declined, outcome.found, outcome.ended),
+            runtime: outcome.runtime,
+            attestation: outcome.attestation,
+        };
+        with_waiver(judged, waiver)
+    }
+
+    /// Runs a case's function on a fresh server, or lets it start its own.
+    fn run(&self, row: &Row, body: Body, launcher: &Launcher) -> Outcome {
+        let mut outcome = Outcome {
+            found: Observation::met(),
+            declined: None,
+            ended: None,
+            runtime: None,
+            attestation: None,
+        };
+        if let Body::Lifecycle(function) = body {
+            outcome.found = function(launcher);
+            return outcome;
+        }
+        let server = match launcher.launch(&Start::default()) {
+            Ok(Launch::Ready(server)) => server,
+            Ok(Launch::Declined(announcement)) => {
+                match self.declined(row, announcement) {
+                    Ok(declined) => outcome.declined = Some(declined),
+                    Err(e) => outcome.found = Err(e),
+                }
+                return outcome;
+            }
+            Ok(Launch::Ended(attempt)) => {
+                outcome.ended = Some(attempt.ended);
+                outcome.found = Err(failure(
+                    FailureKind::Crash,
+                    "a server that becomes ready",
+                    format!("{:?} after writing {:?}", attempt.ended, attempt.stdout),
+                ));
+                return outcome;
+            }
+            Err(e) => {
+                outcome.found = Err(e);
+                return outcome;
+            }
+        };
+        outcome.found = self.run_on(row, body, launcher, &server, &mut outcome.attestation);
+        outcome.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
+        outcome.ended = match &outcome.found {
+            Ok(_) => server.ended(),
+            // A failure may be how a death looks from the wire; the news of it is on its way.
+            Err(_) => server.wait(launcher.clock().within(OBITUARY), "its end").ok(),
+        };
+        outcome
+    }
+
+    fn run_on(
+        &self,
+        row: &Row,
+        body: Body,
+        launcher: &Launcher,
+        server: &Server,
+        attestation: &mut Option<Attestation>,
+    ) -> Found {
+        compare(row, server.ready()?)?;
+        let peer = launcher.peer(server)?;
+        let process = launcher.process(server);
+        let driver = row.driver.as_deref().unwrap_or("-");
+        *attestation = Some(attest(driver, &self.host, &peer, &process)?);
+        match body {
+            Body::Wire(function) => function(&peer),
+            Body::Process(function) => function(&peer, &process),
+            Body::Lifecycle(function) => function(launcher),
+        }
+    }
+
+    /// What the server says it cannot do must agree with the host's probe and the registry.
+    fn declined(&self, row: &Row, said: Announcement) -> Result<(Verdict, String), Failure> {
+        let contradicted =
+            |truth: String, reason: &str| failure(FailureKind::Announcement, truth, reason);
+        match said {
+            Announcement::Unavailable(reason) => {
+                let driver = row.driver.clone().unwrap_or_default();
+                let truth = format!("a server that runs: the host offers {driver}");
+                Err(contradicted(truth, &format!("unavailable: {reason}")))
+            }
+            Announcement::Unsupported(reason) if row.lacks.iter().any(|l| l == "tcp") => {
+                Ok((Verdict::Unsupported, reason))
+            }
+            Announcement::Unsupported(reason) => {
+                let truth = "a TCP listener, which the registry does not say it lacks".to_owned();
+                Err(contradicted(truth, &format!("unsupported: {reason}")))
+            }
+            Announcement::Ready(_) => Err(contradicted("a refusal".to_owned(), "ready")),
+        }
+    }
+
+    fn empty_cell(&self, row: &Row, planned: &Planned) -> Cell {
+        Cell {
+            row: row.name.clone(),
+            suite: planned.suite.name.to_owned(),
+            case: planned.case.name.to_owned(),
+            level: planned.case.level,
+            requirement: planned.case.requirement.to_owned(),
+            verdict: Verdict::Error,
+            failure: None,
+            reason: None,
+            observation: None,
+            margin: None,
+            seed: self.seed,
+            seconds: 0.0,
+            cpu_seconds: 0.0,
+            exclusive: planned.case.company == Company::Exclusive,
+            stderr_tail: Vec::new(),
+            repeat: (self.repeat)(&row.name, &planned.id(), self.seed, self.profile),
+            waiver: None,
+        }
+    }
+}
+
+/// The announcement must say what the registry says: otherwise the column's head would lie.
+fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
+    let driver = row.driver.as_deref().unwrap_or("-");
+    let model = row.model.to_string();
+    let expected = format!("{model}, {driver}, {}, {} workers", row.flavor, row.workers);
+    let actual =
+        format!("{}, {}, {}, {} workers", ready.model, ready.driver, ready.flavor, ready.workers);
+    if expected == actual {
+        return Ok(());
+    }
+    let kind =
+        if ready.driver == driver { FailureKind::Announcement } else { FailureKind::Driver };
+    Err(failure(kind, expected, actual))
+}
+
+/// From what was found to a verdict.
+fn settle(
+    mut cell: Cell,
+    declined: Option<(Verdict, String)>,
+    found: Found,
+    ended: Option<Ended>,
+) -> Cell {
+    if let Some((verdict, reason)) = declined {
+        cell.verdict = verdict;
+        cell.reason = Some(reason);
+        return cell;
+    }
+    let found = match (found, ended) {
+        (found, None) => found,
+        (Ok(_), Some(ended)) => {
+            Err(failure(FailureKind::Crash, "a server that goes on", format!("{ended:?}")))
+        }
+        (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
+        (Err(e), Some(ended)) => {
+            let actual = format!("{ended:?}; the case saw {}: {}", e.kind, e.actual);
+            Err(failure(FailureKind::Crash, e.expected, actual))
+        }
+    };
+    match found {
+        Ok(observation) => {
+            cell.verdict =
+                if cell.level == Level::Info { Verdict::Info } else { Verdict::Pass };
+            cell.observation = observation.recorded;
+        }
+        Err(e) => {
+            cell.verdict = verdict(cell.level, &e);
+            if cell.verdict == Verdict::Error {
+                cell.reason = Some(format!("{}: {}", e.expected, e.actual));
+            }
+            cell.failure = Some(e);
+        }
+    }
+    cell
+}
+
+/// The verdict on a failure, given how binding the requirement is.
+fn verdict(level: Level, failure: &Failure) -> Verdict {
+    match (level, failure.kind) {
+        (_, FailureKind::Harness) => Verdict::Error,
+        (_, FailureKind::Crash) => Verdict::Crash,
+        (Level::Must, FailureKind::Timeout) => Verdict::Timeout,
+        (Level::Must, _) => Verdict::Fail,
+        (Level::Should, _) => Verdict::Miss,
+        (Level::Info, _) => Verdict::Info,
+    }
+}
+
+fn with_waiver(mut judged: Judged, waiver: Option<&Waiver>) -> Judged {
+    let cell = &mut judged.cell;
+    if let Some(waiver) = waiver {
+        let state = match &cell.failure {
+            None => WaiverState::Stale,
+            Some(failure) if failure.kind == waiver.failure => WaiverState::Applies,
+            Some(_) => WaiverState::OtherFailure,
+        };
+        let (reason, upstream) = (waiver.reason.clone(), waiver.upstream.clone());
+        cell.waiver = Some(WaiverNote { reason, upstream, state });
+    }
+    judged
+}
+
+/// The seed of a cell: the same case gets the same bytes on every row.
+fn cell_seed(seed: u64, id: &str) -> u64 {
+    // FNV-1a, so that it stays the same from one release of this program to the next.
+    id.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// CPU time of this thread in seconds, 0 where the system does not tell.
+fn thread_cpu() -> f64 {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    }
+    #[cfg(not(unix))]
+    0.0
+}

@@ -1,0 +1,361 @@
+//! Starting servers: every server of every kind goes through here, below a supervisor.
+
+mod output;
+mod server;
+mod supervisor;
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+pub use output::{Captured, Watched};
+pub use server::{Ended, Server};
+pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
+
+use crate::announcement::Announcement;
+use crate::case::failure;
+use crate::clock::Clock;
+use crate::peer::{Context, Peer};
+use crate::process::Process;
+use crate::restrict::Restrictions;
+use server::Supervised;
+
+/// `EX_UNAVAILABLE` of sysexits.h: with a reason on standard output it means "not here".
+pub const EXIT_UNAVAILABLE: i32 = 69;
+/// `--drain` of every server that the judge starts.
+pub const DRAIN: Duration = Duration::from_secs(1);
+
+/// How a row's server is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The executable.
+    pub executable: PathBuf,
+    /// What it gets besides the contract's options that the launcher adds.
+    pub arguments: Vec<OsString>,
+}
+
+/// What one start asks for beyond the row's own arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Values of `--listen`.
+    pub listen: Vec<String>,
+    /// More arguments.
+    pub arguments: Vec<OsString>,
+    /// What the process may not do.
+    pub restrictions: Restrictions,
+}
+
+/// What came of a start.
+#[derive(Debug)]
+pub enum Launch {
+    /// It is ready.
+    Ready(Box<Server>),
+    /// It said why not, on standard output and by exit 69.
+    Declined(Announcement),
+    /// It ended in another way.
+    Ended(Attempt),
+}
+
+/// A server that ended by itself, and what it wrote.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// How it ended.
+    pub ended: Ended,
+    /// Its standard output.
+    pub stdout: String,
+    /// The last lines of its standard error.
+    pub stderr: Vec<String>,
+}
+
+/// What a lifecycle case gets: it starts servers of one row.
+#[derive(Debug)]
+pub struct Launcher {
+    program: Program,
+    context: Arc<Context>,
+    last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
+}
+
+impl Default for Start {
+    /// One TCP listener on a port that the kernel picks.
+    fn default() -> Self {
+        Self {
+            listen: vec!["tcp:127.0.0.1:0".to_owned()],
+            arguments: Vec::new(),
+            restrictions: Restrictions::default(),
+        }
+    }
+}
+
+impl Start {
+    /// Listening on a given address.
+    #[must_use]
+    pub fn on(address: SocketAddr) -> Self {
+        Self { listen: vec![format!("tcp:{address}")], ..Self::default() }
+    }
+
+    /// With one more argument.
+    #[must_use]
+    pub fn with(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+}
+
+impl Launcher {
+    /// A launcher of one row's servers in one cell.
+    #[must_use]
+    pub fn new(program: Program, context: Arc<Context>) -> Self {
+        Self { program, context, last_stderr: Mutex::new(None) }
+    }
+
+    /// The case's size in this profile.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.context.size
+    }
+
+    /// The cell's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+
+    /// A random source that depends on nothing but the seed and `purpose`.
+    #[must_use]
+    pub fn random(&self, purpose: u64) -> fastrand::Rng {
+        self.context.random(purpose)
+    }
+
+    /// What the cell's cases share.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// A started server as a client sees it: its first TCP listener.
+    ///
+    /// # Errors
+    /// `announcement` when it announced none.
+    pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
+        let wrong = |actual: String| failure(FailureKind::Announcement, "a TCP address", actual);
+        let addresses = server.ready()?.tcp_addresses().map_err(wrong)?;
+        let address = addresses.first().ok_or_else(|| wrong("none".to_owned()))?;
+        Ok(Peer::new(*address, Arc::clone(&self.context)))
+    }
+
+    /// A started server's process.
+    #[must_use]
+    pub fn process(&self, server: &Server) -> Process {
+        Process::new(server.pid(), Arc::clone(&self.context.clock))
+    }
+
+    /// Starts a server that must become ready.
+    ///
+    /// # Errors
+    /// `announcement`, `crash` or `timeout`.
+    pub fn start(&self) -> Result<Server, Failure> {
+        self.start_with(&Start::default())
+    }
+
+    /// As [`Launcher::start`], with options.
+    ///
+    /// # Errors
+    /// `announcement`, `crash` or `timeout`.
+    pub fn start_with(&self, start: &Start) -> Result<Server, Failure> {
+        match self.launch(start)? {
+            Launch::Ready(server) => Ok(*server),
+            Launch::Declined(announcement) => Err(failure(
+                FailureKind::Announcement,
+                "a server that becomes ready",
+                format!("{announcement:?}"),
+            )),
+            Launch::Ended(attempt) => Err(failure(
+                FailureKind::Crash,
+                "a server that becomes ready",
+                format!("{:?} after writing {:?}", attempt.ended, attempt.stdout),
+            )),
+        }
+    }
+
+    /// Starts a server that is to end by itself, such as one with bad arguments. One that becomes
+    /// ready is killed.
+    ///
+    /// # Errors
+    /// `not-refused` when it becomes ready, `timeout` when it does neither.
+    pub fn attempt(&self, start: &Start, limit: Duration) -> Result<Attempt, Failure> {
+        let process = self.spawn(start)?;
+        let deadline = self.clock().within(limit);
+        let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
+            let stdout = process.stdout.lock().text();
+            return Err(if stdout.is_empty() {
+                deadline.failure("the server to end")
+            } else {
+                failure(FailureKind::NotRefused, "the server to end", format!("{stdout:?}"))
+            });
+        };
+        self.clock().judge_time("the refused server's end", deadline.elapsed(), limit)?;
+        Ok(process.attempt(ended))
+    }
+
+    /// Starts a server and waits until it is ready or has ended.
+    ///
+    /// # Errors
+    /// `announcement` when its first line is none, `timeout` when it writes none.
+    pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
+        let process = self.spawn(start)?;
+        let deadline = self.clock().progress();
+        let line = process.stdout.wait(deadline, |out| {
+            out.first_line().map(Some).or_else(|| out.is_closed().then_some(None))
+        });
+        let Some(line) = line else { return Err(deadline.failure("the server's announcement")) };
+        let Some(line) = line else {
+            let ended = process.state.wait(deadline, |ended| *ended);
+            return match ended {
+                Some(ended) => Ok(Launch::Ended(process.attempt(ended))),
+                None => Err(failure(
+                    FailureKind::Announcement,
+                    "an announcement",
+                    "standard output closed without one",
+                )),
+            };
+        };
+        let wrong = |e| failure(FailureKind::Announcement, e, format!("{line:?}"));
+        let announcement = Announcement::parse(&line).map_err(wrong)?;
+        let Announcement::Ready(ready) = announcement else {
+            return process.expect_declined(announcement, deadline);
+        };
+        ready.tcp_addresses().map_err(wrong)?;
+        Ok(Launch::Ready(Box::new(Server { ready: Some(ready), process })))
+    }
+
+    /// The last lines of the last started server's standard error.
+    #[must_use]
+    pub fn stderr_tail(&self, lines: usize) -> Vec<String> {
+        let last = self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().map(|stderr| stderr.lock().last_lines(lines)).unwrap_or_default()
+    }
+
+    fn spawn(&self, start: &Start) -> Result<Supervised, Failure> {
+        let trouble =
+            |e: std::io::Error| failure(FailureKind::Harness, "to start a server", e.to_string());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
+        let address = listener.local_addr().map_err(trouble)?;
+        let token = format!("{:016x}", fastrand::u64(..));
+        let own_program = std::env::current_exe().map_err(trouble)?;
+        let mut supervisor = Command::new(&own_program)
+            .args([SUPERVISE, &address.to_string(), &token, "--"])
+            .args(self.command(start, own_program.into()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(trouble)?;
+        let streams = (supervisor.stdin.take(), supervisor.stdout.take(), supervisor.stderr.take());
+        let (stdin, Some(stdout), Some(stderr)) = streams else {
+            return Err(failure(FailureKind::Harness, "three pipes", "fewer"));
+        };
+        let stderr = Captured::from_pipe(stderr);
+        let (control, pid) = meet(&listener, &token).map_err(|e| {
+            let said = stderr.lock().last_lines(3).join("; ");
+            failure(FailureKind::Harness, "to start a server", format!("{e} {said}"))
+        })?;
+        let state = Arc::new(Watched::default());
+        let reading = control.get_ref().try_clone().map_err(trouble)?;
+        server::follow(control, Arc::clone(&state), Arc::clone(&self.context));
+        *self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::clone(&stderr));
+        Ok(Supervised {
+            pid,
+            control: reading,
+            state,
+            stdin: Mutex::new(stdin),
+            stdout: Captured::from_pipe(stdout),
+            stderr,
+            supervisor,
+        })
+    }
+
+    /// Program and arguments, below a restricting program if anything is restricted.
+    fn command(&self, start: &Start, own_program: OsString) -> Vec<OsString> {
+        let mut command = Vec::new();
+        if start.restrictions != Restrictions::default() {
+            command.extend([own_program, RESTRICT.into()]);
+            command.extend(start.restrictions.to_args().into_iter().map(OsString::from));
+            command.push("--".into());
+        }
+        command.push(self.program.executable.clone().into());
+        for listen in &start.listen {
+            command.extend(["--listen".into(), listen.into()]);
+        }
+        command.extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
+        command.extend(self.program.arguments.iter().cloned());
+        command.extend(start.arguments.iter().cloned());
+        command
+    }
+}
+
+impl Supervised {
+    fn attempt(&self, ended: Ended) -> Attempt {
+        // Both pipes close with the last process that holds them, which is at an end.
+        let deadline = Clock::start(1.0).within(Duration::from_secs(1));
+        let stdout = self.stdout.wait(deadline, |out| out.is_closed().then(|| out.text()));
+        self.stderr.wait(deadline, |out| out.is_closed().then_some(()));
+        Attempt {
+            ended,
+            stdout: stdout.unwrap_or_else(|| self.stdout.lock().text()),
+            stderr: self.stderr.lock().last_lines(20),
+        }
+    }
+
+    /// A reason on standard output must go with exit 69.
+    fn expect_declined(
+        &self,
+        announcement: Announcement,
+        deadline: crate::clock::Deadline,
+    ) -> Result<Launch, Failure> {
+        let expected = format!("exit {EXIT_UNAVAILABLE} after {announcement:?}");
+        match self.state.wait(deadline, |ended| *ended) {
+            Some(Ended::Code(EXIT_UNAVAILABLE)) => Ok(Launch::Declined(announcement)),
+            Some(ended) => Err(failure(FailureKind::ExitStatus, expected, format!("{ended:?}"))),
+            None => Err(deadline.failure(&expected)),
+        }
+    }
+}
+
+/// Takes the supervisor's connection and its first two lines: the token and the server's process.
+fn meet(
+    listener: &TcpListener,
+    token: &str,
+) -> Result<(BufReader<TcpStream>, u32), std::io::Error> {
+    use std::io::Error;
+    let (control, _) = accept_within(listener, Duration::from_secs(20))?;
+    control.set_nonblocking(false)?;
+    let mut lines = BufReader::new(control);
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    if line.trim() != format!("token {token}") {
+        return Err(Error::other("another process connected in the supervisor's place"));
+    }
+    line.clear();
+    lines.read_line(&mut line)?;
+    let pid = line.trim().strip_prefix("started ").and_then(|pid| pid.parse().ok());
+    pid.map(|pid| (lines, pid)).ok_or_else(|| Error::other(line))
+}
+
+fn accept_within(
+    listener: &TcpListener,
+    time: Duration,
+) -> Result<(TcpStream, SocketAddr), std::io::Error> {
+    let socket = socket2::Socket::from(listener.try_clone()?);
+    match crate::wait::wait(&socket, crate::wait::Interest::Read, time) {
+        Ok(true) => listener.accept(),
+        Ok(false) => Err(std::io::Error::other("the supervisor did not start")),
+        Err(failure) => Err(std::io::Error::other(failure.actual)),
+    }
+}

@@ -1,0 +1,134 @@
+//! What a server writes, read by a thread and kept within bounds, and a value to wait for.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::clock::Deadline;
+
+/// Kept of the beginning and of the end of an output; a server may write megabytes.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// A value that one thread changes and others wait for.
+#[derive(Debug, Default)]
+pub struct Watched<T> {
+    value: Mutex<T>,
+    changed: Condvar,
+}
+
+/// What came out of a pipe so far.
+#[derive(Debug, Default)]
+pub struct Captured {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+    is_closed: bool,
+}
+
+impl<T> Watched<T> {
+    /// The value now.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the value.
+    pub fn update(&self, change: impl FnOnce(&mut T)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until `found` finds something in the value; none when the deadline is over.
+    pub fn wait<R>(&self, deadline: Deadline, found: impl Fn(&T) -> Option<R>) -> Option<R> {
+        let mut value = self.lock();
+        loop {
+            if let Some(result) = found(&value) {
+                return Some(result);
+            }
+            if deadline.is_over() {
+                return None;
+            }
+            let waited = self.changed.wait_timeout(value, deadline.left());
+            value = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Captured {
+    /// Reads a pipe to its end in a thread of its own.
+    pub fn from_pipe(mut pipe: impl Read + Send + 'static) -> Arc<Watched<Self>> {
+        let captured = Arc::new(Watched::<Self>::default());
+        let target = Arc::clone(&captured);
+        thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            loop {
+                match pipe.read(&mut buffer) {
+                    Ok(n) if n > 0 => target.update(|captured| captured.push(&buffer[..n])),
+                    Ok(_) | Err(_) => break,
+                }
+            }
+            target.update(|captured| captured.is_closed = true);
+        });
+        captured
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let room = KEPT_BYTES - self.head.len();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.tail.extend(bytes);
+        let surplus = self.tail.len().saturating_sub(KEPT_BYTES);
+        self.tail.drain(..surplus);
+        self.total += bytes.len() as u64;
+    }
+
+    /// The first line with its line feed, once it is whole.
+    #[must_use]
+    pub fn first_line(&self) -> Option<String> {
+        let end = self.head.iter().position(|&byte| byte == b'\n')?;
+        Some(String::from_utf8_lossy(&self.head[..=end]).into_owned())
+    }
+
+    /// The beginning, as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.head).into_owned()
+    }
+
+    /// How many bytes came in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Whether every writer has closed it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// The last `count` lines.
+    #[must_use]
+    pub fn last_lines(&self, count: usize) -> Vec<String> {
+        let bytes: Vec<u8> = self.tail.iter().copied().collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(count)..].iter().map(|&line| line.to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn a_flood_is_kept_within_bounds() {
+        let flood = std::io::repeat(b'x').take(3_000_000);
+        let captured = Captured::from_pipe(flood.chain(&b"\nlast"[..]));
+        let clock = Clock::start(1.0);
+        let total = captured.wait(clock.progress(), |c| c.is_closed().then(|| c.total()));
+        assert_eq!(total, Some(3_000_005));
+        assert_eq!(captured.lock().text().len(), KEPT_BYTES);
+        assert_eq!(captured.lock().last_lines(1), ["last"]);
+    }
+}

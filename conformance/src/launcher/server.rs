@@ -1,0 +1,166 @@
+//! A running server, as its parent sees it: its process, what it writes, how it ends.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use super::output::{Captured, Watched};
+use crate::announcement::Ready;
+use crate::case::failure;
+use crate::clock::{Clock, Deadline};
+use crate::peer::Context;
+
+/// How long the end of a killed server may take; more means that the kernel holds it.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with an exit status.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// A server that has announced itself. Dropping it kills it and whatever it started.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) ready: Option<Ready>,
+    pub(super) process: Supervised,
+}
+
+/// A server's process under its supervisor, announced or not.
+#[derive(Debug)]
+pub(super) struct Supervised {
+    pub(super) pid: u32,
+    pub(super) control: TcpStream,
+    pub(super) state: Arc<Watched<Option<Ended>>>,
+    pub(super) stdin: Mutex<Option<ChildStdin>>,
+    pub(super) stdout: Arc<Watched<Captured>>,
+    pub(super) stderr: Arc<Watched<Captured>>,
+    pub(super) supervisor: Child,
+}
+
+impl Server {
+    /// Its announcement.
+    ///
+    /// # Errors
+    /// `harness` for a server that was not started to announce itself.
+    pub fn ready(&self) -> Result<&Ready, Failure> {
+        let missing = || failure(FailureKind::Harness, "an announced server", "another");
+        self.ready.as_ref().ok_or_else(missing)
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        *self.process.state.lock()
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// `timeout` with `what`.
+    pub fn wait(&self, deadline: Deadline, what: &str) -> Result<Ended, Failure> {
+        self.process.state.wait(deadline, |ended| *ended).ok_or_else(|| deadline.failure(what))
+    }
+
+    /// Waits for a graceful end within `limit`, judged as a time.
+    ///
+    /// # Errors
+    /// `timeout`, `exit-status` for anything but 0, `crash` for a signal, `slow`.
+    pub fn expect_graceful_end(&self, clock: &Clock, limit: Duration) -> Result<(), Failure> {
+        let deadline = clock.within(limit);
+        match self.wait(deadline, "exit 0 after the stop signal")? {
+            Ended::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
+            Ended::Code(code) => {
+                Err(failure(FailureKind::ExitStatus, "exit 0", format!("exit {code}")))
+            }
+            Ended::Signal(signal) => {
+                Err(failure(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
+            }
+        }
+    }
+
+    /// Closes its standard input, which is the portable stop signal.
+    pub fn close_stdin(&self) {
+        drop(self.process.stdin.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Kills it and its group, and waits for its end.
+    ///
+    /// # Errors
+    /// `harness` when it does not end even so.
+    pub fn kill(&self) -> Result<(), Failure> {
+        self.process.kill()
+    }
+
+    /// Everything it has written to standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> &Watched<Captured> {
+        &self.process.stdout
+    }
+
+    /// Everything it has written to standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> &Watched<Captured> {
+        &self.process.stderr
+    }
+}
+
+impl Supervised {
+    pub(super) fn kill(&self) -> Result<(), Failure> {
+        // The supervisor may have ended already, together with the server.
+        let _ = (&self.control).write_all(b"kill\n");
+        let deadline = Clock::start(1.0).within(KILL_LIMIT);
+        self.state
+            .wait(deadline, |ended| *ended)
+            .map(drop)
+            .ok_or_else(|| failure(FailureKind::Harness, "a killed server to end", "it runs on"))
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // An error here means that the supervisor ends by itself when the control socket closes.
+        let _ = self.kill();
+        let _ = self.supervisor.kill();
+        let _ = self.supervisor.wait();
+    }
+}
+
+/// Follows what the supervisor says: how the server ended, or that the supervisor is gone.
+pub(super) fn follow(
+    mut lines: BufReader<TcpStream>,
+    state: Arc<Watched<Option<Ended>>>,
+    context: Arc<Context>,
+) {
+    thread::spawn(move || {
+        let mut line = String::new();
+        while matches!(lines.read_line(&mut line), Ok(n) if n > 0) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let ["exited", how, number, "cpu_ms", cpu_ms] = words.as_slice() {
+                context.add_server_cpu(Duration::from_millis(cpu_ms.parse().unwrap_or(0)));
+                let number = number.parse().unwrap_or(-1);
+                let ended =
+                    if *how == "code" { Ended::Code(number) } else { Ended::Signal(number) };
+                state.update(|state| *state = Some(ended));
+                return;
+            }
+            line.clear();
+        }
+        // Nobody kills a supervisor but this harness, and it does so after the server's end.
+        state.update(|state| *state = state.or(Some(Ended::Signal(9))));
+    });
+}

@@ -1,0 +1,183 @@
+//! The process between the harness and a server: this same program, started again with
+//! [`SUPERVISE`] as its first argument. It is the parent of the server's process group, holds a
+//! socket to the harness, and kills the group when that socket ends: a killed harness leaves
+//! nothing behind.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+
+use crate::restrict::Restrictions;
+
+/// First argument of a program that shall supervise a server.
+pub const SUPERVISE: &str = "supervise";
+/// First argument of a program that shall restrict itself and become another.
+pub const RESTRICT: &str = "restrict";
+
+/// Does what the arguments ask for if they ask for one of the two, which then ends this process.
+/// To be called first in the `main` of every program that starts servers.
+pub fn run_if_asked() {
+    let mut arguments = std::env::args_os().skip(1);
+    let Some(first) = arguments.next() else { return };
+    let rest: Vec<OsString> = arguments.collect();
+    let done = match first.to_str() {
+        Some(SUPERVISE) => supervise(rest),
+        Some(RESTRICT) => restrict(rest),
+        Some(_) | None => return,
+    };
+    let status = match done {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("{}: {e}", first.display());
+            1
+        }
+    };
+    std::process::exit(status);
+}
+
+/// `restrict [RESTRICTIONS] -- PROGRAM ARGUMENTS`: restricts this process, then becomes PROGRAM.
+fn restrict(arguments: Vec<OsString>) -> io::Result<()> {
+    let (own, command) = split(arguments)?;
+    let own = own.into_iter().map(|a| a.into_string().unwrap_or_default()).collect::<Vec<_>>();
+    let restrictions = Restrictions::from_args(&own)
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    restrictions.apply()?;
+    become_program(&command)
+}
+
+#[cfg(unix)]
+fn become_program(command: &[OsString]) -> io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    Err(Command::new(&command[0]).args(&command[1..]).exec())
+}
+
+#[cfg(not(unix))]
+fn become_program(command: &[OsString]) -> io::Result<()> {
+    let status = Command::new(&command[0]).args(&command[1..]).status()?;
+    std::process::exit(status.code().unwrap_or(1));
+}
+
+/// `supervise ADDRESS TOKEN -- PROGRAM ARGUMENTS`: runs PROGRAM with this process's standard
+/// streams, says on the socket when it starts and how it ends, and kills it when asked to.
+fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
+    let (own, command) = split(arguments)?;
+    let [address, token] = own.as_slice() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected ADDRESS TOKEN"));
+    };
+    let mut control = TcpStream::connect(address.to_string_lossy().as_ref())?;
+    writeln!(control, "token {}", token.display())?;
+    let mut server = Command::new(&command[0]);
+    server.args(&command[1..]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        server.process_group(0);
+    }
+    let child = match server.spawn() {
+        Ok(child) => child,
+        Err(e) => {
+            writeln!(control, "failed {}: {e}", command[0].display())?;
+            return Ok(());
+        }
+    };
+    writeln!(control, "started {}", child.id())?;
+    let status = watch(child, &control)?;
+    // The harness may be gone, and then nobody wants to know.
+    let _ = writeln!(control, "exited {} cpu_ms {}", exit_words(status), children_cpu_ms());
+    Ok(())
+}
+
+/// CPU time of the server and all it waited for, 0 where the system does not tell.
+fn children_cpu_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let stat = procfs::process::Process::myself().and_then(|own| own.stat());
+        let ticks = stat.map(|stat| stat.cutime + stat.cstime).unwrap_or(0);
+        u64::try_from(ticks).unwrap_or(0) * 1000 / procfs::ticks_per_second()
+    }
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+fn split(arguments: Vec<OsString>) -> io::Result<(Vec<OsString>, Vec<OsString>)> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "expected -- PROGRAM");
+    let dashes = arguments.iter().position(|a| a == "--").ok_or_else(invalid)?;
+    let command = arguments[dashes + 1..].to_vec();
+    if command.is_empty() {
+        return Err(invalid());
+    }
+    Ok((arguments[..dashes].to_vec(), command))
+}
+
+/// Waits for the server's end; a thread kills its whole group when the harness asks or is gone.
+#[cfg(unix)]
+fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
+    use rustix::process::{Pid, Signal, kill_process_group};
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let orders = BufReader::new(control.try_clone()?);
+    thread::spawn(move || {
+        await_kill_order(orders);
+        if let Some(group) = group {
+            // Fails only when nobody is left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    });
+    let status = child.wait()?;
+    if let Some(group) = group {
+        // What the server itself started and left behind.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    Ok(status)
+}
+
+/// Waits for the server's end. Windows has no groups to kill without job objects; a server there
+/// also ends by itself when the harness's end of its standard input is gone.
+#[cfg(not(unix))]
+fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::Duration;
+    let (order, ordered) = channel();
+    let orders = BufReader::new(control.try_clone()?);
+    thread::spawn(move || {
+        await_kill_order(orders);
+        let _ = order.send(());
+    });
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        // Waiting for a process and an order at once takes system calls that std does not offer.
+        match ordered.recv_timeout(Duration::from_millis(10)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {
+                child.kill()?;
+                return child.wait();
+            }
+        }
+    }
+}
+
+/// Returns when the harness says "kill" or its end of the socket is closed.
+fn await_kill_order(mut orders: BufReader<TcpStream>) {
+    let mut line = String::new();
+    while matches!(orders.read_line(&mut line), Ok(n) if n > 0) && line.trim() != "kill" {
+        line.clear();
+    }
+}
+
+#[cfg(unix)]
+fn exit_words(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or(0)),
+    }
+}
+
+#[cfg(not(unix))]
+fn exit_words(status: ExitStatus) -> String {
+    format!("code {}", status.code().unwrap_or(-1))
+}
+

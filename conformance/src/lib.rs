@@ -1,0 +1,24 @@
+//! The suites and the judge: cases, what they are given, and how one becomes a cell of the matrix.
+//! Servers are driven from outside only; nothing here is shared with one.
+
+pub mod announcement;
+pub mod attest;
+pub mod binaries;
+pub mod case;
+pub mod check;
+pub mod clock;
+pub mod connection;
+pub mod duplex;
+pub mod host;
+pub mod judge;
+pub mod launcher;
+pub mod load;
+pub mod payload;
+pub mod peer;
+pub mod plan;
+pub mod process;
+pub mod registry;
+pub mod restrict;
+pub mod schedule;
+pub mod suites;
+pub mod wait;

@@ -1,0 +1,198 @@
+//! Which cells a check consists of, and which of them this host can judge: a pure function of rows,
+//! suites, filter and host. Listing starts no server.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use report::host::{Host, State};
+use report::{Level, Model};
+
+use crate::case::{Case, Company, Need, Suite};
+use crate::launcher::Program;
+use crate::registry::Entry;
+use crate::suites;
+
+/// A row as the judge needs it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// `NAME[-FLAVOR][-DRIVER]`.
+    pub name: String,
+    /// The group of columns.
+    pub model: Model,
+    /// The driver here; none where the row does not exist on this operating system.
+    pub driver: Option<String>,
+    /// The flavor.
+    pub flavor: String,
+    /// Threads that do I/O.
+    pub workers: u32,
+    /// What the server does not offer.
+    pub lacks: Vec<String>,
+    /// The Cargo package of its server.
+    pub package: String,
+    /// How its server is started.
+    pub program: Program,
+}
+
+impl Row {
+    /// A row of the registry, its executable not known yet: see [`crate::binaries`].
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let driver = entry.driver_here().map(str::to_owned);
+        let mut arguments = vec!["--flavor".to_owned(), entry.flavor.clone()];
+        arguments.extend(["--workers".to_owned(), entry.workers.to_string()]);
+        if let Some(driver) = &driver {
+            arguments.extend(["--driver".to_owned(), driver.clone()]);
+        }
+        Self {
+            name: entry.name.clone(),
+            model: entry.model,
+            driver,
+            flavor: entry.flavor.clone(),
+            workers: entry.workers,
+            lacks: entry.lacks.clone(),
+            package: entry.package.clone(),
+            program: Program {
+                executable: PathBuf::new(),
+                arguments: arguments.into_iter().map(OsString::from).collect(),
+            },
+        }
+    }
+}
+
+/// Which cells are wanted. An empty list wants all; `*` stands for any text.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Names of rows.
+    pub rows: Vec<String>,
+    /// Names of suites.
+    pub suites: Vec<String>,
+    /// Ids of cases, `suite/case`.
+    pub cases: Vec<String>,
+    /// Only cases of this level.
+    pub level: Option<Level>,
+}
+
+/// One cell that will be judged, or why it can't be.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Index of the row.
+    pub row: usize,
+    /// The suite.
+    pub suite: &'static Suite,
+    /// The case.
+    pub case: &'static Case,
+    /// Why this host can't judge it, known without starting anything.
+    pub unavailable: Option<String>,
+}
+
+impl Planned {
+    /// `suite/case`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.suite.name, self.case.name)
+    }
+}
+
+impl Filter {
+    /// Whether a row is wanted.
+    #[must_use]
+    pub fn wants_row(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|pattern| matches(pattern, name))
+    }
+
+    /// Whether a case is wanted.
+    #[must_use]
+    pub fn wants_case(&self, suite: &Suite, case: &Case) -> bool {
+        let id = format!("{}/{}", suite.name, case.name);
+        (self.suites.is_empty() || self.suites.iter().any(|p| matches(p, suite.name)))
+            && (self.cases.is_empty() || self.cases.iter().any(|p| matches(p, &id)))
+            && self.level.is_none_or(|level| level == case.level)
+    }
+}
+
+/// The cells of `rows` that `filter` wants, those that need the host for themselves at the end.
+#[must_use]
+pub fn plan(rows: &[Row], filter: &Filter, host: &Host) -> Vec<Planned> {
+    let mut cells = Vec::new();
+    for (index, row) in rows.iter().enumerate().filter(|(_, row)| filter.wants_row(&row.name)) {
+        for suite in suites::ALL {
+            for case in suite.cases.iter().filter(|case| filter.wants_case(suite, case)) {
+                let unavailable = missing_driver(row, host).or_else(|| missing_need(case, host));
+                cells.push(Planned { row: index, suite, case, unavailable });
+            }
+        }
+    }
+    cells.sort_by_key(|cell| cell.case.company == Company::Exclusive);
+    cells
+}
+
+/// Why this host cannot run a row's driver.
+#[must_use]
+pub fn missing_driver(row: &Row, host: &Host) -> Option<String> {
+    let Some(driver) = &row.driver else {
+        return Some(format!("{} does not exist on {}", row.name, host.os));
+    };
+    let known = host.drivers.iter().find(|known| known.name == *driver)?;
+    match &known.state {
+        State::Available { .. } => None,
+        State::Unavailable { reason, fix } => {
+            let fix = fix.as_ref().map(|fix| format!("; fix: {fix}")).unwrap_or_default();
+            Some(format!("{driver}: {reason}{fix}"))
+        }
+    }
+}
+
+fn missing_need(case: &Case, host: &Host) -> Option<String> {
+    case.needs.iter().find_map(|need| lacking(*need, host))
+}
+
+/// Why this host lacks what a case needs.
+fn lacking(need: Need, host: &Host) -> Option<String> {
+    let on_linux = |what: &str| {
+        (host.os != "linux").then(|| format!("{what} is read through procfs, which is Linux's"))
+    };
+    let on_unix = |what: &str| {
+        (host.os == "windows").then(|| format!("Windows has no {what} that a process can set"))
+    };
+    match need {
+        Need::Descriptors(count) => {
+            let limit = host.limits.open_files?;
+            let wanted = count + SPARE_DESCRIPTORS;
+            (!limit.hard.allows(wanted)).then(|| {
+                format!("needs {wanted} open files, the hard limit is {}", limit.hard)
+            })
+        }
+        Need::DescriptorLimit => on_unix("descriptor limit"),
+        Need::Signals => on_unix("signal for another process"),
+        Need::DescriptorCount => on_linux("the number of another process's descriptors"),
+        Need::CpuTime => on_linux("another process's CPU time"),
+        Need::ResidentMemory => on_linux("another process's resident memory"),
+        Need::SocketQueues => on_linux("what waits in another process's sockets"),
+        Need::Attestation => on_linux("what another process holds"),
+        Need::UrgentData => on_unix("urgent data with the same meaning"),
+    }
+}
+
+/// What harness and server need beside the connections of one case, with cells side by side.
+const SPARE_DESCRIPTORS: u64 = 128;
+
+/// Whether `text` is `pattern`, in which each `*` stands for any text.
+#[must_use]
+pub fn matches(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(tail) = text.strip_prefix(head) else { return false };
+    (0..=tail.len()).filter(|&i| tail.is_char_boundary(i)).any(|i| matches(rest, &tail[i..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(matches("tokio*", "tokio-uring"));
+        assert!(matches("*/*fin*", "tcp-half-close/echo-then-fin"));
+        assert!(!matches("tokio", "tokio-uring"));
+        assert!(!matches("*-echo/one", "tcp-echo/one-byte"));
+    }
+}

@@ -1,0 +1,208 @@
+//! A server's process, measured from outside. Linux tells through procfs; elsewhere the cases that
+//! need it are unavailable, known from [`crate::case::Need`] while listing.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::failure;
+use crate::clock::Clock;
+use crate::peer::Peer;
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        mod linux;
+        use linux as system;
+    } else {
+        mod elsewhere;
+        use elsewhere as system;
+    }
+}
+
+/// How often a state of a process is looked at while a deadline runs.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A server's process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    pid: u32,
+    clock: Arc<Clock>,
+}
+
+/// The rings that a process holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rings {
+    /// How many.
+    pub count: usize,
+    /// Completions that the kernel has posted to them, in all.
+    pub completions: u64,
+}
+
+/// A signal that the judge sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// `SIGTERM`.
+    Terminate,
+    /// `SIGINT`.
+    Interrupt,
+    /// `SIGSTOP`.
+    Stop,
+    /// `SIGCONT`.
+    Continue,
+    /// `SIGKILL`.
+    Kill,
+}
+
+impl Process {
+    /// The process of this id.
+    #[must_use]
+    pub fn new(pid: u32, clock: Arc<Clock>) -> Self {
+        Self { pid, clock }
+    }
+
+    /// Open descriptors.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn descriptors(&self) -> Result<usize, Failure> {
+        system::descriptors(self.pid).map_err(|e| unknown("its descriptors", &e))
+    }
+
+    /// CPU time used so far, user and system.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn cpu(&self) -> Result<Duration, Failure> {
+        system::cpu(self.pid).map_err(|e| unknown("its CPU time", &e))
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn resident_bytes(&self) -> Result<u64, Failure> {
+        system::resident_bytes(self.pid).map_err(|e| unknown("its resident memory", &e))
+    }
+
+    /// Its `io_uring` instances.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn rings(&self) -> Result<Rings, Failure> {
+        system::rings(self.pid).map_err(|e| unknown("its rings", &e))
+    }
+
+    /// Whether it holds an epoll instance.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn has_epoll(&self) -> Result<bool, Failure> {
+        system::has_epoll(self.pid).map_err(|e| unknown("its epoll instances", &e))
+    }
+
+    /// Bytes that wait in the receive queues of its connections on `port` from the judge's ports.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn unread_bytes(&self, port: u16, judge_port: u16) -> Result<u64, Failure> {
+        system::unread_bytes(self.pid, port, judge_port).map_err(|e| unknown("its queues", &e))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// `harness` when that fails.
+    pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        send_signal(self.pid, signal).map_err(|e| {
+            failure(FailureKind::Harness, format!("to send {signal:?}"), e.to_string())
+        })
+    }
+
+    /// The number of descriptors at rest: after one served connection, and no longer changing.
+    ///
+    /// # Errors
+    /// As [`Peer::serves`], `harness`, or `timeout` when the number keeps changing.
+    pub fn descriptors_at_rest(&self, peer: &Peer) -> Result<usize, Failure> {
+        peer.serves()?;
+        let deadline = self.clock.progress();
+        let mut last = self.descriptors()?;
+        let mut since = Instant::now();
+        while since.elapsed() < Duration::from_millis(50) {
+            if deadline.is_over() {
+                return Err(deadline.failure("a number of descriptors that stays the same"));
+            }
+            thread::sleep(LOOK_EVERY);
+            let now = self.descriptors()?;
+            if now != last {
+                last = now;
+                since = Instant::now();
+            }
+        }
+        Ok(last)
+    }
+
+    /// Waits until it holds at most `base` descriptors, within `limit`.
+    ///
+    /// # Errors
+    /// `descriptors` when it does not come down, `slow` is never given: the limit is the deadline.
+    pub fn expect_descriptors(&self, base: usize, limit: Duration) -> Result<(), Failure> {
+        let deadline = self.clock.within(limit);
+        loop {
+            let now = self.descriptors()?;
+            if now <= base {
+                return self.clock.judge_time("descriptors back at base", deadline.elapsed(), limit);
+            }
+            if deadline.is_over() {
+                let expected = format!("at most {base} descriptors after {limit:?}");
+                return Err(failure(FailureKind::Descriptors, expected, format!("{now}")));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// Judges the CPU time that it uses in `time`, as a share of one core.
+    ///
+    /// # Errors
+    /// `cpu` above `limit`.
+    pub fn expect_quiet(&self, time: Duration, limit: f64) -> Result<(), Failure> {
+        let (cpu, start) = (self.cpu()?, Instant::now());
+        thread::sleep(time);
+        self.judge_share(cpu, start, limit)
+    }
+
+    /// Judges the CPU time used since `cpu` was read at `start`, as a share of one core.
+    ///
+    /// # Errors
+    /// `cpu` above `limit`.
+    pub fn judge_share(&self, cpu: Duration, start: Instant, limit: f64) -> Result<(), Failure> {
+        let used = self.cpu()?.saturating_sub(cpu).as_secs_f64();
+        let share = used / start.elapsed().as_secs_f64();
+        self.clock.judge(FailureKind::Cpu, "share of one core", share, limit)
+    }
+}
+
+fn unknown(what: &str, error: &std::io::Error) -> Failure {
+    failure(FailureKind::Harness, what, error.to_string())
+}
+
+#[cfg(unix)]
+fn send_signal(pid: u32, signal: Signal) -> std::io::Result<()> {
+    use rustix::process::{Pid, Signal as Number, kill_process};
+    let number = match signal {
+        Signal::Terminate => Number::TERM,
+        Signal::Interrupt => Number::INT,
+        Signal::Stop => Number::STOP,
+        Signal::Continue => Number::CONT,
+        Signal::Kill => Number::KILL,
+    };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| std::io::Error::other("no process id"))?;
+    Ok(kill_process(pid, number)?)
+}
+
+#[cfg(not(unix))]
+fn send_signal(_: u32, _: Signal) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}

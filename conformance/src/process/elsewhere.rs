@@ -1,0 +1,31 @@
+//! Where another process's resources are not read. No case gets here: its needs make it
+//! unavailable before.
+
+use std::io;
+use std::time::Duration;
+
+use super::Rings;
+
+pub(super) fn descriptors(_: u32) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn cpu(_: u32) -> io::Result<Duration> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn resident_bytes(_: u32) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn rings(_: u32) -> io::Result<Rings> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn has_epoll(_: u32) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn unread_bytes(_: u32, _: u16, _: u16) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,68 @@
+//! What procfs tells about another process (proc(5)).
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use procfs::process::Process;
+
+use super::Rings;
+
+pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
+pub(super) fn cpu(pid: u32) -> io::Result<Duration> {
+    let stat = process(pid)?.stat().map_err(io::Error::other)?;
+    let ticks = stat.utime + stat.stime;
+    Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+}
+
+pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
+    let stat = process(pid)?.stat().map_err(io::Error::other)?;
+    Ok(stat.rss * procfs::page_size())
+}
+
+pub(super) fn rings(pid: u32) -> io::Result<Rings> {
+    let mut rings = Rings::default();
+    for number in holding(pid, "anon_inode:[io_uring]")? {
+        let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"))?;
+        let tail = text.lines().find_map(|line| line.strip_prefix("CqTail:"));
+        let tail = tail.and_then(|tail| tail.trim().parse::<u64>().ok());
+        rings.count += 1;
+        rings.completions += tail.ok_or_else(|| io::Error::other("fdinfo without CqTail"))?;
+    }
+    Ok(rings)
+}
+
+pub(super) fn has_epoll(pid: u32) -> io::Result<bool> {
+    Ok(!holding(pid, "anon_inode:[eventpoll]")?.is_empty())
+}
+
+pub(super) fn unread_bytes(pid: u32, port: u16, judge_port: u16) -> io::Result<u64> {
+    let entries = process(pid)?.tcp().map_err(io::Error::other)?;
+    entries
+        .iter()
+        .find(|e| e.local_address.port() == port && e.remote_address.port() == judge_port)
+        .map(|entry| u64::from(entry.rx_queue))
+        .ok_or_else(|| io::Error::other(format!("no connection from port {judge_port}")))
+}
+
+fn process(pid: u32) -> io::Result<Process> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    Process::new(pid).map_err(io::Error::other)
+}
+
+/// The descriptors of a process that are links to `target`.
+fn holding(pid: u32, target: &str) -> io::Result<Vec<String>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        // A descriptor may be closed between the listing and the look.
+        let is_target = fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == target);
+        if is_target {
+            numbers.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(numbers)
+}

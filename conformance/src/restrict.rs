@@ -1,0 +1,252 @@
+//! Takes abilities from the current process: io_uring, locked memory, descriptors. A launcher
+//! restricts itself and then executes the server, so that nobody else is restricted.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+/// What to take away; the default takes nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restrictions {
+    /// Answer every io_uring system call with this error (Linux, x86_64 and aarch64).
+    pub deny_io_uring: Option<Denial>,
+    /// Soft and hard RLIMIT_MEMLOCK, in bytes. A process with CAP_IPC_LOCK is exempt from it.
+    pub memlock_bytes: Option<u64>,
+    /// Soft and hard RLIMIT_NOFILE: one more than the highest descriptor number.
+    pub open_files: Option<u64>,
+}
+
+/// How a denied io_uring call fails; each is seen in the wild.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// As on a kernel without io_uring, and in gVisor.
+    Enosys,
+    /// As under Docker's default seccomp profile (moby/moby#46762).
+    Eperm,
+    /// As when locked memory is used up.
+    Enomem,
+}
+
+impl Denial {
+    const ALL: [Self; 3] = [Self::Enosys, Self::Eperm, Self::Enomem];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Enosys => "ENOSYS",
+            Self::Eperm => "EPERM",
+            Self::Enomem => "ENOMEM",
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Denial {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|denial| denial.name() == text)
+            .ok_or_else(|| format!("expected ENOSYS, EPERM or ENOMEM, got '{text}'"))
+    }
+}
+
+const DENY_IO_URING: &str = "--deny-io-uring";
+const MEMLOCK: &str = "--memlock";
+const OPEN_FILES: &str = "--open-files";
+
+impl Restrictions {
+    /// The restrictions as arguments that [`Self::from_args`] reads back.
+    #[must_use]
+    pub fn to_args(&self) -> Vec<String> {
+        [
+            (DENY_IO_URING, self.deny_io_uring.map(|it| it.to_string())),
+            (MEMLOCK, self.memlock_bytes.map(|it| it.to_string())),
+            (OPEN_FILES, self.open_files.map(|it| it.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some([name.to_owned(), value?]))
+        .flatten()
+        .collect()
+    }
+
+    /// Reads `--deny-io-uring ERRNO`, `--memlock BYTES` and `--open-files N`, in any order.
+    ///
+    /// # Errors
+    /// A sentence that names the argument: unknown, without a value, given twice, or not a number.
+    pub fn from_args<A: AsRef<str>>(args: &[A]) -> Result<Self, String> {
+        let mut restrictions = Self::default();
+        for pair in args.chunks(2) {
+            let name = pair[0].as_ref();
+            let value = pair.get(1).map(AsRef::as_ref);
+            match name {
+                DENY_IO_URING => set(&mut restrictions.deny_io_uring, name, value)?,
+                MEMLOCK => set(&mut restrictions.memlock_bytes, name, value)?,
+                OPEN_FILES => set(&mut restrictions.open_files, name, value)?,
+                unknown => {
+                    return Err(format!(
+                        "expected {DENY_IO_URING}, {MEMLOCK} or {OPEN_FILES}, got '{unknown}'"
+                    ));
+                }
+            }
+        }
+        Ok(restrictions)
+    }
+
+    /// Restricts the current process, all its threads, and all that they execute from now on. It
+    /// cannot be undone.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`], naming the restriction, where this system has no such
+    /// thing; otherwise the kernel's error, as when an ordinary user would raise a hard limit.
+    /// What came before the failing one, in the order of the fields, stays applied.
+    pub fn apply(&self) -> io::Result<()> {
+        if let Some(denial) = self.deny_io_uring {
+            deny_io_uring(denial).map_err(|error| naming(DENY_IO_URING, &error))?;
+        }
+        if let Some(bytes) = self.memlock_bytes {
+            limit::memlock(bytes).map_err(|error| naming(MEMLOCK, &error))?;
+        }
+        if let Some(count) = self.open_files {
+            limit::open_files(count).map_err(|error| naming(OPEN_FILES, &error))?;
+        }
+        Ok(())
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, name: &str, value: Option<&str>) -> Result<(), String>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+    let parsed = value
+        .parse()
+        .map_err(|error| format!("{name} '{value}': {error}"))?;
+    match slot.replace(parsed) {
+        Some(_) => Err(format!("{name} is given twice")),
+        None => Ok(()),
+    }
+}
+
+fn naming(restriction: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{restriction}: {error}"))
+}
+
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+))]
+fn deny_io_uring(denial: Denial) -> io::Result<()> {
+    use rustix::io::Errno;
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+
+    // io_uring_setup, io_uring_enter, io_uring_register: the same numbers on both architectures.
+    const IO_URING_CALLS: std::ops::RangeInclusive<i64> = 425..=427;
+
+    let errno = match denial {
+        Denial::Enosys => Errno::NOSYS,
+        Denial::Eperm => Errno::PERM,
+        Denial::Enomem => Errno::NOMEM,
+    };
+    let architecture = std::env::consts::ARCH
+        .try_into()
+        .map_err(io::Error::other)?;
+    let filter = SeccompFilter::new(
+        IO_URING_CALLS.map(|call| (call, vec![])).collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(errno.raw_os_error().unsigned_abs()),
+        architecture,
+    )
+    .map_err(io::Error::other)?;
+    let program: BpfProgram = filter.try_into().map_err(io::Error::other)?;
+    // This also sets no_new_privs, without which an ordinary user may not install a filter.
+    seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
+}
+
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+fn deny_io_uring(_: Denial) -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "only Linux on x86_64 or aarch64 can be told to deny io_uring",
+    ))
+}
+
+#[cfg(unix)]
+mod limit {
+    use std::io;
+
+    use rustix::process::{Resource, Rlimit, setrlimit};
+
+    pub(super) fn memlock(bytes: u64) -> io::Result<()> {
+        soft_and_hard(Resource::Memlock, bytes)
+    }
+
+    pub(super) fn open_files(count: u64) -> io::Result<()> {
+        soft_and_hard(Resource::Nofile, count)
+    }
+
+    fn soft_and_hard(resource: Resource, amount: u64) -> io::Result<()> {
+        let limit = Rlimit {
+            current: Some(amount),
+            maximum: Some(amount),
+        };
+        Ok(setrlimit(resource, limit)?)
+    }
+}
+
+#[cfg(not(unix))]
+mod limit {
+    use std::io;
+
+    pub(super) fn memlock(_bytes: u64) -> io::Result<()> {
+        Err(unsupported())
+    }
+
+    pub(super) fn open_files(_count: u64) -> io::Result<()> {
+        Err(unsupported())
+    }
+
+    fn unsupported() -> io::Error {
+        io::Error::new(io::ErrorKind::Unsupported, "this system has no such limit")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_read_back() {
+        let all = Restrictions {
+            deny_io_uring: Some(Denial::Eperm),
+            memlock_bytes: Some(65_536),
+            open_files: Some(64),
+        };
+        let args = all.to_args();
+        assert_eq!(
+            args.join(" "),
+            "--deny-io-uring EPERM --memlock 65536 --open-files 64"
+        );
+        assert_eq!(Restrictions::from_args(&args), Ok(all));
+        assert!(Restrictions::default().to_args().is_empty());
+    }
+
+    #[test]
+    fn a_bad_argument_is_named() {
+        let refusal = |args: &[&str]| Restrictions::from_args(args).unwrap_err();
+        assert!(refusal(&["--deny-io-uring", "EIO"]).contains("ENOSYS, EPERM or ENOMEM"));
+        assert!(refusal(&["--memlock"]).contains("--memlock needs a value"));
+        assert!(refusal(&["--memlock", "64k"]).contains("--memlock '64k'"));
+        assert!(refusal(&["--open-files", "8", "--open-files", "9"]).contains("twice"));
+        assert!(refusal(&["--nofile", "8"]).contains("got '--nofile'"));
+    }
+}

@@ -1,0 +1,61 @@
+//! Which cells may run side by side: a lock file, held shared, or exclusively by cells that judge
+//! latency or fairness, so that every runner on this host schedules alike.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use crate::case::Company;
+
+/// The lock files of this host's cells.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    turnstile: PathBuf,
+    floor: PathBuf,
+}
+
+/// A place among the running cells, given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    _floor: File,
+}
+
+impl Schedule {
+    /// The schedule that all runners of this user on this host share.
+    #[must_use]
+    pub fn of_this_user() -> Self {
+        let name = |part: &str| std::env::temp_dir().join(format!("iomatrix-{}-{part}", user()));
+        Self { turnstile: name("turnstile.lock"), floor: name("floor.lock") }
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    /// When a lock file cannot be opened or locked.
+    pub fn enter(&self, company: Company) -> io::Result<Place> {
+        // Everybody passes the turnstile one by one, so that a cell that waits for the floor to
+        // be empty is not overtaken for ever by cells that share it.
+        let turnstile = open(&self.turnstile)?;
+        turnstile.lock()?;
+        let floor = open(&self.floor)?;
+        match company {
+            Company::Shared => floor.lock_shared()?,
+            Company::Exclusive => floor.lock()?,
+        }
+        Ok(Place { _floor: floor })
+    }
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+#[cfg(unix)]
+fn user() -> String {
+    rustix::process::getuid().as_raw().to_string()
+}
+
+#[cfg(not(unix))]
+fn user() -> String {
+    std::env::var("USERNAME").unwrap_or_default()
+}

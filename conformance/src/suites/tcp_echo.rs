@@ -1,0 +1,272 @@
+//! Integrity of the echo: every byte comes back, once, in order, on its own connection.
+
+use std::time::{Duration, Instant};
+
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::connection::{Connection, Setup};
+use crate::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::peer::Peer;
+use crate::process::Process;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-echo",
+    about: "Bytes come back whole, in order, on the same connection, and nothing else does.",
+    cases: &[
+        Case::must("one-byte", "A single byte comes back within a second.").wire(one_byte),
+        Case::must("ping-pong-1000", "Each of many small messages comes back within a second.")
+            .sizes(1000, 1000, 1000)
+            .wire(ping_pong),
+        Case::must("all-byte-values", "No byte value or sequence has a meaning to the server.")
+            .wire(all_byte_values),
+        Case::must("size-sweep", "Messages of every size around a power of two come back whole.")
+            .sizes(17, 20, 20)
+            .wire(size_sweep),
+        Case::must("chop-sweep", "A stream comes back whole, however it was cut into writes.")
+            .sizes(16 * 1024, 128 * 1024, 1024 * 1024)
+            .wire(chop_sweep),
+        Case::must(
+            "random-chunks",
+            "Writes and reads of random sizes, both at once, do not change the stream.",
+        )
+        .sizes(1024 * 1024, 2 * 1024 * 1024, 4 * 1024 * 1024)
+        .wire(random_chunks),
+        Case::must("many-small-writes", "A great many tiny writes come back whole.")
+            .sizes(2_000, 10_000, 100_000)
+            .wire(many_small_writes),
+        Case::must(
+            "order-under-pressure",
+            "A client that pauses its reads at random gets the stream in order.",
+        )
+        .sizes(4 * 1024 * 1024, 8 * 1024 * 1024, 64 * 1024 * 1024)
+        .wire(order_under_pressure),
+        Case::must("partial-write", "A client with a tiny receive buffer gets every byte.")
+            .sizes(512 * 1024, 2 * 1024 * 1024, 2 * 1024 * 1024)
+            .wire(partial_write),
+        Case::must("no-extra-bytes", "After the echo comes nothing.")
+            .sizes(300, 300, 300)
+            .wire(no_extra_bytes),
+        Case::must(
+            "shrinking-messages",
+            "A short message after a long one brings nothing of the long one back.",
+        )
+        .wire(shrinking_messages),
+        Case::must(
+            "cross-connection-isolation",
+            "No connection ever gets a byte of another one.",
+        )
+        .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
+        .needs(&[Need::Descriptors(64)])
+        .wire(cross_connection_isolation),
+        Case::must(
+            "latency-no-stall",
+            "A message that takes the server several writes is not held back (Nagle's algorithm).",
+        )
+        .sizes(10, 20, 50)
+        .alone()
+        .wire(latency_no_stall),
+        Case::must("data-with-connect", "Bytes sent at once after connecting are not lost.")
+            .sizes(50, 200, 500)
+            .wire(data_with_connect),
+        Case::must("silent-until-spoken-to", "The server does not speak first and does not hang up.")
+            .sizes(500, 500, 500)
+            .wire(silent_until_spoken_to),
+        Case::must(
+            "streams-before-eof",
+            "Bytes come back without waiting for a line feed, a full buffer or FIN.",
+        )
+        .wire(streams_before_eof),
+        Case::should(
+            "urgent-byte",
+            "TCP urgent data neither ends the server nor changes the stream nor makes it spin.",
+        )
+        .sizes(300, 500, 1000)
+        .needs(&[Need::UrgentData, Need::CpuTime])
+        .process(urgent_byte),
+    ],
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn one_byte(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.send(1)?;
+    connection.receive_within(1, SECOND)?;
+    Observation::met()
+}
+
+fn ping_pong(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..peer.size() {
+        let start = Instant::now();
+        connection.exchange(5)?;
+        slowest = slowest.max(start.elapsed());
+    }
+    peer.clock().judge_time("the slowest round", slowest, SECOND)?;
+    Observation::met()
+}
+
+fn all_byte_values(peer: &Peer) -> Found {
+    let mut message: Vec<u8> = (0..=255).collect();
+    message.extend(b"\r\n\n\r\x1a\x04\0\0QUIT\r\nQ\nq\n.\r\n+++\xff\xf4\xff\xfd\x06");
+    message.extend((0..=255).rev());
+    let mut connection = peer.connect()?;
+    connection.exchange_literal(&message)?;
+    for value in 0..=255 {
+        connection.exchange_literal(&[value])?;
+    }
+    Observation::met()
+}
+
+fn size_sweep(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    let around = (7..=peer.size()).flat_map(|k| [(1 << k) - 1, 1 << k, (1 << k) + 1]);
+    for bytes in [1, 2, 3].into_iter().chain(around) {
+        let mut flow = [Flow::new(&mut connection, bytes, peer.seed())];
+        exchange(&mut flow, peer.clock())?;
+    }
+    Observation::met()
+}
+
+fn chop_sweep(peer: &Peer) -> Found {
+    for piece in [1, 7, 64, 1460, 4096, 65536] {
+        let mut connection = peer.connect()?;
+        let flow = Flow::new(&mut connection, peer.size(), peer.seed()).writes(Pieces::Of(piece));
+        exchange(&mut [flow], peer.clock())?;
+        connection.finish_sending()?;
+        connection.expect_end()?;
+    }
+    Observation::met()
+}
+
+fn random_chunks(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    let flow = Flow::new(&mut connection, peer.size(), peer.seed())
+        .writes(Pieces::UpTo(64 * 1024))
+        .reads(Pieces::UpTo(48 * 1024));
+    exchange(&mut [flow], peer.clock())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn many_small_writes(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    let flow =
+        Flow::new(&mut connection, peer.size() * 10, peer.seed()).writes(Pieces::Of(10));
+    exchange(&mut [flow], peer.clock())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn order_under_pressure(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    let pauses = Pauses { one_in: 64, at_most: Duration::from_millis(20) };
+    let flow = Flow::new(&mut connection, peer.size(), peer.seed())
+        .reads(Pieces::UpTo(64 * 1024))
+        .pauses(pauses);
+    exchange(&mut [flow], peer.clock())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn partial_write(peer: &Peer) -> Found {
+    let mut connection = peer.connect_with(Setup { receive_buffer: Some(4096) })?;
+    let flow = Flow::new(&mut connection, peer.size(), peer.seed()).reads(Pieces::UpTo(8192));
+    exchange(&mut [flow], peer.clock())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn no_extra_bytes(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    for bytes in [1, 100, 5000] {
+        connection.exchange(bytes)?;
+        connection.expect_silence(Duration::from_millis(peer.size()))?;
+    }
+    Observation::met()
+}
+
+fn shrinking_messages(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    for bytes in [64 * 1024, 1, 3, 64 * 1024, 1000, 17] {
+        connection.exchange(bytes)?;
+    }
+    connection.expect_silence(Duration::from_millis(100))?;
+    Observation::met()
+}
+
+fn cross_connection_isolation(peer: &Peer) -> Found {
+    let mut connections = peer.connect_many(64)?;
+    let mut flows: Vec<Flow> = connections
+        .iter_mut()
+        .map(|connection| Flow::new(connection, peer.size(), peer.seed()))
+        .collect();
+    exchange(&mut flows, peer.clock())?;
+    for connection in &mut connections {
+        connection.finish_sending()?;
+        connection.expect_end()?;
+    }
+    Observation::met()
+}
+
+fn latency_no_stall(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    for bytes in [4_196, 16_484, 65_636] {
+        let mut rounds = (0..peer.size())
+            .map(|_| {
+                let start = Instant::now();
+                connection.exchange(bytes).map(|()| start.elapsed())
+            })
+            .collect::<Result<Vec<Duration>, _>>()?;
+        rounds.sort_unstable();
+        let median = rounds[rounds.len() / 2];
+        let what = format!("median round of {bytes} bytes");
+        peer.clock().judge_time(&what, median, Duration::from_millis(20))?;
+    }
+    Observation::met()
+}
+
+fn data_with_connect(peer: &Peer) -> Found {
+    for _ in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.exchange(100)?;
+        // Leaves nothing in TIME_WAIT.
+        connection.reset();
+    }
+    Observation::met()
+}
+
+fn silent_until_spoken_to(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.expect_silence(Duration::from_millis(peer.size()))?;
+    connection.exchange(100)?;
+    Observation::met()
+}
+
+fn streams_before_eof(peer: &Peer) -> Found {
+    let mut connection: Connection = peer.connect()?;
+    connection.exchange_literal(b"no newline")?;
+    connection.send(10)?;
+    connection.receive_within(10, SECOND)?;
+    Observation::met()
+}
+
+fn urgent_byte(peer: &Peer, process: &Process) -> Found {
+    let mut connection = peer.connect()?;
+    for _ in 0..2 {
+        connection.exchange(1000)?;
+        connection.send_urgent()?;
+        connection.exchange(1000)?;
+    }
+    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    connection.exchange(10)?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    peer.serves()?;
+    Observation::met()
+}

@@ -1,0 +1,124 @@
+//! Half-close: the client has sent all it will send (FIN) and still wants what it is owed
+//! (RFC 9293, section 3.6: a closed sender goes on receiving until the peer has closed too).
+
+use std::time::{Duration, Instant};
+
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::peer::Peer;
+use crate::process::Process;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-half-close",
+    about: "The client's FIN ends its sending, not its receiving.",
+    cases: &[
+        Case::must("echo-then-fin", "Bytes sent before FIN come back, then the server's FIN.")
+            .sizes(64 * 1024, 64 * 1024, 64 * 1024)
+            .wire(echo_then_fin),
+        Case::must("empty", "FIN with no bytes before it is answered with FIN and no bytes.")
+            .wire(empty),
+        Case::must(
+            "large-backlog",
+            "All bytes that the server took before FIN come back, even when nobody has read yet.",
+        )
+        .sizes(200, 500, 500)
+        .wire(large_backlog),
+        Case::must(
+            "data-and-fin-together",
+            "Bytes that arrive together with FIN come back before the server's FIN.",
+        )
+        .sizes(50, 200, 1000)
+        .wire(data_and_fin_together),
+        Case::must("fin-after-pause", "FIN after a silence is answered within a second.")
+            .sizes(300, 1000, 1000)
+            .wire(fin_after_pause),
+        Case::must(
+            "no-spin",
+            "A server that cannot write to a half-closed peer waits without using CPU.",
+        )
+        .sizes(1000, 2000, 2000)
+        .needs(&[Need::CpuTime])
+        .process(no_spin),
+        Case::must("many", "Connections that finish at the same time all get their FIN.")
+            .sizes(200, 200, 200)
+            .needs(&[Need::DescriptorCount, Need::Descriptors(200)])
+            .process(many),
+    ],
+};
+
+/// How long the kernel must take nothing before a writer counts as blocked.
+const BLOCKED: Duration = Duration::from_millis(200);
+/// No server may take more from a client that does not read.
+const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
+
+fn echo_then_fin(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.send(peer.size())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn empty(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.finish_sending()?;
+    connection.expect_end_within(Duration::from_secs(2))?;
+    Observation::met()
+}
+
+fn large_backlog(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    connection.finish_sending()?;
+    // The server is to notice FIN while it still owes bytes: the pause is the case.
+    std::thread::sleep(Duration::from_millis(peer.size()));
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn data_and_fin_together(peer: &Peer) -> Found {
+    for _ in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.send(100)?;
+        connection.finish_sending()?;
+        connection.expect_end()?;
+    }
+    Observation::met()
+}
+
+fn fin_after_pause(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.exchange(1024)?;
+    connection.expect_silence(Duration::from_millis(peer.size()))?;
+    connection.finish_sending()?;
+    connection.expect_end_within(Duration::from_secs(1))?;
+    Observation::met()
+}
+
+fn no_spin(peer: &Peer, process: &Process) -> Found {
+    let mut connection = peer.connect()?;
+    connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    connection.finish_sending()?;
+    let (cpu, start) = (process.cpu()?, Instant::now());
+    std::thread::sleep(Duration::from_millis(peer.size()));
+    process.judge_share(cpu, start, 0.10)?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn many(peer: &Peer, process: &Process) -> Found {
+    let base = process.descriptors_at_rest(peer)?;
+    let mut connections = peer.connect_many(peer.size())?;
+    for connection in &mut connections {
+        connection.exchange(64)?;
+    }
+    for connection in &connections {
+        connection.finish_sending()?;
+    }
+    for connection in &mut connections {
+        connection.expect_end()?;
+    }
+    drop(connections);
+    process.expect_descriptors(base, Duration::from_secs(2))?;
+    Observation::met()
+}

@@ -1,0 +1,63 @@
+//! Waiting for sockets: poll(2), on Windows WSAPoll, with a time limit.
+
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::Socket;
+
+use crate::case::failure;
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Bytes, FIN or an error.
+    Read,
+    /// Room to write, or an error.
+    Write,
+    /// Either.
+    Both,
+}
+
+impl Interest {
+    /// Reading always, writing too if there is something to write.
+    #[must_use]
+    pub fn of(something_to_write: bool) -> Self {
+        if something_to_write { Self::Both } else { Self::Read }
+    }
+
+    fn flags(self) -> PollFlags {
+        match self {
+            Self::Read => PollFlags::IN,
+            Self::Write => PollFlags::OUT,
+            Self::Both => PollFlags::IN | PollFlags::OUT,
+        }
+    }
+}
+
+/// Waits for one socket, at most `time`. False when the time is over.
+///
+/// # Errors
+/// `harness` when poll itself fails.
+pub fn wait(socket: &Socket, interest: Interest, time: Duration) -> Result<bool, Failure> {
+    wait_any(&[(socket, interest)], time).map(|ready| ready[0])
+}
+
+/// Waits until one of several sockets is ready, at most `time`, and says which are.
+///
+/// # Errors
+/// `harness` when poll itself fails.
+pub fn wait_any(wanted: &[(&Socket, Interest)], time: Duration) -> Result<Vec<bool>, Failure> {
+    let mut polled: Vec<PollFd> =
+        wanted.iter().map(|(socket, interest)| PollFd::new(*socket, interest.flags())).collect();
+    let end = Instant::now() + time;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
+            Ok(_) => return Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect()),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(failure(FailureKind::Harness, "poll to work", e.to_string())),
+        }
+    }
+}

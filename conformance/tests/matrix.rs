@@ -1,0 +1,157 @@
+//! The matrix as a test target: one test a cell, named `row::suite::case`. The command
+//! `iomatrix check` judges the same cells; the variables `CONFORMANCE_*` mirror its options.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use conformance::case::Profile;
+use conformance::check::{self, Collector, Environment};
+use conformance::judge::Judge;
+use conformance::plan::{Filter, Planned, Row, plan};
+use conformance::registry::Registry;
+use conformance::schedule::Schedule;
+use conformance::{host, launcher};
+use libtest_mimic::{Arguments, Failed, Trial};
+use report::{Cell, Exit, Strictness, Verdict, gate, text};
+
+fn main() -> ExitCode {
+    launcher::run_if_asked();
+    match run(&Arguments::from_args()) {
+        Ok(exit) => exit.into(),
+        Err(e) => {
+            eprintln!("{e}");
+            Exit::Error.into()
+        }
+    }
+}
+
+/// What every trial shares.
+struct Shared {
+    judge: Judge,
+    registry: Registry,
+    rows: Vec<Row>,
+    collector: Collector,
+    required: Vec<String>,
+}
+
+fn run(arguments: &Arguments) -> Result<Exit, String> {
+    let environment = Environment::read()?;
+    let registry = Registry::load()?;
+    let mut rows = check::rows(&registry);
+    let host = host::probe();
+    let filter = Filter { rows: environment.rows.clone(), ..Filter::default() };
+    let plan = plan(&rows, &filter, &host);
+    let selected: Vec<Planned> =
+        plan.iter().filter(|planned| is_selected(arguments, &name(&rows, planned))).cloned().collect();
+    if !arguments.list {
+        check::find_programs(&mut rows, &selected)?;
+    }
+    let judge = Judge {
+        profile: environment.profile,
+        seed: environment.seed,
+        host,
+        schedule: Schedule::of_this_user(),
+        repeat: repeat_command,
+    };
+    let shared = Arc::new(Shared {
+        judge,
+        registry,
+        rows,
+        collector: Collector::start(),
+        required: environment.require.clone(),
+    });
+    for planned in selected.iter().filter(|planned| planned.unavailable.is_some()) {
+        shared.collector.add(check::one(&shared.judge, &shared.registry, &shared.rows, planned));
+    }
+    let trials = plan.into_iter().map(|planned| trial(&shared, planned)).collect();
+    let mut arguments = arguments.clone();
+    arguments.test_threads.get_or_insert_with(check::default_jobs);
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if arguments.list {
+        return Ok(Exit::Green);
+    }
+    finish(shared, &environment, conclusion.has_failed())
+}
+
+/// Writes the result file and says what the run cost.
+fn finish(
+    shared: Arc<Shared>,
+    environment: &Environment,
+    has_failed: bool,
+) -> Result<Exit, String> {
+    let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
+    let run = shared.collector.finish(&shared.judge, &shared.rows, check::label());
+    if run.cells.is_empty() {
+        return Ok(Exit::Green);
+    }
+    println!("{}", text::costs(&run));
+    println!("{}", text::closing_line(&run));
+    for driver in gate::missing_drivers(&run, &environment.require) {
+        println!("required driver {driver} was not judged");
+    }
+    if let Some(path) = &environment.out {
+        let json = serde_json::to_string_pretty(&run).map_err(|e| e.to_string())?;
+        std::fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    let exit = gate::gate(&run, Strictness::Must, &environment.require);
+    Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })
+}
+
+fn name(rows: &[Row], planned: &Planned) -> String {
+    format!("{}::{}::{}", rows[planned.row].name, planned.suite.name, planned.case.name)
+}
+
+/// The same selection as libtest's, which has no function for it: only what is selected is built.
+fn is_selected(arguments: &Arguments, name: &str) -> bool {
+    let matches = |text: &str| if arguments.exact { name == text } else { name.contains(text) };
+    arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|s| matches(s))
+}
+
+fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
+    let name = name(&shared.rows, &planned);
+    let row = &shared.rows[planned.row];
+    let is_required =
+        row.driver.as_ref().is_some_and(|driver| shared.required.contains(driver));
+    let ignored = planned.unavailable.clone().filter(|_| !is_required);
+    let kind = ignored.as_ref().map(|reason| format!("unavailable: {reason}"));
+    let shared = Arc::clone(shared);
+    let is_ignored = ignored.is_some();
+    let trial = Trial::test(name, move || {
+        let judged = check::one(&shared.judge, &shared.registry, &shared.rows, &planned);
+        let outcome = outcome(&judged.cell, is_required);
+        if planned.unavailable.is_none() {
+            shared.collector.add(judged);
+        }
+        outcome
+    });
+    trial.with_kind(kind.unwrap_or_default()).with_ignored_flag(is_ignored)
+}
+
+fn outcome(cell: &Cell, is_required: bool) -> Result<(), Failed> {
+    let is_red = cell.has_stale_waiver()
+        || (cell.verdict.is_broken() && !cell.is_waived())
+        || cell.verdict == Verdict::Error
+        || (cell.verdict == Verdict::Unavailable && is_required);
+    if is_red {
+        return Err(text::detail(cell).into());
+    }
+    if !matches!(cell.verdict, Verdict::Pass | Verdict::Unavailable) || cell.is_waived() {
+        // libtest has one word for all that is not red.
+        let said = cell.failure.as_ref().map(|failure| failure.actual.clone());
+        let said = said.or_else(|| cell.observation.clone()).unwrap_or_default();
+        println!("{} {}::{}::{}: {said}", cell.word(), cell.row, cell.suite, cell.case);
+    }
+    Ok(())
+}
+
+fn repeat_command(row: &str, id: &str, seed: u64, profile: Profile) -> String {
+    let test = format!("{row}::{}", id.replace('/', "::"));
+    let profile = match profile {
+        Profile::Default => String::new(),
+        Profile::Quick | Profile::Full => format!("CONFORMANCE_PROFILE={} ", profile.name()),
+    };
+    format!(
+        "CONFORMANCE_SEED={seed} {profile}cargo test -p conformance --features uring --test matrix \
+         -- --exact {test}"
+    )
+}

@@ -1,0 +1,98 @@
+//! The rules of this repository that no compiler and no linter checks. Each check is a function
+//! from the repository to what it found; what is excused, and why, is in `EXCEPTIONS`.
+
+mod outside;
+mod packages;
+mod prose;
+mod registry;
+mod repository;
+mod scripts;
+mod sources;
+
+use repository::{Finding, Repository};
+
+type Check = fn(&Repository) -> Vec<Finding>;
+
+/// One file that one check leaves alone. An entry that excuses nothing is red itself.
+struct Exception {
+    check: &'static str,
+    path: &'static str,
+    reason: &'static str,
+}
+
+const EXCEPTIONS: &[Exception] = &[];
+
+/// Makes a test of each check, and the table of all of them.
+macro_rules! checks {
+    ($($name:ident: $check:path;)*) => {
+        const CHECKS: &[(&str, Check)] = &[$((stringify!($name), $check)),*];
+        $(
+            #[test]
+            fn $name() {
+                expect_clean(stringify!($name), $check);
+            }
+        )*
+    };
+}
+
+checks! {
+    rows_and_folders_agree: registry::folders;
+    row_names_say_package_flavor_and_driver: registry::names;
+    rows_use_known_words: registry::words;
+    waivers_are_complete: registry::waivers;
+    files_open_with_what_lives_there: sources::openings;
+    files_and_lines_are_short: sources::lengths;
+    every_source_file_is_reachable: sources::reachable;
+    every_package_inherits_the_lints: packages::lints;
+    versions_are_stated_once: packages::versions;
+    dependencies_point_one_way: packages::directions;
+    the_judge_links_no_async_runtime: packages::runtimes;
+    paths_in_documents_exist: prose::paths;
+    links_in_documents_lead_somewhere: prose::links;
+    commands_in_documents_exist: prose::commands;
+    workflows_only_call_scripts: scripts::workflows;
+    scripts_say_what_they_do: scripts::headers;
+    scripts_named_by_scripts_exist: scripts::names;
+    nothing_refers_outside: outside::paths;
+    addresses_are_of_known_hosts: outside::hosts;
+}
+
+#[test]
+fn every_exception_excuses_something() {
+    for exception in EXCEPTIONS {
+        let (_, check) = CHECKS
+            .iter()
+            .find(|(name, _)| *name == exception.check)
+            .unwrap_or_else(|| panic!("no check is called {}", exception.check));
+        assert!(
+            check(Repository::open())
+                .iter()
+                .any(|finding| finding.path == exception.path),
+            "{} no longer needs its exception from {} ({})",
+            exception.path,
+            exception.check,
+            exception.reason,
+        );
+    }
+}
+
+/// Panics with everything that `check` finds and no exception excuses.
+#[track_caller]
+fn expect_clean(name: &str, check: Check) {
+    let excused = |finding: &Finding| {
+        EXCEPTIONS
+            .iter()
+            .any(|entry| entry.check == name && entry.path == finding.path)
+    };
+    let found: Vec<String> = check(Repository::open())
+        .iter()
+        .filter(|finding| !excused(finding))
+        .map(Finding::to_string)
+        .collect();
+    assert!(
+        found.is_empty(),
+        "{name}: {} found\n  {}",
+        found.len(),
+        found.join("\n  ")
+    );
+}

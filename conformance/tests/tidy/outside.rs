@@ -1,0 +1,99 @@
+//! Nothing in the repository leads out of it: no folder of some machine, no host but a few.
+
+use crate::repository::{Finding, Repository};
+
+/// Hosts that may be named: where bugs are cited from, and this machine.
+const HOSTS: &[&str] = &["github.com", "127.0.0.1", "localhost", "[::1]"];
+/// Folders at the root of somebody's machine. Written without slashes, so that this file is clean.
+const MACHINE: &[&str] = &["root", "work", "home", "Users"];
+/// Endings that make a word in prose the name of a host.
+const HOST_ENDINGS: &[&str] = &[".io", ".org", ".com", ".net"];
+
+/// No absolute path of a machine, and none that climbs out of the repository.
+pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let beside = ["..", "shared"].join("/");
+    let hidden = [".", "library"].concat();
+    for path in texts(repository) {
+        for (index, line) in repository.text(path).lines().enumerate() {
+            let mut wrong = |what: &str| {
+                found.push(Finding::new(
+                    path,
+                    index + 1,
+                    format!("names {what}, outside of here"),
+                ));
+            };
+            for folder in MACHINE.iter().map(|name| format!("/{name}/")) {
+                if starts_a_word(line, &folder) {
+                    wrong(&folder);
+                }
+            }
+            for name in [&beside, &hidden] {
+                if line.contains(name.as_str()) {
+                    wrong(name);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Addresses, and outside of Rust files bare host names too, are of the few known hosts.
+pub(crate) fn hosts(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for path in texts(repository) {
+        // In Rust, `self.io` is no host.
+        let bare = !path.ends_with(".rs");
+        for (index, line) in repository.text(path).lines().enumerate() {
+            let addresses = line.split("://").skip(1).map(host);
+            let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
+            let names = words.map(|word| word.trim_matches('.')).filter(|word| {
+                bare && HOST_ENDINGS
+                    .iter()
+                    .any(|end| word.len() > end.len() && word.ends_with(end))
+            });
+            for name in addresses
+                .chain(names)
+                .filter(|name| !name.is_empty() && !HOSTS.contains(name))
+            {
+                found.push(Finding::new(
+                    path,
+                    index + 1,
+                    format!("names the host {name:?}"),
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Files that people write: licences and the lock file are not ours to word.
+fn texts(repository: &Repository) -> impl Iterator<Item = &str> {
+    let files = repository.files.iter().map(String::as_str);
+    files.filter(|path| !path.starts_with("LICENSE-") && *path != "Cargo.lock")
+}
+
+/// The host at the start of what follows `://`, without the port.
+fn host(rest: &str) -> &str {
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || ".-[]:".contains(c)));
+    let authority = &rest[..end.unwrap_or(rest.len())];
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.chars().all(|c| c.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    }
+}
+
+/// Whether the folder is at the root, not inside another.
+fn starts_a_word(line: &str, folder: &str) -> bool {
+    line.match_indices(folder).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        before.is_none_or(|c| !(c.is_alphanumeric() || "._-*})/$~".contains(c)))
+    })
+}
+
+#[test]
+fn roots_and_hosts_are_told_apart() {
+    assert!(starts_a_word("see /a/b", "/a/") && !starts_a_word("target/a/b", "/a/"));
+    assert_eq!(host("localhost:80/x"), "localhost");
+    assert_eq!(host("[::1]:80"), "[::1]");
+}

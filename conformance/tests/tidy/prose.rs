@@ -1,0 +1,252 @@
+//! What Markdown names has to exist: paths, links, headings, and the parts of commands.
+
+use std::collections::BTreeSet;
+
+use conformance::suites;
+
+use crate::registry::is_case;
+use crate::repository::{Finding, Package, Repository, field};
+use crate::sources::normal;
+
+/// Endings that make a word in code a file, even without a folder before it.
+const FILE_ENDINGS: &[&str] = &[".md", ".rs", ".toml", ".sh", ".py", ".yml"];
+
+/// Code in a document: a span in backticks, or a line of a fence.
+struct Snippet {
+    line: usize,
+    text: String,
+}
+
+/// Words in code that look like files or folders of the repository are some.
+pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
+    let tops: BTreeSet<&str> = repository
+        .files
+        .iter()
+        .filter_map(|file| Some(file.split_once('/')?.0))
+        .collect();
+    let mut found = Vec::new();
+    for document in repository.ending(".md") {
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+        for snippet in snippets(&repository.text(document)) {
+            for word in snippet.text.split_whitespace().map(bare) {
+                let top = word
+                    .split_once('/')
+                    .is_some_and(|(top, _)| tops.contains(top));
+                let file = FILE_ENDINGS.iter().any(|ending| word.ends_with(ending));
+                let whole = word
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+                if !whole || is_placeholder(word) || !(top || file) {
+                    continue;
+                }
+                let beside = normal(&format!("{folder}/{word}"));
+                let deep = format!("/{word}");
+                let known = repository.has(&normal(word))
+                    || repository.has(&beside)
+                    || (!top && repository.files.iter().any(|path| path.ends_with(&deep)));
+                if !known {
+                    found.push(Finding::new(
+                        document,
+                        snippet.line,
+                        format!("no {word} here"),
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Links to files of the repository and to headings lead somewhere.
+pub(crate) fn links(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for document in repository.ending(".md") {
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let text = repository.text(document);
+        for (line, link) in targets(&text) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let path = match file {
+                "" => document.to_owned(),
+                file => normal(&format!("{folder}/{file}")),
+            };
+            if !repository.has(&path) {
+                found.push(Finding::new(
+                    document,
+                    line,
+                    format!("link to {link}: no such file"),
+                ));
+            } else if !anchor.is_empty() && !headings(&repository.text(&path)).contains(anchor) {
+                let message = format!("link to {link}: no such heading");
+                found.push(Finding::new(document, line, message));
+            }
+        }
+    }
+    found
+}
+
+/// Packages, targets, features and rows that commands name exist.
+pub(crate) fn commands(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for document in repository.ending(".md") {
+        for snippet in snippets(&repository.text(document)) {
+            for message in unknown_parts(repository, &snippet.text) {
+                found.push(Finding::new(document, snippet.line, message));
+            }
+        }
+    }
+    found
+}
+
+/// What a command names and the repository lacks.
+fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
+    let words: Vec<&str> = command.split_whitespace().map(bare).collect();
+    let mut found = Vec::new();
+    let mut package: Option<&Package> = None;
+    for pair in words.windows(2).filter(|pair| !is_placeholder(pair[1])) {
+        let (option, name) = (pair[0], pair[1]);
+        let target = |kind: &str| {
+            let mut packages = repository
+                .packages
+                .iter()
+                .filter(|member| package.is_none_or(|package| package.name == member.name));
+            packages.any(|member| {
+                member
+                    .targets
+                    .iter()
+                    .any(|t| t.kind == kind && t.name == name)
+            })
+        };
+        let known = match option {
+            "-p" | "--package" if words.contains(&"cargo") => {
+                package = repository.package(name);
+                package.is_some()
+            }
+            "--test" => target("test"),
+            "--example" => target("example"),
+            "--bin" => target("bin"),
+            "--features" => package.is_none_or(|package| {
+                name.split(',')
+                    .all(|name| package.features.iter().any(|known| known == name))
+            }),
+            "--row" => name.split(',').all(|pattern| {
+                repository
+                    .entries("row")
+                    .any(|row| matches(pattern, field(row, "name")))
+            }),
+            "--case" => is_case(name),
+            "--suite" => suites::ALL.iter().any(|suite| suite.name == name),
+            _ => true,
+        };
+        if !known {
+            found.push(format!("{option} {name}: no such thing, in `{command}`"));
+        }
+    }
+    found
+}
+
+/// `*` matches any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((start, rest)) => name.strip_prefix(start).is_some_and(|name| {
+            (0..=name.len()).any(|at| name.is_char_boundary(at) && matches(rest, &name[at..]))
+        }),
+    }
+}
+
+/// A word without the punctuation around it, and without `./`.
+fn bare(word: &str) -> &str {
+    let word = word.trim_matches(|c: char| "\"'`(),;:|".contains(c));
+    word.strip_prefix("./").unwrap_or(word)
+}
+
+/// Words that stand for a value, such as `backend-NAME`, `DIR/x.json`, `{port}` or `[N]`.
+fn is_placeholder(word: &str) -> bool {
+    let stands = |part: &str| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase());
+    let file = FILE_ENDINGS
+        .iter()
+        .find_map(|ending| word.strip_suffix(ending));
+    let (folders, last) = word.rsplit_once('/').unwrap_or(("", word));
+    let spoken = if file.is_some() && last.ends_with(".md") {
+        folders
+    } else {
+        word
+    };
+    word.contains(['<', '>', '{', '}', '[', ']', '$', '…'])
+        || spoken.split(['/', '-', '.', ',']).any(stands)
+        || word.chars().all(|c| c.is_ascii_uppercase())
+}
+
+fn snippets(text: &str) -> Vec<Snippet> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced {
+            found.push(Snippet {
+                line: index + 1,
+                text: line.to_owned(),
+            });
+        } else {
+            let spans = line.split('`').skip(1).step_by(2);
+            found.extend(spans.map(|span| Snippet {
+                line: index + 1,
+                text: span.to_owned(),
+            }));
+        }
+    }
+    found
+}
+
+/// The targets of `[text](target)` outside code, with their lines.
+fn targets(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut fenced = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if !fenced {
+            let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
+            let ends = prose
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| Some(rest.split_once(')')?.0));
+            found.extend(ends.map(|target| (index + 1, target.to_owned())));
+        }
+    }
+    found
+}
+
+/// The anchors that a document's headings get.
+fn headings(text: &str) -> BTreeSet<String> {
+    let titles = text.lines().filter(|line| line.starts_with('#'));
+    let slug = |title: &str| {
+        let title = title.trim_start_matches('#').trim().to_lowercase();
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    titles.map(slug).collect()
+}
+
+#[test]
+fn words_are_told_apart() {
+    assert!(is_placeholder("backend-NAME") && is_placeholder("conformance-OS.json"));
+    assert!(!is_placeholder("docs/CONTRACT.md") && !is_placeholder("tokio"));
+    assert!(matches("tokio*", "tokio-uring") && matches("*", "smol") && !matches("tok", "tokio"));
+    assert_eq!(bare("`./ci/x.sh`,"), "ci/x.sh");
+}
+
+#[test]
+fn headings_become_anchors() {
+    assert!(headings("# A b, `c`!\n").contains("a-b-c"));
+    assert_eq!(
+        targets("see [x](y.md#z) and `[a](b)`"),
+        [(1, "y.md#z".to_owned())]
+    );
+}

@@ -1,0 +1,97 @@
+//! The workflows call scripts and nothing else, and the scripts say what they are.
+
+use crate::repository::{Finding, Repository};
+
+const RUN: &str = ".ci/run";
+
+/// Every `run:` of a workflow is one line that starts a script of the repository.
+pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let steps = steps(&repository.text(RUN));
+    for workflow in repository
+        .ending(".yml")
+        .filter(|path| path.contains("/workflows/"))
+    {
+        for (index, line) in repository.text(workflow).lines().enumerate() {
+            let trimmed = line.trim_start().trim_start_matches("- ");
+            let Some(command) = trimmed.strip_prefix("run: ") else {
+                continue;
+            };
+            let mut words = command.split_whitespace();
+            let script = words.next().unwrap_or_default();
+            let named = script.starts_with("ci/") || script == RUN;
+            if !named || !repository.files.iter().any(|file| file == script) {
+                let message = format!("`{command}` starts no script of ci/");
+                found.push(Finding::new(workflow, index + 1, message));
+            }
+            let prefix = words.next().unwrap_or_default();
+            if script == RUN && !steps.iter().any(|step| step.starts_with(prefix)) {
+                let message = format!("{RUN} has no step {prefix}");
+                found.push(Finding::new(workflow, index + 1, message));
+            }
+        }
+    }
+    found
+}
+
+/// A script opens with what it does, how it is called and what it needs, and can be started.
+pub(crate) fn headers(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for path in scripts(repository) {
+        let text = repository.text(path);
+        let head: Vec<&str> = text
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with('#'))
+            .collect();
+        for part in ["# Usage:", "# Needs:"] {
+            if !head.iter().any(|line| line.starts_with(part)) {
+                found.push(Finding::new(
+                    path,
+                    1,
+                    format!("the opening comment lacks `{part}`"),
+                ));
+            }
+        }
+        if !text.starts_with("#!/usr/bin/env bash\n# ") || !text.contains("\nset -euo pipefail\n") {
+            let message = "should open with bash, a sentence, and `set -euo pipefail`";
+            found.push(Finding::new(path, 1, message));
+        }
+    }
+    found
+}
+
+/// Scripts that scripts call exist, and each step of `.ci/run` has a name of its own.
+pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for path in scripts(repository) {
+        for (index, line) in repository.text(path).lines().enumerate() {
+            let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "._-/".contains(c)));
+            let named = words.map(|word| word.trim_end_matches('.')).filter(|word| {
+                word.starts_with("ci/") && (word.ends_with(".sh") || word.ends_with(".py"))
+            });
+            for name in named.filter(|name| !repository.has(name)) {
+                found.push(Finding::new(path, index + 1, format!("no {name} here")));
+            }
+        }
+    }
+    let steps = steps(&repository.text(RUN));
+    for (index, step) in steps.iter().enumerate() {
+        if steps[..index].contains(step) {
+            found.push(Finding::new(RUN, 0, format!("two steps are called {step}")));
+        }
+    }
+    found
+}
+
+fn scripts(repository: &Repository) -> impl Iterator<Item = &str> {
+    repository.ending(".sh").chain(repository.ending(RUN))
+}
+
+/// The names of the steps of `.ci/run`.
+fn steps(run: &str) -> Vec<String> {
+    let lines = run.lines().filter_map(|line| line.strip_prefix("step "));
+    lines
+        .filter_map(|rest| rest.split_whitespace().next().map(str::to_owned))
+        .collect()
+}
