@@ -1,0 +1,218 @@
+//! `iomatrix check`: the cells of `cargo test -p conformance`, with progress and the matrix.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, anyhow};
+use clap::ValueEnum;
+use conformance::case::Profile;
+use conformance::check;
+use conformance::judge::Judge;
+use conformance::plan::{Filter, Planned, Row, plan};
+use conformance::registry::Registry;
+use conformance::schedule::Schedule;
+use indicatif::{ProgressBar, ProgressStyle};
+use report::{Cell, Exit, Level, Run, Strictness, gate, markdown, text};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only these rows; `*` stands for any text.
+    #[arg(long = "row", value_name = "NAME", value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Only these suites; `*` stands for any text.
+    #[arg(long = "suite", value_name = "NAME", value_delimiter = ',')]
+    suites: Vec<String>,
+    /// Only these cases, as suite/case; `*` stands for any text.
+    #[arg(long = "case", value_name = "ID", value_delimiter = ',')]
+    cases: Vec<String>,
+    /// Only cases of this level.
+    #[arg(long, value_enum, ignore_case = true)]
+    level: Option<LevelName>,
+    /// How much is done: quick about 10 s a row, full the catalogue's counts.
+    #[arg(long, value_enum, default_value_t = ProfileName::Default, env = "CONFORMANCE_PROFILE")]
+    profile: ProfileName,
+    /// A SHOULD that is not met is red.
+    #[arg(long)]
+    strict: bool,
+    /// Red unless a row with this driver was judged.
+    #[arg(long, value_name = "DRIVER", value_delimiter = ',', env = "CONFORMANCE_REQUIRE")]
+    require: Vec<String>,
+    /// Judge each cell so many times and keep the worst.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: u32,
+    /// Repeat a check: the same seed sends the same bytes. Random and printed if absent.
+    #[arg(long, value_name = "N", env = "CONFORMANCE_SEED")]
+    seed: Option<u64>,
+    /// Cells side by side.
+    #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
+    jobs: usize,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Also write the result file here.
+    #[arg(long, value_name = "FILE", env = "CONFORMANCE_OUT")]
+    out: Option<PathBuf>,
+    /// Print the cells and start nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// The matrix for a terminal.
+    Text,
+    /// The result file.
+    Json,
+    /// The matrix for a step summary.
+    Markdown,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LevelName {
+    Must,
+    Should,
+    Info,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileName {
+    Quick,
+    Default,
+    Full,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let registry = Registry::load().map_err(anyhow::Error::msg)?;
+    let mut rows = check::rows(&registry);
+    let filter = arguments.filter();
+    if !rows.iter().any(|row| filter.wants_row(&row.name)) {
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        return usage(&format!("no row is named so; there are: {}", names.join(", ")));
+    }
+    let host = conformance::host::probe();
+    let plan = plan(&rows, &filter, &host);
+    if plan.is_empty() {
+        return usage("no case is selected; `iomatrix list` shows them");
+    }
+    if arguments.list {
+        print!("{}", listing(&rows, &plan));
+        return Ok(Exit::Green);
+    }
+    check::find_programs(&mut rows, &plan).map_err(|e| anyhow!(e))?;
+    let judge = Judge {
+        profile: arguments.profile.into(),
+        seed: arguments.seed.unwrap_or_else(check::random_seed),
+        host,
+        schedule: Schedule::of_this_user(),
+        repeat: repeat_command,
+    };
+    let progress = progress_bar(plan.len() as u64 * u64::from(arguments.repeat));
+    let options = check::Options { jobs: arguments.jobs, repeats: arguments.repeat };
+    let run = check::run(&judge, &registry, &rows, &plan, &options, &|cell| {
+        show_progress(&progress, cell);
+    });
+    progress.finish_and_clear();
+    arguments.finish(&run)
+}
+
+impl Arguments {
+    fn filter(&self) -> Filter {
+        Filter {
+            rows: self.rows.clone(),
+            suites: self.suites.clone(),
+            cases: self.cases.clone(),
+            level: self.level.map(Level::from),
+        }
+    }
+
+    /// Writes and prints the result; the exit status is the gate's.
+    fn finish(&self, run: &Run) -> anyhow::Result<Exit> {
+        let json = serde_json::to_string_pretty(run).context("write the result as JSON")?;
+        if let Some(path) = &self.out {
+            std::fs::write(path, &json).with_context(|| format!("write {}", path.display()))?;
+        }
+        match self.output {
+            Output::Text => {
+                print!("{}", text::render(run, terminal_width()));
+                print!("{}", text::costs(run));
+                print!("{}", text::margins(run));
+            }
+            Output::Json => println!("{json}"),
+            Output::Markdown => print!("{}", markdown::render(std::slice::from_ref(run), &[])),
+        }
+        for driver in gate::missing_drivers(run, &self.require) {
+            eprintln!("required driver {driver} was not judged");
+        }
+        let strictness = if self.strict { Strictness::Strict } else { Strictness::Must };
+        Ok(gate::gate(run, strictness, &self.require))
+    }
+}
+
+fn usage(message: &str) -> anyhow::Result<Exit> {
+    eprintln!("iomatrix: {message}");
+    Ok(Exit::Usage)
+}
+
+fn listing(rows: &[Row], plan: &[Planned]) -> String {
+    plan.iter()
+        .map(|planned| {
+            let reason = planned.unavailable.as_ref().map(|r| format!("  unavailable: {r}"));
+            let name = &rows[planned.row].name;
+            format!("{name}::{}{}\n", planned.id(), reason.unwrap_or_default())
+        })
+        .collect()
+}
+
+fn repeat_command(row: &str, id: &str, seed: u64, profile: Profile) -> String {
+    let profile = match profile {
+        Profile::Default => String::new(),
+        Profile::Quick | Profile::Full => format!(" --profile {}", profile.name()),
+    };
+    format!("cargo run -p iomatrix -- check --row {row} --case {id} --seed {seed}{profile}")
+}
+
+fn progress_bar(cells: u64) -> ProgressBar {
+    let template = "{elapsed_precise} [{bar:30}] {pos}/{len} {wide_msg}";
+    let style = ProgressStyle::with_template(template);
+    // indicatif draws nothing when standard error is no terminal.
+    ProgressBar::new(cells)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
+}
+
+fn show_progress(progress: &ProgressBar, cell: &Cell) {
+    let name = format!("{}::{}", cell.row, cell.id());
+    if cell.verdict.is_broken() {
+        progress.println(format!("{:<8} {name}", cell.word()));
+        if !std::io::stderr().is_terminal() {
+            eprintln!("{:<8} {name}", cell.word());
+        }
+    }
+    progress.set_message(name);
+    progress.inc(1);
+}
+
+/// Columns of the terminal; a wide page where there is none, so that nothing is wrapped.
+fn terminal_width() -> u16 {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() { terminal.size().1 } else { 160 }
+}
+
+impl From<LevelName> for Level {
+    fn from(name: LevelName) -> Self {
+        match name {
+            LevelName::Must => Self::Must,
+            LevelName::Should => Self::Should,
+            LevelName::Info => Self::Info,
+        }
+    }
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Quick => Self::Quick,
+            ProfileName::Default => Self::Default,
+            ProfileName::Full => Self::Full,
+        }
+    }
+}

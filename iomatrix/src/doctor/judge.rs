@@ -1,0 +1,174 @@
+//! Whether the host's limits are enough, and for what.
+
+use report::host::{Ceiling, Host, IoUring, Limit, grouped, size};
+
+/// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
+/// one a connection, and a hundred for all else.
+const DESCRIPTORS: u64 = 1_100;
+/// Backlog that the contract of a server asks for.
+const BACKLOG: u32 = 1_024;
+/// Ports for the case of 5,000 connections in sequence, each of which then stays in TIME_WAIT,
+/// and as many again for what runs beside it.
+const PORTS: u32 = 10_000;
+
+/// One limit of the host, held against what the suites and measurements need.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) name: &'static str,
+    /// What the host has.
+    pub(super) found: String,
+    /// What that is enough for, or not.
+    pub(super) verdict: String,
+    /// What to change, if it is not enough.
+    pub(super) fix: Option<String>,
+}
+
+/// Every limit that is known of this host, in the order in which they are shown.
+pub(super) fn judge(host: &Host) -> Vec<Judgement> {
+    [
+        Some(cpus(host.cpus)),
+        host.limits.open_files.map(open_files),
+        memlock(host),
+        host.somaxconn.map(|length| somaxconn(length, &host.os)),
+        host.ephemeral_ports.map(ephemeral_ports),
+        host.tcp_congestion_control
+            .as_deref()
+            .map(|name| congestion_control(name, &host.os)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn cpus(count: usize) -> Judgement {
+    let verdict = match count {
+        0 | 1 => "the server and the load generator would share it: check, but do not measure",
+        2 | 3 => "one worker can be measured, with the load generator on a CPU of its own",
+        _ => "enough to measure several workers, with the load generator apart",
+    };
+    Judgement {
+        name: "CPUs",
+        found: count.to_string(),
+        verdict: verdict.to_owned(),
+        fix: None,
+    }
+}
+
+fn open_files(limit: Limit) -> Judgement {
+    let verdict = if limit.soft.allows(DESCRIPTORS) {
+        "enough for the cases of 1,000 connections".to_owned()
+    } else {
+        format!(
+            "too few for the cases of 1,000 connections, which take about {}",
+            grouped(DESCRIPTORS)
+        )
+    };
+    let lasting = "docker run --ulimit nofile=4096, or LimitNOFILE=4096 in a systemd unit";
+    let fix = if limit.soft.allows(DESCRIPTORS) {
+        None
+    } else if limit.hard.allows(DESCRIPTORS) {
+        Some("ulimit -n 4096, or as many as ulimit -Hn allows".to_owned())
+    } else {
+        Some(format!("raise the hard limit as well: {lasting}"))
+    };
+    Judgement {
+        name: "open files",
+        found: amount(limit.soft, grouped),
+        verdict,
+        fix,
+    }
+}
+
+/// Only rings are charged to it, so only Linux is judged.
+fn memlock(host: &Host) -> Option<Judgement> {
+    let limit = host.limits.memlock.filter(|_| host.os == "linux")?;
+    let entries = grouped(IoUring::RING_ENTRIES.into());
+    let ring = size(IoUring::RING_BYTES);
+    let scarce = "docker run --ulimit memlock=-1:-1, or LimitMEMLOCK=infinity in a systemd unit";
+    let (verdict, fix) = match host.limits.rings() {
+        None if host.limits.memlock_exempt => (
+            "does not bind io_uring, as CAP_IPC_LOCK is held".to_owned(),
+            None,
+        ),
+        None => ("enough for any number of rings".to_owned(), None),
+        Some(0) => (
+            format!("too little for a ring of {entries} entries, which takes {ring}"),
+            Some(scarce.to_owned()),
+        ),
+        Some(rings) => (
+            format!(
+                "room for {rings} rings of {entries} entries ({ring} each), over all processes \
+                 of this user"
+            ),
+            few(rings, host.cpus).then(|| scarce.to_owned()),
+        ),
+    };
+    Some(Judgement {
+        name: "memlock",
+        found: amount(limit.soft, size),
+        verdict,
+        fix,
+    })
+}
+
+/// A server may take a ring for each CPU, and the last server's are given back late.
+fn few(rings: u64, cpus: usize) -> bool {
+    u64::try_from(cpus).is_ok_and(|cpus| rings < 2 * cpus)
+}
+
+fn somaxconn(length: u32, os: &str) -> Judgement {
+    let enough = length >= BACKLOG;
+    let backlog = grouped(BACKLOG.into());
+    let verdict = if enough {
+        format!("enough for the contract's backlog of {backlog}")
+    } else {
+        format!("cuts the contract's backlog of {backlog} short")
+    };
+    let sysctl = match os {
+        "linux" => "net.core.somaxconn",
+        "freebsd" => "kern.ipc.soacceptqueue",
+        _ => "kern.ipc.somaxconn",
+    };
+    Judgement {
+        name: "somaxconn",
+        found: grouped(length.into()),
+        verdict,
+        fix: (!enough).then(|| format!("sudo sysctl {sysctl}={BACKLOG}")),
+    }
+}
+
+fn ephemeral_ports(count: u32) -> Judgement {
+    let verdict = if count >= PORTS {
+        "enough for the cases of 5,000 connections in sequence"
+    } else {
+        "few: 5,000 connections in sequence leave as many ports in TIME_WAIT"
+    };
+    Judgement {
+        name: "ports",
+        found: grouped(count.into()),
+        verdict: verdict.to_owned(),
+        fix: None,
+    }
+}
+
+fn congestion_control(name: &str, os: &str) -> Judgement {
+    let unusual = os == "linux" && name != "cubic";
+    let verdict = if unusual {
+        "most Linux hosts have cubic; compare measurements only with the same"
+    } else {
+        "the usual one"
+    };
+    Judgement {
+        name: "TCP",
+        found: name.to_owned(),
+        verdict: verdict.to_owned(),
+        fix: unusual.then(|| "sudo sysctl net.ipv4.tcp_congestion_control=cubic".to_owned()),
+    }
+}
+
+fn amount(ceiling: Ceiling, show: fn(u64) -> String) -> String {
+    match ceiling {
+        Ceiling::At(amount) => show(amount),
+        Ceiling::Unlimited => "unlimited".to_owned(),
+    }
+}

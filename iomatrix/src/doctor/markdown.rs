@@ -1,0 +1,76 @@
+//! The doctor's page for a job's summary.
+
+use report::host::{Host, State};
+
+use super::judge::judge;
+use super::{RowDriver, affected, identity, runnable};
+
+/// The same as the text, as tables.
+pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
+    let mut lines = vec!["## Host".to_owned(), String::new()];
+    lines.extend(
+        identity(host)
+            .iter()
+            .map(|line| format!("- {}", escape(line))),
+    );
+    if !rows.is_empty() {
+        let runnable = runnable(host, rows);
+        lines.push(format!("- {runnable} of {} rows can run here", rows.len()));
+    }
+    table(
+        &mut lines,
+        ["driver", "available", "found", "fix", "affects"],
+    );
+    for driver in &host.drivers {
+        let [available, found, fix] = state(&driver.state);
+        let affects = affected(driver, rows).join(", ");
+        row(&mut lines, [&driver.name, available, found, fix, &affects]);
+    }
+    table(&mut lines, ["limit", "here", "judgement", "fix"]);
+    for judgement in judge(host) {
+        let fix = judgement.fix.as_deref().unwrap_or_default();
+        row(
+            &mut lines,
+            [judgement.name, &judgement.found, &judgement.verdict, fix],
+        );
+    }
+    table(&mut lines, ["counter", "available", "found", "fix"]);
+    for counter in &host.counters {
+        let [available, found, fix] = state(&counter.state);
+        row(&mut lines, [&counter.name, available, found, fix]);
+    }
+    lines.join("\n") + "\n"
+}
+
+fn state(state: &State) -> [&str; 3] {
+    match state {
+        State::Available { details } => ["yes", details, ""],
+        State::Unavailable { reason, fix } => ["no", reason, fix.as_deref().unwrap_or_default()],
+    }
+}
+
+fn table<const N: usize>(lines: &mut Vec<String>, titles: [&str; N]) {
+    lines.push(String::new());
+    row(lines, titles);
+    row(lines, ["---"; N]);
+}
+
+fn row<const N: usize>(lines: &mut Vec<String>, cells: [&str; N]) {
+    lines.push(format!("| {} |", cells.map(escape).join(" | ")));
+}
+
+/// A host may call itself anything; none of it may become a cell, a tag or emphasis.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => escaped.push(' '),
+            '|' | '*' | '_' | '`' | '<' | '[' | '\\' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}

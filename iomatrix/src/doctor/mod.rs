@@ -1,0 +1,109 @@
+//! `iomatrix doctor`: which drivers work on this host, exactly why not, and what to change. The
+//! probes and their sentences are `conformance::host`'s; here they are judged and laid out.
+
+mod judge;
+mod markdown;
+mod text;
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use conformance::host;
+use report::host::{Driver, Hint, Host, Seccomp, State, size};
+
+/// In what form the host is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For a terminal.
+    #[default]
+    Text,
+    /// For a job's summary.
+    Markdown,
+    /// The host as result files carry it.
+    Json,
+}
+
+/// A row of the matrix and the driver it runs on, as the registry names them.
+pub(crate) type RowDriver = (String, String);
+
+/// Probes this host and prints what was found. A driver that is not available is a finding.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub(crate) fn run(output: Output, rows: &[RowDriver]) -> io::Result<()> {
+    let host = host::probe();
+    let page = match output {
+        Output::Text => text::render(&host, rows),
+        Output::Markdown => markdown::render(&host, rows),
+        Output::Json => serde_json::to_string_pretty(&host)? + "\n",
+    };
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(page.as_bytes())?;
+    stdout.flush()
+}
+
+/// Names of the rows that `driver` keeps from running, in the registry's order.
+fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
+    match driver.state {
+        State::Available { .. } => Vec::new(),
+        State::Unavailable { .. } => rows
+            .iter()
+            .filter(|(_, needs)| *needs == driver.name)
+            .map(|(row, _)| row.as_str())
+            .collect(),
+    }
+}
+
+/// How many rows have a driver that works here; a driver that no probe knows does not.
+fn runnable(host: &Host, rows: &[RowDriver]) -> usize {
+    rows.iter()
+        .filter(|(_, needs)| host.driver(needs).is_some_and(State::is_available))
+        .count()
+}
+
+/// What the machine is, in lines of related facts; what is unknown is left out.
+fn identity(host: &Host) -> Vec<String> {
+    let hint = |kind: &str, hint: &Option<Hint>| {
+        hint.as_ref()
+            .map(|hint| format!("{kind}: {} ({})", hint.name, hint.evidence))
+    };
+    let system = [
+        Some(host.os.clone()),
+        host.kernel.clone(),
+        Some(host.arch.clone()),
+    ];
+    let machine = [host.cpu_model.clone(), host.memory_bytes.map(size)];
+    let runner = host.runner.as_ref().map(|runner| {
+        let parts = [&runner.image, &runner.image_version, &runner.name];
+        format!("runner: {}", join(parts.map(Clone::clone), " "))
+    });
+    [
+        Some(join(system, " ")),
+        Some(join(machine, ", ")),
+        hint("virtualisation", &host.virtualisation),
+        hint("container", &host.container),
+        host.seccomp
+            .map(|mode| format!("seccomp: {}", seccomp(mode))),
+        runner,
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|line| !line.is_empty())
+    .collect()
+}
+
+fn join<const N: usize>(parts: [Option<String>; N], separator: &str) -> String {
+    let known: Vec<_> = parts.into_iter().flatten().collect();
+    known.join(separator)
+}
+
+fn seccomp(mode: Seccomp) -> &'static str {
+    match mode {
+        Seccomp::Off => "off",
+        Seccomp::Strict => "strict mode",
+        Seccomp::Filter => "filter mode",
+    }
+}
+
+#[cfg(test)]
+mod tests;

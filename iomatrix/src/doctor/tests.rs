@@ -1,0 +1,178 @@
+//! The pages and judgements for hosts that are not at hand.
+
+use report::host::{Ceiling, Counter, Limit, Limits};
+
+use super::judge::judge;
+use super::*;
+
+fn ceiling(amount: u64) -> Ceiling {
+    Ceiling::At(amount)
+}
+
+/// A container in which io_uring is denied.
+fn host() -> Host {
+    let driver = |name: &str, state| Driver {
+        name: name.to_owned(),
+        state,
+    };
+    let unavailable = |reason: &str, fix: Option<&str>| State::Unavailable {
+        reason: reason.to_owned(),
+        fix: fix.map(str::to_owned),
+    };
+    let available = |details: &str| State::Available {
+        details: details.to_owned(),
+    };
+    let limit = |soft, hard| Some(Limit { soft, hard });
+    Host {
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        kernel: Some("6.17.0".to_owned()),
+        cpu_model: Some("A|B".to_owned()),
+        cpus: 4,
+        memory_bytes: Some(16 << 30),
+        virtualisation: None,
+        container: Some(Hint {
+            name: "docker".to_owned(),
+            evidence: "/.dockerenv exists".to_owned(),
+        }),
+        seccomp: Some(Seccomp::Filter),
+        runner: None,
+        tcp_congestion_control: Some("cubic".to_owned()),
+        limits: Limits {
+            open_files: limit(ceiling(1024), Ceiling::Unlimited),
+            memlock: limit(ceiling(8 << 20), ceiling(8 << 20)),
+            memlock_exempt: false,
+        },
+        somaxconn: Some(4096),
+        ephemeral_ports: Some(28_232),
+        drivers: vec![
+            driver("epoll", available("an instance was created")),
+            driver("kqueue", unavailable("macOS and the BSDs only", None)),
+            driver("io_uring", unavailable("EPERM: a filter", Some("allow it"))),
+        ],
+        io_uring: None,
+        counters: vec![Counter {
+            name: "process".to_owned(),
+            state: available("/proc"),
+        }],
+    }
+}
+
+fn rows() -> Vec<RowDriver> {
+    [
+        ("tokio", "epoll"),
+        ("tokio-uring", "io_uring"),
+        ("compio-io_uring", "io_uring"),
+        ("tokio-kqueue", "kqueue"),
+    ]
+    .map(|(row, driver)| (row.to_owned(), driver.to_owned()))
+    .into()
+}
+
+#[test]
+fn the_text_says_what_why_how_and_for_whom() {
+    let expected = "\
+linux 6.17.0 x86_64
+A|B, 16 GiB
+container: docker (/.dockerenv exists)
+seccomp: filter mode
+
+drivers (1 of 4 rows can run here)
+  epoll        available: an instance was created
+  kqueue       not available: macOS and the BSDs only
+               affects: tokio-kqueue
+  io_uring     NOT available: EPERM: a filter
+               fix: allow it
+               affects: tokio-uring, compio-io_uring
+
+limits
+  CPUs         4: enough to measure several workers, with the load generator apart
+  open files   1,024: too few for the cases of 1,000 connections, which take about 1,100
+               fix: ulimit -n 4096, or as many as ulimit -Hn allows
+  memlock      8 MiB: room for 78 rings of 1,024 entries (104 KiB each), over all processes of this
+               user
+  somaxconn    4,096: enough for the contract's backlog of 1,024
+  ports        28,232: enough for the cases of 5,000 connections in sequence
+  TCP          cubic: the usual one
+
+counters
+  process      available: /proc
+";
+    assert_eq!(text::render(&host(), &rows()), expected);
+}
+
+#[test]
+fn markdown_escapes_what_the_host_says() {
+    let page = markdown::render(&host(), &rows());
+    assert!(page.contains("- A\\|B, 16 GiB\n"), "{page}");
+    assert!(
+        page.contains(
+            "| io\\_uring | no | EPERM: a filter | allow it | tokio-uring, compio-io\\_uring |\n"
+        ),
+        "{page}"
+    );
+}
+
+#[test]
+fn without_rows_nothing_is_said_of_them() {
+    let page = text::render(&host(), &[]);
+    assert!(page.contains("\ndrivers\n"), "{page}");
+    assert!(!page.contains("affects"), "{page}");
+}
+
+#[track_caller]
+fn assert_judged(host: &Host, name: &str, verdict: &str, fix: Option<&str>) {
+    let judgements = judge(host);
+    let found = judgements
+        .iter()
+        .find(|judgement| judgement.name == name)
+        .unwrap();
+    assert!(found.verdict.contains(verdict), "{found:?}");
+    match fix {
+        Some(fix) => assert!(found.fix.as_deref().unwrap().contains(fix), "{found:?}"),
+        None => assert_eq!(found.fix, None),
+    }
+}
+
+#[test]
+fn scarce_limits_get_a_fix() {
+    let mut poor = host();
+    let low = |amount| {
+        Some(Limit {
+            soft: ceiling(amount),
+            hard: ceiling(amount),
+        })
+    };
+    poor.limits.open_files = low(8);
+    assert_judged(&poor, "open files", "too few", Some("hard limit"));
+    poor.limits.memlock = low(65_536);
+    assert_judged(
+        &poor,
+        "memlock",
+        "too little for a ring",
+        Some("memlock=-1:-1"),
+    );
+    poor.limits.memlock = low(7 * 104 * 1024);
+    assert_judged(&poor, "memlock", "room for 7 rings", Some("memlock"));
+    poor.limits.memlock_exempt = true;
+    assert_judged(&poor, "memlock", "CAP_IPC_LOCK", None);
+    poor.somaxconn = Some(128);
+    assert_judged(&poor, "somaxconn", "short", Some("net.core.somaxconn=1024"));
+    poor.ephemeral_ports = Some(1000);
+    assert_judged(&poor, "ports", "TIME_WAIT", None);
+    poor.tcp_congestion_control = Some("bbr".to_owned());
+    assert_judged(&poor, "TCP", "cubic", Some("tcp_congestion_control=cubic"));
+    poor.cpus = 1;
+    assert_judged(&poor, "CPUs", "do not measure", None);
+}
+
+#[test]
+fn other_systems_have_no_rings_to_charge() {
+    let mut mac = host();
+    mac.os = "macos".to_owned();
+    assert!(
+        judge(&mac)
+            .iter()
+            .all(|judgement| judgement.name != "memlock")
+    );
+}

@@ -1,0 +1,98 @@
+//! `iomatrix list`: rows, suites and cases with their requirement sentences.
+
+use std::fmt::Write as _;
+
+use clap::ValueEnum;
+use conformance::case::{Body, Case, Company};
+use conformance::registry::{Entry, Registry};
+use conformance::suites;
+use report::Exit;
+use serde_json::json;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For a terminal.
+    Text,
+    /// For a program.
+    Json,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let registry = Registry::load().map_err(anyhow::Error::msg)?;
+    match arguments.output {
+        Output::Text => print!("{}", text(&registry)),
+        Output::Json => println!("{:#}", json(&registry)),
+    }
+    Ok(Exit::Green)
+}
+
+fn text(registry: &Registry) -> String {
+    let mut text = String::from("rows\n");
+    for row in registry.built_rows() {
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(
+            text,
+            "  {:<24} {:<10}  {:<10}  {} on {} workers, {}",
+            row.name,
+            row.model,
+            row.driver_here().unwrap_or("not here"),
+            row.flavor,
+            row.workers,
+            row.package
+        );
+    }
+    for suite in suites::ALL {
+        let _ = writeln!(text, "\n{}: {}", suite.name, suite.about);
+        for case in suite.cases {
+            let _ = writeln!(text, "  {:<28} {:<6} {}", case.name, case.level, case.requirement);
+        }
+    }
+    text
+}
+
+fn json(registry: &Registry) -> serde_json::Value {
+    let rows: Vec<_> = registry.built_rows().map(row_json).collect();
+    let suites: Vec<_> = suites::ALL
+        .iter()
+        .map(|suite| {
+            let cases: Vec<_> = suite.cases.iter().map(case_json).collect();
+            json!({ "suite": suite.name, "about": suite.about, "cases": cases })
+        })
+        .collect();
+    json!({ "rows": rows, "suites": suites })
+}
+
+fn row_json(row: &Entry) -> serde_json::Value {
+    json!({
+        "row": row.name,
+        "package": row.package,
+        "model": row.model,
+        "flavor": row.flavor,
+        "workers": row.workers,
+        "driver": row.driver_here(),
+    })
+}
+
+fn case_json(case: &Case) -> serde_json::Value {
+    let body = match case.body {
+        Body::Wire(_) => "wire",
+        Body::Process(_) => "process",
+        Body::Lifecycle(_) => "lifecycle",
+    };
+    let needs: Vec<String> = case.needs.iter().map(|need| format!("{need:?}")).collect();
+    json!({
+        "case": case.name,
+        "level": case.level,
+        "requirement": case.requirement,
+        "body": body,
+        "needs": needs,
+        "exclusive": case.company == Company::Exclusive,
+    })
+}

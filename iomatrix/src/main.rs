@@ -1,0 +1,70 @@
+//! `iomatrix`: check rows against the suites, list what there is, ask what this host can do, and
+//! merge results into one page.
+
+mod check;
+mod doctor;
+mod list;
+mod merge;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use conformance::launcher;
+use conformance::registry::Registry;
+use report::Exit;
+
+/// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver or missing \
+required driver; 2 usage; 3 the harness could not judge; 69 every selected row is unavailable.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Judge rows by the suites and print the matrix.
+    Check(check::Arguments),
+    /// Show rows, suites and cases with their requirements.
+    List(list::Arguments),
+    /// Probe this host: which drivers work, exactly why not, and the fix.
+    Doctor(DoctorArguments),
+    /// Merge result files into one page.
+    Report(merge::Arguments),
+}
+
+#[derive(clap::Args)]
+struct DoctorArguments {
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = doctor::Output::Text)]
+    output: doctor::Output,
+}
+
+fn main() -> ExitCode {
+    launcher::run_if_asked();
+    let done = match Arguments::parse().command {
+        Command::Check(arguments) => check::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Doctor(arguments) => diagnose(arguments.output),
+        Command::Report(arguments) => merge::run(&arguments),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(e) => {
+            eprintln!("iomatrix: {e:#}");
+            Exit::Error.into()
+        }
+    }
+}
+
+fn diagnose(output: doctor::Output) -> anyhow::Result<Exit> {
+    let registry = Registry::load().map_err(anyhow::Error::msg)?;
+    let rows: Vec<doctor::RowDriver> = registry
+        .built_rows()
+        .filter_map(|row| Some((row.name.clone(), row.driver_here()?.to_owned())))
+        .collect();
+    doctor::run(output, &rows)?;
+    Ok(Exit::Green)
+}
