@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs clippy on every package on its own, warnings denied. Together they would lend each other the
+# features of shared dependencies, and a package that builds only beside the others would pass. For
+# the same reason each is checked twice: as its users build it, and with its tests and all features.
+#
+# Usage:  ci/clippy.sh [PACKAGE...]     default: all of the workspace
+# Needs:  cargo with clippy; Python 3.11.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+packages=$*
+[ -n "$packages" ] || packages=$(python3 ci/facts.py packages)
+status=0
+for package in $packages; do
+  for breadth in "" "--all-targets --all-features"; do
+    # shellcheck disable=SC2086 # two options, or none
+    if ! cargo clippy --quiet -p "$package" $breadth -- -D warnings; then
+      echo "clippy: red: cargo clippy -p $package $breadth -- -D warnings" >&2
+      status=1
+    fi
+  done
+done
+exit "$status"

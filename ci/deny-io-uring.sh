@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Shows what happens where io_uring is refused, once for each error that hosts refuse it with:
+# ENOSYS (an old kernel), EPERM (a container, a sysctl) and ENOMEM (a memory lock limit). Each row
+# on io_uring must be unavailable with the reason, which is exit status 69; required, it must be
+# red, which is 1; and a row on another driver must not notice.
+#
+# Usage:  ci/deny-io-uring.sh
+# Needs:  Linux; cargo; Python 3.11. No root: the program restricts itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [ "$(uname -s)" != Linux ]; then
+  echo "deny-io-uring: io_uring is of Linux only" >&2
+  exit 69
+fi
+
+rings=$(python3 ci/facts.py rows io_uring | paste -sd, -)
+other=$(python3 ci/facts.py rows epoll | sed -n 1p)
+cargo build --quiet -p iomatrix --all-features
+iomatrix=${CARGO_TARGET_DIR:-target}/debug/iomatrix
+
+# expect STATUS ERRNO ARGUMENTS...: runs the check with io_uring refused and compares the status.
+expect() {
+  local expected=$1 errno=$2 actual=0 output
+  shift 2
+  output=$("$iomatrix" restrict --deny-io-uring "$errno" -- "$iomatrix" check "$@" 2>&1) ||
+    actual=$?
+  if [ "$actual" -ne "$expected" ]; then
+    printf '%s\n' "$output"
+    echo "deny-io-uring: with $errno, check $* ended with $actual, expected $expected" >&2
+    return 1
+  fi
+  if [ "$expected" -eq 69 ] && ! grep -q "$errno" <<<"$output"; then
+    printf '%s\n' "$output"
+    echo "deny-io-uring: the reason does not name $errno" >&2
+    return 1
+  fi
+  echo "ok  $errno  exit $actual  check $*"
+}
+
+for errno in ENOSYS EPERM ENOMEM; do
+  expect 69 "$errno" --row "$rings"
+  expect 1 "$errno" --row "$rings" --require io_uring
+  expect 0 "$errno" --row "$other" --case tcp-echo/one-byte
+done

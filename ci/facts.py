@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Prints facts of this repository, one a line, so that no script repeats a list of names.
+
+Usage:  ci/facts.py packages                  Cargo packages of the workspace
+        ci/facts.py rows DRIVER [SYSTEM]      rows that run on DRIVER (default system: linux)
+        ci/facts.py servers SYSTEM            packages of the rows on linux, macos or windows
+        ci/facts.py waivers SYSTEM            package and example of each waiver's reproduction
+        ci/facts.py cells                     runner labels of the workflow's matrix
+Needs:  Python 3.11; cargo for `packages`.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def registry():
+    with open(ROOT / "backends" / "backends.toml", "rb") as file:
+        return tomllib.load(file)
+
+
+def packages():
+    command = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
+    found = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+    return [package["name"] for package in json.loads(found.stdout)["packages"]]
+
+
+def rows(driver, system="linux"):
+    return [row["name"] for row in registry()["row"] if row["driver"].get(system) == driver]
+
+
+def servers(system):
+    return dict.fromkeys(row["package"] for row in registry()["row"] if system in row["driver"])
+
+
+def waivers(system):
+    package = {row["name"]: row["package"] for row in registry()["row"]}
+    found = [waiver for waiver in registry().get("waiver", []) if waiver["os"] == system]
+    return dict.fromkeys(
+        f"{package[waiver['row']]} {pathlib.PurePath(waiver['reproduction']).stem}"
+        for waiver in found
+    )
+
+
+def cells():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    return re.findall(r"^\s+- \{ os: ([\w.-]+),", workflow, re.MULTILINE)
+
+
+def main():
+    facts = {f.__name__: f for f in (packages, rows, servers, waivers, cells)}
+    if len(sys.argv) < 2 or sys.argv[1] not in facts:
+        sys.exit(__doc__)
+    for line in facts[sys.argv[1]](*sys.argv[2:]):
+        print(line)
+
+
+main()

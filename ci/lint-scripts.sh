@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Runs shellcheck on every script of the repository.
+#
+# Usage:  ci/lint-scripts.sh
+# Needs:  shellcheck (ci/setup.sh lint).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+shellcheck .ci/run ci/*.sh

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Installs what the other scripts need and this machine lacks; says nothing when it has everything.
+#
+# Usage:  ci/setup.sh [GROUP...]     default: all groups
+#           toolchain   rustfmt and clippy for the toolchain in use (RUSTUP_TOOLCHAIN, if set)
+#           lint        that, shellcheck, and the programs of ci/tools.txt in target/tools
+#           cross       Debian's Rust with its library source, to check code for macOS and Windows
+#           wine        that, wine and mingw, to build and run Windows programs
+# Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. Where packages are
+#         missing and cannot be installed it names them and ends with 69.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# packages NAME...: installs the Debian packages among them that are not there yet.
+packages() {
+  local missing=() name
+  for name in "$@"; do
+    dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed ||
+      missing+=("$name")
+  done
+  [ "${#missing[@]}" -gt 0 ] || return 0
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+  if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+    echo "setup: cannot install ${missing[*]}: needs apt-get and root" >&2
+    return 69
+  fi
+  echo "setup: installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+toolchain() {
+  cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
+  rustup toolchain install "${RUSTUP_TOOLCHAIN:-stable}" \
+    --profile minimal --component rustfmt --component clippy
+}
+
+lint() {
+  toolchain
+  command -v shellcheck >/dev/null || packages shellcheck
+  local wanted=() program package
+  while read -r program package; do
+    case $program in '' | '#'*) continue ;; esac
+    command -v "$program" >/dev/null || [ -x "target/tools/bin/$program" ] || wanted+=("$package")
+  done <ci/tools.txt
+  [ "${#wanted[@]}" -gt 0 ] || return 0
+  echo "setup: installing ${wanted[*]} into target/tools"
+  [ -x target/tools/bin/pip ] || python3 -m venv target/tools
+  target/tools/bin/pip install --quiet --disable-pip-version-check "${wanted[@]}"
+}
+
+# Debian's compiler is newer than the project's: `-Z build-std` wants compiler and library source of
+# one release, and only Debian has both as packages. They live in /usr, beside any rustup.
+cross() {
+  if ! grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
+    echo "setup: the packages for cross and wine are those of Debian 12" >&2
+    return 69
+  fi
+  packages rustc-web cargo-web rust-web-src rust-web-clippy
+}
+
+wine() {
+  cross
+  packages wine wine64 gcc-mingw-w64-x86-64
+}
+
+[ $# -gt 0 ] || set -- lint wine
+for group in "$@"; do
+  case $group in
+    toolchain | lint | cross | wine) "$group" ;;
+    *)
+      echo "setup: no group '$group'; use toolchain, lint, cross or wine" >&2
+      exit 2
+      ;;
+  esac
+done

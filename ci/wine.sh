@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Builds the servers that exist on Windows and the test matrix as Windows programs, and runs the
+# matrix under wine. Good evidence of behaviour, no proof, and never a source of timings.
+#
+# Usage:  ci/wine.sh [ARGUMENTS OF THE TEST MATRIX...]    e.g. ci/wine.sh tokio::
+#         CONFORMANCE_PROFILE (default quick) and the other CONFORMANCE_ variables are passed on.
+# Needs:  ci/setup.sh wine (Debian 12); Python 3.11. Ends with 69 without.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for program in wine x86_64-w64-mingw32-gcc; do
+  if ! command -v "$program" >/dev/null || [ ! -d /usr/lib/rustlib/src/rust/library/std ]; then
+    echo "wine: needs wine, mingw and Debian's Rust with its source; run ci/setup.sh wine" >&2
+    exit 69
+  fi
+done
+
+out=$PWD/target/wine
+triple=x86_64-pc-windows-gnu
+export WINEPREFIX=$out/prefix WINEARCH=win64 WINEDEBUG=${WINEDEBUG:--all}
+
+# std takes its hash seeds from bcryptprimitives.dll, which wine 8 lacks: without a stand-in every
+# program ends at once, silently, with status 53.
+prepare_wine() {
+  mkdir -p "$WINEPREFIX"
+  [ -d "$WINEPREFIX/drive_c" ] || timeout 300 wine wineboot --init >/dev/null 2>&1 || true
+  local dll=$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll
+  [ -e "$dll" ] || x86_64-w64-mingw32-gcc -shared -o "$dll" ci/wine-random.c -ladvapi32
+}
+
+# windows COMMAND ARGUMENTS...: Debian's cargo with a standard library built for the target.
+windows() {
+  local command=$1
+  shift
+  PATH=/usr/bin:$PATH RUSTC_BOOTSTRAP=1 CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER=wine \
+    cargo "$command" --quiet -Z build-std=std,panic_unwind,proc_macro,test \
+    --target "$triple" --target-dir "$out" "$@"
+}
+
+prepare_wine
+packages=$(python3 ci/facts.py servers windows)
+servers=()
+for package in $packages; do servers+=(-p "$package"); done
+before=$SECONDS
+windows build "${servers[@]}"
+windows test --no-run -p conformance --test matrix
+echo "wine: built in $((SECONDS - before)) s"
+waivers=$(python3 ci/facts.py waivers wine)
+while read -r package example; do
+  [ -z "$package" ] || windows run -p "$package" --example "$example"
+done <<<"$waivers"
+# An absolute Unix path is one on the current drive, and that is Z:, the root of this machine.
+export CONFORMANCE_BIN_DIR=$out/$triple/debug CONFORMANCE_PROFILE=${CONFORMANCE_PROFILE:-quick}
+windows test -p conformance --test matrix -- "$@"
