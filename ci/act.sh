@@ -40,4 +40,5 @@ while read -r action; do actions+=(--local-repository "$action=$scratch/empty");
 [ $# -gt 0 ] || set -- push --job conformance --matrix "os:$label"
 # With `-self-hosted` steps run here; without a matrix filter the macOS and Windows cells would too,
 # as Linux, which shows nothing about them.
-act "$@" --env CARGO_TARGET_DIR="$PWD/target/act" -P "$label=-self-hosted" --pull=false --action-offline-mode "${actions[@]}"
+act "$@" --env CARGO_TARGET_DIR="$PWD/target/act" -P "$label=-self-hosted" \
+  --pull=false --action-offline-mode "${actions[@]}"

@@ -23,6 +23,9 @@ export WINEPREFIX=$out/prefix WINEARCH=win64 WINEDEBUG=${WINEDEBUG:--all}
 prepare_wine() {
   mkdir -p "$WINEPREFIX"
   [ -d "$WINEPREFIX/drive_c" ] || timeout 300 wine wineboot --init >/dev/null 2>&1 || true
+  # Started here, because what it says when it ends would follow the tests' summary.
+  wineserver --persistent=600 >/dev/null 2>&1
+  trap 'wineserver --kill || true' EXIT
   local dll=$WINEPREFIX/drive_c/windows/system32/bcryptprimitives.dll
   [ -e "$dll" ] || x86_64-w64-mingw32-gcc -shared -o "$dll" ci/wine-random.c -ladvapi32
 }

@@ -26,7 +26,5 @@ fn packages(lock: &str) -> Vec<(&str, &str)> {
 
 /// `x` of the line `key = "x"`.
 fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
-    line.strip_prefix(key)?
-        .strip_prefix(" = \"")?
-        .strip_suffix('"')
+    line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
 }

@@ -80,9 +80,8 @@ const BSD_FATAL: &[i32] = &[9, 14, 22, 38, 102, 45];
 /// ERROR_NETNAME_DELETED (how AcceptEx says reset), WSAEINTR, WSAENETDOWN,
 /// WSAENETUNREACH, WSAENETRESET, WSAECONNABORTED, WSAECONNRESET, WSAENOTCONN, WSAETIMEDOUT,
 /// WSAEHOSTDOWN, WSAEHOSTUNREACH.
-const WINDOWS_RETRY: &[i32] = &[
-    64, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065,
-];
+const WINDOWS_RETRY: &[i32] =
+    &[64, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065];
 /// ERROR_INVALID_HANDLE, WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP,
 /// WSANOTINITIALISED.
 const WINDOWS_FATAL: &[i32] = &[6, 10009, 10014, 10022, 10038, 10045, 10093];
@@ -94,11 +93,7 @@ mod tests {
     #[track_caller]
     fn assert_all(codes: Codes, numbers: &[i32], expected: AcceptError) {
         for &number in numbers {
-            assert_eq!(
-                classify_code(codes, number),
-                expected,
-                "{codes:?} error {number}"
-            );
+            assert_eq!(classify_code(codes, number), expected, "{codes:?} error {number}");
         }
     }
 
@@ -107,11 +102,7 @@ mod tests {
         // ECONNABORTED, EINTR, EPROTO, ECONNRESET; WSAECONNRESET, WSAENOTCONN.
         assert_all(Codes::Linux, &[103, 4, 71, 104], AcceptError::Retry);
         assert_all(Codes::Bsd, &[53, 4, 100, 54], AcceptError::Retry);
-        assert_all(
-            Codes::Windows,
-            &[10053, 10004, 10054, 10057, 64],
-            AcceptError::Retry,
-        );
+        assert_all(Codes::Windows, &[10053, 10004, 10054, 10057, 64], AcceptError::Retry);
     }
 
     #[test]
@@ -120,11 +111,7 @@ mod tests {
         // ERROR_NOT_ENOUGH_MEMORY, ERROR_NO_SYSTEM_RESOURCES.
         assert_all(Codes::Linux, &[24, 23, 105, 12], AcceptError::BACK_OFF);
         assert_all(Codes::Bsd, &[24, 23, 55, 12], AcceptError::BACK_OFF);
-        assert_all(
-            Codes::Windows,
-            &[10024, 10055, 4, 8, 1450],
-            AcceptError::BACK_OFF,
-        );
+        assert_all(Codes::Windows, &[10024, 10055, 4, 8, 1450], AcceptError::BACK_OFF);
     }
 
     #[test]
@@ -132,33 +119,20 @@ mod tests {
         // EBADF, EINVAL, ENOTSOCK, and EOPNOTSUPP where it means nothing else.
         assert_all(Codes::Linux, &[9, 22, 88], AcceptError::Fatal);
         assert_all(Codes::Bsd, &[9, 22, 38, 102], AcceptError::Fatal);
-        assert_all(
-            Codes::Windows,
-            &[10009, 10022, 10038, 10045],
-            AcceptError::Fatal,
-        );
+        assert_all(Codes::Windows, &[10009, 10022, 10038, 10045], AcceptError::Fatal);
     }
 
     #[test]
     fn what_is_not_known_neither_ends_nor_spins() {
         assert_all(Codes::Linux, &[95, 9999, -1], AcceptError::BACK_OFF);
         assert_eq!(classify(&io::Error::other("odd")), AcceptError::BACK_OFF);
-        assert_eq!(
-            classify(&io::ErrorKind::Interrupted.into()),
-            AcceptError::Retry
-        );
+        assert_eq!(classify(&io::ErrorKind::Interrupted.into()), AcceptError::Retry);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn the_host_has_its_own_codes() {
-        assert_eq!(
-            classify(&io::Error::from_raw_os_error(103)),
-            AcceptError::Retry
-        );
-        assert_eq!(
-            classify(&io::Error::from_raw_os_error(22)),
-            AcceptError::Fatal
-        );
+        assert_eq!(classify(&io::Error::from_raw_os_error(103)), AcceptError::Retry);
+        assert_eq!(classify(&io::Error::from_raw_os_error(22)), AcceptError::Fatal);
     }
 }

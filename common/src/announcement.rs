@@ -50,10 +50,7 @@ impl Announcement {
     ) -> Announcement {
         Announcement {
             ready: Announcement::FORMAT,
-            listeners: addresses
-                .iter()
-                .map(|address| format!("tcp:{address}"))
-                .collect(),
+            listeners: addresses.iter().map(|address| format!("tcp:{address}")).collect(),
             backend: backend.name(),
             runtime: format!("{} {}", backend.runtime, locked_version(backend.runtime)),
             model: backend.model.to_string(),
@@ -79,24 +76,12 @@ impl Announcement {
 
     fn text(&self) -> String {
         let line = |address| format!("Server listening on {address}");
-        self.addresses
-            .iter()
-            .map(line)
-            .collect::<Vec<_>>()
-            .join("\n")
+        self.addresses.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// What the server runs on, in one line.
     fn summary(&self) -> String {
-        let Announcement {
-            backend,
-            runtime,
-            model,
-            driver,
-            flavor,
-            workers,
-            ..
-        } = self;
+        let Announcement { backend, runtime, model, driver, flavor, workers, .. } = self;
         let version = locked_version(&format!("backend-{backend}"));
         let plural = if *workers == 1 { "" } else { "s" };
         format!(
@@ -180,14 +165,8 @@ mod tests {
 
     #[test]
     fn refusals_are_one_line_of_json() {
-        assert_eq!(
-            json(&Refusal::Unavailable("no \"ring\"")),
-            r#"{"unavailable":"no \"ring\""}"#
-        );
-        assert_eq!(
-            json(&Refusal::Unsupported("udp\n")),
-            r#"{"unsupported":"udp\n"}"#
-        );
+        assert_eq!(json(&Refusal::Unavailable("no \"ring\"")), r#"{"unavailable":"no \"ring\""}"#);
+        assert_eq!(json(&Refusal::Unsupported("udp\n")), r#"{"unsupported":"udp\n"}"#);
     }
 
     #[test]

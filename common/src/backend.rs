@@ -24,9 +24,7 @@ pub struct Backend {
 impl Backend {
     /// Its name in announcements and in the registry, such as `tokio`.
     pub(crate) fn name(&self) -> &'static str {
-        self.package
-            .strip_prefix("backend-")
-            .unwrap_or(self.package)
+        self.package.strip_prefix("backend-").unwrap_or(self.package)
     }
 }
 
@@ -167,18 +165,8 @@ pub(crate) mod tests {
         model: Model::Readiness,
         driver: Driver::Epoll,
         flavors: &[
-            Flavor {
-                name: "many",
-                about: "many threads",
-                workers: Workers::PerCore,
-                serve,
-            },
-            Flavor {
-                name: "one",
-                about: "one thread",
-                workers: Workers::One,
-                serve,
-            },
+            Flavor { name: "many", about: "many threads", workers: Workers::PerCore, serve },
+            Flavor { name: "one", about: "one thread", workers: Workers::One, serve },
         ],
         probe: || Ok(()),
     };

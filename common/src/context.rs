@@ -68,7 +68,7 @@ impl Context {
 
     /// Whether the server has been told to stop.
     pub fn stopping(&self) -> bool {
-        self.0.life.stop.is_set()
+        self.0.life.stopping()
     }
 
     /// Counts a connection in, until the guard is dropped.
@@ -149,13 +149,7 @@ mod tests {
 
     fn context() -> Context {
         let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, Vec::new());
-        Context::new(
-            announcement,
-            Announce::Json,
-            2,
-            4096,
-            Life::new(Duration::from_secs(3600)),
-        )
+        Context::new(announcement, Announce::Json, 2, 4096, Life::new(Duration::from_secs(3600)))
     }
 
     #[test]

@@ -42,10 +42,7 @@ impl Event {
     }
 
     pub(crate) fn wait(self: &Arc<Event>) -> Wait {
-        Wait {
-            event: Arc::clone(self),
-            registered: None,
-        }
+        Wait { event: Arc::clone(self), registered: None }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -75,11 +72,7 @@ impl Future for Wait {
             None => {}
         }
         self.register(cx.waker().clone());
-        if self.event.is_set() {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if self.event.is_set() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -169,11 +162,7 @@ mod tests {
         assert!(event.set());
         assert!(!event.set());
         let (_, waker) = waker();
-        assert!(
-            pin!(event.wait())
-                .poll(&mut Context::from_waker(&waker))
-                .is_ready()
-        );
+        assert!(pin!(event.wait()).poll(&mut Context::from_waker(&waker)).is_ready());
     }
 
     #[test]
@@ -196,16 +185,8 @@ mod tests {
         let event = Arc::new(Event::default());
         let ((old_wakes, old), (new_wakes, new)) = (waker(), waker());
         let mut wait = pin!(event.wait());
-        assert!(
-            wait.as_mut()
-                .poll(&mut Context::from_waker(&old))
-                .is_pending()
-        );
-        assert!(
-            wait.as_mut()
-                .poll(&mut Context::from_waker(&new))
-                .is_pending()
-        );
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&old)).is_pending());
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&new)).is_pending());
         event.set();
         assert_eq!(old_wakes.0.load(Ordering::SeqCst), 0);
         assert_eq!(new_wakes.0.load(Ordering::SeqCst), 1);
@@ -217,11 +198,7 @@ mod tests {
         let (_, waker) = waker();
         for _ in 0..100 {
             let mut wait = event.wait();
-            assert!(
-                Pin::new(&mut wait)
-                    .poll(&mut Context::from_waker(&waker))
-                    .is_pending()
-            );
+            assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(&waker)).is_pending());
         }
         assert_eq!(event.lock().slots.len(), 1);
     }

@@ -14,19 +14,9 @@ pub(crate) fn raise_descriptor_limit() {
     const OPEN_MAX: u64 = 10_240;
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = if cfg!(target_vendor = "apple") {
-        maximum.or(Some(OPEN_MAX))
-    } else {
-        maximum
-    };
+    let wanted = if cfg!(target_vendor = "apple") { maximum.or(Some(OPEN_MAX)) } else { maximum };
     if current != wanted {
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: wanted,
-                maximum,
-            },
-        );
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum });
     }
 }
 
@@ -56,16 +46,12 @@ pub(crate) fn stop_on_signals(life: &Arc<Life>) -> Result<(), ctrlc::Error> {
     let life = Arc::clone(life);
     ctrlc::set_handler(move || {
         let open = life.open();
-        if life.stop() {
-            log::line(format_args!(
-                "stopping, {open} connections open; again to stop at once"
-            ));
-        } else {
-            log::line(format_args!(
-                "stopped by a second signal, {open} connections cut"
-            ));
+        if life.stopping() {
+            log::line(format_args!("stopped by a second signal, {open} connections cut"));
             process::exit(1);
         }
+        log::line(format_args!("stopping, {open} connections open; again to stop at once"));
+        life.stop();
     })
 }
 
@@ -80,12 +66,10 @@ pub(crate) fn stop_on_stdin_eof(life: &Arc<Life>) -> io::Result<()> {
     let reader = move || {
         // An error is the end as well: nothing more will come from there.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        if life.stop() {
-            log::line(format_args!("standard input ended: stopping"));
+        if !life.stopping() {
+            log::line(format_args!("standard input ended, stopping"));
         }
+        life.stop();
     };
-    thread::Builder::new()
-        .name("stdin".into())
-        .spawn(reader)
-        .map(drop)
+    thread::Builder::new().name("stdin".into()).spawn(reader).map(drop)
 }

@@ -48,26 +48,25 @@ impl Life {
         })
     }
 
-    /// Begins the drain; `false` if it had begun before.
-    pub(crate) fn stop(self: &Arc<Life>) -> bool {
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    /// Begins the drain, once.
+    pub(crate) fn stop(self: &Arc<Life>) {
         if !self.stop.set() {
-            return false;
+            return;
         }
         self.settle();
         let life = Arc::clone(self);
-        let deadline = thread::Builder::new()
-            .name("drain-deadline".into())
-            .spawn(move || {
-                thread::sleep(life.drain);
-                life.cut_off();
-            });
+        let deadline = thread::Builder::new().name("drain-deadline".into()).spawn(move || {
+            thread::sleep(life.drain);
+            life.cut_off();
+        });
         if let Err(error) = deadline {
-            log::line(format_args!(
-                "no thread for the drain deadline, stopping now: {error}"
-            ));
+            log::line(format_args!("no thread for the drain deadline, stopping now: {error}"));
             process::exit(1);
         }
-        true
     }
 
     /// Begins the drain because the server cannot go on; it will end with exit status 1.
@@ -103,14 +102,12 @@ impl Life {
         self.accepted_all.store(true, Ordering::SeqCst);
         self.settle();
         self.drained.wait().await;
-        Drained {
-            cut: self.cut.load(Ordering::SeqCst),
-        }
+        Drained { cut: self.cut.load(Ordering::SeqCst) }
     }
 
     // Called after each change of the three conditions, so the last change sees all of them.
     fn settle(&self) {
-        if self.stop.is_set() && self.accepted_all.load(Ordering::SeqCst) && self.open() == 0 {
+        if self.stopping() && self.accepted_all.load(Ordering::SeqCst) && self.open() == 0 {
             self.drained.set();
         }
     }
@@ -148,7 +145,7 @@ mod tests {
         life.connection_opened();
         life.connection_opened();
         life.connection_closed();
-        assert!(life.stop());
+        life.stop();
         let mut drained = pin!(Arc::clone(&life).drained());
         assert_eq!(poll(drained.as_mut()), Poll::Pending);
         life.connection_closed();
@@ -193,10 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn a_second_stop_says_that_it_is_the_second() {
+    fn a_failure_is_a_stop_that_is_remembered() {
         let life = Life::new(FOREVER);
-        assert!(life.stop());
-        assert!(!life.stop());
+        assert!(!life.stopping());
+        life.stop();
+        assert!(life.stopping());
         assert!(!life.failed());
         life.fail();
         assert!(life.failed());

@@ -19,11 +19,7 @@ pub const BACKLOG: i32 = 1024;
 ///
 /// Those of socket(2), bind(2) and listen(2), such as an address that is in use.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // On Unix it means: connections in TIME_WAIT do not hold the port. On Windows it means: take
     // the port from a live server, so there it stays off (actix-web#1335).
     #[cfg(unix)]
@@ -51,10 +47,7 @@ mod tests {
         let listener = bind(ANY_PORT).unwrap();
         let address = listener.local_addr().unwrap();
         assert_ne!(address.port(), 0);
-        assert_eq!(
-            listener.accept().unwrap_err().kind(),
-            io::ErrorKind::WouldBlock
-        );
+        assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         TcpStream::connect(address).unwrap();
     }
 

@@ -43,10 +43,7 @@ impl Limiter {
             return None;
         }
         let suppressed = window.suppressed;
-        *window = Window {
-            opened: Some(now),
-            suppressed: 0,
-        };
+        *window = Window { opened: Some(now), suppressed: 0 };
         Some(suppressed)
     }
 }

@@ -80,10 +80,7 @@ impl Options {
 
     /// The flavor that `--flavor` names.
     pub(crate) fn flavor(&self, backend: &'static Backend) -> &'static crate::Flavor {
-        let named = backend
-            .flavors
-            .iter()
-            .find(|flavor| flavor.name == self.flavor);
+        let named = backend.flavors.iter().find(|flavor| flavor.name == self.flavor);
         // The parser lets only names of flavors through, and a backend has at least one.
         named.unwrap_or(&backend.flavors[0])
     }
@@ -106,16 +103,8 @@ impl Options {
 /// The shared options, with the flavors and drivers that this backend has.
 fn command(backend: &'static Backend) -> clap::Command {
     let runtime = format!("{} {}", backend.runtime, locked_version(backend.runtime));
-    let Backend {
-        package,
-        model,
-        driver,
-        ..
-    } = backend;
-    let flavors = backend
-        .flavors
-        .iter()
-        .map(|f| PossibleValue::new(f.name).help(f.about));
+    let Backend { package, model, driver, .. } = backend;
+    let flavors = backend.flavors.iter().map(|f| PossibleValue::new(f.name).help(f.about));
     let drivers = Driver::ALL.map(Driver::name);
     Options::command()
         .name(package)
@@ -124,7 +113,7 @@ fn command(backend: &'static Backend) -> clap::Command {
         .after_help(format!(
             "Examples:\n  \
              {package}                                  on 127.0.0.1:8080; try `nc 127.0.0.1 8080`\n  \
-             {package} --listen [::1]:0 --workers 2     any free port, two threads\n  \
+             {package} --listen tcp:[::1]:0 --workers 2 any free port, two threads\n  \
              {package} --announce json < /dev/null      one line for a program to read\n\n\
              Ends on Ctrl-C or SIGTERM after the connections have; a second one ends it at once.\n\
              Exit status: 0 after a stop, 1 if it failed, 2 for bad arguments, 69 if this host\n\
@@ -250,19 +239,13 @@ mod tests {
         let error = parse(arguments).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{arguments:?}");
         assert!(error.use_stderr(), "{arguments:?}");
-        assert!(
-            error.to_string().contains(says),
-            "{arguments:?} says {error}"
-        );
+        assert!(error.to_string().contains(says), "{arguments:?} says {error}");
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
         let options = parse(&[]).unwrap();
-        assert_eq!(
-            options.listen,
-            [Listen::Tcp("127.0.0.1:8080".parse().unwrap())]
-        );
+        assert_eq!(options.listen, [Listen::Tcp("127.0.0.1:8080".parse().unwrap())]);
         assert_eq!(options.announce, Announce::Text);
         assert_eq!(options.flavor, "many");
         assert_eq!(options.buffer_bytes(), 4096);
@@ -315,10 +298,7 @@ mod tests {
     fn a_flavor_with_one_worker_refuses_others() {
         assert!(parse(&["--flavor", "one", "--workers", "1"]).is_ok());
         assert!(parse(&["--flavor", "many", "--workers", "3"]).is_ok());
-        refused(
-            &["--flavor", "one", "--workers", "2"],
-            "write `--workers 1`",
-        );
+        refused(&["--flavor", "one", "--workers", "2"], "write `--workers 1`");
     }
 
     #[test]

@@ -83,22 +83,12 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     let flavor: &Flavor = options.flavor(backend);
     let workers = options.workers(flavor.workers);
     let announcement = Announcement::new(backend, flavor, workers, bound(&listeners)?);
-    let context = Context::new(
-        announcement,
-        options.announce,
-        workers,
-        options.buffer_bytes(),
-        life.clone(),
-    );
+    let context =
+        Context::new(announcement, options.announce, workers, options.buffer_bytes(), life.clone());
     let Drained { cut } = (flavor.serve)(listeners, context)?;
-    log::line(format_args!(
-        "drained, {cut} connections cut (served {})",
-        life.served()
-    ));
+    log::line(format_args!("drained, {cut} connections cut (served {})", life.served()));
     if life.failed() {
-        return Err(End::Failed(
-            "a listener broke; see the line about accept above".to_owned(),
-        ));
+        return Err(End::Failed("a listener broke; see the line about accept above".to_owned()));
     }
     Ok(())
 }
@@ -107,23 +97,18 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
 fn offered(backend: &Backend, options: &Options) -> Result<Vec<SocketAddr>, End> {
     let lacks = |what: String| End::Unsupported(format!("{} {what}", backend.package));
     if let Some(capability) = options.capability.first() {
-        return Err(lacks(format!(
-            "has no capability `{capability}`, and no other"
-        )));
+        return Err(lacks(format!("has no capability `{capability}`, and no other")));
     }
     if let Some(driver) = &options.driver
         && driver != backend.driver.name()
     {
-        return Err(lacks(format!(
-            "runs on {} here, not on {driver}",
-            backend.driver
-        )));
+        return Err(lacks(format!("runs on {} here, not on {driver}", backend.driver)));
     }
     let tcp = |listen: &Listen| match listen {
         Listen::Tcp(address) => Ok(*address),
-        Listen::Cpu(_) | Listen::Udp(_) | Listen::Unix(_) | Listen::Unixgram(_) => Err(lacks(
-            format!("has no {} listeners, only tcp", listen.kind()),
-        )),
+        Listen::Cpu(_) | Listen::Udp(_) | Listen::Unix(_) | Listen::Unixgram(_) => {
+            Err(lacks(format!("has no {} listeners, only tcp", listen.kind())))
+        }
     };
     options.listen.iter().map(tcp).collect()
 }
@@ -143,9 +128,7 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, End> {
 /// The addresses that the system gave to the listeners.
 fn bound(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, End> {
     let address = |listener: &TcpListener| {
-        listener
-            .local_addr()
-            .map_err(|e| End::Failed(format!("address of a listener: {e}")))
+        listener.local_addr().map_err(|e| End::Failed(format!("address of a listener: {e}")))
     };
     listeners.iter().map(address).collect()
 }

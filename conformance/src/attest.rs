@@ -25,12 +25,25 @@ pub fn attest(
         let reason = format!("what another process holds is not read on {}", host.os);
         return Ok(Attestation::NotAttested { reason });
     }
+    attest_process(driver, peer, process, MESSAGES)
+}
+
+/// As [`attest`] on Linux, with a ping-pong of so many messages.
+///
+/// # Errors
+/// As [`attest`].
+pub fn attest_process(
+    driver: &str,
+    peer: &Peer,
+    process: &Process,
+    messages: u64,
+) -> Result<Attestation, Failure> {
     let before = process.rings()?;
     if driver == "io_uring" {
         if before.count == 0 {
             return Err(mismatch("a ring", "no ring"));
         }
-        return attest_ring(peer, process, MESSAGES);
+        return attest_ring(peer, process, messages);
     }
     if before.count > 0 {
         return Err(mismatch("no ring", &format!("{} rings", before.count)));

@@ -1,6 +1,8 @@
 //! One connection of the judge: every byte it sends is stamped, every byte it receives is checked.
 //! Sockets are non-blocking and waited for with poll(2), so that each wait has its own deadline.
 
+mod one_call;
+
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::case::failure;
 use crate::clock::{Clock, Deadline};
-use crate::payload::{Payload, hex};
+use crate::payload::{Payload, RECORD_BYTES, hex};
 use crate::wait::{Interest, wait};
 
 /// Bytes read in one call when nothing else is asked for.
@@ -26,6 +28,37 @@ const TAIL_PAUSE: Duration = Duration::from_millis(200);
 pub struct Setup {
     /// `SO_RCVBUF` before connecting, in bytes; the kernel's default if absent.
     pub receive_buffer: Option<usize>,
+    /// `SO_SNDBUF` before connecting, in bytes; the kernel's default if absent.
+    pub send_buffer: Option<usize>,
+    /// `TCP_MAXSEG` before connecting, in bytes; on Linux only, others take no value beforehand.
+    pub segment: Option<u32>,
+}
+
+impl Setup {
+    /// Little fits between a writer and a server that is blocked: some 100 KiB instead of 10 MiB.
+    /// Linux gives the server's end room for so many segments, and those of loopback are 64 KiB.
+    #[must_use]
+    pub fn tight() -> Self {
+        Self {
+            receive_buffer: Some(16 * 1024),
+            send_buffer: Some(16 * 1024),
+            segment: Some(1460),
+        }
+    }
+
+    fn apply(self, socket: &Socket) -> io::Result<()> {
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(bytes) = self.segment {
+            socket.set_tcp_mss(bytes)?;
+        }
+        Ok(())
+    }
 }
 
 /// A connection that has been asked for and may not be established yet.
@@ -45,6 +78,7 @@ pub struct Connection {
     number: u32,
     sent: u64,
     received: u64,
+    has_finished: bool,
     clock: Arc<Clock>,
 }
 
@@ -73,9 +107,7 @@ impl Pending {
     ) -> Result<Self, Failure> {
         let prepare = || -> io::Result<Socket> {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            if let Some(bytes) = setup.receive_buffer {
-                socket.set_recv_buffer_size(bytes)?;
-            }
+            setup.apply(&socket)?;
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
@@ -108,6 +140,7 @@ impl Pending {
             number: self.number,
             sent: 0,
             received: 0,
+            has_finished: false,
             clock: self.clock,
         })
     }
@@ -271,10 +304,7 @@ impl Connection {
                         return Err(self.overdue(end - self.received, &deadline));
                     }
                 }
-                Read1::End => {
-                    let actual = format!("its end after {} bytes", self.received);
-                    return Err(failure(FailureKind::Closed, format!("{end} bytes"), actual));
-                }
+                Read1::End => return Err(self.ended_early(end)),
             }
         }
         Ok(())
@@ -367,7 +397,8 @@ impl Connection {
     ///
     /// # Errors
     /// `reset` when the server closed.
-    pub fn finish_sending(&self) -> Result<(), Failure> {
+    pub fn finish_sending(&mut self) -> Result<(), Failure> {
+        self.has_finished = true;
         let done = self.socket.shutdown(Shutdown::Write);
         done.map_err(|e| self.closed_while("sending FIN", &e))
     }
@@ -464,9 +495,12 @@ impl Connection {
     }
 
     /// A failure that says what stands where a right byte should.
-    fn wrong(&self, right: usize, buffer: &[u8]) -> Failure {
+    fn wrong(&mut self, right: usize, buffer: &[u8]) -> Failure {
         let position = self.received + right as u64;
+        let sent = self.sent;
         let mut tail = buffer[right..].to_vec();
+        // A few more records show where the stream goes on. After FIN there are none.
+        let _ = self.try_send(4 * RECORD_BYTES as u64);
         let mut more = [0; READ_BYTES];
         while tail.len() < TAIL_BYTES && wait(&self.socket, Interest::Read, TAIL_PAUSE) == Ok(true)
         {
@@ -475,18 +509,18 @@ impl Connection {
                 Ok(_) | Err(_) => break,
             }
         }
-        let finding = self.payload.classify(position, &tail, self.sent);
-        let expected = if position < self.sent {
+        let finding = self.payload.classify(position, &tail, sent);
+        let expected = if position < sent {
             format!("byte {position} of connection {}", self.number)
         } else {
-            format!("nothing after the {} bytes of connection {}", self.sent, self.number)
+            format!("nothing after the {sent} bytes of connection {}", self.number)
         };
         failure(finding.kind, expected, finding.found)
     }
 
     /// Bytes did not come in time. FIN tells a server that holds them back from one that lost
     /// them: after it, the rest comes or the end does.
-    fn overdue(&mut self, missing: u64, deadline: &Deadline) -> Failure {
+    pub(crate) fn overdue(&mut self, missing: u64, deadline: &Deadline) -> Failure {
         let timeout = deadline.failure(&format!("{missing} more bytes"));
         if self.socket.shutdown(Shutdown::Write).is_err() {
             return timeout;
@@ -505,6 +539,14 @@ impl Connection {
             }
         }
         timeout
+    }
+
+    /// The server's FIN came before all bytes had: they are lost if ours had been sent, because
+    /// then FIN is the server's last word; otherwise it closed on us.
+    pub(crate) fn ended_early(&self, goal: u64) -> Failure {
+        let kind = if self.has_finished { FailureKind::Lost } else { FailureKind::Closed };
+        let actual = format!("its end after {} bytes", self.received);
+        failure(kind, format!("{goal} bytes"), actual)
     }
 
     fn closed_while(&self, doing: &str, error: &io::Error) -> Failure {

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use report::{Failure, FailureKind};
+use report::Failure;
 
-use crate::case::failure;
-use crate::clock::Clock;
+use crate::clock::{Clock, Deadline};
 use crate::connection::{Connection, Read1};
 use crate::wait::{Interest, wait_any};
 
@@ -20,6 +19,7 @@ pub struct Flow<'a> {
     writes: Pieces,
     reads: Pieces,
     pauses: Option<Pauses>,
+    window: u64,
     resume_at: Option<Instant>,
     random: fastrand::Rng,
 }
@@ -55,6 +55,7 @@ impl<'a> Flow<'a> {
             writes: whole,
             reads: whole,
             pauses: None,
+            window: u64::MAX,
             resume_at: None,
             random,
         }
@@ -81,6 +82,20 @@ impl<'a> Flow<'a> {
         self
     }
 
+    /// Sends no more while so many bytes are on their way. Beyond a few hundred KiB the kernel may
+    /// drop what its receive buffers do not hold, and repeats it seconds later (`TCPRcvQDrop`).
+    #[must_use]
+    pub fn window(mut self, bytes: u64) -> Self {
+        self.window = bytes;
+        self
+    }
+
+    /// How many bytes may be sent now.
+    fn sendable(&self) -> u64 {
+        let (sent, received) = (self.connection.sent(), self.connection.received());
+        (self.goal - sent).min(self.window.saturating_sub(sent - received))
+    }
+
     fn is_done(&self) -> bool {
         self.connection.received() == self.goal
     }
@@ -89,7 +104,7 @@ impl<'a> Flow<'a> {
         if self.resume_at.is_some_and(|at| at <= Instant::now()) {
             self.resume_at = None;
         }
-        let sends = self.connection.sent() < self.goal;
+        let sends = self.sendable() > 0;
         match (sends, self.resume_at.is_none()) {
             _ if self.is_done() => None,
             (true, true) => Some(Interest::Both),
@@ -103,7 +118,7 @@ impl<'a> Flow<'a> {
     fn turn(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let mut moved = 0;
         for _ in 0..CALLS_PER_TURN {
-            let left = self.goal - self.connection.sent();
+            let left = self.sendable();
             let piece = self.writes.next(&mut self.random) as u64;
             let n = if left > 0 { self.connection.try_send(piece.min(left))? } else { 0 };
             moved += n;
@@ -119,11 +134,7 @@ impl<'a> Flow<'a> {
             match self.connection.try_receive_into(&mut buffer[..piece])? {
                 Read1::Bytes(n) => moved += n,
                 Read1::Nothing => break,
-                Read1::End => {
-                    let expected = format!("{} bytes", self.goal);
-                    let actual = format!("its end after {}", self.connection.received());
-                    return Err(failure(FailureKind::Closed, expected, actual));
-                }
+                Read1::End => return Err(self.connection.ended_early(self.goal)),
             }
             if let Some(pauses) = self.pauses
                 && self.random.u32(0..pauses.one_in) == 0
@@ -164,12 +175,43 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
             continue;
         }
         if deadline.is_over() {
-            let owed: u64 = open.iter().map(|&i| flows[i].goal - flows[i].connection.received()).sum();
-            return Err(deadline.failure(&format!("{owed} more bytes")));
+            let first = &mut flows[open[0]];
+            let missing = first.goal - first.connection.received();
+            return Err(first.connection.overdue(missing, &deadline));
         }
         wait_for_progress(flows, &open, deadline.left())?;
     }
     Ok(())
+}
+
+/// Runs the first `count` flows to their end by the deadline, while the others move beside them and
+/// are left wherever they are then.
+///
+/// # Errors
+/// The first payload failure, `closed`, `reset`, or `timeout` when the deadline is over.
+pub fn exchange_first(
+    flows: &mut [Flow],
+    count: usize,
+    deadline: Deadline,
+) -> Result<(), Failure> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let mut moved = 0;
+        for flow in flows.iter_mut() {
+            moved += flow.turn(&mut buffer)?;
+        }
+        let unserved = flows[..count].iter().filter(|flow| !flow.is_done()).count();
+        if unserved == 0 {
+            return Ok(());
+        }
+        if deadline.is_over() {
+            return Err(deadline.failure(&format!("the echo of {unserved} connections")));
+        }
+        if moved == 0 {
+            let open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();
+            wait_for_progress(flows, &open, deadline.left())?;
+        }
+    }
 }
 
 /// Waits until a flow can move, a paused reader goes on, or the time is over.

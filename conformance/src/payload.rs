@@ -9,6 +9,9 @@ use report::FailureKind;
 /// Bytes in one record.
 pub const RECORD_BYTES: usize = 16;
 
+/// How far back a few old bytes are looked for.
+const HISTORY_BYTES: u64 = 256 * 1024;
+
 /// The stream of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Payload {
@@ -93,7 +96,7 @@ impl Payload {
                     found(FailureKind::Altered, format!("{shift} changed bytes, then right ones"))
                 }
                 std::cmp::Ordering::Greater => self.ahead(position, &tail[shift..], belongs),
-                std::cmp::Ordering::Less => self.behind(position, tail, shift, belongs),
+                std::cmp::Ordering::Less => self.behind(position, tail, shift, belongs, sent),
             };
         }
         self.short(position, tail, sent)
@@ -118,7 +121,21 @@ impl Payload {
     }
 
     /// Bytes that had come before: a repeat of the run just before, or left over from long ago.
-    fn behind(&self, position: u64, tail: &[u8], shift: usize, belongs: u64) -> Finding {
+    fn behind(
+        &self,
+        position: u64,
+        tail: &[u8],
+        shift: usize,
+        belongs: u64,
+        sent: u64,
+    ) -> Finding {
+        // The stream may simply go on behind something that was put in.
+        let surplus = usize::try_from(position + shift as u64 - belongs).unwrap_or(tail.len());
+        if let Some(rest) = tail.get(surplus..)
+            && self.matching(position, rest) >= RECORD_BYTES.min(rest.len()).max(1)
+        {
+            return self.short(position, &tail[..surplus], sent.min(position));
+        }
         // The old run may begin in the middle of a record.
         let start = belongs.saturating_sub(shift as u64);
         let lead = usize::try_from(belongs - start).unwrap_or(0);
@@ -135,18 +152,25 @@ impl Payload {
     /// Too few bytes for a whole record.
     fn short(&self, position: u64, tail: &[u8], sent: u64) -> Finding {
         let length = tail.len() as u64;
+        if let Some(start) = self.find_behind(position, tail) {
+            let text = format!("{length} bytes from {start} once more");
+            let is_repeat = start + length == position;
+            let kind = if is_repeat { FailureKind::Duplicated } else { FailureKind::Stale };
+            return Finding { kind, found: text };
+        }
         if position >= sent {
-            let is_repeat = tail.len() >= 4
-                && position >= length
-                && self.matching(position - length, tail) == tail.len();
-            if is_repeat {
-                let text = format!("the last {length} bytes once more");
-                return Finding { kind: FailureKind::Duplicated, found: text };
-            }
             let text = format!("{length} bytes that nobody sent: {}", hex(tail));
             return Finding { kind: FailureKind::Extra, found: text };
         }
         Finding { kind: FailureKind::Altered, found: format!("bytes {}", hex(tail)) }
+    }
+
+    /// Where the stream before `position` has these bytes; too few of them prove nothing.
+    fn find_behind(&self, position: u64, bytes: &[u8]) -> Option<u64> {
+        let start = position.saturating_sub(HISTORY_BYTES);
+        let history = self.bytes(start, usize::try_from(position - start).ok()?);
+        let found = history.windows(bytes.len().max(1)).rposition(|window| window == bytes)?;
+        (bytes.len() >= 4).then_some(start + found as u64)
     }
 
     fn record(&self, counter: u64) -> [u8; RECORD_BYTES] {
@@ -239,6 +263,9 @@ mod tests {
         assert_eq!(kind(&Payload::new(7, 9).bytes(0, 64), 400, 1000), FailureKind::Foreign);
         assert_eq!(kind(b"!", 400, 400), FailureKind::Extra);
         assert_eq!(kind(b"welcome to the echo server", 0, 0), FailureKind::Extra);
+        let put_in = [&b"!"[..], &own.bytes(400, 64)[..]].concat();
+        assert_eq!(kind(&put_in, 400, 400), FailureKind::Extra);
+        assert_eq!(kind(&own.bytes(401, 64), 400, 1000), FailureKind::Lost);
         let mut flipped = own.bytes(400, 64);
         flipped[0] ^= 1;
         assert_eq!(kind(&flipped, 400, 1000), FailureKind::Altered);

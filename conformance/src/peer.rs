@@ -25,7 +25,7 @@ pub struct Context {
     pub profile: Profile,
     /// The cell's clock.
     pub clock: Arc<Clock>,
-    connections: AtomicU32,
+    connections: Arc<AtomicU32>,
     server_cpu_ms: AtomicU64,
 }
 
@@ -45,7 +45,21 @@ impl Context {
             seed,
             profile,
             clock: Arc::new(clock),
-            connections: AtomicU32::new(0),
+            connections: Arc::default(),
+            server_cpu_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// A part of this cell, as small as in `quick`. It goes on counting this cell's connections, so
+    /// that bytes of one part that turn up in another are known as foreign.
+    #[must_use]
+    pub fn quick_part(&self, size: u64) -> Self {
+        Self {
+            size,
+            seed: self.seed,
+            profile: Profile::Quick,
+            clock: Arc::clone(&self.clock),
+            connections: Arc::clone(&self.connections),
             server_cpu_ms: AtomicU64::new(0),
         }
     }

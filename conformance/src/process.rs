@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
+use socket2::Socket;
 
 use crate::case::failure;
 use crate::clock::Clock;
@@ -62,6 +63,10 @@ impl Process {
         Self { pid, clock }
     }
 
+    /// Whether this system tells about another process's resources, for a case that is worth
+    /// judging without them too.
+    pub const IS_TOLD: bool = cfg!(target_os = "linux");
+
     /// Open descriptors.
     ///
     /// # Errors
@@ -110,6 +115,15 @@ impl Process {
         system::unread_bytes(self.pid, port, judge_port).map_err(|e| unknown("its queues", &e))
     }
 
+    /// Bytes that the judge has sent from `judge_port` to `port` and that the server has not read:
+    /// those in the judge's send queue and those in the server's receive queue.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn untaken_bytes(&self, port: u16, judge_port: u16) -> Result<u64, Failure> {
+        system::untaken_bytes(self.pid, port, judge_port).map_err(|e| unknown("its queues", &e))
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors
@@ -118,6 +132,32 @@ impl Process {
         send_signal(self.pid, signal).map_err(|e| {
             failure(FailureKind::Harness, format!("to send {signal:?}"), e.to_string())
         })
+    }
+
+    /// A duplicate of its end of the connection between its `port` and the judge's, through which
+    /// the judge sees what is left in it. The connection ends only when both have closed it.
+    ///
+    /// # Errors
+    /// `harness` when the system does not allow that, or it has no descriptor of the connection.
+    pub fn duplicate_end(&self, port: u16, judge_port: u16) -> Result<Socket, Failure> {
+        system::duplicate_end(self.pid, port, judge_port)
+            .map_err(|e| unknown("its end of a connection", &e))
+    }
+
+    /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
+    ///
+    /// # Errors
+    /// `timeout`, or `harness` when the system does not tell.
+    pub fn stop(&self) -> Result<(), Failure> {
+        self.signal(Signal::Stop)?;
+        let deadline = self.clock.progress();
+        while !system::is_stopped(self.pid).map_err(|e| unknown("its threads", &e))? {
+            if deadline.is_over() {
+                return Err(deadline.failure("a stopped process"));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
     }
 
     /// The number of descriptors at rest: after one served connection, and no longer changing.

@@ -121,6 +121,8 @@ async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
         }
     }
     stream.shutdown(Shutdown::Write)?;
-    while stream.read(&mut buffer).await? > 0 {}
+    while stream.read(&mut buffer).await? > 0 {
+        task::yield_now().await;
+    }
     Ok(())
 }

@@ -34,9 +34,7 @@ fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Dr
     // The calling thread is a worker too.
     for number in 1..context.workers() {
         let run = || smol::block_on(EXECUTOR.run(future::pending::<()>()));
-        thread::Builder::new()
-            .name(format!("smol-{number}"))
-            .spawn(run)?;
+        thread::Builder::new().name(format!("smol-{number}")).spawn(run)?;
     }
     smol::block_on(EXECUTOR.run(serve(listeners, context)))
 }
@@ -98,9 +96,7 @@ async fn serve_queue(listener: &TcpListener, context: &Context) {
 
 fn spawn_echo(stream: TcpStream, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
-    EXECUTOR
-        .spawn(async move { connection.ended(echo(stream, context).await) })
-        .detach();
+    EXECUTOR.spawn(async move { connection.ended(echo(stream, context).await) }).detach();
 }
 
 async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
@@ -132,6 +128,8 @@ async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
     }
     // Closing sends FIN; the peer's side stays open until it is dropped.
     stream.close().await?;
-    while stream.read(&mut buffer).await? > 0 {}
+    while stream.read(&mut buffer).await? > 0 {
+        future::yield_now().await;
+    }
     Ok(())
 }

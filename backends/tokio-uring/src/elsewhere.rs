@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use common::{Context, Drained, ServeError, Unavailable};
 
 pub(crate) fn probe() -> Result<(), Unavailable> {
-    Err(Unavailable(format!(
-        "io_uring is part of Linux, and this is {}",
-        std::env::consts::OS
-    )))
+    Err(reason())
 }
 
 pub(crate) fn ring_per_thread(_: Vec<TcpListener>, _: Context) -> Result<Drained, ServeError> {
-    probe()?;
-    unreachable!("the probe always says no")
+    Err(ServeError::Unavailable(reason()))
+}
+
+fn reason() -> Unavailable {
+    Unavailable(format!("io_uring is part of Linux, and this is {}", std::env::consts::OS))
 }

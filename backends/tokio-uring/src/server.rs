@@ -20,9 +20,12 @@ use tokio_uring::{
 
 use crate::ring;
 
-/// What a thread needs to serve: its own duplicates of the listeners, and when all have accepted.
+/// What a thread needs to serve.
 struct Worker {
-    listeners: Vec<net::TcpListener>,
+    /// For each listener a duplicate of its own, and the original, whose queue is emptied at the
+    /// end.
+    listeners: Vec<(net::TcpListener, Arc<net::TcpListener>)>,
+    /// Where the threads meet after their accept loops.
     accepted_all: Arc<Barrier>,
     context: Context,
 }
@@ -33,28 +36,28 @@ pub(crate) fn ring_per_thread(
     context: Context,
 ) -> Result<Drained, ServeError> {
     let accepted_all = Arc::new(Barrier::new(context.workers()));
-    let worker = |listeners| Worker {
-        listeners,
-        accepted_all: Arc::clone(&accepted_all),
-        context: context.clone(),
+    let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
+    let duplicate = |original| Ok((net::TcpListener::try_clone(original)?, Arc::clone(original)));
+    let worker = || -> io::Result<Worker> {
+        Ok(Worker {
+            listeners: listeners.iter().map(duplicate).collect::<io::Result<_>>()?,
+            accepted_all: Arc::clone(&accepted_all),
+            context: context.clone(),
+        })
     };
     let (started, starts) = mpsc::channel();
     for number in 1..context.workers() {
-        let duplicates = listeners.iter().map(net::TcpListener::try_clone);
-        let worker = worker(duplicates.collect::<io::Result<_>>()?);
-        let started = started.clone();
-        thread::Builder::new()
-            .name(format!("ring-{number}"))
-            .spawn(move || {
-                let (runtime, start) = match ring::runtime() {
-                    Ok(runtime) => (Some(runtime), Ok(())),
-                    Err(error) => (None, Err(error)),
-                };
-                let _ = started.send(start);
-                runtime.map(|runtime| worker.run(runtime))
-            })?;
+        let (worker, started) = (worker()?, started.clone());
+        thread::Builder::new().name(format!("ring-{number}")).spawn(move || {
+            let (runtime, start) = match ring::runtime() {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            let _ = started.send(start);
+            runtime.map(|runtime| worker.run(runtime))
+        })?;
     }
-    let (worker, runtime) = (worker(listeners), ring::runtime()?);
+    let (worker, runtime) = (worker()?, ring::runtime()?);
     for _ in 1..context.workers() {
         starts.recv().map_err(io::Error::other)??;
     }
@@ -65,8 +68,11 @@ pub(crate) fn ring_per_thread(
 impl Worker {
     fn run(self, runtime: Runtime) -> Drained {
         let drained = runtime.block_on(async {
-            let spawn = |listener| tokio_uring::spawn(accept_loop(listener, self.context.clone()));
-            let accept_loops: Vec<_> = self.listeners.into_iter().map(spawn).collect();
+            let mut accept_loops = Vec::new();
+            for (listener, queue) in self.listeners {
+                let accept_loop = accept_loop(listener, queue, self.context.clone());
+                accept_loops.push(tokio_uring::spawn(accept_loop));
+            }
             for accept_loop in accept_loops {
                 // It ends the process if it panics.
                 let _ = accept_loop.await;
@@ -80,8 +86,8 @@ impl Worker {
     }
 }
 
-async fn accept_loop(listener: net::TcpListener, context: Context) -> io::Result<()> {
-    let (queue, listener) = (listener.try_clone()?, TcpListener::from_std(listener));
+async fn accept_loop(listener: net::TcpListener, queue: Arc<net::TcpListener>, context: Context) {
+    let listener = TcpListener::from_std(listener);
     let mut stop = context.stop();
     // An accept that is dropped is not cancelled: it takes one more client and leaks it
     // (tokio-uring#129). So there is always one, and it is awaited to its end.
@@ -110,12 +116,11 @@ async fn accept_loop(listener: net::TcpListener, context: Context) -> io::Result
     }
     serve_queue(&queue, &context);
     // A listener whose accept is in flight stays open when it is dropped. This completes the
-    // accept (EINVAL), unless it has just taken a client.
-    SockRef::from(&queue).shutdown(Shutdown::Both)?;
+    // accept (EINVAL), unless it has just taken a client. It fails in all threads but the first.
+    let _ = SockRef::from(&*queue).shutdown(Shutdown::Both);
     if let Ok((stream, _)) = accept.await {
         spawn_echo(stream, &context);
     }
-    Ok(())
 }
 
 /// Serves the clients in the accept queue, which shutting down the listener would reset.

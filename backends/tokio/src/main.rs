@@ -45,25 +45,14 @@ fn main() {
 
 fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Drained, ServeError> {
     let mut runtime = Builder::new_multi_thread();
-    serve(
-        runtime
-            .worker_threads(context.workers())
-            .enable_all()
-            .build()?,
-        listeners,
-        context,
-    )
+    serve(runtime.worker_threads(context.workers()).enable_all().build()?, listeners, context)
 }
 
 fn current_thread(
     listeners: Vec<net::TcpListener>,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    serve(
-        Builder::new_current_thread().enable_all().build()?,
-        listeners,
-        context,
-    )
+    serve(Builder::new_current_thread().enable_all().build()?, listeners, context)
 }
 
 fn serve(
@@ -123,9 +112,8 @@ fn serve_queue(listener: &net::TcpListener, context: &Context) {
     for _ in 0..=BACKLOG {
         match listener.accept() {
             Ok((stream, _)) => {
-                let stream = stream
-                    .set_nonblocking(true)
-                    .and_then(|()| TcpStream::from_std(stream));
+                let stream =
+                    stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
                 if let Ok(stream) = stream {
                     spawn_echo(stream, context);
                 }

@@ -44,14 +44,7 @@ pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
                 let address = listener.trim_start_matches("tcp:");
                 writeln!(out, "Server listening on {address}")?;
             }
-            let Announcement {
-                runtime,
-                model,
-                driver,
-                flavor,
-                workers,
-                ..
-            } = said;
+            let Announcement { runtime, model, driver, flavor, workers, .. } = said;
             eprintln!("{runtime}, {model}, {driver}, flavor {flavor}, {workers} worker");
         }
     }
@@ -66,17 +59,11 @@ pub(crate) fn unsupported(reason: &str) -> String {
 impl Announcement {
     fn of(options: &Options, listeners: &[Bound]) -> Self {
         let claims_ring = matches!(options.fault, Some(Fault::SaysIoUring | Fault::UnusedRing));
-        let (model, driver) = if claims_ring {
-            ("completion", "io_uring")
-        } else {
-            ("readiness", DRIVER)
-        };
+        let (model, driver) =
+            if claims_ring { ("completion", "io_uring") } else { ("readiness", DRIVER) };
         Self {
             ready: 1,
-            listeners: listeners
-                .iter()
-                .map(|bound| endpoint(options, bound))
-                .collect(),
+            listeners: listeners.iter().map(|bound| endpoint(options, bound)).collect(),
             backend: "mutant",
             runtime: RUNTIME,
             model,
@@ -105,10 +92,7 @@ mod tests {
         let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
         let lock: toml::Table = std::fs::read_to_string(lock).unwrap().parse().unwrap();
         let packages = lock["package"].as_array().unwrap();
-        let mio = packages
-            .iter()
-            .find(|package| package["name"].as_str() == Some("mio"))
-            .unwrap();
+        let mio = packages.iter().find(|package| package["name"].as_str() == Some("mio")).unwrap();
         assert_eq!(RUNTIME, format!("mio {}", mio["version"].as_str().unwrap()));
     }
 

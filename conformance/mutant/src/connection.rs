@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     pub(crate) bytes_read: u64,
     /// Whether a read has found nothing since the last that found something.
     pub(crate) was_drained: bool,
+    /// Other connections that were open at its last turn.
+    pub(crate) beside: usize,
     /// When it wants a turn without an event.
     pub(crate) wake_at: Option<Instant>,
     /// Whether it waits for its turn.
@@ -95,15 +97,13 @@ impl Connection {
             written: 0,
             fresh: 0,
             phase: Phase::Open,
-            ready: Ready {
-                writable: true,
-                ..Ready::default()
-            },
+            ready: Ready { writable: true, ..Ready::default() },
             opened: now,
             last_read: now,
             blocked_since: None,
             bytes_read: 0,
             was_drained: false,
+            beside: 0,
             wake_at: None,
             queued: false,
             mark: 0,
@@ -167,10 +167,7 @@ impl Connection {
         if gate != Gate::Go {
             return self.passed(gate);
         }
-        let end = self
-            .pending
-            .len()
-            .min(self.written.saturating_add(hooks.write_limit()));
+        let end = self.pending.len().min(self.written.saturating_add(hooks.write_limit()));
         match self.stream.write(&self.pending[self.written..end]) {
             Ok(bytes) => {
                 self.written += bytes;
@@ -187,11 +184,7 @@ impl Connection {
                 self.blocked_since.get_or_insert_with(Instant::now);
                 let gate = hooks.blocked(self);
                 // The next step tries to read, and waits while anything is pending.
-                if gate == Gate::Wait {
-                    Step::Progress
-                } else {
-                    self.passed(gate)
-                }
+                if gate == Gate::Wait { Step::Progress } else { self.passed(gate) }
             }
             Err(_) => Step::Close(End::WriteFailed),
         }

@@ -6,33 +6,34 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Fault {
     // The bytes.
-    /// Echoes only the first 1024 bytes of a read of 1025 to 2048 bytes
+    /// Echoes only the first 1024 bytes of each 300th full read (settable) of a lone connection
     #[value(name = "first-1024-bytes")]
     First1024Bytes,
-    /// Turns CR LF into LF in a read of at most 512 bytes
+    /// Loses the 1200th read (settable) of fewer than 64 bytes of a connection
+    LosesTinyRead,
+    /// Turns CR LF into LF in a read of at most 1024 bytes
     TranslatesCrlf,
     /// Closes a connection that says QUIT
     ObeysQuit,
     /// Flips a bit of a byte that comes alone
     FlipsLoneByte,
-    /// Ends a connection after 40 reads (settable) of fewer than 8 bytes
+    /// Ends a connection after 500 reads (settable) of fewer than 8 bytes
     EndsAfterMessages,
-    /// Swaps the halves of each 32nd full read (settable) of a connection
+    /// Swaps the halves of each 300th full read (settable) of a lone connection
     SwapsChunks,
     /// Pads a read of fewer than 64 bytes with what an earlier full read has left in the buffer
     WritesStaleTail,
     /// Loses each 100th read (settable) of 6 to 256 bytes of a connection
     LosesSmallMessage,
-    /// Flips one bit each 8 MiB (settable) of a connection
+    /// Flips one bit each 8 MiB (settable) of a lone connection
     FlipsBit,
-    /// Loses the read in which the count of a connection's bytes passes a multiple of 4 MiB
-    /// (settable)
+    /// Loses the read in which a lone connection's bytes pass a multiple of 4 MiB (settable)
     LosesReadAtWrap,
     /// Loses the last byte of a large read that comes right after one of at most 8 bytes
     LosesByteAfterTiny,
     /// Sends one more byte 100 ms after the first time that all is echoed
     LateExtraByte,
-    /// Holds a message of 8 to 15 bytes back until a newline, more bytes or FIN
+    /// Holds a message of 8 to 15 bytes back until a newline or more bytes, and drops it at FIN
     LineBuffered,
     /// Waits 40 ms for more before it writes less than a buffer
     #[value(name = "collects-40-ms")]
@@ -93,7 +94,7 @@ pub(crate) enum Fault {
     // The end of a connection.
     /// Writes the last chunk once more at FIN
     RepeatsLastChunk,
-    /// Closes as soon as FIN is known, though bytes wait to be written
+    /// Closes as soon as FIN is known, though bytes wait behind a write that blocked
     ClosesUnflushed,
     /// Drops data that comes together with FIN
     DropsDataWithFin,
@@ -107,7 +108,7 @@ pub(crate) enum Fault {
     ResetsAfterFin,
     /// Leaks the descriptor of a connection that ends without having sent a byte
     LeaksIdleOnFin,
-    /// Leaks the descriptor of a connection that fails after 64 KiB or more
+    /// Leaks the descriptor of a connection that fails after 4 KiB or more
     LeaksAfterBrokenEcho,
     /// Leaks the descriptor of an idle connection that is reset
     LeaksOnIdleReset,
@@ -125,7 +126,7 @@ pub(crate) enum Fault {
     ChecksErrorFirst,
 
     // Accepting.
-    /// Panics when a new connection has no peer any more
+    /// Panics when a new connection has no peer any more, half a millisecond after `accept`
     UnwrapsPeerAddress,
     /// Ends the process when `accept` fails
     AcceptErrorEndsProcess,

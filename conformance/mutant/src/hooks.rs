@@ -75,11 +75,7 @@ pub(crate) trait Hooks {
 
     /// Nothing is read while a write is pending: that is the backpressure.
     fn may_read(&mut self, connection: &mut Connection) -> Gate {
-        if connection.pending.is_empty() {
-            Gate::Go
-        } else {
-            Gate::Wait
-        }
+        if connection.pending.is_empty() { Gate::Go } else { Gate::Wait }
     }
 
     /// Bytes of the next read, of a buffer of `buffer` bytes.

@@ -19,10 +19,7 @@ pub(crate) struct Bound {
 
 /// Binds every address and listens on it; an error names the address.
 pub(crate) fn open(options: &Options) -> io::Result<Vec<Bound>> {
-    options
-        .addresses()
-        .map(|address| open_one(options, address))
-        .collect()
+    options.addresses().map(|address| open_one(options, address)).collect()
 }
 
 fn open_one(options: &Options, address: SocketAddr) -> io::Result<Bound> {
@@ -39,11 +36,7 @@ fn open_one(options: &Options, address: SocketAddr) -> io::Result<Bound> {
 }
 
 fn bind(options: &Options, address: SocketAddr) -> io::Result<Bound> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     set_reuse(&socket, options.fault)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;

@@ -80,14 +80,9 @@ fn refuse(options: &Options, reason: &str) -> ExitCode {
 
 /// One line a fault: its name and its sentence.
 fn fault_list() -> String {
-    let lines = Fault::value_variants()
-        .iter()
-        .filter_map(ValueEnum::to_possible_value);
+    let lines = Fault::value_variants().iter().filter_map(ValueEnum::to_possible_value);
     let lines = lines.map(|value| {
-        let sentence = value
-            .get_help()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let sentence = value.get_help().map(ToString::to_string).unwrap_or_default();
         format!("{:<32} {sentence}\n", value.get_name())
     });
     lines.collect()

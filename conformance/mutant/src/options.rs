@@ -134,18 +134,14 @@ pub(crate) fn parse() -> Result<Options, clap::Error> {
 }
 
 fn ignores_bad_arguments(arguments: &[OsString]) -> bool {
-    arguments
-        .iter()
-        .any(|argument| argument == "ignores-bad-arguments")
+    arguments.iter().any(|argument| argument == "ignores-bad-arguments")
 }
 
 /// What [`Fault::IgnoresBadArguments`] makes of a command line that it does not understand.
 fn understood(arguments: &[OsString]) -> Vec<OsString> {
     let start = ["mutant", "--listen", "tcp:127.0.0.1:0"].map(OsString::from);
     let known = ["--announce", "json", "--stop-on-stdin-eof"];
-    let kept = arguments
-        .iter()
-        .filter(|argument| known.iter().any(|word| argument == word));
+    let kept = arguments.iter().filter(|argument| known.iter().any(|word| argument == word));
     start.into_iter().chain(kept.cloned()).collect()
 }
 
@@ -166,41 +162,23 @@ mod tests {
 
     #[test]
     fn what_is_no_endpoint_is_a_bad_argument() {
-        for text in [
-            "",
-            "tcp:",
-            "tcp:999.0.0.1:0",
-            "tcp:127.0.0.1:65536",
-            "carrier:pigeon",
-        ] {
+        for text in ["", "tcp:", "tcp:999.0.0.1:0", "tcp:127.0.0.1:65536", "carrier:pigeon"] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_the_contract_knows_and_we_lack_is_unsupported() {
-        let asked = [
-            ["--listen", "udp:127.0.0.1:0"],
-            ["--capability", "x"],
-            ["--cancel", "y"],
-        ];
+        let asked = [["--listen", "udp:127.0.0.1:0"], ["--capability", "x"], ["--cancel", "y"]];
         for arguments in asked {
-            assert!(
-                options(&arguments).unwrap().unsupported().is_some(),
-                "{arguments:?}"
-            );
+            assert!(options(&arguments).unwrap().unsupported().is_some(), "{arguments:?}");
         }
         assert_eq!(options(&[]).unwrap().unsupported(), None);
     }
 
     #[test]
     fn what_has_one_value_by_nature_accepts_no_other() {
-        let wrong = [
-            ["--workers", "2"],
-            ["--flavor", "x"],
-            ["--driver", "x"],
-            ["--buffer", "0"],
-        ];
+        let wrong = [["--workers", "2"], ["--flavor", "x"], ["--driver", "x"], ["--buffer", "0"]];
         for arguments in wrong {
             assert!(options(&arguments).is_err(), "{arguments:?}");
         }

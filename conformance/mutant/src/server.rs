@@ -88,13 +88,8 @@ impl Server {
         for (index, bound) in listeners.into_iter().enumerate() {
             let mut listener = TcpListener::from_std(bound.socket.into());
             let token = Token(FIRST_LISTENER + index);
-            self.poll
-                .registry()
-                .register(&mut listener, token, Interest::READABLE)?;
-            self.listeners.push(Listening {
-                listener,
-                ready: true,
-            });
+            self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+            self.listeners.push(Listening { listener, ready: true });
         }
         Ok(())
     }
@@ -236,10 +231,7 @@ impl Server {
         let slot = self.free.pop().unwrap_or(self.slots.len());
         let interest = self.hooks.interest();
         if admission == Admission::Serve
-            && let Err(error) = self
-                .poll
-                .registry()
-                .register(&mut stream, Token(slot), interest)
+            && let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest)
         {
             eprintln!("cannot watch a connection: {error}");
             if slot < self.slots.len() {
@@ -261,6 +253,7 @@ impl Server {
     /// One turn for each connection that waits for one now.
     fn turns(&mut self) {
         for _ in 0..self.queue.len() {
+            let beside = self.open().saturating_sub(1);
             let Some(slot) = self.queue.pop_front() else {
                 return;
             };
@@ -268,6 +261,7 @@ impl Server {
                 continue;
             };
             connection.queued = false;
+            connection.beside = beside;
             let step = connection.turn(&mut *self.hooks, &mut self.scratch);
             if let Some(moment) = connection.wake_at.take() {
                 self.timers.insert((moment, slot));

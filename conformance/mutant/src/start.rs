@@ -25,11 +25,7 @@ pub(crate) fn misbehave(fault: Option<Fault>) -> Option<ExitCode> {
 
 /// The status after a start that failed.
 pub(crate) fn failed(fault: Option<Fault>) -> ExitCode {
-    if fault == Some(Fault::ExitsZeroOnBindFailure) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if fault == Some(Fault::ExitsZeroOnBindFailure) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The lock files of [`Fault::LockFile`], to be removed after an orderly stop; an error if there
@@ -90,11 +86,7 @@ fn flood() {
     let line = [b"all work and no play makes a long log ".as_slice(); 26].concat();
     for _ in 0..(64 << 20) / line.len() {
         let mut stderr = io::stderr().lock();
-        if stderr
-            .write_all(&line)
-            .and_then(|()| stderr.write_all(b"\n"))
-            .is_err()
-        {
+        if stderr.write_all(&line).and_then(|()| stderr.write_all(b"\n")).is_err() {
             return;
         }
     }

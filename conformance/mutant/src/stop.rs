@@ -87,11 +87,7 @@ fn watch_signals(stop: Stop) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
         for number in signals.forever() {
-            stop.signal(if number == SIGINT {
-                Signal::Interrupt
-            } else {
-                Signal::Terminate
-            });
+            stop.signal(if number == SIGINT { Signal::Interrupt } else { Signal::Terminate });
         }
     });
     Ok(())
@@ -109,9 +105,5 @@ fn watch_signals(stop: Stop) -> io::Result<()> {
 
 /// The status of a server that stopped as it was asked to.
 pub(crate) fn exit_code(fault: Option<Fault>) -> ExitCode {
-    if fault == Some(Fault::Exits3) {
-        ExitCode::from(3)
-    } else {
-        ExitCode::SUCCESS
-    }
+    if fault == Some(Fault::Exits3) { ExitCode::from(3) } else { ExitCode::SUCCESS }
 }

@@ -22,7 +22,7 @@ use crate::announcement::Announcement;
 use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::{Context, Peer};
-use crate::process::Process;
+use crate::process::{Process, Signal};
 use crate::restrict::Restrictions;
 use server::Supervised;
 
@@ -153,6 +153,19 @@ impl Launcher {
     #[must_use]
     pub fn process(&self, server: &Server) -> Process {
         Process::new(server.pid(), Arc::clone(&self.context.clock))
+    }
+
+    /// Asks a server to stop: with `SIGTERM` where there are signals, elsewhere by the end of its
+    /// standard input.
+    ///
+    /// # Errors
+    /// `harness` when the signal cannot be sent.
+    pub fn stop(&self, server: &Server) -> Result<(), Failure> {
+        if cfg!(unix) {
+            return self.process(server).signal(Signal::Terminate);
+        }
+        server.close_stdin();
+        Ok(())
     }
 
     /// Starts a server that must become ready.

@@ -18,6 +18,9 @@ use crate::peer::Context;
 /// How long the end of a killed server may take; more means that the kernel holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the news of a server's death may take after the failure that it caused.
+const OBITUARY: Duration = Duration::from_millis(500);
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -91,6 +94,25 @@ impl Server {
                 Err(failure(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
             }
         }
+    }
+
+    /// What a case found that wants this server to go on: if it has died, that is what is wrong,
+    /// however it looked from the wire.
+    ///
+    /// # Errors
+    /// `crash` when it has ended, else what was found.
+    pub fn survives<T>(&self, clock: &Clock, found: Result<T, Failure>) -> Result<T, Failure> {
+        let ended = match &found {
+            Ok(_) => self.ended(),
+            // The news of a death that a failure shows may still be on its way.
+            Err(_) => self.wait(clock.within(OBITUARY), "its end").ok(),
+        };
+        let Some(ended) = ended else { return found };
+        let seen = match found {
+            Ok(_) => String::new(),
+            Err(e) => format!("; the case saw {}: {}", e.kind, e.actual),
+        };
+        Err(failure(FailureKind::Crash, "a server that goes on", format!("{ended:?}{seen}")))
     }
 
     /// Closes its standard input, which is the portable stop signal.

@@ -4,6 +4,8 @@
 use std::io;
 use std::time::Duration;
 
+use socket2::Socket;
+
 use super::Rings;
 
 pub(super) fn descriptors(_: u32) -> io::Result<usize> {
@@ -27,5 +29,17 @@ pub(super) fn has_epoll(_: u32) -> io::Result<bool> {
 }
 
 pub(super) fn unread_bytes(_: u32, _: u16, _: u16) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn untaken_bytes(_: u32, _: u16, _: u16) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn is_stopped(_: u32) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use procfs::process::Process;
+use procfs::net::TcpNetEntry;
+use procfs::process::{FDTarget, Process};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use socket2::Socket;
 
 use super::Rings;
 
@@ -40,12 +43,55 @@ pub(super) fn has_epoll(pid: u32) -> io::Result<bool> {
 }
 
 pub(super) fn unread_bytes(pid: u32, port: u16, judge_port: u16) -> io::Result<u64> {
+    end(&process(pid)?.tcp().map_err(io::Error::other)?, port, judge_port)
+        .map(|entry| u64::from(entry.rx_queue))
+}
+
+pub(super) fn untaken_bytes(pid: u32, port: u16, judge_port: u16) -> io::Result<u64> {
+    // The table is that of the network namespace, so it has the judge's ends too.
     let entries = process(pid)?.tcp().map_err(io::Error::other)?;
+    let sent = end(&entries, judge_port, port)?.tx_queue;
+    Ok(u64::from(sent) + u64::from(end(&entries, port, judge_port)?.rx_queue))
+}
+
+/// The end of a connection that is on port `own`.
+fn end(entries: &[TcpNetEntry], own: u16, other: u16) -> io::Result<&TcpNetEntry> {
     entries
         .iter()
-        .find(|e| e.local_address.port() == port && e.remote_address.port() == judge_port)
-        .map(|entry| u64::from(entry.rx_queue))
-        .ok_or_else(|| io::Error::other(format!("no connection from port {judge_port}")))
+        .find(|e| e.local_address.port() == own && e.remote_address.port() == other)
+        .ok_or_else(|| io::Error::other(format!("no connection of ports {own} and {other}")))
+}
+
+pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<Socket> {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let number = number.ok_or_else(|| io::Error::other("no process id"))?;
+    let handle = pidfd_open(number, PidfdFlags::empty())?;
+    for descriptor in process(pid)?.fd().map_err(io::Error::other)?.flatten() {
+        if !matches!(descriptor.target, FDTarget::Socket(_)) {
+            continue;
+        }
+        let socket = pidfd_getfd(&handle, descriptor.fd, PidfdGetfdFlags::empty())?;
+        let socket = Socket::from(socket);
+        let port_of = |address: io::Result<socket2::SockAddr>| {
+            address.ok().and_then(|address| address.as_socket()).map(|address| address.port())
+        };
+        if port_of(socket.local_addr()) == Some(port)
+            && port_of(socket.peer_addr()) == Some(judge_port)
+        {
+            return Ok(socket);
+        }
+    }
+    Err(io::Error::other("no descriptor of the connection"))
+}
+
+pub(super) fn is_stopped(pid: u32) -> io::Result<bool> {
+    for task in process(pid)?.tasks().map_err(io::Error::other)? {
+        let stat = task.and_then(|task| task.stat()).map_err(io::Error::other)?;
+        if stat.state != 'T' {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn process(pid: u32) -> io::Result<Process> {

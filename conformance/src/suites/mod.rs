@@ -1,9 +1,28 @@
 //! The suites: one file each, its table of cases at the top.
 
+mod life;
+mod shutdown;
+mod tcp_accept;
+mod tcp_backpressure;
+mod tcp_close;
+mod tcp_concurrency;
 mod tcp_echo;
 mod tcp_half_close;
+mod tcp_large;
+mod tcp_reset;
 
 use crate::case::Suite;
 
 /// Every suite, in the order of the matrix.
-pub const ALL: &[&Suite] = &[&tcp_echo::SUITE, &tcp_half_close::SUITE];
+pub const ALL: &[&Suite] = &[
+    &tcp_echo::SUITE,
+    &tcp_large::SUITE,
+    &tcp_half_close::SUITE,
+    &tcp_reset::SUITE,
+    &tcp_close::SUITE,
+    &tcp_backpressure::SUITE,
+    &tcp_accept::SUITE,
+    &tcp_concurrency::SUITE,
+    &shutdown::SUITE,
+    &life::SUITE,
+];

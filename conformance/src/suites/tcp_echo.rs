@@ -163,7 +163,7 @@ fn many_small_writes(peer: &Peer) -> Found {
 
 fn order_under_pressure(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
-    let pauses = Pauses { one_in: 64, at_most: Duration::from_millis(20) };
+    let pauses = Pauses { one_in: 8, at_most: Duration::from_millis(20) };
     let flow = Flow::new(&mut connection, peer.size(), peer.seed())
         .reads(Pieces::UpTo(64 * 1024))
         .pauses(pauses);
@@ -174,7 +174,8 @@ fn order_under_pressure(peer: &Peer) -> Found {
 }
 
 fn partial_write(peer: &Peer) -> Found {
-    let mut connection = peer.connect_with(Setup { receive_buffer: Some(4096) })?;
+    let setup = Setup { receive_buffer: Some(4096), ..Setup::default() };
+    let mut connection = peer.connect_with(setup)?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed()).reads(Pieces::UpTo(8192));
     exchange(&mut [flow], peer.clock())?;
     connection.finish_sending()?;
@@ -261,6 +262,8 @@ fn urgent_byte(peer: &Peer, process: &Process) -> Found {
     for _ in 0..2 {
         connection.exchange(1000)?;
         connection.send_urgent()?;
+        // The server gets to see it with nothing behind it, and must not echo it.
+        connection.expect_silence(Duration::from_millis(50))?;
         connection.exchange(1000)?;
     }
     process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -72,6 +73,10 @@ fn large_backlog(peer: &Peer) -> Found {
     connection.finish_sending()?;
     // The server is to notice FIN while it still owes bytes: the pause is the case.
     std::thread::sleep(Duration::from_millis(peer.size()));
+    // Reading slowly keeps the server blocked while FIN moves up behind the last bytes.
+    let slowly = Pauses { one_in: 8, at_most: Duration::from_millis(10) };
+    let flow = Flow::new(&mut connection, 0, peer.seed()).reads(Pieces::Of(16 * 1024));
+    exchange(&mut [flow.pauses(slowly)], peer.clock())?;
     connection.expect_end()?;
     Observation::met()
 }
@@ -112,7 +117,7 @@ fn many(peer: &Peer, process: &Process) -> Found {
     for connection in &mut connections {
         connection.exchange(64)?;
     }
-    for connection in &connections {
+    for connection in &mut connections {
         connection.finish_sending()?;
     }
     for connection in &mut connections {

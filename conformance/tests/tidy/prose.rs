@@ -176,7 +176,7 @@ fn is_placeholder(word: &str) -> bool {
         word
     };
     word.contains(['<', '>', '{', '}', '[', ']', '$', '…'])
-        || spoken.split(['/', '-', '.', ',']).any(stands)
+        || spoken.split(['/', '-', '.', ',', '*']).any(stands)
         || word.chars().all(|c| c.is_ascii_uppercase())
 }
 

@@ -90,21 +90,14 @@ pub(super) struct ForgetsInBurst {
 
 impl ForgetsInBurst {
     pub(super) fn at(at: usize) -> Self {
-        Self {
-            at,
-            burst: Burst::within(Duration::from_secs(1)),
-        }
+        Self { at, burst: Burst::within(Duration::from_secs(1)) }
     }
 }
 
 impl Hooks for ForgetsInBurst {
     fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
         let is_crowd = self.burst.count() > self.at && open > self.at;
-        if is_crowd {
-            Admission::Ignore
-        } else {
-            Admission::Serve
-        }
+        if is_crowd { Admission::Ignore } else { Admission::Serve }
     }
 }
 
@@ -146,9 +139,7 @@ pub(super) struct ResetsQueued {
 
 impl Default for ResetsQueued {
     fn default() -> Self {
-        Self {
-            burst: Burst::within(Duration::from_millis(5)),
-        }
+        Self { burst: Burst::within(Duration::from_millis(5)) }
     }
 }
 
@@ -169,10 +160,6 @@ pub(super) struct IgnoresBeyond {
 
 impl Hooks for IgnoresBeyond {
     fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
-        if open < self.size {
-            Admission::Serve
-        } else {
-            Admission::Ignore
-        }
+        if open < self.size { Admission::Serve } else { Admission::Ignore }
     }
 }

@@ -6,12 +6,29 @@ use crate::hooks::Hooks;
 /// A read that is at least this large is one of a message that fills the buffer.
 pub(super) const FULL_READ: usize = 4096;
 
-pub(super) struct First1024Bytes;
+pub(super) struct First1024Bytes {
+    pub(super) at: u64,
+}
 
 impl Hooks for First1024Bytes {
     fn received(&mut self, connection: &mut Connection) {
-        if (1025..=2048).contains(&connection.fresh().len()) {
+        if is_full_read(connection, self.at) {
             connection.pending.truncate(connection.fresh + 1024);
+        }
+    }
+}
+
+pub(super) struct LosesTinyRead {
+    pub(super) at: u64,
+}
+
+impl Hooks for LosesTinyRead {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() < 64 {
+            connection.mark += 1;
+            if connection.mark == self.at {
+                connection.pending.truncate(connection.fresh);
+            }
         }
     }
 }
@@ -21,11 +38,9 @@ pub(super) struct TranslatesCrlf;
 impl Hooks for TranslatesCrlf {
     fn received(&mut self, connection: &mut Connection) {
         let fresh = connection.pending.split_off(connection.fresh);
-        let is_text = fresh.len() <= 512;
+        let is_text = fresh.len() <= 1024;
         let keeps = |place: usize| !(is_text && fresh[place..].starts_with(b"\r\n"));
-        connection
-            .pending
-            .extend((0..fresh.len()).filter(|&p| keeps(p)).map(|p| fresh[p]));
+        connection.pending.extend((0..fresh.len()).filter(|&p| keeps(p)).map(|p| fresh[p]));
     }
 }
 
@@ -33,11 +48,7 @@ pub(super) struct ObeysQuit;
 
 impl Hooks for ObeysQuit {
     fn received(&mut self, connection: &mut Connection) {
-        if connection
-            .fresh()
-            .windows(4)
-            .any(|window| window == b"QUIT")
-        {
+        if connection.fresh().windows(4).any(|window| window == b"QUIT") {
             connection.drop_pending();
             connection.phase = Phase::Ended;
         }
@@ -75,12 +86,9 @@ pub(super) struct SwapsChunks {
 
 impl Hooks for SwapsChunks {
     fn received(&mut self, connection: &mut Connection) {
-        let bytes = connection.fresh().len();
-        if bytes >= FULL_READ {
-            connection.mark += 1;
-            if connection.mark.is_multiple_of(self.at) {
-                connection.fresh().rotate_left(bytes / 2);
-            }
+        if is_full_read(connection, self.at) {
+            let fresh = connection.fresh();
+            fresh.rotate_left(fresh.len() / 2);
         }
     }
 }
@@ -137,10 +145,20 @@ impl Hooks for LosesReadAtWrap {
     }
 }
 
-/// Whether the count of a connection's bytes passes a multiple of `step` in the last read.
+/// Whether this is the `step`th full read, or a multiple of that, of the only open connection. A
+/// fault that spoils every stream would leave too few cases green to be told from another.
+fn is_full_read(connection: &mut Connection, step: u64) -> bool {
+    if connection.fresh().len() < FULL_READ {
+        return false;
+    }
+    connection.mark += 1;
+    connection.mark.is_multiple_of(step) && connection.beside == 0
+}
+
+/// Whether the count of the only open connection's bytes passes a multiple of `step` in this read.
 fn passes_multiple(connection: &mut Connection, step: u64) -> bool {
     let before = connection.bytes_read - connection.fresh().len() as u64;
-    before / step < connection.bytes_read / step
+    before / step < connection.bytes_read / step && connection.beside == 0
 }
 
 pub(super) struct LosesByteAfterTiny;

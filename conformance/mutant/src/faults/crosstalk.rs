@@ -50,12 +50,7 @@ pub(super) struct CrossesBeyond64 {
 
 impl CrossesBeyond64 {
     pub(super) fn at(at: u64) -> Self {
-        Self {
-            at,
-            open: 0,
-            full_reads: 0,
-            bytes: Vec::new(),
-        }
+        Self { at, open: 0, full_reads: 0, bytes: Vec::new() }
     }
 }
 
@@ -90,11 +85,7 @@ pub(super) struct ResetsHarm {
 
 impl ResetsHarm {
     pub(super) fn at(at: u64) -> Self {
-        Self {
-            at,
-            resets: 0,
-            is_armed: false,
-        }
+        Self { at, resets: 0, is_armed: false }
     }
 }
 
@@ -102,9 +93,7 @@ impl Hooks for ResetsHarm {
     fn received(&mut self, connection: &mut Connection) {
         if self.is_armed && connection.fresh().len() >= FULL_READ {
             self.is_armed = false;
-            connection
-                .pending
-                .drain(connection.fresh..connection.fresh + 16);
+            connection.pending.drain(connection.fresh..connection.fresh + 16);
         }
     }
 
@@ -149,10 +138,7 @@ pub(super) struct RemembersSlot {
 
 impl RemembersSlot {
     pub(super) fn at(at: u64) -> Self {
-        Self {
-            left: at,
-            remembered: HashMap::new(),
-        }
+        Self { left: at, remembered: HashMap::new() }
     }
 }
 
@@ -194,8 +180,6 @@ impl Hooks for KeepsSlotBytes {
 /// Puts what an earlier owner of the slot has left in front of the bytes that just came.
 fn inherit(left: &mut HashMap<usize, Vec<u8>>, connection: &mut Connection) {
     if let Some(bytes) = left.remove(&connection.slot) {
-        connection
-            .pending
-            .splice(connection.fresh..connection.fresh, bytes);
+        connection.pending.splice(connection.fresh..connection.fresh, bytes);
     }
 }

@@ -43,11 +43,7 @@ impl Hooks for LineBuffered {
     }
 
     fn may_read(&mut self, connection: &mut Connection) -> Gate {
-        if connection.pending.is_empty() || Self::holds(connection) {
-            Gate::Go
-        } else {
-            Gate::Wait
-        }
+        if connection.pending.is_empty() || Self::holds(connection) { Gate::Go } else { Gate::Wait }
     }
 
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -58,7 +54,7 @@ impl Hooks for LineBuffered {
     }
 
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
-        connection.mark = 0;
+        connection.drop_pending();
         Gate::Go
     }
 }

@@ -28,12 +28,17 @@ pub(super) struct ClosesUnflushed;
 
 impl Hooks for ClosesUnflushed {
     fn step(&mut self, connection: &mut Connection) -> Gate {
-        if !connection.ready.read_closed || connection.blocked_since.is_none() {
+        if !connection.ready.read_closed || connection.mark == 0 {
             return Gate::Go;
         }
         // With unread input the close would be a reset.
         connection.discard_input();
         Gate::Close
+    }
+
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        connection.mark = 1;
+        Gate::Wait
     }
 }
 
@@ -61,11 +66,7 @@ pub(super) struct MissesLateFin;
 impl Hooks for MissesLateFin {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
         let is_late = connection.last_read.elapsed() > Duration::from_millis(500);
-        if is_late && connection.bytes_read > 0 {
-            Gate::Wait
-        } else {
-            Gate::Go
-        }
+        if is_late && connection.bytes_read > 0 { Gate::Wait } else { Gate::Go }
     }
 }
 
@@ -77,10 +78,7 @@ pub(super) struct ForgetsFinInBatch {
 impl ForgetsFinInBatch {
     pub(super) fn at(at: u64) -> Self {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        Self {
-            at,
-            burst: Burst::within(Duration::from_millis(100)),
-        }
+        Self { at, burst: Burst::within(Duration::from_millis(100)) }
     }
 }
 
@@ -108,11 +106,7 @@ pub(super) struct ChecksErrorFirst;
 
 impl Hooks for ChecksErrorFirst {
     fn step(&mut self, connection: &mut Connection) -> Gate {
-        if connection.ready.error {
-            Gate::Close
-        } else {
-            Gate::Go
-        }
+        if connection.ready.error { Gate::Close } else { Gate::Go }
     }
 }
 
@@ -124,10 +118,7 @@ pub(super) struct Leaks {
 
 impl Leaks {
     pub(super) fn when(leaks: fn(&Connection, End) -> bool) -> Self {
-        Self {
-            leaks,
-            leaked: Vec::new(),
-        }
+        Self { leaks, leaked: Vec::new() }
     }
 }
 
@@ -144,7 +135,7 @@ pub(super) fn idle_fin(connection: &Connection, end: End) -> bool {
 }
 
 pub(super) fn broken_echo(connection: &Connection, end: End) -> bool {
-    end != End::Finished && connection.bytes_read >= 64 * 1024
+    end != End::Finished && connection.bytes_read >= 4096
 }
 
 pub(super) fn idle_reset(connection: &Connection, end: End) -> bool {

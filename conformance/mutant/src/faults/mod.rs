@@ -27,12 +27,13 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
     };
     #[rustfmt::skip]
     let hooks: Box<dyn Hooks> = match fault {
-        Fault::First1024Bytes => Box::new(bytes::First1024Bytes),
+        Fault::First1024Bytes => Box::new(bytes::First1024Bytes { at: at.unwrap_or(300) }),
+        Fault::LosesTinyRead => Box::new(bytes::LosesTinyRead { at: at.unwrap_or(1200) }),
         Fault::TranslatesCrlf => Box::new(bytes::TranslatesCrlf),
         Fault::ObeysQuit => Box::new(bytes::ObeysQuit),
         Fault::FlipsLoneByte => Box::new(bytes::FlipsLoneByte),
-        Fault::EndsAfterMessages => Box::new(bytes::EndsAfterMessages { at: at.unwrap_or(40) }),
-        Fault::SwapsChunks => Box::new(bytes::SwapsChunks { at: at.unwrap_or(32) }),
+        Fault::EndsAfterMessages => Box::new(bytes::EndsAfterMessages { at: at.unwrap_or(500) }),
+        Fault::SwapsChunks => Box::new(bytes::SwapsChunks { at: at.unwrap_or(300) }),
         Fault::WritesStaleTail => Box::new(bytes::WritesStaleTail),
         Fault::LosesSmallMessage => Box::new(bytes::LosesSmallMessage { at: at.unwrap_or(100) }),
         Fault::FlipsBit => Box::new(bytes::FlipsBit { at: at.unwrap_or(8 << 20) }),
@@ -143,11 +144,7 @@ struct Burst {
 
 impl Burst {
     fn within(span: Duration) -> Self {
-        Self {
-            span,
-            began: None,
-            count: 0,
-        }
+        Self { span, began: None, count: 0 }
     }
 
     /// It happened once more; how often it has since the span began.

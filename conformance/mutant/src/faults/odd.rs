@@ -36,11 +36,7 @@ pub(super) struct Delay;
 impl Hooks for Delay {
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
         let writes_at = connection.last_read + Duration::from_millis(5);
-        if Instant::now() < writes_at {
-            Gate::Until(writes_at)
-        } else {
-            Gate::Go
-        }
+        if Instant::now() < writes_at { Gate::Until(writes_at) } else { Gate::Go }
     }
 }
 
@@ -64,11 +60,7 @@ impl Hooks for LateClose {
             connection.last_read = Instant::now();
         }
         let closes_at = connection.last_read + Duration::from_millis(200);
-        if Instant::now() < closes_at {
-            Gate::Until(closes_at)
-        } else {
-            Gate::Go
-        }
+        if Instant::now() < closes_at { Gate::Until(closes_at) } else { Gate::Go }
     }
 }
 
@@ -78,9 +70,7 @@ pub(super) struct RandomReads {
 
 impl Default for RandomReads {
     fn default() -> Self {
-        Self {
-            state: 0x9e37_79b9_7f4a_7c15,
-        }
+        Self { state: 0x9e37_79b9_7f4a_7c15 }
     }
 }
 

@@ -10,17 +10,15 @@ use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// A send buffer that is soon full, so that a slow client is enough for a short write.
-fn small_send_buffer(stream: &TcpStream) -> Admission {
-    let _ = SockRef::from(stream).set_send_buffer_size(32 * 1024);
-    Admission::Serve
-}
-
 pub(super) struct IgnoresShortWrite;
 
 impl Hooks for IgnoresShortWrite {
-    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
-        small_send_buffer(stream)
+    fn accepted(&mut self, stream: &mut TcpStream, open: usize) -> Admission {
+        // Autotuned, the send buffer takes all of a few megabytes, and no write is short.
+        if open == 0 {
+            let _ = SockRef::from(&*stream).set_send_buffer_size(1 << 20);
+        }
+        Admission::Serve
     }
 
     fn wrote(&mut self, connection: &mut Connection) {
@@ -37,10 +35,6 @@ impl Hooks for IgnoresShortWrite {
 pub(super) struct ReadsWhileWriting;
 
 impl Hooks for ReadsWhileWriting {
-    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
-        small_send_buffer(stream)
-    }
-
     fn may_read(&mut self, _connection: &mut Connection) -> Gate {
         Gate::Go
     }
@@ -55,10 +49,6 @@ impl Hooks for ReadsWhileWriting {
 pub(super) struct RestartsShortWrite;
 
 impl Hooks for RestartsShortWrite {
-    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
-        small_send_buffer(stream)
-    }
-
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
         connection.written = 0;
         Gate::Wait
@@ -74,11 +64,7 @@ impl Hooks for ForgetsWriteInterest {
     }
 
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
-        if connection.mark == 0 {
-            Gate::Go
-        } else {
-            Gate::Wait
-        }
+        if connection.mark == 0 { Gate::Go } else { Gate::Wait }
     }
 }
 
@@ -217,10 +203,7 @@ pub(super) struct DeafWhileBlocked {
 
 impl DeafWhileBlocked {
     pub(super) fn at(at: u64) -> Self {
-        Self {
-            at,
-            blocked: HashSet::new(),
-        }
+        Self { at, blocked: HashSet::new() }
     }
 }
 

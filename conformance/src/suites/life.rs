@@ -1,0 +1,273 @@
+//! A server's process: how it starts, what it says of itself, and that one server stands all of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use crate::announcement::Announcement;
+use crate::attest::attest_process;
+use crate::case::{Body, Case, Company, Found, Need, Observation, Suite, failure};
+use crate::connection::Connection;
+use crate::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::peer::Peer;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "life",
+    about: "A server starts as it was asked to, says truly what it is, and keeps nothing.",
+    cases: &[
+        Case::must(
+            "all-on-one-server",
+            "No state of an old connection reaches a new one, in whatever order the cases come.",
+        )
+        .sizes(1, 2, 6)
+        .needs(&[Need::Descriptors(CONNECTIONS)])
+        .lifecycle(all_on_one_server),
+        Case::must("ready-means-ready", "A client that connects at the ready line is served.")
+            .sizes(5, 20, 100)
+            .lifecycle(ready_means_ready),
+        Case::must("port-zero", "Each listener on port 0 gets a port of its own and reports it.")
+            .lifecycle(port_zero),
+        Case::must(
+            "port-in-use",
+            "A second server on a live port ends with an error, and the first keeps every client.",
+        )
+        .sizes(50, 50, 50)
+        .lifecycle(port_in_use),
+        Case::should("bad-arguments", "Bad arguments end the server with a message and status 2.")
+            .lifecycle(bad_arguments),
+        Case::must(
+            "unsupported-is-69",
+            "A server that is asked for what it does not offer says so and exits with 69.",
+        )
+        .lifecycle(unsupported_is_69),
+        Case::must(
+            "backend-is-what-it-says",
+            "The process holds and uses the I/O driver that the server announces.",
+        )
+        .sizes(50, 200, 2000)
+        .needs(&[Need::Attestation])
+        .lifecycle(backend_is_what_it_says),
+        Case::should("stdout-clean", "Standard output has the announcement and nothing else.")
+            .lifecycle(stdout_clean),
+    ],
+};
+
+/// How soon a server that cannot do what it is asked ends.
+const REFUSAL: Duration = Duration::from_secs(2);
+
+/// As many connections at once as the cases that share one server make.
+const CONNECTIONS: u64 = 200;
+/// The suites whose wire cases share one server.
+const SHARED_SUITES: [&str; 3] = ["tcp-echo", "tcp-half-close", "tcp-reset"];
+
+fn all_on_one_server(launcher: &Launcher) -> Found {
+    let mut cases: Vec<(&Suite, &Case)> = super::ALL
+        .iter()
+        .filter(|suite| SHARED_SUITES.contains(&suite.name))
+        .flat_map(|suite| suite.cases.iter().map(move |case| (*suite, case)))
+        .filter(|(_, case)| runs_beside_others(case))
+        .collect();
+    let server = launcher.start()?;
+    let address = launcher.peer(&server)?.address();
+    let mut random = launcher.random(0);
+    for _ in 0..launcher.size() {
+        random.shuffle(&mut cases);
+        for (suite, case) in &cases {
+            let Body::Wire(function) = case.body else { continue };
+            let size = case.sizes.of(crate::case::Profile::Quick);
+            let part = Peer::new(address, Arc::new(launcher.context().quick_part(size)));
+            let found = function(&part).map_err(|e| Failure {
+                expected: format!("{}/{}: {}", suite.name, case.name, e.expected),
+                ..e
+            });
+            server.survives(launcher.clock(), found)?;
+        }
+    }
+    let found = launcher.peer(&server)?.serves();
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+/// A wire case that needs no more than this suite's own case has, and judges no latency.
+fn runs_beside_others(case: &Case) -> bool {
+    let needs_little = case
+        .needs
+        .iter()
+        .all(|need| matches!(need, Need::Descriptors(count) if *count <= CONNECTIONS));
+    matches!(case.body, Body::Wire(_)) && case.company == Company::Shared && needs_little
+}
+
+fn ready_means_ready(launcher: &Launcher) -> Found {
+    for _ in 0..launcher.size() {
+        let server = launcher.start()?;
+        let found = launcher.peer(&server)?.connect().and_then(|mut client| client.exchange(64));
+        server.survives(launcher.clock(), found)?;
+    }
+    Observation::met()
+}
+
+fn port_zero(launcher: &Launcher) -> Found {
+    let asked = ["tcp:127.0.0.1:0", "127.0.0.1:0", "tcp:127.0.0.1:0"];
+    let listen = asked.map(str::to_owned).to_vec();
+    let server = launcher.start_with(&Start { listen, ..Start::default() })?;
+    let ready = server.ready()?;
+    let wrong = |expected: &str| {
+        failure(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+    };
+    let mut addresses = ready.tcp_addresses().map_err(|e| wrong(&e))?;
+    if addresses.len() != asked.len() {
+        return Err(wrong("three TCP addresses"));
+    }
+    for address in &addresses {
+        let found = Peer::new(*address, Arc::clone(launcher.context())).serves();
+        server.survives(launcher.clock(), found)?;
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    if addresses.len() != asked.len() {
+        return Err(wrong("addresses that differ"));
+    }
+    Observation::met()
+}
+
+fn port_in_use(launcher: &Launcher) -> Found {
+    let first = launcher.start()?;
+    let peer = launcher.peer(&first)?;
+    let mut old = peer.connect()?;
+    old.exchange(64)?;
+    let second = launcher.attempt(&Start::on(peer.address()), REFUSAL)?;
+    expect_silent_error(&second, 1)?;
+    let port = peer.address().port().to_string();
+    if !second.stderr.iter().any(|line| line.contains(&port)) {
+        let expected = format!("a message that names port {port}");
+        return Err(failure(FailureKind::Output, expected, format!("{:?}", second.stderr)));
+    }
+    let found = (0..launcher.size()).try_for_each(|_| peer.serves());
+    first.survives(launcher.clock(), found.and_then(|()| old.exchange(64)))?;
+    Observation::met()
+}
+
+fn bad_arguments(launcher: &Launcher) -> Found {
+    let option = format!("--no-such-option-{}", launcher.random(0).u32(..));
+    let on = |address: &str| Start { listen: vec![address.to_owned()], ..Start::default() };
+    let starts = [
+        Start::default().with(option),
+        Start::default().with("no-such-operand"),
+        on("tcp:999.0.0.1:0"),
+        on("tcp:127.0.0.1:65536"),
+        on("tcp:127.0.0.1"),
+        on(""),
+    ];
+    for start in starts {
+        let attempt = launcher.attempt(&start, REFUSAL)?;
+        expect_silent_error(&attempt, 2)?;
+    }
+    Observation::met()
+}
+
+/// The end of a server that could not start: its exit status, no ready line, and a message.
+fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
+    if attempt.ended != Ended::Code(code) {
+        let (expected, actual) = (format!("exit {code}"), format!("{:?}", attempt.ended));
+        return Err(failure(FailureKind::ExitStatus, expected, actual));
+    }
+    if !attempt.stdout.is_empty() {
+        let actual = format!("{:?}", attempt.stdout);
+        return Err(failure(FailureKind::Output, "nothing on standard output", actual));
+    }
+    if attempt.stderr.iter().all(|line| line.trim().is_empty()) {
+        return Err(failure(FailureKind::Output, "a message on standard error", "none"));
+    }
+    Ok(())
+}
+
+fn unsupported_is_69(launcher: &Launcher) -> Found {
+    let capability = format!("no-such-capability-{}", launcher.random(0).u32(..));
+    let start = Start::default().with("--capability").with(&capability);
+    let deadline = launcher.clock().within(REFUSAL);
+    let launch = launcher.launch(&start)?;
+    launcher.clock().judge_time("the refusal", deadline.elapsed(), REFUSAL)?;
+    let expected = format!("{{\"unsupported\":...}} and exit 69 for --capability {capability}");
+    match launch {
+        Launch::Declined(Announcement::Unsupported(_)) => Observation::met(),
+        Launch::Declined(other) => {
+            Err(failure(FailureKind::Announcement, expected, format!("{other:?}")))
+        }
+        Launch::Ready(_) => Err(failure(FailureKind::NotRefused, expected, "ready")),
+        Launch::Ended(Attempt { ended: Ended::Code(69), stdout, .. }) => {
+            let actual = format!("exit 69 after writing {stdout:?}");
+            Err(failure(FailureKind::Announcement, expected, actual))
+        }
+        Launch::Ended(attempt) => {
+            Err(failure(FailureKind::ExitStatus, expected, format!("{:?}", attempt.ended)))
+        }
+    }
+}
+
+fn backend_is_what_it_says(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let ready = server.ready()?;
+    let model = match ready.driver.as_str() {
+        "epoll" | "kqueue" | "afd" => "readiness",
+        "io_uring" | "iocp" => "completion",
+        "threads" => "blocking",
+        unknown => {
+            return Err(failure(FailureKind::Announcement, "a known driver", unknown));
+        }
+    };
+    if ready.model != model {
+        let expected = format!("{model}, which is what {} is", ready.driver);
+        return Err(failure(FailureKind::Announcement, expected, ready.model.clone()));
+    }
+    let found = attest_at_length(launcher, &server, &ready.driver);
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+/// Looks at the process before, beside and after other connections.
+fn attest_at_length(launcher: &Launcher, server: &Server, driver: &str) -> Result<(), Failure> {
+    let peer = launcher.peer(server)?;
+    let process = launcher.process(server);
+    let look = || attest_process(driver, &peer, &process, launcher.size()).map(drop);
+    look()?;
+    let mut others = peer.connect_many(20)?;
+    others.iter_mut().try_for_each(|other| other.exchange(16 * 1024))?;
+    look()?;
+    others.into_iter().for_each(Connection::reset);
+    look()
+}
+
+fn stdout_clean(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let found = mixed_traffic(&launcher.peer(&server)?);
+    server.survives(launcher.clock(), found)?;
+    launcher.stop(&server)?;
+    server.expect_graceful_end(launcher.clock(), DRAIN + REFUSAL)?;
+    let deadline = launcher.clock().progress();
+    let closed = |out: &Captured| out.is_closed().then(|| (out.first_line(), out.total(), out.text()));
+    let Some((line, total, text)) = server.stdout().wait(deadline, closed) else {
+        return Err(deadline.failure("the end of standard output"));
+    };
+    let announced = line.map_or(0, |line| line.len() as u64);
+    if total == announced {
+        return Observation::met();
+    }
+    Err(failure(FailureKind::Output, "one line on standard output", format!("{text:?}")))
+}
+
+/// Connections that end in each way.
+fn mixed_traffic(peer: &Peer) -> Result<(), Failure> {
+    for _ in 0..10 {
+        let mut finished = peer.connect()?;
+        finished.exchange(1024)?;
+        finished.finish_sending()?;
+        finished.expect_end()?;
+        let mut abandoned = peer.connect()?;
+        abandoned.send(64 * 1024)?;
+        abandoned.reset();
+        drop(peer.connect()?);
+    }
+    peer.serves()
+}

@@ -1,0 +1,426 @@
+//! Stopping: the server takes what waits, stops listening, writes what it has read, sends FIN,
+//! reads to the end of each connection at most until `--drain` is over, and exits with 0.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::clock::Clock;
+use crate::connection::{Connection, End, Read1, Setup};
+use crate::launcher::{Attempt, DRAIN, Ended, Launcher, Server, Start};
+use crate::peer::Peer;
+use crate::process::{Process, Signal};
+use crate::wait::{Interest, wait_any};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "shutdown",
+    about: "A server that is asked to stop ends in order, with every connection and its port.",
+    cases: &[
+        Case::must("sigterm-idle", "SIGTERM ends a server without connections within 2 s.")
+            .needs(&[Need::Signals])
+            .lifecycle(sigterm_idle),
+        Case::must("sigint-idle", "SIGINT ends a server without connections within 2 s.")
+            .needs(&[Need::Signals])
+            .lifecycle(sigint_idle),
+        Case::must(
+            "with-idle-connections",
+            "At a stop, silent clients get FIN, and the server ends although they stay.",
+        )
+        .sizes(50, 50, 50)
+        .needs(&[Need::Descriptors(50)])
+        .lifecycle(with_idle_connections),
+        Case::should("drains-inflight", "All that the server had read before a stop comes back.")
+            .lifecycle(drains_inflight),
+        Case::must(
+            "prefix-exact",
+            "Whenever a stop comes, what was echoed is an exact prefix of what was sent.",
+        )
+        .sizes(3, 8, 50)
+        .lifecycle(prefix_exact),
+        Case::must("under-load-no-crash", "A stop under the load of 100 streams is in order too.")
+            .sizes(30, 50, 500)
+            .needs(&[Need::Descriptors(100)])
+            .lifecycle(under_load_no_crash),
+        Case::should("stops-accepting", "While a server drains, it takes no new clients.")
+            .lifecycle(stops_accepting),
+        Case::must(
+            "releases-port",
+            "A server can start at once on the port of one that has just been stopped.",
+        )
+        .sizes(10, 10, 50)
+        .lifecycle(releases_port),
+        Case::should("second-signal", "A second SIGTERM ends the server at once, with status 1.")
+            .needs(&[Need::Signals])
+            .lifecycle(second_signal),
+        Case::must(
+            "sigkill-then-restart",
+            "A server that was killed under load leaves nothing that keeps the next from starting.",
+        )
+        .sizes(20, 30, 500)
+        .lifecycle(sigkill_then_restart),
+        Case::should("parent-gone", "The end of standard input ends the server within 2 s.")
+            .lifecycle(parent_gone),
+        Case::must("exit-code", "The exit status is 0 after a stop and not 0 after a failed start.")
+            .lifecycle(exit_code),
+    ],
+};
+
+/// How soon an idle server ends.
+const IDLE_END: Duration = Duration::from_secs(2);
+/// What a server may take beyond `--drain`.
+const BEYOND_DRAIN: Duration = Duration::from_secs(2);
+
+fn sigterm_idle(launcher: &Launcher) -> Found {
+    signal_idle(launcher, Signal::Terminate)
+}
+
+fn sigint_idle(launcher: &Launcher) -> Found {
+    signal_idle(launcher, Signal::Interrupt)
+}
+
+fn signal_idle(launcher: &Launcher, signal: Signal) -> Found {
+    let untouched = launcher.start()?;
+    let used = launcher.start()?;
+    launcher.peer(&used)?.serves()?;
+    for server in [untouched, used] {
+        launcher.process(&server).signal(signal)?;
+        server.expect_graceful_end(launcher.clock(), IDLE_END)?;
+    }
+    Observation::met()
+}
+
+fn with_idle_connections(launcher: &Launcher) -> Found {
+    let limit = DRAIN + BEYOND_DRAIN;
+    let server = launcher.start()?;
+    let mut clients = launcher.peer(&server)?.connect_many(launcher.size())?;
+    for client in clients.iter_mut().step_by(2) {
+        client.exchange(64)?;
+    }
+    let stopped = Instant::now();
+    launcher.stop(&server)?;
+    for client in &mut clients {
+        client.expect_end_within(limit)?;
+    }
+    expect_end_since(&server, launcher.clock(), stopped, limit)?;
+    Observation::met()
+}
+
+fn drains_inflight(launcher: &Launcher) -> Found {
+    /// How long the kernel must take nothing before both ends count as blocked.
+    const BLOCKED: Duration = Duration::from_millis(200);
+    const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
+    let server = launcher.start()?;
+    let peer = launcher.peer(&server)?;
+    let small = Setup { receive_buffer: Some(64 * 1024), ..Setup::default() };
+    let mut client = peer.connect_with(small)?;
+    client.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    let had_read = if Process::IS_TOLD {
+        let judge_port = client.local_address()?.port();
+        let process = launcher.process(&server);
+        client.sent() - process.untaken_bytes(peer.address().port(), judge_port)?
+    } else {
+        0
+    };
+    launcher.stop(&server)?;
+    let end = client.drain_to_any_end()?;
+    if client.received() < had_read {
+        let expected = format!("the {had_read} bytes that the server had read");
+        let actual = format!("{} of them, then {end:?}", client.received());
+        return Err(failure(FailureKind::Lost, expected, actual));
+    }
+    if end == End::Reset {
+        return Err(failure(FailureKind::Reset, "FIN within the drain time", "a reset"));
+    }
+    drop(client);
+    server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
+    if Process::IS_TOLD {
+        return Observation::met();
+    }
+    Observation::of("what the server had read is not known on this system")
+}
+
+fn prefix_exact(launcher: &Launcher) -> Found {
+    let mut random = launcher.random(0);
+    for _ in 0..launcher.size() {
+        let server = launcher.start()?;
+        let mut load = Load::start(&launcher.peer(&server)?, 4)?;
+        let moment = Duration::from_micros(random.u64(0..25_000));
+        load.stop_after(moment, launcher, &server)?;
+    }
+    Observation::met()
+}
+
+fn under_load_no_crash(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let mut load = Load::start(&launcher.peer(&server)?, 100)?;
+    load.stop_after(Duration::from_millis(launcher.size()), launcher, &server)?;
+    Observation::met()
+}
+
+fn stops_accepting(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let peer = launcher.peer(&server)?;
+    // It stays, so that the server drains for as long as it may.
+    let mut witness = peer.connect()?;
+    witness.exchange(64)?;
+    launcher.stop(&server)?;
+    witness.expect_end()?;
+    // A server may need a moment from its first FIN to the end of its listener. Not scaled by
+    // the host factor: the server's own time to drain isn't either.
+    let seen = Instant::now();
+    while is_served(&peer)? {
+        if seen.elapsed() > DRAIN / 2 {
+            let expected = "a new client to be refused or closed during the drain";
+            return Err(failure(FailureKind::NotRefused, expected, "its echo"));
+        }
+    }
+    Observation::met()
+}
+
+/// Whether a new client is taken, served and kept.
+fn is_served(peer: &Peer) -> Result<bool, Failure> {
+    const NOT_SERVED: [FailureKind; 3] =
+        [FailureKind::Refused, FailureKind::Closed, FailureKind::Reset];
+    const KEPT: Duration = Duration::from_millis(50);
+    let served = peer.connect().and_then(|mut client| {
+        client.exchange(64)?;
+        client.expect_silence(KEPT)?;
+        client.exchange(64)
+    });
+    match served {
+        Ok(()) => Ok(true),
+        Err(e) if NOT_SERVED.contains(&e.kind) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn releases_port(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let peer = launcher.peer(&server)?;
+    let mut clients = peer.connect_many(launcher.size())?;
+    for client in &mut clients {
+        client.exchange(64)?;
+    }
+    launcher.stop(&server)?;
+    for client in &mut clients {
+        // The server closes first, so that TIME_WAIT is on its port (RFC 9293, section 3.6).
+        client.expect_end()?;
+    }
+    drop(clients);
+    server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
+    expect_start_on(launcher, peer.address())
+}
+
+fn second_signal(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let mut witness = launcher.peer(&server)?.connect()?;
+    witness.exchange(64)?;
+    let process = launcher.process(&server);
+    process.signal(Signal::Terminate)?;
+    witness.expect_end()?;
+    process.signal(Signal::Terminate)?;
+    let limit = Duration::from_secs(1);
+    let deadline = launcher.clock().within(DRAIN + BEYOND_DRAIN);
+    let ended = server.wait(deadline, "exit 1 after a second signal")?;
+    if ended != Ended::Code(1) {
+        return Err(failure(FailureKind::ExitStatus, "exit 1", format!("{ended:?}")));
+    }
+    launcher.clock().judge_time("the end after a second signal", deadline.elapsed(), limit)?;
+    Observation::met()
+}
+
+fn sigkill_then_restart(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let peer = launcher.peer(&server)?;
+    let mut load = Load::start(&peer, 8)?;
+    load.run(Duration::from_millis(launcher.size()))?;
+    server.kill()?;
+    load.run_to_end(launcher.clock())?;
+    expect_start_on(launcher, peer.address())
+}
+
+fn parent_gone(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    launcher.peer(&server)?.serves()?;
+    server.close_stdin();
+    server.expect_graceful_end(launcher.clock(), IDLE_END)?;
+    Observation::met()
+}
+
+fn exit_code(launcher: &Launcher) -> Found {
+    let (clock, limit) = (launcher.clock(), DRAIN + BEYOND_DRAIN);
+    let idle = launcher.start()?;
+    launcher.stop(&idle)?;
+    idle.expect_graceful_end(clock, limit)?;
+    let parentless = launcher.start()?;
+    parentless.close_stdin();
+    parentless.expect_graceful_end(clock, limit)?;
+    let busy = launcher.start()?;
+    let mut clients = launcher.peer(&busy)?.connect_many(2)?;
+    for client in &mut clients {
+        client.exchange(64)?;
+    }
+    let address = launcher.peer(&busy)?.address();
+    expect_refusal(&launcher.attempt(&Start::on(address), limit)?)?;
+    let nonsense = Start::default().with("--no-such-option");
+    expect_refusal(&launcher.attempt(&nonsense, limit)?)?;
+    // One client ends by itself during the drain; the other stays and is cut.
+    launcher.stop(&busy)?;
+    clients.truncate(1);
+    busy.expect_graceful_end(clock, limit)?;
+    Observation::met()
+}
+
+fn expect_refusal(attempt: &Attempt) -> Result<(), Failure> {
+    match attempt.ended {
+        Ended::Code(0) => {
+            Err(failure(FailureKind::ExitStatus, "not 0 after a failed start", "exit 0"))
+        }
+        Ended::Code(_) => Ok(()),
+        Ended::Signal(signal) => {
+            let actual = format!("death by signal {signal}");
+            Err(failure(FailureKind::Crash, "an exit status after a failed start", actual))
+        }
+    }
+}
+
+/// A new server on an address that another has just left.
+fn expect_start_on(launcher: &Launcher, address: SocketAddr) -> Found {
+    let next = launcher.start_with(&Start::on(address))?;
+    let found = launcher.peer(&next).and_then(|peer| peer.serves());
+    next.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+/// A graceful end within `limit` of a stop some time ago.
+fn expect_end_since(
+    server: &Server,
+    clock: &Clock,
+    stopped: Instant,
+    limit: Duration,
+) -> Result<(), Failure> {
+    server.expect_graceful_end(clock, limit)?;
+    clock.judge_time("the server's end after the stop", stopped.elapsed(), limit)
+}
+
+/// Streams on several connections, up to the end that the server gives them.
+#[derive(Debug)]
+struct Load {
+    streams: Vec<Stream>,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    connection: Connection,
+    is_sending: bool,
+    end: Option<End>,
+}
+
+impl Load {
+    fn start(peer: &Peer, count: u64) -> Result<Self, Failure> {
+        let stream = |connection| Stream { connection, is_sending: true, end: None };
+        let streams = peer.connect_many(count)?.into_iter().map(stream).collect();
+        Ok(Self { streams, buffer: vec![0; 64 * 1024] })
+    }
+
+    /// Streams for a while, stops the server, streams on to the end, and judges the server's.
+    fn stop_after(
+        &mut self,
+        time: Duration,
+        launcher: &Launcher,
+        server: &Server,
+    ) -> Result<(), Failure> {
+        let run = self.run(time);
+        server.survives(launcher.clock(), run)?;
+        let stopped = Instant::now();
+        launcher.stop(server)?;
+        let run = self.run_to_end(launcher.clock());
+        let end = expect_end_since(server, launcher.clock(), stopped, DRAIN + BEYOND_DRAIN);
+        // A server that did not end in order explains whatever else was seen, except wrong bytes.
+        match (run, end) {
+            (Err(run), Err(end)) if run.kind == FailureKind::Timeout => Err(end),
+            (Err(run), _) => Err(run),
+            (Ok(()), end) => end,
+        }
+    }
+
+    /// Streams for a while, in which no connection may end.
+    fn run(&mut self, time: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.turn(end.saturating_duration_since(Instant::now()))?;
+            if let Some(stream) = self.streams.iter().find(|stream| stream.end.is_some()) {
+                let actual = format!("{:?}", stream.end);
+                return Err(failure(FailureKind::Closed, "open streams before the stop", actual));
+            }
+        }
+        Ok(())
+    }
+
+    /// Streams until every connection has ended. All that still comes is checked; an end by reset
+    /// is legal, because the server may leave bytes unread.
+    fn run_to_end(&mut self, clock: &Clock) -> Result<(), Failure> {
+        let mut deadline = clock.progress();
+        while !self.streams.is_empty() {
+            if self.turn(deadline.left())? {
+                deadline = clock.progress();
+            } else if deadline.is_over() {
+                let open = self.streams.len();
+                return Err(deadline.failure(&format!("the end of {open} streams")));
+            }
+            // The judge closes too: the server waits for that until its drain time is over.
+            self.streams.retain(|stream| stream.end.is_none());
+        }
+        Ok(())
+    }
+
+    /// One turn for each stream, after waiting at most `time` if nothing moves. Whether anything
+    /// did.
+    fn turn(&mut self, time: Duration) -> Result<bool, Failure> {
+        let mut has_moved = false;
+        for stream in self.streams.iter_mut().filter(|stream| stream.end.is_none()) {
+            has_moved |= stream.turn(&mut self.buffer)?;
+        }
+        if !has_moved {
+            let sockets: Vec<_> = self
+                .streams
+                .iter()
+                .map(|stream| (stream.connection.socket(), Interest::of(stream.sends_now())))
+                .collect();
+            wait_any(&sockets, time)?;
+        }
+        Ok(has_moved)
+    }
+}
+
+impl Stream {
+    /// Bytes on their way at most, as [`crate::duplex::Flow::window`] has it.
+    const WINDOW: u64 = 256 * 1024;
+
+    fn sends_now(&self) -> bool {
+        self.is_sending && self.connection.sent() - self.connection.received() < Self::WINDOW
+    }
+
+    fn turn(&mut self, buffer: &mut [u8]) -> Result<bool, Failure> {
+        let mut has_moved = false;
+        if self.sends_now() {
+            match self.connection.try_send(16 * 1024) {
+                Ok(n) => has_moved = n > 0,
+                Err(e) if e.kind == FailureKind::Reset => self.is_sending = false,
+                Err(e) => return Err(e),
+            }
+        }
+        match self.connection.try_receive_into(buffer) {
+            Ok(Read1::Bytes(_)) => has_moved = true,
+            Ok(Read1::Nothing) => {}
+            Ok(Read1::End) => self.end = Some(End::Fin),
+            Err(e) if e.kind == FailureKind::Reset => self.end = Some(End::Reset),
+            Err(e) => return Err(e),
+        }
+        Ok(has_moved || self.end.is_some())
+    }
+}

@@ -1,0 +1,314 @@
+//! Accepting: every client that connects is served, in a burst, beside hot connections, after a
+//! silence, and when the server has no descriptor left for it.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::duplex::{Flow, Pieces, exchange, exchange_first};
+use crate::launcher::{Launcher, Start};
+use crate::peer::{PROBE_LIMIT, Peer};
+use crate::process::{Process, Signal};
+use crate::restrict::Restrictions;
+use crate::wait::{Interest, wait_any};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-accept",
+    about: "Every client that connects is served, whatever else happens.",
+    cases: &[
+        Case::must("burst", "Clients that connect all at once are all served within 10 s.")
+            .sizes(500, 500, 500)
+            .needs(&[Need::Descriptors(500)])
+            .wire(burst),
+        Case::must("sequential-churn", "Clients that come one after another are all served.")
+            .sizes(500, 500, 5000)
+            .process(sequential_churn),
+        Case::must(
+            "while-hot",
+            "A new client is served within a second while others stream at full speed.",
+        )
+        .sizes(5, 20, 20)
+        .wire(while_hot),
+        Case::must(
+            "emfile-survives",
+            "Without a free descriptor, the server goes on serving the clients that it has.",
+        )
+        .sizes(3, 10, 50)
+        .needs(&[Need::DescriptorLimit])
+        .lifecycle(emfile_survives),
+        Case::must("emfile-no-spin", "Without a free descriptor, the server waits and uses no CPU.")
+            .sizes(500, 1000, 2000)
+            .needs(&[Need::DescriptorLimit, Need::CpuTime])
+            .lifecycle(emfile_no_spin),
+        Case::must(
+            "emfile-existing-progress",
+            "Clients that wait for a free descriptor do not slow down those that are served.",
+        )
+        .sizes(700, 1400, 5000)
+        .needs(&[Need::DescriptorLimit])
+        .lifecycle(emfile_existing_progress),
+        Case::must(
+            "emfile-recovers",
+            "Once descriptors are free, the waiting clients are served with no new one to wake it.",
+        )
+        .needs(&[Need::DescriptorLimit])
+        .lifecycle(emfile_recovers),
+        Case::must("idle-connections", "Beside a thousand idle clients, new ones are served.")
+            .sizes(1000, 1000, 1000)
+            .needs(&[Need::Descriptors(1010)])
+            .wire(idle_connections),
+        Case::must("after-quiet", "After a long silence, a new client is served within a second.")
+            .sizes(2500, 3000, 50_000)
+            .wire(after_quiet),
+        Case::should(
+            "slow-handler-start",
+            "Clients that connected and sent while the server was suspended are all served.",
+        )
+        .sizes(100, 100, 100)
+        .needs(&[Need::Signals, Need::Descriptors(100)])
+        .process(slow_handler_start),
+    ],
+};
+
+fn burst(peer: &Peer) -> Found {
+    let limit = Duration::from_secs(10);
+    let start = Instant::now();
+    let mut connections = peer.connect_many(peer.size())?;
+    for connection in &mut connections {
+        connection.send(256)?;
+    }
+    for connection in &mut connections {
+        connection.receive(256)?;
+    }
+    peer.clock().judge_time("the whole burst served", start.elapsed(), limit)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn sequential_churn(peer: &Peer, process: &Process) -> Found {
+    let base = if Process::IS_TOLD { Some(process.descriptors_at_rest(peer)?) } else { None };
+    for number in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.exchange(64)?;
+        // An end by FIN leaves the judge's port in TIME_WAIT, and thousands would use them up
+        // (async-io#123); one by reset does not.
+        if number % 4 == 0 {
+            connection.finish_sending()?;
+            connection.expect_end()?;
+        } else {
+            connection.reset();
+        }
+    }
+    peer.serves()?;
+    let Some(base) = base else {
+        return Observation::of("descriptors are not counted on this system");
+    };
+    process.expect_descriptors(base, Duration::from_secs(2))?;
+    Observation::met()
+}
+
+fn while_hot(peer: &Peer) -> Found {
+    /// More than a stream can move while one client waits: none gets to its end and cools down.
+    const ENDLESS: u64 = 1 << 40;
+    let mut streams = peer.connect_many(4)?;
+    for _ in 0..peer.size() {
+        let mut fresh = peer.connect()?;
+        let deadline = peer.clock().within(PROBE_LIMIT);
+        let mut flows = vec![Flow::new(&mut fresh, 1024, peer.seed())];
+        flows.extend(streams.iter_mut().map(|stream| {
+            let pieces = Pieces::Of(8 * 1024);
+            Flow::new(stream, ENDLESS, peer.seed()).writes(pieces).window(256 * 1024)
+        }));
+        exchange_first(&mut flows, 1, deadline)?;
+        peer.clock().judge_time("echo for a new client", deadline.elapsed(), PROBE_LIMIT)?;
+        fresh.reset();
+    }
+    let mut rest: Vec<Flow> =
+        streams.iter_mut().map(|stream| Flow::new(stream, 0, peer.seed())).collect();
+    exchange(&mut rest, peer.clock())?;
+    Observation::met()
+}
+
+fn emfile_survives(launcher: &Launcher) -> Found {
+    at_the_limit(launcher, |_, _, crowd| {
+        for _ in 0..launcher.size() {
+            for connection in &mut crowd.served {
+                connection.exchange(1024)?;
+            }
+        }
+        Observation::met()
+    })
+}
+
+fn emfile_no_spin(launcher: &Launcher) -> Found {
+    at_the_limit(launcher, |_, process, crowd| {
+        process.expect_quiet(Duration::from_millis(launcher.size()), 0.20)?;
+        for connection in &mut crowd.served {
+            connection.exchange(64)?;
+        }
+        Observation::met()
+    })
+}
+
+fn emfile_existing_progress(launcher: &Launcher) -> Found {
+    /// Rounds are planned this far apart, and are late from then on: a server that sleeps delays
+    /// all that were planned meanwhile, not one.
+    const PACE: Duration = Duration::from_millis(5);
+    at_the_limit(launcher, |_, _, crowd| {
+        let (start, served) = (Instant::now(), crowd.served.len());
+        let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX) / 5;
+        let mut delays = Vec::new();
+        for round in 0..rounds {
+            let planned = start + PACE * round;
+            thread::sleep(planned.saturating_duration_since(Instant::now()));
+            crowd.served[round as usize % served].exchange(64)?;
+            delays.push(planned.elapsed());
+        }
+        delays.sort_unstable();
+        let p99 = delays[delays.len() * 99 / 100];
+        launcher.clock().judge_time("p99 of a round", p99, Duration::from_millis(250))?;
+        Observation::met()
+    })
+}
+
+fn emfile_recovers(launcher: &Launcher) -> Found {
+    let limit = Duration::from_secs(3);
+    at_the_limit(launcher, |peer, _, crowd| {
+        let freed = Crowd::WAITING.min(crowd.served.len());
+        crowd.served.drain(..freed);
+        let deadline = launcher.clock().within(limit);
+        let owed = crowd.waiting.len() - freed;
+        while crowd.waiting.len() > owed {
+            if !crowd.take_served(deadline.left())? {
+                let missing = crowd.waiting.len() - owed;
+                return Err(deadline.failure(&format!("{missing} more of the waiting clients")));
+            }
+        }
+        launcher.clock().judge_time("all served", deadline.elapsed(), limit)?;
+        // Only now may a new client come: its arrival would have hidden a deaf listener.
+        crowd.served.drain(..freed);
+        peer.serves()?;
+        Observation::met()
+    })
+}
+
+fn idle_connections(peer: &Peer) -> Found {
+    let mut idle = peer.connect_many(peer.size())?;
+    for _ in 0..10 {
+        peer.serves()?;
+    }
+    for connection in &mut idle {
+        connection.send(16)?;
+    }
+    for connection in &mut idle {
+        connection.receive(16)?;
+    }
+    Observation::met()
+}
+
+fn after_quiet(peer: &Peer) -> Found {
+    peer.serves()?;
+    // The silence is the case.
+    thread::sleep(Duration::from_millis(peer.size()));
+    peer.serves()?;
+    Observation::met()
+}
+
+fn slow_handler_start(peer: &Peer, process: &Process) -> Found {
+    process.signal(Signal::Stop)?;
+    let connected = peer.connect_many(peer.size()).and_then(|mut connections| {
+        for connection in &mut connections {
+            connection.send(1024)?;
+        }
+        Ok(connections)
+    });
+    process.signal(Signal::Continue)?;
+    for connection in &mut connected? {
+        connection.receive(1024)?;
+    }
+    peer.serves()?;
+    Observation::met()
+}
+
+/// The most descriptors that a server may have in the cases that exhaust them.
+const OPEN_FILES: u64 = 64;
+
+/// Runs a case on a server that has used up its descriptors.
+fn at_the_limit(
+    launcher: &Launcher,
+    case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
+) -> Found {
+    let restrictions = Restrictions { open_files: Some(OPEN_FILES), ..Restrictions::default() };
+    let server = launcher.start_with(&Start { restrictions, ..Start::default() })?;
+    let peer = launcher.peer(&server)?;
+    let process = launcher.process(&server);
+    let found = Crowd::gather(&peer).and_then(|mut crowd| case(&peer, &process, &mut crowd));
+    server.survives(launcher.clock(), found)
+}
+
+/// Clients of a server at its descriptor limit: as many as it can serve, and some that wait.
+#[derive(Debug, Default)]
+struct Crowd {
+    served: Vec<Connection>,
+    /// They have sent [`Crowd::HELLO`] bytes and got none of them back.
+    waiting: Vec<Connection>,
+}
+
+impl Crowd {
+    /// How many clients are to wait.
+    const WAITING: usize = 32;
+    const HELLO: u64 = 64;
+    /// A server that serves nobody for this long has no descriptor left. Backing off cannot look
+    /// like that: a server that has descriptors has met no error yet.
+    const SETTLED: Duration = Duration::from_millis(200);
+    /// Enough for any server that keeps to its limit.
+    const BATCHES: usize = 8;
+
+    fn gather(peer: &Peer) -> Result<Self, Failure> {
+        let mut crowd = Self::default();
+        for _ in 0..Self::BATCHES {
+            let missing = Self::WAITING.saturating_sub(crowd.waiting.len());
+            for mut client in peer.connect_many(missing as u64)? {
+                client.send(Self::HELLO)?;
+                crowd.waiting.push(client);
+            }
+            crowd.settle(peer.clock())?;
+            if crowd.waiting.len() >= Self::WAITING && !crowd.served.is_empty() {
+                return Ok(crowd);
+            }
+        }
+        let expected = format!("served and waiting clients at {OPEN_FILES} descriptors");
+        let actual = format!("{} served, {} waiting", crowd.served.len(), crowd.waiting.len());
+        Err(failure(FailureKind::Harness, expected, actual))
+    }
+
+    /// Waits until the server serves nobody else.
+    fn settle(&mut self, clock: &Clock) -> Result<(), Failure> {
+        while self.take_served(clock.scaled(Self::SETTLED))? {}
+        Ok(())
+    }
+
+    /// Waits until waiting clients are served, at most `time`, and moves them over. False if none
+    /// is.
+    fn take_served(&mut self, time: Duration) -> Result<bool, Failure> {
+        let sockets: Vec<_> = self.waiting.iter().map(|c| (c.socket(), Interest::Read)).collect();
+        let answered = wait_any(&sockets, time)?;
+        let mut waiting = Vec::new();
+        for (mut client, is_answered) in std::mem::take(&mut self.waiting).into_iter().zip(&answered)
+        {
+            if *is_answered {
+                client.receive(Self::HELLO)?;
+                self.served.push(client);
+            } else {
+                waiting.push(client);
+            }
+        }
+        self.waiting = waiting;
+        Ok(answered.contains(&true))
+    }
+}

@@ -1,0 +1,240 @@
+//! Backpressure: a client that does not read is not read either, and harms nobody else.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::connection::{Connection, Setup};
+use crate::peer::Peer;
+use crate::process::Process;
+use crate::wait::{Interest, wait_any};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-backpressure",
+    about: "Memory for a connection is bounded, and a client that does not read is waited for.",
+    cases: &[
+        Case::must(
+            "bounded",
+            "The server stops taking bytes from a client that does not read, and its memory stays.",
+        )
+        .sizes(200, 300, 1000)
+        .needs(&[Need::ResidentMemory])
+        .process(bounded),
+        Case::must("resume", "A client that reads after a pause gets everything.")
+            .sizes(200, 300, 1000)
+            .wire(resume),
+        Case::must("resume-repeated", "So it is each time that the client pauses and reads.")
+            .sizes(5, 20, 200)
+            .wire(resume_repeated),
+        Case::should("slow-reader", "A client that reads slowly costs the server little CPU.")
+            .sizes(50 * 1024, 200 * 1024, 4 * 1024 * 1024)
+            .needs(&[Need::CpuTime])
+            .process(slow_reader),
+        Case::must("isolation", "A client that does not read does not slow the others down.")
+            .sizes(20, 50, 200)
+            .alone()
+            .wire(isolation),
+        Case::must("many-stalled", "Beside many clients that do not read, a new one is served.")
+            .sizes(50, 200, 200)
+            .needs(&[Need::ResidentMemory, Need::Descriptors(200)])
+            .process(many_stalled),
+        Case::must(
+            "buffer-pool-exhaustion",
+            "However many connections wait for their clients to read, each gets every byte.",
+        )
+        .sizes(200, 1024, 2048)
+        .needs(&[Need::Descriptors(2048)])
+        .wire(buffer_pool_exhaustion),
+        Case::should("zero-window-recovery", "A long time without any window loses nothing.")
+            .sizes(300, 1500, 15_000)
+            .wire(zero_window_recovery),
+    ],
+};
+
+/// No server may take more from a client that does not read; Linux with default buffers has room
+/// for some 9 MiB on the way.
+const PLATEAU_MIB: u64 = 64;
+/// The server's own memory may grow so far meanwhile.
+const GROWTH_MIB: u64 = 32;
+const MIB: u64 = 1024 * 1024;
+/// No server may let its clients send for so long without reading anything.
+const STALL_LIMIT: Duration = Duration::from_secs(10);
+/// How long the kernel must take nothing before a writer counts as blocked.
+const BLOCKED: Duration = Duration::from_millis(50);
+
+fn bounded(peer: &Peer, process: &Process) -> Found {
+    peer.serves()?;
+    let mut connection = peer.connect()?;
+    connection.exchange(1024)?;
+    let before = process.resident_bytes()?;
+    let quiet = Duration::from_millis(peer.size());
+    let taken = connection.send_until_blocked(quiet, (PLATEAU_MIB + 1) * MIB)?;
+    let growth = process.resident_bytes()?.saturating_sub(before);
+    let judge = |kind, what, bytes: u64, limit: u64| {
+        peer.clock().judge(kind, what, bytes as f64 / MIB as f64, limit as f64)
+    };
+    judge(FailureKind::Unbounded, "MiB taken from a client that does not read", taken, PLATEAU_MIB)?;
+    judge(FailureKind::Memory, "MiB by which the server grew", growth, GROWTH_MIB)?;
+    connection.reset();
+    peer.serves()?;
+    Observation::met()
+}
+
+fn resume(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    // How long the client does not read is the case.
+    thread::sleep(Duration::from_millis(peer.size()));
+    receive_all(&mut connection)?;
+    connection.exchange(64 * 1024)?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn resume_repeated(peer: &Peer) -> Found {
+    let mut connection = peer.connect_with(Setup::tight())?;
+    for _ in 0..peer.size() {
+        connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+        receive_all(&mut connection)?;
+    }
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn slow_reader(peer: &Peer, process: &Process) -> Found {
+    const PIECE: u64 = 4 * 1024;
+    let mut connection = peer.connect_with(Setup::tight())?;
+    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    let (cpu, start) = (process.cpu()?, Instant::now());
+    for piece in 1..=peer.size() / PIECE {
+        connection.receive(PIECE)?;
+        connection.try_send(PIECE)?;
+        // 100 KiB/s: the pace is the case.
+        let due = start + Duration::from_millis(piece * PIECE * 1000 / (100 * 1024));
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
+    process.judge_share(cpu, start, 0.20)?;
+    receive_all(&mut connection)?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn isolation(peer: &Peer) -> Found {
+    let mut clients = peer.connect_many(10)?;
+    let floor = Duration::from_millis(50);
+    let alone = p99_round(&mut clients, peer, None)?;
+    let limit = floor.max(alone * 4);
+    let mut stalled = peer.connect()?;
+    stalled.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    let beside = p99_round(&mut clients, peer, Some(limit))?;
+    peer.clock().judge_time("p99 beside a client that does not read", beside, limit)?;
+    receive_all(&mut stalled)?;
+    stalled.finish_sending()?;
+    stalled.expect_end()?;
+    Observation::met()
+}
+
+/// The 99th percentile of ping-pong rounds, `peer.size()` for each client. Ends early when too many
+/// rounds are above `limit` for it to be still met.
+fn p99_round(
+    clients: &mut [Connection],
+    peer: &Peer,
+    limit: Option<Duration>,
+) -> Result<Duration, Failure> {
+    let limit = limit.map(|limit| peer.clock().scaled(limit));
+    let allowed = usize::try_from(peer.size()).unwrap_or(usize::MAX) * clients.len() / 100;
+    let mut rounds = Vec::new();
+    let mut late = 0;
+    for _ in 0..peer.size() {
+        for client in clients.iter_mut() {
+            let start = Instant::now();
+            client.exchange(64)?;
+            rounds.push(start.elapsed());
+            late += usize::from(limit.is_some_and(|limit| start.elapsed() > limit));
+        }
+        if late > allowed {
+            break;
+        }
+    }
+    rounds.sort_unstable();
+    Ok(rounds[rounds.len() - 1 - rounds.len() / 100])
+}
+
+fn many_stalled(peer: &Peer, process: &Process) -> Found {
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    let before = process.resident_bytes()?;
+    let mut stalled = (0..peer.size())
+        .map(|_| peer.connect_with(Setup::tight()))
+        .collect::<Result<Vec<_>, _>>()?;
+    stall(&mut stalled, peer)?;
+    let growth = process.resident_bytes()?.saturating_sub(before);
+    peer.serves()?;
+    neighbour.exchange(64)?;
+    for connection in &mut stalled {
+        receive_all(connection)?;
+    }
+    // Rounded, so that it is the same from one run to the next.
+    let kib = (growth / 1024 / peer.size()).next_power_of_two().max(4);
+    Observation::of(format!("at most {kib} KiB of the server's memory a stalled client"))
+}
+
+/// Sends on all connections until none of them has taken anything for a while.
+fn stall(connections: &mut [Connection], peer: &Peer) -> Result<(), Failure> {
+    let deadline = peer.clock().within(STALL_LIMIT);
+    loop {
+        let sockets: Vec<_> =
+            connections.iter().map(|connection| (connection.socket(), Interest::Write)).collect();
+        let has_room = wait_any(&sockets, BLOCKED)?;
+        if !has_room.contains(&true) {
+            return Ok(());
+        }
+        if deadline.is_over() {
+            let kind = FailureKind::Unbounded;
+            return Err(failure(kind, "clients that are stalled", "clients that still send"));
+        }
+        for (connection, _) in connections.iter_mut().zip(has_room).filter(|(_, room)| *room) {
+            connection.send_until_blocked(Duration::ZERO, MIB)?;
+        }
+    }
+}
+
+fn buffer_pool_exhaustion(peer: &Peer) -> Found {
+    const BATCH: u64 = 128;
+    const BYTES: u64 = 16 * 1024;
+    let mut connections = Vec::new();
+    while (connections.len() as u64) < peer.size() {
+        let mut batch = peer.connect_many(BATCH.min(peer.size() - connections.len() as u64))?;
+        batch.iter_mut().try_for_each(|connection| connection.send(BYTES))?;
+        connections.append(&mut batch);
+    }
+    for connection in &mut connections {
+        connection.receive(BYTES)?;
+    }
+    peer.serves()?;
+    for connection in connections {
+        connection.reset();
+    }
+    Observation::met()
+}
+
+fn zero_window_recovery(peer: &Peer) -> Found {
+    let mut connection = peer.connect_with(Setup::tight())?;
+    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    // How long the window stays shut is the case.
+    thread::sleep(Duration::from_millis(peer.size()));
+    receive_all(&mut connection)?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn receive_all(connection: &mut Connection) -> Result<(), Failure> {
+    connection.receive(connection.sent() - connection.received())
+}

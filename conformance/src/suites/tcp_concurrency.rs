@@ -1,0 +1,106 @@
+//! Many connections at once: each is served as if it were the only one.
+
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::connection::Connection;
+use crate::duplex::{Flow, Pieces, exchange, exchange_first};
+use crate::peer::{PROBE_LIMIT, Peer};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-concurrency",
+    about: "Connections are served side by side and do not disturb each other.",
+    cases: &[
+        Case::must("not-serial", "A client that stays silent does not keep others waiting.")
+            .wire(not_serial),
+        Case::must(
+            "100-exact",
+            "A hundred streams in chunks of random sizes come back whole at the same time.",
+        )
+        .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
+        .needs(&[Need::Descriptors(100)])
+        .wire(hundred_exact),
+        Case::must("1000-active", "A thousand clients that all talk are all answered.")
+            .sizes(1, 3, 10)
+            .needs(&[Need::Descriptors(1000)])
+            .wire(thousand_active),
+        Case::must(
+            "churn-beside-stable",
+            "Streams stay whole while many other connections come and go.",
+        )
+        .sizes(200, 300, 2000)
+        .wire(churn_beside_stable),
+    ],
+};
+
+fn not_serial(peer: &Peer) -> Found {
+    let mut silent = peer.connect()?;
+    let mut second = peer.connect()?;
+    second.send(100)?;
+    second.receive_within(100, PROBE_LIMIT)?;
+    // One that has spoken and is silent now holds nobody up either.
+    let mut third = peer.connect()?;
+    third.send(100)?;
+    third.receive_within(100, PROBE_LIMIT)?;
+    silent.send(100)?;
+    silent.receive_within(100, PROBE_LIMIT)?;
+    second.exchange(100)?;
+    Observation::met()
+}
+
+fn hundred_exact(peer: &Peer) -> Found {
+    let mut connections = peer.connect_many(100)?;
+    let mut flows: Vec<Flow> = connections
+        .iter_mut()
+        .map(|connection| {
+            Flow::new(connection, peer.size(), peer.seed()).writes(Pieces::UpTo(32 * 1024))
+        })
+        .collect();
+    exchange(&mut flows, peer.clock())?;
+    for connection in &mut connections {
+        connection.finish_sending()?;
+    }
+    for connection in &mut connections {
+        connection.expect_end()?;
+    }
+    Observation::met()
+}
+
+fn thousand_active(peer: &Peer) -> Found {
+    let mut connections = peer.connect_many(1000)?;
+    for _ in 0..peer.size() {
+        for connection in &mut connections {
+            connection.send(64)?;
+        }
+        for connection in &mut connections {
+            connection.receive(64)?;
+        }
+    }
+    Observation::met()
+}
+
+fn churn_beside_stable(peer: &Peer) -> Found {
+    /// Short connections that are open at the same time.
+    const BATCH: usize = 10;
+    let mut stable = peer.connect_many(10)?;
+    for _ in 0..peer.size() / BATCH as u64 {
+        let mut short = peer.connect_many(BATCH as u64)?;
+        let mut flows: Vec<Flow> = short
+            .iter_mut()
+            .map(|connection| Flow::new(connection, 100, peer.seed()))
+            .chain(stable.iter_mut().map(|stream| {
+                Flow::new(stream, 64 * 1024, peer.seed()).window(256 * 1024)
+            }))
+            .collect();
+        // The streams are left in the middle, so that the others end beside bytes in flight.
+        exchange_first(&mut flows, BATCH, peer.clock().progress())?;
+        short.drain(..BATCH / 2).for_each(Connection::reset);
+        drop(short);
+    }
+    for stream in &mut stable {
+        stream.finish_sending()?;
+    }
+    for stream in &mut stable {
+        stream.expect_end()?;
+    }
+    Observation::met()
+}

@@ -1,0 +1,100 @@
+//! Large streams, large and vectored writes. What a server does with the client's buffers is the
+//! same to it; what differs is how much comes at once, and in which pieces.
+
+use std::time::Duration;
+
+use report::Failure;
+
+use crate::case::{Case, Found, Observation, Suite};
+use crate::connection::{Connection, Setup};
+use crate::duplex::{Flow, exchange};
+use crate::peer::Peer;
+use crate::wait::{Interest, wait};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-large",
+    about: "Streams and writes that are larger than any buffer come back whole.",
+    cases: &[
+        Case::must("256-mib", "A long stream comes back whole, byte for byte.")
+            .sizes(1024 * 1024, 20 * 1024 * 1024, 256 * 1024 * 1024)
+            .wire(long_stream),
+        Case::must("single-write", "What the client writes with one huge call comes back whole.")
+            .sizes(1024 * 1024, 8 * 1024 * 1024, 64 * 1024 * 1024)
+            .wire(single_write),
+        Case::must(
+            "duplex-no-deadlock",
+            "A client that reads only when it cannot write gets its stream back.",
+        )
+        .sizes(1024 * 1024, 6 * 1024 * 1024, 64 * 1024 * 1024)
+        .wire(duplex_no_deadlock),
+        Case::must(
+            "client-vectored-tiny",
+            "What the client writes from many tiny pieces comes back whole.",
+        )
+        .sizes(5, 20, 100)
+        .wire(client_vectored_tiny),
+    ],
+};
+
+/// How long the kernel must take nothing before a writer counts as blocked. It is short: a writer
+/// that was only slow is as good for what is tested.
+const BLOCKED: Duration = Duration::from_millis(20);
+/// Pieces of one vectored call: the least that any system allows (`IOV_MAX` on Linux and macOS).
+const PIECES_PER_CALL: usize = 1024;
+
+fn long_stream(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    exchange(&mut [Flow::new(&mut connection, peer.size(), peer.seed())], peer.clock())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn single_write(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    let bytes = usize::try_from(peer.size()).unwrap_or(usize::MAX);
+    connection.exchange_in_one_write(bytes)?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn duplex_no_deadlock(peer: &Peer) -> Found {
+    let mut connection = peer.connect_with(Setup::tight())?;
+    while connection.sent() < peer.size() {
+        connection.send_until_blocked(BLOCKED, peer.size() - connection.sent())?;
+        // The server has room for the rest only if it takes bytes while it waits to write others.
+        let outstanding = connection.sent() - connection.received();
+        connection.receive(outstanding / 2)?;
+    }
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn client_vectored_tiny(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    for _ in 0..peer.size() {
+        for pieces in [5, 1500] {
+            send_pieces(&mut connection, pieces, peer)?;
+            connection.receive(pieces as u64)?;
+        }
+    }
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+/// Sends so many pieces of one byte each.
+fn send_pieces(connection: &mut Connection, pieces: usize, peer: &Peer) -> Result<(), Failure> {
+    let mut left = pieces;
+    let deadline = peer.clock().progress();
+    while left > 0 {
+        left -= connection.try_send_vectored(left.min(PIECES_PER_CALL), 1)?;
+        if left > 0 && !wait(connection.socket(), Interest::Write, deadline.left())? {
+            return Err(deadline.failure("the server to take bytes"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Resets: a connection that the client cuts off (RST) is over, and nothing else is.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use report::Failure;
+
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::connection::Connection;
+use crate::peer::Peer;
+use crate::process::{Process, Signal};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "tcp-reset",
+    about: "A reset ends its own connection and nothing else.",
+    cases: &[
+        Case::must("idle", "Idle connections that are reset are freed.")
+            .sizes(2, 10, 100)
+            .needs(&[Need::DescriptorCount])
+            .process(idle),
+        Case::must("mid-echo", "Resets amid the echo leave the other streams exact.")
+            .sizes(5, 20, 100)
+            .wire(mid_echo),
+        Case::must(
+            "while-write-blocked",
+            "A reset frees a connection whose write is blocked, and costs no CPU.",
+        )
+        .sizes(200, 500, 1000)
+        .needs(&[Need::DescriptorCount, Need::CpuTime])
+        .process(while_write_blocked),
+        Case::must(
+            "before-accept",
+            "Connections that are reset before they are accepted do not end the listener.",
+        )
+        .sizes(100, 200, 200)
+        .wire(before_accept),
+        Case::must("burst-under-load", "Many resets beside busy streams leave these exact.")
+            .sizes(100, 500, 500)
+            .wire(burst_under_load),
+        Case::must(
+            "during-shutdown",
+            "A reset while the server answers FIN ends nothing but the connection.",
+        )
+        .sizes(50, 200, 500)
+        .wire(during_shutdown),
+        Case::must(
+            "then-descriptor-reuse",
+            "A new connection sees nothing of a reset one whose descriptor it got.",
+        )
+        .sizes(100, 400, 2000)
+        .wire(then_descriptor_reuse),
+        Case::info("data-delivery", "What becomes of bytes that came right before a reset?")
+            .needs(&[Need::Signals, Need::SocketQueues, Need::DescriptorCount])
+            .process(data_delivery),
+    ],
+};
+
+/// How soon the server must have freed a connection that is gone.
+const FREED: Duration = Duration::from_secs(2);
+/// How long the kernel must take nothing before a writer counts as blocked.
+const BLOCKED: Duration = Duration::from_millis(50);
+/// No server may take more from a client that does not read.
+const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
+/// Resets between two looks at the streams beside them.
+const BURST: u64 = 25;
+
+fn idle(peer: &Peer, process: &Process) -> Found {
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    let base = process.descriptors_at_rest(peer)?;
+    let mut connections = peer.connect_many(peer.size())?;
+    for connection in connections.iter_mut().step_by(2) {
+        connection.exchange(64)?;
+    }
+    // Idle is what they are to be: the pause is the case.
+    neighbour.expect_silence(Duration::from_millis(100))?;
+    for connection in connections {
+        connection.reset();
+    }
+    process.expect_descriptors(base, FREED)?;
+    neighbour.exchange(64)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn mid_echo(peer: &Peer) -> Found {
+    let mut streams = Streams::open(peer, 5)?;
+    for _ in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.send_until_blocked(BLOCKED, 1024 * 1024)?;
+        connection.receive(10 * 1024)?;
+        streams.send(16 * 1024)?;
+        connection.reset();
+        streams.receive()?;
+    }
+    streams.finish()?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn while_write_blocked(peer: &Peer, process: &Process) -> Found {
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    let base = process.descriptors_at_rest(peer)?;
+    let mut connection = peer.connect()?;
+    connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    connection.reset();
+    process.expect_descriptors(base, FREED)?;
+    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    neighbour.exchange(64)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn before_accept(peer: &Peer) -> Found {
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    for _ in 0..peer.size() {
+        // On loopback the connection is established when the call returns.
+        peer.start()?.reset();
+    }
+    peer.serves()?;
+    neighbour.exchange(64)?;
+    Observation::met()
+}
+
+fn burst_under_load(peer: &Peer) -> Found {
+    let mut random = peer.random(0);
+    let mut streams = Streams::open(peer, 20)?;
+    for number in 0..peer.size() {
+        if number % BURST == 0 {
+            streams.receive()?;
+            streams.send(16 * 1024)?;
+        }
+        let mut connection = peer.connect()?;
+        match random.u8(0..3) {
+            0 => {}
+            1 => connection.send(random.u64(1..4096))?,
+            _ => connection.exchange(random.u64(1..4096))?,
+        }
+        connection.reset();
+    }
+    streams.receive()?;
+    streams.finish()?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn during_shutdown(peer: &Peer) -> Found {
+    let mut neighbour = peer.connect()?;
+    for round in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.send(100)?;
+        connection.finish_sending()?;
+        // The reset meets the server before its echo, or between its echo and its FIN.
+        if round % 2 == 0 {
+            connection.receive(100)?;
+        }
+        connection.reset();
+    }
+    neighbour.exchange(64)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn then_descriptor_reuse(peer: &Peer) -> Found {
+    let mut random = peer.random(0);
+    let mut open = peer.connect_many(8)?;
+    let mut replaced = 0;
+    while replaced < peer.size() {
+        // The reset ones leave an echo under way, which must not reach their successors.
+        for mut connection in open.drain(..4) {
+            connection.send(random.u64(1..2048))?;
+            connection.reset();
+        }
+        open.extend(peer.connect_many(4)?);
+        replaced += 4;
+        for connection in &mut open {
+            connection.send(random.u64(1..2048))?;
+        }
+        for connection in &mut open {
+            connection.receive(connection.sent() - connection.received())?;
+        }
+    }
+    for connection in &mut open {
+        connection.finish_sending()?;
+        connection.expect_end()?;
+    }
+    Observation::met()
+}
+
+/// While the server is stopped, bytes and a reset reach its end of a connection. What it makes of
+/// them cannot be seen on the wire, which is cut, but in that end, of which the judge has a
+/// duplicate: a read takes the bytes, and the first call that fails takes the error.
+fn data_delivery(peer: &Peer, process: &Process) -> Found {
+    let base = process.descriptors_at_rest(peer)?;
+    let mut connection = peer.connect()?;
+    connection.exchange(1)?;
+    let judge_port = connection.local_address()?.port();
+    let mut end = match process.duplicate_end(peer.address().port(), judge_port) {
+        Ok(end) => end,
+        Err(e) => return Observation::of(format!("not seen: {}", e.actual)),
+    };
+    process.stop()?;
+    connection.send(1024)?;
+    connection.reset();
+    process.signal(Signal::Continue)?;
+    process.expect_descriptors(base, FREED)?;
+    let is_met = matches!(end.take_error(), Ok(None));
+    let unread = end.read(&mut [0; 2048]).unwrap_or(0);
+    peer.serves()?;
+    Observation::of(match (unread, is_met) {
+        (0, true) => "the bytes were read, then the reset was met: an echo was attempted",
+        (0, false) => "the bytes were read and no echo was attempted",
+        (_, _) => "the bytes were not read",
+    })
+}
+
+/// Streams that must stay exact beside what is done to other connections.
+struct Streams(Vec<Connection>);
+
+impl Streams {
+    fn open(peer: &Peer, count: u64) -> Result<Self, Failure> {
+        let mut streams = Self(peer.connect_many(count)?);
+        streams.send(1024)?;
+        Ok(streams)
+    }
+
+    /// Puts so many bytes under way on each.
+    fn send(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.0.iter_mut().try_for_each(|stream| stream.send(bytes))
+    }
+
+    /// Receives all that is under way.
+    fn receive(&mut self) -> Result<(), Failure> {
+        self.0.iter_mut().try_for_each(|stream| stream.receive(stream.sent() - stream.received()))
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.0.iter_mut().try_for_each(|stream| {
+            stream.finish_sending()?;
+            stream.expect_end()
+        })
+    }
+}

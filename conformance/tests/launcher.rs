@@ -1,0 +1,133 @@
+//! The harness against servers that misbehave before or beside serving, and against its own death:
+//! a clear verdict in bounded time, and nothing left behind.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use conformance::case::Profile;
+use conformance::clock::Clock;
+use conformance::judge::Judge;
+use conformance::launcher::{Launcher, Program};
+use conformance::peer::Context;
+use conformance::plan::{Filter, Row, plan};
+use conformance::schedule::Schedule;
+use conformance::{binaries, host, launcher};
+use libtest_mimic::{Arguments, Failed, Trial};
+use report::{FailureKind, Model, Verdict};
+
+/// First argument of this program when it plays the harness that is killed.
+const VICTIM: &str = "victim";
+
+fn main() -> ExitCode {
+    launcher::run_if_asked();
+    if std::env::args().nth(1).as_deref() == Some(VICTIM) {
+        return victim();
+    }
+    let arguments = Arguments::from_args();
+    let misbehaviour = [
+        ("never-announces", Some((Verdict::Timeout, FailureKind::Timeout))),
+        ("prints-garbage", Some((Verdict::Fail, FailureKind::Announcement))),
+        ("dies-early", Some((Verdict::Crash, FailureKind::Crash))),
+        ("hangs", Some((Verdict::Timeout, FailureKind::Timeout))),
+        ("floods-stderr", None),
+    ];
+    let mut trials = vec![Trial::test("a-killed-harness-leaves-nothing-behind", no_orphan)];
+    trials.extend(misbehaviour.map(|(fault, expected)| {
+        Trial::test(format!("verdict-on::{fault}"), move || verdict_on(fault, expected))
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A server that misbehaves gets the expected verdict within the deadlines of one cell.
+fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(), Failed> {
+    let host = host::probe();
+    let row = row(fault)?;
+    let filter =
+        Filter { cases: vec!["tcp-echo/one-byte".to_owned()], ..Filter::default() };
+    let cells = plan(std::slice::from_ref(&row), &filter, &host);
+    let judge = Judge {
+        profile: Profile::Quick,
+        seed: 1,
+        host,
+        schedule: Schedule::of_this_user(),
+        repeat: |_, _, _, _| String::new(),
+    };
+    let started = Instant::now();
+    let cell = judge.judge_cell(&row, &cells[0], None).cell;
+    // Twice the longest wait without progress, on a host that is as slow as is still judged.
+    if started.elapsed() > Duration::from_secs(45) {
+        return Err(format!("took {:?}", started.elapsed()).into());
+    }
+    let found = cell.failure.as_ref().map(|failure| (cell.verdict, failure.kind));
+    if found != expected {
+        return Err(format!("expected {expected:?}, found {cell:?}").into());
+    }
+    Ok(())
+}
+
+/// Kills a harness whose server runs, with a signal that it cannot handle, and waits for the
+/// server to be gone.
+fn no_orphan() -> Result<(), Failed> {
+    let mut victim = Command::new(std::env::current_exe()?)
+        .args([OsString::from(VICTIM), executable()?.into()])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = victim.stdout.take().ok_or("no pipe")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let address: SocketAddr = line.trim().parse().map_err(|e| format!("{line:?}: {e}"))?;
+    TcpStream::connect(address)?;
+    victim.kill()?;
+    victim.wait()?;
+    let clock = Clock::start(1.0);
+    let deadline = clock.progress();
+    while TcpStream::connect(address).is_ok() {
+        if deadline.is_over() {
+            return Err("the server still listens".into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+/// The harness that is killed: it starts a server, says where, and waits.
+fn victim() -> ExitCode {
+    let Some(executable) = std::env::args_os().nth(2) else { return ExitCode::FAILURE };
+    let program = Program { executable: executable.into(), arguments: Vec::new() };
+    let context = Arc::new(Context::new(0, 1, Profile::Quick, Clock::start(1.0)));
+    let launcher = Launcher::new(program, context);
+    let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
+    let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };
+    println!("{}", peer.address());
+    std::thread::sleep(Duration::from_secs(60));
+    ExitCode::FAILURE
+}
+
+fn row(fault: &str) -> Result<Row, Failed> {
+    let driver = match std::env::consts::OS {
+        "linux" => "epoll",
+        "windows" => "afd",
+        _ => "kqueue",
+    };
+    Ok(Row {
+        name: fault.to_owned(),
+        model: Model::Readiness,
+        driver: Some(driver.to_owned()),
+        flavor: "default".to_owned(),
+        workers: 1,
+        lacks: Vec::new(),
+        package: "mutant".to_owned(),
+        program: Program {
+            executable: executable()?,
+            arguments: ["--fault", fault].map(OsString::from).to_vec(),
+        },
+    })
+}
+
+fn executable() -> Result<std::path::PathBuf, Failed> {
+    Ok(binaries::locate(&["mutant"])?["mutant"].clone())
+}
