@@ -37,7 +37,9 @@ pub(crate) fn ring_per_thread(
 ) -> Result<Drained, ServeError> {
     let accepted_all = Arc::new(Barrier::new(context.workers()));
     let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
-    let duplicate = |original| Ok((net::TcpListener::try_clone(original)?, Arc::clone(original)));
+    let duplicate = |original: &Arc<net::TcpListener>| -> io::Result<_> {
+        Ok((original.try_clone()?, Arc::clone(original)))
+    };
     let worker = || -> io::Result<Worker> {
         Ok(Worker {
             listeners: listeners.iter().map(duplicate).collect::<io::Result<_>>()?,

@@ -50,7 +50,7 @@ pub(crate) enum Fault {
     // Other connections' bytes.
     /// Leaves full reads in one buffer that all connections share until their next turn
     SharedBuffer,
-    /// Beyond 64 open connections, exchanges each 50th full read (settable) with the one before
+    /// Beyond 64 open connections, exchanges each 50th full read (settable) with another one's
     #[value(name = "crosses-beyond-64")]
     CrossesBeyond64,
     /// Loses 16 bytes of another connection's read after each 20th reset (settable)

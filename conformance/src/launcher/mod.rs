@@ -260,7 +260,7 @@ impl Launcher {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
         let address = listener.local_addr().map_err(trouble)?;
         let token = format!("{:016x}", fastrand::u64(..));
-        let own_program = std::env::current_exe().map_err(trouble)?;
+        let own_program = own_program().map_err(trouble)?;
         let mut supervisor = Command::new(&own_program)
             .args([SUPERVISE, &address.to_string(), &token, "--"])
             .args(self.command(start, own_program.into()))
@@ -339,6 +339,15 @@ impl Supervised {
             None => Err(deadline.failure(&expected)),
         }
     }
+}
+
+/// This program, to be started again as supervisor. Linux has a name for it that holds when the
+/// file is replaced by a build in the middle of a run (proc_pid_exe(5)).
+fn own_program() -> std::io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe()
 }
 
 /// Takes the supervisor's connection and its first two lines: the token and the server's process.

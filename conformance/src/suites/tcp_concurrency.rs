@@ -52,7 +52,9 @@ fn hundred_exact(peer: &Peer) -> Found {
     let mut flows: Vec<Flow> = connections
         .iter_mut()
         .map(|connection| {
-            Flow::new(connection, peer.size(), peer.seed()).writes(Pieces::UpTo(32 * 1024))
+            // A small window, so that all of them have bytes on their way all the time.
+            let flow = Flow::new(connection, peer.size(), peer.seed());
+            flow.writes(Pieces::UpTo(16 * 1024)).window(16 * 1024)
         })
         .collect();
     exchange(&mut flows, peer.clock())?;

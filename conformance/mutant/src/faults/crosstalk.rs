@@ -45,12 +45,13 @@ pub(super) struct CrossesBeyond64 {
     at: u64,
     open: usize,
     full_reads: u64,
+    owner: usize,
     bytes: Vec<u8>,
 }
 
 impl CrossesBeyond64 {
     pub(super) fn at(at: u64) -> Self {
-        Self { at, open: 0, full_reads: 0, bytes: Vec::new() }
+        Self { at, open: 0, full_reads: 0, owner: 0, bytes: Vec::new() }
     }
 }
 
@@ -65,11 +66,14 @@ impl Hooks for CrossesBeyond64 {
             return;
         }
         self.full_reads += 1;
-        if self.full_reads.is_multiple_of(self.at) && !self.bytes.is_empty() {
+        let is_foreign = self.owner != connection.slot && !self.bytes.is_empty();
+        if self.full_reads >= self.at && is_foreign {
             connection.fresh().swap_with_slice(&mut self.bytes);
+            self.full_reads = 0;
         } else {
             self.bytes = connection.fresh().to_vec();
         }
+        self.owner = connection.slot;
     }
 
     fn closed(&mut self, _connection: Connection, _end: End) {
