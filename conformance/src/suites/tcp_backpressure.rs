@@ -88,7 +88,7 @@ fn bounded(peer: &Peer, process: &Process) -> Found {
 
 fn resume(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
-    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    fill(&mut connection, peer)?;
     // How long the client does not read is the case.
     thread::sleep(Duration::from_millis(peer.size()));
     receive_all(&mut connection)?;
@@ -101,7 +101,7 @@ fn resume(peer: &Peer) -> Found {
 fn resume_repeated(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(Setup::tight())?;
     for _ in 0..peer.size() {
-        connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+        fill(&mut connection, peer)?;
         receive_all(&mut connection)?;
     }
     connection.finish_sending()?;
@@ -112,11 +112,11 @@ fn resume_repeated(peer: &Peer) -> Found {
 fn slow_reader(peer: &Peer, process: &Process) -> Found {
     const PIECE: u64 = 4 * 1024;
     let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    fill(&mut connection, peer)?;
     let (cpu, start) = (process.cpu()?, Instant::now());
     for piece in 1..=peer.size() / PIECE {
         connection.receive(PIECE)?;
-        connection.try_send(PIECE)?;
+        connection.send_until_blocked(Duration::ZERO, MIB)?;
         // 100 KiB/s: the pace is the case.
         let due = start + Duration::from_millis(piece * PIECE * 1000 / (100 * 1024));
         thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -134,7 +134,7 @@ fn isolation(peer: &Peer) -> Found {
     let alone = p99_round(&mut clients, peer, None)?;
     let limit = floor.max(alone * 4);
     let mut stalled = peer.connect()?;
-    stalled.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    fill(&mut stalled, peer)?;
     let beside = p99_round(&mut clients, peer, Some(limit))?;
     peer.clock().judge_time("p99 beside a client that does not read", beside, limit)?;
     receive_all(&mut stalled)?;
@@ -197,7 +197,7 @@ fn stall(connections: &mut [Connection], peer: &Peer) -> Result<(), Failure> {
             connections.iter_mut().filter(|connection| connection.sent() < STALLED_BYTES).collect();
         let sockets: Vec<_> =
             sending.iter().map(|connection| (connection.socket(), Interest::Write)).collect();
-        let has_room = wait_any(&sockets, BLOCKED)?;
+        let has_room = wait_any(&sockets, peer.clock().scaled(BLOCKED))?;
         if !has_room.contains(&true) {
             return Ok(());
         }
@@ -232,13 +232,18 @@ fn buffer_pool_exhaustion(peer: &Peer) -> Found {
 
 fn zero_window_recovery(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
+    fill(&mut connection, peer)?;
     // How long the window stays shut is the case.
     thread::sleep(Duration::from_millis(peer.size()));
     receive_all(&mut connection)?;
     connection.finish_sending()?;
     connection.expect_end()?;
     Observation::met()
+}
+
+/// Sends until the server takes no more.
+fn fill(connection: &mut Connection, peer: &Peer) -> Result<u64, Failure> {
+    connection.send_until_blocked(peer.clock().scaled(BLOCKED), PLATEAU_MIB * MIB)
 }
 
 fn receive_all(connection: &mut Connection) -> Result<(), Failure> {
