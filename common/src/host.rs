@@ -47,10 +47,10 @@ pub(crate) fn stop_on_signals(life: &Arc<Life>) -> Result<(), ctrlc::Error> {
     ctrlc::set_handler(move || {
         let open = life.open();
         if life.stopping() {
-            log::line(format_args!("stopped by a second signal, {open} connections cut"));
+            log::line(format_args!("stopped by a second signal; connections cut: {open}"));
             process::exit(1);
         }
-        log::line(format_args!("stopping, {open} connections open; again to stop at once"));
+        log::line(format_args!("stopping; open connections: {open} (once more to stop at once)"));
         life.stop();
     })
 }

@@ -112,9 +112,9 @@ fn command(backend: &'static Backend) -> clap::Command {
         .about(format!("Echo server on {runtime}: {model} model, driver {driver}"))
         .after_help(format!(
             "Examples:\n  \
-             {package}                                  on 127.0.0.1:8080; try `nc 127.0.0.1 8080`\n  \
-             {package} --listen tcp:[::1]:0 --workers 2 any free port, two threads\n  \
-             {package} --announce json < /dev/null      one line for a program to read\n\n\
+             {package}                  listen on 127.0.0.1:8080; try `nc 127.0.0.1 8080`\n  \
+             {package} --listen tcp:[::1]:0 --workers 2      any free port, two threads\n  \
+             {package} --announce json                  one line for a program to read\n\n\
              Ends on Ctrl-C or SIGTERM after the connections have; a second one ends it at once.\n\
              Exit status: 0 after a stop, 1 if it failed, 2 for bad arguments, 69 if this host\n\
              cannot run it or it does not offer what was asked."

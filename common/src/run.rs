@@ -86,7 +86,7 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     let context =
         Context::new(announcement, options.announce, workers, options.buffer_bytes(), life.clone());
     let Drained { cut } = (flavor.serve)(listeners, context)?;
-    log::line(format_args!("drained, {cut} connections cut (served {})", life.served()));
+    log::line(format_args!("drained; connections cut: {cut}, served: {}", life.served()));
     if life.failed() {
         return Err(End::Failed("a listener broke; see the line about accept above".to_owned()));
     }

@@ -189,11 +189,7 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
 ///
 /// # Errors
 /// The first payload failure, `closed`, `reset`, or `timeout` when the deadline is over.
-pub fn exchange_first(
-    flows: &mut [Flow],
-    count: usize,
-    deadline: Deadline,
-) -> Result<(), Failure> {
+pub fn exchange_first(flows: &mut [Flow], count: usize, deadline: Deadline) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut moved = 0;

@@ -231,8 +231,7 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
     if expected == actual {
         return Ok(());
     }
-    let kind =
-        if ready.driver == driver { FailureKind::Announcement } else { FailureKind::Driver };
+    let kind = if ready.driver == driver { FailureKind::Announcement } else { FailureKind::Driver };
     Err(failure(kind, expected, actual))
 }
 
@@ -261,8 +260,7 @@ fn settle(
     };
     match found {
         Ok(observation) => {
-            cell.verdict =
-                if cell.level == Level::Info { Verdict::Info } else { Verdict::Pass };
+            cell.verdict = if cell.level == Level::Info { Verdict::Info } else { Verdict::Pass };
             cell.observation = observation.recorded;
         }
         Err(e) => {

@@ -121,14 +121,7 @@ impl Payload {
     }
 
     /// Bytes that had come before: a repeat of the run just before, or left over from long ago.
-    fn behind(
-        &self,
-        position: u64,
-        tail: &[u8],
-        shift: usize,
-        belongs: u64,
-        sent: u64,
-    ) -> Finding {
+    fn behind(&self, position: u64, tail: &[u8], shift: usize, belongs: u64, sent: u64) -> Finding {
         // The stream may simply go on behind something that was put in.
         let surplus = usize::try_from(position + shift as u64 - belongs).unwrap_or(tail.len());
         if let Some(rest) = tail.get(surplus..)
@@ -174,9 +167,8 @@ impl Payload {
     }
 
     fn record(&self, counter: u64) -> [u8; RECORD_BYTES] {
-        let stamp = u128::from(self.tag) << 96
-            | u128::from(self.connection) << 64
-            | u128::from(counter);
+        let stamp =
+            u128::from(self.tag) << 96 | u128::from(self.connection) << 64 | u128::from(counter);
         scramble(stamp).to_le_bytes()
     }
 

@@ -158,9 +158,8 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         Need::Descriptors(count) => {
             let limit = host.limits.open_files?;
             let wanted = count + SPARE_DESCRIPTORS;
-            (!limit.hard.allows(wanted)).then(|| {
-                format!("needs {wanted} open files, the hard limit is {}", limit.hard)
-            })
+            (!limit.hard.allows(wanted))
+                .then(|| format!("needs {wanted} open files, the hard limit is {}", limit.hard))
         }
         Need::DescriptorLimit => on_unix("descriptor limit"),
         Need::Signals => on_unix("signal for another process"),

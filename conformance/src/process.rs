@@ -144,16 +144,29 @@ impl Process {
             .map_err(|e| unknown("its end of a connection", &e))
     }
 
-    /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
+    /// Waits until all of its threads sleep: it has done what there was to do.
     ///
     /// # Errors
     /// `timeout`, or `harness` when the system does not tell.
+    pub fn expect_asleep(&self) -> Result<(), Failure> {
+        self.expect_threads('S', "a server that sleeps")
+    }
+
+    /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
+    ///
+    /// # Errors
+    /// As [`Process::expect_asleep`].
     pub fn stop(&self) -> Result<(), Failure> {
         self.signal(Signal::Stop)?;
+        self.expect_threads('T', "a stopped server")
+    }
+
+    /// Waits until all threads are in a state, by its letter in proc(5).
+    fn expect_threads(&self, state: char, what: &str) -> Result<(), Failure> {
         let deadline = self.clock.progress();
-        while !system::is_stopped(self.pid).map_err(|e| unknown("its threads", &e))? {
+        while !system::are_threads(self.pid, state).map_err(|e| unknown("its threads", &e))? {
             if deadline.is_over() {
-                return Err(deadline.failure("a stopped process"));
+                return Err(deadline.failure(what));
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -192,7 +205,11 @@ impl Process {
         loop {
             let now = self.descriptors()?;
             if now <= base {
-                return self.clock.judge_time("descriptors back at base", deadline.elapsed(), limit);
+                return self.clock.judge_time(
+                    "descriptors back at base",
+                    deadline.elapsed(),
+                    limit,
+                );
             }
             if deadline.is_over() {
                 let expected = format!("at most {base} descriptors after {limit:?}");

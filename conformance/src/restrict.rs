@@ -125,9 +125,7 @@ where
     T::Err: fmt::Display,
 {
     let value = value.ok_or_else(|| format!("{name} needs a value"))?;
-    let parsed = value
-        .parse()
-        .map_err(|error| format!("{name} '{value}': {error}"))?;
+    let parsed = value.parse().map_err(|error| format!("{name} '{value}': {error}"))?;
     match slot.replace(parsed) {
         Some(_) => Err(format!("{name} is given twice")),
         None => Ok(()),
@@ -138,10 +136,7 @@ fn naming(restriction: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{restriction}: {error}"))
 }
 
-#[cfg(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-))]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn deny_io_uring(denial: Denial) -> io::Result<()> {
     use rustix::io::Errno;
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
@@ -154,9 +149,7 @@ fn deny_io_uring(denial: Denial) -> io::Result<()> {
         Denial::Eperm => Errno::PERM,
         Denial::Enomem => Errno::NOMEM,
     };
-    let architecture = std::env::consts::ARCH
-        .try_into()
-        .map_err(io::Error::other)?;
+    let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
     let filter = SeccompFilter::new(
         IO_URING_CALLS.map(|call| (call, vec![])).collect(),
         SeccompAction::Allow,
@@ -169,10 +162,7 @@ fn deny_io_uring(denial: Denial) -> io::Result<()> {
     seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
 }
 
-#[cfg(not(all(
-    target_os = "linux",
-    any(target_arch = "x86_64", target_arch = "aarch64")
-)))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn deny_io_uring(_: Denial) -> io::Result<()> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
@@ -195,10 +185,7 @@ mod limit {
     }
 
     fn soft_and_hard(resource: Resource, amount: u64) -> io::Result<()> {
-        let limit = Rlimit {
-            current: Some(amount),
-            maximum: Some(amount),
-        };
+        let limit = Rlimit { current: Some(amount), maximum: Some(amount) };
         Ok(setrlimit(resource, limit)?)
     }
 }
@@ -232,10 +219,7 @@ mod tests {
             open_files: Some(64),
         };
         let args = all.to_args();
-        assert_eq!(
-            args.join(" "),
-            "--deny-io-uring EPERM --memlock 65536 --open-files 64"
-        );
+        assert_eq!(args.join(" "), "--deny-io-uring EPERM --memlock 65536 --open-files 64");
         assert_eq!(Restrictions::from_args(&args), Ok(all));
         assert!(Restrictions::default().to_args().is_empty());
     }

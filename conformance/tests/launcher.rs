@@ -46,8 +46,7 @@ fn main() -> ExitCode {
 fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(), Failed> {
     let host = host::probe();
     let row = row(fault)?;
-    let filter =
-        Filter { cases: vec!["tcp-echo/one-byte".to_owned()], ..Filter::default() };
+    let filter = Filter { cases: vec!["tcp-echo/one-byte".to_owned()], ..Filter::default() };
     let cells = plan(std::slice::from_ref(&row), &filter, &host);
     let judge = Judge {
         profile: Profile::Quick,

@@ -41,8 +41,11 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
     let host = host::probe();
     let filter = Filter { rows: environment.rows.clone(), ..Filter::default() };
     let plan = plan(&rows, &filter, &host);
-    let selected: Vec<Planned> =
-        plan.iter().filter(|planned| is_selected(arguments, &name(&rows, planned))).cloned().collect();
+    let selected: Vec<Planned> = plan
+        .iter()
+        .filter(|planned| is_selected(arguments, &name(&rows, planned)))
+        .cloned()
+        .collect();
     if !arguments.list {
         check::find_programs(&mut rows, &selected)?;
     }
@@ -110,8 +113,7 @@ fn is_selected(arguments: &Arguments, name: &str) -> bool {
 fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let name = name(&shared.rows, &planned);
     let row = &shared.rows[planned.row];
-    let is_required =
-        row.driver.as_ref().is_some_and(|driver| shared.required.contains(driver));
+    let is_required = row.driver.as_ref().is_some_and(|driver| shared.required.contains(driver));
     let ignored = planned.unavailable.clone().filter(|_| !is_required);
     let kind = ignored.as_ref().map(|reason| format!("unavailable: {reason}"));
     let shared = Arc::clone(shared);

@@ -155,7 +155,11 @@ fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
         }
         let found = if mutant.failure == "observation" {
             let right = judge.judge_cell(&self::row(shared, None), &planned, None).cell;
-            if cell.observation == right.observation { "the same observation" } else { "observation" }
+            if cell.observation == right.observation {
+                "the same observation"
+            } else {
+                "observation"
+            }
         } else {
             cell.failure.as_ref().map_or("nothing", |failure| failure.kind.word())
         };
@@ -209,8 +213,7 @@ fn quick_musts(shared: &Shared, fault: Option<&str>, except: &str) -> (usize, Ve
         .map(|planned| check::one(&judge, &shared.registry, &rows, planned).cell)
         .collect();
     let total = cells.len();
-    let red: Vec<Cell> =
-        cells.into_iter().filter(|cell| cell.verdict != Verdict::Pass).collect();
+    let red: Vec<Cell> = cells.into_iter().filter(|cell| cell.verdict != Verdict::Pass).collect();
     (total - red.len(), red)
 }
 

@@ -16,8 +16,10 @@ use report::Exit;
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver or missing \
-required driver; 2 usage; 3 the harness could not judge; 69 every selected row is unavailable.")]
+#[command(
+    after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver or missing \
+required driver; 2 usage; 3 the harness could not judge; 69 every selected row is unavailable."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -83,8 +83,7 @@ fn result_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Run> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let run: Run =
         serde_json::from_str(&text).with_context(|| format!("{} is no result", path.display()))?;
     if run.version != FORMAT_VERSION {

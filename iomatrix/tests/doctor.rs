@@ -28,9 +28,7 @@ fn run(args: &[&str], user: User) -> String {
             command.uid(ORDINARY_USER).gid(ORDINARY_USER);
         }
     }
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("start {IOMATRIX}: {error}"));
+    let output = command.output().unwrap_or_else(|error| panic!("start {IOMATRIX}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
     String::from_utf8(output.stdout).expect("a page is UTF-8")
@@ -69,10 +67,7 @@ fn unwrapped(page: &str) -> String {
 #[track_caller]
 fn ring_refusal(host: &Host) -> (&str, &str) {
     match host.driver("io_uring") {
-        Some(State::Unavailable {
-            reason,
-            fix: Some(fix),
-        }) => (reason, fix),
+        Some(State::Unavailable { reason, fix: Some(fix) }) => (reason, fix),
         other => panic!("expected an unavailable io_uring with a fix, got {other:?}"),
     }
 }
@@ -82,30 +77,18 @@ fn assert_denied(errno: &str) {
     let restrictions = format!("--deny-io-uring {errno}");
     let host = host(&restrictions, User::Same);
     let (reason, fix) = ring_refusal(&host);
-    assert!(
-        reason.starts_with(&format!("io_uring_setup answers {errno}: ")),
-        "{reason}"
-    );
+    assert!(reason.starts_with(&format!("io_uring_setup answers {errno}: ")), "{reason}");
     // A sysctl that is off as well comes first; then the filter is part of the remedy.
     let whole = format!("{reason}; {fix}");
-    assert!(
-        whole.contains("seccomp filter over this process"),
-        "{whole}"
-    );
-    assert!(
-        fix.contains("io_uring_setup, io_uring_enter and io_uring_register"),
-        "{fix}"
-    );
+    assert!(whole.contains("seccomp filter over this process"), "{whole}");
+    assert!(fix.contains("io_uring_setup, io_uring_enter and io_uring_register"), "{fix}");
     assert_eq!(host.seccomp, Some(report::host::Seccomp::Filter));
     assert_eq!(host.io_uring, None);
     assert!(host.driver("epoll").is_some_and(State::is_available));
 
     let page = text(&restrictions, User::Same);
     assert!(page.contains("seccomp: filter mode"), "{page}");
-    assert!(
-        page.contains(&unwrapped(&format!("NOT available: {reason}"))),
-        "{page}"
-    );
+    assert!(page.contains(&unwrapped(&format!("NOT available: {reason}"))), "{page}");
     assert!(page.contains(&unwrapped(&format!("fix: {fix}"))), "{page}");
 }
 
@@ -115,10 +98,7 @@ fn enosys_from_a_filter_is_not_blamed_on_the_kernel() {
     let kernel = host("", User::Same).kernel.unwrap();
     let denied = host("--deny-io-uring ENOSYS", User::Same);
     let (reason, _) = ring_refusal(&denied);
-    assert!(
-        reason.contains(&format!("Linux {kernel} is new enough")),
-        "{reason}"
-    );
+    assert!(reason.contains(&format!("Linux {kernel} is new enough")), "{reason}");
 }
 
 #[test]
@@ -143,10 +123,7 @@ fn too_little_locked_memory_is_named_with_the_limit() {
         eprintln!("skipped: only root can become a user with whom nobody shares the limit");
         return;
     }
-    if !host("", User::Ordinary)
-        .driver("io_uring")
-        .is_some_and(State::is_available)
-    {
+    if !host("", User::Ordinary).driver("io_uring").is_some_and(State::is_available) {
         eprintln!("skipped: io_uring is not available to an ordinary user here");
         return;
     }
@@ -156,14 +133,8 @@ fn too_little_locked_memory_is_named_with_the_limit() {
         Some((Ceiling::At(65_536), Ceiling::At(65_536)))
     );
     let page = text("--memlock 65536", User::Ordinary);
-    assert!(
-        page.contains("memlock 64 KiB: too little for a ring of 1,024 entries"),
-        "{page}"
-    );
-    assert!(
-        page.contains("LimitMEMLOCK=infinity in a systemd unit"),
-        "{page}"
-    );
+    assert!(page.contains("memlock 64 KiB: too little for a ring of 1,024 entries"), "{page}");
+    assert!(page.contains("LimitMEMLOCK=infinity in a systemd unit"), "{page}");
     if tiny.io_uring.is_some() {
         eprintln!("skipped the rest: this kernel does not charge rings to the limit");
         return;
@@ -181,14 +152,8 @@ fn too_little_locked_memory_is_named_with_the_limit() {
 #[test]
 fn few_descriptors_are_named_with_the_limit() {
     let page = text("--open-files 8", User::Same);
-    assert!(
-        page.contains("open files 8: too few for the cases of 1,000 connections"),
-        "{page}"
-    );
-    assert!(
-        page.contains("fix: raise the hard limit as well:"),
-        "{page}"
-    );
+    assert!(page.contains("open files 8: too few for the cases of 1,000 connections"), "{page}");
+    assert!(page.contains("fix: raise the hard limit as well:"), "{page}");
     assert!(page.contains("LimitNOFILE="), "{page}");
 }
 
@@ -197,11 +162,7 @@ fn every_form_of_the_page_agrees_on_the_drivers() {
     let host = host("", User::Same);
     let page = run(&["doctor", "--output", "markdown"], User::Same);
     for driver in &host.drivers {
-        let available = if driver.state.is_available() {
-            "yes"
-        } else {
-            "no"
-        };
+        let available = if driver.state.is_available() { "yes" } else { "no" };
         let name = driver.name.replace('_', "\\_");
         let cells = format!("| {name} | {available} |");
         assert!(page.contains(&cells), "expected '{cells}' in {page}");

@@ -172,10 +172,7 @@ impl Host {
     /// State of the driver called `name`; `None` for a name that the probe does not know.
     #[must_use]
     pub fn driver(&self, name: &str) -> Option<&State> {
-        self.drivers
-            .iter()
-            .find(|driver| driver.name == name)
-            .map(|driver| &driver.state)
+        self.drivers.iter().find(|driver| driver.name == name).map(|driver| &driver.state)
     }
 }
 
@@ -272,14 +269,8 @@ mod tests {
 
     #[test]
     fn a_state_reads_back_from_json() {
-        let state = State::Unavailable {
-            reason: "EPERM".to_owned(),
-            fix: None,
-        };
-        let driver = Driver {
-            name: "io_uring".to_owned(),
-            state,
-        };
+        let state = State::Unavailable { reason: "EPERM".to_owned(), fix: None };
+        let driver = Driver { name: "io_uring".to_owned(), state };
         let text = serde_json::to_string(&driver).unwrap();
         assert_eq!(
             text,

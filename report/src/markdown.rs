@@ -35,7 +35,13 @@ pub fn missing<'a>(runs: &[Run], expected: &'a [String]) -> Vec<&'a str> {
 fn section(run: &Run) -> String {
     let host = &run.host;
     let mut text = format!("## {}\n\n", escape(&run.label));
-    let _ = writeln!(text, "{} {}, kernel {}\n", host.os, host.arch, escape(host.kernel.as_deref().unwrap_or("unknown")));
+    let _ = writeln!(
+        text,
+        "{} {}, kernel {}\n",
+        host.os,
+        host.arch,
+        escape(host.kernel.as_deref().unwrap_or("unknown"))
+    );
     text.push_str(&matrix(run));
     text.push_str(&absences(run));
     text.push_str(&attestations(run));

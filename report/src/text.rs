@@ -36,9 +36,11 @@ pub fn matrix(run: &Run, width: u16) -> String {
     table.set_header(header);
     for (suite, case) in run.cases() {
         let mut line = vec![TableCell::new(format!("{suite}/{case}"))];
-        line.extend(columns.iter().map(|row| {
-            TableCell::new(run.cell(&row.name, suite, case).map_or("", Cell::word))
-        }));
+        line.extend(
+            columns
+                .iter()
+                .map(|row| TableCell::new(run.cell(&row.name, suite, case).map_or("", Cell::word))),
+        );
         table.add_row(line);
     }
     table.to_string()

@@ -12,7 +12,7 @@ use tokio_uring::Runtime;
 /// Operations that can wait for the next system call. A full queue is submitted early, no more.
 const SUBMISSIONS: u32 = 256;
 /// Completions that can wait to be looked at: a burst on as many connections stays in the ring.
-/// Together about 90 KiB of memory that counts against the user's limit of locked memory.
+/// Both cost memory that counts against the user's limit of locked memory.
 const COMPLETIONS: u32 = 4096;
 
 /// Builds one ring like those of the workers, and closes it. tokio-uring itself would panic.

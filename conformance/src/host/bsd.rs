@@ -29,10 +29,7 @@ pub(super) fn facts() -> Facts {
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .unwrap_or_default();
     let release = rustix::system::uname();
-    Facts {
-        kernel: Some(release.release().to_string_lossy().into_owned()),
-        ..parse(&printed)
-    }
+    Facts { kernel: Some(release.release().to_string_lossy().into_owned()), ..parse(&printed) }
 }
 
 /// Reads lines such as `kern.ipc.somaxconn: 128`.
@@ -58,22 +55,14 @@ fn parse(printed: &str) -> Facts {
         // An implicit bind takes from the high range on macOS, from the other one on FreeBSD;
         // where both are given they are the same by default.
         ephemeral_ports: range("net.inet.ip.portrange.first", "net.inet.ip.portrange.last")
-            .or_else(|| {
-                range(
-                    "net.inet.ip.portrange.hifirst",
-                    "net.inet.ip.portrange.hilast",
-                )
-            }),
+            .or_else(|| range("net.inet.ip.portrange.hifirst", "net.inet.ip.portrange.hilast")),
         ..Facts::default()
     }
 }
 
 fn virtualisation(hv_vmm_present: Option<u64>, vm_guest: Option<&str>) -> Option<Hint> {
     let hint = |name: &str, evidence: &str| {
-        Some(Hint {
-            name: name.to_owned(),
-            evidence: evidence.to_owned(),
-        })
+        Some(Hint { name: name.to_owned(), evidence: evidence.to_owned() })
     };
     match (hv_vmm_present, vm_guest) {
         (Some(1), _) => hint("virtual machine", "kern.hv_vmm_present is 1"),

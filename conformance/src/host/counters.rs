@@ -9,16 +9,9 @@ use super::facts::Facts;
 
 /// System calls by tracepoint, completions by ring, and what the kernel keeps of a process.
 pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
-    [
-        ("tracepoints", tracepoints(facts)),
-        ("ring", ring),
-        ("process", process()),
-    ]
-    .map(|(name, state)| Counter {
-        name: name.to_owned(),
-        state,
-    })
-    .into()
+    [("tracepoints", tracepoints(facts)), ("ring", ring), ("process", process())]
+        .map(|(name, state)| Counter { name: name.to_owned(), state })
+        .into()
 }
 
 /// Counting the system calls of another process takes the tracepoint's number, which tracefs
@@ -27,10 +20,8 @@ pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
 fn tracepoints(facts: &Facts) -> State {
     const NUMBER: &str = "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id";
 
-    let unavailable = |reason: String, fix: &str| State::Unavailable {
-        reason,
-        fix: Some(fix.to_owned()),
-    };
+    let unavailable =
+        |reason: String, fix: &str| State::Unavailable { reason, fix: Some(fix.to_owned()) };
     let Some(paranoid) = facts.perf_event_paranoid else {
         return foreign("this kernel has no perf events, or /proc is not readable");
     };

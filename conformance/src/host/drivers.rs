@@ -17,11 +17,7 @@ pub(super) use super::ring::probe as ring;
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn ring(_: &super::facts::Facts, _: &report::host::Limits) -> Ring {
-    Ring {
-        state: foreign("Linux only"),
-        offers: None,
-        counters: foreign("Linux only"),
-    }
+    Ring { state: foreign("Linux only"), offers: None, counters: foreign("Linux only") }
 }
 
 /// Every driver in the order of the documents, io_uring as found by [`ring`].
@@ -29,36 +25,22 @@ pub(super) fn all(io_uring: State) -> Vec<Driver> {
     [
         ("epoll", epoll()),
         ("kqueue", kqueue()),
-        (
-            "afd",
-            windows("the device AFD, through which mio and polling wait for sockets"),
-        ),
-        (
-            "iocp",
-            windows("completion ports are part of every Windows"),
-        ),
+        ("afd", windows("the device AFD, through which mio and polling wait for sockets")),
+        ("iocp", windows("completion ports are part of every Windows")),
         ("io_uring", io_uring),
         ("threads", threads()),
     ]
-    .map(|(name, state)| Driver {
-        name: name.to_owned(),
-        state,
-    })
+    .map(|(name, state)| Driver { name: name.to_owned(), state })
     .into()
 }
 
 /// A driver that this system does not have: nothing on this host would help.
 pub(super) fn foreign(reason: &str) -> State {
-    State::Unavailable {
-        reason: reason.to_owned(),
-        fix: None,
-    }
+    State::Unavailable { reason: reason.to_owned(), fix: None }
 }
 
 pub(super) fn available(details: impl Into<String>) -> State {
-    State::Available {
-        details: details.into(),
-    }
+    State::Available { details: details.into() }
 }
 
 #[cfg(target_os = "linux")]
@@ -103,11 +85,7 @@ fn kqueue() -> State {
 
 /// std offers no safe way to ask for either, and every supported Windows has both.
 fn windows(details: &str) -> State {
-    if cfg!(windows) {
-        available(details)
-    } else {
-        foreign("Windows only")
-    }
+    if cfg!(windows) { available(details) } else { foreign("Windows only") }
 }
 
 fn threads() -> State {
@@ -136,10 +114,7 @@ fn refused(call: &str, error: std::io::Error) -> State {
         Some(Errno::MFILE) => Some(MORE_DESCRIPTORS.to_owned()),
         _ => None,
     };
-    State::Unavailable {
-        reason: format!("{call} answers {error}"),
-        fix,
-    }
+    State::Unavailable { reason: format!("{call} answers {error}"), fix }
 }
 
 /// What helps against EMFILE.

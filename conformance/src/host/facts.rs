@@ -57,10 +57,7 @@ pub(super) fn limits(facts: &Facts) -> Limits {
     let limit = |resource| {
         let ceiling = |amount: Option<u64>| amount.map_or(Ceiling::Unlimited, Ceiling::At);
         let limit = getrlimit(resource);
-        Some(Limit {
-            soft: ceiling(limit.current),
-            hard: ceiling(limit.maximum),
-        })
+        Some(Limit { soft: ceiling(limit.current), hard: ceiling(limit.maximum) })
     };
     Limits {
         open_files: limit(Resource::Nofile),
@@ -71,9 +68,5 @@ pub(super) fn limits(facts: &Facts) -> Limits {
 
 #[cfg(not(unix))]
 pub(super) fn limits(facts: &Facts) -> Limits {
-    Limits {
-        open_files: None,
-        memlock: None,
-        memlock_exempt: facts.memlock_exempt,
-    }
+    Limits { open_files: None, memlock: None, memlock_exempt: facts.memlock_exempt }
 }

@@ -73,10 +73,7 @@ fn cpu_model(cpuinfo: &str) -> Option<String> {
         let part = field(cpuinfo, "CPU part")?;
         Some(format!("Arm implementer {implementer}, part {part}"))
     };
-    field(cpuinfo, "model name")
-        .or_else(|| field(cpuinfo, "uarch"))
-        .map(str::to_owned)
-        .or_else(arm)
+    field(cpuinfo, "model name").or_else(|| field(cpuinfo, "uarch")).map(str::to_owned).or_else(arm)
 }
 
 fn memory_bytes(meminfo: &str) -> Option<u64> {
@@ -101,9 +98,7 @@ fn capabilities(status: &str) -> u64 {
     if !first_user_namespace {
         return 0;
     }
-    field(status, "CapEff")
-        .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-        .unwrap_or_default()
+    field(status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
 }
 
 /// Whether kernel.io_uring_group, -1 by default, is one of this process's groups.
@@ -129,10 +124,7 @@ fn ephemeral_ports() -> Option<u32> {
 }
 
 fn hint(name: &str, evidence: &str) -> Option<Hint> {
-    Some(Hint {
-        name: name.to_owned(),
-        evidence: evidence.to_owned(),
-    })
+    Some(Hint { name: name.to_owned(), evidence: evidence.to_owned() })
 }
 
 fn virtualisation(kernel: &str, cpuinfo: &str) -> Option<Hint> {
@@ -147,10 +139,7 @@ fn virtualisation(kernel: &str, cpuinfo: &str) -> Option<Hint> {
             &format!("{vendor} {product}"),
             "the processor's flags include hypervisor; name from DMI",
         ),
-        (true, _, _) => hint(
-            "virtual machine",
-            "the processor's flags include hypervisor",
-        ),
+        (true, _, _) => hint("virtual machine", "the processor's flags include hypervisor"),
         // Arm has no such flag, but its virtual machines often name themselves.
         (false, Some(vendor), Some(product)) if names_a_hypervisor(&vendor, &product) => {
             hint(&format!("{vendor} {product}"), "DMI names a hypervisor")
@@ -198,10 +187,7 @@ mod tests {
         let intel = "processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: fpu hypervisor lm\n";
         let arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd49\n";
         assert_eq!(cpu_model(intel).as_deref(), Some("AMD EPYC"));
-        assert_eq!(
-            cpu_model(arm).as_deref(),
-            Some("Arm implementer 0x41, part 0xd49")
-        );
+        assert_eq!(cpu_model(arm).as_deref(), Some("Arm implementer 0x41, part 0xd49"));
     }
 
     #[test]

@@ -43,10 +43,7 @@ struct Explanation {
 
 impl Explanation {
     fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            why: why.into(),
-            fix: Some(fix.into()),
-        }
+        Self { why: why.into(), fix: Some(fix.into()) }
     }
 }
 
@@ -206,9 +203,8 @@ fn missing(facts: &Facts) -> Explanation {
 /// Whether a release such as `4.19.0-27-amd64` is before 5.1. Only ever asked after ENOSYS:
 /// distributions carry io_uring back to older releases.
 fn predates_io_uring(release: &str) -> bool {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map_while(|number| number.parse::<u32>().ok());
+    let mut numbers =
+        release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
     match (numbers.next(), numbers.next()) {
         (Some(major), Some(minor)) => (major, minor) < (5, 1),
         (Some(_) | None, _) => false,
@@ -274,20 +270,16 @@ fn unexpected(call: Call, errno: Errno) -> State {
 }
 
 fn container_is(facts: &Facts, names: &[&str]) -> bool {
-    facts
-        .container
-        .as_ref()
-        .is_some_and(|hint| names.contains(&hint.name.as_str()))
+    facts.container.as_ref().is_some_and(|hint| names.contains(&hint.name.as_str()))
 }
 
 /// Where the filter comes from, as far as the container tells (moby/moby#46762,
 /// containerd/containerd#9320).
 fn profile_of(facts: &Facts) -> String {
     match &facts.container {
-        Some(hint) if container_is(facts, &DENYING_CONTAINERS) => format!(
-            " ({} denies io_uring by default; {})",
-            hint.name, hint.evidence
-        ),
+        Some(hint) if container_is(facts, &DENYING_CONTAINERS) => {
+            format!(" ({} denies io_uring by default; {})", hint.name, hint.evidence)
+        }
         Some(_) | None => String::new(),
     }
 }

@@ -42,8 +42,7 @@ pub(super) fn probe(facts: &Facts, limits: &Limits) -> Ring {
 fn try_all_calls(limits: &Limits) -> Result<(Kernel, Probe), Refusal> {
     let ring = set_up(limits)?;
     // Nothing is queued: this only shows that the call is let through.
-    ring.submit()
-        .map_err(|error| refused(Call::Enter, &error))?;
+    ring.submit().map_err(|error| refused(Call::Enter, &error))?;
     let mut probe = Probe::new();
     match ring.submitter().register_probe(&mut probe) {
         // EINVAL: before 5.6 there was no such question.
@@ -64,18 +63,12 @@ fn set_up(limits: &Limits) -> Result<Kernel, Refusal> {
     Kernel::new(entries).or_else(second_try).map_err(|error| {
         let errno = errno(&error);
         let small_fits = errno == Errno::NOMEM && Kernel::new(SMALL_ENTRIES).is_ok();
-        Refusal {
-            call: Call::Setup { small_fits },
-            errno,
-        }
+        Refusal { call: Call::Setup { small_fits }, errno }
     })
 }
 
 fn refused(call: Call, error: &io::Error) -> Refusal {
-    Refusal {
-        call,
-        errno: errno(error),
-    }
+    Refusal { call, errno: errno(error) }
 }
 
 /// The crate returns only errors that the kernel made.
@@ -124,10 +117,7 @@ fn features(params: &Parameters) -> Vec<String> {
         ("ext_arg", params.is_feature_ext_arg()),
         ("native_workers", params.is_feature_native_workers()),
         ("resource_tagging", params.is_feature_resource_tagging()),
-        (
-            "skip_cqe_on_success",
-            params.is_feature_skip_cqe_on_success(),
-        ),
+        ("skip_cqe_on_success", params.is_feature_skip_cqe_on_success()),
         ("linked_file", params.is_feature_linked_file()),
         ("recvsend_bundle", params.is_feature_recvsend_bundle()),
         ("min_timeout", params.is_feature_min_timeout()),

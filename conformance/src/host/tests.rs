@@ -20,20 +20,11 @@ fn a_hosted_runner_is_named_by_its_environment() {
 fn every_driver_has_an_answer() {
     let host = probe();
     let names: Vec<_> = host.drivers.iter().map(|driver| &*driver.name).collect();
-    assert_eq!(
-        names,
-        ["epoll", "kqueue", "afd", "iocp", "io_uring", "threads"]
-    );
+    assert_eq!(names, ["epoll", "kqueue", "afd", "iocp", "io_uring", "threads"]);
     assert!(host.driver("threads").unwrap().is_available());
-    assert_eq!(
-        host.driver("epoll").unwrap().is_available(),
-        cfg!(target_os = "linux")
-    );
+    assert_eq!(host.driver("epoll").unwrap().is_available(), cfg!(target_os = "linux"));
     assert_eq!(host.driver("iocp").unwrap().is_available(), cfg!(windows));
-    assert_eq!(
-        host.io_uring.is_some(),
-        host.driver("io_uring").unwrap().is_available()
-    );
+    assert_eq!(host.io_uring.is_some(), host.driver("io_uring").unwrap().is_available());
 }
 
 #[cfg(target_os = "linux")]
@@ -65,11 +56,7 @@ mod refusals {
     }
 
     fn memlock(soft: Ceiling, memlock_exempt: bool) -> Limits {
-        Limits {
-            open_files: None,
-            memlock: Some(Limit { soft, hard: soft }),
-            memlock_exempt,
-        }
+        Limits { open_files: None, memlock: Some(Limit { soft, hard: soft }), memlock_exempt }
     }
 
     #[track_caller]
@@ -88,43 +75,19 @@ mod refusals {
     #[test]
     fn eperm_is_the_sysctl_before_anything_else() {
         let limits = memlock(Ceiling::Unlimited, false);
-        let off = |value, facts: Facts| Facts {
-            io_uring_disabled: Some(value),
-            ..facts
-        };
+        let off = |value, facts: Facts| Facts { io_uring_disabled: Some(value), ..facts };
         let fix = "sysctl kernel.io_uring_disabled=0";
         let two = off(2, facts());
         assert_explained(Errno::PERM, &two, &limits, "io_uring_disabled is 2", fix);
         let one = off(1, facts());
         assert_explained(Errno::PERM, &one, &limits, "io_uring_disabled is 1", fix);
         let both = off(2, docker());
-        assert_explained(
-            Errno::PERM,
-            &both,
-            &limits,
-            "is 2",
-            "on the host, not in the container",
-        );
-        assert_explained(
-            Errno::PERM,
-            &both,
-            &limits,
-            "is 2",
-            "filter over this process must",
-        );
+        assert_explained(Errno::PERM, &both, &limits, "is 2", "on the host, not in the container");
+        assert_explained(Errno::PERM, &both, &limits, "is 2", "filter over this process must");
         // Root is let through at 1, so something else denied it.
         let mut root = off(1, docker());
-        root.privilege = Privilege {
-            io_uring: true,
-            ..Privilege::default()
-        };
-        assert_explained(
-            Errno::PERM,
-            &root,
-            &limits,
-            "seccomp filter",
-            "seccomp=unconfined",
-        );
+        root.privilege = Privilege { io_uring: true, ..Privilege::default() };
+        assert_explained(Errno::PERM, &root, &limits, "seccomp filter", "seccomp=unconfined");
     }
 
     #[test]
@@ -135,32 +98,14 @@ mod refusals {
         assert_explained(Errno::PERM, &docker(), &limits, why, fix);
         let mut desktop = docker();
         desktop.kernel = Some("6.12.54-linuxkit".to_owned());
-        assert_explained(
-            Errno::PERM,
-            &desktop,
-            &limits,
-            why,
-            "Docker Desktop since 4.42",
-        );
+        assert_explained(Errno::PERM, &desktop, &limits, why, "Docker Desktop since 4.42");
         let mut pod = docker();
         pod.container.as_mut().unwrap().name = "kubernetes".to_owned();
-        assert_explained(
-            Errno::PERM,
-            &pod,
-            &limits,
-            "kubernetes denies",
-            "securityContext",
-        );
+        assert_explained(Errno::PERM, &pod, &limits, "kubernetes denies", "securityContext");
         let mut service = docker();
         service.container = None;
         assert_explained(Errno::PERM, &service, &limits, "seccomp filter", "@aio");
-        assert_explained(
-            Errno::PERM,
-            &facts(),
-            &limits,
-            "no seccomp filter",
-            "ausearch",
-        );
+        assert_explained(Errno::PERM, &facts(), &limits, "no seccomp filter", "ausearch");
     }
 
     #[test]
@@ -168,27 +113,12 @@ mod refusals {
         let limits = memlock(Ceiling::Unlimited, false);
         let mut old = facts();
         old.kernel = Some("4.19.0-27-amd64".to_owned());
-        assert_explained(
-            Errno::NOSYS,
-            &old,
-            &limits,
-            "4.19.0-27-amd64 is too old",
-            "newer",
-        );
+        assert_explained(Errno::NOSYS, &old, &limits, "4.19.0-27-amd64 is too old", "newer");
         let why = "6.17.0-1002-azure is new enough";
         assert_explained(Errno::NOSYS, &docker(), &limits, why, "seccomp=unconfined");
-        assert_explained(
-            Errno::NOSYS,
-            &facts(),
-            &limits,
-            "CONFIG_IO_URING",
-            "outside",
-        );
+        assert_explained(Errno::NOSYS, &facts(), &limits, "CONFIG_IO_URING", "outside");
         let mut gvisor = old;
-        gvisor.container = Some(Hint {
-            name: "gVisor".to_owned(),
-            evidence: String::new(),
-        });
+        gvisor.container = Some(Hint { name: "gVisor".to_owned(), evidence: String::new() });
         assert_explained(Errno::NOSYS, &gvisor, &limits, "gVisor stands in", "runc");
     }
 
@@ -197,32 +127,14 @@ mod refusals {
         let tiny = memlock(Ceiling::At(65_536), false);
         let why = "is 64 KiB, and a ring of 1,024 entries is charged 104 KiB";
         assert_explained(Errno::NOMEM, &facts(), &tiny, why, "LimitMEMLOCK=infinity");
-        assert_explained(
-            Errno::NOMEM,
-            &docker(),
-            &tiny,
-            why,
-            "--ulimit memlock=-1:-1",
-        );
+        assert_explained(Errno::NOMEM, &docker(), &tiny, why, "--ulimit memlock=-1:-1");
         let usual = memlock(Ceiling::At(8 << 20), false);
-        assert_explained(
-            Errno::NOMEM,
-            &facts(),
-            &usual,
-            "8 MiB, room for 78 rings",
-            "memlock",
-        );
+        assert_explained(Errno::NOMEM, &facts(), &usual, "8 MiB, room for 78 rings", "memlock");
         let exempt = memlock(Ceiling::At(65_536), true);
         let why = "does not bind (CAP_IPC_LOCK is held)";
         assert_explained(Errno::NOMEM, &docker(), &exempt, why, "seccomp=unconfined");
         let none = memlock(Ceiling::Unlimited, false);
-        assert_explained(
-            Errno::NOMEM,
-            &facts(),
-            &none,
-            "short of memory",
-            "free memory",
-        );
+        assert_explained(Errno::NOMEM, &facts(), &none, "short of memory", "free memory");
     }
 }
 
@@ -264,10 +176,7 @@ mod restricted {
             command.uid(user).gid(user);
         }
         let output = command.output().unwrap_or_else(|error| {
-            panic!(
-                "start {} as user {user:?}: {error}",
-                env::current_exe().unwrap().display()
-            )
+            panic!("start {} as user {user:?}: {error}", env::current_exe().unwrap().display())
         });
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{text}{:?}", output.stderr);
@@ -280,16 +189,11 @@ mod restricted {
 
     #[test]
     fn a_denied_ring_is_explained_with_its_errno() {
-        for (denial, name) in [
-            (Denial::Enosys, "ENOSYS"),
-            (Denial::Eperm, "EPERM"),
-            (Denial::Enomem, "ENOMEM"),
-        ] {
+        for (denial, name) in
+            [(Denial::Enosys, "ENOSYS"), (Denial::Eperm, "EPERM"), (Denial::Enomem, "ENOMEM")]
+        {
             let text = probe_under(
-                &Restrictions {
-                    deny_io_uring: Some(denial),
-                    ..Restrictions::default()
-                },
+                &Restrictions { deny_io_uring: Some(denial), ..Restrictions::default() },
                 None,
             );
             let expected = format!("RING Unavailable {{ reason: \"io_uring_setup answers {name}");
@@ -300,13 +204,8 @@ mod restricted {
 
     #[test]
     fn without_descriptors_the_limit_is_named() {
-        let text = probe_under(
-            &Restrictions {
-                open_files: Some(3),
-                ..Restrictions::default()
-            },
-            None,
-        );
+        let text =
+            probe_under(&Restrictions { open_files: Some(3), ..Restrictions::default() }, None);
         assert!(text.contains("all 3 descriptors"), "{text}");
         assert!(text.contains("EPOLL Unavailable"), "{text}");
         assert!(text.contains("ulimit -n"), "{text}");
@@ -324,10 +223,7 @@ mod restricted {
             return;
         }
         let text = probe_under(
-            &Restrictions {
-                memlock_bytes: Some(65_536),
-                ..Restrictions::default()
-            },
+            &Restrictions { memlock_bytes: Some(65_536), ..Restrictions::default() },
             Some(ORDINARY_USER),
         );
         // Kernels from 5.12 to about 6.13 do not charge rings to this limit.

@@ -306,7 +306,9 @@ impl Launcher {
         for listen in &start.listen {
             command.extend(["--listen".into(), listen.into()]);
         }
-        command.extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
+        command.extend(
+            ["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from),
+        );
         command.extend(self.program.arguments.iter().cloned());
         command.extend(start.arguments.iter().cloned());
         command

@@ -180,4 +180,3 @@ fn exit_words(status: ExitStatus) -> String {
 fn exit_words(status: ExitStatus) -> String {
     format!("code {}", status.code().unwrap_or(-1))
 }
-

@@ -40,6 +40,6 @@ pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn is_stopped(_: u32) -> io::Result<bool> {
+pub(super) fn are_threads(_: u32, _: char) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }

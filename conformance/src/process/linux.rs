@@ -84,10 +84,10 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
     Err(io::Error::other("no descriptor of the connection"))
 }
 
-pub(super) fn is_stopped(pid: u32) -> io::Result<bool> {
+pub(super) fn are_threads(pid: u32, state: char) -> io::Result<bool> {
     for task in process(pid)?.tasks().map_err(io::Error::other)? {
         let stat = task.and_then(|task| task.stat()).map_err(io::Error::other)?;
-        if stat.state != 'T' {
+        if stat.state != state {
             return Ok(false);
         }
     }

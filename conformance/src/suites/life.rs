@@ -246,7 +246,8 @@ fn stdout_clean(launcher: &Launcher) -> Found {
     launcher.stop(&server)?;
     server.expect_graceful_end(launcher.clock(), DRAIN + REFUSAL)?;
     let deadline = launcher.clock().progress();
-    let closed = |out: &Captured| out.is_closed().then(|| (out.first_line(), out.total(), out.text()));
+    let closed =
+        |out: &Captured| out.is_closed().then(|| (out.first_line(), out.total(), out.text()));
     let Some((line, total, text)) = server.stdout().wait(deadline, closed) else {
         return Err(deadline.failure("the end of standard output"));
     };

@@ -63,8 +63,11 @@ pub(super) const SUITE: Suite = Suite {
         .lifecycle(sigkill_then_restart),
         Case::should("parent-gone", "The end of standard input ends the server within 2 s.")
             .lifecycle(parent_gone),
-        Case::must("exit-code", "The exit status is 0 after a stop and not 0 after a failed start.")
-            .lifecycle(exit_code),
+        Case::must(
+            "exit-code",
+            "The exit status is 0 after a stop and not 0 after a failed start.",
+        )
+        .lifecycle(exit_code),
     ],
 };
 

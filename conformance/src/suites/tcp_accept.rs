@@ -41,10 +41,13 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(3, 10, 50)
         .needs(&[Need::DescriptorLimit])
         .lifecycle(emfile_survives),
-        Case::must("emfile-no-spin", "Without a free descriptor, the server waits and uses no CPU.")
-            .sizes(500, 1000, 2000)
-            .needs(&[Need::DescriptorLimit, Need::CpuTime])
-            .lifecycle(emfile_no_spin),
+        Case::must(
+            "emfile-no-spin",
+            "Without a free descriptor, the server waits and uses no CPU.",
+        )
+        .sizes(500, 1000, 2000)
+        .needs(&[Need::DescriptorLimit, Need::CpuTime])
+        .lifecycle(emfile_no_spin),
         Case::must(
             "emfile-existing-progress",
             "Clients that wait for a free descriptor do not slow down those that are served.",
@@ -299,7 +302,8 @@ impl Crowd {
         let sockets: Vec<_> = self.waiting.iter().map(|c| (c.socket(), Interest::Read)).collect();
         let answered = wait_any(&sockets, time)?;
         let mut waiting = Vec::new();
-        for (mut client, is_answered) in std::mem::take(&mut self.waiting).into_iter().zip(&answered)
+        for (mut client, is_answered) in
+            std::mem::take(&mut self.waiting).into_iter().zip(&answered)
         {
             if *is_answered {
                 client.receive(Self::HELLO)?;

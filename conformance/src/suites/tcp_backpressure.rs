@@ -27,7 +27,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(200, 300, 1000)
             .wire(resume),
         Case::must("resume-repeated", "So it is each time that the client pauses and reads.")
-            .sizes(5, 10, 200)
+            .sizes(5, 8, 200)
             .wire(resume_repeated),
         Case::should("slow-reader", "A client that reads slowly costs the server little CPU.")
             .sizes(50 * 1024, 200 * 1024, 4 * 1024 * 1024)
@@ -66,7 +66,7 @@ const STALLED_BYTES: u64 = 2 * MIB;
 /// No server may let its clients send for so long without reading anything.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// How long the kernel must take nothing before a writer counts as blocked.
-const BLOCKED: Duration = Duration::from_millis(50);
+const BLOCKED: Duration = Duration::from_millis(100);
 
 fn bounded(peer: &Peer, process: &Process) -> Found {
     peer.serves()?;
@@ -79,7 +79,12 @@ fn bounded(peer: &Peer, process: &Process) -> Found {
     let judge = |kind, what, bytes: u64, limit: u64| {
         peer.clock().judge(kind, what, bytes as f64 / MIB as f64, limit as f64)
     };
-    judge(FailureKind::Unbounded, "MiB taken from a client that does not read", taken, PLATEAU_MIB)?;
+    judge(
+        FailureKind::Unbounded,
+        "MiB taken from a client that does not read",
+        taken,
+        PLATEAU_MIB,
+    )?;
     judge(FailureKind::Memory, "MiB by which the server grew", growth, GROWTH_MIB)?;
     connection.reset();
     peer.serves()?;

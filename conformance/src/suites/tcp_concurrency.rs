@@ -89,9 +89,11 @@ fn churn_beside_stable(peer: &Peer) -> Found {
         let mut flows: Vec<Flow> = short
             .iter_mut()
             .map(|connection| Flow::new(connection, 100, peer.seed()))
-            .chain(stable.iter_mut().map(|stream| {
-                Flow::new(stream, 64 * 1024, peer.seed()).window(256 * 1024)
-            }))
+            .chain(
+                stable
+                    .iter_mut()
+                    .map(|stream| Flow::new(stream, 64 * 1024, peer.seed()).window(256 * 1024)),
+            )
             .collect();
         // The streams are left in the middle, so that the others end beside bytes in flight.
         exchange_first(&mut flows, BATCH, peer.clock().progress())?;

@@ -51,13 +51,10 @@ pub(super) const SUITE: Suite = Suite {
             "A short message after a long one brings nothing of the long one back.",
         )
         .wire(shrinking_messages),
-        Case::must(
-            "cross-connection-isolation",
-            "No connection ever gets a byte of another one.",
-        )
-        .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
-        .needs(&[Need::Descriptors(64)])
-        .wire(cross_connection_isolation),
+        Case::must("cross-connection-isolation", "No connection ever gets a byte of another one.")
+            .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
+            .needs(&[Need::Descriptors(64)])
+            .wire(cross_connection_isolation),
         Case::must(
             "latency-no-stall",
             "A message that takes the server several writes is not held back (Nagle's algorithm).",
@@ -68,9 +65,12 @@ pub(super) const SUITE: Suite = Suite {
         Case::must("data-with-connect", "Bytes sent at once after connecting are not lost.")
             .sizes(50, 200, 500)
             .wire(data_with_connect),
-        Case::must("silent-until-spoken-to", "The server does not speak first and does not hang up.")
-            .sizes(500, 500, 500)
-            .wire(silent_until_spoken_to),
+        Case::must(
+            "silent-until-spoken-to",
+            "The server does not speak first and does not hang up.",
+        )
+        .sizes(500, 500, 500)
+        .wire(silent_until_spoken_to),
         Case::must(
             "streams-before-eof",
             "Bytes come back without waiting for a line feed, a full buffer or FIN.",
@@ -153,8 +153,7 @@ fn random_chunks(peer: &Peer) -> Found {
 
 fn many_small_writes(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
-    let flow =
-        Flow::new(&mut connection, peer.size() * 10, peer.seed()).writes(Pieces::Of(10));
+    let flow = Flow::new(&mut connection, peer.size() * 10, peer.seed()).writes(Pieces::Of(10));
     exchange(&mut [flow], peer.clock())?;
     connection.finish_sending()?;
     connection.expect_end()?;

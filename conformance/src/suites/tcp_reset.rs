@@ -203,6 +203,8 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
         Ok(end) => end,
         Err(e) => return Observation::of(format!("not seen: {}", e.actual)),
     };
+    // Between its write and its next read it would not notice the reset first, however it looks.
+    process.expect_asleep()?;
     process.stop()?;
     connection.send(1024)?;
     connection.reset();

@@ -65,9 +65,7 @@ fn every_exception_excuses_something() {
             .find(|(name, _)| *name == exception.check)
             .unwrap_or_else(|| panic!("no check is called {}", exception.check));
         assert!(
-            check(Repository::open())
-                .iter()
-                .any(|finding| finding.path == exception.path),
+            check(Repository::open()).iter().any(|finding| finding.path == exception.path),
             "{} no longer needs its exception from {} ({})",
             exception.path,
             exception.check,
@@ -80,19 +78,12 @@ fn every_exception_excuses_something() {
 #[track_caller]
 fn expect_clean(name: &str, check: Check) {
     let excused = |finding: &Finding| {
-        EXCEPTIONS
-            .iter()
-            .any(|entry| entry.check == name && entry.path == finding.path)
+        EXCEPTIONS.iter().any(|entry| entry.check == name && entry.path == finding.path)
     };
     let found: Vec<String> = check(Repository::open())
         .iter()
         .filter(|finding| !excused(finding))
         .map(Finding::to_string)
         .collect();
-    assert!(
-        found.is_empty(),
-        "{name}: {} found\n  {}",
-        found.len(),
-        found.join("\n  ")
-    );
+    assert!(found.is_empty(), "{name}: {} found\n  {}", found.len(), found.join("\n  "));
 }

@@ -17,11 +17,7 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
     for path in texts(repository) {
         for (index, line) in repository.text(path).lines().enumerate() {
             let mut wrong = |what: &str| {
-                found.push(Finding::new(
-                    path,
-                    index + 1,
-                    format!("names {what}, outside of here"),
-                ));
+                found.push(Finding::new(path, index + 1, format!("names {what}, outside of here")));
             };
             for folder in MACHINE.iter().map(|name| format!("/{name}/")) {
                 if starts_a_word(line, &folder) {
@@ -48,19 +44,12 @@ pub(crate) fn hosts(repository: &Repository) -> Vec<Finding> {
             let addresses = line.split("://").skip(1).map(host);
             let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "._-".contains(c)));
             let names = words.map(|word| word.trim_matches('.')).filter(|word| {
-                bare && HOST_ENDINGS
-                    .iter()
-                    .any(|end| word.len() > end.len() && word.ends_with(end))
+                bare && HOST_ENDINGS.iter().any(|end| word.len() > end.len() && word.ends_with(end))
             });
-            for name in addresses
-                .chain(names)
-                .filter(|name| !name.is_empty() && !HOSTS.contains(name))
+            for name in
+                addresses.chain(names).filter(|name| !name.is_empty() && !HOSTS.contains(name))
             {
-                found.push(Finding::new(
-                    path,
-                    index + 1,
-                    format!("names the host {name:?}"),
-                ));
+                found.push(Finding::new(path, index + 1, format!("names the host {name:?}")));
             }
         }
     }

@@ -47,20 +47,12 @@ pub(crate) fn lints(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
     let workspace = repository.toml("Cargo.toml");
     if at(&workspace, &["workspace", "lints", "rust", "unsafe_code"]) != Some(&"forbid".into()) {
-        found.push(Finding::new(
-            "Cargo.toml",
-            0,
-            "the lints should forbid unsafe_code",
-        ));
+        found.push(Finding::new("Cargo.toml", 0, "the lints should forbid unsafe_code"));
     }
     for package in &repository.packages {
         let path = manifest(&package.folder);
         if at(&repository.toml(&path), &["lints", "workspace"]) != Some(&true.into()) {
-            found.push(Finding::new(
-                &path,
-                0,
-                "should have `[lints] workspace = true`",
-            ));
+            found.push(Finding::new(&path, 0, "should have `[lints] workspace = true`"));
         }
     }
     found
@@ -83,10 +75,7 @@ pub(crate) fn versions(repository: &Repository) -> Vec<Finding> {
     }
     let workspace = repository.toml("Cargo.toml");
     let shared = at(&workspace, &["workspace", "dependencies"]).and_then(Value::as_table);
-    let idle = shared
-        .into_iter()
-        .flat_map(Table::keys)
-        .filter(|name| !used.contains(*name));
+    let idle = shared.into_iter().flat_map(Table::keys).filter(|name| !used.contains(*name));
     found.extend(idle.map(|name| Finding::new("Cargo.toml", 0, format!("nothing uses {name}"))));
     found
 }
@@ -105,11 +94,7 @@ pub(crate) fn directions(repository: &Repository) -> Vec<Finding> {
             found.push(Finding::new(&path, 0, message));
             continue;
         };
-        for member in package
-            .members
-            .iter()
-            .filter(|member| !may_use.contains(&member.as_str()))
-        {
+        for member in package.members.iter().filter(|member| !may_use.contains(&member.as_str())) {
             let message = format!("{} must not use {member}", package.name);
             found.push(Finding::new(&path, 0, message));
         }
@@ -122,24 +107,13 @@ pub(crate) fn directions(repository: &Repository) -> Vec<Finding> {
 pub(crate) fn runtimes(repository: &Repository) -> Vec<Finding> {
     let lock = repository.toml("Cargo.lock");
     let empty = Vec::new();
-    let entries = lock
-        .get("package")
-        .and_then(Value::as_array)
-        .unwrap_or(&empty);
+    let entries = lock.get("package").and_then(Value::as_array).unwrap_or(&empty);
     let mut below: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for entry in entries.iter().filter_map(Value::as_table) {
-        let name = entry
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let list = entry
-            .get("dependencies")
-            .and_then(Value::as_array)
-            .unwrap_or(&empty);
+        let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
+        let list = entry.get("dependencies").and_then(Value::as_array).unwrap_or(&empty);
         // "NAME", or "NAME VERSION" where several versions are locked: together they are one here.
-        let names = list
-            .iter()
-            .filter_map(|one| one.as_str()?.split(' ').next());
+        let names = list.iter().filter_map(|one| one.as_str()?.split(' ').next());
         below.entry(name).or_default().extend(names);
     }
     let mut found = Vec::new();
@@ -162,22 +136,15 @@ pub(crate) fn runtimes(repository: &Repository) -> Vec<Finding> {
 /// Every dependency in a manifest, of whatever kind and for whatever target.
 fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
     let targets = manifest.get("target").and_then(Value::as_table);
-    let tables = targets
-        .into_iter()
-        .flat_map(Table::values)
-        .filter_map(Value::as_table);
+    let tables = targets.into_iter().flat_map(Table::values).filter_map(Value::as_table);
     let lists = std::iter::once(manifest).chain(tables);
     lists
         .flat_map(|table| KINDS.iter().filter_map(|kind| table.get(*kind)?.as_table()))
-        .flat_map(|list| {
-            list.iter()
-                .map(|(name, value)| (name.clone(), value.clone()))
-        })
+        .flat_map(|list| list.iter().map(|(name, value)| (name.clone(), value.clone())))
         .collect()
 }
 
 fn at<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
     let (first, rest) = keys.split_first()?;
-    rest.iter()
-        .try_fold(table.get(*first)?, |value, key| value.get(*key))
+    rest.iter().try_fold(table.get(*first)?, |value, key| value.get(*key))
 }

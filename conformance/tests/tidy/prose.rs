@@ -19,23 +19,16 @@ struct Snippet {
 
 /// Words in code that look like files or folders of the repository are some.
 pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
-    let tops: BTreeSet<&str> = repository
-        .files
-        .iter()
-        .filter_map(|file| Some(file.split_once('/')?.0))
-        .collect();
+    let tops: BTreeSet<&str> =
+        repository.files.iter().filter_map(|file| Some(file.split_once('/')?.0)).collect();
     let mut found = Vec::new();
     for document in repository.ending(".md") {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         for snippet in snippets(&repository.text(document)) {
             for word in snippet.text.split_whitespace().map(bare) {
-                let top = word
-                    .split_once('/')
-                    .is_some_and(|(top, _)| tops.contains(top));
+                let top = word.split_once('/').is_some_and(|(top, _)| tops.contains(top));
                 let file = FILE_ENDINGS.iter().any(|ending| word.ends_with(ending));
-                let whole = word
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+                let whole = word.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
                 if !whole || is_placeholder(word) || !(top || file) {
                     continue;
                 }
@@ -45,11 +38,7 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
                     || repository.has(&beside)
                     || (!top && repository.files.iter().any(|path| path.ends_with(&deep)));
                 if !known {
-                    found.push(Finding::new(
-                        document,
-                        snippet.line,
-                        format!("no {word} here"),
-                    ));
+                    found.push(Finding::new(document, snippet.line, format!("no {word} here")));
                 }
             }
         }
@@ -73,11 +62,7 @@ pub(crate) fn links(repository: &Repository) -> Vec<Finding> {
                 file => normal(&format!("{folder}/{file}")),
             };
             if !repository.has(&path) {
-                found.push(Finding::new(
-                    document,
-                    line,
-                    format!("link to {link}: no such file"),
-                ));
+                found.push(Finding::new(document, line, format!("link to {link}: no such file")));
             } else if !anchor.is_empty() && !headings(&repository.text(&path)).contains(anchor) {
                 let message = format!("link to {link}: no such heading");
                 found.push(Finding::new(document, line, message));
@@ -112,12 +97,7 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
                 .packages
                 .iter()
                 .filter(|member| package.is_none_or(|package| package.name == member.name));
-            packages.any(|member| {
-                member
-                    .targets
-                    .iter()
-                    .any(|t| t.kind == kind && t.name == name)
-            })
+            packages.any(|member| member.targets.iter().any(|t| t.kind == kind && t.name == name))
         };
         let known = match option {
             "-p" | "--package" if words.contains(&"cargo") => {
@@ -128,13 +108,10 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
             "--example" => target("example"),
             "--bin" => target("bin"),
             "--features" => package.is_none_or(|package| {
-                name.split(',')
-                    .all(|name| package.features.iter().any(|known| known == name))
+                name.split(',').all(|name| package.features.iter().any(|known| known == name))
             }),
             "--row" => name.split(',').all(|pattern| {
-                repository
-                    .entries("row")
-                    .any(|row| matches(pattern, field(row, "name")))
+                repository.entries("row").any(|row| matches(pattern, field(row, "name")))
             }),
             "--case" => is_case(name),
             "--suite" => suites::ALL.iter().any(|suite| suite.name == name),
@@ -166,15 +143,9 @@ fn bare(word: &str) -> &str {
 /// Words that stand for a value, such as `backend-NAME`, `DIR/x.json`, `{port}` or `[N]`.
 fn is_placeholder(word: &str) -> bool {
     let stands = |part: &str| part.len() > 1 && part.chars().all(|c| c.is_ascii_uppercase());
-    let file = FILE_ENDINGS
-        .iter()
-        .find_map(|ending| word.strip_suffix(ending));
+    let file = FILE_ENDINGS.iter().find_map(|ending| word.strip_suffix(ending));
     let (folders, last) = word.rsplit_once('/').unwrap_or(("", word));
-    let spoken = if file.is_some() && last.ends_with(".md") {
-        folders
-    } else {
-        word
-    };
+    let spoken = if file.is_some() && last.ends_with(".md") { folders } else { word };
     word.contains(['<', '>', '{', '}', '[', ']', '$', '…'])
         || spoken.split(['/', '-', '.', ',', '*']).any(stands)
         || word.chars().all(|c| c.is_ascii_uppercase())
@@ -187,16 +158,10 @@ fn snippets(text: &str) -> Vec<Snippet> {
         if line.trim_start().starts_with("```") {
             fenced = !fenced;
         } else if fenced {
-            found.push(Snippet {
-                line: index + 1,
-                text: line.to_owned(),
-            });
+            found.push(Snippet { line: index + 1, text: line.to_owned() });
         } else {
             let spans = line.split('`').skip(1).step_by(2);
-            found.extend(spans.map(|span| Snippet {
-                line: index + 1,
-                text: span.to_owned(),
-            }));
+            found.extend(spans.map(|span| Snippet { line: index + 1, text: span.to_owned() }));
         }
     }
     found
@@ -211,10 +176,7 @@ fn targets(text: &str) -> Vec<(usize, String)> {
             fenced = !fenced;
         } else if !fenced {
             let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("``");
-            let ends = prose
-                .split("](")
-                .skip(1)
-                .filter_map(|rest| Some(rest.split_once(')')?.0));
+            let ends = prose.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0));
             found.extend(ends.map(|target| (index + 1, target.to_owned())));
         }
     }
@@ -226,9 +188,7 @@ fn headings(text: &str) -> BTreeSet<String> {
     let titles = text.lines().filter(|line| line.starts_with('#'));
     let slug = |title: &str| {
         let title = title.trim_start_matches('#').trim().to_lowercase();
-        let kept = title
-            .chars()
-            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect()
     };
     titles.map(slug).collect()
@@ -245,8 +205,5 @@ fn words_are_told_apart() {
 #[test]
 fn headings_become_anchors() {
     assert!(headings("# A b, `c`!\n").contains("a-b-c"));
-    assert_eq!(
-        targets("see [x](y.md#z) and `[a](b)`"),
-        [(1, "y.md#z".to_owned())]
-    );
+    assert_eq!(targets("see [x](y.md#z) and `[a](b)`"), [(1, "y.md#z".to_owned())]);
 }

@@ -12,15 +12,8 @@ const SYSTEMS: &[&str] = &["linux", "macos", "windows"];
 const WAIVED_ON: &[&str] = &["linux", "macos", "windows", "wine"];
 const DRIVERS: &[&str] = &["epoll", "kqueue", "afd", "io_uring", "iocp", "threads"];
 const MODELS: &[&str] = &["readiness", "completion", "blocking"];
-const WAIVER_FIELDS: &[&str] = &[
-    "row",
-    "case",
-    "os",
-    "failure",
-    "reason",
-    "upstream",
-    "reproduction",
-];
+const WAIVER_FIELDS: &[&str] =
+    &["row", "case", "os", "failure", "reason", "upstream", "reproduction"];
 /// Longer than this, a reproduction is a program to study, not one to read.
 const REPRODUCTION_LINES: usize = 60;
 
@@ -35,13 +28,8 @@ pub(crate) fn folders(repository: &Repository) -> Vec<Finding> {
         let (name, package) = (field(row, "name"), field(row, "package"));
         let folder = package.strip_prefix("backend-").unwrap_or_default();
         let folder = format!("backends/{folder}");
-        if repository
-            .package(package)
-            .is_none_or(|member| member.folder != folder)
-        {
-            found.push(finding(format!(
-                "row {name}: no package {package} in {folder}"
-            )));
+        if repository.package(package).is_none_or(|member| member.folder != folder) {
+            found.push(finding(format!("row {name}: no package {package} in {folder}")));
         }
     }
     for package in &repository.packages {
@@ -52,10 +40,7 @@ pub(crate) fn folders(repository: &Repository) -> Vec<Finding> {
             let message = format!("package {} should be backend-{folder}", package.name);
             found.push(Finding::new(&package.folder, 0, message));
         }
-        if !repository
-            .entries("row")
-            .any(|row| field(row, "package") == package.name)
-        {
+        if !repository.entries("row").any(|row| field(row, "package") == package.name) {
             found.push(finding(format!("package {} has no row", package.name)));
         }
     }
@@ -105,16 +90,9 @@ pub(crate) fn words(repository: &Repository) -> Vec<Finding> {
         let name = field(row, "name");
         let mut wrong = |message: String| found.push(finding(format!("row {name}: {message}")));
         if !MODELS.contains(&field(row, "model")) {
-            wrong(format!(
-                "model {:?} is none of {MODELS:?}",
-                field(row, "model")
-            ));
+            wrong(format!("model {:?} is none of {MODELS:?}", field(row, "model")));
         }
-        if row
-            .get("workers")
-            .and_then(toml::Value::as_integer)
-            .is_none_or(|count| count < 1)
-        {
+        if row.get("workers").and_then(toml::Value::as_integer).is_none_or(|count| count < 1) {
             wrong("workers should be a number from 1".to_owned());
         }
         match row.get("driver").and_then(toml::Value::as_table) {
@@ -145,9 +123,7 @@ pub(crate) fn words(repository: &Repository) -> Vec<Finding> {
 pub(crate) fn is_case(id: &str) -> bool {
     let named = |suite: &&Suite, case: &str| suite.cases.iter().any(|known| known.name == case);
     id.split_once('/').is_some_and(|(name, case)| {
-        suites::ALL
-            .iter()
-            .any(|suite| suite.name == name && named(suite, case))
+        suites::ALL.iter().any(|suite| suite.name == name && named(suite, case))
     })
 }
 
@@ -172,16 +148,11 @@ pub(crate) fn waivers(repository: &Repository) -> Vec<Finding> {
         if !is_case(case) {
             wrong("no such case".to_owned());
         }
-        if field(waiver, "upstream")
-            .split_once('#')
-            .is_none_or(|(_, n)| n.parse::<u32>().is_err())
+        if field(waiver, "upstream").split_once('#').is_none_or(|(_, n)| n.parse::<u32>().is_err())
         {
             wrong("upstream should be repo#n".to_owned());
         }
-        let Some(row) = repository
-            .entries("row")
-            .find(|row| field(row, "name") == name)
-        else {
+        let Some(row) = repository.entries("row").find(|row| field(row, "name") == name) else {
             wrong("no such row".to_owned());
             continue;
         };

@@ -20,11 +20,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
@@ -69,21 +65,13 @@ impl Repository {
     pub(crate) fn open() -> &'static Self {
         static OPEN: OnceLock<Repository> = OnceLock::new();
         OPEN.get_or_init(|| {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-                .parent()
-                .expect("a parent")
-                .to_owned();
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent").to_owned();
             let mut files = Vec::new();
             collect(&root, &root, &mut files);
             files.sort();
             let packages = members(&root);
             let registry = parse(&root, REGISTRY);
-            Self {
-                root,
-                files,
-                packages,
-                registry,
-            }
+            Self { root, files, packages, registry }
         })
     }
 
@@ -98,18 +86,13 @@ impl Repository {
     }
 
     pub(crate) fn ending<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.files
-            .iter()
-            .map(String::as_str)
-            .filter(move |path| path.ends_with(suffix))
+        self.files.iter().map(String::as_str).filter(move |path| path.ends_with(suffix))
     }
 
     /// Whether the path names a file, or a folder that has files.
     pub(crate) fn has(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
-        self.files
-            .iter()
-            .any(|file| file == path || file.starts_with(&folder))
+        self.files.iter().any(|file| file == path || file.starts_with(&folder))
     }
 
     pub(crate) fn package(&self, name: &str) -> Option<&Package> {
@@ -127,10 +110,7 @@ pub(crate) const REGISTRY: &str = "backends/backends.toml";
 
 /// The text under a key of a registry entry, empty where it is missing.
 pub(crate) fn field<'a>(entry: &'a toml::Table, key: &str) -> &'a str {
-    entry
-        .get(key)
-        .and_then(toml::Value::as_str)
-        .unwrap_or_default()
+    entry.get(key).and_then(toml::Value::as_str).unwrap_or_default()
 }
 
 fn parse(root: &Path, path: &str) -> toml::Table {
@@ -156,38 +136,23 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<String>) {
 
 fn relative(root: &Path, path: &Path) -> String {
     let below = path.strip_prefix(root).unwrap_or_else(|_| {
-        panic!(
-            "{} is outside the repository {}",
-            path.display(),
-            root.display()
-        )
+        panic!("{} is outside the repository {}", path.display(), root.display())
     });
-    let parts: Vec<_> = below
-        .components()
-        .map(|c| c.as_os_str().to_string_lossy())
-        .collect();
+    let parts: Vec<_> = below.components().map(|c| c.as_os_str().to_string_lossy()).collect();
     parts.join("/")
 }
 
 fn members(root: &Path) -> Vec<Package> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version",
-            "1",
-            "--offline",
-        ])
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
         .current_dir(root)
         .output()
         .expect("run cargo metadata");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo metadata: {errors}");
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
-    list(&metadata, "packages")
-        .map(|package| member(root, package))
-        .collect()
+    list(&metadata, "packages").map(|package| member(root, package)).collect()
 }
 
 fn member(root: &Path, package: &Value) -> Package {
@@ -200,12 +165,7 @@ fn member(root: &Path, package: &Value) -> Package {
     Package {
         name: text(package, "name").to_owned(),
         folder: relative(root, manifest.parent().expect("a manifest is in a folder")),
-        features: package["features"]
-            .as_object()
-            .expect("features")
-            .keys()
-            .cloned()
-            .collect(),
+        features: package["features"].as_object().expect("features").keys().cloned().collect(),
         targets: list(package, "targets").map(target).collect(),
         members: list(package, "dependencies")
             .filter(|dependency| dependency["path"].is_string())
@@ -215,19 +175,10 @@ fn member(root: &Path, package: &Value) -> Package {
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
-    value[key]
-        .as_array()
-        .unwrap_or_else(|| panic!("metadata: {key} is no list"))
-        .iter()
+    value[key].as_array().unwrap_or_else(|| panic!("metadata: {key} is no list")).iter()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    let found = if key.starts_with('/') {
-        value.pointer(key)
-    } else {
-        value.get(key)
-    };
-    found
-        .and_then(Value::as_str)
-        .unwrap_or_else(|| panic!("metadata: {key} is no text"))
+    let found = if key.starts_with('/') { value.pointer(key) } else { value.get(key) };
+    found.and_then(Value::as_str).unwrap_or_else(|| panic!("metadata: {key} is no text"))
 }

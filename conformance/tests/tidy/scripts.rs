@@ -8,10 +8,7 @@ const RUN: &str = ".ci/run";
 pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
     let steps = steps(&repository.text(RUN));
-    for workflow in repository
-        .ending(".yml")
-        .filter(|path| path.contains("/workflows/"))
-    {
+    for workflow in repository.ending(".yml").filter(|path| path.contains("/workflows/")) {
         for (index, line) in repository.text(workflow).lines().enumerate() {
             let trimmed = line.trim_start().trim_start_matches("- ");
             let Some(command) = trimmed.strip_prefix("run: ") else {
@@ -39,18 +36,11 @@ pub(crate) fn headers(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
     for path in scripts(repository) {
         let text = repository.text(path);
-        let head: Vec<&str> = text
-            .lines()
-            .skip(1)
-            .take_while(|line| line.starts_with('#'))
-            .collect();
+        let head: Vec<&str> =
+            text.lines().skip(1).take_while(|line| line.starts_with('#')).collect();
         for part in ["# Usage:", "# Needs:"] {
             if !head.iter().any(|line| line.starts_with(part)) {
-                found.push(Finding::new(
-                    path,
-                    1,
-                    format!("the opening comment lacks `{part}`"),
-                ));
+                found.push(Finding::new(path, 1, format!("the opening comment lacks `{part}`")));
             }
         }
         if !text.starts_with("#!/usr/bin/env bash\n# ") || !text.contains("\nset -euo pipefail\n") {
@@ -91,7 +81,5 @@ fn scripts(repository: &Repository) -> impl Iterator<Item = &str> {
 /// The names of the steps of `.ci/run`.
 fn steps(run: &str) -> Vec<String> {
     let lines = run.lines().filter_map(|line| line.strip_prefix("step "));
-    lines
-        .filter_map(|rest| rest.split_whitespace().next().map(str::to_owned))
-        .collect()
+    lines.filter_map(|rest| rest.split_whitespace().next().map(str::to_owned)).collect()
 }

@@ -11,9 +11,7 @@ const LINE_CHARS: usize = 100;
 pub(crate) fn openings(repository: &Repository) -> Vec<Finding> {
     let silent = |path: &&str| !repository.text(path).starts_with("//! ");
     let found = repository.ending(".rs").filter(silent);
-    found
-        .map(|path| Finding::new(path, 1, "should open with `//! ` and what lives here"))
-        .collect()
+    found.map(|path| Finding::new(path, 1, "should open with `//! ` and what lives here")).collect()
 }
 
 /// Limits on Rust files and on scripts.
@@ -24,11 +22,7 @@ pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
         let text = repository.text(path);
         let lines = text.lines().count();
         if lines > FILE_LINES {
-            found.push(Finding::new(
-                path,
-                0,
-                format!("{lines} lines, more than {FILE_LINES}"),
-            ));
+            found.push(Finding::new(path, 0, format!("{lines} lines, more than {FILE_LINES}")));
         }
         for (index, line) in text.lines().enumerate() {
             let chars = line.chars().count();
@@ -43,13 +37,9 @@ pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
 
 /// Every Rust file is the root of a target, or declared as a module on the way from one.
 pub(crate) fn reachable(repository: &Repository) -> Vec<Finding> {
-    let roots = repository
-        .packages
-        .iter()
-        .flat_map(|package| &package.targets);
-    let mut pending: Vec<(String, Root)> = roots
-        .map(|target| (target.source.clone(), Root::Yes))
-        .collect();
+    let roots = repository.packages.iter().flat_map(|package| &package.targets);
+    let mut pending: Vec<(String, Root)> =
+        roots.map(|target| (target.source.clone(), Root::Yes)).collect();
     let mut reached = BTreeSet::new();
     while let Some((path, root)) = pending.pop() {
         if !reached.insert(path.clone()) || !repository.files.contains(&path) {
@@ -86,10 +76,7 @@ fn modules(path: &str, root: Root, text: &str) -> Vec<String> {
     let mut stated = None;
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("#[path = \"") {
-            stated = rest
-                .split('"')
-                .next()
-                .map(|file| normal(&format!("{folder}/{file}")));
+            stated = rest.split('"').next().map(|file| normal(&format!("{folder}/{file}")));
         } else if let Some(name) = module_name(line) {
             match stated.take() {
                 Some(file) => found.push(file),
@@ -110,10 +97,7 @@ fn module_name(line: &str) -> Option<&str> {
         Some(rest) => rest.trim_start(),
         None => line,
     };
-    visible
-        .strip_prefix("mod ")?
-        .split_once(';')
-        .map(|(name, _)| name)
+    visible.strip_prefix("mod ")?.split_once(';').map(|(name, _)| name)
 }
 
 /// The path without `..` and `.`.
@@ -135,13 +119,7 @@ pub(crate) fn normal(path: &str) -> String {
 fn modules_are_found_in_every_spelling() {
     let text = "pub mod a;\npub(crate) mod b;\n#[path = \"../c.rs\"]\nmod d;\n// mod e;\nmod f {\n";
     let found = modules("x/src/lib.rs", Root::Yes, text);
-    let expected = [
-        "x/src/a.rs",
-        "x/src/a/mod.rs",
-        "x/src/b.rs",
-        "x/src/b/mod.rs",
-        "x/c.rs",
-    ];
+    let expected = ["x/src/a.rs", "x/src/a/mod.rs", "x/src/b.rs", "x/src/b/mod.rs", "x/c.rs"];
     assert_eq!(found, expected);
     assert_eq!(modules("x/src/g.rs", Root::No, "mod h;")[0], "x/src/g/h.rs");
 }

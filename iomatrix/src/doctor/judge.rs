@@ -31,9 +31,7 @@ pub(super) fn judge(host: &Host) -> Vec<Judgement> {
         memlock(host),
         host.somaxconn.map(|length| somaxconn(length, &host.os)),
         host.ephemeral_ports.map(ephemeral_ports),
-        host.tcp_congestion_control
-            .as_deref()
-            .map(|name| congestion_control(name, &host.os)),
+        host.tcp_congestion_control.as_deref().map(|name| congestion_control(name, &host.os)),
     ]
     .into_iter()
     .flatten()
@@ -46,12 +44,7 @@ fn cpus(count: usize) -> Judgement {
         2 | 3 => "one worker can be measured, with the load generator on a CPU of its own",
         _ => "enough to measure several workers, with the load generator apart",
     };
-    Judgement {
-        name: "CPUs",
-        found: count.to_string(),
-        verdict: verdict.to_owned(),
-        fix: None,
-    }
+    Judgement { name: "CPUs", found: count.to_string(), verdict: verdict.to_owned(), fix: None }
 }
 
 fn open_files(limit: Limit) -> Judgement {
@@ -71,12 +64,7 @@ fn open_files(limit: Limit) -> Judgement {
     } else {
         Some(format!("raise the hard limit as well: {lasting}"))
     };
-    Judgement {
-        name: "open files",
-        found: amount(limit.soft, grouped),
-        verdict,
-        fix,
-    }
+    Judgement { name: "open files", found: amount(limit.soft, grouped), verdict, fix }
 }
 
 /// Only rings are charged to it, so only Linux is judged.
@@ -86,10 +74,9 @@ fn memlock(host: &Host) -> Option<Judgement> {
     let ring = size(IoUring::RING_BYTES);
     let scarce = "docker run --ulimit memlock=-1:-1, or LimitMEMLOCK=infinity in a systemd unit";
     let (verdict, fix) = match host.limits.rings() {
-        None if host.limits.memlock_exempt => (
-            "does not bind io_uring, as CAP_IPC_LOCK is held".to_owned(),
-            None,
-        ),
+        None if host.limits.memlock_exempt => {
+            ("does not bind io_uring, as CAP_IPC_LOCK is held".to_owned(), None)
+        }
         None => ("enough for any number of rings".to_owned(), None),
         Some(0) => (
             format!("too little for a ring of {entries} entries, which takes {ring}"),
@@ -103,12 +90,7 @@ fn memlock(host: &Host) -> Option<Judgement> {
             few(rings, host.cpus).then(|| scarce.to_owned()),
         ),
     };
-    Some(Judgement {
-        name: "memlock",
-        found: amount(limit.soft, size),
-        verdict,
-        fix,
-    })
+    Some(Judgement { name: "memlock", found: amount(limit.soft, size), verdict, fix })
 }
 
 /// A server may take a ring for each CPU, and the last server's are given back late.

@@ -8,19 +8,12 @@ use super::{RowDriver, affected, identity, runnable};
 /// The same as the text, as tables.
 pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
     let mut lines = vec!["## Host".to_owned(), String::new()];
-    lines.extend(
-        identity(host)
-            .iter()
-            .map(|line| format!("- {}", escape(line))),
-    );
+    lines.extend(identity(host).iter().map(|line| format!("- {}", escape(line))));
     if !rows.is_empty() {
         let runnable = runnable(host, rows);
         lines.push(format!("- {runnable} of {} rows can run here", rows.len()));
     }
-    table(
-        &mut lines,
-        ["driver", "available", "found", "fix", "affects"],
-    );
+    table(&mut lines, ["driver", "available", "found", "fix", "affects"]);
     for driver in &host.drivers {
         let [available, found, fix] = state(&driver.state);
         let affects = affected(driver, rows).join(", ");
@@ -29,10 +22,7 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
     table(&mut lines, ["limit", "here", "judgement", "fix"]);
     for judgement in judge(host) {
         let fix = judgement.fix.as_deref().unwrap_or_default();
-        row(
-            &mut lines,
-            [judgement.name, &judgement.found, &judgement.verdict, fix],
-        );
+        row(&mut lines, [judgement.name, &judgement.found, &judgement.verdict, fix]);
     }
     table(&mut lines, ["counter", "available", "found", "fix"]);
     for counter in &host.counters {

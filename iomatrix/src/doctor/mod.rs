@@ -56,22 +56,15 @@ fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
 
 /// How many rows have a driver that works here; a driver that no probe knows does not.
 fn runnable(host: &Host, rows: &[RowDriver]) -> usize {
-    rows.iter()
-        .filter(|(_, needs)| host.driver(needs).is_some_and(State::is_available))
-        .count()
+    rows.iter().filter(|(_, needs)| host.driver(needs).is_some_and(State::is_available)).count()
 }
 
 /// What the machine is, in lines of related facts; what is unknown is left out.
 fn identity(host: &Host) -> Vec<String> {
     let hint = |kind: &str, hint: &Option<Hint>| {
-        hint.as_ref()
-            .map(|hint| format!("{kind}: {} ({})", hint.name, hint.evidence))
+        hint.as_ref().map(|hint| format!("{kind}: {} ({})", hint.name, hint.evidence))
     };
-    let system = [
-        Some(host.os.clone()),
-        host.kernel.clone(),
-        Some(host.arch.clone()),
-    ];
+    let system = [Some(host.os.clone()), host.kernel.clone(), Some(host.arch.clone())];
     let machine = [host.cpu_model.clone(), host.memory_bytes.map(size)];
     let runner = host.runner.as_ref().map(|runner| {
         let parts = [&runner.image, &runner.image_version, &runner.name];
@@ -82,8 +75,7 @@ fn identity(host: &Host) -> Vec<String> {
         Some(join(machine, ", ")),
         hint("virtualisation", &host.virtualisation),
         hint("container", &host.container),
-        host.seccomp
-            .map(|mode| format!("seccomp: {}", seccomp(mode))),
+        host.seccomp.map(|mode| format!("seccomp: {}", seccomp(mode))),
         runner,
     ]
     .into_iter()

@@ -11,17 +11,12 @@ fn ceiling(amount: u64) -> Ceiling {
 
 /// A container in which io_uring is denied.
 fn host() -> Host {
-    let driver = |name: &str, state| Driver {
-        name: name.to_owned(),
-        state,
-    };
+    let driver = |name: &str, state| Driver { name: name.to_owned(), state };
     let unavailable = |reason: &str, fix: Option<&str>| State::Unavailable {
         reason: reason.to_owned(),
         fix: fix.map(str::to_owned),
     };
-    let available = |details: &str| State::Available {
-        details: details.to_owned(),
-    };
+    let available = |details: &str| State::Available { details: details.to_owned() };
     let limit = |soft, hard| Some(Limit { soft, hard });
     Host {
         os: "linux".to_owned(),
@@ -51,10 +46,7 @@ fn host() -> Host {
             driver("io_uring", unavailable("EPERM: a filter", Some("allow it"))),
         ],
         io_uring: None,
-        counters: vec![Counter {
-            name: "process".to_owned(),
-            state: available("/proc"),
-        }],
+        counters: vec![Counter { name: "process".to_owned(), state: available("/proc") }],
     }
 }
 
@@ -123,10 +115,7 @@ fn without_rows_nothing_is_said_of_them() {
 #[track_caller]
 fn assert_judged(host: &Host, name: &str, verdict: &str, fix: Option<&str>) {
     let judgements = judge(host);
-    let found = judgements
-        .iter()
-        .find(|judgement| judgement.name == name)
-        .unwrap();
+    let found = judgements.iter().find(|judgement| judgement.name == name).unwrap();
     assert!(found.verdict.contains(verdict), "{found:?}");
     match fix {
         Some(fix) => assert!(found.fix.as_deref().unwrap().contains(fix), "{found:?}"),
@@ -137,21 +126,11 @@ fn assert_judged(host: &Host, name: &str, verdict: &str, fix: Option<&str>) {
 #[test]
 fn scarce_limits_get_a_fix() {
     let mut poor = host();
-    let low = |amount| {
-        Some(Limit {
-            soft: ceiling(amount),
-            hard: ceiling(amount),
-        })
-    };
+    let low = |amount| Some(Limit { soft: ceiling(amount), hard: ceiling(amount) });
     poor.limits.open_files = low(8);
     assert_judged(&poor, "open files", "too few", Some("hard limit"));
     poor.limits.memlock = low(65_536);
-    assert_judged(
-        &poor,
-        "memlock",
-        "too little for a ring",
-        Some("memlock=-1:-1"),
-    );
+    assert_judged(&poor, "memlock", "too little for a ring", Some("memlock=-1:-1"));
     poor.limits.memlock = low(7 * 104 * 1024);
     assert_judged(&poor, "memlock", "room for 7 rings", Some("memlock"));
     poor.limits.memlock_exempt = true;
@@ -170,9 +149,5 @@ fn scarce_limits_get_a_fix() {
 fn other_systems_have_no_rings_to_charge() {
     let mut mac = host();
     mac.os = "macos".to_owned();
-    assert!(
-        judge(&mac)
-            .iter()
-            .all(|judgement| judgement.name != "memlock")
-    );
+    assert!(judge(&mac).iter().all(|judgement| judgement.name != "memlock"));
 }

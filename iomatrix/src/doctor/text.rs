@@ -14,10 +14,7 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
     lines.push(String::new());
     lines.push(match rows.len() {
         0 => "drivers".to_owned(),
-        all => format!(
-            "drivers ({} of {all} rows can run here)",
-            runnable(host, rows)
-        ),
+        all => format!("drivers ({} of {all} rows can run here)", runnable(host, rows)),
     });
     for driver in &host.drivers {
         lines.extend(state(&driver.name, &driver.state));
@@ -41,10 +38,7 @@ fn state(name: &str, state: &State) -> Vec<String> {
         State::Unavailable { reason, fix: None } => {
             paragraph(name, &format!("not available: {reason}"))
         }
-        State::Unavailable {
-            reason,
-            fix: Some(remedy),
-        } => {
+        State::Unavailable { reason, fix: Some(remedy) } => {
             let mut lines = paragraph(name, &format!("NOT available: {reason}"));
             lines.push(fix(remedy));
             lines

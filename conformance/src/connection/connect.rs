@@ -1,0 +1,131 @@
+//! Getting a connection: asking for one, waiting for it, and giving it up.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use report::{Failure, FailureKind};
+use socket2::{Domain, Socket, Type};
+
+use super::{Connection, harness, is_again, reset};
+use crate::case::failure;
+use crate::clock::{Clock, Deadline};
+use crate::payload::Payload;
+use crate::wait::{Interest, wait};
+
+/// How the judge's end of a connection is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// `SO_RCVBUF` before connecting, in bytes; the kernel's default if absent.
+    pub receive_buffer: Option<usize>,
+    /// `SO_SNDBUF` before connecting, in bytes; the kernel's default if absent.
+    pub send_buffer: Option<usize>,
+    /// `TCP_MAXSEG` before connecting, in bytes; on Linux only, others take no value beforehand.
+    pub segment: Option<u32>,
+}
+
+impl Setup {
+    /// Less fits between a writer and a server that is blocked: about 2 MiB instead of 9. Linux
+    /// gives the server's end room for so many segments, and those of loopback are 64 KiB.
+    #[must_use]
+    pub fn tight() -> Self {
+        Self { receive_buffer: Some(32 * 1024), send_buffer: Some(64 * 1024), segment: Some(1460) }
+    }
+
+    fn apply(self, socket: &Socket) -> io::Result<()> {
+        if let Some(bytes) = self.receive_buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(bytes) = self.send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(bytes) = self.segment {
+            socket.set_tcp_mss(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection that has been asked for and may not be established yet.
+#[derive(Debug)]
+pub struct Pending {
+    socket: Socket,
+    number: u32,
+    seed: u64,
+    clock: Arc<Clock>,
+}
+
+impl Pending {
+    /// Asks for a connection to `address` without waiting for it.
+    ///
+    /// # Errors
+    /// `refused`, or `harness` when this host has no more sockets or ports.
+    pub fn start(
+        address: SocketAddr,
+        setup: Setup,
+        number: u32,
+        seed: u64,
+        clock: Arc<Clock>,
+    ) -> Result<Self, Failure> {
+        let prepare = || -> io::Result<Socket> {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+            setup.apply(&socket)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        };
+        let socket = prepare().map_err(|e| harness("open a socket", &e))?;
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(e) if is_in_progress(&e) => {}
+            Err(e) => return Err(connect_failure(&e)),
+        }
+        Ok(Self { socket, number, seed, clock })
+    }
+
+    /// Waits until it is established.
+    ///
+    /// # Errors
+    /// `refused` or `timeout`.
+    pub fn finish(self, deadline: Deadline) -> Result<Connection, Failure> {
+        if !wait(&self.socket, Interest::Write, deadline.left())? {
+            return Err(deadline.failure("a connection"));
+        }
+        match self.socket.take_error() {
+            Ok(None) => {}
+            Ok(Some(e)) | Err(e) => return Err(connect_failure(&e)),
+        }
+        // A connection that is already reset may refuse options; the first read will tell.
+        let _ = self.socket.set_tcp_nodelay(true);
+        Ok(Connection {
+            payload: Payload::new(self.seed, self.number),
+            socket: self.socket,
+            number: self.number,
+            sent: 0,
+            received: 0,
+            has_finished: false,
+            clock: self.clock,
+        })
+    }
+
+    /// Closes it with a reset, established or not.
+    pub fn reset(self) {
+        reset(self.socket);
+    }
+}
+
+fn is_in_progress(error: &io::Error) -> bool {
+    // EINPROGRESS has no stable ErrorKind; Windows says WouldBlock.
+    #[cfg(unix)]
+    let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
+    #[cfg(not(unix))]
+    let in_progress = false;
+    in_progress || is_again(error)
+}
+
+fn connect_failure(error: &io::Error) -> Failure {
+    let is_refused =
+        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
+    let kind = if is_refused { FailureKind::Refused } else { FailureKind::Harness };
+    failure(kind, "a connection", error.to_string())
+}

@@ -1,0 +1,114 @@
+//! Sending: the next bytes of the stream, in pieces of any shape, and FIN.
+
+use std::io::{self, IoSlice, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use report::Failure;
+use socket2::Socket;
+
+use super::{Connection, is_again};
+use crate::wait::{Interest, wait};
+
+impl Connection {
+    /// Sends the next `length` bytes of the stream, waiting while the server does not take them.
+    ///
+    /// # Errors
+    /// `timeout` without progress, `reset` when the server closed.
+    pub fn send(&mut self, length: u64) -> Result<(), Failure> {
+        let end = self.sent + length;
+        let mut deadline = self.clock.progress();
+        while self.sent < end {
+            if self.try_send(end - self.sent)? > 0 {
+                deadline = self.clock.progress();
+            } else if !wait(&self.socket, Interest::Write, deadline.left())? {
+                return Err(deadline.failure("the server to take bytes"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what the kernel takes of the next `length` bytes at once: 0 when it takes nothing.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn try_send(&mut self, length: u64) -> Result<usize, Failure> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(256 * 1024);
+        let bytes = self.payload.bytes(self.sent, length);
+        let n = self.write(|socket| (&*socket).write(&bytes))?;
+        self.sent += n as u64;
+        Ok(n)
+    }
+
+    /// Sends the next `length` bytes in one call, however large.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn try_send_whole(&mut self, length: usize) -> Result<usize, Failure> {
+        let bytes = self.payload.bytes(self.sent, length);
+        let n = self.write(|socket| (&*socket).write(&bytes))?;
+        self.sent += n as u64;
+        Ok(n)
+    }
+
+    /// Sends the next `pieces * piece_bytes` bytes with one vectored call.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn try_send_vectored(
+        &mut self,
+        pieces: usize,
+        piece_bytes: usize,
+    ) -> Result<usize, Failure> {
+        let bytes = self.payload.bytes(self.sent, pieces * piece_bytes);
+        let slices: Vec<IoSlice> = bytes.chunks(piece_bytes).map(IoSlice::new).collect();
+        let n = self.write(|socket| socket.send_vectored(&slices))?;
+        self.sent += n as u64;
+        Ok(n)
+    }
+
+    /// Sends one byte of TCP urgent data, which is not part of the stream.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn send_urgent(&mut self) -> Result<(), Failure> {
+        self.write(|socket| socket.send_out_of_band(b"!")).map(drop)
+    }
+
+    pub(super) fn write(
+        &self,
+        call: impl FnOnce(&Socket) -> io::Result<usize>,
+    ) -> Result<usize, Failure> {
+        match call(&self.socket) {
+            Ok(n) => Ok(n),
+            Err(e) if is_again(&e) => Ok(0),
+            Err(e) => Err(self.closed_while("sending", &e)),
+        }
+    }
+
+    /// Sends until the kernel has taken nothing for `quiet`, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn send_until_blocked(&mut self, quiet: Duration, limit: u64) -> Result<u64, Failure> {
+        let start = self.sent;
+        while self.sent - start < limit {
+            if self.try_send(limit - (self.sent - start))? == 0
+                && !wait(&self.socket, Interest::Write, quiet)?
+            {
+                break;
+            }
+        }
+        Ok(self.sent - start)
+    }
+
+    /// Sends FIN: the judge will send nothing more.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn finish_sending(&mut self) -> Result<(), Failure> {
+        self.has_finished = true;
+        let done = self.socket.shutdown(Shutdown::Write);
+        done.map_err(|e| self.closed_while("sending FIN", &e))
+    }
+}
