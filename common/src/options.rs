@@ -106,15 +106,19 @@ fn command(backend: &'static Backend) -> clap::Command {
     let Backend { package, model, driver, .. } = backend;
     let flavors = backend.flavors.iter().map(|f| PossibleValue::new(f.name).help(f.about));
     let drivers = Driver::ALL.map(Driver::name);
+    let examples = [
+        ("", "listen on 127.0.0.1:8080; try `nc 127.0.0.1 8080`"),
+        ("--listen tcp:[::1]:0 --workers 2", "any free port, two threads"),
+        ("--announce json", "one line for a program to read"),
+    ];
+    let examples =
+        examples.map(|(given, what)| format!("  {package} {given:<32}  {what}\n")).concat();
     Options::command()
         .name(package)
         .version(locked_version(package))
         .about(format!("Echo server on {runtime}: {model} model, driver {driver}"))
         .after_help(format!(
-            "Examples:\n  \
-             {package}                  listen on 127.0.0.1:8080; try `nc 127.0.0.1 8080`\n  \
-             {package} --listen tcp:[::1]:0 --workers 2      any free port, two threads\n  \
-             {package} --announce json                  one line for a program to read\n\n\
+            "Examples:\n{examples}\n\
              Ends on Ctrl-C or SIGTERM after the connections have; a second one ends it at once.\n\
              Exit status: 0 after a stop, 1 if it failed, 2 for bad arguments, 69 if this host\n\
              cannot run it or it does not offer what was asked."

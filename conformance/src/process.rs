@@ -1,6 +1,7 @@
 //! A server's process, measured from outside. Linux tells through procfs; elsewhere the cases that
 //! need it are unavailable, known from [`crate::case::Need`] while listing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,6 +40,20 @@ pub struct Rings {
     pub count: usize,
     /// Completions that the kernel has posted to them, in all.
     pub completions: u64,
+}
+
+/// What a process has had of the processors up to a moment, and what it was held off from.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    at: Instant,
+    threads: BTreeMap<u32, Turns>,
+}
+
+/// One thread's time on a processor, and its time ready and waiting for one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turns {
+    ran: Duration,
+    held: Duration,
 }
 
 /// A signal that the judge sends.
@@ -219,24 +234,46 @@ impl Process {
         }
     }
 
+    /// What it has had of the processors so far.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn demand(&self) -> Result<Demand, Failure> {
+        system::demand(self.pid).map_err(|e| unknown("its demand for processors", &e))
+    }
+
     /// Judges the CPU time that it uses in `time`, as a share of one core.
     ///
     /// # Errors
     /// `cpu` above `limit`.
     pub fn expect_quiet(&self, time: Duration, limit: f64) -> Result<(), Failure> {
-        let (cpu, start) = (self.cpu()?, Instant::now());
+        let before = self.demand()?;
         thread::sleep(time);
-        self.judge_share(cpu, start, limit)
+        self.judge_demand(&before, limit)
     }
 
-    /// Judges the CPU time used since `cpu` was read at `start`, as a share of one core.
+    /// Judges the CPU time used since `before`, as a share of one core: of the time in which it
+    /// could have one, so that a server that spins is seen beside others that do.
     ///
     /// # Errors
     /// `cpu` above `limit`.
-    pub fn judge_share(&self, cpu: Duration, start: Instant, limit: f64) -> Result<(), Failure> {
-        let used = self.cpu()?.saturating_sub(cpu).as_secs_f64();
-        let share = used / start.elapsed().as_secs_f64();
+    pub fn judge_demand(&self, before: &Demand, limit: f64) -> Result<(), Failure> {
+        let share = self.demand()?.share_since(before);
         self.clock.judge(FailureKind::Cpu, "share of one core", share, limit)
+    }
+}
+
+impl Demand {
+    /// The sum of all threads' shares of the time in which each could run.
+    fn share_since(&self, before: &Self) -> f64 {
+        let elapsed = self.at.saturating_duration_since(before.at);
+        let share = |(thread, now): (&u32, &Turns)| {
+            let then = before.threads.get(thread).copied().unwrap_or_default();
+            let ran = now.ran.saturating_sub(then.ran);
+            let could_run = elapsed.saturating_sub(now.held.saturating_sub(then.held)).max(ran);
+            if ran.is_zero() { 0.0 } else { ran.as_secs_f64() / could_run.as_secs_f64() }
+        };
+        self.threads.iter().map(share).sum()
     }
 }
 
@@ -262,4 +299,27 @@ fn send_signal(pid: u32, signal: Signal) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn send_signal(_: u32, _: Signal) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_of_the_time_in_which_a_thread_could_run() {
+        let start = Instant::now();
+        let demand = |seconds, turns: &[(u64, u64)]| Demand {
+            at: start + Duration::from_secs(seconds),
+            threads: (1..)
+                .zip(turns)
+                .map(|(thread, &(ran, held))| {
+                    let [ran, held] = [ran, held].map(Duration::from_millis);
+                    (thread, Turns { ran, held })
+                })
+                .collect(),
+        };
+        let share =
+            demand(2, &[(700, 1000), (110, 50)]).share_since(&demand(1, &[(500, 200), (100, 50)]));
+        assert!((share - (0.2 / 0.2 + 0.01)).abs() < 1e-9, "{share}");
+    }
 }

@@ -225,14 +225,14 @@ fn planned(shared: &Shared, row: &Row, id: &str) -> Result<Planned, Failed> {
 
 /// The mutant as a row. Its declared driver is what the registry would say of it.
 fn row(shared: &Shared, fault: Option<&str>) -> Row {
-    let driver = match std::env::consts::OS {
+    let own_driver = match std::env::consts::OS {
         "linux" => "epoll",
         "windows" => "afd",
         _ => "kqueue",
     };
     let claims_ring = fault.is_some_and(|fault| fault.contains("io-uring"));
-    let driver = if claims_ring { "io_uring" } else { driver };
-    let mut arguments = vec!["--flavor", "default", "--workers", "1", "--driver", driver];
+    let driver = if claims_ring { "io_uring" } else { own_driver };
+    let mut arguments = vec!["--flavor", "default", "--workers", "1", "--driver", own_driver];
     if let Some(fault) = fault {
         arguments.extend(["--fault", fault]);
     }

@@ -167,7 +167,7 @@ impl Connection {
         if gate != Gate::Go {
             return self.passed(gate);
         }
-        let end = self.pending.len().min(self.written.saturating_add(hooks.write_limit()));
+        let end = self.pending.len().min(self.written.saturating_add(hooks.write_limit(self)));
         match self.stream.write(&self.pending[self.written..end]) {
             Ok(bytes) => {
                 self.written += bytes;
@@ -198,7 +198,7 @@ impl Connection {
         if !self.ready.readable {
             return Step::Wait;
         }
-        let limit = hooks.read_limit(scratch.len());
+        let limit = hooks.read_limit(self, scratch.len());
         match self.stream.read(&mut scratch[..limit]) {
             Ok(0) => {
                 let gate = hooks.peer_ended(self);

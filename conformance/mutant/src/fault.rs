@@ -216,7 +216,7 @@ pub(crate) enum Fault {
     FloodsStderr,
 
     // Correct, but unusual.
-    /// Reads and writes one byte at a time
+    /// Reads and writes one byte at a time, and 64 after the first 4 KiB of a connection
     OddOneByte,
     /// Waits 5 ms before each write
     OddDelay,

@@ -79,7 +79,7 @@ pub(crate) trait Hooks {
     }
 
     /// Bytes of the next read, of a buffer of `buffer` bytes.
-    fn read_limit(&mut self, buffer: usize) -> usize {
+    fn read_limit(&mut self, _connection: &Connection, buffer: usize) -> usize {
         buffer
     }
 
@@ -91,7 +91,7 @@ pub(crate) trait Hooks {
     }
 
     /// Bytes of the next write.
-    fn write_limit(&mut self) -> usize {
+    fn write_limit(&mut self, _connection: &Connection) -> usize {
         usize::MAX
     }
 

@@ -38,6 +38,12 @@ fn open_one(options: &Options, address: SocketAddr) -> io::Result<Bound> {
 fn bind(options: &Options, address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     set_reuse(&socket, options.fault)?;
+    if options.fault == Some(Fault::OddSmallBuffers) {
+        // Set here, they hold from the first window on: later, a client that has seen a larger one
+        // waits until half of that is open (RFC 9293, section 3.8.6.2.1).
+        socket.set_recv_buffer_size(4096)?;
+        socket.set_send_buffer_size(4096)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }

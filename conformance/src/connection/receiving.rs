@@ -19,6 +19,14 @@ impl Connection {
         self.receive_by(length, None)
     }
 
+    /// Receives everything that was sent and has not come back yet.
+    ///
+    /// # Errors
+    /// As [`Connection::receive`].
+    pub fn receive_all(&mut self) -> Result<(), Failure> {
+        self.receive(self.sent - self.received)
+    }
+
     /// As [`Connection::receive`], all of it within `limit`, which is judged as a time.
     ///
     /// # Errors

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use socket2::Socket;
 
-use super::Rings;
+use super::{Demand, Rings};
 
 pub(super) fn descriptors(_: u32) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 pub(super) fn cpu(_: u32) -> io::Result<Duration> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn demand(_: u32) -> io::Result<Demand> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -1,15 +1,16 @@
 //! What procfs tells about another process (proc(5)).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procfs::net::TcpNetEntry;
 use procfs::process::{FDTarget, Process};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
-use super::Rings;
+use super::{Demand, Rings, Turns};
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
@@ -19,6 +20,23 @@ pub(super) fn cpu(pid: u32) -> io::Result<Duration> {
     let stat = process(pid)?.stat().map_err(io::Error::other)?;
     let ticks = stat.utime + stat.stime;
     Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+}
+
+pub(super) fn demand(pid: u32) -> io::Result<Demand> {
+    let mut demand = Demand { at: Instant::now(), threads: BTreeMap::new() };
+    for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
+        // A thread may end between the listing and the look.
+        if let Ok(stat) = task.schedstat() {
+            let ran = Duration::from_nanos(stat.sum_exec_runtime);
+            let held = Duration::from_nanos(stat.run_delay);
+            demand.threads.insert(task.tid.unsigned_abs(), Turns { ran, held });
+        }
+    }
+    if demand.threads.is_empty() {
+        // A kernel without CONFIG_SCHED_INFO tells only what they had.
+        demand.threads.insert(pid, Turns { ran: cpu(pid)?, held: Duration::ZERO });
+    }
+    Ok(demand)
 }
 
 pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {

@@ -38,7 +38,7 @@ pub(super) const SUITE: Suite = Suite {
             .alone()
             .wire(isolation),
         Case::must("many-stalled", "Beside many clients that do not read, a new one is served.")
-            .sizes(32, 64, 200)
+            .sizes(20, 64, 200)
             .needs(&[Need::ResidentMemory, Need::Descriptors(200)])
             .process(many_stalled),
         Case::must(
@@ -92,14 +92,13 @@ fn bounded(peer: &Peer, process: &Process) -> Found {
 }
 
 fn resume(peer: &Peer) -> Found {
-    let mut connection = peer.connect()?;
+    let mut connection = peer.connect_with(Setup::tight())?;
     fill(&mut connection, peer)?;
     // How long the client does not read is the case.
     thread::sleep(Duration::from_millis(peer.size()));
     receive_all(&mut connection)?;
     connection.exchange(64 * 1024)?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 
@@ -109,8 +108,7 @@ fn resume_repeated(peer: &Peer) -> Found {
         fill(&mut connection, peer)?;
         receive_all(&mut connection)?;
     }
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 
@@ -118,7 +116,7 @@ fn slow_reader(peer: &Peer, process: &Process) -> Found {
     const PIECE: u64 = 4 * 1024;
     let mut connection = peer.connect_with(Setup::tight())?;
     fill(&mut connection, peer)?;
-    let (cpu, start) = (process.cpu()?, Instant::now());
+    let (before, start) = (process.demand()?, Instant::now());
     for piece in 1..=peer.size() / PIECE {
         connection.receive(PIECE)?;
         connection.send_until_blocked(Duration::ZERO, MIB)?;
@@ -126,10 +124,9 @@ fn slow_reader(peer: &Peer, process: &Process) -> Found {
         let due = start + Duration::from_millis(piece * PIECE * 1000 / (100 * 1024));
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
-    process.judge_share(cpu, start, 0.20)?;
+    process.judge_demand(&before, 0.20)?;
     receive_all(&mut connection)?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 
@@ -138,13 +135,12 @@ fn isolation(peer: &Peer) -> Found {
     let floor = Duration::from_millis(50);
     let alone = p99_round(&mut clients, peer, None)?;
     let limit = floor.max(alone * 4);
-    let mut stalled = peer.connect()?;
+    let mut stalled = peer.connect_with(Setup::tight())?;
     fill(&mut stalled, peer)?;
     let beside = p99_round(&mut clients, peer, Some(limit))?;
     peer.clock().judge_time("p99 beside a client that does not read", beside, limit)?;
     receive_all(&mut stalled)?;
-    stalled.finish_sending()?;
-    stalled.expect_end()?;
+    stalled.receive_all()?;
     Observation::met()
 }
 
@@ -241,8 +237,7 @@ fn zero_window_recovery(peer: &Peer) -> Found {
     // How long the window stays shut is the case.
     thread::sleep(Duration::from_millis(peer.size()));
     receive_all(&mut connection)?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 

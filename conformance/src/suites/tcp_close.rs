@@ -77,8 +77,7 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
         neighbour.receive(8 * 1024)?;
     }
     process.expect_descriptors(base, FREED)?;
-    neighbour.finish_sending()?;
-    neighbour.expect_end()?;
+    neighbour.receive_all()?;
     peer.serves()?;
     Observation::met()
 }

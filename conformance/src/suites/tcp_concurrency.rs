@@ -58,12 +58,6 @@ fn hundred_exact(peer: &Peer) -> Found {
         })
         .collect();
     exchange(&mut flows, peer.clock())?;
-    for connection in &mut connections {
-        connection.finish_sending()?;
-    }
-    for connection in &mut connections {
-        connection.expect_end()?;
-    }
     Observation::met()
 }
 
@@ -101,10 +95,7 @@ fn churn_beside_stable(peer: &Peer) -> Found {
         drop(short);
     }
     for stream in &mut stable {
-        stream.finish_sending()?;
-    }
-    for stream in &mut stable {
-        stream.expect_end()?;
+        stream.receive_all()?;
     }
     Observation::met()
 }

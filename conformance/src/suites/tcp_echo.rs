@@ -134,8 +134,6 @@ fn chop_sweep(peer: &Peer) -> Found {
         let mut connection = peer.connect()?;
         let flow = Flow::new(&mut connection, peer.size(), peer.seed()).writes(Pieces::Of(piece));
         exchange(&mut [flow], peer.clock())?;
-        connection.finish_sending()?;
-        connection.expect_end()?;
     }
     Observation::met()
 }
@@ -146,8 +144,6 @@ fn random_chunks(peer: &Peer) -> Found {
         .writes(Pieces::UpTo(64 * 1024))
         .reads(Pieces::UpTo(48 * 1024));
     exchange(&mut [flow], peer.clock())?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
     Observation::met()
 }
 
@@ -155,8 +151,6 @@ fn many_small_writes(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
     let flow = Flow::new(&mut connection, peer.size() * 10, peer.seed()).writes(Pieces::Of(10));
     exchange(&mut [flow], peer.clock())?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
     Observation::met()
 }
 
@@ -167,8 +161,6 @@ fn order_under_pressure(peer: &Peer) -> Found {
         .reads(Pieces::UpTo(64 * 1024))
         .pauses(pauses);
     exchange(&mut [flow], peer.clock())?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
     Observation::met()
 }
 
@@ -177,8 +169,6 @@ fn partial_write(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(setup)?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed()).reads(Pieces::UpTo(8192));
     exchange(&mut [flow], peer.clock())?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
     Observation::met()
 }
 
@@ -207,10 +197,6 @@ fn cross_connection_isolation(peer: &Peer) -> Found {
         .map(|connection| Flow::new(connection, peer.size(), peer.seed()))
         .collect();
     exchange(&mut flows, peer.clock())?;
-    for connection in &mut connections {
-        connection.finish_sending()?;
-        connection.expect_end()?;
-    }
     Observation::met()
 }
 
@@ -267,8 +253,7 @@ fn urgent_byte(peer: &Peer, process: &Process) -> Found {
     }
     process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
     connection.exchange(10)?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     peer.serves()?;
     Observation::met()
 }

@@ -46,8 +46,7 @@ const PIECES_PER_CALL: usize = 1024;
 fn long_stream(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
     exchange(&mut [Flow::new(&mut connection, peer.size(), peer.seed())], peer.clock())?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 
@@ -55,8 +54,7 @@ fn single_write(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
     let bytes = usize::try_from(peer.size()).unwrap_or(usize::MAX);
     connection.exchange_in_one_write(bytes)?;
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 
@@ -68,8 +66,7 @@ fn duplex_no_deadlock(peer: &Peer) -> Found {
         let outstanding = connection.sent() - connection.received();
         connection.receive(outstanding / 2)?;
     }
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 
@@ -81,8 +78,7 @@ fn client_vectored_tiny(peer: &Peer) -> Found {
             connection.receive(pieces as u64)?;
         }
     }
-    connection.finish_sending()?;
-    connection.expect_end()?;
+    connection.receive_all()?;
     Observation::met()
 }
 

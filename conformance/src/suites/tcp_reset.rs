@@ -95,7 +95,7 @@ fn mid_echo(peer: &Peer) -> Found {
         connection.reset();
         streams.receive()?;
     }
-    streams.finish()?;
+    streams.receive()?;
     peer.serves()?;
     Observation::met()
 }
@@ -143,7 +143,6 @@ fn burst_under_load(peer: &Peer) -> Found {
         connection.reset();
     }
     streams.receive()?;
-    streams.finish()?;
     peer.serves()?;
     Observation::met()
 }
@@ -181,12 +180,8 @@ fn then_descriptor_reuse(peer: &Peer) -> Found {
             connection.send(random.u64(1..2048))?;
         }
         for connection in &mut open {
-            connection.receive(connection.sent() - connection.received())?;
+            connection.receive_all()?;
         }
-    }
-    for connection in &mut open {
-        connection.finish_sending()?;
-        connection.expect_end()?;
     }
     Observation::met()
 }
@@ -245,13 +240,6 @@ impl Streams {
 
     /// Receives all that is under way.
     fn receive(&mut self) -> Result<(), Failure> {
-        self.0.iter_mut().try_for_each(|stream| stream.receive(stream.sent() - stream.received()))
-    }
-
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.0.iter_mut().try_for_each(|stream| {
-            stream.finish_sending()?;
-            stream.expect_end()
-        })
+        self.0.iter_mut().try_for_each(Connection::receive_all)
     }
 }

@@ -97,7 +97,6 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::LogsOnStdout => Box::new(odd::LogsOnStdout),
         Fault::OddOneByte => Box::new(odd::OneByte),
         Fault::OddDelay => Box::new(odd::Delay),
-        Fault::OddSmallBuffers => Box::new(odd::SmallBuffers),
         Fault::OddLateClose => Box::new(odd::LateClose),
         Fault::OddRandomReads => Box::new(odd::RandomReads::default()),
         Fault::ExitsAtOnce
@@ -125,6 +124,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         | Fault::DiesEarly
         | Fault::Hangs
         | Fault::FloodsStderr
+        | Fault::OddSmallBuffers
         | Fault::OddLargeBuffer => Box::new(Correct),
     };
     hooks

@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use socket2::SockRef;
 
 use crate::connection::Connection;
 use crate::fault::Fault;
@@ -21,13 +20,19 @@ pub(crate) fn buffer_bytes(fault: Option<Fault>, asked: usize) -> usize {
 
 pub(super) struct OneByte;
 
+impl OneByte {
+    fn limit(connection: &Connection) -> usize {
+        if connection.bytes_read < 4096 { 1 } else { 64 }
+    }
+}
+
 impl Hooks for OneByte {
-    fn read_limit(&mut self, _buffer: usize) -> usize {
-        1
+    fn read_limit(&mut self, connection: &Connection, _buffer: usize) -> usize {
+        Self::limit(connection)
     }
 
-    fn write_limit(&mut self) -> usize {
-        1
+    fn write_limit(&mut self, connection: &Connection) -> usize {
+        Self::limit(connection)
     }
 }
 
@@ -37,17 +42,6 @@ impl Hooks for Delay {
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
         let writes_at = connection.last_read + Duration::from_millis(5);
         if Instant::now() < writes_at { Gate::Until(writes_at) } else { Gate::Go }
-    }
-}
-
-pub(super) struct SmallBuffers;
-
-impl Hooks for SmallBuffers {
-    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
-        let socket = SockRef::from(&*stream);
-        let _ = socket.set_send_buffer_size(4096);
-        let _ = socket.set_recv_buffer_size(4096);
-        Admission::Serve
     }
 }
 
@@ -75,7 +69,7 @@ impl Default for RandomReads {
 }
 
 impl Hooks for RandomReads {
-    fn read_limit(&mut self, buffer: usize) -> usize {
+    fn read_limit(&mut self, _connection: &Connection, buffer: usize) -> usize {
         // Marsaglia's xorshift: repeatable, and random enough to cut messages anywhere.
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
