@@ -179,7 +179,11 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
             let missing = first.goal - first.connection.received();
             return Err(first.connection.overdue(missing, &deadline));
         }
+        let t = Instant::now();
         wait_for_progress(flows, &open, deadline.left())?;
+        if t.elapsed() > Duration::from_millis(300) { 
+            let st: Vec<_> = open.iter().map(|&i| (flows[i].goal, flows[i].connection.sent(), flows[i].connection.received(), flows[i].connection.local_address().unwrap())).collect();
+            eprintln!("DBG exchange {:?} left {:?} {:?}", t.elapsed(), deadline.left(), st); }
     }
     Ok(())
 }
@@ -205,7 +209,9 @@ pub fn exchange_first(flows: &mut [Flow], count: usize, deadline: Deadline) -> R
         }
         if moved == 0 {
             let open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();
+            let t = Instant::now();
             wait_for_progress(flows, &open, deadline.left())?;
+            if t.elapsed() > Duration::from_millis(300) { eprintln!("DBG first {:?}", t.elapsed()); }
         }
     }
 }

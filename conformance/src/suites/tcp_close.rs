@@ -77,7 +77,6 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
         neighbour.receive(8 * 1024)?;
     }
     process.expect_descriptors(base, FREED)?;
-    neighbour.receive_all()?;
     peer.serves()?;
     Observation::met()
 }

@@ -95,7 +95,6 @@ fn mid_echo(peer: &Peer) -> Found {
         connection.reset();
         streams.receive()?;
     }
-    streams.receive()?;
     peer.serves()?;
     Observation::met()
 }
@@ -190,6 +189,7 @@ fn then_descriptor_reuse(peer: &Peer) -> Found {
 /// them cannot be seen on the wire, which is cut, but in that end, of which the judge has a
 /// duplicate: a read takes the bytes, and the first call that fails takes the error.
 fn data_delivery(peer: &Peer, process: &Process) -> Found {
+    const PAYLOAD_BYTES: usize = 1024;
     let base = process.descriptors_at_rest(peer)?;
     let mut connection = peer.connect()?;
     connection.exchange(1)?;
@@ -201,7 +201,7 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
     // Between its write and its next read it would not notice the reset first, however it looks.
     process.expect_asleep()?;
     process.stop()?;
-    connection.send(1024)?;
+    connection.send(PAYLOAD_BYTES as u64)?;
     connection.reset();
     // A busy kernel delivers even to itself later; a socket without a peer has seen the reset.
     let deadline = peer.clock().progress();
@@ -214,12 +214,12 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
     process.signal(Signal::Continue)?;
     process.expect_descriptors(base, FREED)?;
     let is_met = matches!(end.take_error(), Ok(None));
-    let unread = end.read(&mut [0; 2048]).unwrap_or(0);
+    let unread = end.read(&mut [0; 2 * PAYLOAD_BYTES]).unwrap_or(0);
     peer.serves()?;
-    Observation::of(match (unread, is_met) {
-        (0, true) => "the bytes were read, then the reset was met: an echo was attempted",
-        (0, false) => "the bytes were read and no echo was attempted",
-        (_, _) => "the bytes were not read",
+    Observation::of(match (unread < PAYLOAD_BYTES, is_met) {
+        (true, true) => "the bytes were read, then the reset was met: an echo was attempted",
+        (true, false) => "the bytes were read, and no echo was attempted",
+        (false, _) => "the bytes were not read",
     })
 }
 
