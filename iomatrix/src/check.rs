@@ -65,6 +65,8 @@ pub(crate) enum Output {
     Json,
     /// The matrix for a step summary.
     Markdown,
+    /// How near each case came to its limits, as a table in Markdown.
+    Margins,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -132,13 +134,10 @@ impl Arguments {
             std::fs::write(path, &json).with_context(|| format!("write {}", path.display()))?;
         }
         match self.output {
-            Output::Text => {
-                print!("{}", text::render(run, terminal_width()));
-                print!("{}", text::costs(run));
-                print!("{}", text::margins(run));
-            }
+            Output::Text => print!("{}", text::render(run, terminal_width())),
             Output::Json => println!("{json}"),
             Output::Markdown => print!("{}", markdown::render(std::slice::from_ref(run), &[])),
+            Output::Margins => print!("{}", markdown::margins(run)),
         }
         for driver in gate::missing_drivers(run, &self.require) {
             eprintln!("required driver {driver} was not judged");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::difference::{differences, is_comparable};
-use crate::run::{Attestation, Cell, Run};
+use crate::run::{Attestation, Cell, Row, Run};
 use crate::text::{closing_line, detail};
 use crate::verdict::Verdict;
 
@@ -30,6 +30,31 @@ pub fn render(runs: &[Run], expected: &[String]) -> String {
 pub fn missing<'a>(runs: &[Run], expected: &'a [String]) -> Vec<&'a str> {
     let has_run = |label: &&String| runs.iter().any(|run| run.label == **label);
     expected.iter().filter(|label| !has_run(label)).map(String::as_str).collect()
+}
+
+/// How near to its nearest limit each case came on each row, for docs/METHODOLOGY.md.
+#[must_use]
+pub fn margins(run: &Run) -> String {
+    let columns = run.columns();
+    let mut text = String::from("| case | what is compared | limit |");
+    let mut rule = String::from("| --- | --- | --- |");
+    for row in &columns {
+        let _ = write!(text, " {} |", escape(&row.name));
+        rule.push_str(" --- |");
+    }
+    let _ = writeln!(text, "\n{rule}");
+    for (suite, case) in run.cases() {
+        let margin = |row: &Row| run.cell(&row.name, suite, case)?.margin.as_ref();
+        let Some(first) = columns.iter().find_map(|row| margin(row)) else { continue };
+        let what = escape(&first.what);
+        let _ = write!(text, "| {suite}/{case} | {what} | {:.1} |", first.limit);
+        for row in &columns {
+            let ratio = margin(row).map(|margin| format!("{:.2}", margin.ratio()));
+            let _ = write!(text, " {} |", ratio.unwrap_or_default());
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn section(run: &Run) -> String {

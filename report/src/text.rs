@@ -17,6 +17,8 @@ pub fn render(run: &Run, width: u16) -> String {
     let _ = writeln!(page, "{}", absences(run));
     let _ = writeln!(page, "{}", attestations(run));
     let _ = writeln!(page, "{}", models(run));
+    let _ = writeln!(page, "{}", costs(run));
+    let _ = writeln!(page, "{}", margins(run));
     for cell in run.cells.iter().filter(|cell| wants_detail(cell)) {
         let _ = writeln!(page, "{}", detail(cell));
     }
@@ -103,9 +105,11 @@ pub fn closing_line(run: &Run) -> String {
 pub fn costs(run: &Run) -> String {
     let mut text = String::from("cost by row (CPU of server and judge; time alone on the host):\n");
     for row in &run.rows {
-        let cells = || run.cells.iter().filter(|cell| cell.row == row.name);
-        let cpu: f64 = cells().map(|cell| cell.cpu_seconds).sum();
-        let alone: f64 = cells().filter(|cell| cell.exclusive).map(|cell| cell.seconds).sum();
+        let (mut cpu, mut alone) = (0.0, 0.0);
+        for cell in run.cells.iter().filter(|cell| cell.row == row.name) {
+            cpu += cell.cpu_seconds;
+            alone += if cell.exclusive { cell.seconds } else { 0.0 };
+        }
         let _ = writeln!(text, "  {:<24} {cpu:6.1} CPU-s   {alone:5.1} s alone", row.name);
     }
     let mut cells: Vec<&Cell> = run.cells.iter().collect();
@@ -130,6 +134,9 @@ pub fn margins(run: &Run) -> String {
     let mut cells: Vec<(&Cell, &Margin)> =
         run.cells.iter().filter_map(|cell| Some((cell, cell.margin.as_ref()?))).collect();
     cells.sort_by(|(_, a), (_, b)| b.ratio().total_cmp(&a.ratio()));
+    if cells.is_empty() {
+        return String::new();
+    }
     let mut text = String::from("nearest to a limit (observed / limit):\n");
     for (cell, margin) in cells.into_iter().take(12) {
         let _ = writeln!(
