@@ -82,8 +82,8 @@ impl<'a> Flow<'a> {
         self
     }
 
-    /// Sends no more while so many bytes are on their way. Beyond a few hundred KiB the kernel may
-    /// drop what its receive buffers do not hold, and repeats it seconds later (`TCPRcvQDrop`).
+    /// Sends no more while so many bytes are on their way, so that flows move side by side and not
+    /// one after the other, each by a socket buffer.
     #[must_use]
     pub fn window(mut self, bytes: u64) -> Self {
         self.window = bytes;
@@ -163,7 +163,7 @@ impl Pieces {
 pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 * 1024];
     let mut deadline = clock.progress();
-    let mut open: Vec<usize> = (0..flows.len()).collect();
+    let mut open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();
     while !open.is_empty() {
         let mut moved = 0;
         for &index in &open {
@@ -179,11 +179,7 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
             let missing = first.goal - first.connection.received();
             return Err(first.connection.overdue(missing, &deadline));
         }
-        let t = Instant::now();
         wait_for_progress(flows, &open, deadline.left())?;
-        if t.elapsed() > Duration::from_millis(300) { 
-            let st: Vec<_> = open.iter().map(|&i| (flows[i].goal, flows[i].connection.sent(), flows[i].connection.received(), flows[i].connection.local_address().unwrap())).collect();
-            eprintln!("DBG exchange {:?} left {:?} {:?}", t.elapsed(), deadline.left(), st); }
     }
     Ok(())
 }
@@ -209,9 +205,7 @@ pub fn exchange_first(flows: &mut [Flow], count: usize, deadline: Deadline) -> R
         }
         if moved == 0 {
             let open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();
-            let t = Instant::now();
             wait_for_progress(flows, &open, deadline.left())?;
-            if t.elapsed() > Duration::from_millis(300) { eprintln!("DBG first {:?}", t.elapsed()); }
         }
     }
 }

@@ -3,6 +3,9 @@
 use clap::ValueEnum;
 
 /// What a mutant does wrong, or, for the names that begin with `odd`, does right in a strange way.
+///
+/// Some strike only on connections of a certain size, or once in so many: a fault that spoils every
+/// connection would leave too few cases green to show that its own case names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Fault {
     // The bytes.
@@ -31,7 +34,7 @@ pub(crate) enum Fault {
     LosesReadAtWrap,
     /// Loses the last byte of a large read that comes right after one of at most 8 bytes
     LosesByteAfterTiny,
-    /// Sends one more byte 100 ms after the first time that all is echoed
+    /// Sends one more byte 100 ms after the echo of the first, if nothing else has come
     LateExtraByte,
     /// Holds a message of 8 to 15 bytes back until a newline or more bytes, and drops it at FIN
     LineBuffered,
@@ -92,19 +95,19 @@ pub(crate) enum Fault {
     DeafWhileBlocked,
 
     // The end of a connection.
-    /// Writes the last chunk once more at FIN
+    /// Writes the last chunk once more at FIN, after 48 to 64 KiB
     RepeatsLastChunk,
     /// Closes as soon as FIN is known, though bytes wait behind a write that blocked
     ClosesUnflushed,
     /// Drops data that comes together with FIN
     DropsDataWithFin,
-    /// Never sends FIN
+    /// Never sends FIN to a client that has sent nothing
     NeverSendsFin,
     /// Overlooks FIN after half a second of silence
     MissesLateFin,
     /// Overlooks FIN when more than 16 (settable) come within 100 ms
     ForgetsFinInBatch,
-    /// Closes with a reset when FIN comes on its own
+    /// Closes with a reset when FIN comes on its own after 20 to 64 KiB
     ResetsAfterFin,
     /// Leaks the descriptor of a connection that ends without having sent a byte
     LeaksIdleOnFin,

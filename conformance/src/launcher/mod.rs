@@ -107,6 +107,26 @@ impl Start {
     }
 }
 
+impl Launch {
+    /// The server, which must have become ready.
+    ///
+    /// # Errors
+    /// `announcement` or `crash`.
+    pub fn expect_ready(self) -> Result<Server, Failure> {
+        let expected = "a server that becomes ready";
+        match self {
+            Self::Ready(server) => Ok(*server),
+            Self::Declined(announcement) => {
+                Err(failure(FailureKind::Announcement, expected, format!("{announcement:?}")))
+            }
+            Self::Ended(attempt) => {
+                let actual = format!("{:?} after writing {:?}", attempt.ended, attempt.stdout);
+                Err(failure(FailureKind::Crash, expected, actual))
+            }
+        }
+    }
+}
+
 impl Launcher {
     /// A launcher of one row's servers in one cell.
     #[must_use]
@@ -181,19 +201,7 @@ impl Launcher {
     /// # Errors
     /// `announcement`, `crash` or `timeout`.
     pub fn start_with(&self, start: &Start) -> Result<Server, Failure> {
-        match self.launch(start)? {
-            Launch::Ready(server) => Ok(*server),
-            Launch::Declined(announcement) => Err(failure(
-                FailureKind::Announcement,
-                "a server that becomes ready",
-                format!("{announcement:?}"),
-            )),
-            Launch::Ended(attempt) => Err(failure(
-                FailureKind::Crash,
-                "a server that becomes ready",
-                format!("{:?} after writing {:?}", attempt.ended, attempt.stdout),
-            )),
-        }
+        self.launch(start)?.expect_ready()
     }
 
     /// Starts a server that is to end by itself, such as one with bad arguments. One that becomes

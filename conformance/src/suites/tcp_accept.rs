@@ -168,9 +168,12 @@ fn emfile_existing_progress(launcher: &Launcher) -> Found {
         let mut delays = Vec::new();
         for round in 0..rounds {
             let planned = start + PACE * round;
-            thread::sleep(planned.saturating_duration_since(Instant::now()));
+            let early = planned.saturating_duration_since(Instant::now());
+            thread::sleep(early);
+            // A judge that wakes up late is not a server that is.
+            let due = if early.is_zero() { planned } else { Instant::now() };
             crowd.served[round as usize % served].exchange(64)?;
-            delays.push(planned.elapsed());
+            delays.push(due.elapsed());
         }
         delays.sort_unstable();
         let p99 = delays[delays.len() * 99 / 100];

@@ -27,7 +27,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(200, 300, 1000)
             .wire(resume),
         Case::must("resume-repeated", "So it is each time that the client pauses and reads.")
-            .sizes(4, 6, 200)
+            .sizes(4, 8, 200)
             .wire(resume_repeated),
         Case::should("slow-reader", "A client that reads slowly costs the server little CPU.")
             .sizes(50 * 1024, 200 * 1024, 4 * 1024 * 1024)
@@ -60,6 +60,11 @@ const PLATEAU_MIB: u64 = 64;
 /// The server's own memory may grow so far meanwhile.
 const GROWTH_MIB: u64 = 32;
 const MIB: u64 = 1024 * 1024;
+/// What a client sends in one of many cycles at most: more than the server's send buffer holds. What
+/// the receive buffer takes then comes ever more slowly, and grows from cycle to cycle.
+const CYCLE_BYTES: u64 = 3 * MIB;
+/// How long a client does not read in one of many cycles.
+const PAUSE: Duration = Duration::from_millis(40);
 /// What one of many stalled clients sends at most: it fills the server's send buffer, and many
 /// times it does not exhaust the host's memory for sockets.
 const STALLED_BYTES: u64 = 2 * MIB;
@@ -104,7 +109,9 @@ fn resume(peer: &Peer) -> Found {
 fn resume_repeated(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(Setup::tight())?;
     for _ in 0..peer.size() {
-        fill(&mut connection, peer)?;
+        connection.send_until_blocked(peer.clock().scaled(PAUSE), CYCLE_BYTES)?;
+        // That the client does not read for a while is the case.
+        thread::sleep(PAUSE);
         connection.receive_all()?;
     }
     Observation::met()

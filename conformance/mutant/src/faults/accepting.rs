@@ -11,18 +11,18 @@ use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Hooks};
 
-pub(super) struct DropsDataWithConnect {
+pub(super) struct DropsData {
     at: u64,
     count: u64,
 }
 
-impl DropsDataWithConnect {
+impl DropsData {
     pub(super) fn at(at: u64) -> Self {
         Self { at, count: 0 }
     }
 }
 
-impl Hooks for DropsDataWithConnect {
+impl Hooks for DropsData {
     fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
         if stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
             self.count += 1;

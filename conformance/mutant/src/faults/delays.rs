@@ -19,7 +19,7 @@ impl Hooks for LateExtraByte {
 
     fn step(&mut self, connection: &mut Connection) -> Gate {
         let is_late = connection.last_read.elapsed() >= Duration::from_millis(100);
-        if connection.mark == 0 && connection.bytes_read > 0 && is_late {
+        if connection.mark == 0 && connection.bytes_read == 1 && is_late {
             connection.mark = 1;
             connection.pending.push(b'!');
         }

@@ -44,7 +44,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::Collects40Ms => Box::new(delays::Collects),
         Fault::Nagle => Box::new(delays::Nagle),
         Fault::Greets => Box::new(delays::Greets),
-        Fault::DropsDataWithConnect => Box::new(accepting::DropsDataWithConnect::at(at.unwrap_or(25))),
+        Fault::DropsDataWithConnect => Box::new(accepting::DropsData::at(at.unwrap_or(25))),
         Fault::DiesOfUrgentByte => Box::new(dying::DiesOfUrgentByte),
         Fault::SharedBuffer => Box::new(crosstalk::SharedBuffer::default()),
         Fault::CrossesBeyond64 => Box::new(crosstalk::CrossesBeyond64::at(at.unwrap_or(50))),
