@@ -20,5 +20,6 @@ pub mod process;
 pub mod registry;
 pub mod restrict;
 pub mod schedule;
+pub mod streams;
 pub mod suites;
 pub mod wait;

@@ -99,4 +99,27 @@ mod tests {
             assert!(sentence.trim().len() > 10, "{name} has no sentence");
         }
     }
+
+    /// Faults that a test of the harness drives, not a case.
+    const OF_THE_HARNESS: [Fault; 5] = [
+        Fault::NeverAnnounces,
+        Fault::PrintsGarbage,
+        Fault::DiesEarly,
+        Fault::Hangs,
+        Fault::FloodsStderr,
+    ];
+
+    #[test]
+    fn the_table_has_every_fault_and_no_other() {
+        let table: toml::Table = include_str!("../mutants.toml").parse().unwrap();
+        let rows = ["mutant", "odd"].map(|kind| table[kind].as_array().unwrap().clone()).concat();
+        let named: Vec<Fault> = rows
+            .iter()
+            .map(|row| Fault::from_str(row["fault"].as_str().unwrap(), false).unwrap())
+            .collect();
+        for fault in Fault::value_variants() {
+            let is_in_table = named.contains(fault);
+            assert_eq!(is_in_table, !OF_THE_HARNESS.contains(fault), "{fault:?}");
+        }
+    }
 }

@@ -8,11 +8,11 @@ use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite, failure};
 use crate::clock::Clock;
-use crate::connection::{Connection, End, Read1, Setup};
+use crate::connection::{End, Setup};
 use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
-use crate::wait::{Interest, wait_any};
+use crate::streams::Streams;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -119,7 +119,9 @@ fn drains_inflight(launcher: &Launcher) -> Found {
     let peer = launcher.peer(&server)?;
     let small = Setup { receive_buffer: Some(64 * 1024), ..Setup::default() };
     let mut client = peer.connect_with(small)?;
-    client.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    // Without it, a server that has not even accepted would look like one that is blocked.
+    client.exchange(64)?;
+    client.send_until_blocked(launcher.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     let had_read = if Process::IS_TOLD {
         let judge_port = client.local_address()?.port();
         let process = launcher.process(&server);
@@ -128,6 +130,9 @@ fn drains_inflight(launcher: &Launcher) -> Found {
         0
     };
     launcher.stop(&server)?;
+    // It learns of the stop while it still cannot write; one that drops everything is gone by then.
+    let noticed = launcher.clock().within(Duration::from_millis(200));
+    let _ = server.wait(noticed, "the stop to be noticed");
     let end = client.drain_to_any_end()?;
     if client.received() < had_read {
         let expected = format!("the {had_read} bytes that the server had read");
@@ -135,7 +140,8 @@ fn drains_inflight(launcher: &Launcher) -> Found {
         return Err(failure(FailureKind::Lost, expected, actual));
     }
     if end == End::Reset {
-        return Err(failure(FailureKind::Reset, "FIN within the drain time", "a reset"));
+        let actual = format!("a reset after {} bytes, of {had_read} read", client.received());
+        return Err(failure(FailureKind::Reset, "FIN within the drain time", actual));
     }
     drop(client);
     server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
@@ -149,18 +155,34 @@ fn prefix_exact(launcher: &Launcher) -> Found {
     let mut random = launcher.random(0);
     for _ in 0..launcher.size() {
         let server = launcher.start()?;
-        let mut load = Load::start(&launcher.peer(&server)?, 4)?;
+        let streams = Streams::start(&launcher.peer(&server)?, 4)?;
         let moment = Duration::from_micros(random.u64(0..25_000));
-        load.stop_after(moment, launcher, &server)?;
+        stop_after(moment, streams, launcher, &server)?;
     }
     Observation::met()
 }
 
 fn under_load_no_crash(launcher: &Launcher) -> Found {
     let server = launcher.start()?;
-    let mut load = Load::start(&launcher.peer(&server)?, 100)?;
-    load.stop_after(Duration::from_millis(launcher.size()), launcher, &server)?;
-    Observation::met()
+    let streams = Streams::start(&launcher.peer(&server)?, 100)?;
+    stop_after(Duration::from_millis(launcher.size()), streams, launcher, &server)
+}
+
+/// Streams for a while, stops the server, streams on to the end, and judges the server's.
+fn stop_after(time: Duration, mut streams: Streams, launcher: &Launcher, server: &Server) -> Found {
+    let clock = launcher.clock();
+    server.survives(clock, streams.run(time))?;
+    let stopped = Instant::now();
+    launcher.stop(server)?;
+    let run = streams.run_to_end(clock);
+    let end = expect_end_since(server, clock, stopped, DRAIN + BEYOND_DRAIN);
+    // A server that did not end in order explains whatever else was seen, except wrong bytes.
+    match (run, end) {
+        (Err(run), Err(end)) if run.kind == FailureKind::Timeout => Err(end),
+        (Err(run), _) => Err(run),
+        (Ok(()), Err(end)) => Err(end),
+        (Ok(()), Ok(())) => Observation::met(),
+    }
 }
 
 fn stops_accepting(launcher: &Launcher) -> Found {
@@ -238,14 +260,14 @@ fn second_signal(launcher: &Launcher) -> Found {
 fn sigkill_then_restart(launcher: &Launcher) -> Found {
     let server = launcher.start()?;
     let peer = launcher.peer(&server)?;
-    let mut load = Load::start(&peer, 8)?;
-    load.run(Duration::from_millis(launcher.size()))?;
+    let mut streams = Streams::start(&peer, 8)?;
+    streams.run(Duration::from_millis(launcher.size()))?;
     server.kill()?;
     // The kernel takes a ring apart in its own time, and with it the pending accept that holds the
     // port: until then a start in vain is no fault of the server.
     let limit = Duration::from_secs(2);
     let deadline = launcher.clock().within(limit);
-    load.run_to_end(launcher.clock())?;
+    streams.run_to_end(launcher.clock())?;
     let on = Start::on(peer.address());
     let mut started = launcher.launch(&on)?;
     while matches!(started, Launch::Ended(_)) && !deadline.is_over() {
@@ -322,123 +344,4 @@ fn expect_end_since(
 ) -> Result<(), Failure> {
     server.expect_graceful_end(clock, limit)?;
     clock.judge_time("the server's end after the stop", stopped.elapsed(), limit)
-}
-
-/// Streams on several connections, up to the end that the server gives them.
-#[derive(Debug)]
-struct Load {
-    streams: Vec<Stream>,
-    buffer: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Stream {
-    connection: Connection,
-    is_sending: bool,
-    end: Option<End>,
-}
-
-impl Load {
-    fn start(peer: &Peer, count: u64) -> Result<Self, Failure> {
-        let stream = |connection| Stream { connection, is_sending: true, end: None };
-        let streams = peer.connect_many(count)?.into_iter().map(stream).collect();
-        Ok(Self { streams, buffer: vec![0; 64 * 1024] })
-    }
-
-    /// Streams for a while, stops the server, streams on to the end, and judges the server's.
-    fn stop_after(
-        &mut self,
-        time: Duration,
-        launcher: &Launcher,
-        server: &Server,
-    ) -> Result<(), Failure> {
-        let run = self.run(time);
-        server.survives(launcher.clock(), run)?;
-        let stopped = Instant::now();
-        launcher.stop(server)?;
-        let run = self.run_to_end(launcher.clock());
-        let end = expect_end_since(server, launcher.clock(), stopped, DRAIN + BEYOND_DRAIN);
-        // A server that did not end in order explains whatever else was seen, except wrong bytes.
-        match (run, end) {
-            (Err(run), Err(end)) if run.kind == FailureKind::Timeout => Err(end),
-            (Err(run), _) => Err(run),
-            (Ok(()), end) => end,
-        }
-    }
-
-    /// Streams for a while, in which no connection may end.
-    fn run(&mut self, time: Duration) -> Result<(), Failure> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            self.turn(end.saturating_duration_since(Instant::now()))?;
-            if let Some(stream) = self.streams.iter().find(|stream| stream.end.is_some()) {
-                let actual = format!("{:?}", stream.end);
-                return Err(failure(FailureKind::Closed, "open streams before the stop", actual));
-            }
-        }
-        Ok(())
-    }
-
-    /// Streams until every connection has ended. All that still comes is checked; an end by reset
-    /// is legal, because the server may leave bytes unread.
-    fn run_to_end(&mut self, clock: &Clock) -> Result<(), Failure> {
-        let mut deadline = clock.progress();
-        while !self.streams.is_empty() {
-            if self.turn(deadline.left())? {
-                deadline = clock.progress();
-            } else if deadline.is_over() {
-                let open = self.streams.len();
-                return Err(deadline.failure(&format!("the end of {open} streams")));
-            }
-            // The judge closes too: the server waits for that until its drain time is over.
-            self.streams.retain(|stream| stream.end.is_none());
-        }
-        Ok(())
-    }
-
-    /// One turn for each stream, after waiting at most `time` if nothing moves. Whether anything
-    /// did.
-    fn turn(&mut self, time: Duration) -> Result<bool, Failure> {
-        let mut has_moved = false;
-        for stream in self.streams.iter_mut().filter(|stream| stream.end.is_none()) {
-            has_moved |= stream.turn(&mut self.buffer)?;
-        }
-        if !has_moved {
-            let sockets: Vec<_> = self
-                .streams
-                .iter()
-                .map(|stream| (stream.connection.socket(), Interest::of(stream.sends_now())))
-                .collect();
-            wait_any(&sockets, time)?;
-        }
-        Ok(has_moved)
-    }
-}
-
-impl Stream {
-    /// Bytes on their way at most, as [`crate::duplex::Flow::window`] has it.
-    const WINDOW: u64 = 256 * 1024;
-
-    fn sends_now(&self) -> bool {
-        self.is_sending && self.connection.sent() - self.connection.received() < Self::WINDOW
-    }
-
-    fn turn(&mut self, buffer: &mut [u8]) -> Result<bool, Failure> {
-        let mut has_moved = false;
-        if self.sends_now() {
-            match self.connection.try_send(16 * 1024) {
-                Ok(n) => has_moved = n > 0,
-                Err(e) if e.kind == FailureKind::Reset => self.is_sending = false,
-                Err(e) => return Err(e),
-            }
-        }
-        match self.connection.try_receive_into(buffer) {
-            Ok(Read1::Bytes(_)) => has_moved = true,
-            Ok(Read1::Nothing) => {}
-            Ok(Read1::End) => self.end = Some(End::Fin),
-            Err(e) if e.kind == FailureKind::Reset => self.end = Some(End::Reset),
-            Err(e) => return Err(e),
-        }
-        Ok(has_moved || self.end.is_some())
-    }
 }

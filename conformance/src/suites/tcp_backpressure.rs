@@ -189,7 +189,7 @@ fn many_stalled(peer: &Peer, process: &Process) -> Found {
         connection.receive_all()?;
     }
     // Rounded, so that it is the same from one run to the next.
-    let kib = (growth / 1024 / peer.size()).next_power_of_two().max(4);
+    let kib = (growth / 1024 / peer.size()).next_power_of_two().max(16);
     Observation::of(format!("at most {kib} KiB of the server's memory a stalled client"))
 }
 

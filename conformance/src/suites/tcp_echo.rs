@@ -246,8 +246,9 @@ fn urgent_byte(peer: &Peer, process: &Process) -> Found {
     let mut connection = peer.connect()?;
     for _ in 0..2 {
         connection.exchange(1000)?;
+        // The server gets to see it with nothing before or behind it, and must not echo it.
+        connection.expect_silence(Duration::from_millis(50))?;
         connection.send_urgent()?;
-        // The server gets to see it with nothing behind it, and must not echo it.
         connection.expect_silence(Duration::from_millis(50))?;
         connection.exchange(1000)?;
     }
