@@ -7,24 +7,17 @@ use std::path::PathBuf;
 
 use crate::case::Company;
 
-/// Who may run beside whom.
+/// The lock files of this host's cells.
 #[derive(Clone, Debug)]
-pub enum Schedule {
-    /// As the lock files of this host's cells say.
-    Locked {
-        /// Held while waiting for the floor.
-        turnstile: PathBuf,
-        /// Held while a cell runs.
-        floor: PathBuf,
-    },
-    /// Everybody beside everybody: where no latency is judged in earnest.
-    AnythingGoes,
+pub struct Schedule {
+    turnstile: PathBuf,
+    floor: PathBuf,
 }
 
 /// A place among the running cells, given back when dropped.
 #[derive(Debug)]
 pub struct Place {
-    _floor: Option<File>,
+    _floor: File,
 }
 
 impl Schedule {
@@ -32,13 +25,7 @@ impl Schedule {
     #[must_use]
     pub fn of_this_user() -> Self {
         let name = |part: &str| std::env::temp_dir().join(format!("iomatrix-{}-{part}", user()));
-        Self::Locked { turnstile: name("turnstile.lock"), floor: name("floor.lock") }
-    }
-
-    /// No schedule at all.
-    #[must_use]
-    pub fn anything_goes() -> Self {
-        Self::AnythingGoes
+        Self { turnstile: name("turnstile.lock"), floor: name("floor.lock") }
     }
 
     /// Waits for a place.
@@ -46,17 +33,16 @@ impl Schedule {
     /// # Errors
     /// When a lock file cannot be opened or locked.
     pub fn enter(&self, company: Company) -> io::Result<Place> {
-        let Self::Locked { turnstile, floor } = self else { return Ok(Place { _floor: None }) };
         // Everybody passes the turnstile one by one, so that a cell that waits for the floor to
         // be empty is not overtaken for ever by cells that share it.
-        let turnstile = open(turnstile)?;
+        let turnstile = open(&self.turnstile)?;
         turnstile.lock()?;
-        let floor = open(floor)?;
+        let floor = open(&self.floor)?;
         match company {
             Company::Shared => floor.lock_shared()?,
             Company::Exclusive => floor.lock()?,
         }
-        Ok(Place { _floor: Some(floor) })
+        Ok(Place { _floor: floor })
     }
 }
 

@@ -49,6 +49,11 @@ pub fn wait(socket: &Socket, interest: Interest, time: Duration) -> Result<bool,
 /// # Errors
 /// `harness` when poll itself fails.
 pub fn wait_any(wanted: &[(&Socket, Interest)], time: Duration) -> Result<Vec<bool>, Failure> {
+    if wanted.is_empty() {
+        // WSAPoll refuses to wait for nothing; poll(2) sleeps.
+        std::thread::sleep(time);
+        return Ok(Vec::new());
+    }
     let mut polled: Vec<PollFd> =
         wanted.iter().map(|(socket, interest)| PollFd::new(*socket, interest.flags())).collect();
     let end = Instant::now() + time;

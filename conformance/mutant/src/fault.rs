@@ -14,7 +14,7 @@ pub(crate) enum Fault {
     First1024Bytes,
     /// Loses the 1200th read (settable) of fewer than 64 bytes of a connection
     LosesTinyRead,
-    /// Turns CR LF into LF in a read of at most 1024 bytes
+    /// Turns CR LF before an empty line into LF in a read of at most 1024 bytes
     TranslatesCrlf,
     /// Closes a connection that says QUIT
     ObeysQuit,

@@ -161,10 +161,10 @@ fn emfile_no_spin(launcher: &Launcher) -> Found {
 fn emfile_existing_progress(launcher: &Launcher) -> Found {
     /// Rounds are planned this far apart, and are late from then on: a server that sleeps delays
     /// all that were planned meanwhile, not one.
-    const PACE: Duration = Duration::from_millis(5);
+    const PACE: Duration = Duration::from_millis(10);
     at_the_limit(launcher, |_, _, crowd| {
         let (start, served) = (Instant::now(), crowd.served.len());
-        let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX) / 5;
+        let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX) / 10;
         let mut delays = Vec::new();
         for round in 0..rounds {
             let planned = start + PACE * round;

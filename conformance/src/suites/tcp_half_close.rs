@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::connection::Setup;
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -68,15 +68,17 @@ fn empty(peer: &Peer) -> Found {
 }
 
 fn large_backlog(peer: &Peer) -> Found {
-    let mut connection = peer.connect()?;
-    connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    let mut connection = peer.connect_with(Setup::tight())?;
+    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     connection.finish_sending()?;
-    // The server is to notice FIN while it still owes bytes: the pause is the case.
+    // The server is to notice FIN while it still owes bytes: the pauses are the case.
     std::thread::sleep(Duration::from_millis(peer.size()));
-    // Reading slowly keeps the server blocked while FIN moves up behind the last bytes.
-    let slowly = Pauses { one_in: 8, at_most: Duration::from_millis(10) };
-    let flow = Flow::new(&mut connection, 0, peer.seed()).reads(Pieces::Of(16 * 1024));
-    exchange(&mut [flow.pauses(slowly)], peer.clock())?;
+    // FIN waits behind what the client's small send buffer holds. Reading a little more than that
+    // lets FIN through to a server that is blocked as before.
+    for _ in 0..8 {
+        connection.receive((connection.sent() - connection.received()).min(32 * 1024))?;
+        std::thread::sleep(peer.clock().scaled(Duration::from_millis(25)));
+    }
     connection.expect_end()?;
     Observation::met()
 }

@@ -146,7 +146,7 @@ impl Default for ResetsQueued {
 impl Hooks for ResetsQueued {
     fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
         let has_waited = stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
-        if has_waited && self.burst.count() > 8 {
+        if has_waited && self.burst.count() > 48 {
             let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
             return Admission::Close;
         }
