@@ -29,6 +29,7 @@ page = pathlib.Path("docs/METHODOLOGY.md")
 begin, end = "<!-- margins: written by ci/margins.sh -->\n", "<!-- end of margins -->"
 block = f"{begin}{repeats} times each, both cores kept busy by another process.\n\n{table}{end}"
 text = page.read_text()
-page.write_text(re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: block, text, flags=re.S))
+place = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
+page.write_text(place.sub(lambda _: block, text))
 PYTHON
 exit "$status"

@@ -17,15 +17,16 @@ pub const SUPERVISE: &str = "supervise";
 pub const RESTRICT: &str = "restrict";
 
 /// Does what the arguments ask for if they ask for one of the two, which then ends this process.
-/// To be called first in the `main` of every program that starts servers.
+/// To be called first in the `main` of every program that starts servers. One that is not asked
+/// gets as many descriptors as it may have: the cases of 1000 connections need them.
 pub fn run_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
-    let Some(first) = arguments.next() else { return };
+    let first = arguments.next().unwrap_or_default();
     let rest: Vec<OsString> = arguments.collect();
     let done = match first.to_str() {
         Some(SUPERVISE) => supervise(rest),
         Some(RESTRICT) => restrict(rest),
-        Some(_) | None => return,
+        Some(_) | None => return raise_descriptor_limit(),
     };
     let status = match done {
         Ok(()) => 0,
@@ -36,6 +37,20 @@ pub fn run_if_asked() {
     };
     std::process::exit(status);
 }
+
+#[cfg(unix)]
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // macOS refuses more than OPEN_MAX, whatever its hard limit says (setrlimit(2)).
+    let most = if cfg!(target_os = "macos") { Some(10_240) } else { limit.maximum };
+    let wanted = limit.maximum.map_or(most, |hard| most.map(|most| most.min(hard)));
+    // What stays too low makes the cases that need more fail with a reason.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: limit.maximum });
+}
+
+#[cfg(not(unix))]
+fn raise_descriptor_limit() {}
 
 /// `restrict [RESTRICTIONS] -- PROGRAM ARGUMENTS`: restricts this process, then becomes PROGRAM.
 fn restrict(arguments: Vec<OsString>) -> io::Result<()> {

@@ -60,8 +60,8 @@ const PLATEAU_MIB: u64 = 64;
 /// The server's own memory may grow so far meanwhile.
 const GROWTH_MIB: u64 = 32;
 const MIB: u64 = 1024 * 1024;
-/// What a client sends in one of many cycles at most: more than the server's send buffer holds. What
-/// the receive buffer takes then comes ever more slowly, and grows from cycle to cycle.
+/// What a client sends in one of many cycles at most: more than the server's send buffer holds.
+/// What the receive buffer takes then comes ever more slowly, and grows from cycle to cycle.
 const CYCLE_BYTES: u64 = 3 * MIB;
 /// How long a client does not read in one of many cycles.
 const PAUSE: Duration = Duration::from_millis(40);
