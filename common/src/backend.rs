@@ -4,7 +4,7 @@ use std::{fmt, io, net::TcpListener};
 
 use crate::{Context, Drained};
 
-/// A runtime's server, as data: everything that [`crate::run`] needs to know of it.
+/// A runtime's server, as data: everything that [`crate::run()`] needs to know of it.
 #[derive(Debug)]
 pub struct Backend {
     /// Its Cargo package, `backend-NAME`.

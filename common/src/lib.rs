@@ -1,6 +1,6 @@
 //! The server's side of the contract: options, listeners, announcement, stop signal, drain.
 //!
-//! A backend describes itself in a [`Backend`] and hands that to [`run`]; its accept loop and its
+//! A backend describes itself in a [`Backend`] and hands that to [`run()`]; its accept loop and its
 //! echo loop are its own, and are not here. No async runtime is among the dependencies: what a
 //! backend awaits ([`Context::stop`], [`Context::drained`]) are plain futures, woken by threads.
 

@@ -16,7 +16,7 @@ use crate::{Backend, Driver, Workers, announcement::locked_version};
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
 pub(crate) struct Options {
-    /// Where to listen: tcp:127.0.0.1:8080, tcp:[::1]:0 (port 0 picks one). A bare address is tcp.
+    /// Where to listen, such as tcp:127.0.0.1:8080; port 0 picks one. A bare address is tcp.
     /// Can be given several times. Also understood: cpu:, udp:, unix:, unixgram:
     #[arg(long, value_name = "KIND:ADDR", default_value = Listen::DEFAULT)]
     pub(crate) listen: Vec<Listen>,

@@ -166,7 +166,7 @@ impl Peer {
     pub fn serves(&self) -> Result<(), Failure> {
         let mut probe = self.connect()?;
         probe.send(1024)?;
-        probe.receive_within(1024, PROBE_LIMIT)?;
+        probe.receive_in("a new client's echo", 1024, PROBE_LIMIT)?;
         // Leaves nothing in TIME_WAIT: cases make thousands of connections.
         probe.reset();
         Ok(())

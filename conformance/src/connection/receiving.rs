@@ -32,9 +32,19 @@ impl Connection {
     /// # Errors
     /// As [`Connection::receive`], and `slow`.
     pub fn receive_within(&mut self, length: u64, limit: Duration) -> Result<(), Failure> {
+        self.receive_in("echo", length, limit)
+    }
+
+    /// As [`Connection::receive_within`], under another name in the cell's margins.
+    pub(crate) fn receive_in(
+        &mut self,
+        what: &str,
+        length: u64,
+        limit: Duration,
+    ) -> Result<(), Failure> {
         let deadline = self.clock.within(limit);
         self.receive_by(length, Some(deadline))?;
-        self.clock.judge_time("echo", deadline.elapsed(), limit)
+        self.clock.judge_time(what, deadline.elapsed(), limit)
     }
 
     fn receive_by(&mut self, length: u64, whole: Option<Deadline>) -> Result<(), Failure> {
