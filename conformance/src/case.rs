@@ -90,6 +90,8 @@ pub enum Need {
     Attestation,
     /// TCP urgent data.
     UrgentData,
+    /// The sockets of a killed process closed within a second or two.
+    PromptCleanUp,
 }
 
 /// Whether other cells may run beside a cell.

@@ -128,8 +128,7 @@ pub fn random_seed() -> u64 {
 
 /// Where a waiver holds: wine is not Windows.
 fn waiver_os(host: &Host) -> &str {
-    let is_wine = host.virtualisation.as_ref().is_some_and(|hint| hint.name == "wine");
-    if is_wine { "wine" } else { &host.os }
+    if host.is_wine() { Host::WINE } else { &host.os }
 }
 
 impl Collector {

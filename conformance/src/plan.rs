@@ -155,6 +155,12 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         (host.os == "windows").then(|| format!("Windows has no {what} that a process can set"))
     };
     match need {
+        Need::Descriptors(count) if host.is_wine() && count >= WINE_CONNECTIONS => Some(format!(
+            "wine serves the sockets of all programs from one thread: {count} at once take minutes"
+        )),
+        Need::PromptCleanUp => host
+            .is_wine()
+            .then(|| "wine closes the sockets of a killed program when it gets to it".to_owned()),
         Need::Descriptors(count) => {
             let limit = host.limits.open_files?;
             let wanted = count + SPARE_DESCRIPTORS;
@@ -171,6 +177,9 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         Need::UrgentData => on_unix("urgent data with the same meaning"),
     }
 }
+
+/// Connections at once that are too many for wine.
+const WINE_CONNECTIONS: u64 = 500;
 
 /// What harness and server need beside the connections of one case, with cells side by side.
 const SPARE_DESCRIPTORS: u64 = 128;

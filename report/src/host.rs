@@ -169,6 +169,15 @@ pub struct IoUring {
 }
 
 impl Host {
+    /// Name of the hint for Windows programs under wine.
+    pub const WINE: &'static str = "wine";
+
+    /// Whether these are Windows programs under wine, which is not Windows.
+    #[must_use]
+    pub fn is_wine(&self) -> bool {
+        self.virtualisation.as_ref().is_some_and(|hint| hint.name == Self::WINE)
+    }
+
     /// State of the driver called `name`; `None` for a name that the probe does not know.
     #[must_use]
     pub fn driver(&self, name: &str) -> Option<&State> {

@@ -60,6 +60,7 @@ pub(super) const SUITE: Suite = Suite {
             "A server that was killed under load leaves nothing that keeps the next from starting.",
         )
         .sizes(20, 30, 500)
+        .needs(&[Need::PromptCleanUp])
         .lifecycle(sigkill_then_restart),
         Case::should("parent-gone", "The end of standard input ends the server within 2 s.")
             .lifecycle(parent_gone),
