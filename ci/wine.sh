@@ -3,8 +3,7 @@
 # matrix under wine. Good evidence of behaviour, no proof, and never a source of timings.
 #
 # Usage:  ci/wine.sh [ARGUMENTS OF THE TEST MATRIX...]    e.g. ci/wine.sh tokio::
-#         CONFORMANCE_PROFILE (default quick), CONFORMANCE_ROWS (default: the first row of each
-#         backend) and the other CONFORMANCE_ variables are passed on.
+#         CONFORMANCE_PROFILE (default quick) and the other CONFORMANCE_ variables are passed on.
 # Needs:  ci/setup.sh wine (Debian 12); Python 3.11. Ends with 69 without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,6 +56,5 @@ while read -r package example; do
 done <<<"$waivers"
 # An absolute Unix path is one on the current drive, and that is Z:, the root of this machine.
 export CONFORMANCE_BIN_DIR=$out/$triple/debug CONFORMANCE_PROFILE=${CONFORMANCE_PROFILE:-quick}
-export CONFORMANCE_ROWS=${CONFORMANCE_ROWS:-$(python3 ci/facts.py defaults windows | paste -sd, -)}
 # Side by side, cells would judge the one thread that answers for the sockets of all programs.
 windows test -p conformance --test matrix -- --test-threads=1 "$@"
