@@ -122,23 +122,6 @@ impl Process {
         system::has_epoll(self.pid).map_err(|e| unknown("its epoll instances", &e))
     }
 
-    /// Bytes that wait in the receive queues of its connections on `port` from the judge's ports.
-    ///
-    /// # Errors
-    /// `harness` when the system does not tell.
-    pub fn unread_bytes(&self, port: u16, judge_port: u16) -> Result<u64, Failure> {
-        system::unread_bytes(self.pid, port, judge_port).map_err(|e| unknown("its queues", &e))
-    }
-
-    /// Bytes that the judge has sent from `judge_port` to `port` and that the server has not read:
-    /// those in the judge's send queue and those in the server's receive queue.
-    ///
-    /// # Errors
-    /// `harness` when the system does not tell.
-    pub fn untaken_bytes(&self, port: u16, judge_port: u16) -> Result<u64, Failure> {
-        system::untaken_bytes(self.pid, port, judge_port).map_err(|e| unknown("its queues", &e))
-    }
-
     /// Sends it a signal.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use report::Failure;
 use socket2::Socket;
 
-use super::{Connection, is_again};
+use super::{Connection, harness, is_again};
+use crate::queues::queues;
 use crate::wait::{Interest, wait};
 
 impl Connection {
@@ -100,6 +102,47 @@ impl Connection {
             }
         }
         Ok(self.sent - start)
+    }
+
+    /// Sends until the server has left bytes unread for `quiet`, at most `limit` bytes. Little waits
+    /// then, so that what is sent next, such as FIN, reaches a server that is blocked. Where the
+    /// system does not tell what is unread, sends until the kernel takes no more.
+    ///
+    /// # Errors
+    /// `reset` when the server closed.
+    pub fn send_until_unread(&mut self, quiet: Duration, limit: u64) -> Result<u64, Failure> {
+        /// Less than any receive buffer, so that the kernel's end of the server has room for it.
+        const PIECE: u64 = 8 * 1024;
+        if self.untaken().is_err() {
+            return self.send_until_blocked(quiet, limit);
+        }
+        let start = self.sent;
+        while self.sent - start < limit {
+            self.send(PIECE.min(limit - (self.sent - start)))?;
+            let sent = Instant::now();
+            while self.untaken()? > 0 {
+                if sent.elapsed() > quiet {
+                    return Ok(self.sent - start);
+                }
+                thread::sleep(Duration::from_micros(100));
+            }
+        }
+        Ok(self.sent - start)
+    }
+
+    /// Bytes that the judge has sent and the server has not read: those in the judge's send queue
+    /// and those in the server's receive queue.
+    ///
+    /// # Errors
+    /// `harness` where the system does not tell.
+    pub fn untaken(&self) -> Result<u64, Failure> {
+        let unknown = |e: io::Error| harness("see what the server has not read", &e);
+        let near = self.local_address()?;
+        let far = self.socket.peer_addr().map_err(unknown)?.as_socket();
+        let far = far.ok_or_else(|| unknown(io::ErrorKind::Unsupported.into()))?;
+        // The near end first: what moves on between the two looks is counted twice, not lost.
+        let unacknowledged = queues(near, far).map_err(unknown)?.unacknowledged;
+        Ok(unacknowledged + queues(far, near).map_err(unknown)?.unread)
     }
 
     /// Sends FIN: the judge will send nothing more.

@@ -32,14 +32,6 @@ pub(super) fn has_epoll(_: u32) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn unread_bytes(_: u32, _: u16, _: u16) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-pub(super) fn untaken_bytes(_: u32, _: u16, _: u16) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use procfs::net::TcpNetEntry;
 use procfs::process::{FDTarget, Process};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
@@ -58,26 +57,6 @@ pub(super) fn rings(pid: u32) -> io::Result<Rings> {
 
 pub(super) fn has_epoll(pid: u32) -> io::Result<bool> {
     Ok(!holding(pid, "anon_inode:[eventpoll]")?.is_empty())
-}
-
-pub(super) fn unread_bytes(pid: u32, port: u16, judge_port: u16) -> io::Result<u64> {
-    end(&process(pid)?.tcp().map_err(io::Error::other)?, port, judge_port)
-        .map(|entry| u64::from(entry.rx_queue))
-}
-
-pub(super) fn untaken_bytes(pid: u32, port: u16, judge_port: u16) -> io::Result<u64> {
-    // The table is that of the network namespace, so it has the judge's ends too.
-    let entries = process(pid)?.tcp().map_err(io::Error::other)?;
-    let sent = end(&entries, judge_port, port)?.tx_queue;
-    Ok(u64::from(sent) + u64::from(end(&entries, port, judge_port)?.rx_queue))
-}
-
-/// The end of a connection that is on port `own`.
-fn end(entries: &[TcpNetEntry], own: u16, other: u16) -> io::Result<&TcpNetEntry> {
-    entries
-        .iter()
-        .find(|e| e.local_address.port() == own && e.remote_address.port() == other)
-        .ok_or_else(|| io::Error::other(format!("no connection of ports {own} and {other}")))
 }
 
 pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<Socket> {

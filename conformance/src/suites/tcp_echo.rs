@@ -41,7 +41,8 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(4 * 1024 * 1024, 8 * 1024 * 1024, 64 * 1024 * 1024)
         .wire(order_under_pressure),
         Case::must("partial-write", "A client with a tiny receive buffer gets every byte.")
-            .sizes(512 * 1024, 2 * 1024 * 1024, 2 * 1024 * 1024)
+            // Beyond the largest send buffer that kernels make for themselves: Linux's has 4 MiB.
+            .sizes(512 * 1024, 4 * 1024 * 1024, 4 * 1024 * 1024)
             .wire(partial_write),
         Case::must("no-extra-bytes", "After the echo comes nothing.")
             .sizes(300, 300, 300)
@@ -87,6 +88,8 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+/// How long the kernel must take nothing before a writer counts as blocked.
+const BLOCKED: Duration = Duration::from_millis(100);
 
 fn one_byte(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
@@ -165,10 +168,12 @@ fn order_under_pressure(peer: &Peer) -> Found {
 }
 
 fn partial_write(peer: &Peer) -> Found {
-    let setup = Setup { receive_buffer: Some(4096), ..Setup::default() };
+    let setup = Setup { receive_buffer: Some(4096), ..Setup::tight() };
     let mut connection = peer.connect_with(setup)?;
-    let flow = Flow::new(&mut connection, peer.size(), peer.seed()).reads(Pieces::UpTo(8192));
-    exchange(&mut [flow], peer.clock())?;
+    // Reading only once the server could write no more makes sure that a write was cut short.
+    let sent = connection.send_until_blocked(peer.clock().scaled(BLOCKED), peer.size())?;
+    let flow = Flow::new(&mut connection, peer.size() - sent, peer.seed());
+    exchange(&mut [flow.reads(Pieces::UpTo(8192))], peer.clock())?;
     Observation::met()
 }
 

@@ -69,12 +69,12 @@ fn empty(peer: &Peer) -> Found {
 
 fn large_backlog(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    connection.send_until_unread(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     connection.finish_sending()?;
     // The server is to notice FIN while it still owes bytes: the pauses are the case.
     std::thread::sleep(Duration::from_millis(peer.size()));
-    // FIN waits behind what the client's small send buffer holds. Reading a little more than that
-    // lets FIN through to a server that is blocked as before.
+    // Where FIN waits behind what the client's small send buffer holds, reading a little more than
+    // that lets it through to a server that is blocked as before.
     for _ in 0..8 {
         connection.receive((connection.sent() - connection.received()).min(32 * 1024))?;
         std::thread::sleep(peer.clock().scaled(Duration::from_millis(25)));

@@ -3,24 +3,15 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
-use crate::hooks::{Admission, Gate, Hooks};
+use crate::hooks::{Gate, Hooks};
 
 pub(super) struct IgnoresShortWrite;
 
 impl Hooks for IgnoresShortWrite {
-    fn accepted(&mut self, stream: &mut TcpStream, open: usize) -> Admission {
-        // Autotuned, the send buffer takes all of a few megabytes, and no write is short.
-        if open == 0 {
-            let _ = SockRef::from(&*stream).set_send_buffer_size(1 << 20);
-        }
-        Admission::Serve
-    }
-
     fn wrote(&mut self, connection: &mut Connection) {
         connection.drop_pending();
     }

@@ -1,0 +1,91 @@
+//! `conformance/mutant/mutants.toml`: which case catches which fault of the mutant, and the mutant
+//! as a row of the matrix.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use report::Model;
+use serde::Deserialize;
+
+use crate::plan::Row;
+use crate::registry::Entry;
+
+/// The table as it was when this program was built.
+const TEXT: &str = include_str!("../mutant/mutants.toml");
+
+/// The mutant's registry entry and its faults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    row: Entry,
+    /// Servers that are wrong on purpose.
+    #[serde(rename = "mutant")]
+    pub mutants: Vec<Mutant>,
+    /// Servers that are correct but unusual.
+    #[serde(rename = "odd")]
+    pub odd: Vec<Odd>,
+}
+
+/// A server that is wrong on purpose.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutant {
+    /// Value of `--fault`.
+    pub fault: String,
+    /// `suite/case` that must be red.
+    pub caught_by: String,
+    /// The kind of failure it must be red with, or `observation` for an INFO case.
+    pub failure: String,
+    /// A mutant of starting, stopping or identity: nothing else is asked of it.
+    #[serde(default)]
+    pub stops: bool,
+    /// The driver that the judge is told, where that is not the one in use.
+    registered: Option<String>,
+}
+
+/// A server that is correct but unusual.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Odd {
+    /// Value of `--fault`.
+    pub fault: String,
+}
+
+impl Table {
+    /// The repository's table.
+    ///
+    /// # Errors
+    /// A sentence with the line that is wrong.
+    pub fn load() -> Result<Self, String> {
+        toml::from_str(TEXT).map_err(|e| format!("conformance/mutant/mutants.toml: {e}"))
+    }
+
+    /// The mutant as a row, with a fault or with none.
+    #[must_use]
+    pub fn row(&self, executable: PathBuf, fault: Option<&str>) -> Row {
+        let mut row = Row::of(&self.row);
+        row.program.executable = executable;
+        let Some(fault) = fault else { return row };
+        fault.clone_into(&mut row.name);
+        row.program.arguments.extend(["--fault", fault].map(OsString::from));
+        let mutant = self.mutants.iter().find(|mutant| mutant.fault == fault);
+        if let Some(driver) = mutant.and_then(|mutant| mutant.registered.clone()) {
+            row.model = if driver == "io_uring" { Model::Completion } else { Model::Readiness };
+            row.driver = Some(driver);
+        }
+        row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_judge_can_be_told_another_driver_than_the_one_in_use() {
+        let table = Table::load().unwrap();
+        let driver = |fault| table.row(PathBuf::new(), fault).driver;
+        assert_eq!(driver(Some("says-io-uring")), Some("io_uring".to_owned()));
+        assert_eq!(driver(Some("greets")), driver(None));
+    }
+}
