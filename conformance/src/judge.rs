@@ -21,8 +21,6 @@ use crate::schedule::Schedule;
 
 /// Lines of a server's standard error that go with a cell that is not green.
 const TAIL_LINES: usize = 20;
-/// How long the news of a server's death may take after the failure that it caused.
-const OBITUARY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What all cells of a check share.
 #[derive(Clone, Debug)]
@@ -133,13 +131,8 @@ impl Judge {
                 }
                 return outcome;
             }
-            Ok(Launch::Ended(attempt)) => {
-                outcome.ended = Some(attempt.ended);
-                outcome.found = Err(failure(
-                    FailureKind::Crash,
-                    "a server that becomes ready",
-                    format!("{:?} after writing {:?}", attempt.ended, attempt.stdout),
-                ));
+            Ok(ended @ Launch::Ended(_)) => {
+                outcome.found = ended.expect_ready().map(|_| Observation::default());
                 return outcome;
             }
             Err(e) => {
@@ -149,11 +142,7 @@ impl Judge {
         };
         outcome.found = self.run_on(row, body, launcher, &server, &mut outcome.attestation);
         outcome.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
-        outcome.ended = match &outcome.found {
-            Ok(_) => server.ended(),
-            // A failure may be how a death looks from the wire; the news of it is on its way.
-            Err(_) => server.wait(launcher.clock().within(OBITUARY), "its end").ok(),
-        };
+        outcome.ended = server.end_behind(launcher.clock(), &outcome.found);
         outcome
     }
 

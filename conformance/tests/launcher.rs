@@ -12,12 +12,13 @@ use conformance::case::Profile;
 use conformance::clock::Clock;
 use conformance::judge::Judge;
 use conformance::launcher::{Launcher, Program};
+use conformance::mutants::Table;
 use conformance::peer::Context;
-use conformance::plan::{Filter, Row, plan};
+use conformance::plan::{Filter, plan};
 use conformance::schedule::Schedule;
 use conformance::{binaries, host, launcher};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{FailureKind, Model, Verdict};
+use report::{FailureKind, Verdict};
 
 /// First argument of this program when it plays the harness that is killed.
 const VICTIM: &str = "victim";
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
 /// A server that misbehaves gets the expected verdict within the deadlines of one cell.
 fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(), Failed> {
     let host = host::probe();
-    let row = row(fault)?;
+    let row = Table::load()?.row(executable()?, Some(fault));
     let filter = Filter { cases: vec!["tcp-echo/one-byte".to_owned()], ..Filter::default() };
     let cells = plan(std::slice::from_ref(&row), &filter, &host);
     let judge = Judge {
@@ -104,27 +105,6 @@ fn victim() -> ExitCode {
     println!("{}", peer.address());
     std::thread::sleep(Duration::from_secs(60));
     ExitCode::FAILURE
-}
-
-fn row(fault: &str) -> Result<Row, Failed> {
-    let driver = match std::env::consts::OS {
-        "linux" => "epoll",
-        "windows" => "afd",
-        _ => "kqueue",
-    };
-    Ok(Row {
-        name: fault.to_owned(),
-        model: Model::Readiness,
-        driver: Some(driver.to_owned()),
-        flavor: "default".to_owned(),
-        workers: 1,
-        lacks: Vec::new(),
-        package: "mutant".to_owned(),
-        program: Program {
-            executable: executable()?,
-            arguments: ["--fault", fault].map(OsString::from).to_vec(),
-        },
-    })
 }
 
 fn executable() -> Result<std::path::PathBuf, Failed> {

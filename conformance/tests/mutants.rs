@@ -3,65 +3,37 @@
 //! be proven by a mutant.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use conformance::case::{Company, Profile};
 use conformance::check;
 use conformance::judge::Judge;
-use conformance::launcher::Program;
+use conformance::mutants::{Mutant, Table};
 use conformance::plan::{Filter, Planned, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
 use conformance::{binaries, host, launcher, suites};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, Exit, FailureKind, Level, Model, Verdict, text};
-use serde::Deserialize;
+use report::{Cell, Exit, FailureKind, Level, Verdict, text};
 
-/// The table of mutants.
-const TABLE: &str = include_str!("../mutant/mutants.toml");
 /// A mutant must be caught so many times of so many.
 const TIMES: u64 = 3;
 /// A mutant passes at least this share of the other MUST cases.
 const OTHERWISE_RIGHT: f64 = 0.8;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    mutant: Vec<Mutant>,
-    odd: Vec<Odd>,
-}
-
-/// A server that is wrong on purpose.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Mutant {
-    /// Value of `--fault`.
-    fault: String,
-    /// `suite/case` that must be red.
-    caught_by: String,
-    /// The kind of failure it must be red with, or `observation` for an INFO case.
-    failure: String,
-    /// A mutant of starting, stopping or identity: nothing else is asked of it.
-    #[serde(default)]
-    stops: bool,
-}
-
-/// A server that is correct but unusual.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Odd {
-    /// Value of `--fault`.
-    fault: String,
-}
+/// What a trial does.
+type Test = Box<dyn FnOnce(&Shared) -> Result<(), Failed> + Send>;
 
 /// What every trial shares.
 struct Shared {
-    program: Program,
+    table: Table,
+    executable: PathBuf,
     registry: Registry,
     judge: Judge,
     kills: Mutex<Vec<String>>,
+    reds: Mutex<Vec<String>>,
 }
 
 fn main() -> ExitCode {
@@ -76,11 +48,11 @@ fn main() -> ExitCode {
 }
 
 fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
-    let table: Table = toml::from_str(TABLE).map_err(|e| format!("mutants.toml: {e}"))?;
     let programs = if arguments.list { None } else { Some(binaries::locate(&["mutant"])?) };
     let executable = programs.map(|programs| programs["mutant"].clone()).unwrap_or_default();
     let shared = Arc::new(Shared {
-        program: Program { executable, arguments: Vec::new() },
+        table: Table::load()?,
+        executable,
         registry: Registry::default(),
         judge: Judge {
             profile: Profile::Default,
@@ -89,48 +61,66 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
             schedule: Schedule::of_this_user(),
             repeat: repeat_command,
         },
-        kills: Mutex::new(Vec::new()),
+        kills: Mutex::default(),
+        reds: Mutex::default(),
     });
-    arguments.test_threads.get_or_insert_with(check::default_jobs);
-    let conclusion = libtest_mimic::run(&arguments, trials(&shared, table));
+    // Most mutants are waited for until a deadline, and nobody asks how fast they are.
+    arguments.test_threads.get_or_insert_with(|| 3 * check::default_jobs());
+    let conclusion = libtest_mimic::run(&arguments, trials(&shared));
     let mut kills = shared.kills.lock().map_err(|e| e.to_string())?;
     kills.sort();
     kills.iter().for_each(|line| println!("{line}"));
+    // Once more, where the end of a long log shows it.
+    let reds = shared.reds.lock().map_err(|e| e.to_string())?;
+    reds.iter().for_each(|line| println!("red: {line}"));
     Ok(conclusion.exit_code())
 }
 
-fn trials(shared: &Arc<Shared>, table: Table) -> Vec<Trial> {
-    let unproven = unproven(&table.mutant);
-    let mut trials = vec![
-        Trial::test("every-case-is-proven", move || {
-            let list = unproven.join(", ");
-            if list.is_empty() { Ok(()) } else { Err(format!("no mutant for {list}").into()) }
-        }),
-        trial(shared, "correct::no-fault".to_owned(), |shared| passes_all(shared, None)),
-    ];
-    for mutant in table.mutant {
-        let name = format!("caught::{}::{}", mutant.fault, mutant.caught_by.replace('/', "::"));
-        let caught = mutant.clone();
-        trials.push(trial(shared, name, move |shared| is_caught(shared, &caught)));
-        if !mutant.stops {
-            let name = format!("otherwise-right::{}", mutant.fault);
-            trials.push(trial(shared, name, move |shared| is_otherwise_right(shared, &mutant)));
+/// All trials, those of cells that need the host for themselves first: each of them later on would
+/// hold up everything that runs beside it.
+fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
+    let unproven = unproven(&shared.table.mutants).join(", ");
+    let mut trials = vec![];
+    let mut add = |company: Company, name: String, test: Test| {
+        let shared = Arc::clone(shared);
+        let trial = Trial::test(name.clone(), move || {
+            test(&shared).inspect_err(|failed| note_red(&shared, &name, failed))
+        });
+        trials.push((company, trial));
+    };
+    let is_proven = move |_: &Shared| {
+        if unproven.is_empty() { Ok(()) } else { Err(format!("no mutant for {unproven}").into()) }
+    };
+    add(Company::Shared, "every-case-is-proven".to_owned(), Box::new(is_proven));
+    let odd = shared.table.odd.iter().map(|odd| Some(odd.fault.clone()));
+    for fault in odd.chain([None]) {
+        let name = format!("correct::{}", fault.as_deref().unwrap_or("no-fault"));
+        for (company, suffix) in [(Company::Shared, ""), (Company::Exclusive, "::alone")] {
+            let fault = fault.clone();
+            let passes = move |shared: &Shared| passes_all(shared, fault.as_deref(), company);
+            add(company, format!("{name}{suffix}"), Box::new(passes));
         }
     }
-    for odd in table.odd {
-        let name = format!("correct::{}", odd.fault);
-        trials.push(trial(shared, name, move |shared| passes_all(shared, Some(&odd.fault))));
+    for mutant in shared.table.mutants.clone() {
+        let name = format!("caught::{}::{}", mutant.fault, mutant.caught_by.replace('/', "::"));
+        let company = company(&mutant.caught_by);
+        let caught = mutant.clone();
+        add(company, name, Box::new(move |shared| is_caught(shared, &caught)));
+        if !mutant.stops {
+            let name = format!("otherwise-right::{}", mutant.fault);
+            let is_right = move |shared: &Shared| is_otherwise_right(shared, &mutant);
+            add(Company::Shared, name, Box::new(is_right));
+        }
     }
-    trials
+    trials.sort_by_key(|(company, _)| *company == Company::Shared);
+    trials.into_iter().map(|(_, trial)| trial).collect()
 }
 
-fn trial(
-    shared: &Arc<Shared>,
-    name: String,
-    test: impl FnOnce(&Shared) -> Result<(), Failed> + Send + 'static,
-) -> Trial {
-    let shared = Arc::clone(shared);
-    Trial::test(name, move || test(&shared))
+/// Whether other cells may run beside a case's.
+fn company(id: &str) -> Company {
+    let cases = suites::ALL.iter().flat_map(|suite| suite.cases.iter().map(move |c| (suite, c)));
+    let mut of_id = cases.filter(|(suite, case)| format!("{}/{}", suite.name, case.name) == id);
+    of_id.next().map_or(Company::Shared, |(_, case)| case.company)
 }
 
 /// The cases that no mutant is there for.
@@ -194,8 +184,8 @@ fn is_otherwise_right(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
 }
 
 /// Every MUST is met.
-fn passes_all(shared: &Shared, fault: Option<&str>) -> Result<(), Failed> {
-    let (_, red) = quick_musts(shared, fault, |_| true);
+fn passes_all(shared: &Shared, fault: Option<&str>, company: Company) -> Result<(), Failed> {
+    let (_, red) = quick_musts(shared, fault, |planned| planned.case.company == company);
     let details: Vec<String> = red.iter().map(text::detail).collect();
     if details.is_empty() { Ok(()) } else { Err(details.join("\n").into()) }
 }
@@ -226,37 +216,20 @@ fn planned(shared: &Shared, row: &Row, id: &str) -> Result<Planned, Failed> {
     cells.into_iter().next().ok_or_else(|| format!("no case {id}").into())
 }
 
-/// The mutant as a row. Its declared driver is what the registry would say of it.
 fn row(shared: &Shared, fault: Option<&str>) -> Row {
-    let own_driver = match std::env::consts::OS {
-        "linux" => "epoll",
-        "windows" => "afd",
-        _ => "kqueue",
-    };
-    let claims_ring = fault.is_some_and(|fault| fault.contains("io-uring"));
-    let driver = if claims_ring { "io_uring" } else { own_driver };
-    let mut arguments = vec!["--flavor", "default", "--workers", "1", "--driver", own_driver];
-    if let Some(fault) = fault {
-        arguments.extend(["--fault", fault]);
-    }
-    Row {
-        name: fault.unwrap_or("no-fault").to_owned(),
-        model: if claims_ring { Model::Completion } else { Model::Readiness },
-        driver: Some(driver.to_owned()),
-        flavor: "default".to_owned(),
-        workers: 1,
-        lacks: Vec::new(),
-        package: "mutant".to_owned(),
-        program: Program {
-            executable: shared.program.executable.clone(),
-            arguments: arguments.into_iter().map(OsString::from).collect(),
-        },
-    }
+    shared.table.row(shared.executable.clone(), fault)
 }
 
 fn note(shared: &Shared, line: String) {
     if let Ok(mut kills) = shared.kills.lock() {
         kills.push(line);
+    }
+}
+
+fn note_red(shared: &Shared, name: &str, failed: &Failed) {
+    let message = failed.message().unwrap_or_default();
+    if let Ok(mut reds) = shared.reds.lock() {
+        reds.push(format!("{name}: {}", message.lines().next().unwrap_or_default()));
     }
 }
 

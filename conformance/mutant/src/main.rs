@@ -27,6 +27,8 @@ use crate::stop::Stop;
 const UNAVAILABLE: u8 = 69;
 
 fn main() -> ExitCode {
+    // Without a backtrace, whose symbols would cost a second of CPU a death, a few hundred times.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let options = match options::parse() {
         Ok(options) => options,
         Err(error) => error.exit(),

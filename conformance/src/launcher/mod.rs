@@ -252,7 +252,8 @@ impl Launcher {
             return process.expect_declined(announcement, deadline);
         };
         ready.tcp_addresses().map_err(wrong)?;
-        Ok(Launch::Ready(Box::new(Server { ready: Some(ready), process })))
+        let stderr_when_ready = process.stderr.lock().total();
+        Ok(Launch::Ready(Box::new(Server { ready: Some(ready), stderr_when_ready, process })))
     }
 
     /// The last lines of the last started server's standard error.

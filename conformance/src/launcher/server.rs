@@ -20,6 +20,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long the news of a server's death may take after the failure that it caused.
 const OBITUARY: Duration = Duration::from_millis(500);
+/// The same for a server that has written to standard error: symbols for a backtrace, or a heap
+/// dump, take their time.
+const LONG_OBITUARY: Duration = Duration::from_secs(5);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Server {
     pub(super) ready: Option<Ready>,
+    /// Bytes that it had written to standard error when it was ready.
+    pub(super) stderr_when_ready: u64,
     pub(super) process: Supervised,
 }
 
@@ -96,18 +101,25 @@ impl Server {
         }
     }
 
+    /// How it ended, if it has, once a case has found what it found: a failure may be how a death
+    /// looks from the wire, and the news of the death may still be on its way.
+    #[must_use]
+    pub fn end_behind<T>(&self, clock: &Clock, found: &Result<T, Failure>) -> Option<Ended> {
+        if found.is_ok() {
+            return self.ended();
+        }
+        let has_written = self.stderr().lock().total() > self.stderr_when_ready;
+        let limit = if has_written { LONG_OBITUARY } else { OBITUARY };
+        self.process.state.wait(clock.within(limit), |ended| *ended)
+    }
+
     /// What a case found that wants this server to go on: if it has died, that is what is wrong,
     /// however it looked from the wire.
     ///
     /// # Errors
     /// `crash` when it has ended, else what was found.
     pub fn survives<T>(&self, clock: &Clock, found: Result<T, Failure>) -> Result<T, Failure> {
-        let ended = match &found {
-            Ok(_) => self.ended(),
-            // The news of a death that a failure shows may still be on its way.
-            Err(_) => self.wait(clock.within(OBITUARY), "its end").ok(),
-        };
-        let Some(ended) = ended else { return found };
+        let Some(ended) = self.end_behind(clock, &found) else { return found };
         let seen = match found {
             Ok(_) => String::new(),
             Err(e) => format!("; the case saw {}: {}", e.kind, e.actual),

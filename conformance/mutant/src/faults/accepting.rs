@@ -23,8 +23,8 @@ impl DropsData {
 }
 
 impl Hooks for DropsData {
-    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
-        if stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+    fn accepted(&mut self, stream: &mut TcpStream, open: usize) -> Admission {
+        if open <= 1 && stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
             self.count += 1;
             if self.count.is_multiple_of(self.at) {
                 let _ = stream.read(&mut vec![0; 65536]);
