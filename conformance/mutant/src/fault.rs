@@ -12,7 +12,7 @@ pub(crate) enum Fault {
     /// Echoes only the first 1024 bytes of each 300th full read (settable) of a lone connection
     #[value(name = "first-1024-bytes")]
     First1024Bytes,
-    /// Loses the 1200th read (settable) of fewer than 64 bytes of a connection
+    /// Loses the 100th read (settable) of fewer than 4 bytes of a connection
     LosesTinyRead,
     /// Turns CR LF before an empty line into LF in a read of at most 1024 bytes
     TranslatesCrlf,

@@ -130,6 +130,28 @@ impl Connection {
         Ok(self.sent - start)
     }
 
+    /// Waits until the server has taken nothing for `quiet`: it has done what it can do.
+    ///
+    /// # Errors
+    /// `timeout` when it goes on taking bytes, `harness` where the system does not tell.
+    pub fn wait_until_untaken(&self, quiet: Duration) -> Result<(), Failure> {
+        let deadline = self.clock.progress();
+        let mut last = self.untaken()?;
+        let mut since = Instant::now();
+        while since.elapsed() < quiet {
+            if deadline.is_over() {
+                return Err(deadline.failure("a server that takes no more bytes"));
+            }
+            thread::sleep(Duration::from_millis(5));
+            let now = self.untaken()?;
+            if now != last {
+                last = now;
+                since = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes that the judge has sent and the server has not read: those in the judge's send queue
     /// and those in the server's receive queue.
     ///

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use report::Failure;
+
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, Pauses, Pieces, exchange};
@@ -135,10 +137,22 @@ fn size_sweep(peer: &Peer) -> Found {
 fn chop_sweep(peer: &Peer) -> Found {
     for piece in [1, 7, 64, 1460, 4096, 65536] {
         let mut connection = peer.connect()?;
-        let flow = Flow::new(&mut connection, peer.size(), peer.seed()).writes(Pieces::Of(piece));
+        one_by_one(&mut connection, piece, peer.size() / 2)?;
+        let rest = peer.size() - connection.sent();
+        let flow = Flow::new(&mut connection, rest, peer.seed()).writes(Pieces::Of(piece));
         exchange(&mut [flow], peer.clock())?;
     }
     Observation::met()
+}
+
+/// Sends the first pieces of a stream, each once the one before is echoed: a busy host lets pieces
+/// run together, and so it is certain that the server has read some of this size.
+fn one_by_one(connection: &mut Connection, piece: usize, at_most: u64) -> Result<(), Failure> {
+    const PIECES: u64 = 200;
+    for _ in 0..PIECES.min(at_most / piece as u64) {
+        connection.exchange(piece as u64)?;
+    }
+    Ok(())
 }
 
 fn random_chunks(peer: &Peer) -> Found {
@@ -151,8 +165,11 @@ fn random_chunks(peer: &Peer) -> Found {
 }
 
 fn many_small_writes(peer: &Peer) -> Found {
+    const PIECE: usize = 10;
     let mut connection = peer.connect()?;
-    let flow = Flow::new(&mut connection, peer.size() * 10, peer.seed()).writes(Pieces::Of(10));
+    one_by_one(&mut connection, PIECE, peer.size())?;
+    let rest = peer.size() * PIECE as u64 - connection.sent();
+    let flow = Flow::new(&mut connection, rest, peer.seed()).writes(Pieces::Of(PIECE));
     exchange(&mut [flow], peer.clock())?;
     Observation::met()
 }

@@ -24,7 +24,7 @@ pub(super) struct LosesTinyRead {
 
 impl Hooks for LosesTinyRead {
     fn received(&mut self, connection: &mut Connection) {
-        if connection.fresh().len() < 64 {
+        if connection.fresh().len() < 4 {
             connection.mark += 1;
             if connection.mark == self.at {
                 connection.pending.truncate(connection.fresh);
