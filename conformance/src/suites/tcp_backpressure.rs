@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::clock::CELL_LIMIT;
 use crate::connection::{Connection, Setup};
 use crate::peer::Peer;
 use crate::process::Process;
@@ -68,8 +69,6 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// What one of many stalled clients sends at most: it fills the server's send buffer, and many
 /// times it does not exhaust the host's memory for sockets.
 const STALLED_BYTES: u64 = 2 * MIB;
-/// No server may let its clients send for so long without reading anything.
-const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
 
@@ -193,9 +192,10 @@ fn many_stalled(peer: &Peer, process: &Process) -> Found {
     Observation::of(format!("at most {kib} KiB of the server's memory a stalled client"))
 }
 
-/// Sends on all connections until none of them has taken anything for a while.
+/// Sends on all connections until none of them has taken anything for a while, or all of them have
+/// taken [`STALLED_BYTES`].
 fn stall(connections: &mut [Connection], peer: &Peer) -> Result<(), Failure> {
-    let deadline = peer.clock().within(STALL_LIMIT);
+    let deadline = peer.clock().within(CELL_LIMIT);
     loop {
         let mut sending: Vec<&mut Connection> =
             connections.iter_mut().filter(|connection| connection.sent() < STALLED_BYTES).collect();
@@ -206,8 +206,7 @@ fn stall(connections: &mut [Connection], peer: &Peer) -> Result<(), Failure> {
             return Ok(());
         }
         if deadline.is_over() {
-            let kind = FailureKind::Unbounded;
-            return Err(failure(kind, "clients that are stalled", "clients that still send"));
+            return Err(deadline.failure("clients of which nobody can send any more"));
         }
         for (connection, _) in sending.iter_mut().zip(has_room).filter(|(_, room)| *room) {
             connection.send_until_blocked(Duration::ZERO, STALLED_BYTES - connection.sent())?;
