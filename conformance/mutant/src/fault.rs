@@ -43,8 +43,8 @@ pub(crate) enum Fault {
     Collects40Ms,
     /// Leaves Nagle's algorithm on, which waits for the client's acknowledgement
     Nagle,
-    /// Drops what has come before `accept`, on each 25th connection (settable) that has any and finds
-    /// at most one other open
+    /// Drops what has come before `accept`, on each 25th connection (settable) that has any and
+    /// finds at most one other open
     DropsDataWithConnect,
     /// Greets a client that has been silent for 200 ms
     Greets,

@@ -104,9 +104,9 @@ impl Connection {
         Ok(self.sent - start)
     }
 
-    /// Sends until the server has left bytes unread for `quiet`, at most `limit` bytes. Little waits
-    /// then, so that what is sent next, such as FIN, reaches a server that is blocked. Where the
-    /// system does not tell what is unread, sends until the kernel takes no more.
+    /// Sends until the server has left bytes unread for `quiet`, at most `limit` bytes. Little
+    /// waits then, so that what is sent next, such as FIN, reaches a server that is blocked. Where
+    /// the system does not tell what is unread, sends until the kernel takes no more.
     ///
     /// # Errors
     /// `reset` when the server closed.
