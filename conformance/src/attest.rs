@@ -76,6 +76,18 @@ pub fn attest_ring(peer: &Peer, process: &Process, messages: u64) -> Result<Atte
     Ok(Attestation::Attested { seen: "a ring that completes at least once a message".to_owned() })
 }
 
+/// What is seen of a server that declares no driver.
+#[must_use]
+pub fn not_declared(host: &Host, process: &Process) -> Attestation {
+    let held = match (process.rings(), process.has_epoll()) {
+        (Ok(rings), _) if rings.count > 0 => format!("the process holds {} rings", rings.count),
+        (Ok(_), Ok(true)) => "the process holds an epoll instance and no ring".to_owned(),
+        (Ok(_), Ok(false)) => "the process holds neither a ring nor an epoll instance".to_owned(),
+        (_, _) => format!("what another process holds is not read on {}", host.os),
+    };
+    Attestation::NotAttested { reason: format!("no driver is declared; {held}") }
+}
+
 fn mismatch(expected: &str, actual: &str) -> Failure {
     failure(FailureKind::Driver, expected, actual)
 }

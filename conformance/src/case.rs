@@ -1,6 +1,6 @@
 //! What a case is: a plain function over what it is given, and a row of its suite's table.
 
-use report::{Failure, FailureKind, Level};
+use report::{Failure, FailureKind, Grade, Level};
 
 use crate::launcher::Launcher;
 use crate::peer::Peer;
@@ -181,6 +181,19 @@ impl Case {
     pub const fn lifecycle(mut self, function: fn(&Launcher) -> Found) -> Self {
         self.body = Body::Lifecycle(function);
         self
+    }
+}
+
+impl Case {
+    /// Whether a server of this grade gets the case.
+    #[must_use]
+    pub fn is_for(&self, grade: Grade) -> bool {
+        let least = match self.body {
+            Body::Wire(_) => Grade::Address,
+            Body::Process(_) => Grade::Command,
+            Body::Lifecycle(_) => Grade::Contract,
+        };
+        grade >= least
     }
 }
 

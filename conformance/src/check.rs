@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use report::certificate::certify;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
-use report::{Attestation, Cell, Margin, Run, Verdict};
+use report::{Attestation, Cell, Grade, Level, Margin, Run, Strictness, Verdict};
 
 use crate::binaries;
 use crate::case::Profile;
 use crate::judge::{Judge, Judged};
+use crate::launcher::Origin;
 use crate::plan::{Planned, Row};
 use crate::registry::Registry;
 use crate::suites;
@@ -44,12 +46,16 @@ pub fn rows(registry: &Registry) -> Vec<Row> {
 /// A sentence with what Cargo said, or with the program that is missing.
 pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), String> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
-    let wanted: Vec<usize> = (0..rows.len()).filter(|&index| is_judged(index)).collect();
+    let is_ours = |index: usize| rows[index].grade() == Grade::Contract;
+    let wanted: Vec<usize> =
+        (0..rows.len()).filter(|&index| is_ours(index) && is_judged(index)).collect();
     let packages: Vec<&str> = wanted.iter().map(|&index| rows[index].package.as_str()).collect();
     let programs = binaries::locate(&packages)?;
     for index in wanted {
         let row = &mut rows[index];
-        row.program.executable.clone_from(&programs[&row.package]);
+        if let Origin::Contract(program) = &mut row.origin {
+            program.executable.clone_from(&programs[&row.package]);
+        }
     }
     Ok(())
 }
@@ -158,7 +164,7 @@ impl Collector {
         let report_rows = rows
             .iter()
             .filter(|row| judged.iter().any(|judged| judged.cell.row == row.name))
-            .map(|row| report_row(row, &judged))
+            .map(|row| report_row(row, &judged, judge.strictness))
             .collect();
         let mut cells: Vec<Cell> = judged.into_iter().map(|judged| judged.cell).collect();
         cells.sort_by_key(|cell| (row_order(&cell.row), order.get(&cell.id()).copied()));
@@ -183,10 +189,15 @@ fn catalogue_order() -> BTreeMap<String, usize> {
     ids.enumerate().map(|(index, id)| (id, index)).collect()
 }
 
-fn report_row(row: &Row, judged: &[Judged]) -> report::Row {
+fn report_row(row: &Row, judged: &[Judged], strictness: Strictness) -> report::Row {
     let own = || judged.iter().filter(|judged| judged.cell.row == row.name);
     let none_started = own().all(|judged| judged.cell.verdict == Verdict::Unavailable);
     let reason = if none_started { "no server was started" } else { "no cell got so far" };
+    let cells: Vec<&Cell> = own().map(|judged| &judged.cell).collect();
+    let cases_of = |level: Level| {
+        let cases = suites::ALL.iter().flat_map(|suite| suite.cases);
+        cases.filter(|case| case.level == level && case.is_for(row.grade())).count()
+    };
     report::Row {
         name: row.name.clone(),
         model: row.model,
@@ -197,6 +208,8 @@ fn report_row(row: &Row, judged: &[Judged]) -> report::Row {
         attestation: own()
             .find_map(|judged| judged.attestation.clone())
             .unwrap_or(Attestation::NotAttested { reason: reason.to_owned() }),
+        grade: row.grade(),
+        certificate: certify(&cells, cases_of, strictness),
     }
 }
 

@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use report::host::Host;
 use report::run::WaiverState;
-use report::{Attestation, Cell, Failure, FailureKind, Level, Verdict, WaiverNote};
+use report::{
+    Attestation, Cell, Failure, FailureKind, Grade, Level, Strictness, Verdict, WaiverNote,
+};
 
 use crate::announcement::{Announcement, Ready};
-use crate::attest::attest;
+use crate::attest::{attest, not_declared};
 use crate::case::{Body, Company, Found, Observation, Profile, failure};
 use crate::clock::Clock;
 use crate::launcher::{Ended, Launch, Launcher, Server, Start};
 use crate::load::{HIGHEST, host_factor};
-use crate::peer::Context;
+use crate::peer::{Context, Peer};
 use crate::plan::{Planned, Row};
 use crate::registry::Waiver;
 use crate::schedule::Schedule;
@@ -33,8 +35,10 @@ pub struct Judge {
     pub host: Host,
     /// Which cells run side by side.
     pub schedule: Schedule,
+    /// Whether a SHOULD counts for the certificate.
+    pub strictness: Strictness,
     /// The command that selects a row and a case, for the line that repeats a cell.
-    pub repeat: fn(row: &str, id: &str, seed: u64, profile: Profile) -> String,
+    pub repeat: fn(row: &Row, id: &str, seed: u64, profile: Profile) -> String,
 }
 
 /// A cell with what was learnt about its row on the way.
@@ -91,7 +95,7 @@ impl Judge {
         let size = planned.case.sizes.of(self.profile);
         let seed = cell_seed(self.seed, &planned.id());
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
-        let launcher = Launcher::new(row.program.clone(), Arc::clone(&context));
+        let launcher = Launcher::new(row.origin.clone(), Arc::clone(&context));
         let own_cpu = thread_cpu();
         let outcome = self.run(row, planned.case.body, &launcher);
         cell.cpu_seconds = (thread_cpu() - own_cpu) + context.server_cpu().as_secs_f64();
@@ -120,6 +124,12 @@ impl Judge {
         };
         if let Body::Lifecycle(function) = body {
             outcome.found = function(launcher);
+            return outcome;
+        }
+        if let (Some(address), Body::Wire(function)) = (launcher.address(), body) {
+            let peer = Peer::new(address, Arc::clone(launcher.context()));
+            // Its process is not seen: that it goes on is asked for over the wire.
+            outcome.found = function(&peer).and_then(|found| peer.serves().map(|()| found));
             return outcome;
         }
         let server = match launcher.launch(&Start::default()) {
@@ -154,11 +164,14 @@ impl Judge {
         server: &Server,
         attestation: &mut Option<Attestation>,
     ) -> Found {
-        compare(row, server.ready()?)?;
         let peer = launcher.peer(server)?;
         let process = launcher.process(server);
-        let driver = row.driver.as_deref().unwrap_or("-");
-        *attestation = Some(attest(driver, &self.host, &peer, &process)?);
+        *attestation = Some(if row.grade() == Grade::Contract {
+            compare(row, server.ready()?)?;
+            attest(row.driver.as_deref().unwrap_or("-"), &self.host, &peer, &process)?
+        } else {
+            not_declared(&self.host, &process)
+        });
         match body {
             Body::Wire(function) => function(&peer),
             Body::Process(function) => function(&peer, &process),
@@ -204,7 +217,7 @@ impl Judge {
             cpu_seconds: 0.0,
             exclusive: planned.case.company == Company::Exclusive,
             stderr_tail: Vec::new(),
-            repeat: (self.repeat)(&row.name, &planned.id(), self.seed, self.profile),
+            repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
             waiver: None,
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use report::Model;
 use serde::Deserialize;
 
+use crate::launcher::Origin;
 use crate::plan::Row;
 use crate::registry::Entry;
 
@@ -64,10 +65,12 @@ impl Table {
     #[must_use]
     pub fn row(&self, executable: PathBuf, fault: Option<&str>) -> Row {
         let mut row = Row::of(&self.row);
-        row.program.executable = executable;
+        if let Origin::Contract(program) = &mut row.origin {
+            program.executable = executable;
+            program.arguments.extend(fault.iter().flat_map(|f| ["--fault", f]).map(OsString::from));
+        }
         let Some(fault) = fault else { return row };
         fault.clone_into(&mut row.name);
-        row.program.arguments.extend(["--fault", fault].map(OsString::from));
         let mutant = self.mutants.iter().find(|mutant| mutant.fault == fault);
         if let Some(driver) = mutant.and_then(|mutant| mutant.registered.clone()) {
             row.model = if driver == "io_uring" { Model::Completion } else { Model::Readiness };

@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use report::host::{Host, State};
-use report::{Level, Model};
+use report::{Grade, Level, Model};
 
 use crate::case::{Case, Company, Need, Suite};
-use crate::launcher::Program;
+use crate::launcher::{Origin, Program};
 use crate::registry::Entry;
 use crate::suites;
 
@@ -29,8 +29,8 @@ pub struct Row {
     pub lacks: Vec<String>,
     /// The Cargo package of its server.
     pub package: String,
-    /// How its server is started.
-    pub program: Program,
+    /// Where its server comes from.
+    pub origin: Origin,
 }
 
 impl Row {
@@ -51,10 +51,35 @@ impl Row {
             workers: entry.workers,
             lacks: entry.lacks.clone(),
             package: entry.package.clone(),
-            program: Program {
+            origin: Origin::Contract(Program {
                 executable: PathBuf::new(),
                 arguments: arguments.into_iter().map(OsString::from).collect(),
-            },
+            }),
+        }
+    }
+
+    /// A server of which nothing is declared.
+    #[must_use]
+    pub fn undeclared(name: &str, origin: Origin) -> Self {
+        Self {
+            name: name.to_owned(),
+            model: Model::Undeclared,
+            driver: None,
+            flavor: "-".to_owned(),
+            workers: 0,
+            lacks: Vec::new(),
+            package: String::new(),
+            origin,
+        }
+    }
+
+    /// How much its server offers to the judge.
+    #[must_use]
+    pub fn grade(&self) -> Grade {
+        match self.origin {
+            Origin::Contract(_) => Grade::Contract,
+            Origin::Command(_) => Grade::Command,
+            Origin::Address(_) => Grade::Address,
         }
     }
 }
@@ -116,7 +141,8 @@ pub fn plan(rows: &[Row], filter: &Filter, host: &Host) -> Vec<Planned> {
     let mut cells = Vec::new();
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| filter.wants_row(&row.name)) {
         for suite in suites::ALL {
-            for case in suite.cases.iter().filter(|case| filter.wants_case(suite, case)) {
+            let of_grade = suite.cases.iter().filter(|case| case.is_for(row.grade()));
+            for case in of_grade.filter(|case| filter.wants_case(suite, case)) {
                 let unavailable = missing_driver(row, host).or_else(|| missing_need(case, host));
                 cells.push(Planned { row: index, suite, case, unavailable });
             }
@@ -130,6 +156,9 @@ pub fn plan(rows: &[Row], filter: &Filter, host: &Host) -> Vec<Planned> {
 #[must_use]
 pub fn missing_driver(row: &Row, host: &Host) -> Option<String> {
     let Some(driver) = &row.driver else {
+        if row.grade() != Grade::Contract {
+            return None;
+        }
         return Some(format!("{} does not exist on {}", row.name, host.os));
     };
     let known = host.drivers.iter().find(|known| known.name == *driver)?;

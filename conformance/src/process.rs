@@ -23,6 +23,15 @@ cfg_if::cfg_if! {
     }
 }
 
+/// The process at or below `root` that listens on a TCP port on which somebody does; none if that
+/// is a stranger. Where the system does not tell, `root` is believed to be the one.
+///
+/// # Errors
+/// When the system refuses to tell.
+pub(crate) fn listener_owner(root: u32, port: u16) -> std::io::Result<Option<u32>> {
+    system::listener_owner(root, port)
+}
+
 /// How often a state of a process is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use conformance::case::Profile;
 use conformance::clock::Clock;
 use conformance::judge::Judge;
-use conformance::launcher::{Launcher, Program};
+use conformance::launcher::{Launcher, Origin, Program};
 use conformance::mutants::Table;
 use conformance::peer::Context;
 use conformance::plan::{Filter, plan};
 use conformance::schedule::Schedule;
 use conformance::{binaries, host, launcher};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{FailureKind, Verdict};
+use report::{FailureKind, Strictness, Verdict};
 
 /// First argument of this program when it plays the harness that is killed.
 const VICTIM: &str = "victim";
@@ -54,6 +54,7 @@ fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(
         seed: 1,
         host,
         schedule: Schedule::of_this_user(),
+        strictness: Strictness::Must,
         repeat: |_, _, _, _| String::new(),
     };
     let started = Instant::now();
@@ -99,7 +100,7 @@ fn victim() -> ExitCode {
     let Some(executable) = std::env::args_os().nth(2) else { return ExitCode::FAILURE };
     let program = Program { executable: executable.into(), arguments: Vec::new() };
     let context = Arc::new(Context::new(0, 1, Profile::Quick, Clock::start(1.0)));
-    let launcher = Launcher::new(program, context);
+    let launcher = Launcher::new(Origin::Contract(program), context);
     let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
     let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };
     println!("{}", peer.address());

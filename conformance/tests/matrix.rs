@@ -54,6 +54,7 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
         seed: environment.seed,
         host,
         schedule: Schedule::of_this_user(),
+        strictness: Strictness::Must,
         repeat: repeat_command,
     };
     let shared = Arc::new(Shared {
@@ -146,8 +147,8 @@ fn outcome(cell: &Cell, is_required: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-fn repeat_command(row: &str, id: &str, seed: u64, profile: Profile) -> String {
-    let test = format!("{row}::{}", id.replace('/', "::"));
+fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> String {
+    let test = format!("{}::{}", row.name, id.replace('/', "::"));
     let profile = match profile {
         Profile::Default => String::new(),
         Profile::Quick | Profile::Full => format!("CONFORMANCE_PROFILE={} ", profile.name()),

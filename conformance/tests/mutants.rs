@@ -16,7 +16,7 @@ use conformance::registry::Registry;
 use conformance::schedule::Schedule;
 use conformance::{binaries, host, launcher, suites};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, Exit, FailureKind, Level, Verdict, text};
+use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict, text};
 
 /// A mutant must be caught so many times of so many.
 const TIMES: u64 = 3;
@@ -59,6 +59,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
             seed: check::Environment::read()?.seed,
             host: host::probe(),
             schedule: Schedule::of_this_user(),
+            strictness: Strictness::Must,
             repeat: repeat_command,
         },
         kills: Mutex::default(),
@@ -241,7 +242,8 @@ fn reason(cell: &Cell) -> &str {
     cell.reason.as_deref().unwrap_or("no reason")
 }
 
-fn repeat_command(row: &str, id: &str, seed: u64, _: Profile) -> String {
+fn repeat_command(row: &Row, id: &str, seed: u64, _: Profile) -> String {
+    let row = &row.name;
     let id = id.replace('/', "::");
     format!(
         "CONFORMANCE_SEED={seed} cargo test -p conformance --test mutants -- caught::{row}::{id}"

@@ -1,6 +1,7 @@
 //! `iomatrix check`: the cells of `cargo test -p conformance`, with progress and the matrix.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
@@ -8,17 +9,27 @@ use clap::ValueEnum;
 use conformance::case::Profile;
 use conformance::check;
 use conformance::judge::Judge;
+use conformance::launcher::{CommandLine, Origin};
 use conformance::plan::{Filter, Planned, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::{Cell, Exit, Level, Run, Strictness, gate, markdown, text};
+use report::{Cell, Exit, Level, Run, Strictness, gate, junit, markdown, text};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Only these rows; `*` stands for any text.
     #[arg(long = "row", value_name = "NAME", value_delimiter = ',')]
     rows: Vec<String>,
+    /// Judge this server: a command line in which `{addr}` or `{port}` says where it is to listen.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "rows")]
+    command: Option<String>,
+    /// Judge the server that already listens here.
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["rows", "command"])]
+    address: Option<SocketAddr>,
+    /// Allow an address beyond loopback.
+    #[arg(long, requires = "address")]
+    allow_remote: bool,
     /// Only these suites; `*` stands for any text.
     #[arg(long = "suite", value_name = "NAME", value_delimiter = ',')]
     suites: Vec<String>,
@@ -65,6 +76,8 @@ pub(crate) enum Output {
     Json,
     /// The matrix for a step summary.
     Markdown,
+    /// JUnit XML, for a CI system.
+    Junit,
     /// How near each case came to its limits, as a table in Markdown.
     Margins,
 }
@@ -85,7 +98,11 @@ enum ProfileName {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let registry = Registry::load().map_err(anyhow::Error::msg)?;
-    let mut rows = check::rows(&registry);
+    let mut rows = match arguments.row_of_its_own() {
+        Ok(Some(row)) => vec![row],
+        Ok(None) => check::rows(&registry),
+        Err(e) => return usage(&e),
+    };
     let filter = arguments.filter();
     if !rows.iter().any(|row| filter.wants_row(&row.name)) {
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
@@ -106,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         seed: arguments.seed.unwrap_or_else(check::random_seed),
         host,
         schedule: Schedule::of_this_user(),
+        strictness: arguments.strictness(),
         repeat: repeat_command,
     };
     let progress = progress_bar(plan.len() as u64 * u64::from(arguments.repeat));
@@ -118,6 +136,26 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl Arguments {
+    /// The server that is judged by its command or address alone, if one was given.
+    fn row_of_its_own(&self) -> Result<Option<Row>, String> {
+        if let Some(command) = &self.command {
+            let line = CommandLine::parse(command)?;
+            return Ok(Some(Row::undeclared("command", Origin::Command(line))));
+        }
+        let Some(address) = self.address else { return Ok(None) };
+        if !address.ip().is_loopback() && !self.allow_remote {
+            return Err(format!(
+                "{address} is beyond loopback: the suite opens thousands of connections and resets \
+                 them; say --allow-remote if that host is yours"
+            ));
+        }
+        Ok(Some(Row::undeclared("address", Origin::Address(address))))
+    }
+
+    fn strictness(&self) -> Strictness {
+        if self.strict { Strictness::Strict } else { Strictness::Must }
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             rows: self.rows.clone(),
@@ -137,13 +175,13 @@ impl Arguments {
             Output::Text => print!("{}", text::render(run, terminal_width())),
             Output::Json => println!("{json}"),
             Output::Markdown => print!("{}", markdown::render(std::slice::from_ref(run), &[])),
+            Output::Junit => println!("{}", junit::render(run).map_err(anyhow::Error::msg)?),
             Output::Margins => print!("{}", markdown::margins(run)),
         }
         for driver in gate::missing_drivers(run, &self.require) {
             eprintln!("required driver {driver} was not judged");
         }
-        let strictness = if self.strict { Strictness::Strict } else { Strictness::Must };
-        Ok(gate::gate(run, strictness, &self.require))
+        Ok(gate::gate(run, self.strictness(), &self.require))
     }
 }
 
@@ -162,12 +200,17 @@ fn listing(rows: &[Row], plan: &[Planned]) -> String {
         .collect()
 }
 
-fn repeat_command(row: &str, id: &str, seed: u64, profile: Profile) -> String {
+fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> String {
     let profile = match profile {
         Profile::Default => String::new(),
         Profile::Quick | Profile::Full => format!(" --profile {}", profile.name()),
     };
-    format!("cargo run -p iomatrix -- check --row {row} --case {id} --seed {seed}{profile}")
+    let server = match &row.origin {
+        Origin::Contract(_) => format!("--row {}", row.name),
+        Origin::Command(line) => format!("--command '{}'", line.text()),
+        Origin::Address(address) => format!("--address {address}"),
+    };
+    format!("cargo run -p iomatrix -- check {server} --case {id} --seed {seed}{profile}")
 }
 
 fn progress_bar(cells: u64) -> ProgressBar {

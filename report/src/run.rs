@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::Certificate;
 use crate::host::Host;
-use crate::verdict::{Level, Model, Verdict};
+use crate::verdict::{Grade, Level, Model, Verdict};
 
 /// The version of the result format that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -50,6 +51,10 @@ pub struct Row {
     pub runtime: Option<String>,
     /// Whether the driver in use was seen from outside the process.
     pub attestation: Attestation,
+    /// What the server offers to the judge.
+    pub grade: Grade,
+    /// What the cells of this row add up to.
+    pub certificate: Certificate,
 }
 
 /// What an observer outside the server's process could say about its driver.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell as TableCell, ContentArrangement, Table, presets};
 
+use crate::certificate;
 use crate::difference::{differences, is_comparable};
 use crate::run::{Attestation, Cell, Margin, Run};
 use crate::verdict::Verdict;
@@ -22,7 +23,12 @@ pub fn render(run: &Run, width: u16) -> String {
     for cell in run.cells.iter().filter(|cell| wants_detail(cell)) {
         let _ = writeln!(page, "{}", detail(cell));
     }
-    let _ = writeln!(page, "{}", closing_line(run));
+    let _ = writeln!(page, "{}\n", closing_line(run));
+    for row in &run.rows {
+        let _ = writeln!(page, "{}", certificate::text(row, &run.profile));
+    }
+    page.truncate(page.trim_end().len());
+    page.push('\n');
     page
 }
 

@@ -26,6 +26,20 @@ pub enum Model {
     Completion,
     /// One thread a connection, waiting in the call itself.
     Blocking,
+    /// Nobody says: a server that is judged by its address or its command alone.
+    Undeclared,
+}
+
+/// How much a server offers to the judge, and so which cases it gets (docs/CONTRACT.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// It listens already: wire cases.
+    Address,
+    /// A command starts it: wire and process cases.
+    Command,
+    /// It speaks docs/CONTRACT.md: all cases.
+    Contract,
 }
 
 /// What the judge says of one cell. A waiver never changes it: see [`crate::WaiverNote`].
@@ -113,6 +127,17 @@ impl fmt::Display for Model {
             Self::Readiness => "readiness",
             Self::Completion => "completion",
             Self::Blocking => "blocking",
+            Self::Undeclared => "undeclared",
+        })
+    }
+}
+
+impl fmt::Display for Grade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Address => "address",
+            Self::Command => "command",
+            Self::Contract => "contract",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Starting servers: every server of every kind goes through here, below a supervisor.
 
+mod command_line;
 mod output;
 mod server;
 mod supervisor;
@@ -14,11 +15,12 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
+pub use command_line::CommandLine;
 pub use output::{Captured, Watched};
 pub use server::{Ended, Server};
 pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 
-use crate::announcement::Announcement;
+use crate::announcement::{Announcement, Ready};
 use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::{Context, Peer};
@@ -31,7 +33,18 @@ pub const EXIT_UNAVAILABLE: i32 = 69;
 /// `--drain` of every server that the judge starts.
 pub const DRAIN: Duration = Duration::from_secs(1);
 
-/// How a row's server is started.
+/// Where a row's server comes from. Its grade follows from that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A program that speaks docs/CONTRACT.md.
+    Contract(Program),
+    /// A command that knows nothing of the contract.
+    Command(CommandLine),
+    /// It listens already.
+    Address(SocketAddr),
+}
+
+/// A program that speaks the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The executable.
@@ -76,7 +89,7 @@ pub struct Attempt {
 /// What a lifecycle case gets: it starts servers of one row.
 #[derive(Debug)]
 pub struct Launcher {
-    program: Program,
+    origin: Origin,
     context: Arc<Context>,
     last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
 }
@@ -108,6 +121,16 @@ impl Start {
 }
 
 impl Launch {
+    fn ready(
+        process: Supervised,
+        pid: u32,
+        addresses: Vec<SocketAddr>,
+        ready: Option<Ready>,
+    ) -> Self {
+        let stderr_when_ready = process.stderr.lock().total();
+        Self::Ready(Box::new(Server { ready, pid, addresses, stderr_when_ready, process }))
+    }
+
     /// The server, which must have become ready.
     ///
     /// # Errors
@@ -130,8 +153,8 @@ impl Launch {
 impl Launcher {
     /// A launcher of one row's servers in one cell.
     #[must_use]
-    pub fn new(program: Program, context: Arc<Context>) -> Self {
-        Self { program, context, last_stderr: Mutex::new(None) }
+    pub fn new(origin: Origin, context: Arc<Context>) -> Self {
+        Self { origin, context, last_stderr: Mutex::new(None) }
     }
 
     /// The case's size in this profile.
@@ -158,14 +181,22 @@ impl Launcher {
         &self.context
     }
 
+    /// Where the server is that listens already, if it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self.origin {
+            Origin::Address(address) => Some(address),
+            Origin::Contract(_) | Origin::Command(_) => None,
+        }
+    }
+
     /// A started server as a client sees it: its first TCP listener.
     ///
     /// # Errors
     /// `announcement` when it announced none.
     pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
         let wrong = |actual: String| failure(FailureKind::Announcement, "a TCP address", actual);
-        let addresses = server.ready()?.tcp_addresses().map_err(wrong)?;
-        let address = addresses.first().ok_or_else(|| wrong("none".to_owned()))?;
+        let address = server.addresses.first().ok_or_else(|| wrong("none".to_owned()))?;
         Ok(Peer::new(*address, Arc::clone(&self.context)))
     }
 
@@ -210,7 +241,10 @@ impl Launcher {
     /// # Errors
     /// `not-refused` when it becomes ready, `timeout` when it does neither.
     pub fn attempt(&self, start: &Start, limit: Duration) -> Result<Attempt, Failure> {
-        let process = self.spawn(start)?;
+        let Origin::Contract(program) = &self.origin else {
+            return Err(failure(FailureKind::Harness, "a program of the contract", "another"));
+        };
+        let process = self.spawn(command(program, start).map_err(trouble)?)?;
         let deadline = self.clock().within(limit);
         let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
             let stdout = process.stdout.lock().text();
@@ -229,7 +263,17 @@ impl Launcher {
     /// # Errors
     /// `announcement` when its first line is none, `timeout` when it writes none.
     pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
-        let process = self.spawn(start)?;
+        match &self.origin {
+            Origin::Contract(program) => self.launch_program(program, start),
+            Origin::Command(line) => self.launch_command(line),
+            Origin::Address(_) => {
+                Err(failure(FailureKind::Harness, "a server to start", "an address only"))
+            }
+        }
+    }
+
+    fn launch_program(&self, program: &Program, start: &Start) -> Result<Launch, Failure> {
+        let process = self.spawn(command(program, start).map_err(trouble)?)?;
         let deadline = self.clock().progress();
         let line = process.stdout.wait(deadline, |out| {
             out.first_line().map(Some).or_else(|| out.is_closed().then_some(None))
@@ -251,9 +295,9 @@ impl Launcher {
         let Announcement::Ready(ready) = announcement else {
             return process.expect_declined(announcement, deadline);
         };
-        ready.tcp_addresses().map_err(wrong)?;
-        let stderr_when_ready = process.stderr.lock().total();
-        Ok(Launch::Ready(Box::new(Server { ready: Some(ready), stderr_when_ready, process })))
+        let addresses = ready.tcp_addresses().map_err(wrong)?;
+        let pid = process.pid;
+        Ok(Launch::ready(process, pid, addresses, Some(ready)))
     }
 
     /// The last lines of the last started server's standard error.
@@ -263,16 +307,15 @@ impl Launcher {
         last.as_ref().map(|stderr| stderr.lock().last_lines(lines)).unwrap_or_default()
     }
 
-    fn spawn(&self, start: &Start) -> Result<Supervised, Failure> {
-        let trouble =
-            |e: std::io::Error| failure(FailureKind::Harness, "to start a server", e.to_string());
+    /// Starts a program below a supervisor.
+    fn spawn(&self, command: Vec<OsString>) -> Result<Supervised, Failure> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
         let address = listener.local_addr().map_err(trouble)?;
         let token = format!("{:016x}", fastrand::u64(..));
         let own_program = own_program().map_err(trouble)?;
         let mut supervisor = Command::new(&own_program)
             .args([SUPERVISE, &address.to_string(), &token, "--"])
-            .args(self.command(start, own_program.into()))
+            .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -302,26 +345,29 @@ impl Launcher {
             supervisor,
         })
     }
+}
 
-    /// Program and arguments, below a restricting program if anything is restricted.
-    fn command(&self, start: &Start, own_program: OsString) -> Vec<OsString> {
-        let mut command = Vec::new();
-        if start.restrictions != Restrictions::default() {
-            command.extend([own_program, RESTRICT.into()]);
-            command.extend(start.restrictions.to_args().into_iter().map(OsString::from));
-            command.push("--".into());
-        }
-        command.push(self.program.executable.clone().into());
-        for listen in &start.listen {
-            command.extend(["--listen".into(), listen.into()]);
-        }
-        command.extend(
-            ["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from),
-        );
-        command.extend(self.program.arguments.iter().cloned());
-        command.extend(start.arguments.iter().cloned());
-        command
+/// Program and arguments, below a restricting program if anything is restricted.
+fn command(program: &Program, start: &Start) -> std::io::Result<Vec<OsString>> {
+    let mut command = Vec::new();
+    if start.restrictions != Restrictions::default() {
+        command.extend([own_program()?.into(), RESTRICT.into()]);
+        command.extend(start.restrictions.to_args().into_iter().map(OsString::from));
+        command.push("--".into());
     }
+    command.push(program.executable.clone().into());
+    for listen in &start.listen {
+        command.extend(["--listen".into(), listen.into()]);
+    }
+    command
+        .extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
+    command.extend(program.arguments.iter().cloned());
+    command.extend(start.arguments.iter().cloned());
+    Ok(command)
+}
+
+fn trouble(e: std::io::Error) -> Failure {
+    failure(FailureKind::Harness, "to start a server", e.to_string())
 }
 
 impl Supervised {

@@ -1,7 +1,7 @@
 //! A running server, as its parent sees it: its process, what it writes, how it ends.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -37,6 +37,10 @@ pub enum Ended {
 #[derive(Debug)]
 pub struct Server {
     pub(super) ready: Option<Ready>,
+    /// The process that holds its listener: the one that was started, or one below it.
+    pub(super) pid: u32,
+    /// Where it listens.
+    pub(super) addresses: Vec<SocketAddr>,
     /// Bytes that it had written to standard error when it was ready.
     pub(super) stderr_when_ready: u64,
     pub(super) process: Supervised,
@@ -67,7 +71,7 @@ impl Server {
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.process.pid
+        self.pid
     }
 
     /// How it ended, if it has.

@@ -36,6 +36,11 @@ pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
+    let _ = port;
+    Ok(Some(root))
+}
+
 pub(super) fn are_threads(_: u32, _: char) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }

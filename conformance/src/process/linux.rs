@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use procfs::process::{FDTarget, Process};
+use procfs::net::TcpState;
+use procfs::process::{FDTarget, Process, Stat};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
@@ -79,6 +80,52 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
         }
     }
     Err(io::Error::other("no descriptor of the connection"))
+}
+
+pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
+    let table = [procfs::net::tcp(), procfs::net::tcp6()];
+    let sockets: Vec<u64> = table
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
+        .map(|entry| entry.inode)
+        .collect();
+    if sockets.is_empty() {
+        return Ok(None);
+    }
+    // The youngest: below a shell or a package manager, the server itself comes last.
+    let mut family = family(root)?;
+    family.sort_by_key(|stat| std::cmp::Reverse(stat.starttime));
+    let holds = |stat: &Stat| {
+        let descriptors = Process::new(stat.pid).and_then(|process| process.fd());
+        descriptors.into_iter().flatten().flatten().any(|descriptor| {
+            matches!(descriptor.target, FDTarget::Socket(inode) if sockets.contains(&inode))
+        })
+    };
+    Ok(family.iter().find(|stat| holds(stat)).map(|stat| stat.pid.unsigned_abs()))
+}
+
+/// A process, what it has started, and so on, as far as they still run; also those of its group
+/// whose parents are gone.
+fn family(root: u32) -> io::Result<Vec<Stat>> {
+    let root = i32::try_from(root).map_err(io::Error::other)?;
+    let all = procfs::process::all_processes().map_err(io::Error::other)?;
+    let mut rest: Vec<Stat> = all.flatten().filter_map(|process| process.stat().ok()).collect();
+    let mut members: Vec<Stat> = Vec::new();
+    loop {
+        let is_member = |stat: &Stat| {
+            stat.pid == root
+                || stat.pgrp == root
+                || members.iter().any(|member| member.pid == stat.ppid)
+        };
+        let (found, others): (Vec<Stat>, Vec<Stat>) = rest.into_iter().partition(is_member);
+        if found.is_empty() {
+            return Ok(members);
+        }
+        members.extend(found);
+        rest = others;
+    }
 }
 
 pub(super) fn are_threads(pid: u32, state: char) -> io::Result<bool> {

@@ -1,0 +1,135 @@
+//! Servers that know nothing of the contract: started by a command with an address in it, and ready
+//! once they listen there.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use super::server::{Ended, Supervised};
+use super::{Launch, Launcher, trouble};
+use crate::case::failure;
+use crate::process::listener_owner;
+
+/// How often it is looked whether it listens.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Ports that another program may take between our choice and the server's bind.
+const PORTS_TRIED: usize = 5;
+
+/// A command line in which `{port}` and `{addr}` stand for where the server is to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    text: String,
+    words: Vec<String>,
+}
+
+/// What became of a started command.
+enum Started {
+    /// A process of it listens.
+    Listens(u32),
+    /// It ended first.
+    Ended(Ended),
+    /// Somebody else listens there.
+    Stranger,
+}
+
+impl CommandLine {
+    /// Splits a command as a POSIX shell would; no shell runs it.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let words = shell_words::split(text).map_err(|e| format!("'{text}': {e}"))?;
+        if words.is_empty() {
+            return Err("an empty command; write a program and {addr} or {port}".to_owned());
+        }
+        if !words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
+            return Err(format!(
+                "'{text}' does not say where to listen; write {{addr}} (such as 127.0.0.1:41235) or \
+                 {{port}} where the server expects it"
+            ));
+        }
+        Ok(Self { text: text.to_owned(), words })
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Program and arguments for a server on `address`.
+    #[must_use]
+    pub fn words_at(&self, address: SocketAddr) -> Vec<OsString> {
+        let (port, whole) = (address.port().to_string(), address.to_string());
+        let fill = |word: &String| word.replace("{port}", &port).replace("{addr}", &whole).into();
+        self.words.iter().map(fill).collect()
+    }
+}
+
+impl Launcher {
+    /// Starts a command and waits until it listens on a port of our choice.
+    pub(super) fn launch_command(&self, line: &CommandLine) -> Result<Launch, Failure> {
+        for _ in 0..PORTS_TRIED {
+            let address = free_address().map_err(trouble)?;
+            let process = self.spawn(line.words_at(address))?;
+            match self.wait_for_listener(&process, address)? {
+                Started::Listens(pid) => {
+                    return Ok(Launch::ready(process, pid, vec![address], None));
+                }
+                Started::Ended(ended) => return Ok(Launch::Ended(process.attempt(ended))),
+                Started::Stranger => {}
+            }
+        }
+        let actual = format!("other programs on {PORTS_TRIED} ports, one after the other");
+        Err(failure(FailureKind::Harness, "the started server on its port", actual))
+    }
+
+    fn wait_for_listener(
+        &self,
+        process: &Supervised,
+        address: SocketAddr,
+    ) -> Result<Started, Failure> {
+        let deadline = self.clock().progress();
+        loop {
+            if TcpStream::connect_timeout(&address, LOOK_EVERY).is_ok() {
+                let owner = listener_owner(process.pid, address.port()).map_err(trouble)?;
+                return Ok(owner.map_or(Started::Stranger, Started::Listens));
+            }
+            if let Some(ended) = *process.state.lock() {
+                return Ok(Started::Ended(ended));
+            }
+            if deadline.is_over() {
+                return Err(deadline.failure(&format!("a server that listens on {address}")));
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// An address that is free now.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_must_say_where_to_listen() {
+        assert!(CommandLine::parse("").is_err());
+        assert!(CommandLine::parse("node 'echo.mjs").is_err());
+        assert!(CommandLine::parse("node echo.mjs 8080").unwrap_err().contains("{port}"));
+    }
+
+    #[test]
+    fn words_are_split_and_filled_in_without_a_shell() {
+        let line = CommandLine::parse("node 'my echo.mjs' --at={addr} $HOME {port}").unwrap();
+        let words = line.words_at("127.0.0.1:41235".parse().unwrap());
+        assert_eq!(words, ["node", "my echo.mjs", "--at=127.0.0.1:41235", "$HOME", "41235"]);
+    }
+}

@@ -1,0 +1,130 @@
+//! `iomatrix check` on servers that are not rows: by a command, and by an address. The server is
+//! the mutant, which knows the contract but is not asked about it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use report::{Grade, Run, Verdict};
+
+const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
+
+/// The mutant's program, built once.
+fn mutant() -> &'static str {
+    static MUTANT: OnceLock<String> = OnceLock::new();
+    MUTANT.get_or_init(|| {
+        let programs = conformance::binaries::locate(&["mutant"]).unwrap();
+        programs["mutant"].to_str().expect("the path is UTF-8").to_owned()
+    })
+}
+
+fn check(arguments: &[&str]) -> Output {
+    Command::new(IOMATRIX).arg("check").args(arguments).output().unwrap()
+}
+
+fn command(arguments: &str) -> String {
+    format!("'{}' --listen tcp:{{addr}} {arguments}", mutant())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The result file of a check by this command and with these options.
+fn run(command: &str, options: &[&str]) -> Run {
+    let arguments = [&["--command", command, "--output", "json"], options].concat();
+    let output = check(&arguments);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
+}
+
+#[test]
+fn a_right_server_is_certified_by_its_command_alone() {
+    let output = check(&["--command", &command(""), "--profile", "quick"]);
+    let page = text(&output.stdout);
+    assert!(output.status.success(), "{page}");
+    let end = page.lines().last().unwrap_or_default();
+    assert!(end.starts_with("certified: yes ("), "{end}");
+    assert!(page.contains("grade command, profile quick"), "{page}");
+}
+
+#[test]
+fn a_wrong_one_is_not_and_the_files_say_why() {
+    let server = command("--fault translates-crlf");
+    let options = ["--case", "tcp-echo/*-values"];
+    let output = check(&[&["--command", &server, "--output", "junit"], &options[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let page = text(&output.stdout);
+    assert!(page.contains("<failure") && page.contains("type=\"altered\""), "{page}");
+    assert!(page.contains("errors=\"0\""), "{page}");
+    let run = run(&server, &options);
+    let row = &run.rows[0];
+    assert_eq!((row.grade, row.certificate.certified), (Grade::Command, false));
+    assert_eq!(row.certificate.must.broken, 1);
+    assert!(row.certificate.reasons.iter().any(|reason| reason.contains("not asked")));
+    assert!(run.cells[0].repeat.contains("--command"), "{}", run.cells[0].repeat);
+}
+
+#[test]
+fn a_process_below_a_wrapper_is_the_one_that_is_measured() {
+    if !cfg!(target_os = "linux") {
+        // Elsewhere the process cases are unavailable, and the test above shows that.
+        return;
+    }
+    let wrapped = format!("sh -c \"{}; true\"", command("").replace('\'', ""));
+    let faulty = wrapped.replace("; true", "--fault leaks-idle-on-fin; true");
+    let options = ["--case", "tcp-close/idle"];
+    assert_eq!(run(&wrapped, &options).cells[0].verdict, Verdict::Pass);
+    assert_eq!(run(&faulty, &options).cells[0].verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_command_that_never_listens_or_ends_gets_a_verdict() {
+    let options = ["--case", "tcp-echo/one-byte"];
+    let verdict = |command: &str| run(command, &options).cells[0].verdict;
+    assert_eq!(verdict(&command("--no-such-option")), Verdict::Crash);
+    // Another port than the one that is asked for.
+    let elsewhere = format!("'{}' --listen tcp:127.0.0.1:0 --drain {{port}}s", mutant());
+    assert_eq!(verdict(&elsewhere), Verdict::Timeout);
+}
+
+/// A server that the test started itself.
+struct Listening(Child);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_server_that_listens_already_gets_the_wire_cases() {
+    let child = Command::new(mutant())
+        .args(["--listen", "tcp:127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut server = Listening(child.unwrap());
+    let mut line = String::new();
+    let stdout = server.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit(' ').next().unwrap_or_default();
+    let options = ["--suite", "tcp-half-close", "--profile", "quick", "--output", "json"];
+    let output = check(&[&["--address", address], &options[..]].concat());
+    let run: Run = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(run.rows[0].grade, Grade::Address);
+    assert!(run.cells.iter().all(|cell| cell.verdict == Verdict::Pass), "{run:?}");
+    let asks = |case: &str| run.cells.iter().any(|cell| cell.case == case);
+    assert!(asks("large-backlog") && !asks("no-spin"), "a case asked for the process");
+}
+
+#[test]
+fn what_cannot_be_judged_is_a_mistake_of_the_command_line() {
+    for (option, value, hint) in
+        [("--command", "node echo.mjs", "{port}"), ("--address", "192.0.2.1:80", "--allow-remote")]
+    {
+        let output = check(&[option, value]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(hint), "{}", text(&output.stderr));
+    }
+}

@@ -1,0 +1,195 @@
+//! What the cells of one row add up to: whether the server is certified, and if not, why not.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::gate::Strictness;
+use crate::run::{Cell, Row};
+use crate::verdict::{Level, Verdict};
+
+/// The result of one server, level by level.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Whether every MUST of its grade was asked and none is broken; under `--strict` every SHOULD
+    /// too.
+    pub certified: bool,
+    /// Why it is not certified, one sentence each.
+    pub reasons: Vec<String>,
+    /// What came of the MUSTs.
+    pub must: Tally,
+    /// What came of the SHOULDs.
+    pub should: Tally,
+    /// What came of the cases that are only recorded.
+    pub info: Tally,
+}
+
+/// Cases of one level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// How many the catalogue has for this grade.
+    pub cases: usize,
+    /// Requirement met, or recorded.
+    pub met: usize,
+    /// Requirement broken: fail, crash, timeout or miss, waived or not.
+    pub broken: usize,
+    /// Not judged, because this host cannot.
+    pub unavailable: usize,
+    /// Not judged, because the server says that it does not offer it.
+    pub unsupported: usize,
+    /// The harness could not judge.
+    pub errors: usize,
+}
+
+impl Tally {
+    fn count(cases: usize, cells: &[&Cell], level: Level) -> Self {
+        let mut tally = Self { cases, ..Self::default() };
+        for cell in cells.iter().filter(|cell| cell.level == level) {
+            match cell.verdict {
+                // An INFO that came from a failure is recorded like any other.
+                Verdict::Pass | Verdict::Info => tally.met += 1,
+                Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => {
+                    tally.broken += 1;
+                }
+                Verdict::Unavailable => tally.unavailable += 1,
+                Verdict::Unsupported => tally.unsupported += 1,
+                Verdict::Error => tally.errors += 1,
+            }
+        }
+        tally
+    }
+
+    /// Cases that were selected.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.met + self.broken + self.unavailable + self.unsupported + self.errors
+    }
+
+    fn objections(&self, level: Level) -> Vec<String> {
+        let left_out = self.cases.saturating_sub(self.asked());
+        let counts = [
+            (self.broken, "not met"),
+            (self.errors, "could not be judged"),
+            (left_out, "not asked"),
+        ];
+        let mut objections: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} of {} {level} cases {what}", self.cases))
+            .collect();
+        if self.met == 0 && objections.is_empty() {
+            objections.push(format!("no {level} case was judged"));
+        }
+        objections
+    }
+
+    fn words(&self) -> String {
+        let mut words = format!("{} of {} met", self.met, self.cases);
+        let counts = [
+            (self.broken, "not met"),
+            (self.unavailable, "unavailable"),
+            (self.unsupported, "unsupported"),
+            (self.errors, "errors"),
+            (self.cases.saturating_sub(self.asked()), "not asked"),
+        ];
+        for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            // Writing to a `String` cannot fail.
+            let _ = write!(words, ", {count} {what}");
+        }
+        words
+    }
+}
+
+/// Adds up the cells of a row. `cases` says how many cases of a level the catalogue has for the
+/// row's grade: those that were not selected count against it.
+#[must_use]
+pub fn certify(
+    cells: &[&Cell],
+    cases: impl Fn(Level) -> usize,
+    strictness: Strictness,
+) -> Certificate {
+    let tally = |level| Tally::count(cases(level), cells, level);
+    let [must, should, info] = [Level::Must, Level::Should, Level::Info].map(tally);
+    let mut reasons = must.objections(Level::Must);
+    if strictness == Strictness::Strict && should.cases > 0 {
+        reasons.extend(should.objections(Level::Should));
+    }
+    Certificate { certified: reasons.is_empty(), reasons, must, should, info }
+}
+
+/// The certificate for a terminal: what was asked, what was found, and the closing word.
+#[must_use]
+pub fn text(row: &Row, profile: &str) -> String {
+    let certificate = &row.certificate;
+    let mut text = format!("{}: grade {}, profile {profile}\n", row.name, row.grade);
+    let levels = [
+        (Level::Must, &certificate.must),
+        (Level::Should, &certificate.should),
+        (Level::Info, &certificate.info),
+    ];
+    for (level, tally) in levels {
+        let _ = writeln!(text, "  {level:<7} {}", tally.words());
+    }
+    for reason in &certificate.reasons {
+        let _ = writeln!(text, "  {reason}");
+    }
+    let word = if certificate.certified { "yes" } else { "no" };
+    let must = &certificate.must;
+    let _ = writeln!(text, "certified: {word} ({} of {} MUST met)", must.met, must.cases);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(level: Level, verdict: Verdict) -> Cell {
+        Cell {
+            row: "r".to_owned(),
+            suite: "s".to_owned(),
+            case: "c".to_owned(),
+            level,
+            requirement: String::new(),
+            verdict,
+            failure: None,
+            reason: None,
+            observation: None,
+            margin: None,
+            seed: 1,
+            seconds: 0.0,
+            cpu_seconds: 0.0,
+            exclusive: false,
+            stderr_tail: Vec::new(),
+            repeat: String::new(),
+            waiver: None,
+        }
+    }
+
+    fn certified(cells: &[Cell], musts: usize, strictness: Strictness) -> Certificate {
+        let cells: Vec<&Cell> = cells.iter().collect();
+        let cases = |level| if level == Level::Must { musts } else { 1 };
+        certify(&cells, cases, strictness)
+    }
+
+    #[test]
+    fn a_broken_an_unasked_and_an_unjudged_must_each_forbid_it() {
+        let pass = cell(Level::Must, Verdict::Pass);
+        for verdict in [Verdict::Fail, Verdict::Crash, Verdict::Timeout, Verdict::Error] {
+            let cells = [pass.clone(), cell(Level::Must, verdict)];
+            assert!(!certified(&cells, 2, Strictness::Must).certified, "{verdict}");
+        }
+        assert!(!certified(std::slice::from_ref(&pass), 2, Strictness::Must).certified);
+        assert!(!certified(&[], 0, Strictness::Must).certified);
+        let absent = cell(Level::Must, Verdict::Unavailable);
+        assert!(!certified(std::slice::from_ref(&absent), 1, Strictness::Must).certified);
+        assert!(certified(&[pass, absent], 2, Strictness::Must).certified);
+    }
+
+    #[test]
+    fn a_should_counts_when_it_is_asked_to() {
+        let cells = [cell(Level::Must, Verdict::Pass), cell(Level::Should, Verdict::Miss)];
+        assert!(certified(&cells, 1, Strictness::Must).certified);
+        let strict = certified(&cells, 1, Strictness::Strict);
+        assert_eq!(strict.reasons, ["1 of 1 SHOULD cases not met"]);
+    }
+}
