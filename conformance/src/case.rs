@@ -1,5 +1,8 @@
 //! What a case is: a plain function over what it is given, and a row of its suite's table.
 
+use std::fmt;
+
+use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level};
 
 use crate::launcher::Launcher;
@@ -197,6 +200,28 @@ impl Case {
     }
 }
 
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Descriptors(count) => {
+                let count = grouped(*count);
+                return write!(f, "{count} more open descriptors, in the server and in the judge");
+            }
+            Self::DescriptorLimit => "a descriptor limit for the server (not on Windows)",
+            Self::DescriptorCount => "the number of the server's descriptors (Linux only)",
+            Self::CpuTime => "the server's CPU time (Linux only)",
+            Self::ResidentMemory => "the server's resident memory (Linux only)",
+            Self::Signals => "signals to the server (not on Windows)",
+            Self::SocketQueues => "what waits in the server's sockets (Linux only)",
+            Self::Attestation => "what the server's process holds (Linux only)",
+            Self::UrgentData => "TCP urgent data (not on Windows)",
+            Self::PromptCleanUp => {
+                "the sockets of a killed process closed at once (not under wine)"
+            }
+        })
+    }
+}
+
 impl Sizes {
     /// The size for a profile.
     #[must_use]
@@ -210,10 +235,13 @@ impl Sizes {
 }
 
 impl Profile {
+    /// Every profile, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Quick, Self::Default, Self::Full];
+
     /// The profile of this name, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Quick, Self::Default, Self::Full].into_iter().find(|p| p.name() == name)
+        Self::ALL.into_iter().find(|p| p.name() == name)
     }
 
     /// `quick`, `default` or `full`.

@@ -14,6 +14,7 @@ pub mod judge;
 pub mod launcher;
 pub mod load;
 pub mod mutants;
+pub mod page;
 pub mod payload;
 pub mod peer;
 pub mod plan;

@@ -1,0 +1,342 @@
+//! A case's page: why it matters, what is sent and what is expected, where readiness and completion
+//! differ, and which public bugs it would have caught. Pages are written in
+//! `conformance/pages/SUITE.toml`; those below `pages/coming/` wait there for their cases.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use report::host::{grouped, size};
+use serde::{Deserialize, Deserializer};
+
+use crate::case::{Case, Profile, Suite};
+use crate::suites;
+
+/// The file of each suite, as it was when this program was built.
+macro_rules! files {
+    ($($suite:literal),* $(,)?) => {
+        [$(($suite, include_str!(concat!("../pages/", $suite, ".toml")))),*]
+    };
+}
+
+const FILES: [(&str, &str); 10] = files![
+    "tcp-echo",
+    "tcp-large",
+    "tcp-half-close",
+    "tcp-reset",
+    "tcp-close",
+    "tcp-backpressure",
+    "tcp-accept",
+    "tcp-concurrency",
+    "shutdown",
+    "life",
+];
+
+/// What a reader wants to know of a case beyond its requirement. Each text is one paragraph.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Why the requirement matters.
+    #[serde(deserialize_with = "paragraph")]
+    pub why: String,
+    /// What the client does, with the sizes of profile `default`.
+    #[serde(deserialize_with = "paragraph")]
+    pub sent: String,
+    /// What must be seen, with its limits.
+    #[serde(deserialize_with = "paragraph")]
+    pub expected: String,
+    /// How readiness and completion designs differ at this point, where they do.
+    #[serde(default, deserialize_with = "some_paragraph")]
+    pub differs: Option<String>,
+    /// Public bugs of the kind that the case catches.
+    #[serde(default)]
+    pub bugs: Vec<Bug>,
+    /// What the sizes in the case's table row are, where it has any.
+    #[serde(skip)]
+    pub unit: Option<Unit>,
+}
+
+/// A public bug.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub struct Bug {
+    /// `repo#n`, or `repo COMMIT`.
+    pub citation: String,
+    /// What went wrong.
+    pub fault: String,
+}
+
+/// What a case's sizes are. A page says it by the placeholder that it writes for the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Of whatever the page says: rounds, connections.
+    Count,
+    /// Bytes.
+    Bytes,
+    /// Milliseconds.
+    Time,
+}
+
+/// A suite's name and a case's.
+type Id = (&'static str, &'static str);
+type Pages = BTreeMap<Id, Page>;
+
+impl Page {
+    /// The page of a case, its placeholders filled in.
+    ///
+    /// # Errors
+    /// A sentence with the file that is wrong, or that lacks the page.
+    pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, String> {
+        static PAGES: LazyLock<Result<Pages, String>> = LazyLock::new(load);
+        let pages = PAGES.as_ref().map_err(Clone::clone)?;
+        pages.get(&(suite.name, case.name)).ok_or_else(|| {
+            format!("{} has no page [{}]: add why, sent and expected", path(suite.name), case.name)
+        })
+    }
+
+    /// The case's size in each profile, if it has one.
+    #[must_use]
+    pub fn sizes(&self, case: &Case) -> Option<String> {
+        let unit = self.unit?;
+        // Neighbours with the same size share it: "500 in quick and default, 5,000 in full".
+        let sizes: Vec<String> = Profile::ALL
+            .chunk_by(|a, b| case.sizes.of(*a) == case.sizes.of(*b))
+            .map(|profiles| {
+                let amount = unit.amount(case.sizes.of(profiles[0]));
+                let names: Vec<&str> = profiles.iter().map(|profile| profile.name()).collect();
+                match names.len() {
+                    3 => format!("{amount} in every profile"),
+                    _ => format!("{amount} in {}", names.join(" and ")),
+                }
+            })
+            .collect();
+        Some(sizes.join(", "))
+    }
+
+    /// The same page with the case's size in the place of its placeholders.
+    fn with_sizes(mut self, case: &Case) -> Result<Self, String> {
+        let has_size = Profile::ALL.iter().any(|profile| case.sizes.of(*profile) > 0);
+        let known = Unit::ALL.map(Unit::placeholder).join(", ");
+        let own = [&mut self.why, &mut self.sent, &mut self.expected];
+        let mut texts: Vec<&mut String> = own.into_iter().chain(&mut self.differs).collect();
+        let mut written = Unit::ALL.to_vec();
+        written.retain(|unit| texts.iter().any(|text| text.contains(unit.placeholder())));
+        let unit = match (written.as_slice(), has_size) {
+            ([], false) => None,
+            ([unit], true) => Some(*unit),
+            ([], true) => {
+                return Err(format!("the case has sizes: write one of {known} where it is meant"));
+            }
+            ([unit, ..], false) => {
+                return Err(format!("{} in a case without sizes", unit.placeholder()));
+            }
+            ([_, _, ..], true) => return Err(format!("a case has one size, not two of {known}")),
+        };
+        if let Some(unit) = unit {
+            let amount = unit.amount(case.sizes.of(Profile::Default));
+            for text in &mut texts {
+                **text = text.replace(unit.placeholder(), &amount);
+            }
+        }
+        if let Some(text) = texts.iter().find(|text| text.contains(['{', '}'])) {
+            return Err(format!("a placeholder that is none of {known}, in '{text}'"));
+        }
+        self.unit = unit;
+        Ok(self)
+    }
+}
+
+impl Unit {
+    const ALL: [Self; 3] = [Self::Count, Self::Bytes, Self::Time];
+
+    /// What stands for the size in a page.
+    fn placeholder(self) -> &'static str {
+        match self {
+            Self::Count => "{count}",
+            Self::Bytes => "{bytes}",
+            Self::Time => "{time}",
+        }
+    }
+
+    /// A size in words: `1,000`, `64 KiB`, `1.5 s`.
+    #[must_use]
+    pub fn amount(self, amount: u64) -> String {
+        match self {
+            Self::Count => grouped(amount),
+            Self::Bytes => size(amount),
+            Self::Time if amount >= 1000 && amount.is_multiple_of(100) => {
+                format!("{} s", amount as f64 / 1000.0)
+            }
+            Self::Time => format!("{amount} ms"),
+        }
+    }
+}
+
+impl TryFrom<String> for Bug {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.split_once(": ") {
+            Some((citation, fault)) if is_citation(citation) && !fault.trim().is_empty() => {
+                Ok(Self { citation: citation.to_owned(), fault: fault.trim().to_owned() })
+            }
+            _ => Err(format!(
+                "a bug is 'repo#n: what went wrong' or 'repo COMMIT: what went wrong', not '{text}'"
+            )),
+        }
+    }
+}
+
+/// Whether it is `repo#n` or `owner/repo#n`, or the same with a commit in the place of the number.
+fn is_citation(text: &str) -> bool {
+    let is_repository = |name: &str| {
+        let mut parts = name.split('/');
+        parts.clone().count() <= 2
+            && parts.all(|part| {
+                !part.is_empty()
+                    && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            })
+    };
+    let is_commit = |hash: &str| {
+        let is_hexadecimal = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        (7..=40).contains(&hash.len()) && hash.chars().all(is_hexadecimal)
+    };
+    match (text.split_once('#'), text.split_once(' ')) {
+        (Some((name, number)), None) => is_repository(name) && number.parse::<u32>().is_ok(),
+        (None, Some((name, hash))) => is_repository(name) && is_commit(hash),
+        (Some(_), Some(_)) | (None, None) => false,
+    }
+}
+
+/// Every page of every suite.
+fn load() -> Result<Pages, String> {
+    let mut pages = Pages::new();
+    for suite in suites::ALL {
+        let path = path(suite.name);
+        let text = FILES.iter().find(|(name, _)| *name == suite.name).map(|(_, text)| *text);
+        let text = text.ok_or_else(|| format!("{path} is not in the list of conformance::page"))?;
+        let mut written = parse(&path, text)?;
+        for case in suite.cases {
+            let Some(page) = written.remove(case.name) else { continue };
+            let page = page.with_sizes(case).map_err(|e| format!("{path} [{}]: {e}", case.name))?;
+            pages.insert((suite.name, case.name), page);
+        }
+        if let Some(name) = written.keys().next() {
+            return Err(format!("{path} has a page [{name}], but the suite has no such case"));
+        }
+    }
+    Ok(pages)
+}
+
+fn parse(path: &str, text: &str) -> Result<BTreeMap<String, Page>, String> {
+    toml::from_str(text).map_err(|e| format!("{path}: {e}"))
+}
+
+fn path(suite: &str) -> String {
+    format!("conformance/pages/{suite}.toml")
+}
+
+/// A text without the line breaks that its file has.
+fn paragraph<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn some_paragraph<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    paragraph(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// No text is longer: a page is read at a glance, in a terminal.
+    const LONGEST: usize = 600;
+
+    /// What is wrong with the texts of a page.
+    fn flaws(page: &Page) -> Vec<String> {
+        let texts = [&page.why, &page.sent, &page.expected].into_iter().chain(&page.differs);
+        texts
+            .chain(page.bugs.iter().map(|bug| &bug.fault))
+            .filter(|text| text.is_empty() || text.chars().count() > LONGEST)
+            .map(|text| format!("empty, or more than {LONGEST} characters: '{text}'"))
+            .collect()
+    }
+
+    #[test]
+    fn every_case_has_a_page_and_every_page_a_case() {
+        let names: Vec<&str> = suites::ALL.iter().map(|suite| suite.name).collect();
+        assert_eq!(FILES.map(|(suite, _)| suite).as_slice(), names);
+        for suite in suites::ALL {
+            for case in suite.cases {
+                let page = Page::of(suite, case).unwrap_or_else(|e| panic!("{e}"));
+                let flaws = flaws(page);
+                assert!(flaws.is_empty(), "{}/{}: {flaws:?}", suite.name, case.name);
+            }
+        }
+    }
+
+    /// They are included nowhere, so nothing else would notice.
+    #[test]
+    fn coming_pages_are_well_formed_and_are_not_there_yet() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pages/coming");
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let file = entry.unwrap().path();
+            let suite = file.file_stem().unwrap().to_str().unwrap();
+            let text = fs::read_to_string(&file).unwrap();
+            for (name, page) in parse(&file.display().to_string(), &text).unwrap() {
+                let flaws = flaws(&page);
+                assert!(flaws.is_empty(), "coming {suite}/{name}: {flaws:?}");
+                let known = suites::ALL.iter().filter(|known| known.name == suite);
+                let has_come = known.flat_map(|suite| suite.cases).any(|case| case.name == name);
+                assert!(!has_come, "{suite}/{name} is there: move its page to {}", path(suite));
+            }
+        }
+    }
+
+    #[test]
+    fn a_size_is_filled_in_and_names_its_unit() {
+        let page = |sent: &str| {
+            let text = format!("[x]\nwhy = 'w'\nsent = '''{sent}'''\nexpected = 'e'");
+            parse("x.toml", &text).unwrap().remove("x").unwrap()
+        };
+        let case = Case::must("x", "").sizes(500, 65_536, 1_000_000);
+        let filled = page("sends\n  {bytes} bytes").with_sizes(&case).unwrap();
+        assert_eq!(filled.sent, "sends 64 KiB bytes");
+        let sizes = filled.sizes(&case).unwrap();
+        assert_eq!(sizes, "500 bytes in quick, 64 KiB in default, 976.5 KiB in full");
+        let sizes = |quick, default, full| {
+            let case = Case::must("x", "").sizes(quick, default, full);
+            page("{count}").with_sizes(&case).unwrap().sizes(&case).unwrap()
+        };
+        assert_eq!(sizes(1, 2, 2), "1 in quick, 2 in default and full");
+        assert_eq!(sizes(2, 2, 2), "2 in every profile");
+        let refusal = |sent: &str, case: &Case| page(sent).with_sizes(case).unwrap_err();
+        assert!(refusal("{bytes} {time}", &case).contains("one size"));
+        assert!(refusal("{bytes} {size}", &case).contains("none of {count}, {bytes}, {time}"));
+        assert!(refusal("nothing", &case).contains("the case has sizes"));
+        assert!(refusal("{count}", &Case::must("x", "")).contains("without sizes"));
+        assert_eq!(Unit::Time.amount(1_500), "1.5 s");
+        assert_eq!(Unit::Time.amount(50_000), "50 s");
+        assert_eq!(Unit::Time.amount(300), "300 ms");
+        assert_eq!(Unit::Count.amount(5_000), "5,000");
+    }
+
+    #[test]
+    fn a_bug_is_cited_by_number_or_commit() {
+        let bug = |text: &str| Bug::try_from(text.to_owned());
+        let spin = bug("netty#7801: spin: always").unwrap();
+        assert_eq!((spin.citation.as_str(), spin.fault.as_str()), ("netty#7801", "spin: always"));
+        for right in ["joyent/libuv#690", "uvloop 6476aad", "tiny-http#283"] {
+            assert!(is_citation(right), "{right}");
+        }
+        for wrong in ["netty", "netty#", "netty#7801 and more", "#7801", "uvloop master", "a/b/c#1"]
+        {
+            assert!(!is_citation(wrong), "{wrong}");
+        }
+        assert!(bug("netty#7801").unwrap_err().contains("not 'netty#7801'"));
+        assert!(bug("netty#7801: ").is_err());
+    }
+}
