@@ -1,8 +1,9 @@
-//! `iomatrix`: check rows against the suites, list what there is, ask what this host can do, and
-//! merge results into one page.
+//! `iomatrix`: check rows against the suites, list what there is, explain a case, ask what this
+//! host can do, and merge results into one page.
 
 mod check;
 mod doctor;
+mod explain;
 mod list;
 mod merge;
 
@@ -31,6 +32,8 @@ enum Command {
     Check(check::Arguments),
     /// Show rows, suites and cases with their requirements.
     List(list::Arguments),
+    /// Explain cases: why, what is sent and expected, and which public bugs they would have caught.
+    Explain(explain::Arguments),
     /// Probe this host: which drivers work, exactly why not, and the fix.
     Doctor(DoctorArguments),
     /// Merge result files into one page.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Doctor(arguments) => diagnose(arguments.output),
         Command::Report(arguments) => merge::run(&arguments),
     };

@@ -1,0 +1,73 @@
+//! `iomatrix explain`, run for real, and `docs/CASES.md`, which is its output.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const REGENERATE: &str = "cargo run -p iomatrix -- explain --output markdown > docs/CASES.md";
+
+fn explain(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+    command.arg("explain").args(arguments).output().expect("start iomatrix")
+}
+
+#[track_caller]
+fn printed(arguments: &[&str]) -> String {
+    let output = explain(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    String::from_utf8(output.stdout).expect("a page is UTF-8")
+}
+
+#[track_caller]
+fn refused(id: &str) -> String {
+    let output = explain(&[id]);
+    assert_eq!(output.status.code(), Some(2), "{id}");
+    assert!(output.stdout.is_empty(), "{id}");
+    String::from_utf8(output.stderr).expect("a message is UTF-8")
+}
+
+#[test]
+fn the_page_of_all_cases_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CASES.md");
+    let page = fs::read_to_string(&path).unwrap_or_default();
+    let generated = printed(&["--output", "markdown"]);
+    let differs = page.lines().zip(generated.lines()).position(|(is, should)| is != should);
+    let shorter = page.lines().count().min(generated.lines().count());
+    assert!(
+        page.lines().eq(generated.lines()),
+        "docs/CASES.md is stale from line {} on. In the root of the repository, run:\n\n  \
+         {REGENERATE}\n",
+        differs.unwrap_or(shorter) + 1
+    );
+}
+
+#[test]
+fn a_case_is_explained_with_all_that_belongs_to_it() {
+    let page = printed(&["tcp-half-close/large-backlog"]);
+    assert!(page.starts_with("tcp-half-close/large-backlog (MUST)\n"), "{page}");
+    for part in [
+        "requires   All bytes that the server took before FIN come back",
+        "netty#6303: ",
+        "sizes      200 ms in quick, 500 ms in default and full",
+        "mutants    - closes-unflushed must fail as lost",
+        "run        cargo run -p iomatrix -- check --case tcp-half-close/large-backlog\n",
+    ] {
+        assert!(page.contains(part), "expected '{part}' in {page}");
+    }
+    assert!(page.lines().all(|line| line.chars().count() <= 100), "{page}");
+}
+
+#[test]
+fn a_star_explains_several() {
+    let pages = printed(&["tcp-*/idle"]);
+    assert!(pages.contains("tcp-reset/idle (MUST)\n"), "{pages}");
+    assert!(pages.contains("\n\ntcp-close/idle (MUST)\n"), "{pages}");
+}
+
+#[test]
+fn an_unknown_id_is_answered_with_the_nearest() {
+    assert!(refused("large-backlogs").contains("nearest are tcp-half-close/large-backlog"));
+    assert!(refused("tcp-large").contains("tcp-large is a suite"));
+    assert!(refused("qqqqqqqq").contains("`iomatrix list` shows them"));
+}
