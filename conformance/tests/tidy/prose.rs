@@ -114,6 +114,7 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
                 repository.entries("row").any(|row| matches(pattern, field(row, "name")))
             }),
             "--case" => is_case(name),
+            "explain" if words.contains(&"iomatrix") => name.starts_with('-') || is_case(name),
             "--suite" => suites::ALL.iter().any(|suite| suite.name == name),
             _ => true,
         };
