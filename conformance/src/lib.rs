@@ -22,6 +22,7 @@ pub mod process;
 pub mod queues;
 pub mod registry;
 pub mod restrict;
+pub mod rounds;
 pub mod schedule;
 pub mod streams;
 pub mod suites;

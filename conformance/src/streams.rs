@@ -1,5 +1,6 @@
 //! Streams that go on until the server ends them: what runs while a server is stopped or killed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
@@ -7,8 +8,12 @@ use report::{Failure, FailureKind};
 use crate::case::failure;
 use crate::clock::Clock;
 use crate::connection::{Connection, End, Read1};
+use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
 use crate::wait::{Interest, wait_any};
+
+/// How often it is looked whether streams are to stop while none of them moves.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Streams on several connections, up to the end that the server gives them.
 #[derive(Debug)]
@@ -43,12 +48,46 @@ impl Streams {
         let end = Instant::now() + time;
         while Instant::now() < end {
             self.turn(end.saturating_duration_since(Instant::now()))?;
-            if let Some(stream) = self.open.iter().find(|stream| stream.end.is_some()) {
-                let actual = format!("{:?}", stream.end);
-                return Err(failure(FailureKind::Closed, "open streams before the stop", actual));
-            }
+            self.expect_open()?;
         }
         Ok(())
+    }
+
+    /// Streams until told to stop; until then no connection may end.
+    ///
+    /// # Errors
+    /// A payload failure, or `closed`.
+    pub fn run_until(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn(LOOK_EVERY)?;
+            self.expect_open()?;
+        }
+        Ok(())
+    }
+
+    fn expect_open(&self) -> Result<(), Failure> {
+        let Some(stream) = self.open.iter().find(|stream| stream.end.is_some()) else {
+            return Ok(());
+        };
+        let actual = format!("{:?}", stream.end);
+        Err(failure(FailureKind::Closed, "open streams before the stop", actual))
+    }
+
+    /// Bytes that have come back on each stream.
+    #[must_use]
+    pub fn received(&self) -> Vec<u64> {
+        self.open.iter().map(|stream| stream.connection.received()).collect()
+    }
+
+    /// Receives what is on its way on each stream, and nothing more may be lost.
+    ///
+    /// # Errors
+    /// A payload failure, `closed`, `reset`, or `timeout` when no stream makes progress.
+    pub fn finish(mut self, clock: &Clock) -> Result<(), Failure> {
+        let connections = self.open.iter_mut().map(|stream| &mut stream.connection);
+        let mut rest: Vec<Flow> =
+            connections.map(|connection| Flow::new(connection, 0, 0)).collect();
+        exchange(&mut rest, clock)
     }
 
     /// Streams until every connection has ended. All that still comes is checked; an end by reset

@@ -157,6 +157,18 @@ pub(crate) enum Fault {
     #[value(name = "ignores-beyond-900")]
     IgnoresBeyond900,
 
+    // Fairness.
+    /// Serves others 1.2 s late while a connection sends full buffers
+    StarvesBesideHot,
+    /// Serves three connections at a time that send full buffers, and nobody else
+    FeedsThree,
+    /// Gives the oldest connection that sends full buffers far more turns than the others
+    FavoursFirst,
+    /// Sleeps 3 ms after each `accept` beside 8 to 64 open connections
+    SlowToAccept,
+    /// Sleeps 2 ms at each step beside 400 to 600 open connections
+    SlowBesideMany,
+
     // Stopping.
     /// Resets every connection and exits at the first signal
     ExitsAtOnce,

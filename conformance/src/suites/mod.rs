@@ -1,5 +1,6 @@
 //! The suites: one file each, its table of cases at the top.
 
+mod fair;
 mod life;
 mod shutdown;
 mod tcp_accept;
@@ -23,6 +24,7 @@ pub const ALL: &[&Suite] = &[
     &tcp_backpressure::SUITE,
     &tcp_accept::SUITE,
     &tcp_concurrency::SUITE,
+    &fair::SUITE,
     &shutdown::SUITE,
     &life::SUITE,
 ];

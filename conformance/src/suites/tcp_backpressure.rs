@@ -10,6 +10,7 @@ use crate::clock::CELL_LIMIT;
 use crate::connection::{Connection, Setup};
 use crate::peer::Peer;
 use crate::process::Process;
+use crate::rounds::p99_round;
 use crate::wait::{Interest, wait_any};
 
 /// The table.
@@ -144,32 +145,6 @@ fn isolation(peer: &Peer) -> Found {
     peer.clock().judge_time("p99 beside a client that does not read", beside, limit)?;
     stalled.receive_all()?;
     Observation::met()
-}
-
-/// The 99th percentile of ping-pong rounds, `peer.size()` for each client. Ends early when too many
-/// rounds are above `limit` for it to be still met.
-fn p99_round(
-    clients: &mut [Connection],
-    peer: &Peer,
-    limit: Option<Duration>,
-) -> Result<Duration, Failure> {
-    let limit = limit.map(|limit| peer.clock().scaled(limit));
-    let allowed = usize::try_from(peer.size()).unwrap_or(usize::MAX) * clients.len() / 100;
-    let mut rounds = Vec::new();
-    let mut late = 0;
-    for _ in 0..peer.size() {
-        for client in clients.iter_mut() {
-            let start = Instant::now();
-            client.exchange(64)?;
-            rounds.push(start.elapsed());
-            late += usize::from(limit.is_some_and(|limit| start.elapsed() > limit));
-        }
-        if late > allowed {
-            break;
-        }
-    }
-    rounds.sort_unstable();
-    Ok(rounds[rounds.len() - 1 - rounds.len() / 100])
 }
 
 fn many_stalled(peer: &Peer, process: &Process) -> Found {

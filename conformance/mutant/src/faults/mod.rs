@@ -10,6 +10,7 @@ mod ending;
 mod odd;
 mod pressure;
 mod stopping;
+mod unfair;
 
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,11 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::AcceptsOnlyWhenCool => Box::new(accepting::AcceptsOnlyWhenCool::default()),
         Fault::ResetsQueued => Box::new(accepting::ResetsQueued::default()),
         Fault::IgnoresBeyond900 => Box::new(accepting::IgnoresBeyond { size: limit(at, 900) }),
+        Fault::StarvesBesideHot => Box::new(unfair::StarvesBesideHot::default()),
+        Fault::FeedsThree => Box::new(unfair::FeedsThree::default()),
+        Fault::FavoursFirst => Box::new(unfair::FavoursFirst::default()),
+        Fault::SlowToAccept => Box::new(unfair::SlowToAccept),
+        Fault::SlowBesideMany => Box::new(unfair::SlowBesideMany),
         Fault::GarbageAtStop => Box::new(stopping::GarbageAtStop),
         Fault::LogsOnStdout => Box::new(odd::LogsOnStdout),
         Fault::OddOneByte => Box::new(odd::OneByte),

@@ -1,0 +1,144 @@
+//! Faults of fairness: one client, or one kind of work, takes what belongs to the others.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::bytes::FULL_READ;
+use crate::connection::{Connection, End};
+use crate::hooks::{Admission, Gate, Hooks};
+
+/// The connections that have sent a full buffer lately.
+#[derive(Default)]
+struct Hot(HashMap<usize, Instant>);
+
+impl Hot {
+    const SPAN: Duration = Duration::from_millis(500);
+
+    fn note(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() >= FULL_READ {
+            self.0.insert(connection.slot, Instant::now());
+        }
+    }
+
+    fn forget(&mut self, slot: usize) {
+        self.0.remove(&slot);
+    }
+
+    fn slots(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().filter(|(_, since)| since.elapsed() < Self::SPAN).map(|(slot, _)| *slot)
+    }
+}
+
+/// Waits with a read until some time after it could have been made, once for each read.
+fn late_by(time: Duration, connection: &mut Connection) -> Gate {
+    let now = u64::try_from(connection.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if connection.mark == 0 {
+        connection.mark = now + u64::try_from(time.as_millis()).unwrap_or(0);
+    }
+    if now >= connection.mark {
+        connection.mark = 0;
+        return Gate::Go;
+    }
+    Gate::Until(Instant::now() + Duration::from_millis(connection.mark - now))
+}
+
+#[derive(Default)]
+pub(super) struct StarvesBesideHot {
+    hot: Hot,
+}
+
+impl Hooks for StarvesBesideHot {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        if !connection.pending.is_empty() {
+            return Gate::Wait;
+        }
+        let is_hot = self.hot.slots().any(|slot| slot == connection.slot);
+        if is_hot || !connection.ready.readable || self.hot.slots().next().is_none() {
+            return Gate::Go;
+        }
+        late_by(Duration::from_millis(1200), connection)
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        self.hot.note(connection);
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.hot.forget(connection.slot);
+    }
+}
+
+#[derive(Default)]
+pub(super) struct FeedsThree {
+    hot: Hot,
+}
+
+impl Hooks for FeedsThree {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        if !connection.pending.is_empty() {
+            return Gate::Wait;
+        }
+        let is_hot = self.hot.slots().any(|slot| slot == connection.slot);
+        if is_hot || self.hot.slots().count() < 3 {
+            return Gate::Go;
+        }
+        Gate::Until(Instant::now() + Duration::from_millis(50))
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        self.hot.note(connection);
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.hot.forget(connection.slot);
+    }
+}
+
+#[derive(Default)]
+pub(super) struct FavoursFirst {
+    hot: Hot,
+}
+
+impl Hooks for FavoursFirst {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        if !connection.pending.is_empty() {
+            return Gate::Wait;
+        }
+        if connection.ready.readable && self.hot.slots().any(|slot| slot < connection.slot) {
+            return late_by(Duration::from_millis(20), connection);
+        }
+        Gate::Go
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        self.hot.note(connection);
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.hot.forget(connection.slot);
+    }
+}
+
+pub(super) struct SlowToAccept;
+
+impl Hooks for SlowToAccept {
+    fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
+        if (8..=64).contains(&open) {
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        Admission::Serve
+    }
+}
+
+pub(super) struct SlowBesideMany;
+
+impl Hooks for SlowBesideMany {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if (400..=600).contains(&connection.beside) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Gate::Go
+    }
+}

@@ -1,0 +1,187 @@
+//! Fairness: what one client does leaves the others their share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::connection::Connection;
+use crate::peer::Peer;
+use crate::rounds::p99_round;
+use crate::streams::Streams;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "fair",
+    about: "What one client does leaves the others their share.",
+    cases: &[
+        Case::must(
+            "hot-connection",
+            "Beside a client that streams at full speed, the others' small messages do not wait.",
+        )
+        .sizes(20, 40, 400)
+        .alone()
+        .wire(hot_connection),
+        Case::must("bandwidth-split", "Of equal streams at full speed, none gets nothing.")
+            .sizes(300, 500, 5000)
+            .wire(bandwidth_split),
+        Case::should("bandwidth-even", "Equal streams at full speed get about equal shares.")
+            .sizes(500, 500, 5000)
+            .alone()
+            .wire(bandwidth_even),
+        Case::should(
+            "streams-under-accept-storm",
+            "A thousand new clients a second leave the streams a quarter of their throughput.",
+        )
+        .sizes(400, 500, 5000)
+        .alone()
+        .wire(streams_under_accept_storm),
+        Case::should(
+            "slow-clients",
+            "Beside hundreds of clients that send a byte now and then, the others do not wait.",
+        )
+        .sizes(10, 20, 200)
+        .needs(&[Need::Descriptors(SLOW_CLIENTS)])
+        .alone()
+        .wire(slow_clients),
+    ],
+};
+
+/// Small messages wait no longer beside one client that streams (99th percentile).
+const HOT_LIMIT: Duration = Duration::from_millis(250);
+/// Streams that compete.
+const STREAMS: u64 = 8;
+/// Clients that send a byte now and then.
+const SLOW_CLIENTS: u64 = 500;
+
+fn hot_connection(peer: &Peer) -> Found {
+    let mut clients = peer.connect_many(20)?;
+    let mut hot = Streams::start(peer, 1)?;
+    let p99 = beside(&mut hot, || p99_round(&mut clients, peer, Some(HOT_LIMIT)))?;
+    peer.clock().judge_time("p99 of a round beside a stream", p99, HOT_LIMIT)?;
+    hot.finish(peer.clock())?;
+    Observation::met()
+}
+
+fn bandwidth_split(peer: &Peer) -> Found {
+    let shares = shares(peer)?;
+    if shares.contains(&0) {
+        let expected = "bytes for each of the streams";
+        return Err(failure(FailureKind::Slow, expected, format!("{shares:?}")));
+    }
+    Observation::met()
+}
+
+fn bandwidth_even(peer: &Peer) -> Found {
+    let shares: Vec<f64> = shares(peer)?.into_iter().map(|bytes| bytes as f64).collect();
+    let (sum, squares) = shares.iter().fold((0.0, 0.0), |(s, q), x| (s + x, q + x * x));
+    // Jain's index: 1 when all are equal, 1/n when one has all.
+    let index = sum * sum / (shares.len() as f64 * squares);
+    let what = "unevenness of the shares (1 - Jain's index)";
+    peer.clock().judge(FailureKind::Slow, what, 1.0 - index, 0.3)?;
+    Observation::met()
+}
+
+/// Bytes that came back on each of some streams in a while.
+fn shares(peer: &Peer) -> Result<Vec<u64>, Failure> {
+    let mut streams = Streams::start(peer, STREAMS)?;
+    streams.run(peer.clock().scaled(Duration::from_millis(peer.size())))?;
+    let shares = streams.received();
+    streams.finish(peer.clock())?;
+    Ok(shares)
+}
+
+fn streams_under_accept_storm(peer: &Peer) -> Found {
+    /// New clients in a millisecond.
+    const PACE: Duration = Duration::from_millis(1);
+    let time = Duration::from_millis(peer.size());
+    let mut streams = Streams::start(peer, 10)?;
+    // Windows and buffers grow first.
+    streams.run(time / 2)?;
+    let alone = rate(&mut streams, || {
+        thread::sleep(time);
+        Ok(())
+    })?;
+    let storm = rate(&mut streams, || {
+        let start = Instant::now();
+        let mut count = 0;
+        while start.elapsed() < time {
+            peer.connect()?.reset();
+            count += 1;
+            thread::sleep((PACE * count).saturating_sub(start.elapsed()));
+        }
+        Ok(())
+    })?;
+    streams.finish(peer.clock())?;
+    let what = "throughput of the streams alone, over that in the storm";
+    peer.clock().judge(FailureKind::Slow, what, alone / storm.max(f64::MIN_POSITIVE), 4.0)?;
+    Observation::met()
+}
+
+/// Bytes a second that come back on streams while something else is done.
+fn rate(
+    streams: &mut Streams,
+    meanwhile: impl FnOnce() -> Result<(), Failure>,
+) -> Result<f64, Failure> {
+    let before: u64 = streams.received().iter().sum();
+    let start = Instant::now();
+    beside(streams, meanwhile)?;
+    let bytes = streams.received().iter().sum::<u64>() - before;
+    Ok(bytes as f64 / start.elapsed().as_secs_f64())
+}
+
+fn slow_clients(peer: &Peer) -> Found {
+    let mut clients = peer.connect_many(10)?;
+    let alone = p99_round(&mut clients, peer, None)?;
+    let limit = (alone * 2).max(Duration::from_millis(50));
+    let mut slow = peer.connect_many(SLOW_CLIENTS)?;
+    let stop = AtomicBool::new(false);
+    let beside = thread::scope(|scope| {
+        let trickle = scope.spawn(|| trickle(&mut slow, &stop));
+        let p99 = p99_round(&mut clients, peer, Some(limit));
+        stop.store(true, Ordering::Relaxed);
+        joined(trickle.join())?;
+        p99
+    })?;
+    peer.clock().judge_time("p99 of a round beside slow clients", beside, limit)?;
+    for client in &mut slow {
+        client.receive_all()?;
+    }
+    Observation::met()
+}
+
+/// A byte from each of the clients a second, spread over the second.
+fn trickle(clients: &mut [Connection], stop: &AtomicBool) -> Result<(), Failure> {
+    let gap = Duration::from_secs(1) / u32::try_from(clients.len()).unwrap_or(1);
+    while !stop.load(Ordering::Relaxed) {
+        for client in clients.iter_mut() {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            client.try_send(1)?;
+            thread::sleep(gap);
+        }
+    }
+    Ok(())
+}
+
+/// Does something while streams go on in a thread of their own.
+fn beside<T>(
+    streams: &mut Streams,
+    meanwhile: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let streaming = scope.spawn(|| streams.run_until(&stop));
+        let done = meanwhile();
+        stop.store(true, Ordering::Relaxed);
+        joined(streaming.join())?;
+        done
+    })
+}
+
+fn joined(thread: thread::Result<Result<(), Failure>>) -> Result<(), Failure> {
+    thread.unwrap_or_else(|_| Err(failure(FailureKind::Harness, "a thread", "its panic")))
+}
