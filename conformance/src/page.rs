@@ -18,7 +18,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 10] = files![
+const FILES: [(&str, &str); 11] = files![
     "tcp-echo",
     "tcp-large",
     "tcp-half-close",
@@ -27,6 +27,7 @@ const FILES: [(&str, &str); 10] = files![
     "tcp-backpressure",
     "tcp-accept",
     "tcp-concurrency",
+    "fair",
     "shutdown",
     "life",
 ];

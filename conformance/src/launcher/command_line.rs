@@ -48,8 +48,8 @@ impl CommandLine {
         }
         if !words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
             return Err(format!(
-                "'{text}' does not say where to listen; write {{addr}} (such as 127.0.0.1:41235) or \
-                 {{port}} where the server expects it"
+                "'{text}' does not say where to listen; write {{addr}} (such as 127.0.0.1:41235) \
+                 or {{port}} where the server expects it"
             ));
         }
         Ok(Self { text: text.to_owned(), words })

@@ -3,12 +3,12 @@
 mod command_line;
 mod output;
 mod server;
+mod start;
 mod supervisor;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use report::{Failure, FailureKind};
 pub use command_line::CommandLine;
 pub use output::{Captured, Watched};
 pub use server::{Ended, Server};
+pub use start::{Origin, Program, Start};
 pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 
 use crate::announcement::{Announcement, Ready};
@@ -25,44 +26,13 @@ use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::{Context, Peer};
 use crate::process::{Process, Signal};
-use crate::restrict::Restrictions;
 use server::Supervised;
+use start::{command, own_program};
 
 /// `EX_UNAVAILABLE` of sysexits.h: with a reason on standard output it means "not here".
 pub const EXIT_UNAVAILABLE: i32 = 69;
 /// `--drain` of every server that the judge starts.
 pub const DRAIN: Duration = Duration::from_secs(1);
-
-/// Where a row's server comes from. Its grade follows from that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A program that speaks docs/CONTRACT.md.
-    Contract(Program),
-    /// A command that knows nothing of the contract.
-    Command(CommandLine),
-    /// It listens already.
-    Address(SocketAddr),
-}
-
-/// A program that speaks the contract.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Program {
-    /// The executable.
-    pub executable: PathBuf,
-    /// What it gets besides the contract's options that the launcher adds.
-    pub arguments: Vec<OsString>,
-}
-
-/// What one start asks for beyond the row's own arguments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Values of `--listen`.
-    pub listen: Vec<String>,
-    /// More arguments.
-    pub arguments: Vec<OsString>,
-    /// What the process may not do.
-    pub restrictions: Restrictions,
-}
 
 /// What came of a start.
 #[derive(Debug)]
@@ -92,32 +62,6 @@ pub struct Launcher {
     origin: Origin,
     context: Arc<Context>,
     last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
-}
-
-impl Default for Start {
-    /// One TCP listener on a port that the kernel picks.
-    fn default() -> Self {
-        Self {
-            listen: vec!["tcp:127.0.0.1:0".to_owned()],
-            arguments: Vec::new(),
-            restrictions: Restrictions::default(),
-        }
-    }
-}
-
-impl Start {
-    /// Listening on a given address.
-    #[must_use]
-    pub fn on(address: SocketAddr) -> Self {
-        Self { listen: vec![format!("tcp:{address}")], ..Self::default() }
-    }
-
-    /// With one more argument.
-    #[must_use]
-    pub fn with(mut self, argument: impl Into<OsString>) -> Self {
-        self.arguments.push(argument.into());
-        self
-    }
 }
 
 impl Launch {
@@ -347,25 +291,6 @@ impl Launcher {
     }
 }
 
-/// Program and arguments, below a restricting program if anything is restricted.
-fn command(program: &Program, start: &Start) -> std::io::Result<Vec<OsString>> {
-    let mut command = Vec::new();
-    if start.restrictions != Restrictions::default() {
-        command.extend([own_program()?.into(), RESTRICT.into()]);
-        command.extend(start.restrictions.to_args().into_iter().map(OsString::from));
-        command.push("--".into());
-    }
-    command.push(program.executable.clone().into());
-    for listen in &start.listen {
-        command.extend(["--listen".into(), listen.into()]);
-    }
-    command
-        .extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
-    command.extend(program.arguments.iter().cloned());
-    command.extend(start.arguments.iter().cloned());
-    Ok(command)
-}
-
 fn trouble(e: std::io::Error) -> Failure {
     failure(FailureKind::Harness, "to start a server", e.to_string())
 }
@@ -396,15 +321,6 @@ impl Supervised {
             None => Err(deadline.failure(&expected)),
         }
     }
-}
-
-/// This program, to be started again as supervisor. Linux has a name for it that holds when the
-/// file is replaced by a build in the middle of a run (proc_pid_exe(5)).
-fn own_program() -> std::io::Result<PathBuf> {
-    if cfg!(target_os = "linux") {
-        return Ok(PathBuf::from("/proc/self/exe"));
-    }
-    std::env::current_exe()
 }
 
 /// Takes the supervisor's connection and its first two lines: the token and the server's process.

@@ -1,0 +1,95 @@
+//! Where a row's server comes from, and what one start asks of it.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::command_line::CommandLine;
+use super::supervisor::RESTRICT;
+use crate::restrict::Restrictions;
+
+/// Where a row's server comes from. Its grade follows from that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A program that speaks docs/CONTRACT.md.
+    Contract(Program),
+    /// A command that knows nothing of the contract.
+    Command(CommandLine),
+    /// It listens already.
+    Address(SocketAddr),
+}
+
+/// A program that speaks the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The executable.
+    pub executable: PathBuf,
+    /// What it gets besides the contract's options that the launcher adds.
+    pub arguments: Vec<OsString>,
+}
+
+/// What one start asks for beyond the row's own arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Values of `--listen`.
+    pub listen: Vec<String>,
+    /// More arguments.
+    pub arguments: Vec<OsString>,
+    /// What the process may not do.
+    pub restrictions: Restrictions,
+}
+
+impl Default for Start {
+    /// One TCP listener on a port that the kernel picks.
+    fn default() -> Self {
+        Self {
+            listen: vec!["tcp:127.0.0.1:0".to_owned()],
+            arguments: Vec::new(),
+            restrictions: Restrictions::default(),
+        }
+    }
+}
+
+impl Start {
+    /// Listening on a given address.
+    #[must_use]
+    pub fn on(address: SocketAddr) -> Self {
+        Self { listen: vec![format!("tcp:{address}")], ..Self::default() }
+    }
+
+    /// With one more argument.
+    #[must_use]
+    pub fn with(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+}
+
+/// Program and arguments, below a restricting program if anything is restricted.
+pub(super) fn command(program: &Program, start: &Start) -> io::Result<Vec<OsString>> {
+    let mut command = Vec::new();
+    if start.restrictions != Restrictions::default() {
+        command.extend([own_program()?.into(), RESTRICT.into()]);
+        command.extend(start.restrictions.to_args().into_iter().map(OsString::from));
+        command.push("--".into());
+    }
+    command.push(program.executable.clone().into());
+    for listen in &start.listen {
+        command.extend(["--listen".into(), listen.into()]);
+    }
+    command
+        .extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
+    command.extend(program.arguments.iter().cloned());
+    command.extend(start.arguments.iter().cloned());
+    Ok(command)
+}
+
+/// This program, to be started again as supervisor. Linux has a name for it that holds when the
+/// file is replaced by a build in the middle of a run (proc_pid_exe(5)).
+pub(super) fn own_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe()
+}
