@@ -95,6 +95,10 @@ pub enum Need {
     UrgentData,
     /// The sockets of a killed process closed within a second or two.
     PromptCleanUp,
+    /// Starting a server to which io_uring is denied.
+    DeniedCalls,
+    /// Starting a server under a limit on locked memory that holds for it.
+    LockedMemoryLimit,
 }
 
 /// Whether other cells may run beside a cell.
@@ -215,6 +219,8 @@ impl fmt::Display for Need {
             Self::SocketQueues => "what waits in the server's sockets (Linux only)",
             Self::Attestation => "what the server's process holds (Linux only)",
             Self::UrgentData => "TCP urgent data (not on Windows)",
+            Self::DeniedCalls => "a filter of the server's system calls (Linux only)",
+            Self::LockedMemoryLimit => "a limit on the server's locked memory (Linux only)",
             Self::PromptCleanUp => {
                 "the sockets of a killed process closed at once (not under wine)"
             }

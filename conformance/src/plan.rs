@@ -196,6 +196,10 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
             (!limit.hard.allows(wanted))
                 .then(|| format!("needs {wanted} open files, the hard limit is {}", limit.hard))
         }
+        Need::DeniedCalls => (host.os != "linux")
+            .then(|| "io_uring is Linux's, and so is the filter that denies it".to_owned()),
+        Need::LockedMemoryLimit => (host.os != "linux")
+            .then(|| "the limit on locked memory matters to io_uring, which is Linux's".to_owned()),
         Need::DescriptorLimit => on_unix("descriptor limit"),
         Need::Signals => on_unix("signal for another process"),
         Need::DescriptorCount => on_linux("the number of another process's descriptors"),

@@ -10,7 +10,7 @@ use std::str::FromStr;
 pub struct Restrictions {
     /// Answer every io_uring system call with this error (Linux, x86_64 and aarch64).
     pub deny_io_uring: Option<Denial>,
-    /// Soft and hard RLIMIT_MEMLOCK, in bytes. A process with CAP_IPC_LOCK is exempt from it.
+    /// Soft and hard RLIMIT_MEMLOCK, in bytes. CAP_IPC_LOCK, which exempts from it, goes too.
     pub memlock_bytes: Option<u64>,
     /// Soft and hard RLIMIT_NOFILE: one more than the highest descriptor number.
     pub open_files: Option<u64>,
@@ -177,7 +177,29 @@ mod limit {
     use rustix::process::{Resource, Rlimit, setrlimit};
 
     pub(super) fn memlock(bytes: u64) -> io::Result<()> {
-        soft_and_hard(Resource::Memlock, bytes)
+        soft_and_hard(Resource::Memlock, bytes)?;
+        give_up_exemption()
+    }
+
+    /// Out of the bounding set as well, from which a program that root executes takes its own.
+    #[cfg(target_os = "linux")]
+    fn give_up_exemption() -> io::Result<()> {
+        use rustix::thread::{self, CapabilitySet};
+
+        let mut held = thread::capabilities(None)?;
+        if !held.permitted.contains(CapabilitySet::IPC_LOCK) {
+            return Ok(());
+        }
+        thread::remove_capability_from_bounding_set(CapabilitySet::IPC_LOCK)?;
+        for set in [&mut held.effective, &mut held.permitted, &mut held.inheritable] {
+            set.remove(CapabilitySet::IPC_LOCK);
+        }
+        Ok(thread::set_capabilities(None, held)?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn give_up_exemption() -> io::Result<()> {
+        Ok(())
     }
 
     pub(super) fn open_files(count: u64) -> io::Result<()> {

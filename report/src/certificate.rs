@@ -16,9 +16,9 @@ pub struct Certificate {
     pub certified: bool,
     /// Why it is not certified, one sentence each.
     pub reasons: Vec<String>,
-    /// What came of the MUSTs.
+    /// What came of every MUST.
     pub must: Tally,
-    /// What came of the SHOULDs.
+    /// What came of every SHOULD.
     pub should: Tally,
     /// What came of the cases that are only recorded.
     pub info: Tally,

@@ -32,6 +32,8 @@ fn main() {
 }
 
 fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Drained, ServeError> {
+    // Where descriptors have run out, the reactor would panic (async-io, src/reactor.rs).
+    drop(polling::Poller::new()?);
     // Read when the first task is spawned. The thread that waits for signals reads no variables.
     env::set_var("ASYNC_STD_THREAD_COUNT", context.workers().to_string());
     // `task::block_on` would make the calling thread one more that waits for the sockets.

@@ -31,6 +31,8 @@ fn main() {
 }
 
 fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Drained, ServeError> {
+    // Where descriptors have run out, smol's reactor would panic (async-io, src/reactor.rs).
+    drop(polling::Poller::new()?);
     // The calling thread is a worker too.
     for number in 1..context.workers() {
         let run = || smol::block_on(EXECUTOR.run(future::pending::<()>()));

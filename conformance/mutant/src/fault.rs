@@ -218,6 +218,18 @@ pub(crate) enum Fault {
     UnusedRing,
     /// Writes a line to standard output for each connection
     LogsOnStdout,
+    /// Panics at its start when system calls are filtered (Linux only)
+    DiesOfFilter,
+    /// Panics at its start when less than 1 MiB of memory may be locked (Linux only)
+    DiesOfMemlock,
+    /// Panics when it cannot start
+    PanicsAtFailedStart,
+    /// Ends when a system call is interrupted
+    DiesOfEintr,
+    /// Loses what it reads first after 300 ms in which it did nothing beside four connections
+    LosesAfterGap,
+    /// Refuses to start for the third time on the same port
+    RefusesThirdStart,
 
     // Misbehaviour that no suite judges: it tests the harness.
     /// Never announces itself

@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> io::Result<ExitCode> {
     let listeners = listener::open(options)?;
     let locks = start::lock(options, &listeners)?;
+    start::count_starts(options, &listeners)?;
     let mut server = Server::new(options, &listeners)?;
     let stop = Stop::watch(options, server.waker()?)?;
     start::before_announcing(options.fault)?;

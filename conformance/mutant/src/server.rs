@@ -111,7 +111,12 @@ impl Server {
     fn pass(&mut self, events: &mut Events, until: Option<Instant>) -> io::Result<()> {
         let waited = Instant::now();
         match self.poll.poll(events, self.timeout(until)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            Err(error)
+                if error.kind() == ErrorKind::Interrupted
+                    && self.fault != Some(Fault::DiesOfEintr) =>
+            {
+                return Ok(());
+            }
             polled => polled?,
         }
         if !events.is_empty() {

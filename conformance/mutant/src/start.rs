@@ -19,12 +19,23 @@ pub(crate) fn misbehave(fault: Option<Fault>) -> Option<ExitCode> {
             park()
         }
         Some(Fault::DiesEarly) => Some(ExitCode::from(3)),
+        Some(Fault::DiesOfFilter) => {
+            let is_filtered = proc_value("status", "Seccomp:").is_some_and(|mode| mode > 0);
+            assert!(!is_filtered, "system calls are filtered");
+            None
+        }
+        Some(Fault::DiesOfMemlock) => {
+            let limit = proc_value("limits", "Max locked memory");
+            assert!(limit.is_none_or(|bytes| bytes >= 1 << 20), "too little memory to lock");
+            None
+        }
         Some(_) | None => None,
     }
 }
 
 /// The status after a start that failed.
 pub(crate) fn failed(fault: Option<Fault>) -> ExitCode {
+    assert!(fault != Some(Fault::PanicsAtFailedStart), "nobody expected this");
     if fault == Some(Fault::ExitsZeroOnBindFailure) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -44,6 +55,30 @@ pub(crate) fn lock(options: &Options, listeners: &[Bound]) -> io::Result<Vec<Pat
         locks.push(lock);
     }
     Ok(locks)
+}
+
+/// [`Fault::RefusesThirdStart`] counts the starts on a port that was asked for in a file.
+pub(crate) fn count_starts(options: &Options, listeners: &[Bound]) -> io::Result<()> {
+    if options.fault != Some(Fault::RefusesThirdStart) {
+        return Ok(());
+    }
+    for (asked, bound) in options.addresses().zip(listeners) {
+        let file = std::env::temp_dir().join(format!("mutant-{}.starts", bound.address.port()));
+        let starts = if asked.port() == 0 { 0 } else { std::fs::read(&file)?.len() };
+        if starts == 2 {
+            std::fs::remove_file(&file)?;
+            return Err(io::Error::other("started twice before"));
+        }
+        std::fs::write(&file, vec![b'.'; starts + 1])?;
+    }
+    Ok(())
+}
+
+/// The first number behind `key` in a file of procfs about this process.
+fn proc_value(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/self/{file}")).ok()?;
+    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+    rest.split_whitespace().next()?.parse().ok()
 }
 
 /// Between listening and the announcement.

@@ -1,5 +1,7 @@
 //! A server's process: how it starts, what it says of itself, and that one server stands all of it.
 
+mod hardship;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,36 @@ pub(super) const SUITE: Suite = Suite {
         .lifecycle(backend_is_what_it_says),
         Case::should("stdout-clean", "Standard output has the announcement and nothing else.")
             .lifecycle(stdout_clean),
+        Case::must(
+            "uring-denied",
+            "Where io_uring is denied, a server says so and exits with 69, or serves with the \
+             driver that it announces.",
+        )
+        .needs(&[Need::DeniedCalls, Need::Attestation])
+        .lifecycle(hardship::uring_denied),
+        Case::should(
+            "memlock-tiny",
+            "With next to no locked memory, a server serves, or says why not and exits with 69.",
+        )
+        .needs(&[Need::LockedMemoryLimit, Need::Attestation])
+        .lifecycle(hardship::memlock_tiny),
+        Case::should(
+            "few-descriptors",
+            "With too few descriptors to start, a server ends with a message and status 1.",
+        )
+        .needs(&[Need::DescriptorLimit])
+        .lifecycle(hardship::few_descriptors),
+        Case::should("stop-continue", "A server that is suspended for a while loses nothing.")
+            .sizes(500, 700, 2000)
+            .needs(&[Need::Signals])
+            .process(hardship::stop_continue),
+        Case::should("signal-noise", "Interrupted system calls harm no connection.")
+            .sizes(300, 500, 2000)
+            .needs(&[Need::Signals])
+            .process(hardship::signal_noise),
+        Case::should("restart-loop", "Each of many starts on one port serves, and ends with 0.")
+            .sizes(3, 5, 50)
+            .lifecycle(hardship::restart_loop),
     ],
 };
 

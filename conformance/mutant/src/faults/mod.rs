@@ -7,6 +7,7 @@ mod crosstalk;
 mod delays;
 mod dying;
 mod ending;
+mod hardship;
 mod odd;
 mod pressure;
 mod stopping;
@@ -99,13 +100,19 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::FavoursFirst => Box::new(unfair::FavoursFirst::default()),
         Fault::SlowToAccept => Box::new(unfair::SlowToAccept),
         Fault::SlowBesideMany => Box::new(unfair::SlowBesideMany),
+        Fault::LosesAfterGap => Box::new(hardship::LosesAfterGap::default()),
         Fault::GarbageAtStop => Box::new(stopping::GarbageAtStop),
         Fault::LogsOnStdout => Box::new(odd::LogsOnStdout),
         Fault::OddOneByte => Box::new(odd::OneByte),
         Fault::OddDelay => Box::new(odd::Delay),
         Fault::OddLateClose => Box::new(odd::LateClose),
         Fault::OddRandomReads => Box::new(odd::RandomReads::default()),
-        Fault::ExitsAtOnce
+        Fault::DiesOfFilter
+        | Fault::DiesOfMemlock
+        | Fault::PanicsAtFailedStart
+        | Fault::DiesOfEintr
+        | Fault::RefusesThirdStart
+        | Fault::ExitsAtOnce
         | Fault::WaitsForAccept
         | Fault::IgnoresSigint
         | Fault::IgnoresSecondSignal

@@ -1,0 +1,148 @@
+//! What a server goes through after or instead of a good start: abilities that are taken away,
+//! being suspended, being started again and again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use crate::announcement::Announcement;
+use crate::attest::attest_process;
+use crate::case::{Found, Observation, failure};
+use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::peer::Peer;
+use crate::process::{Process, Signal};
+use crate::restrict::{Denial, Restrictions};
+use crate::streams::Streams;
+
+/// What a graceful end may take beyond the drain.
+const BEYOND_DRAIN: Duration = Duration::from_secs(2);
+
+pub(super) fn uring_denied(launcher: &Launcher) -> Found {
+    let usual = launcher.start()?;
+    let needs_ring = usual.ready()?.driver == "io_uring";
+    drop(usual);
+    for denial in [Denial::Enosys, Denial::Eperm, Denial::Enomem] {
+        let taken = Restrictions { deny_io_uring: Some(denial), ..Restrictions::default() };
+        match launch_without(launcher, &taken)? {
+            Launch::Ready(server) => serves_as_it_says(launcher, &server)?,
+            Launch::Declined(Announcement::Unavailable(_)) if needs_ring => {}
+            other => return Err(dishonest("a server that serves, or is unavailable", &other)),
+        }
+    }
+    Observation::met()
+}
+
+pub(super) fn memlock_tiny(launcher: &Launcher) -> Found {
+    for bytes in [0, 64 * 1024] {
+        let taken = Restrictions { memlock_bytes: Some(bytes), ..Restrictions::default() };
+        match launch_without(launcher, &taken)? {
+            Launch::Ready(server) => serves_as_it_says(launcher, &server)?,
+            Launch::Declined(Announcement::Unavailable(_)) => {}
+            other => return Err(dishonest("a server that serves, or is unavailable", &other)),
+        }
+    }
+    Observation::met()
+}
+
+pub(super) fn few_descriptors(launcher: &Launcher) -> Found {
+    for open_files in [4, 6, 8, 10, 12, 16, 24] {
+        let taken = Restrictions { open_files: Some(open_files), ..Restrictions::default() };
+        match launch_without(launcher, &taken)? {
+            // One that found enough for itself may have none left for a client.
+            Launch::Ready(_) | Launch::Declined(Announcement::Unavailable(_)) => {}
+            Launch::Ended(Attempt { ended: Ended::Code(1), stdout, stderr })
+                if stdout.is_empty() && !stderr.is_empty() => {}
+            other => {
+                let expected = format!(
+                    "with {open_files} descriptors: ready, unavailable, or exit 1 with a message"
+                );
+                return Err(dishonest(&expected, &other));
+            }
+        }
+    }
+    Observation::met()
+}
+
+fn launch_without(launcher: &Launcher, taken: &Restrictions) -> Result<Launch, Failure> {
+    launcher.launch(&Start { restrictions: taken.clone(), ..Start::default() })
+}
+
+/// The driver that is announced is the one in use, whatever it fell back to.
+fn serves_as_it_says(launcher: &Launcher, server: &Server) -> Result<(), Failure> {
+    let peer = launcher.peer(server)?;
+    let process = launcher.process(server);
+    let found =
+        attest_process(&server.ready()?.driver, &peer, &process, 4).and_then(|_| peer.serves());
+    server.survives(launcher.clock(), found)
+}
+
+fn dishonest(expected: &str, launch: &Launch) -> Failure {
+    match launch {
+        Launch::Ready(_) => failure(FailureKind::Announcement, expected, "ready"),
+        Launch::Declined(said) => failure(FailureKind::Announcement, expected, format!("{said:?}")),
+        Launch::Ended(attempt) => {
+            let actual = format!("{:?} after writing {:?}", attempt.ended, attempt.stdout);
+            failure(FailureKind::Crash, expected, actual)
+        }
+    }
+}
+
+pub(super) fn stop_continue(peer: &Peer, process: &Process) -> Found {
+    let mut streams = Streams::start(peer, 8)?;
+    streams.run(Duration::from_millis(100))?;
+    process.stop()?;
+    // How long it is suspended is the case; what the kernel still takes for it goes on meanwhile.
+    let suspended = streams.run(Duration::from_millis(peer.size()));
+    process.signal(Signal::Continue)?;
+    suspended?;
+    streams.run(Duration::from_millis(200))?;
+    streams.finish(peer.clock())?;
+    peer.serves()?;
+    Observation::met()
+}
+
+pub(super) fn signal_noise(peer: &Peer, process: &Process) -> Found {
+    /// Between two suspensions: five hundred a second.
+    const PAUSE: Duration = Duration::from_millis(2);
+    let mut streams = Streams::start(peer, 4)?;
+    let stop = AtomicBool::new(false);
+    let noise = || {
+        while !stop.load(Ordering::Relaxed) {
+            process.signal(Signal::Stop)?;
+            process.signal(Signal::Continue)?;
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let noise = scope.spawn(noise);
+        let found = streams.run(Duration::from_millis(peer.size()));
+        stop.store(true, Ordering::Relaxed);
+        noise.join().unwrap_or_else(|_| {
+            Err(failure(FailureKind::Harness, "a thread that sends signals", "its panic"))
+        })?;
+        found
+    })?;
+    streams.finish(peer.clock())?;
+    peer.serves()?;
+    Observation::met()
+}
+
+pub(super) fn restart_loop(launcher: &Launcher) -> Found {
+    let mut server = launcher.start()?;
+    let address = launcher.peer(&server)?.address();
+    for _ in 0..launcher.size() {
+        let mut client = launcher.peer(&server)?.connect()?;
+        client.exchange(64)?;
+        launcher.stop(&server)?;
+        client.expect_end()?;
+        drop(client);
+        server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
+        server = launcher.start_with(&Start::on(address))?;
+    }
+    let found = launcher.peer(&server)?.serves();
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
