@@ -13,13 +13,14 @@ const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
 fn mutant() -> &'static str {
     static MUTANT: OnceLock<String> = OnceLock::new();
     MUTANT.get_or_init(|| {
-        let programs = conformance::binaries::locate(&["mutant"]).unwrap();
+        let programs = conformance::binaries::locate(&["mutant"]).expect("it is built");
         programs["mutant"].to_str().expect("the path is UTF-8").to_owned()
     })
 }
 
 fn check(arguments: &[&str]) -> Output {
-    Command::new(IOMATRIX).arg("check").args(arguments).output().unwrap()
+    let output = Command::new(IOMATRIX).arg("check").args(arguments).output();
+    output.unwrap_or_else(|error| panic!("start {IOMATRIX}: {error}"))
 }
 
 fn command(arguments: &str) -> String {

@@ -28,7 +28,9 @@ pub(super) fn uring_denied(launcher: &Launcher) -> Found {
         match launch_without(launcher, &taken)? {
             Launch::Ready(server) => serves_as_it_says(launcher, &server)?,
             Launch::Declined(Announcement::Unavailable(_)) if needs_ring => {}
-            other => return Err(dishonest("a server that serves, or is unavailable", &other)),
+            other @ (Launch::Declined(_) | Launch::Ended(_)) => {
+                return Err(dishonest("a server that serves, or is unavailable", &other));
+            }
         }
     }
     Observation::met()
@@ -40,7 +42,9 @@ pub(super) fn memlock_tiny(launcher: &Launcher) -> Found {
         match launch_without(launcher, &taken)? {
             Launch::Ready(server) => serves_as_it_says(launcher, &server)?,
             Launch::Declined(Announcement::Unavailable(_)) => {}
-            other => return Err(dishonest("a server that serves, or is unavailable", &other)),
+            other @ (Launch::Declined(_) | Launch::Ended(_)) => {
+                return Err(dishonest("a server that serves, or is unavailable", &other));
+            }
         }
     }
     Observation::met()
@@ -54,7 +58,7 @@ pub(super) fn few_descriptors(launcher: &Launcher) -> Found {
             Launch::Ready(_) | Launch::Declined(Announcement::Unavailable(_)) => {}
             Launch::Ended(Attempt { ended: Ended::Code(1), stdout, stderr })
                 if stdout.is_empty() && !stderr.is_empty() => {}
-            other => {
+            other @ (Launch::Declined(_) | Launch::Ended(_)) => {
                 let expected = format!(
                     "with {open_files} descriptors: ready, unavailable, or exit 1 with a message"
                 );
