@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use procfs::net::TcpState;
@@ -47,13 +48,26 @@ pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
 pub(super) fn rings(pid: u32) -> io::Result<Rings> {
     let mut rings = Rings::default();
     for number in holding(pid, "anon_inode:[io_uring]")? {
-        let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"))?;
-        let tail = text.lines().find_map(|line| line.strip_prefix("CqTail:"));
-        let tail = tail.and_then(|tail| tail.trim().parse::<u64>().ok());
         rings.count += 1;
-        rings.completions += tail.ok_or_else(|| io::Error::other("fdinfo without CqTail"))?;
+        rings.completions += completions(&format!("/proc/{pid}/fdinfo/{number}"))?;
     }
     Ok(rings)
+}
+
+/// How many completions a ring has had. While the kernel works on the ring it tells nothing of it
+/// (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
+fn completions(fdinfo: &str) -> io::Result<u64> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let start = Instant::now();
+    loop {
+        let text = fs::read_to_string(fdinfo)?;
+        let tail = text.lines().find_map(|line| line.strip_prefix("CqTail:"));
+        match tail.and_then(|tail| tail.trim().parse().ok()) {
+            Some(tail) => return Ok(tail),
+            None if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
+            None => return Err(io::Error::other("fdinfo without CqTail")),
+        }
+    }
 }
 
 pub(super) fn has_epoll(pid: u32) -> io::Result<bool> {
