@@ -38,6 +38,13 @@ pub(crate) struct Announcement {
     addresses: Vec<SocketAddr>,
 }
 
+/// Where a server listens: a kind of listener, and the address that the system gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) kind: &'static str,
+    pub(crate) address: SocketAddr,
+}
+
 impl Announcement {
     /// Version of the announcement's format.
     const FORMAT: u32 = 1;
@@ -46,19 +53,20 @@ impl Announcement {
         backend: &Backend,
         flavor: &Flavor,
         workers: usize,
-        addresses: Vec<SocketAddr>,
+        endpoints: &[Endpoint],
     ) -> Announcement {
+        let listener = |Endpoint { kind, address }: &Endpoint| format!("{kind}:{address}");
         Announcement {
             ready: Announcement::FORMAT,
-            listeners: addresses.iter().map(|address| format!("tcp:{address}")).collect(),
+            listeners: endpoints.iter().map(listener).collect(),
             backend: backend.name(),
             runtime: format!("{} {}", backend.runtime, locked_version(backend.runtime)),
             model: backend.model.to_string(),
             driver: backend.driver.name(),
             flavor: flavor.name,
             workers,
-            capabilities: Vec::new(),
-            addresses,
+            capabilities: backend.capabilities.iter().map(|known| known.name()).collect(),
+            addresses: endpoints.iter().map(|endpoint| endpoint.address).collect(),
         }
     }
 
@@ -145,20 +153,21 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::tests::BACKEND;
+    use crate::{Capability, backend::tests::BACKEND};
 
     fn announcement() -> Announcement {
-        let addresses = ["127.0.0.1:41235", "[::1]:8080"].map(|a| a.parse().unwrap());
-        Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, addresses.to_vec())
+        let endpoints = [("tcp", "127.0.0.1:41235"), ("cpu", "[::1]:8080")]
+            .map(|(kind, address)| Endpoint { kind, address: address.parse().unwrap() });
+        Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, &endpoints)
     }
 
     #[test]
     fn the_line_of_json_is_that_of_the_contract() {
         let version = locked_version("clap");
         let expected = [
-            r#"{"ready":1,"listeners":["tcp:127.0.0.1:41235","tcp:[::1]:8080"],"backend":"test","#,
+            r#"{"ready":1,"listeners":["tcp:127.0.0.1:41235","cpu:[::1]:8080"],"backend":"test","#,
             &format!(r#""runtime":"clap {version}","model":"readiness","driver":"epoll","#),
-            r#""flavor":"many","workers":2,"capabilities":[]}"#,
+            r#""flavor":"many","workers":2,"capabilities":["cpu"]}"#,
         ];
         assert_eq!(json(&announcement()), expected.concat());
     }
@@ -179,7 +188,7 @@ mod tests {
             driver: "epoll",
             flavor: "multi-thread",
             workers: 2,
-            capabilities: Vec::new(),
+            capabilities: Capability::ALL.map(Capability::name).to_vec(),
             addresses: Vec::new(),
         };
         let denied = "io_uring_setup: Operation not permitted: sysctl kernel.io_uring_disabled \
@@ -214,8 +223,8 @@ mod tests {
 
     #[test]
     fn hints_name_an_address_that_can_be_reached() {
-        let wildcard = vec!["0.0.0.0:80".parse().unwrap()];
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[1], 1, wildcard);
+        let wildcard = Endpoint { kind: "tcp", address: "0.0.0.0:80".parse().unwrap() };
+        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[1], 1, &[wildcard]);
         assert!(announcement.hints().contains("nc 127.0.0.1 80"));
         assert!(announcement.summary().ends_with("flavor one   1 worker"));
     }

@@ -1,8 +1,8 @@
 //! What a backend says of itself: its runtime, model, driver and flavors.
 
-use std::{fmt, io, net::TcpListener};
+use std::{fmt, io};
 
-use crate::{Context, Drained};
+use crate::{Capability, Context, Drained, Listener};
 
 /// A runtime's server, as data: everything that [`crate::run()`] needs to know of it.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Backend {
     pub driver: Driver,
     /// The configurations to choose from; the first is the default.
     pub flavors: &'static [Flavor],
+    /// The optional parts of the contract that it offers.
+    pub capabilities: &'static [Capability],
     /// Whether this host can run it. Called before anything is bound.
     pub probe: fn() -> Result<(), Unavailable>,
 }
@@ -25,6 +27,11 @@ impl Backend {
     /// Its name in announcements and in the registry, such as `tokio`.
     pub(crate) fn name(&self) -> &'static str {
         self.package.strip_prefix("backend-").unwrap_or(self.package)
+    }
+
+    /// Whether it offers the capability of this name.
+    pub(crate) fn offers(&self, name: &str) -> bool {
+        self.capabilities.iter().any(|capability| capability.name() == name)
     }
 }
 
@@ -39,8 +46,8 @@ pub struct Flavor {
     pub workers: Workers,
     /// Serves the listeners until the stop signal and the drain are over.
     ///
-    /// It calls [`Context::ready`] once every worker can accept. The listeners are non-blocking.
-    pub serve: fn(Vec<TcpListener>, Context) -> Result<Drained, ServeError>,
+    /// It calls [`Context::ready`] once every worker can accept.
+    pub serve: fn(Vec<Listener>, Context) -> Result<Drained, ServeError>,
 }
 
 /// How many threads that do I/O a flavor can have.
@@ -168,10 +175,11 @@ pub(crate) mod tests {
             Flavor { name: "many", about: "many threads", workers: Workers::PerCore, serve },
             Flavor { name: "one", about: "one thread", workers: Workers::One, serve },
         ],
+        capabilities: &[Capability::Cpu],
         probe: || Ok(()),
     };
 
-    fn serve(_: Vec<TcpListener>, _: Context) -> Result<Drained, ServeError> {
+    fn serve(_: Vec<Listener>, _: Context) -> Result<Drained, ServeError> {
         Ok(Drained { cut: 0 })
     }
 

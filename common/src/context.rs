@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use crate::{
-    AcceptError, Drained, Wait,
+    AcceptError, Cancel, Drained, Wait,
     announcement::Announcement,
     classify,
     life::Life,
@@ -21,6 +21,7 @@ struct Shared {
     announce: Announce,
     workers: usize,
     buffer_bytes: usize,
+    cancel: Cancel,
     life: Arc<Life>,
     accept_errors: Limiter,
     connection_errors: Limiter,
@@ -32,6 +33,7 @@ impl Context {
         announce: Announce,
         workers: usize,
         buffer_bytes: usize,
+        cancel: Cancel,
         life: Arc<Life>,
     ) -> Context {
         Context(Arc::new(Shared {
@@ -39,6 +41,7 @@ impl Context {
             announce,
             workers,
             buffer_bytes,
+            cancel,
             life,
             accept_errors: Limiter::default(),
             connection_errors: Limiter::default(),
@@ -53,6 +56,11 @@ impl Context {
     /// Size of the buffer of a connection, in bytes; at least 1.
     pub fn buffer_bytes(&self) -> usize {
         self.0.buffer_bytes
+    }
+
+    /// How long operations may wait before they are cancelled and begun anew.
+    pub fn cancel(&self) -> Cancel {
+        self.0.cancel
     }
 
     /// Announces the server. Called once, when every worker has its runtime or ring and every
@@ -148,8 +156,9 @@ mod tests {
     use crate::{backend::tests::BACKEND, event::block_on};
 
     fn context() -> Context {
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, Vec::new());
-        Context::new(announcement, Announce::Json, 2, 4096, Life::new(Duration::from_secs(3600)))
+        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, &[]);
+        let life = Life::new(Duration::from_secs(3600));
+        Context::new(announcement, Announce::Json, 2, 4096, Cancel::default(), life)
     }
 
     #[test]

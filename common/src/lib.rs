@@ -7,6 +7,7 @@
 mod accept_error;
 mod announcement;
 mod backend;
+mod capability;
 mod context;
 mod event;
 mod host;
@@ -18,8 +19,9 @@ mod run;
 
 pub use accept_error::{AcceptError, classify};
 pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Workers};
+pub use capability::{Cancel, Capability, Work, burn};
 pub use context::{Connection, Context};
 pub use event::Wait;
 pub use life::Drained;
-pub use listener::BACKLOG;
+pub use listener::{BACKLOG, Listener};
 pub use run::run;

@@ -7,8 +7,19 @@ use std::{
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::Work;
+
 /// Length of the accept queue; the 128 of std and most runtimes loses bursts of clients.
 pub const BACKLOG: i32 = 1024;
+
+/// Where clients come from, and what their messages cost.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket, which listens and is non-blocking.
+    pub socket: TcpListener,
+    /// What each message costs before it is echoed: nothing on a `tcp:` listener.
+    pub work: Option<Work>,
+}
 
 /// A non-blocking listener on `address`.
 ///

@@ -10,7 +10,11 @@ use clap::{
     error::ErrorKind,
 };
 
-use crate::{Backend, Driver, Workers, announcement::locked_version};
+use crate::{
+    Backend, Cancel, Driver, Work, Workers,
+    announcement::locked_version,
+    capability::{CancelAfter, parse_time},
+};
 
 /// Options as they were given; what they mean for a backend is decided in [`Options::parse`].
 #[derive(Debug, Parser)]
@@ -45,6 +49,19 @@ pub(crate) struct Options {
     /// Insist on a capability; a server without it says so and ends with status 69
     #[arg(long, value_name = "NAME")]
     pub(crate) capability: Vec<String>,
+    /// What each message on a cpu: listener costs before it is echoed [default: 100ms]
+    #[arg(long, value_name = "DURATION", value_parser = parse_time)]
+    cpu_work: Option<Duration>,
+    /// Do that work on the thread that does I/O, to see what it does to everybody else
+    #[arg(long)]
+    cpu_inline: bool,
+    /// Cancel an operation that has waited for so long, and begin it anew, such as accept=1ms or
+    /// read=1ms. Can be given once for each
+    #[arg(long = "cancel", value_name = "OPERATION=DURATION")]
+    cancel_after: Vec<CancelAfter>,
+    /// All values of `--cancel` together
+    #[arg(skip)]
+    pub(crate) cancel: Cancel,
 }
 
 const BUFFER_BYTES_MAX: i64 = 16 << 20;
@@ -61,21 +78,47 @@ impl Options {
         }
     }
 
-    fn try_parse<I>(backend: &'static Backend, arguments: I) -> Result<Options, clap::Error>
+    pub(crate) fn try_parse<I>(
+        backend: &'static Backend,
+        arguments: I,
+    ) -> Result<Options, clap::Error>
     where
         I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>,
     {
         let mut command = command(backend);
         let matches = command.try_get_matches_from_mut(arguments)?;
-        let options = Options::from_arg_matches(&matches)?;
+        let mut options = Options::from_arg_matches(&matches)?;
+        let mut refuse = |message| Err(command.error(ErrorKind::ValueValidation, message));
         if options.flavor(backend).workers == Workers::One
             && options.workers.is_some_and(|workers| workers.get() != 1)
         {
             let flavor = &options.flavor;
-            let message = format!("flavor {flavor} has one worker by nature: write `--workers 1`");
-            return Err(command.error(ErrorKind::ValueValidation, message));
+            return refuse(format!(
+                "flavor {flavor} has one worker by nature: write `--workers 1`"
+            ));
+        }
+        let is_cpu = |listen: &Listen| matches!(listen, Listen::Cpu(_));
+        if options.asks_for_work() && !options.listen.iter().any(is_cpu) {
+            return refuse(
+                "no cpu: listener to work for: add `--listen cpu:127.0.0.1:0`".to_owned(),
+            );
+        }
+        match Cancel::of(&options.cancel_after) {
+            Ok(cancel) => options.cancel = cancel,
+            Err(message) => return refuse(message),
         }
         Ok(options)
+    }
+
+    /// Whether an option says something about the work of `cpu:` listeners.
+    fn asks_for_work(&self) -> bool {
+        self.cpu_work.is_some() || self.cpu_inline
+    }
+
+    /// What a message on a `cpu:` listener costs.
+    pub(crate) fn work(&self) -> Work {
+        let time = self.cpu_work.unwrap_or(Work::DEFAULT);
+        if self.cpu_inline { Work::Inline(time) } else { Work::Offloaded(time) }
     }
 
     /// The flavor that `--flavor` names.
@@ -255,6 +298,8 @@ mod tests {
         assert_eq!(options.buffer_bytes(), 4096);
         assert_eq!(options.drain, Duration::from_secs(5));
         assert!(!options.stop_on_stdin_eof);
+        assert_eq!(options.work(), Work::Offloaded(Duration::from_millis(100)));
+        assert_eq!(options.cancel, Cancel::default());
         assert!(options.workers(Workers::PerCore) >= 1);
         assert_eq!(options.workers(Workers::One), 1);
     }
@@ -303,6 +348,28 @@ mod tests {
         assert!(parse(&["--flavor", "one", "--workers", "1"]).is_ok());
         assert!(parse(&["--flavor", "many", "--workers", "3"]).is_ok());
         refused(&["--flavor", "one", "--workers", "2"], "write `--workers 1`");
+    }
+
+    #[test]
+    fn cpu_options_say_where_and_how_long() {
+        let cpu = ["--listen", "cpu:127.0.0.1:0", "--cpu-work", "2s"];
+        let two_seconds = Duration::from_secs(2);
+        assert_eq!(parse(&cpu).unwrap().work(), Work::Offloaded(two_seconds));
+        let inline = [&cpu[..], &["--cpu-inline"]].concat();
+        assert_eq!(parse(&inline).unwrap().work(), Work::Inline(two_seconds));
+        refused(&["--cpu-work", "2s"], "add `--listen cpu:127.0.0.1:0`");
+        refused(&["--cpu-inline", "--listen", "127.0.0.1:0"], "add `--listen cpu:127.0.0.1:0`");
+        refused(&[&cpu[..2], &["--cpu-work", "0s"]].concat(), "from 1ms to 1h, such as 100ms");
+    }
+
+    #[test]
+    fn operations_are_cancelled_one_by_one_or_both() {
+        let ms = Some(Duration::from_millis(1));
+        let both = parse(&["--cancel", "accept=1ms", "--cancel", "read=1ms"]).unwrap();
+        assert_eq!(both.cancel, Cancel { accept: ms, read: ms });
+        refused(&["--cancel", "write=1ms"], "write accept=1ms or read=1ms");
+        refused(&["--cancel", "read=soon"], "from 1ms to 1h");
+        refused(&["--cancel", "read=1ms", "--cancel", "read=1ms"], "`--cancel read=...` once");
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! The program around a backend: from its arguments to its exit status.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    process,
-};
+use std::{net::SocketAddr, process};
 
 use crate::{
-    Backend, Context, Drained, Flavor, ServeError, Unavailable,
-    announcement::{Announcement, Refusal},
+    Backend, Cancel, Capability, Context, Drained, Flavor, Listener, ServeError, Unavailable, Work,
+    announcement::{Announcement, Endpoint, Refusal},
     host,
     life::Life,
     listener, log,
@@ -70,7 +67,7 @@ impl From<ServeError> for End {
 }
 
 fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
-    let addresses = offered(backend, options)?;
+    let asked = offered(backend, options)?;
     (backend.probe)().map_err(|Unavailable(reason)| End::Unavailable(reason))?;
     host::raise_descriptor_limit();
     let life = Life::new(options.drain);
@@ -79,12 +76,13 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
         let stdin = host::stop_on_stdin_eof(&life);
         stdin.map_err(|e| End::Failed(format!("read standard input: {e}")))?;
     }
-    let listeners = bind(&addresses)?;
+    let listeners = bind(&asked)?;
     let flavor: &Flavor = options.flavor(backend);
     let workers = options.workers(flavor.workers);
-    let announcement = Announcement::new(backend, flavor, workers, bound(&listeners)?);
+    let announcement = Announcement::new(backend, flavor, workers, &bound(&listeners)?);
+    let (announce, buffer_bytes) = (options.announce, options.buffer_bytes());
     let context =
-        Context::new(announcement, options.announce, workers, options.buffer_bytes(), life.clone());
+        Context::new(announcement, announce, workers, buffer_bytes, options.cancel, life.clone());
     let Drained { cut } = (flavor.serve)(listeners, context)?;
     log::line(format_args!("drained; connections cut: {cut}, served: {}", life.served()));
     if life.failed() {
@@ -93,42 +91,100 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     Ok(())
 }
 
-/// The addresses to serve, if everything that was asked is something backends offer.
-fn offered(backend: &Backend, options: &Options) -> Result<Vec<SocketAddr>, End> {
+/// The addresses to serve and what messages cost there, if everything that was asked is something
+/// that the backend offers.
+fn offered(backend: &Backend, options: &Options) -> Result<Vec<(SocketAddr, Option<Work>)>, End> {
     let lacks = |what: String| End::Unsupported(format!("{} {what}", backend.package));
-    if let Some(capability) = options.capability.first() {
-        return Err(lacks(format!("has no capability `{capability}`, and no other")));
+    let lacks_capability =
+        |name: &str| lacks(format!("has no capability `{name}`{}", known(backend)));
+    if let Some(name) = options.capability.iter().find(|name| !backend.offers(name)) {
+        return Err(lacks_capability(name));
+    }
+    let cancel = Capability::Cancel.name();
+    if options.cancel != Cancel::default() && !backend.offers(cancel) {
+        return Err(lacks_capability(cancel));
     }
     if let Some(driver) = &options.driver
         && driver != backend.driver.name()
     {
         return Err(lacks(format!("runs on {} here, not on {driver}", backend.driver)));
     }
-    let tcp = |listen: &Listen| match listen {
-        Listen::Tcp(address) => Ok(*address),
+    let served = |listen: &Listen| match listen {
+        Listen::Tcp(address) => Ok((*address, None)),
+        Listen::Cpu(address) if backend.offers(listen.kind()) => {
+            Ok((*address, Some(options.work())))
+        }
         Listen::Cpu(_) | Listen::Udp(_) | Listen::Unix(_) | Listen::Unixgram(_) => {
-            Err(lacks(format!("has no {} listeners, only tcp", listen.kind())))
+            Err(lacks(format!("has no {} listeners", listen.kind())))
         }
     };
-    options.listen.iter().map(tcp).collect()
+    options.listen.iter().map(served).collect()
 }
 
-fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, End> {
-    let bind = |&address: &SocketAddr| {
+/// The capabilities that there are, for a message about one that is not.
+fn known(backend: &Backend) -> String {
+    let names: Vec<&str> = backend.capabilities.iter().map(|known| known.name()).collect();
+    if names.is_empty() { String::new() } else { format!(", only {}", names.join(" and ")) }
+}
+
+fn bind(asked: &[(SocketAddr, Option<Work>)]) -> Result<Vec<Listener>, End> {
+    let bind = |&(address, work): &(SocketAddr, Option<Work>)| {
         if !address.ip().is_loopback() {
             log::line(format_args!(
                 "warning: other hosts can reach {address}, an open echo server"
             ));
         }
-        listener::bind(address).map_err(|e| End::Failed(format!("listen on {address}: {e}")))
+        match listener::bind(address) {
+            Ok(socket) => Ok(Listener { socket, work }),
+            Err(error) => Err(End::Failed(format!("listen on {address}: {error}"))),
+        }
     };
-    addresses.iter().map(bind).collect()
+    asked.iter().map(bind).collect()
 }
 
-/// The addresses that the system gave to the listeners.
-fn bound(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, End> {
-    let address = |listener: &TcpListener| {
-        listener.local_addr().map_err(|e| End::Failed(format!("address of a listener: {e}")))
+/// The kinds of the listeners, and the addresses that the system gave to them.
+fn bound(listeners: &[Listener]) -> Result<Vec<Endpoint>, End> {
+    let endpoint = |Listener { socket, work }: &Listener| match socket.local_addr() {
+        Ok(address) => Ok(Endpoint { kind: if work.is_some() { "cpu" } else { "tcp" }, address }),
+        Err(error) => Err(End::Failed(format!("address of a listener: {error}"))),
     };
-    listeners.iter().map(address).collect()
+    listeners.iter().map(endpoint).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::tests::BACKEND;
+
+    /// What comes of asking the backend of the tests, which has the capability `cpu` alone.
+    fn ask(arguments: &[&str]) -> Result<Vec<(SocketAddr, Option<Work>)>, End> {
+        let arguments = [&["backend-test"], arguments].concat();
+        offered(&BACKEND, &Options::try_parse(&BACKEND, arguments).unwrap())
+    }
+
+    #[test]
+    fn a_cpu_listener_stands_beside_others_and_costs_work() {
+        let listen = ["--listen", "cpu:127.0.0.1:1", "--listen", "127.0.0.1:2"];
+        let asked = ask(&[&listen[..], &["--capability", "cpu", "--cpu-work", "7ms"]].concat());
+        let work = Work::Offloaded(std::time::Duration::from_millis(7));
+        let address = |text: &str| text.parse().unwrap();
+        let expected = [(address("127.0.0.1:1"), Some(work)), (address("127.0.0.1:2"), None)];
+        assert_eq!(asked, Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn what_a_backend_lacks_is_unsupported() {
+        for (arguments, what) in [
+            (["--capability", "no-such"], "no capability `no-such`, only cpu"),
+            (["--capability", "cancel"], "no capability `cancel`"),
+            (["--cancel", "read=1ms"], "no capability `cancel`"),
+            (["--listen", "udp:127.0.0.1:1"], "no udp listeners"),
+            (["--driver", "kqueue"], "on epoll here, not on kqueue"),
+        ] {
+            match ask(&arguments) {
+                Err(End::Unsupported(reason)) => assert!(reason.contains(what), "{reason}"),
+                other => panic!("{arguments:?} gives {other:?}"),
+            }
+        }
+    }
 }

@@ -1,16 +1,18 @@
 //! Echo server on async-std: the standard library's API, asynchronous, on a pool of threads.
 
-use std::{
-    env, io,
-    net::{self, Shutdown},
-};
+mod capability;
+
+use std::{env, io, net::Shutdown};
 
 use async_std::{
     io::{prelude::WriteExt as _, ReadExt as _},
     net::{TcpListener, TcpStream},
     task,
 };
-use common::{AcceptError, Backend, Context, Drained, Driver, Flavor, Model, ServeError, Workers};
+use common::{
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
+    ServeError, Work, Workers,
+};
 use futures_lite::future;
 
 static BACKEND: Backend = Backend {
@@ -24,6 +26,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: multi_thread,
     }],
+    capabilities: &Capability::ALL,
     probe: || Ok(()),
 };
 
@@ -31,7 +34,7 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
     // Where descriptors have run out, the reactor would panic (async-io, src/reactor.rs).
     drop(polling::Poller::new()?);
     // Read when the first task is spawned. The thread that waits for signals reads no variables.
@@ -40,9 +43,10 @@ fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Dr
     Ok(future::block_on(task::spawn(serve(listeners, context))))
 }
 
-async fn serve(listeners: Vec<net::TcpListener>, context: Context) -> Drained {
-    let accept_loop =
-        |listener| task::spawn(accept_loop(TcpListener::from(listener), context.clone()));
+async fn serve(listeners: Vec<Listener>, context: Context) -> Drained {
+    let accept_loop = |Listener { socket, work }| {
+        task::spawn(accept_loop(TcpListener::from(socket), work, context.clone()))
+    };
     let accept_loops: Vec<_> = listeners.into_iter().map(accept_loop).collect();
     context.ready();
     for accept_loop in accept_loops {
@@ -51,17 +55,18 @@ async fn serve(listeners: Vec<net::TcpListener>, context: Context) -> Drained {
     context.drained().await
 }
 
-async fn accept_loop(listener: TcpListener, context: Context) {
+async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
+    let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     loop {
         let stopped = async {
             (&mut stop).await;
             None
         };
-        let accepted = async { Some(listener.accept().await) };
+        let accepted = async { Some(capability::accept(&listener, cancel_after).await) };
         match future::or(stopped, accepted).await {
             None => break,
-            Some(Ok((stream, _))) => spawn_echo(stream, &context),
+            Some(Ok((stream, _))) => spawn_echo(stream, work, &context),
             Some(Err(error)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 // Afterwards `accept` asks the system before it waits for an event, so it needs
@@ -75,36 +80,38 @@ async fn accept_loop(listener: TcpListener, context: Context) {
         // async-std has no budget for a task that finds something to do every time.
         task::yield_now().await;
     }
-    serve_queue(&listener, &context).await;
+    serve_queue(&listener, work, &context).await;
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
-async fn serve_queue(listener: &TcpListener, context: &Context) {
+async fn serve_queue(listener: &TcpListener, work: Option<Work>, context: &Context) {
     for _ in 0..=common::BACKLOG {
         // `accept` asks the system when it is polled: it is pending only if the queue is empty.
         match future::poll_once(listener.accept()).await {
-            Some(Ok((stream, _))) => spawn_echo(stream, context),
+            Some(Ok((stream, _))) => spawn_echo(stream, work, context),
             Some(Err(error)) if common::classify(&error) == AcceptError::Retry => {}
             Some(Err(_)) | None => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, context: &Context) {
+fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
-    task::spawn(async move { connection.ended(echo(stream, context).await) });
+    task::spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
 
-async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
+async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
     // Echoes in a row after which others get a turn, also if there was no need to wait.
     const TURN: usize = 32;
 
     // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
     let _ = stream.set_nodelay(true);
     let mut buffer = vec![0; context.buffer_bytes()];
+    let cancel_after = context.cancel().read;
     let mut stop = context.stop();
     for turn in 1_usize.. {
-        let read = async { stream.read(&mut buffer).await.map(Some) };
+        let read =
+            async { capability::read(&mut stream, &mut buffer, cancel_after).await.map(Some) };
         let stopped = async {
             (&mut stop).await;
             Ok(None)
@@ -113,7 +120,7 @@ async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
         match future::or(read, stopped).await? {
             None => break,
             Some(0) => return stream.shutdown(Shutdown::Write),
-            Some(bytes) => stream.write_all(&buffer[..bytes]).await?,
+            Some(bytes) => answer(&mut stream, &buffer[..bytes], work).await?,
         }
         if context.stopping() {
             break;
@@ -127,4 +134,11 @@ async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
         task::yield_now().await;
     }
     Ok(())
+}
+
+async fn answer(stream: &mut TcpStream, message: &[u8], work: Option<Work>) -> io::Result<()> {
+    if let Some(work) = work {
+        capability::work(work).await;
+    }
+    stream.write_all(message).await
 }

@@ -1,8 +1,13 @@
 //! Echo server on smol: an executor that several threads run, and sockets it wakes when ready.
 
-use std::{io, net, thread};
+mod capability;
 
-use common::{AcceptError, Backend, Context, Drained, Driver, Flavor, Model, ServeError, Workers};
+use std::{io, thread};
+
+use common::{
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
+    ServeError, Work, Workers,
+};
 use smol::{
     Executor, Timer, future,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,6 +25,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: multi_thread,
     }],
+    capabilities: &Capability::ALL,
     probe: || Ok(()),
 };
 
@@ -30,7 +36,7 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
     // Where descriptors have run out, smol's reactor would panic (async-io, src/reactor.rs).
     drop(polling::Poller::new()?);
     // The calling thread is a worker too.
@@ -41,11 +47,11 @@ fn multi_thread(listeners: Vec<net::TcpListener>, context: Context) -> Result<Dr
     smol::block_on(EXECUTOR.run(serve(listeners, context)))
 }
 
-async fn serve(listeners: Vec<net::TcpListener>, context: Context) -> Result<Drained, ServeError> {
+async fn serve(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
     let mut accept_loops = Vec::new();
-    for listener in listeners {
-        let listener = TcpListener::try_from(listener)?;
-        accept_loops.push(EXECUTOR.spawn(accept_loop(listener, context.clone())));
+    for Listener { socket, work } in listeners {
+        let listener = TcpListener::try_from(socket)?;
+        accept_loops.push(EXECUTOR.spawn(accept_loop(listener, work, context.clone())));
     }
     context.ready();
     for accept_loop in accept_loops {
@@ -54,17 +60,18 @@ async fn serve(listeners: Vec<net::TcpListener>, context: Context) -> Result<Dra
     Ok(context.drained().await)
 }
 
-async fn accept_loop(listener: TcpListener, context: Context) {
+async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
+    let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     loop {
         let stopped = async {
             (&mut stop).await;
             None
         };
-        let accepted = async { Some(listener.accept().await) };
+        let accepted = async { Some(capability::accept(&listener, cancel_after).await) };
         match future::or(stopped, accepted).await {
             None => break,
-            Some(Ok((stream, _))) => spawn_echo(stream, &context),
+            Some(Ok((stream, _))) => spawn_echo(stream, work, &context),
             Some(Err(error)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 // Afterwards `accept` asks the system before it waits for an event, so it needs
@@ -81,36 +88,38 @@ async fn accept_loop(listener: TcpListener, context: Context) {
         // smol has no budget for a task that finds something to do every time.
         future::yield_now().await;
     }
-    serve_queue(&listener, &context).await;
+    serve_queue(&listener, work, &context).await;
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
-async fn serve_queue(listener: &TcpListener, context: &Context) {
+async fn serve_queue(listener: &TcpListener, work: Option<Work>, context: &Context) {
     for _ in 0..=common::BACKLOG {
         // `accept` asks the system when it is polled: it is pending only if the queue is empty.
         match future::poll_once(listener.accept()).await {
-            Some(Ok((stream, _))) => spawn_echo(stream, context),
+            Some(Ok((stream, _))) => spawn_echo(stream, work, context),
             Some(Err(error)) if common::classify(&error) == AcceptError::Retry => {}
             Some(Err(_)) | None => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, context: &Context) {
+fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
-    EXECUTOR.spawn(async move { connection.ended(echo(stream, context).await) }).detach();
+    EXECUTOR.spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
 }
 
-async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
+async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
     // Echoes in a row after which others get a turn, also if there was no need to wait.
     const TURN: usize = 32;
 
     // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
     let _ = stream.set_nodelay(true);
     let mut buffer = vec![0; context.buffer_bytes()];
+    let cancel_after = context.cancel().read;
     let mut stop = context.stop();
     for turn in 1_usize.. {
-        let read = async { stream.read(&mut buffer).await.map(Some) };
+        let read =
+            async { capability::read(&mut stream, &mut buffer, cancel_after).await.map(Some) };
         let stopped = async {
             (&mut stop).await;
             Ok(None)
@@ -119,7 +128,7 @@ async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
         match future::or(read, stopped).await? {
             None => break,
             Some(0) => return stream.close().await,
-            Some(bytes) => stream.write_all(&buffer[..bytes]).await?,
+            Some(bytes) => answer(&mut stream, &buffer[..bytes], work).await?,
         }
         if context.stopping() {
             break;
@@ -134,4 +143,11 @@ async fn echo(mut stream: TcpStream, context: Context) -> io::Result<()> {
         future::yield_now().await;
     }
     Ok(())
+}
+
+async fn answer(stream: &mut TcpStream, message: &[u8], work: Option<Work>) -> io::Result<()> {
+    if let Some(work) = work {
+        capability::work(work).await;
+    }
+    stream.write_all(message).await
 }

@@ -1,14 +1,12 @@
 //! What is left of this backend on systems without io_uring: the reason that it cannot run.
 
-use std::net::TcpListener;
-
-use common::{Context, Drained, ServeError, Unavailable};
+use common::{Context, Drained, Listener, ServeError, Unavailable};
 
 pub(crate) fn probe() -> Result<(), Unavailable> {
     Err(reason())
 }
 
-pub(crate) fn ring_per_thread(_: Vec<TcpListener>, _: Context) -> Result<Drained, ServeError> {
+pub(crate) fn ring_per_thread(_: Vec<Listener>, _: Context) -> Result<Drained, ServeError> {
     Err(ServeError::Unavailable(reason()))
 }
 

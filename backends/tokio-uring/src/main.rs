@@ -1,9 +1,10 @@
 //! Echo server on tokio-uring: threads with an io_uring each, that the kernel fills buffers for.
 
-use common::{Backend, Driver, Flavor, Model, Workers};
+use common::{Backend, Capability, Driver, Flavor, Model, Workers};
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
+        mod capability;
         mod ring;
         mod server;
 
@@ -26,6 +27,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: ring_per_thread,
     }],
+    capabilities: &Capability::ALL,
     probe,
 };
 

@@ -9,7 +9,9 @@ use std::{
     thread,
 };
 
-use common::{AcceptError, BACKLOG, Context, Drained, ServeError, classify};
+use common::{
+    AcceptError, BACKLOG, Cancel, Context, Drained, Listener, ServeError, Work, classify,
+};
 use socket2::SockRef;
 use tokio::{select, sync::Barrier, time};
 use tokio_uring::{
@@ -18,31 +20,39 @@ use tokio_uring::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::ring;
+use crate::{capability, ring};
 
 /// What a thread needs to serve.
 struct Worker {
-    /// For each listener a duplicate of its own, and the original, whose queue is emptied at the
-    /// end.
-    listeners: Vec<(net::TcpListener, Arc<net::TcpListener>)>,
+    listeners: Vec<Share>,
     /// Where the threads meet after their accept loops.
     accepted_all: Arc<Barrier>,
     context: Context,
 }
 
+/// A thread's share in a listener.
+struct Share {
+    /// A duplicate of its own, to accept from.
+    socket: net::TcpListener,
+    /// The original, whose queue is emptied at the end.
+    queue: Arc<net::TcpListener>,
+    work: Option<Work>,
+}
+
 /// Runs a ring on each thread; the calling one is the last of them.
 pub(crate) fn ring_per_thread(
-    listeners: Vec<net::TcpListener>,
+    listeners: Vec<Listener>,
     context: Context,
 ) -> Result<Drained, ServeError> {
     let accepted_all = Arc::new(Barrier::new(context.workers()));
-    let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
-    let duplicate = |original: &Arc<net::TcpListener>| -> io::Result<_> {
-        Ok((original.try_clone()?, Arc::clone(original)))
+    let listeners: Vec<_> =
+        listeners.into_iter().map(|listener| (Arc::new(listener.socket), listener.work)).collect();
+    let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
+        Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
     };
     let worker = || -> io::Result<Worker> {
         Ok(Worker {
-            listeners: listeners.iter().map(duplicate).collect::<io::Result<_>>()?,
+            listeners: listeners.iter().map(share).collect::<io::Result<_>>()?,
             accepted_all: Arc::clone(&accepted_all),
             context: context.clone(),
         })
@@ -60,6 +70,11 @@ pub(crate) fn ring_per_thread(
         })?;
     }
     let (worker, runtime) = (worker()?, ring::runtime()?);
+    if context.cancel() != Cancel::default()
+        && let Some(share) = worker.listeners.first()
+    {
+        runtime.block_on(capability::probe(&share.socket))?;
+    }
     for _ in 1..context.workers() {
         starts.recv().map_err(io::Error::other)??;
     }
@@ -71,9 +86,8 @@ impl Worker {
     fn run(self, runtime: Runtime) -> Drained {
         let drained = runtime.block_on(async {
             let mut accept_loops = Vec::new();
-            for (listener, queue) in self.listeners {
-                let accept_loop = accept_loop(listener, queue, self.context.clone());
-                accept_loops.push(tokio_uring::spawn(accept_loop));
+            for share in self.listeners {
+                accept_loops.push(tokio_uring::spawn(accept_loop(share, self.context.clone())));
             }
             for accept_loop in accept_loops {
                 // It ends the process if it panics.
@@ -88,12 +102,13 @@ impl Worker {
     }
 }
 
-async fn accept_loop(listener: net::TcpListener, queue: Arc<net::TcpListener>, context: Context) {
-    let listener = TcpListener::from_std(listener);
+async fn accept_loop(Share { socket, queue, work }: Share, context: Context) {
+    let listener = TcpListener::from_std(socket);
+    let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     // An accept that is dropped is not cancelled: it takes one more client and leaks it
     // (tokio-uring#129). So there is always one, and it is awaited to its end.
-    let mut accept = pin!(listener.accept());
+    let mut accept = pin!(capability::accept(&listener, cancel_after));
     loop {
         let accepted = select! {
             biased;
@@ -101,7 +116,7 @@ async fn accept_loop(listener: net::TcpListener, queue: Arc<net::TcpListener>, c
             accepted = &mut accept => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn_echo(stream, &context),
+            Ok((stream, _)) => spawn_echo(stream, work, &context),
             // The shutdown below ends the accepts of every thread, perhaps of one that has not
             // seen the stop yet.
             Err(_) if context.stopping() => {}
@@ -114,42 +129,43 @@ async fn accept_loop(listener: net::TcpListener, queue: Arc<net::TcpListener>, c
                 AcceptError::Fatal => context.fail(),
             },
         }
-        accept.set(listener.accept());
+        accept.set(capability::accept(&listener, cancel_after));
     }
-    serve_queue(&queue, &context);
+    serve_queue(&queue, work, &context);
     // A listener whose accept is in flight stays open when it is dropped. This completes the
     // accept (EINVAL), unless it has just taken a client. It fails in all threads but the first.
     let _ = SockRef::from(&*queue).shutdown(Shutdown::Both);
     if let Ok((stream, _)) = accept.await {
-        spawn_echo(stream, &context);
+        spawn_echo(stream, work, &context);
     }
 }
 
 /// Serves the clients in the accept queue, which shutting down the listener would reset.
-fn serve_queue(queue: &net::TcpListener, context: &Context) {
+fn serve_queue(queue: &net::TcpListener, work: Option<Work>, context: &Context) {
     for _ in 0..=BACKLOG {
         match queue.accept() {
-            Ok((stream, _)) => spawn_echo(TcpStream::from_std(stream), context),
+            Ok((stream, _)) => spawn_echo(TcpStream::from_std(stream), work, context),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, context: &Context) {
+fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
-    tokio_uring::spawn(async move { connection.ended(echo(stream, context).await) });
+    tokio_uring::spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
 
-async fn echo(stream: TcpStream, context: Context) -> io::Result<()> {
+async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
     // It fails on a connection that is already reset; reading will say so.
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
+    let cancel_after = context.cancel().read;
     let mut stop = context.stop();
     loop {
         // A read that is dropped is not cancelled either, and takes bytes with it. The kernel
         // owns the buffer until the read completes, then it goes on to the write and comes back.
-        let mut read = pin!(stream.read(buffer));
+        let mut read = pin!(capability::read(&stream, buffer, cancel_after));
         let (result, filled) = select! {
             biased;
             completed = &mut read => completed,
@@ -166,6 +182,9 @@ async fn echo(stream: TcpStream, context: Context) -> io::Result<()> {
         let bytes = result?;
         if bytes == 0 {
             return stream.shutdown(Shutdown::Write);
+        }
+        if let Some(work) = work {
+            capability::work(work).await?;
         }
         let (result, written) = stream.write_all(filled.slice(..bytes)).await;
         result?;

@@ -1,0 +1,56 @@
+//! The optional parts of the contract, as async-std wants them done: work that keeps a thread busy,
+//! and operations under a timeout.
+//!
+//! Dropping a future of async-std's sockets is how one is cancelled, and loses nothing: they are
+//! those of async-io, which ask the system first and wait for an event after, and a waiting one
+//! holds only its place among those who are woken.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use async_std::{
+    future,
+    io::ReadExt as _,
+    net::{TcpListener, TcpStream},
+    task,
+};
+use common::{burn, Work};
+
+/// Does the work of a message, on the pool of threads that blocking calls go to.
+pub(crate) async fn work(work: Work) {
+    match work {
+        Work::Offloaded(time) => task::spawn_blocking(move || burn(time)).await,
+        Work::Inline(time) => burn(time),
+    }
+}
+
+/// Accepts, in attempts that are cancelled after `limit` if there is one.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    limit: Option<Duration>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let Some(limit) = limit else {
+        return listener.accept().await;
+    };
+    loop {
+        if let Ok(accepted) = future::timeout(limit, listener.accept()).await {
+            return accepted;
+        }
+    }
+}
+
+/// Reads, in attempts that are cancelled after `limit` if there is one.
+pub(crate) async fn read(
+    stream: &mut TcpStream,
+    buffer: &mut [u8],
+    limit: Option<Duration>,
+) -> io::Result<usize> {
+    let Some(limit) = limit else {
+        return stream.read(buffer).await;
+    };
+    loop {
+        // In a box, or every connection that is never cancelled would carry the timer as well.
+        if let Ok(read) = Box::pin(future::timeout(limit, stream.read(buffer))).await {
+            return read;
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The optional parts of the contract on tokio-uring: work that keeps a thread busy, and operations
+//! under a timeout.
+//!
+//! Dropping a future of tokio-uring does not cancel its operation, and the crate has no call that
+//! does: the kernel goes on, and takes one more client (tokio-uring#129) or the next bytes for
+//! nobody. So the kernel is asked to cancel, by an entry of our own, and the operation is awaited
+//! to its end all the same: only that says whether the request came in time.
+
+use std::{io, net::SocketAddr, os::fd::AsRawFd, pin::pin, time::Duration};
+
+use common::{Unavailable, Work, burn};
+use io_uring_06::{
+    cqueue, opcode,
+    types::{CancelBuilder, Fd},
+};
+use rustix::io::Errno;
+use tokio::{select, task, time};
+use tokio_uring::{
+    BufResult, OneshotOutputTransform, UnsubmittedOneshot,
+    net::{TcpListener, TcpStream},
+};
+
+/// Does the work of a message, on the pool of threads that blocking calls go to. It is Tokio's: a
+/// runtime of tokio-uring is one of Tokio's, with one thread, that watches a ring beside.
+pub(crate) async fn work(work: Work) -> io::Result<()> {
+    match work {
+        Work::Offloaded(time) => task::spawn_blocking(move || burn(time)).await?,
+        Work::Inline(time) => burn(time),
+    }
+    Ok(())
+}
+
+/// Accepts, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    limit: Option<Duration>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let Some(limit) = limit else {
+        return listener.accept().await;
+    };
+    loop {
+        match cancelled_after(limit, listener, listener.accept()).await {
+            Err(error) if is(&error, Errno::CANCELED) => {}
+            accepted => return accepted,
+        }
+    }
+}
+
+/// Reads, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
+pub(crate) async fn read(
+    stream: &TcpStream,
+    mut buffer: Vec<u8>,
+    limit: Option<Duration>,
+) -> BufResult<usize, Vec<u8>> {
+    let Some(limit) = limit else {
+        return stream.read(buffer).await;
+    };
+    loop {
+        // In a box, or every connection that is never cancelled would carry the timer as well.
+        match Box::pin(cancelled_after(limit, stream, stream.read(buffer))).await {
+            (Err(error), unused) if is(&error, Errno::CANCELED) => buffer = unused,
+            completed => return completed,
+        }
+    }
+}
+
+/// Awaits the only operation on `socket`, which the kernel is asked to cancel each time that it has
+/// waited for `limit`.
+async fn cancelled_after<T>(
+    limit: Duration,
+    socket: &impl AsRawFd,
+    operation: impl Future<Output = T>,
+) -> T {
+    let mut operation = pin!(operation);
+    loop {
+        select! {
+            biased;
+            completed = &mut operation => return completed,
+            () = time::sleep(limit) => {}
+        }
+        // What comes of the request is no news (it may be too late): the operation itself tells.
+        let _ = cancel(socket).await;
+    }
+}
+
+/// Asks the kernel to cancel the operation on `socket`.
+async fn cancel(socket: &impl AsRawFd) -> io::Result<()> {
+    let operation = CancelBuilder::fd(Fd(socket.as_raw_fd()));
+    let request = opcode::AsyncCancel2::new(operation).build();
+    UnsubmittedOneshot::new((), Answer, request).submit().await
+}
+
+/// How the completion of a request reads: an error, or nothing.
+struct Answer;
+
+impl OneshotOutputTransform for Answer {
+    type Output = io::Result<()>;
+    type StoredData = ();
+
+    fn transform_oneshot_output(self, (): (), completion: cqueue::Entry) -> io::Result<()> {
+        match completion.result() {
+            0.. => Ok(()),
+            code => Err(io::Error::from_raw_os_error(-code)),
+        }
+    }
+}
+
+/// Whether this kernel can cancel the operation on a socket; tried on one that has none.
+pub(crate) async fn probe(socket: &impl AsRawFd) -> Result<(), Unavailable> {
+    match cancel(socket).await {
+        Err(error) if is(&error, Errno::INVAL) => {
+            Err(Unavailable("cancelling what waits on a socket needs Linux 5.19".to_owned()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    Errno::from_io_error(error) == Some(errno)
+}

@@ -1,0 +1,56 @@
+//! The optional parts of the contract, as Tokio wants them done: work that keeps a thread busy, and
+//! operations under a timeout.
+//!
+//! Dropping a future of Tokio's sockets is how one is cancelled, and loses nothing: all that it
+//! holds is its place among those who wait for the socket. It reads or accepts in the same poll in
+//! which it resolves, so what it did not return is still with the system.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use common::{Work, burn};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+    task, time,
+};
+
+/// Does the work of a message, on the pool of threads that blocking calls go to.
+pub(crate) async fn work(work: Work) -> io::Result<()> {
+    match work {
+        Work::Offloaded(time) => task::spawn_blocking(move || burn(time)).await?,
+        Work::Inline(time) => burn(time),
+    }
+    Ok(())
+}
+
+/// Accepts, in attempts that are cancelled after `limit` if there is one.
+pub(crate) async fn accept(
+    listener: &TcpListener,
+    limit: Option<Duration>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let Some(limit) = limit else {
+        return listener.accept().await;
+    };
+    loop {
+        if let Ok(accepted) = time::timeout(limit, listener.accept()).await {
+            return accepted;
+        }
+    }
+}
+
+/// Reads, in attempts that are cancelled after `limit` if there is one.
+pub(crate) async fn read(
+    stream: &mut TcpStream,
+    buffer: &mut [u8],
+    limit: Option<Duration>,
+) -> io::Result<usize> {
+    let Some(limit) = limit else {
+        return stream.read(buffer).await;
+    };
+    loop {
+        // In a box, or every connection that is never cancelled would carry the timer as well.
+        if let Ok(read) = Box::pin(time::timeout(limit, stream.read(buffer))).await {
+            return read;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The optional parts of the contract: messages that cost CPU time, and operations that are
+//! cancelled while they wait. How each runtime does either is in its backend.
+
+use std::{
+    hint,
+    str::FromStr,
+    time::{Duration, Instant},
+};
+
+/// An optional part of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// `cpu:` listeners, on which each message costs CPU time before it is echoed.
+    Cpu,
+    /// `--cancel`, which puts pending operations under a timeout and repeats them.
+    Cancel,
+}
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Capability; 2] = [Capability::Cpu, Capability::Cancel];
+
+    /// Its name in options, announcements and the registry.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Capability::Cpu => "cpu",
+            Capability::Cancel => "cancel",
+        }
+    }
+}
+
+/// What a message on a `cpu:` listener costs before it is echoed: [`burn`] for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Where the runtime wants work that keeps a thread: on its pool for what blocks.
+    Offloaded(Duration),
+    /// On the thread that does I/O, to show what that does to everybody else.
+    Inline(Duration),
+}
+
+impl Work {
+    pub(crate) const DEFAULT: Duration = Duration::from_millis(100);
+}
+
+/// Keeps the calling thread computing for `time` on the wall clock. It calls nothing that waits.
+pub fn burn(time: Duration) {
+    // Looking at the clock costs tens of nanoseconds; this many rounds cost a few microseconds.
+    const ROUNDS: u64 = 4096;
+
+    let start = Instant::now();
+    let mut state = 1_u64;
+    while start.elapsed() < time {
+        for round in 0..ROUNDS {
+            state = hint::black_box(state.rotate_left(7) ^ round);
+        }
+    }
+}
+
+/// How long an operation may wait before it is cancelled and begun anew; without a limit it waits
+/// for as long as it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cancel {
+    /// Limit of each `accept`.
+    pub accept: Option<Duration>,
+    /// Limit of each read of a connection that echoes.
+    pub read: Option<Duration>,
+}
+
+/// One value of `--cancel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CancelAfter {
+    operation: Operation,
+    limit: Duration,
+}
+
+/// An operation that `--cancel` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Accept,
+    Read,
+}
+
+impl FromStr for CancelAfter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<CancelAfter, String> {
+        let (operation, limit) = match text.split_once('=') {
+            Some(("accept", limit)) => (Operation::Accept, limit),
+            Some(("read", limit)) => (Operation::Read, limit),
+            Some(_) | None => return Err("write accept=1ms or read=1ms".to_owned()),
+        };
+        Ok(CancelAfter { operation, limit: parse_time(limit)? })
+    }
+}
+
+impl Cancel {
+    /// What all values of `--cancel` say together; an error if two of them speak of one operation.
+    pub(crate) fn of(values: &[CancelAfter]) -> Result<Cancel, String> {
+        let mut cancel = Cancel::default();
+        for &CancelAfter { operation, limit } in values {
+            let (slot, name) = match operation {
+                Operation::Accept => (&mut cancel.accept, "accept"),
+                Operation::Read => (&mut cancel.read, "read"),
+            };
+            if slot.replace(limit).is_some() {
+                return Err(format!("two limits for {name}: write `--cancel {name}=...` once"));
+            }
+        }
+        Ok(cancel)
+    }
+}
+
+/// The shortest time that runtimes' timers tell from none.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// A time of work, or of waiting, from 1ms to 1h.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    let wanted = "write a duration from 1ms to 1h, such as 100ms";
+    match humantime::parse_duration(text) {
+        Ok(time) if (SHORTEST..=LONGEST).contains(&time) => Ok(time),
+        Ok(_) => Err(wanted.to_owned()),
+        Err(error) => Err(format!("{error}: {wanted}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn cancel(values: &[&str]) -> Result<Cancel, String> {
+        let values: Result<Vec<_>, _> = values.iter().map(|text| text.parse()).collect();
+        Cancel::of(&values?)
+    }
+
+    #[test]
+    fn each_operation_has_a_limit_of_its_own() {
+        assert_eq!(cancel(&[]), Ok(Cancel::default()));
+        assert_eq!(cancel(&["read=1ms"]), Ok(Cancel { accept: None, read: Some(MS) }));
+        let both = Cancel { accept: Some(2 * MS), read: Some(1000 * MS) };
+        assert_eq!(cancel(&["read=1s", "accept=2ms"]), Ok(both));
+    }
+
+    #[test]
+    fn what_cannot_be_cancelled_is_refused() {
+        for text in ["", "1ms", "write=1ms", "read", "Read=1ms", "accept:1ms"] {
+            assert_eq!(cancel(&[text]), Err("write accept=1ms or read=1ms".to_owned()), "{text}");
+        }
+        assert!(cancel(&["read=1ms", "read=2ms"]).unwrap_err().contains("`--cancel read=...`"));
+    }
+
+    #[test]
+    fn a_time_is_a_duration_within_limits() {
+        assert_eq!(parse_time("100ms"), Ok(100 * MS));
+        assert_eq!(parse_time("1h"), Ok(LONGEST));
+        for text in ["", "0s", "999us", "61m", "100", "-1s", "soon"] {
+            let error = parse_time(text).unwrap_err();
+            assert!(error.ends_with("from 1ms to 1h, such as 100ms"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn burning_takes_its_time() {
+        let start = Instant::now();
+        burn(5 * MS);
+        assert!(start.elapsed() >= 5 * MS);
+    }
+}
