@@ -82,9 +82,17 @@ impl Ready {
     /// # Errors
     /// A sentence naming an address that is none, or that has port 0.
     pub fn tcp_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+        self.addresses("tcp")
+    }
+
+    /// The addresses of the listeners of one kind, `tcp` or `cpu`.
+    ///
+    /// # Errors
+    /// As [`Ready::tcp_addresses`].
+    pub fn addresses(&self, kind: &str) -> Result<Vec<SocketAddr>, String> {
         self.listeners
             .iter()
-            .filter_map(|listener| listener.strip_prefix("tcp:"))
+            .filter_map(|listener| listener.strip_prefix(kind)?.strip_prefix(':'))
             .map(|address| match address.parse::<SocketAddr>() {
                 Ok(parsed) if parsed.port() != 0 => Ok(parsed),
                 Ok(_) => Err(format!("\"{address}\" has port 0")),

@@ -36,6 +36,8 @@ pub struct Case {
     pub sizes: Sizes,
     /// What the host must have.
     pub needs: &'static [Need],
+    /// The capability that the server must offer, where the requirement is about one.
+    pub capability: Option<&'static str>,
     /// Whether other cells may run beside it.
     pub company: Company,
     /// The function.
@@ -143,6 +145,7 @@ impl Case {
             requirement,
             sizes: Sizes { quick: 0, default: 0, full: 0 },
             needs: &[],
+            capability: None,
             company: Company::Shared,
             body: Body::Wire(no_body),
         }
@@ -159,6 +162,14 @@ impl Case {
     #[must_use]
     pub const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
+        self
+    }
+
+    /// Asked only of a server that offers this optional part of the contract. The case starts its
+    /// servers with the options of that part, so it is one of [`Case::lifecycle`].
+    #[must_use]
+    pub const fn asks_for(mut self, capability: &'static str) -> Self {
+        self.capability = Some(capability);
         self
     }
 

@@ -10,10 +10,11 @@ use report::{
     Attestation, Cell, Failure, FailureKind, Grade, Level, Strictness, Verdict, WaiverNote,
 };
 
-use crate::announcement::{Announcement, Ready};
+use crate::announcement::Ready;
 use crate::attest::{attest, not_declared};
-use crate::case::{Body, Company, Found, Observation, Profile, failure};
+use crate::case::{Body, Case, Company, Found, Observation, Profile, failure};
 use crate::clock::Clock;
+use crate::declined::{Declined, ask, declined};
 use crate::launcher::{Ended, Launch, Launcher, Server, Start};
 use crate::load::{HIGHEST, host_factor};
 use crate::peer::{Context, Peer};
@@ -55,7 +56,7 @@ pub struct Judged {
 /// What came of running a case, before its level is looked at.
 struct Outcome {
     found: Found,
-    declined: Option<(Verdict, String)>,
+    declined: Option<Declined>,
     ended: Option<Ended>,
     runtime: Option<String>,
     attestation: Option<Attestation>,
@@ -97,7 +98,7 @@ impl Judge {
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
         let launcher = Launcher::new(row.origin.clone(), Arc::clone(&context));
         let own_cpu = thread_cpu();
-        let outcome = self.run(row, planned.case.body, &launcher);
+        let outcome = self.run(row, planned.case, &launcher);
         cell.cpu_seconds = (thread_cpu() - own_cpu) + context.server_cpu().as_secs_f64();
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
@@ -114,7 +115,7 @@ impl Judge {
     }
 
     /// Runs a case's function on a fresh server, or lets it start its own.
-    fn run(&self, row: &Row, body: Body, launcher: &Launcher) -> Outcome {
+    fn run(&self, row: &Row, case: &Case, launcher: &Launcher) -> Outcome {
         let mut outcome = Outcome {
             found: Observation::met(),
             declined: None,
@@ -122,8 +123,13 @@ impl Judge {
             runtime: None,
             attestation: None,
         };
+        let body = case.body;
         if let Body::Lifecycle(function) = body {
-            outcome.found = function(launcher);
+            match ask(row, case, launcher) {
+                Ok(None) => outcome.found = function(launcher),
+                Ok(declined) => outcome.declined = declined,
+                Err(e) => outcome.found = Err(e),
+            }
             return outcome;
         }
         if let (Some(address), Body::Wire(function)) = (launcher.address(), body) {
@@ -135,7 +141,7 @@ impl Judge {
         let server = match launcher.launch(&Start::default()) {
             Ok(Launch::Ready(server)) => server,
             Ok(Launch::Declined(announcement)) => {
-                match self.declined(row, announcement) {
+                match declined(row, "tcp", announcement) {
                     Ok(declined) => outcome.declined = Some(declined),
                     Err(e) => outcome.found = Err(e),
                 }
@@ -179,27 +185,6 @@ impl Judge {
         }
     }
 
-    /// What the server says it cannot do must agree with the host's probe and the registry.
-    fn declined(&self, row: &Row, said: Announcement) -> Result<(Verdict, String), Failure> {
-        let contradicted =
-            |truth: String, reason: &str| failure(FailureKind::Announcement, truth, reason);
-        match said {
-            Announcement::Unavailable(reason) => {
-                let driver = row.driver.clone().unwrap_or_default();
-                let truth = format!("a server that runs: the host offers {driver}");
-                Err(contradicted(truth, &format!("unavailable: {reason}")))
-            }
-            Announcement::Unsupported(reason) if row.lacks.iter().any(|l| l == "tcp") => {
-                Ok((Verdict::Unsupported, reason))
-            }
-            Announcement::Unsupported(reason) => {
-                let truth = "a TCP listener, which the registry does not say it lacks".to_owned();
-                Err(contradicted(truth, &format!("unsupported: {reason}")))
-            }
-            Announcement::Ready(_) => Err(contradicted("a refusal".to_owned(), "ready")),
-        }
-    }
-
     fn empty_cell(&self, row: &Row, planned: &Planned) -> Cell {
         Cell {
             row: row.name.clone(),
@@ -238,12 +223,7 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
 }
 
 /// From what was found to a verdict.
-fn settle(
-    mut cell: Cell,
-    declined: Option<(Verdict, String)>,
-    found: Found,
-    ended: Option<Ended>,
-) -> Cell {
+fn settle(mut cell: Cell, declined: Option<Declined>, found: Found, ended: Option<Ended>) -> Cell {
     if let Some((verdict, reason)) = declined {
         cell.verdict = verdict;
         cell.reason = Some(reason);

@@ -8,6 +8,7 @@ pub mod case;
 pub mod check;
 pub mod clock;
 pub mod connection;
+pub mod declined;
 pub mod duplex;
 pub mod host;
 pub mod judge;

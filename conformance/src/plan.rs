@@ -73,6 +73,12 @@ impl Row {
         }
     }
 
+    /// Whether the registry says that its server does not offer this.
+    #[must_use]
+    pub fn lacks(&self, what: &str) -> bool {
+        self.lacks.iter().any(|lacking| lacking == what)
+    }
+
     /// How much its server offers to the judge.
     #[must_use]
     pub fn grade(&self) -> Grade {
@@ -115,6 +121,12 @@ impl Planned {
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/{}", self.suite.name, self.case.name)
+    }
+
+    /// The capability that the case asks for and the row lacks: the server will say so itself.
+    #[must_use]
+    pub fn lacking(&self, row: &Row) -> Option<&'static str> {
+        self.case.capability.filter(|capability| row.lacks(capability))
     }
 }
 

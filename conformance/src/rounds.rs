@@ -1,5 +1,6 @@
 //! Ping-pong rounds of several clients, and how long the slowest of them took.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use report::Failure;
@@ -35,4 +36,64 @@ pub fn p99_round(
     rounds.sort_unstable();
     // As if all had been made: those that were left out would have come before.
     Ok(rounds[rounds.len() - 1 - (rounds.len() / 100).min(late)])
+}
+
+/// The 99th percentile of `rounds` rounds, each from when it was due to its end. They are planned
+/// beforehand, `pace` apart, so that a server that stalls is late for all that were due meanwhile,
+/// and not for one.
+///
+/// # Errors
+/// The first failure of a round.
+pub fn p99_planned(
+    rounds: u32,
+    pace: Duration,
+    mut round: impl FnMut(u32) -> Result<(), Failure>,
+) -> Result<Duration, Failure> {
+    let start = Instant::now();
+    let mut delays = Vec::new();
+    for number in 0..rounds {
+        let planned = start + pace * number;
+        let early = planned.saturating_duration_since(Instant::now());
+        thread::sleep(early);
+        // A judge that wakes up late is not a server that is.
+        let due = if early.is_zero() { planned } else { Instant::now() };
+        round(number)?;
+        delays.push(due.elapsed());
+    }
+    Ok(percentile_99(delays))
+}
+
+/// The smallest time that at least 99 % are not above; zero of none.
+fn percentile_99(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    let rank = (times.len() * 99).div_ceil(100);
+    rank.checked_sub(1).map_or(Duration::ZERO, |last| times[last])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn one_stall_makes_many_rounds_late() {
+        let stalling = |number| {
+            if number == 2 {
+                thread::sleep(60 * MS);
+            }
+            Ok(())
+        };
+        let delay = p99_planned(100, MS, stalling).unwrap();
+        assert!(delay > 30 * MS, "{delay:?}");
+    }
+
+    #[test]
+    fn the_percentile_leaves_out_one_of_a_hundred() {
+        let one_to = |count: u32| (1..=count).map(|n| n * MS).rev().collect();
+        assert_eq!(percentile_99(one_to(100)), 99 * MS);
+        assert_eq!(percentile_99(one_to(99)), 99 * MS);
+        assert_eq!(percentile_99(one_to(200)), 198 * MS);
+        assert_eq!(percentile_99(one_to(0)), Duration::ZERO);
+    }
 }

@@ -14,11 +14,11 @@ use conformance::judge::Judge;
 use conformance::launcher::{Launcher, Origin, Program};
 use conformance::mutants::Table;
 use conformance::peer::Context;
-use conformance::plan::{Filter, plan};
+use conformance::plan::{Filter, Row, plan};
 use conformance::schedule::Schedule;
 use conformance::{binaries, host, launcher};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{FailureKind, Strictness, Verdict};
+use report::{Cell, FailureKind, Strictness, Verdict};
 
 /// First argument of this program when it plays the harness that is killed.
 const VICTIM: &str = "victim";
@@ -40,25 +40,39 @@ fn main() -> ExitCode {
     trials.extend(misbehaviour.map(|(fault, expected)| {
         Trial::test(format!("verdict-on::{fault}"), move || verdict_on(fault, expected))
     }));
+    let capabilities = [
+        ("offered", None, "", Verdict::Pass),
+        ("offered-and-denied", None, "cancel", Verdict::Fail),
+        ("lacking", Some("lacks-capabilities"), "cancel", Verdict::Unsupported),
+        ("lacking-and-undeclared", Some("lacks-capabilities"), "", Verdict::Fail),
+    ];
+    trials.extend(capabilities.map(|(name, fault, lacks, expected)| {
+        let trial = move || verdict_on_capability(fault, lacks, expected);
+        Trial::test(format!("capability::{name}"), trial)
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A server and the registry that agree on a capability are judged by the case; else by that.
+fn verdict_on_capability(
+    fault: Option<&str>,
+    lacks: &str,
+    expected: Verdict,
+) -> Result<(), Failed> {
+    let mut row = Table::load()?.row(executable()?, fault);
+    row.lacks = vec![lacks.to_owned()];
+    let cell = judge(&row, "res/cancelled-read-no-loss")?;
+    if cell.verdict != expected {
+        return Err(format!("expected {expected:?}, found {cell:?}").into());
+    }
+    Ok(())
 }
 
 /// A server that misbehaves gets the expected verdict within the deadlines of one cell.
 fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(), Failed> {
-    let host = host::probe();
     let row = Table::load()?.row(executable()?, Some(fault));
-    let filter = Filter { cases: vec!["tcp-echo/one-byte".to_owned()], ..Filter::default() };
-    let cells = plan(std::slice::from_ref(&row), &filter, &host);
-    let judge = Judge {
-        profile: Profile::Quick,
-        seed: 1,
-        host,
-        schedule: Schedule::of_this_user(),
-        strictness: Strictness::Must,
-        repeat: |_, _, _, _| String::new(),
-    };
     let started = Instant::now();
-    let cell = judge.judge_cell(&row, &cells[0], None).cell;
+    let cell = judge(&row, "tcp-echo/one-byte")?;
     // Twice the longest wait without progress, on a host that is as slow as is still judged.
     if started.elapsed() > Duration::from_secs(45) {
         return Err(format!("took {:?}", started.elapsed()).into());
@@ -68,6 +82,22 @@ fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(
         return Err(format!("expected {expected:?}, found {cell:?}").into());
     }
     Ok(())
+}
+
+/// One quick cell.
+fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
+    let host = host::probe();
+    let filter = Filter { cases: vec![case.to_owned()], ..Filter::default() };
+    let cells = plan(std::slice::from_ref(row), &filter, &host);
+    let judge = Judge {
+        profile: Profile::Quick,
+        seed: 1,
+        host,
+        schedule: Schedule::of_this_user(),
+        strictness: Strictness::Must,
+        repeat: |_, _, _, _| String::new(),
+    };
+    Ok(judge.judge_cell(row, &cells[0], None).cell)
 }
 
 /// Kills a harness whose server runs, with a signal that it cannot handle, and waits for the

@@ -193,9 +193,11 @@ fn usage(message: &str) -> anyhow::Result<Exit> {
 fn listing(rows: &[Row], plan: &[Planned]) -> String {
     plan.iter()
         .map(|planned| {
-            let reason = planned.unavailable.as_ref().map(|r| format!("  unavailable: {r}"));
-            let name = &rows[planned.row].name;
-            format!("{name}::{}{}\n", planned.id(), reason.unwrap_or_default())
+            let row = &rows[planned.row];
+            let unsupported = || Some(format!("  unsupported: it lacks {}", planned.lacking(row)?));
+            let unavailable = planned.unavailable.as_ref().map(|r| format!("  unavailable: {r}"));
+            let reason = unavailable.or_else(unsupported).unwrap_or_default();
+            format!("{}::{}{reason}\n", row.name, planned.id())
         })
         .collect()
 }

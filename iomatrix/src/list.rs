@@ -93,6 +93,7 @@ fn case_json(case: &Case) -> serde_json::Value {
         "requirement": case.requirement,
         "body": body,
         "needs": needs,
+        "capability": case.capability,
         "exclusive": case.company == Company::Exclusive,
     })
 }

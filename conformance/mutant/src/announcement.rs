@@ -30,7 +30,7 @@ struct Announcement {
     driver: &'static str,
     flavor: &'static str,
     workers: u32,
-    capabilities: [&'static str; 0],
+    capabilities: &'static [&'static str],
 }
 
 /// Announces `listeners` on standard output, as asked; an error means that nobody reads it.
@@ -41,7 +41,7 @@ pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
         Announce::Json => writeln!(out, "{}", serde_json::to_string(&said)?)?,
         Announce::Text => {
             for listener in &said.listeners {
-                let address = listener.trim_start_matches("tcp:");
+                let (_, address) = listener.split_once(':').unwrap_or_default();
                 writeln!(out, "Server listening on {address}")?;
             }
             let Announcement { runtime, model, driver, flavor, workers, .. } = said;
@@ -70,7 +70,7 @@ impl Announcement {
             driver,
             flavor: "default",
             workers: options.workers,
-            capabilities: [],
+            capabilities: options.capabilities(),
         }
     }
 }
@@ -80,7 +80,8 @@ fn endpoint(options: &Options, bound: &Bound) -> String {
     if options.fault == Some(Fault::AnnouncesPortZero) {
         address.set_port(0);
     }
-    format!("tcp:{address}")
+    let kind = if bound.work.is_some() { "cpu" } else { "tcp" };
+    format!("{kind}:{address}")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use mio::event::Event;
 use mio::net::TcpStream;
 
+use crate::capability::{Attempts, Job, Moment, Work};
 use crate::hooks::{Gate, Hooks};
 
 /// Steps of one turn: few enough that no connection starves the others.
@@ -37,6 +38,12 @@ pub(crate) struct Connection {
     pub(crate) wake_at: Option<Instant>,
     /// Whether it waits for its turn.
     pub(crate) queued: bool,
+    /// What each message costs.
+    pub(crate) work: Option<Work>,
+    /// The work for what is pending, until it is done.
+    pub(crate) job: Option<Job>,
+    /// The reads that wait.
+    pub(crate) reads: Attempts,
     /// What a fault counts on this connection.
     pub(crate) mark: u64,
     /// What a fault remembers of this connection.
@@ -106,6 +113,9 @@ impl Connection {
             beside: 0,
             wake_at: None,
             queued: false,
+            work: None,
+            job: None,
+            reads: Attempts::within(None),
             mark: 0,
             kept: Vec::new(),
         }
@@ -136,6 +146,12 @@ impl Connection {
     }
 
     fn step(&mut self, hooks: &mut dyn Hooks, scratch: &mut [u8]) -> Step {
+        if let Some(job) = &self.job {
+            if !job.is_done() {
+                return self.passed(Gate::Until(Instant::now() + Job::LOOK_EVERY));
+            }
+            self.job = None;
+        }
         let gate = hooks.step(self);
         if gate != Gate::Go {
             return self.passed(gate);
@@ -196,7 +212,7 @@ impl Connection {
             return self.passed(gate);
         }
         if !self.ready.readable {
-            return Step::Wait;
+            return self.await_input();
         }
         let limit = hooks.read_limit(self, scratch.len());
         match self.stream.read(&mut scratch[..limit]) {
@@ -211,13 +227,33 @@ impl Connection {
                 self.fresh = self.pending.len();
                 self.pending.extend_from_slice(&scratch[..bytes]);
                 self.bytes_read += bytes as u64;
+                if self.reads.complete() == Moment::Late {
+                    hooks.received_late(self);
+                }
                 hooks.received(self);
+                if let Some(work) = self.work {
+                    self.job = Work { worker: hooks.worker(work.worker), ..work }.begin();
+                }
                 self.last_read = Instant::now();
                 self.was_drained = false;
                 Step::Progress
             }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.read_failed(&error);
+                self.await_input()
+            }
             Err(error) => self.read_failed(&error),
         }
+    }
+
+    /// Waits for input, or until the read is cancelled and begun anew.
+    fn await_input(&mut self) -> Step {
+        if self.reads.cancel_if_over() {
+            self.ready.readable = true;
+            return Step::Progress;
+        }
+        self.wake_at = self.reads.cancelled_at().or(self.wake_at);
+        Step::Wait
     }
 
     fn discard(&mut self, scratch: &mut [u8]) -> Step {

@@ -169,6 +169,16 @@ pub(crate) enum Fault {
     /// Sleeps 2 ms at each step beside 400 to 600 open connections
     SlowBesideMany,
 
+    // Capabilities.
+    /// Does the work of a message in the loop
+    WorksInLoop,
+    /// Has room for two jobs (settable) in a second, and forgets the others
+    ForgetsJobs,
+    /// Forgets a client that comes when half of the time to cancel `accept` is over
+    LosesLateAccept,
+    /// Loses a read of fewer than 16 bytes when half of the time to cancel it is over
+    LosesLateRead,
+
     // Stopping.
     /// Resets every connection and exits at the first signal
     ExitsAtOnce,
@@ -242,6 +252,8 @@ pub(crate) enum Fault {
     Hangs,
     /// Writes 64 MiB to standard error and serves meanwhile
     FloodsStderr,
+    /// Offers no capability
+    LacksCapabilities,
 
     // Correct, but unusual.
     /// Reads and writes one byte at a time, and 64 after the first 4 KiB of a connection

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 use mio::net::TcpStream;
 
+use crate::capability::Worker;
 use crate::connection::{Connection, End};
 
 /// Whether something may be done now.
@@ -59,6 +60,11 @@ pub(crate) trait Hooks {
         Admission::Serve
     }
 
+    /// The same in the second half of the time after which the `accept` would have been cancelled.
+    fn accepted_late(&mut self) -> Admission {
+        Admission::Serve
+    }
+
     fn accept_failed(&mut self) -> AfterAcceptError {
         AfterAcceptError::BackOff
     }
@@ -85,6 +91,14 @@ pub(crate) trait Hooks {
 
     /// Bytes have come; they are `connection.pending[connection.fresh..]`.
     fn received(&mut self, _connection: &mut Connection) {}
+
+    /// The same in the second half of the time after which the read would have been cancelled.
+    fn received_late(&mut self, _connection: &mut Connection) {}
+
+    /// A message has come that costs work, which `asked` should do.
+    fn worker(&mut self, asked: Worker) -> Worker {
+        asked
+    }
 
     fn may_write(&mut self, _connection: &mut Connection) -> Gate {
         Gate::Go

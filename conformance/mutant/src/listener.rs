@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::capability::Work;
 use crate::fault::Fault;
 use crate::options::Options;
 
@@ -15,19 +16,21 @@ const BACKLOG: i32 = 1024;
 pub(crate) struct Bound {
     pub(crate) socket: Socket,
     pub(crate) address: SocketAddr,
+    /// What each message costs that comes in here.
+    pub(crate) work: Option<Work>,
 }
 
 /// Binds every address and listens on it; an error names the address.
 pub(crate) fn open(options: &Options) -> io::Result<Vec<Bound>> {
-    options.addresses().map(|address| open_one(options, address)).collect()
+    options.addresses().map(|(address, work)| open_one(options, address, work)).collect()
 }
 
-fn open_one(options: &Options, address: SocketAddr) -> io::Result<Bound> {
+fn open_one(options: &Options, address: SocketAddr, work: Option<Work>) -> io::Result<Bound> {
     let named = |error| io::Error::other(format!("cannot listen on tcp:{address}: {error}"));
     if !address.ip().is_loopback() {
         eprintln!("warning: {address} is reachable from beyond this machine");
     }
-    let bound = bind(options, address).map_err(named)?;
+    let bound = bind(options, address, work).map_err(named)?;
     // The fault listens only after it has announced itself: `start::after_announcing`.
     if options.fault != Some(Fault::AnnouncesBeforeListening) {
         bound.listen().map_err(named)?;
@@ -35,7 +38,7 @@ fn open_one(options: &Options, address: SocketAddr) -> io::Result<Bound> {
     Ok(bound)
 }
 
-fn bind(options: &Options, address: SocketAddr) -> io::Result<Bound> {
+fn bind(options: &Options, address: SocketAddr, work: Option<Work>) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     set_reuse(&socket, options.fault)?;
     if options.fault == Some(Fault::OddSmallBuffers) {
@@ -50,7 +53,7 @@ fn bind(options: &Options, address: SocketAddr) -> io::Result<Bound> {
     socket.bind(&address.into())?;
     let address = socket.local_addr()?.as_socket().unwrap_or(address);
     socket.set_nonblocking(true)?;
-    Ok(Bound { socket, address })
+    Ok(Bound { socket, address, work })
 }
 
 /// On Windows the option lets a second server bind beside a live one (actix-web#1335), and a port

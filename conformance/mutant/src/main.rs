@@ -3,6 +3,7 @@
 //! sit anywhere; `fault.rs` names the faults, `hooks.rs` the points where they strike.
 
 mod announcement;
+mod capability;
 mod connection;
 mod fault;
 mod faults;
@@ -104,12 +105,13 @@ mod tests {
     }
 
     /// Faults that a test of the harness drives, not a case.
-    const OF_THE_HARNESS: [Fault; 5] = [
+    const OF_THE_HARNESS: [Fault; 6] = [
         Fault::NeverAnnounces,
         Fault::PrintsGarbage,
         Fault::DiesEarly,
         Fault::Hangs,
         Fault::FloodsStderr,
+        Fault::LacksCapabilities,
     ];
 
     #[test]

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 
 use crate::announcement::DRIVER;
+use crate::capability::{Cancel, Work, Worker};
 use crate::fault::Fault;
 
 /// An echo server that is wrong on purpose.
@@ -38,7 +40,7 @@ pub(crate) struct Options {
     /// Take the end of standard input as a stop signal
     #[arg(long)]
     pub(crate) stop_on_stdin_eof: bool,
-    /// Ask for a capability: this server has none
+    /// Ask for a capability: this server has `cpu` and `cancel`
     #[arg(long, value_name = "NAME")]
     pub(crate) capability: Vec<String>,
     /// The fault to commit; see `--list-faults`
@@ -50,14 +52,14 @@ pub(crate) struct Options {
     /// Print every fault and what it does
     #[arg(long)]
     pub(crate) list_faults: bool,
-    /// Part of the capability `cancel`, which this server does not have
-    #[arg(long, hide = true)]
-    cancel: Vec<String>,
-    /// Part of the capability `cpu`, which this server does not have
-    #[arg(long, hide = true)]
-    cpu_work: Option<String>,
-    /// Part of the capability `cpu`, which this server does not have
-    #[arg(long, hide = true)]
+    /// Cancel what has waited for so long and begin it anew: `accept=1ms`, `read=1ms`
+    #[arg(long, value_name = "OPERATION=DURATION")]
+    cancel: Vec<Cancel>,
+    /// What each message on a `cpu` listener costs
+    #[arg(long, value_name = "DURATION", default_value = "100ms")]
+    cpu_work: humantime::Duration,
+    /// Do that work in the loop
+    #[arg(long)]
     cpu_inline: bool,
 }
 
@@ -75,12 +77,16 @@ pub(crate) enum Announce {
 pub(crate) enum Endpoint {
     /// A TCP address; port 0 picks one.
     Tcp(SocketAddr),
+    /// The same, with messages that cost CPU time.
+    Cpu(SocketAddr),
     /// A kind of listener that the contract knows and this server does not offer.
     NotOffered(String),
 }
 
 /// Kinds of listener that the contract knows and this server does not offer.
-const NOT_OFFERED: [&str; 4] = ["udp", "unix", "unixgram", "cpu"];
+const NOT_OFFERED: [&str; 3] = ["udp", "unix", "unixgram"];
+/// The optional parts of the contract that this server has.
+pub(crate) const CAPABILITIES: [&str; 2] = ["cpu", "cancel"];
 
 impl FromStr for Endpoint {
     type Err = String;
@@ -90,10 +96,14 @@ impl FromStr for Endpoint {
         if let Ok(address) = text.parse() {
             return Ok(Self::Tcp(address));
         }
+        let address = |text: &str| {
+            text.parse().map_err(|error| {
+                format!("{text} is no address ({error}); write one such as tcp:127.0.0.1:0")
+            })
+        };
         match text.split_once(':') {
-            Some(("tcp", address)) => address.parse().map(Self::Tcp).map_err(|error| {
-                format!("{address} is no address ({error}); write one such as tcp:127.0.0.1:0")
-            }),
+            Some(("tcp", rest)) => address(rest).map(Self::Tcp),
+            Some(("cpu", rest)) => address(rest).map(Self::Cpu),
             Some((kind, _)) if NOT_OFFERED.contains(&kind) => Ok(Self::NotOffered(kind.to_owned())),
             Some(_) | None => Err("write KIND:ADDR, such as tcp:127.0.0.1:0".to_owned()),
         }
@@ -104,20 +114,43 @@ impl Options {
     /// Why this server does not offer what was asked, if it does not.
     pub(crate) fn unsupported(&self) -> Option<String> {
         let kind = self.listen.iter().find_map(|endpoint| match endpoint {
-            Endpoint::Tcp(_) => None,
+            Endpoint::Tcp(_) | Endpoint::Cpu(_) => None,
             Endpoint::NotOffered(kind) => Some(format!("no {kind} listeners")),
         });
-        let name = self.capability.first().map(String::as_str);
-        let name = name.or((!self.cancel.is_empty()).then_some("cancel"));
-        let name = name.or((self.cpu_work.is_some() || self.cpu_inline).then_some("cpu"));
-        kind.or(name.map(|name| format!("no capability {name}")))
+        let offered = self.capabilities();
+        let lacking = self.capability.iter().find(|name| !offered.contains(&name.as_str()));
+        kind.or(lacking.map(|name| format!("no capability {name}")))
     }
 
-    /// The TCP addresses to listen on.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listen.iter().filter_map(|endpoint| match endpoint {
-            Endpoint::Tcp(address) => Some(*address),
+    /// What this server offers beyond the plain contract.
+    pub(crate) fn capabilities(&self) -> &'static [&'static str] {
+        if self.fault == Some(Fault::LacksCapabilities) { &[] } else { &CAPABILITIES }
+    }
+
+    /// The addresses to listen on, and what messages cost there.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (SocketAddr, Option<Work>)> {
+        let worker = if self.cpu_inline { Worker::Loop } else { Worker::Thread };
+        let work = Work { time: self.cpu_work.into(), worker };
+        self.listen.iter().filter_map(move |endpoint| match endpoint {
+            Endpoint::Tcp(address) => Some((*address, None)),
+            Endpoint::Cpu(address) => Some((*address, Some(work))),
             Endpoint::NotOffered(_) => None,
+        })
+    }
+
+    /// After how long an `accept` is cancelled.
+    pub(crate) fn accept_limit(&self) -> Option<Duration> {
+        self.cancel.iter().find_map(|cancel| match cancel {
+            Cancel::Accept(limit) => Some(*limit),
+            Cancel::Read(_) => None,
+        })
+    }
+
+    /// After how long a read is cancelled.
+    pub(crate) fn read_limit(&self) -> Option<Duration> {
+        self.cancel.iter().find_map(|cancel| match cancel {
+            Cancel::Read(limit) => Some(*limit),
+            Cancel::Accept(_) => None,
         })
     }
 }
@@ -169,11 +202,22 @@ mod tests {
 
     #[test]
     fn what_the_contract_knows_and_we_lack_is_unsupported() {
-        let asked = [["--listen", "udp:127.0.0.1:0"], ["--capability", "x"], ["--cancel", "y"]];
-        for arguments in asked {
+        for arguments in [["--listen", "udp:127.0.0.1:0"], ["--capability", "x"]] {
             assert!(options(&arguments).unwrap().unsupported().is_some(), "{arguments:?}");
         }
         assert_eq!(options(&[]).unwrap().unsupported(), None);
+        let capable = options(&["--capability", "cpu", "--capability", "cancel"]).unwrap();
+        assert_eq!(capable.unsupported(), None);
+    }
+
+    #[test]
+    fn capabilities_come_with_options() {
+        let asked = ["--listen", "cpu:127.0.0.1:0", "--cpu-work", "2ms", "--cancel", "read=3ms"];
+        let options = options(&asked).unwrap();
+        let work = Work { time: Duration::from_millis(2), worker: Worker::Thread };
+        assert_eq!(options.addresses().next().unwrap().1, Some(work));
+        assert_eq!(options.read_limit(), Some(Duration::from_millis(3)));
+        assert_eq!(options.accept_limit(), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::capability::{Attempts, Moment, Work};
 use crate::connection::{Connection, Phase, Step};
 use crate::fault::Fault;
 use crate::faults;
@@ -35,6 +36,9 @@ pub(crate) struct Server {
     queue: VecDeque<usize>,
     timers: BTreeSet<(Instant, usize)>,
     accept_at: AcceptAt,
+    /// The accepts that wait.
+    accepts: Attempts,
+    read_limit: Option<Duration>,
     accepted: u64,
     /// Connections that had been accepted when a stop was first noticed.
     accepted_at_request: Option<u64>,
@@ -48,6 +52,7 @@ struct Listening {
     listener: TcpListener,
     /// Whether connections may wait: the poller is edge-triggered.
     ready: bool,
+    work: Option<Work>,
 }
 
 /// When the listeners want to be tried again.
@@ -69,6 +74,8 @@ impl Server {
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             accept_at: AcceptAt::Event,
+            accepts: Attempts::within(options.accept_limit()),
+            read_limit: options.read_limit(),
             accepted: 0,
             accepted_at_request: None,
             hooks: faults::hooks(options.fault, options.fault_at),
@@ -89,7 +96,7 @@ impl Server {
             let mut listener = TcpListener::from_std(bound.socket.into());
             let token = Token(FIRST_LISTENER + index);
             self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-            self.listeners.push(Listening { listener, ready: true });
+            self.listeners.push(Listening { listener, ready: true, work: bound.work });
         }
         Ok(())
     }
@@ -110,7 +117,8 @@ impl Server {
 
     fn pass(&mut self, events: &mut Events, until: Option<Instant>) -> io::Result<()> {
         let waited = Instant::now();
-        match self.poll.poll(events, self.timeout(until)) {
+        let timeout = self.timeout(until);
+        match self.poll.poll(events, timeout) {
             Err(error)
                 if error.kind() == ErrorKind::Interrupted
                     && self.fault != Some(Fault::DiesOfEintr) =>
@@ -128,7 +136,7 @@ impl Server {
         Ok(())
     }
 
-    fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
+    fn timeout(&mut self, until: Option<Instant>) -> Option<Duration> {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -138,7 +146,8 @@ impl Server {
             AcceptAt::Moment(moment) => Some(moment),
         };
         let timer = self.timers.first().map(|(moment, _)| *moment);
-        let next = [accept, timer, until].into_iter().flatten().min()?;
+        let cancel = self.accepts.cancelled_at();
+        let next = [accept, timer, cancel, until].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -192,6 +201,9 @@ impl Server {
             return;
         }
         self.accept_at = AcceptAt::Event;
+        if self.accepts.cancel_if_over() {
+            self.listeners.iter_mut().for_each(|listening| listening.ready = true);
+        }
         for index in 0..self.listeners.len() {
             self.accept_from(index, limit);
         }
@@ -203,7 +215,7 @@ impl Server {
                 return;
             }
             match self.listeners[index].listener.accept() {
-                Ok((stream, _)) => self.admit(stream),
+                Ok((stream, _)) => self.admit(stream, self.listeners[index].work),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.listeners[index].ready = false;
                 }
@@ -225,11 +237,14 @@ impl Server {
         }
     }
 
-    fn admit(&mut self, mut stream: TcpStream) {
+    fn admit(&mut self, mut stream: TcpStream, work: Option<Work>) {
         self.accepted += 1;
         // It fails on a connection that was reset in the queue; reading it will tell.
         let _ = stream.set_nodelay(true);
-        let admission = self.hooks.accepted(&mut stream, self.open());
+        let admission = match self.accepts.complete() {
+            Moment::Early => self.hooks.accepted(&mut stream, self.open()),
+            Moment::Late => self.hooks.accepted_late(),
+        };
         if admission == Admission::Close {
             return;
         }
@@ -244,7 +259,8 @@ impl Server {
             }
             return;
         }
-        let connection = Some(Connection::new(slot, stream));
+        let reads = Attempts::within(self.read_limit);
+        let connection = Some(Connection { work, reads, ..Connection::new(slot, stream) });
         if slot == self.slots.len() {
             self.slots.push(connection);
         } else {

@@ -46,7 +46,7 @@ pub(crate) fn lock(options: &Options, listeners: &[Bound]) -> io::Result<Vec<Pat
         return Ok(Vec::new());
     }
     let mut locks = Vec::new();
-    for (asked, bound) in options.addresses().zip(listeners) {
+    for ((asked, _), bound) in options.addresses().zip(listeners) {
         let lock = std::env::temp_dir().join(format!("mutant-{}.lock", bound.address.port()));
         if asked.port() != 0 && lock.exists() {
             return Err(io::Error::other(format!("{} exists", lock.display())));

@@ -1,5 +1,6 @@
 //! Fairness: what one client does leaves the others their share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,9 +8,11 @@ use std::time::{Duration, Instant};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite, failure};
-use crate::connection::Connection;
+use crate::clock::Clock;
+use crate::connection::{Connection, Read1};
+use crate::launcher::{Launcher, Server, Start};
 use crate::peer::Peer;
-use crate::rounds::p99_round;
+use crate::rounds::{p99_planned, p99_round};
 use crate::streams::Streams;
 
 /// The table.
@@ -46,6 +49,22 @@ pub(super) const SUITE: Suite = Suite {
         .needs(&[Need::Descriptors(SLOW_CLIENTS)])
         .alone()
         .wire(slow_clients),
+        Case::must(
+            "cpu-bound-request",
+            "Messages that cost CPU time do not hold up the echo of other clients.",
+        )
+        .sizes(500, 500, 2000)
+        .asks_for("cpu")
+        .alone()
+        .lifecycle(cpu_bound_request),
+        Case::must(
+            "cpu-bound-saturation",
+            "Twice as many messages that cost CPU time as there are cores are all answered.",
+        )
+        .sizes(50, 100, 200)
+        .asks_for("cpu")
+        .alone()
+        .lifecycle(cpu_bound_saturation),
     ],
 };
 
@@ -55,6 +74,8 @@ const HOT_LIMIT: Duration = Duration::from_millis(250);
 const STREAMS: u64 = 8;
 /// Clients that send a byte now and then.
 const SLOW_CLIENTS: u64 = 500;
+/// Rounds beside messages that cost CPU time are planned this far apart.
+const PACE: Duration = Duration::from_millis(5);
 
 fn hot_connection(peer: &Peer) -> Found {
     let mut clients = peer.connect_many(20)?;
@@ -184,4 +205,104 @@ fn beside<T>(
 
 fn joined(thread: thread::Result<Result<(), Failure>>) -> Result<(), Failure> {
     thread.unwrap_or_else(|_| Err(failure(FailureKind::Harness, "a thread", "its panic")))
+}
+
+fn cpu_bound_request(launcher: &Launcher) -> Found {
+    /// Far above what a busy host does to a round, and far below what one message costs.
+    const LIMIT: Duration = Duration::from_millis(100);
+    let work = Duration::from_millis(launcher.size());
+    let mixed = Mixed::start(launcher, work)?;
+    // One for each thread that does I/O, so that none of them hides what the others do.
+    let count = mixed.server.ready()?.workers.into();
+    let p99 = mixed.p99_beside(count, work, launcher.clock())?;
+    launcher.clock().judge_time("p99 of a round", p99, LIMIT)?;
+    Observation::met()
+}
+
+fn cpu_bound_saturation(launcher: &Launcher) -> Found {
+    /// The second finds out whether what did the work of the first can do more.
+    const WAVES: usize = 2;
+    /// Enough to be more than a pool of a few threads can begin at once.
+    const LEAST: u64 = 4;
+    const WISHED: Duration = Duration::from_millis(250);
+    let work = Duration::from_millis(launcher.size());
+    let mixed = Mixed::start(launcher, work)?;
+    let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
+    let count = (2 * cores).max(LEAST);
+    let mut slowest = Duration::ZERO;
+    for _ in 0..WAVES {
+        slowest = slowest.max(mixed.p99_beside(count, 2 * work, launcher.clock())?);
+    }
+    if slowest > launcher.clock().scaled(WISHED) {
+        return Observation::of(format!("p99 of a round beside the work is above {WISHED:?}"));
+    }
+    Observation::met()
+}
+
+/// A server with a plain listener, and one on which each message costs CPU time.
+struct Mixed {
+    server: Server,
+    plain: Peer,
+    costly: Peer,
+    work: Duration,
+}
+
+impl Mixed {
+    fn start(launcher: &Launcher, work: Duration) -> Result<Self, Failure> {
+        let listen = ["tcp:127.0.0.1:0", "cpu:127.0.0.1:0"].map(str::to_owned).to_vec();
+        let start = Start { listen, ..Start::default() }
+            .with("--capability")
+            .with("cpu")
+            .with("--cpu-work")
+            .with(format!("{}ms", work.as_millis()));
+        let server = launcher.start_with(&start)?;
+        let ready = server.ready()?;
+        let wrong = |expected: &str| {
+            failure(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+        };
+        let addresses = ready.addresses("cpu").map_err(|e| wrong(&e))?;
+        let [address] = addresses[..] else { return Err(wrong("one cpu listener")) };
+        let plain = launcher.peer(&server)?;
+        let costly = Peer::new(address, Arc::clone(launcher.context()));
+        Ok(Self { server, plain, costly, work })
+    }
+
+    /// The 99th percentile of rounds on the plain listener, for `time` from the moment in which
+    /// `count` clients have sent a message that costs work. All of them must be answered, and none
+    /// before the work is done.
+    fn p99_beside(&self, count: u64, time: Duration, clock: &Clock) -> Result<Duration, Failure> {
+        self.server.survives(clock, self.measure(count, time))
+    }
+
+    fn measure(&self, count: u64, time: Duration) -> Result<Duration, Failure> {
+        let mut neighbour = self.plain.connect()?;
+        neighbour.exchange(64)?;
+        let mut clients = self.costly.connect_many(count)?;
+        let sent = Instant::now();
+        // One byte: it takes one read, however small a server's reads are.
+        clients.iter_mut().try_for_each(|client| client.send(1))?;
+        let rounds = u32::try_from(time.as_millis() / PACE.as_millis()).unwrap_or(u32::MAX);
+        let p99 = p99_planned(rounds, PACE, |_| {
+            neighbour.exchange(64)?;
+            self.take_answers(&mut clients, sent)
+        })?;
+        clients.iter_mut().try_for_each(Connection::receive_all)?;
+        Ok(p99)
+    }
+
+    /// Takes the answers that have come; there are none before the work is done.
+    fn take_answers(&self, clients: &mut [Connection], sent: Instant) -> Result<(), Failure> {
+        for client in clients {
+            match client.try_receive(1)? {
+                Read1::Bytes(_) if sent.elapsed() < self.work => {
+                    let expected = format!("an answer after {:?} of work", self.work);
+                    let actual = format!("one after {:?}", sent.elapsed());
+                    return Err(failure(FailureKind::Announcement, expected, actual));
+                }
+                Read1::Bytes(_) | Read1::Nothing => {}
+                Read1::End => return Err(client.ended_early(1)),
+            }
+        }
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 mod fair;
 mod life;
+mod res;
 mod shutdown;
 mod tcp_accept;
 mod tcp_backpressure;
@@ -25,6 +26,7 @@ pub const ALL: &[&Suite] = &[
     &tcp_accept::SUITE,
     &tcp_concurrency::SUITE,
     &fair::SUITE,
+    &res::SUITE,
     &shutdown::SUITE,
     &life::SUITE,
 ];

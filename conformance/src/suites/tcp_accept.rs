@@ -14,6 +14,7 @@ use crate::launcher::{Launcher, Start};
 use crate::peer::{PROBE_LIMIT, Peer};
 use crate::process::{Process, Signal};
 use crate::restrict::Restrictions;
+use crate::rounds::p99_planned;
 use crate::wait::{Interest, wait_any};
 
 /// The table.
@@ -159,24 +160,13 @@ fn emfile_no_spin(launcher: &Launcher) -> Found {
 }
 
 fn emfile_existing_progress(launcher: &Launcher) -> Found {
-    /// Rounds are planned this far apart, and are late from then on: a server that sleeps delays
-    /// all that were planned meanwhile, not one.
+    /// Rounds are planned this far apart.
     const PACE: Duration = Duration::from_millis(10);
     at_the_limit(launcher, |_, _, crowd| {
-        let (start, served) = (Instant::now(), crowd.served.len());
+        let served = crowd.served.len();
         let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX) / 10;
-        let mut delays = Vec::new();
-        for round in 0..rounds {
-            let planned = start + PACE * round;
-            let early = planned.saturating_duration_since(Instant::now());
-            thread::sleep(early);
-            // A judge that wakes up late is not a server that is.
-            let due = if early.is_zero() { planned } else { Instant::now() };
-            crowd.served[round as usize % served].exchange(64)?;
-            delays.push(due.elapsed());
-        }
-        delays.sort_unstable();
-        let p99 = delays[delays.len() * 99 / 100];
+        let p99 =
+            p99_planned(rounds, PACE, |round| crowd.served[round as usize % served].exchange(64))?;
         launcher.clock().judge_time("p99 of a round", p99, Duration::from_millis(250))?;
         Observation::met()
     })

@@ -12,6 +12,8 @@ const SYSTEMS: &[&str] = &["linux", "macos", "windows"];
 const WAIVED_ON: &[&str] = &["linux", "macos", "windows", "wine"];
 const DRIVERS: &[&str] = &["epoll", "kqueue", "afd", "io_uring", "iocp", "threads"];
 const MODELS: &[&str] = &["readiness", "completion", "blocking"];
+/// Kinds of listeners, and capabilities; `cpu` is both.
+const LACKING: &[&str] = &["tcp", "udp", "unix", "unixgram", "cpu", "cancel"];
 const WAIVER_FIELDS: &[&str] =
     &["row", "case", "os", "failure", "reason", "upstream", "reproduction"];
 /// Longer than this, a reproduction is a program to study, not one to read.
@@ -105,6 +107,12 @@ pub(crate) fn words(repository: &Repository) -> Vec<Finding> {
                 }
             }
             Some(_) | None => wrong("no driver on any system".to_owned()),
+        }
+        let lacks = row.get("lacks").and_then(toml::Value::as_array);
+        for lacking in lacks.into_iter().flatten().filter_map(toml::Value::as_str) {
+            if !LACKING.contains(&lacking) {
+                wrong(format!("lacks {lacking:?}, which is none of {LACKING:?}"));
+            }
         }
         let feature = field(row, "feature");
         for package in ["conformance", "iomatrix"] {

@@ -104,13 +104,14 @@ impl Entry {
             Body::Process(_) => "a server's process",
             Body::Lifecycle(_) => "a server that can be started and stopped",
         };
+        let capability = self.case.capability.map(|name| format!("the server's capability {name}"));
         let host = self.case.needs.iter().map(Need::to_string);
         let alone = match self.case.company {
             Company::Shared => None,
             Company::Exclusive => Some("no other cell beside it".to_owned()),
         };
         let needs: Vec<String> =
-            std::iter::once(server.to_owned()).chain(host).chain(alone).collect();
+            std::iter::once(server.to_owned()).chain(capability).chain(host).chain(alone).collect();
         needs.join("; ")
     }
 

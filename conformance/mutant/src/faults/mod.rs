@@ -3,6 +3,7 @@
 
 mod accepting;
 mod bytes;
+mod capabilities;
 mod crosstalk;
 mod delays;
 mod dying;
@@ -101,6 +102,10 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::SlowToAccept => Box::new(unfair::SlowToAccept),
         Fault::SlowBesideMany => Box::new(unfair::SlowBesideMany),
         Fault::LosesAfterGap => Box::new(hardship::LosesAfterGap::default()),
+        Fault::WorksInLoop => Box::new(capabilities::WorksInLoop),
+        Fault::ForgetsJobs => Box::new(capabilities::ForgetsJobs::beyond(limit(at, 2))),
+        Fault::LosesLateAccept => Box::new(capabilities::LosesLateAccept),
+        Fault::LosesLateRead => Box::new(capabilities::LosesLateRead),
         Fault::GarbageAtStop => Box::new(stopping::GarbageAtStop),
         Fault::LogsOnStdout => Box::new(odd::LogsOnStdout),
         Fault::OddOneByte => Box::new(odd::OneByte),
@@ -137,6 +142,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         | Fault::DiesEarly
         | Fault::Hangs
         | Fault::FloodsStderr
+        | Fault::LacksCapabilities
         | Fault::OddSmallBuffers
         | Fault::OddLargeBuffer => Box::new(Correct),
     };

@@ -1,0 +1,110 @@
+//! What a server says it does not do: it is asked itself, and what it says must agree with the
+//! registry and with the harness's own probe of the host.
+
+use report::{Failure, FailureKind, Verdict};
+
+use crate::announcement::{Announcement, Ready};
+use crate::case::{Case, failure};
+use crate::launcher::{Launch, Launcher, Start};
+use crate::plan::Row;
+
+/// The verdict, and the reason in the server's words.
+pub type Declined = (Verdict, String);
+
+/// Asks the server for the capability that a case is about: what it says if it does not offer it,
+/// nothing if it does.
+///
+/// # Errors
+/// `announcement` when the server contradicts the registry or itself, or as [`Launcher::launch`].
+pub fn ask(row: &Row, case: &Case, launcher: &Launcher) -> Result<Option<Declined>, Failure> {
+    let Some(capability) = case.capability else { return Ok(None) };
+    let start = Start::default().with("--capability").with(capability);
+    match launcher.launch(&start)? {
+        Launch::Declined(said) => declined(row, capability, said).map(Some),
+        ready_or_ended @ (Launch::Ready(_) | Launch::Ended(_)) => {
+            let server = ready_or_ended.expect_ready()?;
+            expect_offer(row, capability, server.ready()?).map(|()| None)
+        }
+    }
+}
+
+/// The verdict on a server that was asked for `asked`, a kind of listener or a capability, and says
+/// why it does not serve.
+///
+/// # Errors
+/// `announcement` when the registry or the host's probe contradicts it.
+pub fn declined(row: &Row, asked: &str, said: Announcement) -> Result<Declined, Failure> {
+    let contradicted =
+        |truth: String, said: String| failure(FailureKind::Announcement, truth, said);
+    match said {
+        Announcement::Unavailable(reason) => {
+            let driver = row.driver.clone().unwrap_or_default();
+            let truth = format!("a server that runs: the host offers {driver}");
+            Err(contradicted(truth, format!("unavailable: {reason}")))
+        }
+        Announcement::Unsupported(reason) if row.lacks(asked) => Ok((Verdict::Unsupported, reason)),
+        Announcement::Unsupported(reason) => {
+            let truth = format!("{asked}, which the registry does not say it lacks");
+            Err(contradicted(truth, format!("unsupported: {reason}")))
+        }
+        Announcement::Ready(_) => Err(contradicted("a refusal".to_owned(), "ready".to_owned())),
+    }
+}
+
+/// A server that did not refuse a capability announces it, and the registry does not deny it.
+fn expect_offer(row: &Row, capability: &str, ready: &Ready) -> Result<(), Failure> {
+    let kind = FailureKind::Announcement;
+    if row.lacks(capability) {
+        let expected = format!("a refusal: the registry says that it lacks {capability}");
+        return Err(failure(kind, expected, "ready"));
+    }
+    if ready.capabilities.iter().any(|offered| offered == capability) {
+        return Ok(());
+    }
+    let expected = format!("{capability} among the capabilities that it announces");
+    Err(failure(kind, expected, format!("{:?}", ready.capabilities)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::mutants::Table;
+
+    fn row(lacks: &[&str]) -> Row {
+        let mut row = Table::load().unwrap().row(PathBuf::new(), None);
+        row.lacks = lacks.iter().copied().map(str::to_owned).collect();
+        row
+    }
+
+    #[test]
+    fn unsupported_is_only_what_the_registry_says_is_lacking() {
+        let said = || Announcement::Unsupported("no such thing".to_owned());
+        let (verdict, reason) = declined(&row(&["cancel", "cpu"]), "cpu", said()).unwrap();
+        assert_eq!((verdict, reason.as_str()), (Verdict::Unsupported, "no such thing"));
+        let contradicted = declined(&row(&["cancel"]), "cpu", said()).unwrap_err();
+        assert_eq!(contradicted.kind, FailureKind::Announcement);
+        let lost = Announcement::Unavailable("no ring".to_owned());
+        assert!(declined(&row(&["cpu"]), "cpu", lost).is_err());
+    }
+
+    #[test]
+    fn what_is_offered_is_announced_and_not_denied() {
+        let announced = |capabilities: &[&str]| Ready {
+            ready: 1,
+            listeners: Vec::new(),
+            backend: String::new(),
+            runtime: String::new(),
+            model: String::new(),
+            driver: String::new(),
+            flavor: String::new(),
+            workers: 1,
+            capabilities: capabilities.iter().copied().map(str::to_owned).collect(),
+        };
+        let both = announced(&["cancel", "cpu"]);
+        assert_eq!(expect_offer(&row(&[]), "cpu", &both), Ok(()));
+        assert!(expect_offer(&row(&["cpu"]), "cpu", &both).is_err());
+        assert!(expect_offer(&row(&[]), "cpu", &announced(&["cancel"])).is_err());
+    }
+}
