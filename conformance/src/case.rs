@@ -87,6 +87,16 @@ pub enum Need {
     CpuTime,
     /// Another process's resident memory.
     ResidentMemory,
+    /// Another process's threads: their number, and whether they run.
+    Threads,
+    /// How often another process's threads give a processor away.
+    ContextSwitches,
+    /// Which of another process's threads the kernel has put there.
+    KernelThreads,
+    /// Who waits for I/O, by the kernel's accounting.
+    IoWait,
+    /// What the kernel has logged.
+    KernelLog,
     /// Signals to another process (`SIGTERM`, `SIGSTOP`).
     Signals,
     /// Seeing another process's sockets: bytes that wait in its receive queues.
@@ -223,9 +233,16 @@ impl fmt::Display for Need {
                 return write!(f, "{count} more open descriptors, in the server and in the judge");
             }
             Self::DescriptorLimit => "a descriptor limit for the server (not on Windows)",
-            Self::DescriptorCount => "the number of the server's descriptors (Linux only)",
-            Self::CpuTime => "the server's CPU time (Linux only)",
-            Self::ResidentMemory => "the server's resident memory (Linux only)",
+            Self::DescriptorCount => "the number of the server's descriptors (Linux, macOS)",
+            Self::CpuTime => "the server's CPU time (Linux, macOS)",
+            Self::ResidentMemory => "the server's resident memory (Linux, macOS)",
+            Self::Threads => "the server's threads (Linux, macOS)",
+            Self::ContextSwitches => "the server's context switches (Linux, macOS)",
+            Self::KernelThreads => {
+                "which of the server's threads the kernel put there (Linux only)"
+            }
+            Self::IoWait => "who waits for I/O by the kernel's account (Linux only)",
+            Self::KernelLog => "the kernel's log, readable (Linux only)",
             Self::Signals => "signals to the server (not on Windows)",
             Self::SocketQueues => "what waits in the server's sockets (Linux only)",
             Self::Attestation => "what the server's process holds (Linux only)",

@@ -12,6 +12,7 @@ pub mod declined;
 pub mod duplex;
 pub mod host;
 pub mod judge;
+pub mod kernel_log;
 pub mod launcher;
 pub mod load;
 pub mod mutants;

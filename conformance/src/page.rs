@@ -18,7 +18,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 12] = files![
+const FILES: [(&str, &str); 13] = files![
     "tcp-echo",
     "tcp-large",
     "tcp-half-close",
@@ -28,6 +28,7 @@ const FILES: [(&str, &str); 12] = files![
     "tcp-accept",
     "tcp-concurrency",
     "fair",
+    "idle",
     "res",
     "shutdown",
     "life",

@@ -177,10 +177,13 @@ pub fn missing_driver(row: &Row, host: &Host) -> Option<String> {
     match &known.state {
         State::Available { .. } => None,
         State::Unavailable { reason, fix } => {
-            let fix = fix.as_ref().map(|fix| format!("; fix: {fix}")).unwrap_or_default();
-            Some(format!("{driver}: {reason}{fix}"))
+            Some(format!("{driver}: {}", unavailable(reason, fix.as_deref())))
         }
     }
+}
+
+fn unavailable(reason: &str, fix: Option<&str>) -> String {
+    fix.map_or_else(|| reason.to_owned(), |fix| format!("{reason}; fix: {fix}"))
 }
 
 fn missing_need(case: &Case, host: &Host) -> Option<String> {
@@ -191,6 +194,10 @@ fn missing_need(case: &Case, host: &Host) -> Option<String> {
 fn lacking(need: Need, host: &Host) -> Option<String> {
     let on_linux = |what: &str| {
         (host.os != "linux").then(|| format!("{what} is read through procfs, which is Linux's"))
+    };
+    let told = |what: &str| {
+        let is_told = ["linux", "macos"].contains(&host.os.as_str());
+        (!is_told).then(|| format!("{what} is read on Linux (procfs) and macOS (libproc) only"))
     };
     let on_unix = |what: &str| {
         (host.os == "windows").then(|| format!("Windows has no {what} that a process can set"))
@@ -214,9 +221,17 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
             .then(|| "the limit on locked memory matters to io_uring, which is Linux's".to_owned()),
         Need::DescriptorLimit => on_unix("descriptor limit"),
         Need::Signals => on_unix("signal for another process"),
-        Need::DescriptorCount => on_linux("the number of another process's descriptors"),
-        Need::CpuTime => on_linux("another process's CPU time"),
-        Need::ResidentMemory => on_linux("another process's resident memory"),
+        Need::DescriptorCount => told("the number of another process's descriptors"),
+        Need::CpuTime => told("another process's CPU time"),
+        Need::ResidentMemory => told("another process's resident memory"),
+        Need::Threads => told("what another process's threads do"),
+        Need::ContextSwitches => told("the number of another process's context switches"),
+        Need::KernelThreads => on_linux("which threads of a process are the kernel's"),
+        Need::IoWait => on_linux("who waits for I/O"),
+        Need::KernelLog => match host.counter("kernel-log") {
+            None | Some(State::Available { .. }) => on_linux("the kernel's log"),
+            Some(State::Unavailable { reason, fix }) => Some(unavailable(reason, fix.as_deref())),
+        },
         Need::SocketQueues => on_linux("what waits in another process's sockets"),
         Need::Attestation => on_linux("what another process holds"),
         Need::UrgentData => on_unix("urgent data with the same meaning"),

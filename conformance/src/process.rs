@@ -1,7 +1,7 @@
-//! A server's process, measured from outside. Linux tells through procfs; elsewhere the cases that
-//! need it are unavailable, known from [`crate::case::Need`] while listing.
+//! A server's process, measured from outside: Linux tells through procfs, macOS some of it through
+//! libproc. What a system does not tell makes the cases that need it unavailable, known from
+//! [`crate::case::Need`] while listing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,15 +13,25 @@ use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::Peer;
 
+mod demand;
+mod io_wait;
+
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         mod linux;
         use linux as system;
+    } else if #[cfg(target_os = "macos")] {
+        mod macos;
+        mod untold;
+        use macos as system;
     } else {
         mod elsewhere;
+        mod untold;
         use elsewhere as system;
     }
 }
+
+pub use demand::Demand;
 
 /// The process at or below `root` that listens on a TCP port on which somebody does; none if that
 /// is a stranger. Where the system does not tell, `root` is believed to be the one.
@@ -51,18 +61,40 @@ pub struct Rings {
     pub completions: u64,
 }
 
-/// What a process has had of the processors up to a moment, and what it was held off from.
-#[derive(Clone, Debug)]
-pub struct Demand {
-    at: Instant,
-    threads: BTreeMap<u32, Turns>,
+/// CPU time, by who ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cpu {
+    /// The process's own code.
+    pub user: Duration,
+    /// The kernel on its behalf.
+    pub system: Duration,
 }
 
-/// One thread's time on a processor, and its time ready and waiting for one.
-#[derive(Clone, Copy, Debug, Default)]
-struct Turns {
-    ran: Duration,
-    held: Duration,
+/// Why no thread of a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// They wait for something.
+    Asleep,
+    /// The process is suspended.
+    Stopped,
+}
+
+/// How many threads a process has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Threads {
+    /// All of them.
+    pub all: usize,
+    /// Those that the kernel has put there for a ring: `io_uring`'s workers and pollers.
+    pub of_rings: usize,
+}
+
+/// How often the threads of a process have given a processor away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// To wait for something. macOS does not tell the two apart, and all of them count here.
+    pub voluntary: u64,
+    /// Because others wanted it.
+    pub involuntary: u64,
 }
 
 /// A signal that the judge sends.
@@ -89,7 +121,7 @@ impl Process {
 
     /// Whether this system tells about another process's resources, for a case that is worth
     /// judging without them too.
-    pub const IS_TOLD: bool = cfg!(target_os = "linux");
+    pub const IS_TOLD: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
     /// Open descriptors.
     ///
@@ -99,12 +131,52 @@ impl Process {
         system::descriptors(self.pid).map_err(|e| unknown("its descriptors", &e))
     }
 
-    /// CPU time used so far, user and system.
+    /// MEASURED
+    pub fn name(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/cmdline", self.pid))
+            .unwrap_or_default()
+            .split('\0')
+            .take(3)
+            .map(|w| w.rsplit('/').next().unwrap_or("").to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// CPU time used so far.
     ///
     /// # Errors
     /// `harness` when the system does not tell.
-    pub fn cpu(&self) -> Result<Duration, Failure> {
+    pub fn cpu(&self) -> Result<Cpu, Failure> {
         system::cpu(self.pid).map_err(|e| unknown("its CPU time", &e))
+    }
+
+    /// Its threads.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn threads(&self) -> Result<Threads, Failure> {
+        system::threads(self.pid).map_err(|e| unknown("its threads", &e))
+    }
+
+    /// How often its threads have given a processor away so far.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn switches(&self) -> Result<Switches, Failure> {
+        system::switches(self.pid).map_err(|e| unknown("its context switches", &e))
+    }
+
+    /// Whether `line` of the kernel's log has the number or the name of one of its threads.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn is_named_in(&self, line: &str) -> Result<bool, Failure> {
+        let own = system::thread_names(self.pid).map_err(|e| unknown("its threads", &e))?;
+        let has_number = |number: u32| {
+            let mut numbers = line.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse);
+            numbers.any(|other: u32| other == number)
+        };
+        Ok(own.iter().any(|(number, name)| has_number(*number) || line.contains(name.as_str())))
     }
 
     /// Resident memory in bytes.
@@ -156,7 +228,7 @@ impl Process {
     /// # Errors
     /// `timeout`, or `harness` when the system does not tell.
     pub fn expect_asleep(&self) -> Result<(), Failure> {
-        self.expect_threads('S', "a server that sleeps")
+        self.expect_rest(Rest::Asleep, "a server that sleeps")
     }
 
     /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
@@ -165,13 +237,13 @@ impl Process {
     /// As [`Process::expect_asleep`].
     pub fn stop(&self) -> Result<(), Failure> {
         self.signal(Signal::Stop)?;
-        self.expect_threads('T', "a stopped server")
+        self.expect_rest(Rest::Stopped, "a stopped server")
     }
 
-    /// Waits until all threads are in a state, by its letter in proc(5).
-    fn expect_threads(&self, state: char, what: &str) -> Result<(), Failure> {
+    /// Waits until none of its threads runs, for this reason.
+    fn expect_rest(&self, rest: Rest, what: &str) -> Result<(), Failure> {
         let deadline = self.clock.progress();
-        while !system::are_threads(self.pid, state).map_err(|e| unknown("its threads", &e))? {
+        while !system::rests(self.pid, rest).map_err(|e| unknown("its threads", &e))? {
             if deadline.is_over() {
                 return Err(deadline.failure(what));
             }
@@ -255,20 +327,6 @@ impl Process {
     }
 }
 
-impl Demand {
-    /// The sum of all threads' shares of the time in which each could run.
-    fn share_since(&self, before: &Self) -> f64 {
-        let elapsed = self.at.saturating_duration_since(before.at);
-        let share = |(thread, now): (&u32, &Turns)| {
-            let then = before.threads.get(thread).copied().unwrap_or_default();
-            let ran = now.ran.saturating_sub(then.ran);
-            let could_run = elapsed.saturating_sub(now.held.saturating_sub(then.held)).max(ran);
-            if ran.is_zero() { 0.0 } else { ran.as_secs_f64() / could_run.as_secs_f64() }
-        };
-        self.threads.iter().map(share).sum()
-    }
-}
-
 fn unknown(what: &str, error: &std::io::Error) -> Failure {
     failure(FailureKind::Harness, what, error.to_string())
 }
@@ -291,27 +349,4 @@ fn send_signal(pid: u32, signal: Signal) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn send_signal(_: u32, _: Signal) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_of_the_time_in_which_a_thread_could_run() {
-        let start = Instant::now();
-        let demand = |seconds, turns: &[(u64, u64)]| Demand {
-            at: start + Duration::from_secs(seconds),
-            threads: (1..)
-                .zip(turns)
-                .map(|(thread, &(ran, held))| {
-                    let [ran, held] = [ran, held].map(Duration::from_millis);
-                    (thread, Turns { ran, held })
-                })
-                .collect(),
-        };
-        let share =
-            demand(2, &[(700, 1000), (110, 50)]).share_since(&demand(1, &[(500, 200), (100, 50)]));
-        assert!((share - (0.2 / 0.2 + 0.01)).abs() < 1e-9, "{share}");
-    }
 }

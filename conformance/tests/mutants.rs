@@ -144,7 +144,7 @@ fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
             note(shared, format!("not proven here: {} ({})", mutant.caught_by, reason(&cell)));
             return Ok(());
         }
-        let found = if mutant.failure == "observation" {
+        let found = if mutant.failure == "observation" && cell.failure.is_none() {
             let right = judge.judge_cell(&self::row(shared, None), &planned, None).cell;
             if cell.observation == right.observation {
                 "the same observation"

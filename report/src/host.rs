@@ -40,7 +40,7 @@ pub struct Host {
     pub drivers: Vec<Driver>,
     /// What the ring offers, when io_uring is available.
     pub io_uring: Option<IoUring>,
-    /// Ways to count what a server does, and whether they work here.
+    /// Ways to see what a server does, and whether they work here.
     pub counters: Vec<Counter>,
 }
 
@@ -132,7 +132,7 @@ pub struct Driver {
     pub state: State,
 }
 
-/// A way to count what a server does: `tracepoints`, `ring`, `process`.
+/// A way to see what a server does: `tracepoints`, `ring`, `process`, `kernel-log`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// Name of the counter.
@@ -182,6 +182,12 @@ impl Host {
     #[must_use]
     pub fn driver(&self, name: &str) -> Option<&State> {
         self.drivers.iter().find(|driver| driver.name == name).map(|driver| &driver.state)
+    }
+
+    /// State of the counter called `name`; `None` for a name that the probe does not know.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> Option<&State> {
+        self.counters.iter().find(|counter| counter.name == name).map(|counter| &counter.state)
     }
 }
 

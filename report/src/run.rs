@@ -163,6 +163,8 @@ pub enum FailureKind {
     Unbounded,
     /// Descriptors stayed open.
     Descriptors,
+    /// The server had more threads than the limit.
+    Threads,
     /// A wrong exit status.
     ExitStatus,
     /// A missing, wrong or untrue announcement.
@@ -198,6 +200,7 @@ impl FailureKind {
             Self::Memory => "memory",
             Self::Unbounded => "unbounded",
             Self::Descriptors => "descriptors",
+            Self::Threads => "threads",
             Self::ExitStatus => "exit-status",
             Self::Announcement => "announcement",
             Self::Driver => "driver",

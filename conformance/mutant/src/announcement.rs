@@ -58,7 +58,10 @@ pub(crate) fn unsupported(reason: &str) -> String {
 
 impl Announcement {
     fn of(options: &Options, listeners: &[Bound]) -> Self {
-        let claims_ring = matches!(options.fault, Some(Fault::SaysIoUring | Fault::UnusedRing));
+        let claims_ring = matches!(
+            options.fault,
+            Some(Fault::SaysIoUring | Fault::UnusedRing | Fault::WaitsInRing | Fault::PolledRing)
+        );
         let (model, driver) =
             if claims_ring { ("completion", "io_uring") } else { ("readiness", DRIVER) };
         Self {

@@ -87,7 +87,7 @@ pub(crate) enum Fault {
     BlockingWrite,
     /// Reads without limit while its write is blocked
     UnboundedQueue,
-    /// Resets a connection whose write has been blocked for one second
+    /// Resets a connection whose write has been blocked for 500 ms
     GivesUpBlocked,
     /// Has 64 buffers (settable) for connections with a lot to echo, and never serves the others
     #[value(name = "pool-of-64")]
@@ -178,6 +178,45 @@ pub(crate) enum Fault {
     LosesLateAccept,
     /// Loses a read of fewer than 16 bytes when half of the time to cancel it is over
     LosesLateRead,
+
+    // Idling.
+    /// Closes a connection that has been silent for one second
+    ClosesSilent,
+    /// Polls without a pause while no connection is open
+    PollsWhenIdle,
+    /// Looks at all connections each millisecond while more than 256 (settable) are open
+    ScansConnections,
+    /// Reads again and again when FIN comes after 100 ms of silence
+    ReadsOnAtFin,
+    /// Wakes up each millisecond
+    WakesEachMs,
+    /// Announces io_uring, and has an idle thread that waits in a ring (Linux only)
+    WaitsInRing,
+    /// Announces io_uring, and has a ring that a thread of the kernel polls (Linux only)
+    PolledRing,
+
+    // Resources.
+    /// Leaks the descriptor of each 20th connection (settable) that ends in order
+    LeaksAfterFin,
+    /// Leaks the descriptor of each 20th connection (settable) that fails
+    LeaksAfterReset,
+    /// Leaks the descriptor of each 10th connection (settable) that ends at once and without a byte
+    LeaksAbortedAccept,
+    /// Leaks 4 KiB of memory for each connection that ends
+    #[value(name = "leaks-4-kib")]
+    Leaks4Kib,
+    /// Leaks 64 KiB of memory for each connection that fails
+    #[value(name = "leaks-64-kib-on-reset")]
+    Leaks64KibOnReset,
+    /// Keeps 64 KiB of memory for each open connection
+    #[value(name = "keeps-64-kib")]
+    Keeps64Kib,
+    /// Starts a thread for each connection
+    ThreadPerConnection,
+    /// Computes for some 200 us at each full read
+    WastesCpu,
+    /// At its 150th connection (settable), asks the kernel what it complains of (Linux only)
+    UpsetsKernel,
 
     // Stopping.
     /// Resets every connection and exits at the first signal

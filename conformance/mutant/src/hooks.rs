@@ -47,6 +47,15 @@ pub(crate) enum AfterAcceptError {
 
 /// The points at which a fault strikes, in the order in which a connection meets them.
 pub(crate) trait Hooks {
+    /// How long the loop sleeps at most when it has nothing to do before `planned` is over.
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        _connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        planned
+    }
+
     /// The loop woke up with events after it had waited for `quiet`.
     fn woke(&mut self, _quiet: Duration) {}
 

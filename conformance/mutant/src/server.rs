@@ -116,8 +116,9 @@ impl Server {
     }
 
     fn pass(&mut self, events: &mut Events, until: Option<Instant>) -> io::Result<()> {
-        let waited = Instant::now();
         let timeout = self.timeout(until);
+        let timeout = self.hooks.sleep(timeout, &self.slots);
+        let waited = Instant::now();
         match self.poll.poll(events, timeout) {
             Err(error)
                 if error.kind() == ErrorKind::Interrupted

@@ -62,7 +62,7 @@ pub(crate) fn count_starts(options: &Options, listeners: &[Bound]) -> io::Result
     if options.fault != Some(Fault::RefusesThirdStart) {
         return Ok(());
     }
-    for (asked, bound) in options.addresses().zip(listeners) {
+    for ((asked, _), bound) in options.addresses().zip(listeners) {
         let file = std::env::temp_dir().join(format!("mutant-{}.starts", bound.address.port()));
         let starts = if asked.port() == 0 { 0 } else { std::fs::read(&file)?.len() };
         if starts == 2 {

@@ -1,17 +1,23 @@
-//! Which of the ways to count what a server does work here.
+//! Which of the ways to see what a server does work here.
 
 use report::host::{Counter, State};
 
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
 use super::drivers::available;
 use super::drivers::foreign;
 use super::facts::Facts;
 
-/// System calls by tracepoint, completions by ring, and what the kernel keeps of a process.
+/// System calls by tracepoint, completions by ring, what the kernel keeps of a process, and what it
+/// says of it.
 pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
-    [("tracepoints", tracepoints(facts)), ("ring", ring), ("process", process())]
-        .map(|(name, state)| Counter { name: name.to_owned(), state })
-        .into()
+    [
+        ("tracepoints", tracepoints(facts)),
+        ("ring", ring),
+        ("process", process()),
+        ("kernel-log", kernel_log()),
+    ]
+    .map(|(name, state)| Counter { name: name.to_owned(), state })
+    .into()
 }
 
 /// Counting the system calls of another process takes the tracepoint's number, which tracefs
@@ -59,7 +65,30 @@ fn process() -> State {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
 fn process() -> State {
-    foreign("they are read from /proc, which only Linux has")
+    available("libproc has CPU time, memory, threads, descriptors and switches; it was not asked")
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn process() -> State {
+    foreign("they are read from /proc, which only Linux has, or through macOS's libproc")
+}
+
+#[cfg(target_os = "linux")]
+fn kernel_log() -> State {
+    let path = crate::kernel_log::PATH;
+    match crate::kernel_log::KernelLog::from_now_on() {
+        Ok(_) => available(format!("{path} is readable")),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => State::Unavailable {
+            reason: format!("{path} is for root: {error}"),
+            fix: Some("sudo sysctl kernel.dmesg_restrict=0".to_owned()),
+        },
+        Err(error) => foreign(&format!("{path} cannot be read: {error}")),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kernel_log() -> State {
+    foreign("Linux only")
 }

@@ -2,17 +2,18 @@
 //! unavailable before.
 
 use std::io;
-use std::time::Duration;
 
-use socket2::Socket;
+use super::{Cpu, Demand, Rest, Switches, Threads};
 
-use super::{Demand, Rings};
+pub(super) use super::untold::{
+    duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,
+};
 
 pub(super) fn descriptors(_: u32) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn cpu(_: u32) -> io::Result<Duration> {
+pub(super) fn cpu(_: u32) -> io::Result<Cpu> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -24,23 +25,14 @@ pub(super) fn resident_bytes(_: u32) -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn rings(_: u32) -> io::Result<Rings> {
+pub(super) fn threads(_: u32) -> io::Result<Threads> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn has_epoll(_: u32) -> io::Result<bool> {
+pub(super) fn switches(_: u32) -> io::Result<Switches> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
-    let _ = port;
-    Ok(Some(root))
-}
-
-pub(super) fn are_threads(_: u32, _: char) -> io::Result<bool> {
+pub(super) fn rests(_: u32, _: Rest) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }

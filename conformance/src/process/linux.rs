@@ -8,19 +8,26 @@ use std::time::{Duration, Instant};
 
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, Stat};
+use procfs::{CurrentSI, KernelStats};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
-use super::{Demand, Rings, Turns};
+use super::demand::Turns;
+use super::{Cpu, Demand, Rest, Rings, Switches, Threads};
+
+/// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before
+/// Linux 5.12 they were no threads of the process.
+const RING_THREAD: &str = "iou-";
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-pub(super) fn cpu(pid: u32) -> io::Result<Duration> {
+pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     let stat = process(pid)?.stat().map_err(io::Error::other)?;
-    let ticks = stat.utime + stat.stime;
-    Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+    let time =
+        |ticks: u64| Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
+    Ok(Cpu { user: time(stat.utime), system: time(stat.stime) })
 }
 
 pub(super) fn demand(pid: u32) -> io::Result<Demand> {
@@ -35,14 +42,58 @@ pub(super) fn demand(pid: u32) -> io::Result<Demand> {
     }
     if demand.threads.is_empty() {
         // A kernel without CONFIG_SCHED_INFO tells only what they had.
-        demand.threads.insert(pid, Turns { ran: cpu(pid)?, held: Duration::ZERO });
+        let Cpu { user, system } = cpu(pid)?;
+        demand.threads.insert(pid, Turns { ran: user + system, held: Duration::ZERO });
     }
     Ok(demand)
 }
 
 pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
-    let stat = process(pid)?.stat().map_err(io::Error::other)?;
+    let process = process(pid)?;
+    // `stat` may have what each processor last added up, and be off by some hundred KiB for each of
+    // them; here the kernel counts the pages.
+    if let Ok(rollup) = process.smaps_rollup() {
+        let maps = rollup.memory_map_rollup;
+        if let Some(bytes) = maps.iter().find_map(|map| map.extension.map.get("Rss")) {
+            return Ok(*bytes);
+        }
+    }
+    let stat = process.stat().map_err(io::Error::other)?;
     Ok(stat.rss * procfs::page_size())
+}
+
+pub(super) fn threads(pid: u32) -> io::Result<Threads> {
+    let mut threads = Threads::default();
+    for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
+        // A thread may end between the listing and the look.
+        if let Ok(stat) = task.stat() {
+            threads.all += 1;
+            threads.of_rings += usize::from(stat.comm.starts_with(RING_THREAD));
+        }
+    }
+    Ok(threads)
+}
+
+pub(super) fn thread_names(pid: u32) -> io::Result<Vec<(u32, String)>> {
+    let tasks = process(pid)?.tasks().map_err(io::Error::other)?;
+    let stats = tasks.flatten().flat_map(|task| task.stat());
+    Ok(stats.map(|stat| (stat.pid.unsigned_abs(), stat.comm)).collect())
+}
+
+pub(super) fn switches(pid: u32) -> io::Result<Switches> {
+    let mut switches = Switches::default();
+    for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
+        if let Ok(status) = task.status() {
+            switches.voluntary += status.voluntary_ctxt_switches.unwrap_or(0);
+            switches.involuntary += status.nonvoluntary_ctxt_switches.unwrap_or(0);
+        }
+    }
+    Ok(switches)
+}
+
+pub(super) fn waiting_for_io() -> io::Result<u64> {
+    let waiting = KernelStats::current().map_err(io::Error::other)?.procs_blocked;
+    waiting.map(u64::from).ok_or_else(|| io::Error::other("/proc/stat has no procs_blocked"))
 }
 
 pub(super) fn rings(pid: u32) -> io::Result<Rings> {
@@ -142,7 +193,11 @@ fn family(root: u32) -> io::Result<Vec<Stat>> {
     }
 }
 
-pub(super) fn are_threads(pid: u32, state: char) -> io::Result<bool> {
+pub(super) fn rests(pid: u32, rest: Rest) -> io::Result<bool> {
+    let state = match rest {
+        Rest::Asleep => 'S',
+        Rest::Stopped => 'T',
+    };
     for task in process(pid)?.tasks().map_err(io::Error::other)? {
         let stat = task.and_then(|task| task.stat()).map_err(io::Error::other)?;
         if stat.state != state {

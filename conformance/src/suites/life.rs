@@ -74,11 +74,11 @@ pub(super) const SUITE: Suite = Suite {
         .lifecycle(hardship::few_descriptors),
         Case::should("stop-continue", "A server that is suspended for a while loses nothing.")
             .sizes(500, 700, 2000)
-            .needs(&[Need::Signals])
+            .needs(&[Need::Signals, Need::Threads])
             .process(hardship::stop_continue),
         Case::should("signal-noise", "Interrupted system calls harm no connection.")
             .sizes(300, 500, 2000)
-            .needs(&[Need::Signals])
+            .needs(&[Need::Signals, Need::Threads])
             .process(hardship::signal_noise),
         Case::should("restart-loop", "Each of many starts on one port serves, and ends with 0.")
             .sizes(3, 5, 50)

@@ -1,6 +1,7 @@
 //! The suites: one file each, its table of cases at the top.
 
 mod fair;
+mod idle;
 mod life;
 mod res;
 mod shutdown;
@@ -26,6 +27,7 @@ pub const ALL: &[&Suite] = &[
     &tcp_accept::SUITE,
     &tcp_concurrency::SUITE,
     &fair::SUITE,
+    &idle::SUITE,
     &res::SUITE,
     &shutdown::SUITE,
     &life::SUITE,

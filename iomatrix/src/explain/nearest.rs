@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(nearest("tcp-half-close/large-backlogs")[0], "tcp-half-close/large-backlog");
         assert_eq!(nearest("large-backlog"), ["tcp-half-close/large-backlog"]);
         assert_eq!(nearest("tcp-half-close::empty")[0], "tcp-half-close/empty");
-        assert_eq!(nearest("idle")[..2], ["tcp-close/idle", "tcp-reset/idle"]);
+        assert_eq!(nearest("idle")[..3], ["idle/*", "tcp-close/idle", "tcp-reset/idle"]);
         assert_eq!(nearest("tcp-ecoh")[0], "tcp-echo/*");
         assert!(nearest("nothing-of-the-kind").is_empty());
     }

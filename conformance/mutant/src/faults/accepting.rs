@@ -163,3 +163,51 @@ impl Hooks for IgnoresBeyond {
         if open < self.size { Admission::Serve } else { Admission::Ignore }
     }
 }
+
+pub(super) struct UpsetsKernel {
+    at: u64,
+    count: u64,
+}
+
+impl UpsetsKernel {
+    pub(super) fn at(at: u64) -> Self {
+        Self { at, count: 0 }
+    }
+}
+
+impl Hooks for UpsetsKernel {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.count += 1;
+        // Once: the kernel logs only so many such lines within some seconds.
+        if self.count == self.at {
+            let _ = ask_for_an_interface();
+        }
+        Admission::Serve
+    }
+}
+
+/// A request of rtnetlink(7) with two bytes too many, which Linux logs with the process's name.
+#[cfg(target_os = "linux")]
+fn ask_for_an_interface() -> std::io::Result<usize> {
+    use socket2::{Domain, Protocol, Socket, Type};
+
+    const AF_NETLINK: i32 = 16;
+    const NETLINK_ROUTE: i32 = 0;
+    const RTM_GETLINK: u16 = 18;
+    const NLM_F_REQUEST: u16 = 1;
+    const HEADER: usize = 16;
+    const IFINFOMSG: usize = 16;
+    const LEFT_OVER: usize = 2;
+    let mut request = [0; HEADER + IFINFOMSG + LEFT_OVER];
+    let length = request.len() as u32;
+    request[..4].copy_from_slice(&length.to_ne_bytes());
+    request[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
+    request[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    let route = Some(Protocol::from(NETLINK_ROUTE));
+    Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, route)?.send(&request)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_an_interface() -> std::io::Result<usize> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}

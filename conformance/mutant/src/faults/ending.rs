@@ -110,24 +110,43 @@ impl Hooks for ChecksErrorFirst {
     }
 }
 
-/// Never closes the sockets of connections that end in a certain way.
+/// Never closes the sockets of connections that end in a certain way, or of some of them.
 pub(super) struct Leaks {
     leaks: fn(&Connection, End) -> bool,
+    each: u64,
+    count: u64,
     leaked: Vec<Connection>,
 }
 
 impl Leaks {
     pub(super) fn when(leaks: fn(&Connection, End) -> bool) -> Self {
-        Self { leaks, leaked: Vec::new() }
+        Self { leaks, each: 1, count: 0, leaked: Vec::new() }
+    }
+
+    pub(super) fn each(self, each: u64) -> Self {
+        Self { each, ..self }
     }
 }
 
 impl Hooks for Leaks {
     fn closed(&mut self, connection: Connection, end: End) {
-        if (self.leaks)(&connection, end) {
+        self.count += u64::from((self.leaks)(&connection, end));
+        if (self.leaks)(&connection, end) && self.count.is_multiple_of(self.each) {
             self.leaked.push(connection);
         }
     }
+}
+
+pub(super) fn fin(_: &Connection, end: End) -> bool {
+    end == End::Finished
+}
+
+pub(super) fn reset(_: &Connection, end: End) -> bool {
+    end != End::Finished
+}
+
+pub(super) fn at_once(connection: &Connection, _: End) -> bool {
+    connection.bytes_read == 0 && connection.opened.elapsed() < Duration::from_millis(20)
 }
 
 pub(super) fn idle_fin(connection: &Connection, end: End) -> bool {

@@ -9,8 +9,11 @@ mod delays;
 mod dying;
 mod ending;
 mod hardship;
+mod hoarding;
+mod idling;
 mod odd;
 mod pressure;
+mod rings;
 mod stopping;
 mod unfair;
 
@@ -106,6 +109,28 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::ForgetsJobs => Box::new(capabilities::ForgetsJobs::beyond(limit(at, 2))),
         Fault::LosesLateAccept => Box::new(capabilities::LosesLateAccept),
         Fault::LosesLateRead => Box::new(capabilities::LosesLateRead),
+        Fault::ClosesSilent => Box::new(idling::ClosesSilent),
+        Fault::PollsWhenIdle => Box::new(idling::PollsWhenIdle),
+        Fault::ScansConnections => Box::new(idling::Scans { beyond: limit(at, 256) }),
+        Fault::ReadsOnAtFin => Box::new(idling::ReadsOnAtFin),
+        Fault::WakesEachMs => Box::new(idling::WakesEachMs),
+        Fault::WaitsInRing => Box::new(rings::Ring::beside_one_that_is_waited_in()),
+        Fault::PolledRing => Box::new(rings::Ring::polled_by_the_kernel()),
+        Fault::LeaksAfterFin => {
+            Box::new(ending::Leaks::when(ending::fin).each(at.unwrap_or(20)))
+        }
+        Fault::LeaksAfterReset => {
+            Box::new(ending::Leaks::when(ending::reset).each(at.unwrap_or(20)))
+        }
+        Fault::LeaksAbortedAccept => {
+            Box::new(ending::Leaks::when(ending::at_once).each(at.unwrap_or(10)))
+        }
+        Fault::Leaks4Kib => Box::new(hoarding::LeaksMemory::of(4096, |_| true)),
+        Fault::Leaks64KibOnReset => Box::new(hoarding::LeaksMemory::of(65536, hoarding::is_reset)),
+        Fault::Keeps64Kib => Box::new(hoarding::Keeps64Kib),
+        Fault::ThreadPerConnection => Box::new(hoarding::ThreadPerConnection::default()),
+        Fault::WastesCpu => Box::new(hoarding::WastesCpu),
+        Fault::UpsetsKernel => Box::new(accepting::UpsetsKernel::at(at.unwrap_or(150))),
         Fault::GarbageAtStop => Box::new(stopping::GarbageAtStop),
         Fault::LogsOnStdout => Box::new(odd::LogsOnStdout),
         Fault::OddOneByte => Box::new(odd::OneByte),

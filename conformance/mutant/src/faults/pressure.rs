@@ -141,7 +141,7 @@ impl Hooks for GivesUpBlocked {
         let Some(since) = connection.blocked_since else {
             return Gate::Go;
         };
-        let gives_up = since + Duration::from_secs(1);
+        let gives_up = since + Duration::from_millis(500);
         if Instant::now() < gives_up {
             connection.wake_at = Some(gives_up);
             return Gate::Go;

@@ -110,6 +110,15 @@ pub(super) fn stop_continue(peer: &Peer, process: &Process) -> Found {
 pub(super) fn signal_noise(peer: &Peer, process: &Process) -> Found {
     /// Between two suspensions: five hundred a second.
     const PAUSE: Duration = Duration::from_millis(2);
+    /// Suspensions of a server that waits.
+    const IDLE_STOPS: usize = 10;
+    peer.serves()?;
+    // One that has nothing to do is interrupted while it waits.
+    for _ in 0..IDLE_STOPS {
+        process.expect_asleep()?;
+        process.stop()?;
+        process.signal(Signal::Continue)?;
+    }
     let mut streams = Streams::start(peer, 4)?;
     let stop = AtomicBool::new(false);
     let noise = || {

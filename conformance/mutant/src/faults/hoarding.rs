@@ -1,0 +1,82 @@
+//! Faults of a server that takes more than it needs: memory, threads, time on a processor.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use mio::net::TcpStream;
+
+use super::bytes::FULL_READ;
+use crate::connection::{Connection, End};
+use crate::hooks::{Admission, Hooks};
+
+/// Never gives back some bytes for each connection that ends in a certain way.
+pub(super) struct LeaksMemory {
+    bytes: usize,
+    leaks: fn(End) -> bool,
+    leaked: Vec<Vec<u8>>,
+}
+
+impl LeaksMemory {
+    pub(super) fn of(bytes: usize, leaks: fn(End) -> bool) -> Self {
+        Self { bytes, leaks, leaked: Vec::new() }
+    }
+}
+
+impl Hooks for LeaksMemory {
+    fn closed(&mut self, _connection: Connection, end: End) {
+        if (self.leaks)(end) {
+            // Not zero, which the kernel would promise and never give.
+            self.leaked.push(vec![0xa5; self.bytes]);
+        }
+    }
+}
+
+pub(super) fn is_reset(end: End) -> bool {
+    end != End::Finished
+}
+
+pub(super) struct Keeps64Kib;
+
+impl Hooks for Keeps64Kib {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.kept.is_empty() {
+            connection.kept = vec![0xa5; 64 * 1024];
+        }
+    }
+}
+
+/// Threads that wait as long as there are as many connections.
+#[derive(Default)]
+pub(super) struct ThreadPerConnection {
+    threads: Vec<Sender<()>>,
+}
+
+impl Hooks for ThreadPerConnection {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        let (end, ended) = channel();
+        // Without a thread the connection is served all the same.
+        let started = thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+            let _ = ended.recv();
+        });
+        if started.is_ok() {
+            self.threads.push(end);
+        }
+        Admission::Serve
+    }
+
+    fn closed(&mut self, _connection: Connection, _end: End) {
+        self.threads.pop();
+    }
+}
+
+pub(super) struct WastesCpu;
+
+impl Hooks for WastesCpu {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() >= FULL_READ {
+            let seed = connection.bytes_read;
+            let work = |x: u64, i: u64| std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
+            std::hint::black_box((0..200_000).fold(seed, work));
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Faults of a server that has nothing to do: it does something all the same.
+
+use std::time::Duration;
+
+use crate::connection::Connection;
+use crate::hooks::{Gate, Hooks};
+
+/// How often a server that cannot wait looks again.
+const TICK: Duration = Duration::from_millis(1);
+
+pub(super) struct ClosesSilent;
+
+impl ClosesSilent {
+    const LIMIT: Duration = Duration::from_secs(1);
+}
+
+impl Hooks for ClosesSilent {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if connection.last_read.elapsed() >= Self::LIMIT {
+            return Gate::Close;
+        }
+        // One timer for each second that the connection lives, not one for each read.
+        let second = connection.opened.elapsed().as_secs();
+        if connection.mark <= second {
+            connection.mark = second + 1;
+            connection.wake_at = Some(connection.opened + Self::LIMIT * (second as u32 + 1));
+        }
+        Gate::Go
+    }
+}
+
+pub(super) struct PollsWhenIdle;
+
+impl Hooks for PollsWhenIdle {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        if connections.iter().all(Option::is_none) { Some(Duration::ZERO) } else { planned }
+    }
+}
+
+pub(super) struct Scans {
+    pub(super) beyond: usize,
+}
+
+impl Hooks for Scans {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        if connections.iter().flatten().count() <= self.beyond {
+            return planned;
+        }
+        let waiting = connections.iter().flatten().filter(|connection| connection.input_waits());
+        let next = if waiting.count() > 0 { Duration::ZERO } else { TICK };
+        Some(planned.map_or(next, |planned| planned.min(next)))
+    }
+}
+
+pub(super) struct ReadsOnAtFin;
+
+impl Hooks for ReadsOnAtFin {
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        let was_silent = connection.last_read.elapsed() >= Duration::from_millis(100);
+        if was_silent { Gate::Again } else { Gate::Go }
+    }
+}
+
+pub(super) struct WakesEachMs;
+
+impl Hooks for WakesEachMs {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        _connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        Some(planned.map_or(TICK, |planned| planned.min(TICK)))
+    }
+}

@@ -1,0 +1,68 @@
+//! What a process has had of the processors, and the share of one core that this makes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What a process has had of the processors up to a moment, and what it was held off from.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    pub(super) at: Instant,
+    pub(super) threads: BTreeMap<u32, Turns>,
+}
+
+/// One thread's time on a processor, and its time ready and waiting for one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turns {
+    pub(super) ran: Duration,
+    pub(super) held: Duration,
+}
+
+impl Demand {
+    /// The sum of all threads' shares of the time in which each could run.
+    #[must_use]
+    pub fn share_since(&self, before: &Self) -> f64 {
+        let elapsed = self.at.saturating_duration_since(before.at);
+        let share = |(thread, now): (&u32, &Turns)| {
+            let then = before.threads.get(thread).copied().unwrap_or_default();
+            let ran = now.ran.saturating_sub(then.ran);
+            let could_run = elapsed.saturating_sub(now.held.saturating_sub(then.held)).max(ran);
+            if ran.is_zero() { 0.0 } else { ran.as_secs_f64() / could_run.as_secs_f64() }
+        };
+        self.threads.iter().map(share).sum()
+    }
+
+    /// The time on processors of all threads that still run.
+    #[must_use]
+    pub fn ran_since(&self, before: &Self) -> Duration {
+        let ran = |(thread, now): (&u32, &Turns)| {
+            let then = before.threads.get(thread).copied().unwrap_or_default();
+            now.ran.saturating_sub(then.ran)
+        };
+        self.threads.iter().map(ran).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_of_the_time_in_which_a_thread_could_run() {
+        let start = Instant::now();
+        let demand = |seconds, turns: &[(u64, u64)]| Demand {
+            at: start + Duration::from_secs(seconds),
+            threads: (1..)
+                .zip(turns)
+                .map(|(thread, &(ran, held))| {
+                    let [ran, held] = [ran, held].map(Duration::from_millis);
+                    (thread, Turns { ran, held })
+                })
+                .collect(),
+        };
+        let (before, now) =
+            (demand(1, &[(500, 200), (100, 50)]), demand(2, &[(700, 1000), (110, 50)]));
+        let share = now.share_since(&before);
+        assert!((share - (0.2 / 0.2 + 0.01)).abs() < 1e-9, "{share}");
+        assert_eq!(now.ran_since(&before), Duration::from_millis(210));
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether the kernel counts threads of an idle process as waiting for I/O. What it counts is the
+//! host's, not a process's, so the judge compares it with the same while the process is stopped.
+
+use std::thread;
+use std::time::Duration;
+
+use report::Failure;
+
+use super::{Process, Signal, system, unknown};
+
+/// Others may begin or end a long wait while one round is looked at, but hardly in most.
+const ROUNDS: usize = 3;
+/// Who waits for a disk now does so no longer after some looks, even on a busy host.
+const LOOKS: u32 = 10;
+
+impl Process {
+    /// How many threads it adds to those that the kernel counts as waiting for I/O all the time:
+    /// looked at for `time` while it is left alone and as long while it is stopped, three times.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell, `timeout` when it does not sleep or stop.
+    pub fn waiting_for_io(&self, time: Duration) -> Result<u64, Failure> {
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            // A thread that was stopped waits again only once it has had its turn.
+            self.expect_asleep()?;
+            let idle = least_waiting(time)?;
+            self.stop()?;
+            let stopped = least_waiting(time);
+            self.signal(Signal::Continue)?;
+            rounds.push(idle.saturating_sub(stopped?));
+        }
+        rounds.sort_unstable();
+        Ok(rounds[ROUNDS / 2])
+    }
+}
+
+/// The fewest threads that were seen waiting within `time`.
+fn least_waiting(time: Duration) -> Result<u64, Failure> {
+    let look = || system::waiting_for_io().map_err(|e| unknown("what waits for I/O", &e));
+    let mut least = look()?;
+    for _ in 0..LOOKS {
+        thread::sleep(time / LOOKS);
+        least = least.min(look()?);
+    }
+    Ok(least)
+}

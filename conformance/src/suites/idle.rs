@@ -1,0 +1,224 @@
+//! Idleness: a server with nothing to do costs nothing, and keeps the clients that it has.
+
+use std::thread;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::peer::Peer;
+use crate::process::Process;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "idle",
+    about: "A server with nothing to do costs nothing, and keeps its clients.",
+    cases: &[
+        Case::must("connection-survives", "After a long silence, a connection still echoes.")
+            .sizes(1000, 2500, 50_000)
+            .wire(connection_survives),
+        Case::must("cpu-no-connections", "Without connections, the server uses no CPU.")
+            .sizes(500, 1000, 5000)
+            .needs(&[Need::CpuTime])
+            .process(cpu_no_connections),
+        Case::must("cpu-500-connections", "Beside 500 silent clients, the server uses no CPU.")
+            .sizes(500, 1000, 5000)
+            .needs(&[Need::CpuTime, Need::Descriptors(CROWD)])
+            .process(cpu_500_connections),
+        Case::must(
+            "cpu-after-peers-gone",
+            "Once its clients are gone, however they left, the server uses no CPU and has freed \
+             what it had for them.",
+        )
+        .sizes(50, 200, 200)
+        .needs(&[Need::CpuTime, Need::DescriptorCount, Need::Descriptors(200)])
+        .process(cpu_after_peers_gone),
+        Case::info("wakeups", "How often does an idle server wake up?")
+            .sizes(400, 1000, 5000)
+            .needs(&[Need::ContextSwitches])
+            .process(wakeups),
+        Case::info(
+            "iowait-accounting",
+            "What of an idle server does the kernel count as waiting for I/O?",
+        )
+        .sizes(50, 100, 500)
+        .needs(&[Need::IoWait, Need::Signals, Need::Threads])
+        .process(iowait_accounting),
+        Case::info("kernel-threads", "Which threads does the kernel run for the server's rings?")
+            .sizes(200, 1000, 30_000)
+            .needs(&[Need::Threads, Need::KernelThreads])
+            .process(kernel_threads),
+    ],
+};
+
+/// An idle server may use so much of one core.
+const QUIET: f64 = 0.05;
+/// And should use no more than this.
+const STILL: f64 = 0.01;
+/// Clients of a server that is idle although it has many.
+const CROWD: u64 = 500;
+/// How soon the server must have freed a connection that is gone.
+const FREED: Duration = Duration::from_secs(2);
+
+fn connection_survives(peer: &Peer) -> Found {
+    let mut silent = peer.connect()?;
+    let mut talker = peer.connect()?;
+    talker.exchange(1024)?;
+    // The silence is the case.
+    talker.expect_silence(Duration::from_millis(peer.size()))?;
+    for connection in [&mut talker, &mut silent] {
+        connection.exchange(1024)?;
+    }
+    Observation::met()
+}
+
+fn cpu_no_connections(peer: &Peer, process: &Process) -> Found {
+    peer.serves()?;
+    quiet(peer, process, Duration::from_millis(peer.size()))
+}
+
+fn cpu_500_connections(peer: &Peer, process: &Process) -> Found {
+    let mut crowd = peer.connect_many(CROWD)?;
+    for connection in crowd.iter_mut().step_by(2) {
+        connection.exchange(64)?;
+    }
+    // A later client that is served shows that the silent ones were accepted.
+    peer.serves()?;
+    quiet(peer, process, Duration::from_millis(peer.size()))
+}
+
+fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> Found {
+    /// A client that leaves without a word has been silent for so long.
+    const SILENCE: Duration = Duration::from_millis(150);
+    let base = process.descriptors_at_rest(peer)?;
+    for leave in [Leave::Close, Leave::Reset, Leave::HalfClose] {
+        let mut connections = peer.connect_many(peer.size())?;
+        for connection in &mut connections {
+            connection.exchange(64)?;
+        }
+        // That they leave a server that has nothing to do is the case.
+        thread::sleep(SILENCE);
+        match leave {
+            Leave::Close => drop(connections),
+            Leave::Reset => connections.into_iter().for_each(|connection| connection.reset()),
+            Leave::HalfClose => {
+                for connection in &mut connections {
+                    connection.finish_sending()?;
+                }
+                thread::sleep(SILENCE);
+            }
+        }
+    }
+    // Freeing them is work, and a server that never does it is judged by what it uses first.
+    let freed = process.expect_descriptors(base, FREED);
+    process.expect_quiet(Duration::from_secs(1), QUIET)?;
+    freed?;
+    peer.serves()?;
+    Observation::met()
+}
+
+/// How a client leaves.
+#[derive(Clone, Copy, Debug)]
+enum Leave {
+    Close,
+    Reset,
+    /// It finishes sending first, and closes later without having read the server's FIN.
+    HalfClose,
+}
+
+/// Judges the CPU time of a server that has nothing to do, and records whether it is next to none.
+fn quiet(peer: &Peer, process: &Process, time: Duration) -> Found {
+    let before = process.demand()?;
+    thread::sleep(time);
+    let share = process.demand()?.share_since(&before);
+    peer.clock().judge(FailureKind::Cpu, "share of one core", share, QUIET)?;
+    Observation::of(if share <= STILL {
+        format!("below {:.0} % of a core", STILL * 100.0)
+    } else {
+        format!("{:.0} to {:.0} % of a core", STILL * 100.0, QUIET * 100.0)
+    })
+}
+
+fn wakeups(peer: &Peer, process: &Process) -> Found {
+    /// One of several looks: what happens once, such as the end of a thread, is in one of them.
+    const LOOKS: u32 = 4;
+    /// More wake-ups in a second are flagged.
+    const MANY: f64 = 100.0;
+    peer.serves()?;
+    let look = Duration::from_millis(peer.size()) / LOOKS;
+    let mut counts = Vec::new();
+    for _ in 0..LOOKS {
+        let before = process.switches()?;
+        thread::sleep(look);
+        counts.push(process.switches()?.voluntary.saturating_sub(before.voluntary));
+    }
+    counts.sort_unstable();
+    // The lower of the two in the middle.
+    let per_second = counts[counts.len() / 2 - 1] as f64 / look.as_secs_f64();
+    Observation::of(match per_second {
+        none if none <= 0.0 => "none".to_owned(),
+        few if few < MANY => format!("below {MANY} a second"),
+        _ => format!("{MANY} a second or more, flagged"),
+    })
+}
+
+fn iowait_accounting(peer: &Peer, process: &Process) -> Found {
+    peer.serves()?;
+    let waiting = process.waiting_for_io(Duration::from_millis(peer.size()))?;
+    Observation::of(match waiting {
+        0 => "none of its threads",
+        _ => "threads that wait for clients, so that an idle host shows iowait",
+    })
+}
+
+fn kernel_threads(peer: &Peer, process: &Process) -> Found {
+    /// More threads of any kind are flagged.
+    const MANY: usize = 64;
+    /// Clients at once, and rounds with each.
+    const LOAD: (u64, u64) = (50, 10);
+    peer.serves()?;
+    let idle = process.threads()?;
+    load(peer, LOAD.0, LOAD.1)?;
+    thread::sleep(Duration::from_millis(peer.size()));
+    let after = process.threads()?;
+    let flag = if idle.all.max(after.all) > MANY {
+        format!("; more than {MANY} threads in all, flagged")
+    } else {
+        String::new()
+    };
+    Observation::of(match (idle.of_rings, after.of_rings) {
+        (0, 0) => format!("none{flag}"),
+        (idle, after) => format!("{} when idle, {} after load{flag}", some(idle), some(after)),
+    })
+}
+
+/// So many clients that exchange messages, and end in both ways.
+fn load(peer: &Peer, clients: u64, rounds: u64) -> Result<(), Failure> {
+    let mut connections = peer.connect_many(clients)?;
+    for _ in 0..rounds {
+        for connection in &mut connections {
+            connection.send(1024)?;
+        }
+        for connection in &mut connections {
+            connection.receive(1024)?;
+        }
+    }
+    for (number, mut connection) in connections.into_iter().enumerate() {
+        if number % 2 == 0 {
+            connection.finish_sending()?;
+            connection.expect_end()?;
+        } else {
+            connection.reset();
+        }
+    }
+    Ok(())
+}
+
+/// A number of threads, rounded so that it is the same from one run to the next.
+fn some(threads: usize) -> String {
+    match threads {
+        0 => "none".to_owned(),
+        1 => "one".to_owned(),
+        more => format!("2 to {}", more.next_power_of_two().max(8)),
+    }
+}

@@ -1,0 +1,97 @@
+//! The server's resident memory.
+
+use report::{Failure, FailureKind};
+
+use super::{BATCH, KIB, MIB, SETTLED, SPARE_DESCRIPTORS};
+use crate::case::{Found, Observation};
+use crate::connection::Connection;
+use crate::peer::Peer;
+use crate::process::Process;
+
+pub(super) fn memory_after_churn(peer: &Peer, process: &Process) -> Found {
+    /// In the last two of three equal rounds of 7000, 8 MiB.
+    const BYTES_PER_CONNECTION: u64 = 600;
+    let mut random = peer.random(0);
+    let limit = MIB.max(BYTES_PER_CONNECTION * peer.size());
+    let growth = growth(peer, process, |connections| {
+        for connection in connections.iter_mut() {
+            connection.send(random.u64(1..8 * KIB))?;
+        }
+        for connection in connections.iter_mut() {
+            connection.receive_all()?;
+        }
+        // Most end by reset, because the others leave the judge's ports in TIME_WAIT.
+        for connection in connections.iter_mut().step_by(4) {
+            connection.finish_sending()?;
+            connection.expect_end()?;
+        }
+        Ok(())
+    })?;
+    judge_growth(peer, growth, limit)
+}
+
+pub(super) fn memory_after_resets(peer: &Peer, process: &Process) -> Found {
+    const BYTES_PER_CONNECTION: u64 = 16 * KIB;
+    let limit = MIB + BYTES_PER_CONNECTION * peer.size();
+    let growth = growth(peer, process, |connections| {
+        for connection in connections.iter_mut() {
+            connection.send(64 * KIB)?;
+        }
+        for connection in connections.iter_mut() {
+            connection.receive(32 * KIB)?;
+        }
+        Ok(())
+    })?;
+    judge_growth(peer, growth, limit)
+}
+
+/// By how many bytes the server grew in a round of `peer.size()` connections after a first one,
+/// which warms its allocator up: in the better of two, because a leak is in both. What `each` does
+/// with a batch is followed by a reset of what is left of it.
+fn growth(
+    peer: &Peer,
+    process: &Process,
+    mut each: impl FnMut(&mut [Connection]) -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    let base = process.descriptors_at_rest(peer)?;
+    let mut round = || {
+        let mut left = peer.size();
+        while left > 0 {
+            let batch = left.min(BATCH);
+            let mut connections = peer.connect_many(batch)?;
+            each(&mut connections)?;
+            connections.into_iter().for_each(Connection::reset);
+            // Or the next batch would need memory beside this one, now and then.
+            process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
+            left -= batch;
+        }
+        process.resident_bytes()
+    };
+    let [warm, first, second] = [round()?, round()?, round()?];
+    Ok(first.saturating_sub(warm).min(second.saturating_sub(first)))
+}
+
+fn judge_growth(peer: &Peer, growth: u64, limit: u64) -> Found {
+    let mib = |bytes: u64| bytes as f64 / MIB as f64;
+    let what = "MiB by which the server grew";
+    peer.clock().judge(FailureKind::Memory, what, mib(growth), mib(limit))?;
+    peer.serves()?;
+    Observation::met()
+}
+
+pub(super) fn memory_per_idle_connection(peer: &Peer, process: &Process) -> Found {
+    peer.serves()?;
+    let before = process.resident_bytes()?;
+    let mut idle = peer.connect_many(peer.size())?;
+    for connection in &mut idle {
+        connection.send(64)?;
+    }
+    for connection in &mut idle {
+        connection.receive(64)?;
+    }
+    let growth = process.resident_bytes()?.saturating_sub(before);
+    peer.serves()?;
+    // Rounded, so that it is the same from one run to the next.
+    let kib = growth as f64 / KIB as f64 / peer.size() as f64;
+    Observation::of(format!("about {} KiB", kib.max(1.0).log2().round().exp2()))
+}
