@@ -138,6 +138,8 @@ pub(crate) enum Fault {
     RetriesAcceptAtOnce,
     /// After `accept` has failed, waits for a new client before it tries again
     ParksListener,
+    /// When `accept` fails, closes the clients that wait
+    TurnsAwayAtLimit,
     /// Sleeps 500 ms in the loop when `accept` fails
     SleepsAtAcceptError,
     /// Waits for a connection's first byte before it accepts the next
@@ -221,6 +223,8 @@ pub(crate) enum Fault {
     // Stopping.
     /// Resets every connection and exits at the first signal
     ExitsAtOnce,
+    /// Resets the clients at a stop that have come within the last second
+    ResetsYoungAtStop,
     /// Notices a stop only after the next `accept`
     WaitsForAccept,
     /// Ignores SIGINT

@@ -43,6 +43,8 @@ pub(crate) enum AfterAcceptError {
     Retry,
     /// Wait for the listener's next event.
     Park,
+    /// Accept one client all the same, and close it.
+    TurnAway,
 }
 
 /// The points at which a fault strikes, in the order in which a connection meets them.

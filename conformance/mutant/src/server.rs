@@ -29,6 +29,8 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 pub(crate) struct Server {
     poll: Poll,
+    /// One descriptor more than it needs, for [`AfterAcceptError::TurnAway`].
+    spare: Option<Poll>,
     listeners: Vec<Listening>,
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
@@ -68,6 +70,7 @@ impl Server {
     pub(crate) fn new(options: &Options, listeners: &[Bound]) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
+            spare: Poll::new().ok(),
             listeners: Vec::with_capacity(listeners.len()),
             slots: Vec::new(),
             free: Vec::new(),
@@ -235,6 +238,13 @@ impl Server {
             }
             AfterAcceptError::Retry => self.accept_at = AcceptAt::NextPass,
             AfterAcceptError::Park => self.listeners[index].ready = false,
+            AfterAcceptError::TurnAway => {
+                // As libuv does: with the spare descriptor it accepts a client, and closes it.
+                self.spare = None;
+                let _ = self.listeners[index].listener.accept();
+                self.spare = Poll::new().ok();
+                self.accept_at = AcceptAt::NextPass;
+            }
         }
     }
 
@@ -318,11 +328,11 @@ impl Server {
 
     /// Takes what is in the accept queue, stops listening, and tells each connection.
     fn begin_stop(&mut self) {
-        faults::at_stop(self.fault, &mut self.slots);
         for index in 0..self.listeners.len() {
             self.listeners[index].ready = true;
             self.accept_from(index, ACCEPTS_AT_STOP);
         }
+        faults::at_stop(self.fault, &mut self.slots);
         self.accept_at = AcceptAt::Event;
         if self.fault != Some(Fault::KeepsAccepting) {
             self.listeners.clear();

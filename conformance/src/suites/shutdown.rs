@@ -33,6 +33,13 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(50, 50, 50)
         .needs(&[Need::Descriptors(50)])
         .lifecycle(with_idle_connections),
+        Case::must(
+            "serves-the-queue",
+            "Clients that had connected and sent before a stop are answered, and then get FIN.",
+        )
+        .sizes(20, 50, 200)
+        .needs(&[Need::Signals, Need::Threads, Need::Descriptors(50)])
+        .lifecycle(serves_the_queue),
         Case::should("drains-inflight", "All that the server had read before a stop comes back.")
             .lifecycle(drains_inflight),
         Case::must(
@@ -110,6 +117,28 @@ fn with_idle_connections(launcher: &Launcher) -> Found {
         client.expect_end_within(limit)?;
     }
     expect_end_since(&server, launcher.clock(), stopped, limit)?;
+    Observation::met()
+}
+
+fn serves_the_queue(launcher: &Launcher) -> Found {
+    let server = launcher.start()?;
+    let peer = launcher.peer(&server)?;
+    let process = launcher.process(&server);
+    peer.serves()?;
+    process.expect_asleep()?;
+    // It finds both when it goes on: clients in the accept queue, and the signal.
+    process.stop()?;
+    let connected = peer.connect_many(launcher.size()).and_then(|mut clients| {
+        clients.iter_mut().try_for_each(|client| client.send(1024))?;
+        Ok(clients)
+    });
+    process.signal(Signal::Terminate)?;
+    process.signal(Signal::Continue)?;
+    for client in &mut connected? {
+        client.receive(1024)?;
+        client.expect_end()?;
+    }
+    server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
     Observation::met()
 }
 

@@ -175,6 +175,10 @@ fn emfile_existing_progress(launcher: &Launcher) -> Found {
 fn emfile_recovers(launcher: &Launcher) -> Found {
     let limit = Duration::from_secs(3);
     at_the_limit(launcher, |peer, _, crowd| {
+        if crowd.turned_away > 0 {
+            let actual = format!("{} of them closed", crowd.turned_away);
+            return Err(failure(FailureKind::Closed, "clients that wait to be served", actual));
+        }
         let freed = Crowd::WAITING.min(crowd.served.len());
         crowd.served.drain(..freed);
         let deadline = launcher.clock().within(limit);
@@ -188,7 +192,9 @@ fn emfile_recovers(launcher: &Launcher) -> Found {
         launcher.clock().judge_time("all served", deadline.elapsed(), limit)?;
         // Only now may a new client come: its arrival would have hidden a deaf listener.
         crowd.served.drain(..freed);
-        peer.serves()?;
+        let mut late = peer.connect()?;
+        late.send(64)?;
+        late.receive_in("a new client's echo after all", 64, limit)?;
         Observation::met()
     })
 }
@@ -243,7 +249,13 @@ fn at_the_limit(
     let server = launcher.start_with(&Start { restrictions, ..Start::default() })?;
     let peer = launcher.peer(&server)?;
     let process = launcher.process(&server);
-    let found = Crowd::gather(&peer).and_then(|mut crowd| case(&peer, &process, &mut crowd));
+    let found = Crowd::gather(&peer).and_then(|mut crowd| {
+        let observation = case(&peer, &process, &mut crowd)?;
+        match crowd.turned_away {
+            0 => Ok(observation),
+            _ => Observation::of("clients that found no descriptor were closed"),
+        }
+    });
     server.survives(launcher.clock(), found)
 }
 
@@ -253,10 +265,12 @@ struct Crowd {
     served: Vec<Connection>,
     /// They have sent [`Crowd::HELLO`] bytes and got none of them back.
     waiting: Vec<Connection>,
+    /// How many were closed without a byte, instead of being left to wait.
+    turned_away: usize,
 }
 
 impl Crowd {
-    /// How many clients are to wait.
+    /// How many clients are to wait, or to be turned away.
     const WAITING: usize = 32;
     const HELLO: u64 = 64;
     /// A server that serves nobody for this long has no descriptor left. Backing off cannot look
@@ -268,19 +282,23 @@ impl Crowd {
     fn gather(peer: &Peer) -> Result<Self, Failure> {
         let mut crowd = Self::default();
         for _ in 0..Self::BATCHES {
-            let missing = Self::WAITING.saturating_sub(crowd.waiting.len());
+            let missing = Self::WAITING.saturating_sub(crowd.not_served());
             for mut client in peer.connect_many(missing as u64)? {
                 client.send(Self::HELLO)?;
                 crowd.waiting.push(client);
             }
             crowd.settle(peer.clock())?;
-            if crowd.waiting.len() >= Self::WAITING && !crowd.served.is_empty() {
+            if crowd.not_served() >= Self::WAITING && !crowd.served.is_empty() {
                 return Ok(crowd);
             }
         }
         let expected = format!("served and waiting clients at {OPEN_FILES} descriptors");
-        let actual = format!("{} served, {} waiting", crowd.served.len(), crowd.waiting.len());
+        let actual = format!("{} served, {} waiting", crowd.served.len(), crowd.not_served());
         Err(failure(FailureKind::Harness, expected, actual))
+    }
+
+    fn not_served(&self) -> usize {
+        self.waiting.len() + self.turned_away
     }
 
     /// Waits until the server serves nobody else.
@@ -298,11 +316,20 @@ impl Crowd {
         for (mut client, is_answered) in
             std::mem::take(&mut self.waiting).into_iter().zip(&answered)
         {
-            if *is_answered {
-                client.receive(Self::HELLO)?;
-                self.served.push(client);
-            } else {
+            if !is_answered {
                 waiting.push(client);
+                continue;
+            }
+            match client.receive(Self::HELLO) {
+                Ok(()) => self.served.push(client),
+                // libuv does so, to be rid of the listener's event (joyent/libuv#315).
+                Err(end)
+                    if client.received() == 0
+                        && matches!(end.kind, FailureKind::Closed | FailureKind::Reset) =>
+                {
+                    self.turned_away += 1;
+                }
+                Err(wrong) => return Err(wrong),
             }
         }
         self.waiting = waiting;

@@ -50,6 +50,14 @@ impl Hooks for ParksListener {
     }
 }
 
+pub(super) struct TurnsAway;
+
+impl Hooks for TurnsAway {
+    fn accept_failed(&mut self) -> AfterAcceptError {
+        AfterAcceptError::TurnAway
+    }
+}
+
 pub(super) struct SleepsAtError;
 
 impl Hooks for SleepsAtError {

@@ -91,6 +91,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::AcceptErrorEndsProcess => Box::new(dying::AcceptErrorEndsProcess),
         Fault::RetriesAcceptAtOnce => Box::new(accepting::RetriesAtOnce),
         Fault::ParksListener => Box::new(accepting::ParksListener),
+        Fault::TurnsAwayAtLimit => Box::new(accepting::TurnsAway),
         Fault::SleepsAtAcceptError => Box::new(accepting::SleepsAtError),
         Fault::WaitsForFirstByte => Box::new(accepting::WaitsForFirstByte::default()),
         Fault::TableOf1000 => Box::new(dying::Table { size: limit(at, 1000) }),
@@ -143,6 +144,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         | Fault::DiesOfEintr
         | Fault::RefusesThirdStart
         | Fault::ExitsAtOnce
+        | Fault::ResetsYoungAtStop
         | Fault::WaitsForAccept
         | Fault::IgnoresSigint
         | Fault::IgnoresSecondSignal

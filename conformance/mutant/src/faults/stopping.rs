@@ -10,15 +10,24 @@ use crate::hooks::Hooks;
 
 /// What a fault does to the process before the drain begins.
 pub(crate) fn at_stop(fault: Option<Fault>, connections: &mut [Option<Connection>]) {
-    let open = connections.iter().flatten();
     match fault {
         Some(Fault::ExitsAtOnce) => {
-            for connection in open {
+            for connection in connections.iter().flatten() {
                 let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
             }
             std::process::exit(0);
         }
-        Some(Fault::AbortsUnderLoad) if open.count() > 10 => std::process::abort(),
+        Some(Fault::ResetsYoungAtStop) => {
+            for slot in connections {
+                let is_young = |it: &mut Connection| it.opened.elapsed() < Duration::from_secs(1);
+                if let Some(connection) = slot.take_if(is_young) {
+                    let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+                }
+            }
+        }
+        Some(Fault::AbortsUnderLoad) if connections.iter().flatten().count() > 10 => {
+            std::process::abort()
+        }
         Some(_) | None => {}
     }
 }
