@@ -1,4 +1,4 @@
-//! Takes abilities from the current process: io_uring, locked memory, descriptors. A launcher
+//! Takes abilities from the current process: io_uring, memory, descriptors, IPv6. A launcher
 //! restricts itself and then executes the server, so that nobody else is restricted.
 
 use std::fmt;
@@ -14,6 +14,10 @@ pub struct Restrictions {
     pub memlock_bytes: Option<u64>,
     /// Soft and hard RLIMIT_NOFILE: one more than the highest descriptor number.
     pub open_files: Option<u64>,
+    /// No IPv6 socket can be made, as on a kernel without IPv6 (Linux, x86_64 and aarch64).
+    pub no_ipv6: bool,
+    /// Standard error is a pipe whose reader has gone (Unix).
+    pub unread_stderr: bool,
 }
 
 /// How a denied io_uring call fails; each is seen in the wild.
@@ -59,6 +63,10 @@ impl FromStr for Denial {
 const DENY_IO_URING: &str = "--deny-io-uring";
 const MEMLOCK: &str = "--memlock";
 const OPEN_FILES: &str = "--open-files";
+const IPV6: &str = "--ipv6";
+const OFF: &str = "off";
+const STDERR: &str = "--stderr";
+const UNREAD: &str = "unread";
 
 impl Restrictions {
     /// The restrictions as arguments that [`Self::from_args`] reads back.
@@ -68,6 +76,8 @@ impl Restrictions {
             (DENY_IO_URING, self.deny_io_uring.map(|it| it.to_string())),
             (MEMLOCK, self.memlock_bytes.map(|it| it.to_string())),
             (OPEN_FILES, self.open_files.map(|it| it.to_string())),
+            (IPV6, self.no_ipv6.then(|| OFF.to_owned())),
+            (STDERR, self.unread_stderr.then(|| UNREAD.to_owned())),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some([name.to_owned(), value?]))
@@ -75,7 +85,8 @@ impl Restrictions {
         .collect()
     }
 
-    /// Reads `--deny-io-uring ERRNO`, `--memlock BYTES` and `--open-files N`, in any order.
+    /// Reads `--deny-io-uring ERRNO`, `--memlock BYTES`, `--open-files N`, `--ipv6 off` and
+    /// `--stderr unread`, in any order.
     ///
     /// # Errors
     /// A sentence that names the argument: unknown, without a value, given twice, or not a number.
@@ -88,9 +99,12 @@ impl Restrictions {
                 DENY_IO_URING => set(&mut restrictions.deny_io_uring, name, value)?,
                 MEMLOCK => set(&mut restrictions.memlock_bytes, name, value)?,
                 OPEN_FILES => set(&mut restrictions.open_files, name, value)?,
+                IPV6 => switch(&mut restrictions.no_ipv6, name, value, OFF)?,
+                STDERR => switch(&mut restrictions.unread_stderr, name, value, UNREAD)?,
                 unknown => {
                     return Err(format!(
-                        "expected {DENY_IO_URING}, {MEMLOCK} or {OPEN_FILES}, got '{unknown}'"
+                        "expected {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or {STDERR}, \
+                         got '{unknown}'"
                     ));
                 }
             }
@@ -115,6 +129,13 @@ impl Restrictions {
         if let Some(count) = self.open_files {
             limit::open_files(count).map_err(|error| naming(OPEN_FILES, &error))?;
         }
+        if self.no_ipv6 {
+            deny_ipv6().map_err(|error| naming(IPV6, &error))?;
+        }
+        // Last: nobody reads an error that comes after it.
+        if self.unread_stderr {
+            limit::leave_stderr_unread().map_err(|error| naming(STDERR, &error))?;
+        }
         Ok(())
     }
 }
@@ -132,34 +153,73 @@ where
     }
 }
 
+fn switch(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result<(), String> {
+    match value {
+        Some(value) if value == on => {
+            *is_on = true;
+            Ok(())
+        }
+        _ => Err(format!("{name} takes '{on}'")),
+    }
+}
+
 fn naming(restriction: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{restriction}: {error}"))
 }
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn deny_io_uring(denial: Denial) -> io::Result<()> {
+use filter::{deny_io_uring, deny_ipv6};
+
+/// System calls that fail (seccomp(2)).
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod filter {
+    use std::io;
+
     use rustix::io::Errno;
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-
-    // io_uring_setup, io_uring_enter, io_uring_register: the same numbers on both architectures.
-    const IO_URING_CALLS: std::ops::RangeInclusive<i64> = 425..=427;
-
-    let errno = match denial {
-        Denial::Enosys => Errno::NOSYS,
-        Denial::Eperm => Errno::PERM,
-        Denial::Enomem => Errno::NOMEM,
+    use rustix::net::AddressFamily;
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule,
     };
-    let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
-    let filter = SeccompFilter::new(
-        IO_URING_CALLS.map(|call| (call, vec![])).collect(),
-        SeccompAction::Allow,
-        SeccompAction::Errno(errno.raw_os_error().unsigned_abs()),
-        architecture,
-    )
-    .map_err(io::Error::other)?;
-    let program: BpfProgram = filter.try_into().map_err(io::Error::other)?;
-    // This also sets no_new_privs, without which an ordinary user may not install a filter.
-    seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
+
+    use super::Denial;
+
+    /// io_uring_setup, io_uring_enter, io_uring_register: the same numbers on both architectures.
+    const IO_URING_CALLS: std::ops::RangeInclusive<i64> = 425..=427;
+    /// socket(2).
+    const SOCKET: i64 = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
+
+    pub(super) fn deny_io_uring(denial: Denial) -> io::Result<()> {
+        let errno = match denial {
+            Denial::Enosys => Errno::NOSYS,
+            Denial::Eperm => Errno::PERM,
+            Denial::Enomem => Errno::NOMEM,
+        };
+        deny(IO_URING_CALLS.map(|call| (call, vec![])).collect(), errno)
+    }
+
+    pub(super) fn deny_ipv6() -> io::Result<()> {
+        let family = u64::from(AddressFamily::INET6.as_raw());
+        let is_ipv6 = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family)
+            .and_then(|condition| SeccompRule::new(vec![condition]))
+            .map_err(io::Error::other)?;
+        deny(vec![(SOCKET, vec![is_ipv6])], Errno::AFNOSUPPORT)
+    }
+
+    /// Fails calls; one without rules whatever its arguments are.
+    fn deny(calls: Vec<(i64, Vec<SeccompRule>)>, errno: Errno) -> io::Result<()> {
+        let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
+        let filter = SeccompFilter::new(
+            calls.into_iter().collect(),
+            SeccompAction::Allow,
+            SeccompAction::Errno(errno.raw_os_error().unsigned_abs()),
+            architecture,
+        )
+        .map_err(io::Error::other)?;
+        let program: BpfProgram = filter.try_into().map_err(io::Error::other)?;
+        // This also sets no_new_privs, without which an ordinary user may not install a filter.
+        seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
+    }
 }
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
@@ -167,6 +227,14 @@ fn deny_io_uring(_: Denial) -> io::Result<()> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
         "only Linux on x86_64 or aarch64 can be told to deny io_uring",
+    ))
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn deny_ipv6() -> io::Result<()> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "only Linux on x86_64 or aarch64 can be told to deny IPv6",
     ))
 }
 
@@ -206,6 +274,12 @@ mod limit {
         soft_and_hard(Resource::Nofile, count)
     }
 
+    /// The reading end of the pipe is closed at once.
+    pub(super) fn leave_stderr_unread() -> io::Result<()> {
+        let (_, writer) = io::pipe()?;
+        Ok(rustix::stdio::dup2_stderr(&writer)?)
+    }
+
     fn soft_and_hard(resource: Resource, amount: u64) -> io::Result<()> {
         let limit = Rlimit { current: Some(amount), maximum: Some(amount) };
         Ok(setrlimit(resource, limit)?)
@@ -224,6 +298,10 @@ mod limit {
         Err(unsupported())
     }
 
+    pub(super) fn leave_stderr_unread() -> io::Result<()> {
+        Err(unsupported())
+    }
+
     fn unsupported() -> io::Error {
         io::Error::new(io::ErrorKind::Unsupported, "this system has no such limit")
     }
@@ -239,9 +317,14 @@ mod tests {
             deny_io_uring: Some(Denial::Eperm),
             memlock_bytes: Some(65_536),
             open_files: Some(64),
+            no_ipv6: true,
+            unread_stderr: true,
         };
         let args = all.to_args();
-        assert_eq!(args.join(" "), "--deny-io-uring EPERM --memlock 65536 --open-files 64");
+        assert_eq!(
+            args.join(" "),
+            "--deny-io-uring EPERM --memlock 65536 --open-files 64 --ipv6 off --stderr unread"
+        );
         assert_eq!(Restrictions::from_args(&args), Ok(all));
         assert!(Restrictions::default().to_args().is_empty());
     }
@@ -253,6 +336,7 @@ mod tests {
         assert!(refusal(&["--memlock"]).contains("--memlock needs a value"));
         assert!(refusal(&["--memlock", "64k"]).contains("--memlock '64k'"));
         assert!(refusal(&["--open-files", "8", "--open-files", "9"]).contains("twice"));
+        assert!(refusal(&["--ipv6", "on"]).contains("--ipv6 takes 'off'"));
         assert!(refusal(&["--nofile", "8"]).contains("got '--nofile'"));
     }
 }

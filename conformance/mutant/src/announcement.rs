@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::listener::Bound;
+use crate::log;
 use crate::options::{Announce, Options};
 
 /// What `mio` waits on here.
@@ -45,7 +46,9 @@ pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
                 writeln!(out, "Server listening on {address}")?;
             }
             let Announcement { runtime, model, driver, flavor, workers, .. } = said;
-            eprintln!("{runtime}, {model}, {driver}, flavor {flavor}, {workers} worker");
+            log::line(format_args!(
+                "{runtime}, {model}, {driver}, flavor {flavor}, {workers} worker"
+            ));
         }
     }
     out.flush()

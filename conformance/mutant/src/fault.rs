@@ -275,6 +275,11 @@ pub(crate) enum Fault {
     DiesOfFilter,
     /// Panics at its start when less than 1 MiB of memory may be locked (Linux only)
     DiesOfMemlock,
+    /// Panics at its start when there is no IPv6
+    #[value(name = "needs-ipv6")]
+    NeedsIpv6,
+    /// Panics when nobody reads what it writes about a failed `accept`
+    PanicsUnheard,
     /// Panics when it cannot start
     PanicsAtFailedStart,
     /// Ends when a system call is interrupted

@@ -7,6 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::capability::Work;
 use crate::fault::Fault;
+use crate::log;
 use crate::options::Options;
 
 /// Connections that may wait in the accept queue.
@@ -28,7 +29,7 @@ pub(crate) fn open(options: &Options) -> io::Result<Vec<Bound>> {
 fn open_one(options: &Options, address: SocketAddr, work: Option<Work>) -> io::Result<Bound> {
     let named = |error| io::Error::other(format!("cannot listen on tcp:{address}: {error}"));
     if !address.ip().is_loopback() {
-        eprintln!("warning: {address} is reachable from beyond this machine");
+        log::line(format_args!("warning: {address} is reachable from beyond this machine"));
     }
     let bound = bind(options, address, work).map_err(named)?;
     // The fault listens only after it has announced itself: `start::after_announcing`.

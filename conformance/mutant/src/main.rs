@@ -9,6 +9,7 @@ mod fault;
 mod faults;
 mod hooks;
 mod listener;
+mod log;
 mod options;
 mod server;
 mod start;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     match serve(&options) {
         Ok(end) => end,
         Err(error) => {
-            eprintln!("mutant: {error}");
+            log::line(format_args!("mutant: {error}"));
             start::failed(options.fault)
         }
     }
@@ -64,7 +65,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     start::after_announcing(options.fault, &listeners)?;
     server.listen(listeners)?;
     let cut = server.run(&stop)?;
-    eprintln!("stopped, {cut} connections cut");
+    log::line(format_args!("stopped, {cut} connections cut"));
     for lock in locks {
         std::fs::remove_file(lock)?;
     }

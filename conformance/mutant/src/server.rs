@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::faults;
 use crate::hooks::{Admission, AfterAcceptError, Hooks};
 use crate::listener::Bound;
+use crate::log;
 use crate::options::Options;
 use crate::stop::Stop;
 
@@ -233,7 +234,10 @@ impl Server {
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
         match self.hooks.accept_failed() {
             AfterAcceptError::BackOff => {
-                eprintln!("accept failed, waiting a little: {error}");
+                if self.fault == Some(Fault::PanicsUnheard) {
+                    eprintln!("accept failed: {error}");
+                }
+                log::line(format_args!("accept failed, waiting a little: {error}"));
                 self.accept_at = AcceptAt::Moment(Instant::now() + BACK_OFF);
             }
             AfterAcceptError::Retry => self.accept_at = AcceptAt::NextPass,
@@ -264,7 +268,7 @@ impl Server {
         if admission == Admission::Serve
             && let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest)
         {
-            eprintln!("cannot watch a connection: {error}");
+            log::line(format_args!("cannot watch a connection: {error}"));
             if slot < self.slots.len() {
                 self.free.push(slot);
             }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use crate::fault::Fault;
 use crate::listener::Bound;
 use crate::options::Options;
@@ -22,6 +24,11 @@ pub(crate) fn misbehave(fault: Option<Fault>) -> Option<ExitCode> {
         Some(Fault::DiesOfFilter) => {
             let is_filtered = proc_value("status", "Seccomp:").is_some_and(|mode| mode > 0);
             assert!(!is_filtered, "system calls are filtered");
+            None
+        }
+        Some(Fault::NeedsIpv6) => {
+            let socket = Socket::new(Domain::IPV6, Type::STREAM, None);
+            socket.expect("every host has IPv6");
             None
         }
         Some(Fault::DiesOfMemlock) => {

@@ -9,6 +9,7 @@ use std::thread;
 use mio::Waker;
 
 use crate::fault::Fault;
+use crate::log;
 use crate::options::Options;
 
 /// Whether the server was asked to stop.
@@ -54,7 +55,7 @@ impl Stop {
         }
         let earlier = self.signals.fetch_add(1, Ordering::Relaxed);
         if earlier > 0 && self.fault != Some(Fault::IgnoresSecondSignal) {
-            eprintln!("second signal, ending at once");
+            log::line(format_args!("second signal, ending at once"));
             std::process::exit(1);
         }
         self.request();
@@ -75,7 +76,7 @@ impl Stop {
     fn request(&self) {
         self.requested.store(true, Ordering::Release);
         if let Err(error) = self.waker.wake() {
-            eprintln!("cannot wake the loop, ending at once: {error}");
+            log::line(format_args!("cannot wake the loop, ending at once: {error}"));
             std::process::exit(1);
         }
     }

@@ -72,6 +72,18 @@ pub(super) const SUITE: Suite = Suite {
         )
         .needs(&[Need::DescriptorLimit])
         .lifecycle(hardship::few_descriptors),
+        Case::must(
+            "no-ipv6",
+            "Without IPv6, a server serves IPv4, and ends with a message on an IPv6 address.",
+        )
+        .needs(&[Need::DeniedCalls])
+        .lifecycle(hardship::no_ipv6),
+        Case::should(
+            "stderr-closed",
+            "A server to which nobody listens any more lives and serves.",
+        )
+        .needs(&[Need::DescriptorLimit])
+        .lifecycle(hardship::stderr_closed),
         Case::should("stop-continue", "A server that is suspended for a while loses nothing.")
             .sizes(500, 700, 2000)
             .needs(&[Need::Signals, Need::Threads])
@@ -174,11 +186,7 @@ fn port_in_use(launcher: &Launcher) -> Found {
     old.exchange(64)?;
     let second = launcher.attempt(&Start::on(peer.address()), REFUSAL)?;
     expect_silent_error(&second, 1)?;
-    let port = peer.address().port().to_string();
-    if !second.stderr.iter().any(|line| line.contains(&port)) {
-        let expected = format!("a message that names port {port}");
-        return Err(failure(FailureKind::Output, expected, format!("{:?}", second.stderr)));
-    }
+    expect_message(&second, &peer.address().port().to_string())?;
     let found = (0..launcher.size()).try_for_each(|_| peer.serves());
     first.survives(launcher.clock(), found.and_then(|()| old.exchange(64)))?;
     Observation::met()
@@ -200,6 +208,15 @@ fn bad_arguments(launcher: &Launcher) -> Found {
         expect_silent_error(&attempt, 2)?;
     }
     Observation::met()
+}
+
+/// What a server wrote to standard error has a text in it.
+fn expect_message(attempt: &Attempt, text: &str) -> Result<(), Failure> {
+    if attempt.stderr.iter().any(|line| line.contains(text)) {
+        return Ok(());
+    }
+    let expected = format!("a message that names {text}");
+    Err(failure(FailureKind::Output, expected, format!("{:?}", attempt.stderr)))
 }
 
 /// The end of a server that could not start: its exit status, no ready line, and a message.

@@ -245,7 +245,16 @@ fn at_the_limit(
     launcher: &Launcher,
     case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
 ) -> Found {
-    let restrictions = Restrictions { open_files: Some(OPEN_FILES), ..Restrictions::default() };
+    at_the_limit_under(launcher, &Restrictions::default(), case)
+}
+
+/// The same on a server from which more is taken than its descriptors.
+pub(super) fn at_the_limit_under(
+    launcher: &Launcher,
+    taken: &Restrictions,
+    case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
+) -> Found {
+    let restrictions = Restrictions { open_files: Some(OPEN_FILES), ..taken.clone() };
     let server = launcher.start_with(&Start { restrictions, ..Start::default() })?;
     let peer = launcher.peer(&server)?;
     let process = launcher.process(&server);
@@ -261,8 +270,8 @@ fn at_the_limit(
 
 /// Clients of a server at its descriptor limit: as many as it can serve, and some that wait.
 #[derive(Debug, Default)]
-struct Crowd {
-    served: Vec<Connection>,
+pub(super) struct Crowd {
+    pub(super) served: Vec<Connection>,
     /// They have sent [`Crowd::HELLO`] bytes and got none of them back.
     waiting: Vec<Connection>,
     /// How many were closed without a byte, instead of being left to wait.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use report::Failure;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::Connection;
+use crate::connection::{Connection, Setup};
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
 
@@ -61,6 +61,8 @@ pub(super) const SUITE: Suite = Suite {
 const FREED: Duration = Duration::from_secs(2);
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
+/// How long bytes must stay unread before a server counts as busy writing.
+const UNREAD: Duration = Duration::from_millis(20);
 /// No server may take more from a client that does not read.
 const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 /// Resets between two looks at the streams beside them.
@@ -87,9 +89,16 @@ fn idle(peer: &Peer, process: &Process) -> Found {
 
 fn mid_echo(peer: &Peer) -> Found {
     let mut streams = Streams::open(peer, 5)?;
-    for _ in 0..peer.size() {
-        let mut connection = peer.connect()?;
-        connection.send_until_blocked(BLOCKED, 1024 * 1024)?;
+    for round in 0..peer.size() {
+        let mut connection;
+        if round % 2 == 0 {
+            connection = peer.connect()?;
+            connection.send_until_blocked(BLOCKED, 1024 * 1024)?;
+        } else {
+            // So little room at the client leaves the server in the middle of a write.
+            connection = peer.connect_with(Setup::tight())?;
+            connection.send_until_unread(UNREAD, BACKLOG_LIMIT)?;
+        }
         connection.receive(10 * 1024)?;
         streams.send(16 * 1024)?;
         connection.reset();

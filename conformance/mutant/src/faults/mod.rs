@@ -140,6 +140,8 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::OddRandomReads => Box::new(odd::RandomReads::default()),
         Fault::DiesOfFilter
         | Fault::DiesOfMemlock
+        | Fault::NeedsIpv6
+        | Fault::PanicsUnheard
         | Fault::PanicsAtFailedStart
         | Fault::DiesOfEintr
         | Fault::RefusesThirdStart

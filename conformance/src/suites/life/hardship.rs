@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
+use super::{REFUSAL, expect_message, expect_silent_error};
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
 use crate::case::{Found, Observation, failure};
@@ -15,7 +16,10 @@ use crate::peer::Peer;
 use crate::process::{Process, Signal};
 use crate::restrict::{Denial, Restrictions};
 use crate::streams::Streams;
+use crate::suites::tcp_accept::at_the_limit_under;
 
+/// How soon a server without descriptors recovers once some are free.
+const RECOVERY: Duration = Duration::from_secs(3);
 /// What a graceful end may take beyond the drain.
 const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
@@ -67,6 +71,33 @@ pub(super) fn few_descriptors(launcher: &Launcher) -> Found {
         }
     }
     Observation::met()
+}
+
+pub(super) fn no_ipv6(launcher: &Launcher) -> Found {
+    let restrictions = Restrictions { no_ipv6: true, ..Restrictions::default() };
+    let usual = Start { restrictions, ..Start::default() };
+    let server = launcher.start_with(&usual)?;
+    server.survives(launcher.clock(), launcher.peer(&server)?.serves())?;
+    let on_ipv6 = Start { listen: vec!["tcp:[::1]:0".to_owned()], ..usual };
+    let attempt = launcher.attempt(&on_ipv6, REFUSAL)?;
+    expect_silent_error(&attempt, 1)?;
+    expect_message(&attempt, "::1")?;
+    Observation::met()
+}
+
+pub(super) fn stderr_closed(launcher: &Launcher) -> Found {
+    let taken = Restrictions { unread_stderr: true, ..Restrictions::default() };
+    // Out of descriptors there is something to write.
+    at_the_limit_under(launcher, &taken, |peer, _, crowd| {
+        for connection in &mut crowd.served {
+            connection.exchange(64)?;
+        }
+        crowd.served.clear();
+        let mut client = peer.connect()?;
+        client.send(64)?;
+        client.receive_in("a new client's echo after all", 64, RECOVERY)?;
+        Observation::met()
+    })
 }
 
 fn launch_without(launcher: &Launcher, taken: &Restrictions) -> Result<Launch, Failure> {

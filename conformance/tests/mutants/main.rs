@@ -2,7 +2,11 @@
 //! times of three, and be right otherwise; each odd but correct server must pass; every case must
 //! be proven by a mutant.
 
-use std::collections::BTreeSet;
+mod kill_matrix;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -32,7 +36,10 @@ struct Shared {
     executable: PathBuf,
     registry: Registry,
     judge: Judge,
-    kills: Mutex<Vec<String>>,
+    /// What each mutant turned red beside its case.
+    others: Mutex<BTreeMap<String, String>>,
+    /// Cases that this host cannot ask for.
+    unproven_here: Mutex<BTreeSet<String>>,
     reds: Mutex<Vec<String>>,
 }
 
@@ -62,19 +69,32 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
             strictness: Strictness::Must,
             repeat: repeat_command,
         },
-        kills: Mutex::default(),
+        others: Mutex::default(),
+        unproven_here: Mutex::default(),
         reds: Mutex::default(),
     });
     // Most mutants are waited for until a deadline, and nobody asks how fast they are.
     arguments.test_threads.get_or_insert_with(|| 3 * check::default_jobs());
     let conclusion = libtest_mimic::run(&arguments, trials(&shared));
-    let mut kills = shared.kills.lock().map_err(|e| e.to_string())?;
-    kills.sort();
-    kills.iter().for_each(|line| println!("{line}"));
+    let others = shared.others.lock().map_err(|e| e.to_string())?;
+    others.iter().for_each(|(fault, red)| println!("{fault:<28} also red: {red}"));
+    let unproven_here = shared.unproven_here.lock().map_err(|e| e.to_string())?;
+    unproven_here.iter().for_each(|case| println!("not proven here: {case}"));
+    if let Some(path) = page_to_write() {
+        let faults = kill_matrix::faults(&shared.executable)?;
+        let page = kill_matrix::page(&shared.table, &faults, &others);
+        fs::write(&path, page).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
     // Once more, where the end of a long log shows it.
     let reds = shared.reds.lock().map_err(|e| e.to_string())?;
     reds.iter().for_each(|line| println!("red: {line}"));
     Ok(conclusion.exit_code())
+}
+
+/// Where the kill matrix is to be written, from the repository's folder.
+fn page_to_write() -> Option<PathBuf> {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    std::env::var_os("KILL_MATRIX").map(|path: OsString| root.join(path))
 }
 
 /// All trials, those of cells that need the host for themselves first: each of them later on would
@@ -93,6 +113,7 @@ fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
         if unproven.is_empty() { Ok(()) } else { Err(format!("no mutant for {unproven}").into()) }
     };
     add(Company::Shared, "every-case-is-proven".to_owned(), Box::new(is_proven));
+    add(Company::Shared, "kill-matrix-is-current".to_owned(), Box::new(is_current));
     let odd = shared.table.odd.iter().map(|odd| Some(odd.fault.clone()));
     for fault in odd.chain([None]) {
         let name = format!("correct::{}", fault.as_deref().unwrap_or("no-fault"));
@@ -133,6 +154,17 @@ fn unproven(mutants: &[Mutant]) -> Vec<String> {
     ids.filter(|id| !proven.contains(id.as_str())).collect()
 }
 
+/// The page of the repository has each mutant as it is.
+fn is_current(shared: &Shared) -> Result<(), Failed> {
+    let faults = kill_matrix::faults(&shared.executable)?;
+    let flaws = kill_matrix::flaws(&shared.table, &faults);
+    // The run that writes it finds the old one.
+    if flaws.is_empty() || page_to_write().is_some() {
+        return Ok(());
+    }
+    Err(format!("docs/MUTANTS.md is not current\n{}", flaws.join("\n")).into())
+}
+
 /// Three times of three, each with another seed, the named case fails in the named way.
 fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
     let row = row(shared, Some(&mutant.fault));
@@ -141,7 +173,8 @@ fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
         let judge = shared.judge.with_seed(shared.judge.seed + time);
         let cell = judge.judge_cell(&row, &planned, None).cell;
         if cell.verdict == Verdict::Unavailable {
-            note(shared, format!("not proven here: {} ({})", mutant.caught_by, reason(&cell)));
+            let case = format!("{} ({})", mutant.caught_by, reason(&cell));
+            shared.unproven_here.lock().map_err(|e| e.to_string())?.insert(case);
             return Ok(());
         }
         let found = if mutant.failure == "observation" && cell.failure.is_none() {
@@ -165,14 +198,15 @@ fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
 
 /// One byte comes back, and most of what the mutant is not about works.
 fn is_otherwise_right(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
-    // Seventy mutants would keep the host to themselves for minutes: cells that judge latency are
+    // So many mutants would keep the host to themselves for minutes: cells that judge latency are
     // left to the servers that must pass.
     let (passed, red) = quick_musts(shared, Some(&mutant.fault), |planned| {
         planned.id() != mutant.caught_by && planned.case.company == Company::Shared
     });
     let names: Vec<String> =
         red.iter().map(|cell| format!("{} {}", cell.id(), kind(cell))).collect();
-    note(shared, format!("{:<28} also: {}", mutant.fault, names.join(", ")));
+    let others = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    shared.others.lock().map_err(|e| e.to_string())?.insert(mutant.fault.clone(), others);
     if red.iter().any(|cell| cell.id() == "tcp-echo/one-byte") {
         return Err("does not even echo one byte".into());
     }
@@ -219,12 +253,6 @@ fn planned(shared: &Shared, row: &Row, id: &str) -> Result<Planned, Failed> {
 
 fn row(shared: &Shared, fault: Option<&str>) -> Row {
     shared.table.row(shared.executable.clone(), fault)
-}
-
-fn note(shared: &Shared, line: String) {
-    if let Ok(mut kills) = shared.kills.lock() {
-        kills.push(line);
-    }
 }
 
 fn note_red(shared: &Shared, name: &str, failed: &Failed) {

@@ -1,0 +1,80 @@
+//! The kill matrix, `docs/MUTANTS.md`: each mutant, the case that catches it, and what else turns
+//! red for it. It is written from a whole run:
+//! `KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use conformance::mutants::Table;
+
+/// Where it is, as this program was built.
+pub(crate) const PAGE: &str = include_str!("../../../docs/MUTANTS.md");
+
+/// What a fault does, by its name.
+pub(crate) type Faults = BTreeMap<String, String>;
+
+/// What the mutant says of its faults.
+pub(crate) fn faults(mutant: &Path) -> Result<Faults, String> {
+    let output = Command::new(mutant).arg("--list-faults").output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8(output.stdout).map_err(|e| e.to_string())?;
+    let fault = |line: &str| {
+        let (name, about) = line.split_once(char::is_whitespace)?;
+        Some((name.to_owned(), about.trim().to_owned()))
+    };
+    Ok(text.lines().filter_map(fault).collect())
+}
+
+/// The rows without their last cell, which differs from run to run.
+fn rows(table: &Table, faults: &Faults) -> Vec<(String, String)> {
+    let about = |fault: &str| faults.get(fault).map_or("", String::as_str);
+    let row = |fault: &str, caught_by: &str, failure: &str| {
+        (fault.to_owned(), format!("| {fault} | {} | {caught_by} | {failure} |", about(fault)))
+    };
+    let wrong = table.mutants.iter().map(|it| row(&it.fault, &it.caught_by, &it.failure));
+    let odd = table.odd.iter().map(|it| row(&it.fault, "none: it is right", ""));
+    wrong.chain(odd).collect()
+}
+
+/// The rows of the table that [`PAGE`] lacks, and how many it has too many.
+pub(crate) fn flaws(table: &Table, faults: &Faults) -> Vec<String> {
+    let expected = rows(table, faults);
+    let is_there = |row: &str| PAGE.lines().any(|line| line.starts_with(row));
+    let missing = expected.iter().filter(|(_, row)| !is_there(row));
+    let mut flaws: Vec<String> = missing.map(|(_, row)| format!("missing: {row}")).collect();
+    let count = PAGE.lines().filter(|line| line.starts_with("| ")).count();
+    // Heading and rule are two more.
+    if flaws.is_empty() && count != expected.len() + 2 {
+        flaws.push(format!("{} rows for {} mutants", count - 2, expected.len()));
+    }
+    flaws
+}
+
+/// The page, with the other reds of each mutant by its name.
+pub(crate) fn page(table: &Table, faults: &Faults, others: &BTreeMap<String, String>) -> String {
+    let mut page = format!(
+        "# The kill matrix
+
+Servers that are wrong on purpose, and the case that catches each, three times of three. Every case
+catches one. A whole run writes this page:
+
+```console
+$ KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants
+```
+
+`also red` is what that run on {} saw among the other MUST cases in profile quick, without those
+that need the host for themselves; it may differ from run to run. A mutant that is about starting
+or stopping is not asked.
+
+| mutant | what it does | caught by | failure | also red |
+| --- | --- | --- | --- | --- |
+",
+        std::env::consts::OS,
+    );
+    for (fault, row) in rows(table, faults) {
+        let other = others.get(&fault).map_or("not asked", String::as_str);
+        let _ = writeln!(page, "{row} {other} |");
+    }
+    page
+}
