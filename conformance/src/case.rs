@@ -107,6 +107,8 @@ pub enum Need {
     UrgentData,
     /// The sockets of a killed process closed within a second or two.
     PromptCleanUp,
+    /// Sockets that are served as long as one core is free for a moment.
+    SocketsBesideWork,
     /// Starting a server to which io_uring is denied.
     DeniedCalls,
     /// Starting a server under a limit on locked memory that holds for it.
@@ -249,6 +251,7 @@ impl fmt::Display for Need {
             Self::UrgentData => "TCP urgent data (not on Windows)",
             Self::DeniedCalls => "a filter of the server's system calls (Linux only)",
             Self::LockedMemoryLimit => "a limit on the server's locked memory (Linux only)",
+            Self::SocketsBesideWork => "sockets that are served beside CPU work (not under wine)",
             Self::PromptCleanUp => {
                 "the sockets of a killed process closed at once (not under wine)"
             }

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind, Margin};
 
-/// Without a byte or a connection for this long, scaled by the host factor, a cell times out.
+/// Without progress for this long, scaled by the host factor, a cell times out.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
+/// So many bytes are progress, and the last one of a message; one now and then is not.
+const PROGRESS_BYTES: usize = 1024;
 /// No cell takes longer, whatever progress it makes.
 pub const CELL_LIMIT: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,10 @@ pub struct Clock {
 pub struct Deadline {
     at: Instant,
     started: Instant,
+    /// Bytes that have moved since, too few to put it off.
+    moved: usize,
+    /// The cell itself ends before `started` and the limit would.
+    is_last: bool,
 }
 
 impl Clock {
@@ -44,7 +50,9 @@ impl Clock {
     #[must_use]
     pub fn within(&self, limit: Duration) -> Deadline {
         let started = Instant::now();
-        Deadline { at: (started + self.scaled(limit)).min(self.cell_ends), started }
+        let at = started + self.scaled(limit);
+        let is_last = at > self.cell_ends;
+        Deadline { at: at.min(self.cell_ends), started, moved: 0, is_last }
     }
 
     /// A limit of time, scaled by the host factor.
@@ -98,6 +106,14 @@ impl Clock {
 }
 
 impl Deadline {
+    /// Bytes have moved: with [`PROGRESS_BYTES`] of them the time for progress begins anew.
+    pub fn put_off(&mut self, bytes: usize, clock: &Clock) {
+        self.moved += bytes;
+        if self.moved >= PROGRESS_BYTES {
+            *self = clock.progress();
+        }
+    }
+
     /// What is left, zero when it is over.
     #[must_use]
     pub fn left(&self) -> Duration {
@@ -122,7 +138,13 @@ impl Deadline {
         Failure {
             kind: FailureKind::Timeout,
             expected: what.to_owned(),
-            actual: format!("nothing within {:.1} s", self.elapsed().as_secs_f64()),
+            actual: match (self.moved, self.elapsed().as_secs_f64()) {
+                _ if self.is_last => {
+                    format!("the {} s of the cell were over first", CELL_LIMIT.as_secs())
+                }
+                (0, seconds) => format!("nothing within {seconds:.1} s"),
+                (few, seconds) => format!("only {few} bytes within {seconds:.1} s"),
+            },
         }
     }
 }

@@ -171,7 +171,7 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
         }
         open.retain(|&index| !flows[index].is_done());
         if moved > 0 {
-            deadline = clock.progress();
+            deadline.put_off(moved, clock);
             continue;
         }
         if deadline.is_over() {

@@ -16,7 +16,7 @@ use crate::case::{Body, Case, Company, Found, Observation, Profile, failure};
 use crate::clock::Clock;
 use crate::declined::{Declined, ask, declined};
 use crate::launcher::{Ended, Launch, Launcher, Server, Start};
-use crate::load::{HIGHEST, host_factor};
+use crate::load::{HIGHEST, calm_host_factor, host_factor};
 use crate::peer::{Context, Peer};
 use crate::plan::{Planned, Row};
 use crate::registry::Waiver;
@@ -85,9 +85,9 @@ impl Judge {
                 return Judged { cell, runtime: None, attestation: None };
             }
         };
-        let started = Instant::now();
-        let factor = host_factor();
         let is_timed = planned.case.company == Company::Exclusive;
+        let factor = if is_timed { calm_host_factor() } else { host_factor() };
+        let started = Instant::now();
         if factor > HIGHEST && is_timed {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower"));
             return Judged { cell, runtime: None, attestation: None };

@@ -24,6 +24,22 @@ pub fn host_factor() -> f64 {
     (total.as_secs_f64() / ideal.as_secs_f64()).max(1.0)
 }
 
+/// The same once it is at most [`HIGHEST`], or what it still is after half a minute: a compiler
+/// or a browser that starts keeps a host busy for a while, not for ever.
+#[must_use]
+pub fn calm_host_factor() -> f64 {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(500);
+    let start = Instant::now();
+    loop {
+        let factor = host_factor();
+        if factor <= HIGHEST || start.elapsed() >= PATIENCE {
+            return factor;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// The fastest of many pieces, measured once: even a busy scheduler leaves one undisturbed.
 fn fastest_piece() -> Duration {
     static FASTEST: OnceLock<Duration> = OnceLock::new();

@@ -206,6 +206,9 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         Need::Descriptors(count) if host.is_wine() && count >= WINE_CONNECTIONS => Some(format!(
             "wine serves the sockets of all programs from one thread: {count} at once take minutes"
         )),
+        Need::SocketsBesideWork => host.is_wine().then(|| {
+            "wine's one thread for sockets has to wait for a core behind the server's work".into()
+        }),
         Need::PromptCleanUp => host
             .is_wine()
             .then(|| "wine closes the sockets of a killed program when it gets to it".to_owned()),

@@ -131,9 +131,10 @@ impl Connection {
                 return Err(failure(FailureKind::Altered, expected, hex(&got[place..])));
             }
             if n + m > 0 {
-                deadline = self.clock.progress();
+                deadline.put_off(n + m, &self.clock);
             } else if !wait(&self.socket, Interest::of(!rest.is_empty()), deadline.left())? {
-                return Err(self.overdue((bytes.len() - got.len()) as u64, &deadline));
+                let missing = bytes.len() - got.len();
+                return Err(deadline.failure(&format!("{missing} more bytes")));
             }
         }
         if got.len() > bytes.len() {

@@ -54,7 +54,7 @@ impl Connection {
             let room = usize::try_from(end - self.received).unwrap_or(READ_BYTES);
             match self.try_receive(room.min(READ_BYTES))? {
                 Read1::Bytes(_) if whole.is_some() => {}
-                Read1::Bytes(_) => deadline = self.clock.progress(),
+                Read1::Bytes(n) => deadline.put_off(n, &self.clock),
                 Read1::Nothing => {
                     if !wait(&self.socket, Interest::Read, deadline.left())? {
                         return Err(self.overdue(end - self.received, &deadline));
@@ -126,7 +126,7 @@ impl Connection {
                     return Err(failure(FailureKind::Lost, expected, actual));
                 }
                 Read1::Bytes(_) if whole.is_some() => {}
-                Read1::Bytes(_) => deadline = self.clock.progress(),
+                Read1::Bytes(n) => deadline.put_off(n, &self.clock),
                 Read1::Nothing => {
                     if !wait(&self.socket, Interest::Read, deadline.left())? {
                         let missing = self.sent - self.received;
@@ -151,7 +151,7 @@ impl Connection {
         loop {
             match self.try_receive(READ_BYTES) {
                 Ok(Read1::End) => return Ok(End::Fin),
-                Ok(Read1::Bytes(_)) => deadline = self.clock.progress(),
+                Ok(Read1::Bytes(n)) => deadline.put_off(n, &self.clock),
                 Ok(Read1::Nothing) => {
                     if !wait(&self.socket, Interest::Read, deadline.left())? {
                         return Err(deadline.failure("the connection's end"));

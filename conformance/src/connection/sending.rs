@@ -21,8 +21,9 @@ impl Connection {
         let end = self.sent + length;
         let mut deadline = self.clock.progress();
         while self.sent < end {
-            if self.try_send(end - self.sent)? > 0 {
-                deadline = self.clock.progress();
+            let taken = self.try_send(end - self.sent)?;
+            if taken > 0 {
+                deadline.put_off(taken, &self.clock);
             } else if !wait(&self.socket, Interest::Write, deadline.left())? {
                 return Err(deadline.failure("the server to take bytes"));
             }

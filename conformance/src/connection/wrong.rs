@@ -50,7 +50,7 @@ impl Connection {
             return timeout;
         }
         let grace = self.clock.within(Duration::from_secs(1));
-        while wait(&self.socket, Interest::Read, grace.left()) == Ok(true) {
+        while !grace.is_over() && wait(&self.socket, Interest::Read, grace.left()) == Ok(true) {
             match self.try_receive(READ_BYTES) {
                 Ok(Read1::Bytes(_) | Read1::Nothing) => {}
                 Ok(Read1::End) if self.received < self.sent => {

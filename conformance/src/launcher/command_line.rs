@@ -18,6 +18,8 @@ use crate::process::listener_owner;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Ports that another program may take between our choice and the server's bind.
 const PORTS_TRIED: usize = 5;
+/// How soon the end of a server is known.
+const NOTICED: Duration = Duration::from_millis(500);
 
 /// A command line in which `{port}` and `{addr}` stand for where the server is to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +99,13 @@ impl Launcher {
         loop {
             if TcpStream::connect_timeout(&address, LOOK_EVERY).is_ok() {
                 let owner = listener_owner(process.pid, address.port()).map_err(trouble)?;
-                return Ok(owner.map_or(Started::Stranger, Started::Listens));
+                if let Some(pid) = owner {
+                    return Ok(Started::Listens(pid));
+                }
+                // It may have died of its first client, which is this one.
+                let noticed = self.clock().within(NOTICED);
+                let ended = process.state.wait(noticed, |state| *state);
+                return Ok(ended.map_or(Started::Stranger, Started::Ended));
             }
             if let Some(ended) = *process.state.lock() {
                 return Ok(Started::Ended(ended));

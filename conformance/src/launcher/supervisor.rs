@@ -1,7 +1,7 @@
 //! The process between the harness and a server: this same program, started again with
 //! [`SUPERVISE`] as its first argument. It is the parent of the server's process group, holds a
 //! socket to the harness, and kills the group when that socket ends: a killed harness leaves
-//! nothing behind.
+//! nothing behind. On Linux neither does a server that forks into sessions of its own.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
@@ -83,6 +83,7 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
     };
     let mut control = TcpStream::connect(address.to_string_lossy().as_ref())?;
     writeln!(control, "token {}", token.display())?;
+    adopt_orphans()?;
     let mut server = Command::new(&command[0]);
     server.args(&command[1..]);
     #[cfg(unix)]
@@ -144,8 +145,47 @@ fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
         // What the server itself started and left behind.
         let _ = kill_process_group(group, Signal::KILL);
     }
+    kill_orphans();
     Ok(status)
 }
+
+/// What the server starts becomes this process's child when its parent ends, in whatever session
+/// or group it is (`PR_SET_CHILD_SUBREAPER` of prctl(2)).
+#[cfg(target_os = "linux")]
+fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt_orphans() -> io::Result<()> {
+    Ok(())
+}
+
+/// Kills all children, and those that they leave behind, until there are none.
+#[cfg(target_os = "linux")]
+fn kill_orphans() {
+    use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
+    let own = getpid().as_raw_nonzero().get();
+    // Without children there is nothing to wait for (ECHILD).
+    while let Ok(ended) = wait(WaitOptions::NOHANG) {
+        if ended.is_some() {
+            continue;
+        }
+        let all = procfs::process::all_processes().into_iter().flatten().flatten();
+        let stats = all.filter_map(|process| process.stat().ok());
+        for orphan in stats.filter(|stat| stat.ppid == own) {
+            if let Some(orphan) = Pid::from_raw(orphan.pid) {
+                // Fails only when it has ended.
+                let _ = kill_process(orphan, Signal::KILL);
+            }
+        }
+        // Those that live have children that come next.
+        let _ = wait(WaitOptions::empty());
+    }
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn kill_orphans() {}
 
 /// Waits for the server's end. Windows has no groups to kill without job objects; a server there
 /// also ends by itself when the harness's end of its standard input is gone.

@@ -54,6 +54,7 @@ pub(super) const SUITE: Suite = Suite {
             "Messages that cost CPU time do not hold up the echo of other clients.",
         )
         .sizes(500, 500, 2000)
+        .needs(&[Need::SocketsBesideWork])
         .asks_for("cpu")
         .alone()
         .lifecycle(cpu_bound_request),

@@ -301,6 +301,10 @@ impl Crowd {
                 return Ok(crowd);
             }
         }
+        if crowd.served.is_empty() {
+            let actual = format!("none of {} clients", crowd.not_served());
+            return Err(failure(FailureKind::Timeout, "clients that are served", actual));
+        }
         let expected = format!("served and waiting clients at {OPEN_FILES} descriptors");
         let actual = format!("{} served, {} waiting", crowd.served.len(), crowd.not_served());
         Err(failure(FailureKind::Harness, expected, actual))
