@@ -56,10 +56,10 @@ pub(crate) fn hosts(repository: &Repository) -> Vec<Finding> {
     found
 }
 
-/// Files that people write: licences and the lock file are not ours to word.
+/// Files that people write: licences and lock files are not ours to word.
 fn texts(repository: &Repository) -> impl Iterator<Item = &str> {
     let files = repository.files.iter().map(String::as_str);
-    files.filter(|path| !path.starts_with("LICENSE-") && *path != "Cargo.lock")
+    files.filter(|path| !path.starts_with("LICENSE-") && !path.ends_with("Cargo.lock"))
 }
 
 /// The host at the start of what follows `://`, without the port.

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::sources::normal;
+
 /// Something that breaks a rule, and where.
 pub(crate) struct Finding {
     /// Relative to the root, with `/` on every system.
@@ -58,6 +60,8 @@ pub(crate) struct Repository {
     /// Sorted, relative, with `/`; what Git and Cargo keep for themselves is left out.
     pub(crate) files: Vec<String>,
     pub(crate) packages: Vec<Package>,
+    /// Packages of the workspaces in [`APART`].
+    pub(crate) apart: Vec<Package>,
     pub(crate) registry: toml::Table,
 }
 
@@ -69,9 +73,10 @@ impl Repository {
             let mut files = Vec::new();
             collect(&root, &root, &mut files);
             files.sort();
-            let packages = members(&root);
+            let packages = members(&root, "");
+            let apart = APART.iter().flat_map(|folder| members(&root, folder)).collect();
             let registry = parse(&root, REGISTRY);
-            Self { root, files, packages, registry }
+            Self { root, files, packages, apart, registry }
         })
     }
 
@@ -105,6 +110,11 @@ impl Repository {
         list.into_iter().flatten().filter_map(toml::Value::as_table)
     }
 }
+
+/// Workspaces beside that of the root. Their manifests pin old releases, so the rules for packages
+/// are not theirs; those for files are.
+const APART: &[&str] =
+    &["conformance/history/contract", "conformance/history/green", "conformance/history/red"];
 
 pub(crate) const REGISTRY: &str = "backends/backends.toml";
 
@@ -142,11 +152,11 @@ fn relative(root: &Path, path: &Path) -> String {
     parts.join("/")
 }
 
-fn members(root: &Path) -> Vec<Package> {
+fn members(root: &Path, folder: &str) -> Vec<Package> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
-        .current_dir(root)
+        .current_dir(root.join(folder))
         .output()
         .expect("run cargo metadata");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -160,7 +170,7 @@ fn member(root: &Path, package: &Value) -> Package {
     let target = |target: &Value| Target {
         kind: text(&target["kind"], "/0").to_owned(),
         name: text(target, "name").to_owned(),
-        source: relative(root, Path::new(text(target, "src_path"))),
+        source: normal(&relative(root, Path::new(text(target, "src_path")))),
     };
     Package {
         name: text(package, "name").to_owned(),

@@ -37,7 +37,8 @@ pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
 
 /// Every Rust file is the root of a target, or declared as a module on the way from one.
 pub(crate) fn reachable(repository: &Repository) -> Vec<Finding> {
-    let roots = repository.packages.iter().flat_map(|package| &package.targets);
+    let packages = repository.packages.iter().chain(&repository.apart);
+    let roots = packages.flat_map(|package| &package.targets);
     let mut pending: Vec<(String, Root)> =
         roots.map(|target| (target.source.clone(), Root::Yes)).collect();
     let mut reached = BTreeSet::new();

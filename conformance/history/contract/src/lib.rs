@@ -1,0 +1,153 @@
+//! As much of docs/CONTRACT.md as the servers of this folder need: options, announcement, exit
+//! statuses. The stop signal ends a server by its default, unless the server handles it.
+
+use std::{
+    env, io,
+    net::{SocketAddr, TcpListener},
+    process,
+    sync::mpsc::{self, Sender},
+    thread,
+    time::Duration,
+};
+
+use socket2::{Domain, Socket, Type};
+
+/// What a server announces of itself: the words of its row in `backends/backends.toml`.
+pub struct Row {
+    /// Package of the runtime.
+    pub runtime: &'static str,
+    /// `readiness` or `completion`.
+    pub model: &'static str,
+    /// The I/O API.
+    pub driver: &'static str,
+    /// Name of the configuration.
+    pub flavor: &'static str,
+    /// Threads that do I/O.
+    pub workers: usize,
+}
+
+/// What the command line asks for.
+pub struct Asked {
+    row: Row,
+    listener: TcpListener,
+    cancel_accept: Option<Duration>,
+}
+
+/// What a thread that does I/O gets.
+pub struct Worker {
+    /// A duplicate of the listener, blocking.
+    pub listener: TcpListener,
+    /// How long an accept may wait before it is cancelled.
+    pub cancel_accept: Duration,
+    /// To be told that this one can accept.
+    pub ready: Ready,
+}
+
+/// Waits for all workers.
+#[derive(Clone)]
+pub struct Ready(Sender<()>);
+
+impl Row {
+    /// Reads the command line and listens. Ends the process where the contract says so.
+    pub fn asked(self) -> Asked {
+        let mut address = String::new();
+        let mut cancel_accept = None;
+        let mut arguments = env::args().skip(1);
+        while let Some(option) = arguments.next() {
+            if option == "--stop-on-stdin-eof" {
+                continue;
+            }
+            let value = arguments.next().unwrap_or_default();
+            match option.as_str() {
+                "--listen" => address = value,
+                "--cancel" => match value.strip_prefix("accept=").and_then(milliseconds) {
+                    Some(limit) => cancel_accept = Some(limit),
+                    None => refuse(&value),
+                },
+                "--capability" if value != "cancel" => refuse(&value),
+                "--announce" | "--buffer" | "--capability" | "--drain" | "--driver"
+                | "--flavor" | "--workers" => {}
+                _ => end(2, &format!("unknown option {option}")),
+            }
+        }
+        let Some(tcp) = address.strip_prefix("tcp:") else { refuse(&address) };
+        match listen(tcp) {
+            Ok(listener) => Asked { row: self, listener, cancel_accept },
+            Err(error) => end(1, &format!("listen on {tcp}: {error}")),
+        }
+    }
+}
+
+impl Asked {
+    /// The listener, set not to block.
+    pub fn listener(&self) -> io::Result<TcpListener> {
+        self.listener.set_nonblocking(true)?;
+        self.listener.try_clone()
+    }
+
+    /// What a server that is ready says.
+    pub fn announcement(&self) -> String {
+        let Row { runtime, model, driver, flavor, workers } = &self.row;
+        let address = self.listener.local_addr().expect("a listener has an address");
+        format!(
+            "{{\"ready\":1,\"listeners\":[\"tcp:{address}\"],\"backend\":\"{runtime}\",\
+             \"runtime\":\"{runtime}\",\"model\":\"{model}\",\"driver\":\"{driver}\",\
+             \"flavor\":\"{flavor}\",\"workers\":{workers},\"capabilities\":[\"cancel\"]}}"
+        )
+    }
+
+    /// Runs `work` on as many threads as the row has, and announces once all of them are ready.
+    pub fn on_every_worker(self, work: fn(Worker)) {
+        let (ready, all_ready) = mpsc::channel();
+        let start = |_| {
+            let listener = self.listener.try_clone().expect("duplicate the listener");
+            let cancel_accept = self.cancel_accept.unwrap_or(Duration::from_secs(3600));
+            let worker = Worker { listener, cancel_accept, ready: Ready(ready.clone()) };
+            thread::spawn(move || work(worker))
+        };
+        let threads: Vec<_> = (0..self.row.workers).map(start).collect();
+        for _ in &threads {
+            all_ready.recv().expect("a worker that starts");
+        }
+        let announcement = self.announcement();
+        // Before anybody knows the address: a worker that binds for itself dropped its duplicate.
+        drop(self.listener);
+        println!("{announcement}");
+        for thread in threads {
+            thread.join().expect("a worker that does not panic");
+        }
+    }
+}
+
+impl Ready {
+    /// One more can accept.
+    pub fn say(&self) {
+        self.0.send(()).expect("somebody waits for it");
+    }
+}
+
+/// Binds with reuse-port, because tokio-uring 0.3 can neither take over a listener nor bind
+/// without it. Nothing is asked here of a second server on a live port.
+fn listen(address: &str) -> io::Result<TcpListener> {
+    let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+fn milliseconds(text: &str) -> Option<Duration> {
+    text.strip_suffix("ms")?.parse().ok().map(Duration::from_millis)
+}
+
+fn refuse(what: &str) -> ! {
+    println!("{{\"unsupported\":\"{what}\"}}");
+    process::exit(69)
+}
+
+fn end(status: i32, why: &str) -> ! {
+    eprintln!("error: {why}");
+    process::exit(status)
+}

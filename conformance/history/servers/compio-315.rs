@@ -1,0 +1,53 @@
+//! Echo server that cancels an accept that has waited for too long, and begins it anew.
+
+use std::{
+    io,
+    os::fd::{FromRawFd, IntoRawFd},
+};
+
+use compio::{
+    io::{AsyncRead, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::{Runtime, spawn},
+    time::timeout,
+};
+use contract::{Row, Worker};
+
+const ROW: Row = Row {
+    runtime: "compio",
+    model: "completion",
+    driver: "io_uring",
+    flavor: "ring-per-thread",
+    workers: 2,
+};
+
+fn main() {
+    ROW.asked().on_every_worker(|worker| {
+        Runtime::new().expect("a ring").block_on(serve(worker));
+    });
+}
+
+async fn serve(worker: Worker) {
+    // SAFETY: the descriptor passes from its one owner to the next.
+    let listener = unsafe { TcpListener::from_raw_fd(worker.listener.into_raw_fd()) };
+    worker.ready.say();
+    loop {
+        if let Ok(Ok((stream, _))) = timeout(worker.cancel_accept, listener.accept()).await {
+            spawn(echo(stream)).detach();
+        }
+    }
+}
+
+async fn echo(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(4096);
+    loop {
+        let (result, read) = stream.read(buffer).await.into();
+        if result? == 0 {
+            return Ok(());
+        }
+        let (result, written) = stream.write_all(read).await.into();
+        result?;
+        buffer = written;
+        buffer.clear();
+    }
+}
