@@ -118,8 +118,8 @@ pub(crate) enum Fault {
     LeaksOnIdleReset,
     /// Leaks the descriptor of a connection that is reset while its write is blocked
     LeaksOnBlockedReset,
-    /// Dies of SIGPIPE when it writes to a connection that was reset
-    DiesOfSigpipe,
+    /// Ends the process when a write fails
+    DiesOfFailedWrite,
     /// Panics when sending FIN fails
     UnwrapsShutdown,
     /// Panics at the 40th connection in a row (settable) that ends at once and without a byte

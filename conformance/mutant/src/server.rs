@@ -111,6 +111,9 @@ impl Server {
         while !(stop.is_requested() && self.heeds_stop()) {
             self.pass(&mut events, None)?;
         }
+        self.take_queue();
+        // What the clients in the queue have sent is there already.
+        self.pass(&mut events, Some(Instant::now()))?;
         self.begin_stop();
         let drained = Instant::now() + self.drain;
         while self.open() > 0 && (Instant::now() < drained || self.waits_without_limit()) {
@@ -330,12 +333,16 @@ impl Server {
         self.fault == Some(Fault::WaitsForIdle)
     }
 
-    /// Takes what is in the accept queue, stops listening, and tells each connection.
-    fn begin_stop(&mut self) {
+    /// Accepts what is in the accept queue.
+    fn take_queue(&mut self) {
         for index in 0..self.listeners.len() {
             self.listeners[index].ready = true;
             self.accept_from(index, ACCEPTS_AT_STOP);
         }
+    }
+
+    /// Stops listening, and tells each connection.
+    fn begin_stop(&mut self) {
         faults::at_stop(self.fault, &mut self.slots);
         self.accept_at = AcceptAt::Event;
         if self.fault != Some(Fault::KeepsAccepting) {

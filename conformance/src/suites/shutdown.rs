@@ -33,7 +33,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(50, 50, 50)
         .needs(&[Need::Descriptors(50)])
         .lifecycle(with_idle_connections),
-        Case::must(
+        Case::should(
             "serves-the-queue",
             "Clients that had connected and sent before a stop are answered, and then get FIN.",
         )
@@ -129,13 +129,14 @@ fn serves_the_queue(launcher: &Launcher) -> Found {
     // It finds both when it goes on: clients in the accept queue, and the signal.
     process.stop()?;
     let connected = peer.connect_many(launcher.size()).and_then(|mut clients| {
-        clients.iter_mut().try_for_each(|client| client.send(1024))?;
+        // One byte: it takes one read, however small a server's reads are.
+        clients.iter_mut().try_for_each(|client| client.send(1))?;
         Ok(clients)
     });
     process.signal(Signal::Terminate)?;
     process.signal(Signal::Continue)?;
     for client in &mut connected? {
-        client.receive(1024)?;
+        client.receive(1)?;
         client.expect_end()?;
     }
     server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;

@@ -97,7 +97,7 @@ fn mid_echo(peer: &Peer) -> Found {
         } else {
             // So little room at the client leaves the server in the middle of a write.
             connection = peer.connect_with(Setup::tight())?;
-            connection.send_until_unread(UNREAD, BACKLOG_LIMIT)?;
+            connection.send_until_unread(UNREAD, 1024 * 1024)?;
         }
         connection.receive(10 * 1024)?;
         streams.send(16 * 1024)?;

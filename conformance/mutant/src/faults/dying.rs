@@ -27,14 +27,11 @@ impl Hooks for DiesOfUrgentByte {
     }
 }
 
-pub(super) struct DiesOfSigpipe;
+pub(super) struct DiesOfFailedWrite;
 
-impl Hooks for DiesOfSigpipe {
+impl Hooks for DiesOfFailedWrite {
     fn closed(&mut self, _connection: Connection, end: End) {
         if end == End::WriteFailed {
-            // Rust's runtime ignores SIGPIPE; this restores what a C program starts with.
-            #[cfg(unix)]
-            let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGPIPE);
             std::process::abort();
         }
     }

@@ -82,7 +82,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::LeaksAfterBrokenEcho => Box::new(ending::Leaks::when(ending::broken_echo)),
         Fault::LeaksOnIdleReset => Box::new(ending::Leaks::when(ending::idle_reset)),
         Fault::LeaksOnBlockedReset => Box::new(ending::Leaks::when(ending::blocked_reset)),
-        Fault::DiesOfSigpipe => Box::new(dying::DiesOfSigpipe),
+        Fault::DiesOfFailedWrite => Box::new(dying::DiesOfFailedWrite),
         Fault::UnwrapsShutdown => Box::new(dying::UnwrapsShutdown),
         Fault::DiesInCloseStorm => Box::new(dying::DiesInCloseStorm::at(at.unwrap_or(40))),
         Fault::DiesAfterCloses => Box::new(dying::DiesAfterCloses { left: at.unwrap_or(400) }),
