@@ -9,7 +9,7 @@ use report::{Failure, FailureKind, Margin};
 /// Without progress for this long, scaled by the host factor, a cell times out.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
 /// So many bytes are progress, and the last one of a message; one now and then is not.
-const PROGRESS_BYTES: usize = 64;
+pub const PROGRESS_BYTES: usize = 64;
 /// No cell takes longer, whatever progress it makes.
 pub const CELL_LIMIT: Duration = Duration::from_secs(60);
 

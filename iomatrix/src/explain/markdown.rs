@@ -37,8 +37,8 @@ fn head(entries: &[Entry]) -> String {
          in `conformance/pages/`; requirements and sizes come from the suites' tables, mutants \
          from `conformance/mutant/mutants.toml`.\n\n\
          Sizes in the texts are those of profile `default`. Unless a case says otherwise, what is \
-         expected must come within {} s of the last progress (a byte, a connection), and all of a \
-         case within {} s. Limits of time are scaled by the host factor \
+         expected must come within {} s of the last progress (64 bytes, a whole message, a \
+         connection), and all of a case within {} s. Limits of time are scaled by the host factor \
          ([METHODOLOGY.md](METHODOLOGY.md)). A MUST that is not met is red, a SHOULD is a miss, \
          INFO only records. `repo#n` is a public issue or pull request.\n\n",
         PROGRESS_LIMIT.as_secs(),
