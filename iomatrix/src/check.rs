@@ -111,7 +111,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let host = conformance::host::probe();
     let plan = plan(&rows, &filter, &host);
     if plan.is_empty() {
-        return usage("no case is selected; `iomatrix list` shows them");
+        return usage(
+            "no case is selected: `iomatrix list` shows them, and `*` in a name stands for any \
+             text, as in --case 'res/memory*'",
+        );
     }
     if arguments.list {
         print!("{}", listing(&rows, &plan));

@@ -114,7 +114,7 @@ impl Hooks for BlockingWrite {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
         let socket = SockRef::from(&connection.stream);
         let _ = socket.set_nonblocking(false);
-        let _ = socket.set_write_timeout(Some(Duration::from_millis(200)));
+        let _ = socket.set_write_timeout(Some(Duration::from_millis(500)));
         let sent = socket.send(&connection.pending[connection.written..]);
         let _ = socket.set_nonblocking(true);
         connection.written += sent.unwrap_or(0);
