@@ -94,12 +94,15 @@ fn mid_echo(peer: &Peer) -> Found {
         if round % 2 == 0 {
             connection = peer.connect()?;
             connection.send_until_blocked(BLOCKED, 1024 * 1024)?;
+            connection.receive(10 * 1024)?;
         } else {
-            // So little room at the client leaves the server in the middle of a write.
+            // So little room at the client leaves the server in the middle of a write. Nothing is
+            // received after that: the kernel tries a full client again only after as long as it
+            // has been full.
             connection = peer.connect_with(Setup::tight())?;
+            connection.exchange(10 * 1024)?;
             connection.send_until_unread(UNREAD, 1024 * 1024)?;
         }
-        connection.receive(10 * 1024)?;
         streams.send(16 * 1024)?;
         connection.reset();
         streams.receive()?;
