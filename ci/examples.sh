@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Judges the example servers in other languages by a command alone: the plain ones, which know
-# nothing of the contract, and those that speak it.
+# Judges the example servers in other languages: the plain ones, which know nothing of the
+# contract, by a command alone, and those that speak it by every case. Red is what is red beside
+# the cases that examples/README.md says a language cannot pass, and what it wrongly says so of.
 #
 # Usage:  ci/examples.sh [PROFILE]     default: quick
-# Needs:  for each language what examples/README.md says. Ends with 69, naming those that are
-#         missing, after the others have been judged.
+# Needs:  Python 3.11, and for each other language what examples/README.md says. Ends with 69,
+#         naming those that are missing, after the others have been judged.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=${1:-quick}
@@ -13,12 +14,24 @@ mkdir -p "$built"
 cargo build --quiet -p iomatrix
 missing=()
 
-# judge COMMAND: red unless the server is certified.
+# judge GRADE COMMAND [CASE...]: red unless those cases, and no others, are not met.
 judge() {
-  echo "examples: $1"
-  local page
-  if ! page=$(target/debug/iomatrix check --profile "$profile" --command "$1" 2>&1); then
-    printf '%s\n' "$page"
+  local grade=$1 command=$2 result=$built/result.json page broken
+  shift 2
+  echo "examples: --$grade '$command'"
+  # Its exit status is 1 where a case is not met, which is looked at below.
+  page=$(target/debug/iomatrix check --profile "$profile" --out "$result" \
+    "--$grade" "$command" 2>&1) || [ $? -eq 1 ]
+  broken=$(python3 - "$result" <<'PYTHON'
+import json, sys
+with open(sys.argv[1]) as file:
+    cells = json.load(file)["cells"]
+fine = ("pass", "info", "unsupported", "unavailable")
+print(*sorted(f"{c['suite']}/{c['case']}" for c in cells if c["verdict"] not in fine))
+PYTHON
+  )
+  if [ "$broken" != "$*" ]; then
+    printf '%s\n' "$page" "examples: not met: ${broken:-nothing}; expected: ${*:-nothing}"
     exit 1
   fi
   printf '%s\n' "$page" | tail -1
@@ -36,25 +49,26 @@ language() {
 }
 
 if language python3; then
-  judge 'python3 examples/python/echo_plain.py {addr}'
-  judge 'python3 examples/python/echo_contract.py --listen tcp:{addr}'
+  judge command 'python3 examples/python/echo_plain.py {addr}'
+  judge contract 'python3 examples/python/echo_contract.py'
 fi
 if language node; then
-  judge 'node examples/node/echo_plain.mjs {addr}'
-  judge 'node examples/node/echo_contract.mjs --listen tcp:{addr}'
+  judge command 'node examples/node/echo_plain.mjs {addr}'
+  judge contract 'node examples/node/echo_contract.mjs' \
+    life/few-descriptors tcp-accept/emfile-recovers
 fi
 if language javac java; then
   # No -Werror: javac warns of sun.misc.Signal, the one way to a second signal, whatever is asked.
   javac -Xlint:all -d "$built/java" examples/java/*.java
-  judge "java -Xmn4m -cp $built/java EchoPlain {addr}"
-  judge "java -Xmn4m -cp $built/java EchoContract --listen tcp:{addr}"
+  judge command "java -Xmn4m -cp $built/java EchoPlain {addr}"
+  judge contract "java -Xmn4m -cp $built/java EchoContract" life/few-descriptors
 fi
 if [ "$(uname -s)" = Linux ] && language cc; then
   for program in echo_plain echo_contract; do
     cc -std=c11 -O2 -Wall -Wextra -Werror -o "$built/$program" "examples/c/$program.c"
   done
-  judge "$built/echo_plain {addr}"
-  judge "$built/echo_contract --listen tcp:{addr}"
+  judge command "$built/echo_plain {addr}"
+  judge contract "$built/echo_contract"
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
   echo "examples: not judged for want of ${missing[*]}" >&2

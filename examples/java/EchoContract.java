@@ -62,7 +62,7 @@ public final class EchoContract {
         for (InetSocketAddress address : options.listen) {
             try {
                 server.listen(address);
-            } catch (IOException e) {
+            } catch (IOException | UnsupportedOperationException e) { // The latter without IPv6.
                 die(1, "listen on " + text(address) + ": " + e.getMessage());
             }
         }

@@ -22,7 +22,13 @@ const open = new Map();
 let served = 0;
 let stopping = false;
 
-const log = (text) => writeSync(2, `${text}\n`);
+const log = (text) => {
+  try {
+    writeSync(2, `${text}\n`);
+  } catch {
+    // Nobody is reading any more, and that must not end the server.
+  }
+};
 const textOf = ({ address, family, port }) =>
   family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 

@@ -157,7 +157,9 @@ class Server:
 
 
 def log(text):
-    print(text, file=sys.stderr, flush=True)
+    """Nobody may be reading any more, and that must not end the server."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def text_of(host, port, *_scope):

@@ -46,7 +46,9 @@ async def serve(address):
         try:
             client, _address = await asyncio.get_running_loop().sock_accept(listener)
         except OSError as error:
-            print(f"accept: {error}", file=sys.stderr, flush=True)
+            # Nobody may be reading any more.
+            with contextlib.suppress(OSError):
+                print(f"accept: {error}", file=sys.stderr, flush=True)
             await asyncio.sleep(ACCEPT_PAUSE_SECONDS)
             continue
         task = asyncio.create_task(echo(client))

@@ -127,15 +127,13 @@ pub fn text(row: &Row, profile: &str) -> String {
         (Level::Should, &certificate.should),
         (Level::Info, &certificate.info),
     ];
-    for (level, tally) in levels {
+    for (level, tally) in levels.into_iter().filter(|(_, tally)| tally.asked() > 0) {
         let _ = writeln!(text, "  {level:<7} {}", tally.words());
     }
-    for reason in &certificate.reasons {
-        let _ = writeln!(text, "  {reason}");
-    }
-    let word = if certificate.certified { "yes" } else { "no" };
-    let must = &certificate.must;
-    let _ = writeln!(text, "certified: {word} ({} of {} MUST met)", must.met, must.cases);
+    let _ = match certificate.certified {
+        true => writeln!(text, "certified: yes (MUST: {})", certificate.must.words()),
+        false => writeln!(text, "certified: no ({})", certificate.reasons.join(", ")),
+    };
     text
 }
 
