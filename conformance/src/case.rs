@@ -1,6 +1,7 @@
 //! What a case is: a plain function over what it is given, and a row of its suite's table.
 
 use std::fmt;
+use std::time::Duration;
 
 use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level};
@@ -34,6 +35,8 @@ pub struct Case {
     pub requirement: &'static str,
     /// How much is done, per profile; the unit is the case's own (bytes, rounds, connections).
     pub sizes: Sizes,
+    /// The smallest profile that asks for it.
+    pub from: Profile,
     /// What the host must have.
     pub needs: &'static [Need],
     /// The capability that the server must offer, where the requirement is about one.
@@ -64,7 +67,7 @@ pub struct Sizes {
 }
 
 /// How much a check does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// About ten seconds a server.
     Quick,
@@ -156,6 +159,7 @@ impl Case {
             level,
             requirement,
             sizes: Sizes { quick: 0, default: 0, full: 0 },
+            from: Profile::Quick,
             needs: &[],
             capability: None,
             company: Company::Shared,
@@ -167,6 +171,14 @@ impl Case {
     #[must_use]
     pub const fn sizes(mut self, quick: u64, default: u64, full: u64) -> Self {
         self.sizes = Sizes { quick, default, full };
+        self
+    }
+
+    /// Asked in profile `full` alone, because it takes too long for every day. The smaller sizes
+    /// are those of the self-test.
+    #[must_use]
+    pub const fn only_in_full(mut self) -> Self {
+        self.from = Profile::Full;
         self
     }
 
@@ -215,15 +227,15 @@ impl Case {
 }
 
 impl Case {
-    /// Whether a server of this grade gets the case.
+    /// Whether a server of this grade gets the case in this profile.
     #[must_use]
-    pub fn is_for(&self, grade: Grade) -> bool {
+    pub fn is_asked(&self, grade: Grade, profile: Profile) -> bool {
         let least = match self.body {
             Body::Wire(_) => Grade::Address,
             Body::Process(_) => Grade::Command,
             Body::Lifecycle(_) => Grade::Contract,
         };
-        grade >= least
+        grade >= least && profile >= self.from
     }
 }
 
@@ -279,6 +291,12 @@ impl Profile {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|p| p.name() == name)
+    }
+
+    /// No cell takes longer, whatever progress it makes.
+    #[must_use]
+    pub fn cell_limit(self) -> Duration {
+        Duration::from_secs(if self == Self::Full { 300 } else { 60 })
     }
 
     /// `quick`, `default` or `full`.

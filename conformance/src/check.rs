@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use report::certificate::certify;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
-use report::{Attestation, Cell, Grade, Level, Margin, Run, Strictness, Verdict};
+use report::{Attestation, Cell, Level, Margin, Run, Verdict};
 
 use crate::binaries;
 use crate::case::Profile;
@@ -46,15 +46,13 @@ pub fn rows(registry: &Registry) -> Vec<Row> {
 /// A sentence with what Cargo said, or with the program that is missing.
 pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), String> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
-    let is_ours = |index: usize| rows[index].grade() == Grade::Contract;
-    let wanted: Vec<usize> =
-        (0..rows.len()).filter(|&index| is_ours(index) && is_judged(index)).collect();
-    let packages: Vec<&str> = wanted.iter().map(|&index| rows[index].package.as_str()).collect();
+    let judged = rows.iter().enumerate().filter(|(index, _)| is_judged(*index));
+    let packages: Vec<&str> = judged.filter_map(|(_, row)| row.package.as_deref()).collect();
     let programs = binaries::locate(&packages)?;
-    for index in wanted {
-        let row = &mut rows[index];
-        if let Origin::Contract(program) = &mut row.origin {
-            program.executable.clone_from(&programs[&row.package]);
+    for row in rows {
+        let found = row.package.as_ref().and_then(|package| programs.get(package));
+        if let (Origin::Contract(program), Some(found)) = (&mut row.origin, found) {
+            program.executable.clone_from(found);
         }
     }
     Ok(())
@@ -164,7 +162,7 @@ impl Collector {
         let report_rows = rows
             .iter()
             .filter(|row| judged.iter().any(|judged| judged.cell.row == row.name))
-            .map(|row| report_row(row, &judged, judge.strictness))
+            .map(|row| report_row(row, &judged, judge))
             .collect();
         let mut cells: Vec<Cell> = judged.into_iter().map(|judged| judged.cell).collect();
         cells.sort_by_key(|cell| (row_order(&cell.row), order.get(&cell.id()).copied()));
@@ -189,14 +187,16 @@ fn catalogue_order() -> BTreeMap<String, usize> {
     ids.enumerate().map(|(index, id)| (id, index)).collect()
 }
 
-fn report_row(row: &Row, judged: &[Judged], strictness: Strictness) -> report::Row {
+fn report_row(row: &Row, judged: &[Judged], judge: &Judge) -> report::Row {
     let own = || judged.iter().filter(|judged| judged.cell.row == row.name);
     let none_started = own().all(|judged| judged.cell.verdict == Verdict::Unavailable);
     let reason = if none_started { "no server was started" } else { "no cell got so far" };
     let cells: Vec<&Cell> = own().map(|judged| &judged.cell).collect();
     let cases_of = |level: Level| {
         let cases = suites::ALL.iter().flat_map(|suite| suite.cases);
-        cases.filter(|case| case.level == level && case.is_for(row.grade())).count()
+        cases
+            .filter(|case| case.level == level && case.is_asked(row.grade(), judge.profile))
+            .count()
     };
     report::Row {
         name: row.name.clone(),
@@ -209,7 +209,7 @@ fn report_row(row: &Row, judged: &[Judged], strictness: Strictness) -> report::R
             .find_map(|judged| judged.attestation.clone())
             .unwrap_or(Attestation::NotAttested { reason: reason.to_owned() }),
         grade: row.grade(),
-        certificate: certify(&cells, cases_of, strictness),
+        certificate: certify(&cells, cases_of, judge.strictness),
     }
 }
 

@@ -10,13 +10,12 @@ use report::{Failure, FailureKind, Margin};
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
 /// So many bytes are progress, and the last one of a message; one now and then is not.
 pub const PROGRESS_BYTES: usize = 64;
-/// No cell takes longer, whatever progress it makes.
-pub const CELL_LIMIT: Duration = Duration::from_secs(60);
 
 /// The clock of one cell.
 #[derive(Debug)]
 pub struct Clock {
     factor: f64,
+    cell_limit: Duration,
     cell_ends: Instant,
     nearest: Mutex<Option<Margin>>,
 }
@@ -28,16 +27,23 @@ pub struct Deadline {
     started: Instant,
     /// Bytes that have moved since, too few to put it off.
     moved: usize,
-    /// The cell itself ends before `started` and the limit would.
-    is_last: bool,
+    /// The limit of the cell itself, if that is over before `started` and the limit would be.
+    cell_limit: Option<Duration>,
 }
 
 impl Clock {
-    /// A clock that starts now. `factor` (1..=4) is how much slower this host is than when idle.
+    /// A clock that starts now, of a cell that takes `cell_limit` at most. `factor` (1..=4) is how
+    /// much slower this host is than when idle.
     #[must_use]
-    pub fn start(factor: f64) -> Self {
-        let cell_ends = Instant::now() + CELL_LIMIT;
-        Self { factor, cell_ends, nearest: Mutex::new(None) }
+    pub fn start(factor: f64, cell_limit: Duration) -> Self {
+        let cell_ends = Instant::now() + cell_limit;
+        Self { factor, cell_limit, cell_ends, nearest: Mutex::new(None) }
+    }
+
+    /// The end of the cell.
+    #[must_use]
+    pub fn cell_end(&self) -> Deadline {
+        self.within(self.cell_limit)
     }
 
     /// The deadline for the next piece of progress.
@@ -51,8 +57,8 @@ impl Clock {
     pub fn within(&self, limit: Duration) -> Deadline {
         let started = Instant::now();
         let at = started + self.scaled(limit);
-        let is_last = at > self.cell_ends;
-        Deadline { at: at.min(self.cell_ends), started, moved: 0, is_last }
+        let cell_limit = (at > self.cell_ends).then_some(self.cell_limit);
+        Deadline { at: at.min(self.cell_ends), started, moved: 0, cell_limit }
     }
 
     /// A limit of time, scaled by the host factor.
@@ -138,12 +144,12 @@ impl Deadline {
         Failure {
             kind: FailureKind::Timeout,
             expected: what.to_owned(),
-            actual: match (self.moved, self.elapsed().as_secs_f64()) {
-                _ if self.is_last => {
-                    format!("the {} s of the cell were over first", CELL_LIMIT.as_secs())
+            actual: match (self.cell_limit, self.moved, self.elapsed().as_secs_f64()) {
+                (Some(limit), ..) => {
+                    format!("the {} s of the cell were over first", limit.as_secs())
                 }
-                (0, seconds) => format!("nothing within {seconds:.1} s"),
-                (few, seconds) => format!("only {few} bytes within {seconds:.1} s"),
+                (None, 0, seconds) => format!("nothing within {seconds:.1} s"),
+                (None, few, seconds) => format!("only {few} bytes within {seconds:.1} s"),
             },
         }
     }

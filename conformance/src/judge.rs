@@ -92,7 +92,7 @@ impl Judge {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower"));
             return Judged { cell, runtime: None, attestation: None };
         }
-        let clock = Clock::start(factor.min(HIGHEST));
+        let clock = Clock::start(factor.min(HIGHEST), self.profile.cell_limit());
         let size = planned.case.sizes.of(self.profile);
         let seed = cell_seed(self.seed, &planned.id());
         let context = Arc::new(Context::new(size, seed, self.profile, clock));

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod declined;
 pub mod duplex;
 pub mod host;
+pub mod introduced;
 pub mod judge;
 pub mod kernel_log;
 pub mod launcher;

@@ -40,6 +40,8 @@ pub struct Mutant {
     /// A mutant of starting, stopping or identity: nothing else is asked of it.
     #[serde(default)]
     pub stops: bool,
+    /// Value of `--fault-at`: strikes earlier than the fault would by itself.
+    at: Option<u64>,
     /// The driver that the judge is told, where that is not the one in use.
     registered: Option<String>,
 }
@@ -72,6 +74,11 @@ impl Table {
         let Some(fault) = fault else { return row };
         fault.clone_into(&mut row.name);
         let mutant = self.mutants.iter().find(|mutant| mutant.fault == fault);
+        if let (Some(at), Origin::Contract(program)) =
+            (mutant.and_then(|mutant| mutant.at), &mut row.origin)
+        {
+            program.arguments.extend(["--fault-at".into(), at.to_string().into()]);
+        }
         if let Some(driver) = mutant.and_then(|mutant| mutant.registered.clone()) {
             row.model = if driver == "io_uring" { Model::Completion } else { Model::Readiness };
             row.driver = Some(driver);

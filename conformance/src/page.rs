@@ -1,6 +1,6 @@
 //! A case's page: why it matters, what is sent and what is expected, where readiness and completion
 //! differ, and which public bugs it would have caught. Pages are written in
-//! `conformance/pages/SUITE.toml`; those below `pages/coming/` wait there for their cases.
+//! `conformance/pages/SUITE.toml`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -41,7 +41,7 @@ pub struct Page {
     /// Why the requirement matters.
     #[serde(deserialize_with = "paragraph")]
     pub why: String,
-    /// What the client does, with the sizes of profile `default`.
+    /// What the client does, with the sizes of profile `default`, or of `full` if only that asks.
     #[serde(deserialize_with = "paragraph")]
     pub sent: String,
     /// What must be seen, with its limits.
@@ -100,6 +100,9 @@ impl Page {
     #[must_use]
     pub fn sizes(&self, case: &Case) -> Option<String> {
         let unit = self.unit?;
+        if case.from == Profile::Full {
+            return Some(format!("{} in full only", unit.amount(case.sizes.of(Profile::Full))));
+        }
         // Neighbours with the same size share it: "500 in quick and default, 5,000 in full".
         let sizes: Vec<String> = Profile::ALL
             .chunk_by(|a, b| case.sizes.of(*a) == case.sizes.of(*b))
@@ -135,7 +138,7 @@ impl Page {
             ([_, _, ..], true) => return Err(format!("a case has one size, not two of {known}")),
         };
         if let Some(unit) = unit {
-            let amount = unit.amount(case.sizes.of(Profile::Default));
+            let amount = unit.amount(case.sizes.of(case.from.max(Profile::Default)));
             for text in &mut texts {
                 **text = text.replace(unit.placeholder(), &amount);
             }
@@ -250,9 +253,6 @@ fn some_paragraph<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
 
     /// No text is longer: a page is read at a glance, in a terminal.
@@ -277,24 +277,6 @@ mod tests {
                 let page = Page::of(suite, case).unwrap_or_else(|e| panic!("{e}"));
                 let flaws = flaws(page);
                 assert!(flaws.is_empty(), "{}/{}: {flaws:?}", suite.name, case.name);
-            }
-        }
-    }
-
-    /// They are included nowhere, so nothing else would notice.
-    #[test]
-    fn coming_pages_are_well_formed_and_are_not_there_yet() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pages/coming");
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let file = entry.unwrap().path();
-            let suite = file.file_stem().unwrap().to_str().unwrap();
-            let text = fs::read_to_string(&file).unwrap();
-            for (name, page) in parse(&file.display().to_string(), &text).unwrap() {
-                let flaws = flaws(&page);
-                assert!(flaws.is_empty(), "coming {suite}/{name}: {flaws:?}");
-                let known = suites::ALL.iter().filter(|known| known.name == suite);
-                let has_come = known.flat_map(|suite| suite.cases).any(|case| case.name == name);
-                assert!(!has_come, "{suite}/{name} is there: move its page to {}", path(suite));
             }
         }
     }

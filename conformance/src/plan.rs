@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use report::host::{Host, State};
 use report::{Grade, Level, Model};
 
-use crate::case::{Case, Company, Need, Suite};
+use crate::case::{Case, Company, Need, Profile, Suite};
 use crate::launcher::{Origin, Program};
 use crate::registry::Entry;
 use crate::suites;
@@ -27,8 +27,8 @@ pub struct Row {
     pub workers: u32,
     /// What the server does not offer.
     pub lacks: Vec<String>,
-    /// The Cargo package of its server.
-    pub package: String,
+    /// The Cargo package of its server, where that is in this repository.
+    pub package: Option<String>,
     /// Where its server comes from.
     pub origin: Origin,
 }
@@ -50,7 +50,7 @@ impl Row {
             flavor: entry.flavor.clone(),
             workers: entry.workers,
             lacks: entry.lacks.clone(),
-            package: entry.package.clone(),
+            package: Some(entry.package.clone()),
             origin: Origin::Contract(Program {
                 executable: PathBuf::new(),
                 arguments: arguments.into_iter().map(OsString::from).collect(),
@@ -68,7 +68,7 @@ impl Row {
             flavor: "-".to_owned(),
             workers: 0,
             lacks: Vec::new(),
-            package: String::new(),
+            package: None,
             origin,
         }
     }
@@ -147,14 +147,15 @@ impl Filter {
     }
 }
 
-/// The cells of `rows` that `filter` wants, those that need the host for themselves at the end.
+/// The cells of `rows` that `filter` wants and `profile` has, those that need the host for
+/// themselves at the end.
 #[must_use]
-pub fn plan(rows: &[Row], filter: &Filter, host: &Host) -> Vec<Planned> {
+pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec<Planned> {
     let mut cells = Vec::new();
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| filter.wants_row(&row.name)) {
         for suite in suites::ALL {
-            let of_grade = suite.cases.iter().filter(|case| case.is_for(row.grade()));
-            for case in of_grade.filter(|case| filter.wants_case(suite, case)) {
+            let asked = suite.cases.iter().filter(|case| case.is_asked(row.grade(), profile));
+            for case in asked.filter(|case| filter.wants_case(suite, case)) {
                 let unavailable = missing_driver(row, host).or_else(|| missing_need(case, host));
                 cells.push(Planned { row: index, suite, case, unavailable });
             }

@@ -88,7 +88,7 @@ fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(
 fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
     let host = host::probe();
     let filter = Filter { cases: vec![case.to_owned()], ..Filter::default() };
-    let cells = plan(std::slice::from_ref(row), &filter, &host);
+    let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &host);
     let judge = Judge {
         profile: Profile::Quick,
         seed: 1,
@@ -114,7 +114,7 @@ fn no_orphan() -> Result<(), Failed> {
     TcpStream::connect(address)?;
     victim.kill()?;
     victim.wait()?;
-    let clock = Clock::start(1.0);
+    let clock = Clock::start(1.0, Profile::Quick.cell_limit());
     let deadline = clock.progress();
     while TcpStream::connect(address).is_ok() {
         if deadline.is_over() {
@@ -129,7 +129,12 @@ fn no_orphan() -> Result<(), Failed> {
 fn victim() -> ExitCode {
     let Some(executable) = std::env::args_os().nth(2) else { return ExitCode::FAILURE };
     let program = Program { executable: executable.into(), arguments: Vec::new() };
-    let context = Arc::new(Context::new(0, 1, Profile::Quick, Clock::start(1.0)));
+    let context = Arc::new(Context::new(
+        0,
+        1,
+        Profile::Quick,
+        Clock::start(1.0, Profile::Quick.cell_limit()),
+    ));
     let launcher = Launcher::new(Origin::Contract(program), context);
     let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
     let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };

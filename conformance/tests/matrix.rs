@@ -40,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
     let mut rows = check::rows(&registry);
     let host = host::probe();
     let filter = Filter { rows: environment.rows.clone(), ..Filter::default() };
-    let plan = plan(&rows, &filter, &host);
+    let plan = plan(&rows, &filter, environment.profile, &host);
     let selected: Vec<Planned> = plan
         .iter()
         .filter(|planned| is_selected(arguments, &name(&rows, planned)))

@@ -8,8 +8,9 @@ use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::case::Profile;
 use conformance::check;
+use conformance::introduced::{Refusal, introduce};
 use conformance::judge::Judge;
-use conformance::launcher::{CommandLine, Origin};
+use conformance::launcher::{CommandLine, Origin, Program};
 use conformance::plan::{Filter, Planned, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
@@ -24,8 +25,12 @@ pub(crate) struct Arguments {
     /// Judge this server: a command line in which `{addr}` or `{port}` says where it is to listen.
     #[arg(long, value_name = "COMMAND", conflicts_with = "rows")]
     command: Option<String>,
+    /// Judge this server, which speaks docs/CONTRACT.md: a command line to which `--listen` and the
+    /// contract's other options are appended. It gets all cases.
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["rows", "command"])]
+    contract: Option<String>,
     /// Judge the server that already listens here.
-    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["rows", "command"])]
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["rows", "command", "contract"])]
     address: Option<SocketAddr>,
     /// Allow an address beyond loopback.
     #[arg(long, requires = "address")]
@@ -68,6 +73,14 @@ pub(crate) struct Arguments {
     list: bool,
 }
 
+/// Why a server that is in no registry has no row.
+enum NoRow {
+    /// The command line was wrong.
+    Mistake(String),
+    /// The server was started and did not become ready.
+    Refused(Refusal),
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// The matrix for a terminal.
@@ -101,7 +114,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut rows = match arguments.row_of_its_own() {
         Ok(Some(row)) => vec![row],
         Ok(None) => check::rows(&registry),
-        Err(e) => return usage(&e),
+        Err(NoRow::Mistake(e)) => return usage(&e),
+        Err(NoRow::Refused(refusal)) => return Ok(refused(refusal)),
     };
     let filter = arguments.filter();
     if !rows.iter().any(|row| filter.wants_row(&row.name)) {
@@ -109,29 +123,33 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         return usage(&format!("no row is named so; there are: {}", names.join(", ")));
     }
     let host = conformance::host::probe();
-    let plan = plan(&rows, &filter, &host);
-    if plan.is_empty() {
+    let profile = Profile::from(arguments.profile);
+    let planned = plan(&rows, &filter, profile, &host);
+    if planned.is_empty() {
+        if !plan(&rows, &filter, Profile::Full, &host).is_empty() {
+            return usage("no case is selected: these are asked in --profile full only");
+        }
         return usage(
             "no case is selected: `iomatrix list` shows them, and `*` in a name stands for any \
              text, as in --case 'res/memory*'",
         );
     }
     if arguments.list {
-        print!("{}", listing(&rows, &plan));
+        print!("{}", listing(&rows, &planned));
         return Ok(Exit::Green);
     }
-    check::find_programs(&mut rows, &plan).map_err(|e| anyhow!(e))?;
+    check::find_programs(&mut rows, &planned).map_err(|e| anyhow!(e))?;
     let judge = Judge {
-        profile: arguments.profile.into(),
+        profile,
         seed: arguments.seed.unwrap_or_else(check::random_seed),
         host,
         schedule: Schedule::of_this_user(),
         strictness: arguments.strictness(),
         repeat: repeat_command,
     };
-    let progress = progress_bar(plan.len() as u64 * u64::from(arguments.repeat));
+    let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
     let options = check::Options { jobs: arguments.jobs, repeats: arguments.repeat };
-    let run = check::run(&judge, &registry, &rows, &plan, &options, &|cell| {
+    let run = check::run(&judge, &registry, &rows, &planned, &options, &|cell| {
         show_progress(&progress, cell);
     });
     progress.finish_and_clear();
@@ -140,17 +158,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 impl Arguments {
     /// The server that is judged by its command or address alone, if one was given.
-    fn row_of_its_own(&self) -> Result<Option<Row>, String> {
+    fn row_of_its_own(&self) -> Result<Option<Row>, NoRow> {
         if let Some(command) = &self.command {
-            let line = CommandLine::parse(command)?;
+            let line = CommandLine::parse(command).map_err(NoRow::Mistake)?;
             return Ok(Some(Row::undeclared("command", Origin::Command(line))));
+        }
+        if let Some(command) = &self.contract {
+            let program = Program::parse(command).map_err(NoRow::Mistake)?;
+            return introduce("contract", &program).map(Some).map_err(NoRow::Refused);
         }
         let Some(address) = self.address else { return Ok(None) };
         if !address.ip().is_loopback() && !self.allow_remote {
-            return Err(format!(
+            return Err(NoRow::Mistake(format!(
                 "{address} is beyond loopback: the suite opens thousands of connections and resets \
                  them; say --allow-remote if that host is yours"
-            ));
+            )));
         }
         Ok(Some(Row::undeclared("address", Origin::Address(address))))
     }
@@ -188,6 +210,28 @@ impl Arguments {
     }
 }
 
+/// Says why a server that was to speak the contract is not judged.
+fn refused(refusal: Refusal) -> Exit {
+    match refusal {
+        Refusal::Declined(reason) => {
+            eprintln!("iomatrix: the server says that it cannot serve here: {reason}");
+            Exit::Unavailable
+        }
+        Refusal::Wrong(failure, stderr) => {
+            eprintln!(
+                "iomatrix: no case was judged: the server did not announce itself as docs/CONTRACT.md asks"
+            );
+            eprintln!("  expected  {}", failure.expected);
+            eprintln!("  actual    {}", failure.actual);
+            for line in stderr {
+                eprintln!("  | {line}");
+            }
+            eprintln!("  A server that knows nothing of the contract is judged by --command.");
+            Exit::Red
+        }
+    }
+}
+
 fn usage(message: &str) -> anyhow::Result<Exit> {
     eprintln!("iomatrix: {message}");
     Ok(Exit::Usage)
@@ -211,8 +255,11 @@ fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> String {
         Profile::Quick | Profile::Full => format!(" --profile {}", profile.name()),
     };
     let server = match &row.origin {
+        Origin::Contract(program) if row.package.is_none() => {
+            format!("--contract {}", shell_words::quote(&program.text()))
+        }
         Origin::Contract(_) => format!("--row {}", row.name),
-        Origin::Command(line) => format!("--command '{}'", line.text()),
+        Origin::Command(line) => format!("--command {}", shell_words::quote(line.text())),
         Origin::Address(address) => format!("--address {address}"),
     };
     format!("cargo run -p iomatrix -- check {server} --case {id} --seed {seed}{profile}")

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
-use conformance::case::{Body, Case, Company};
+use conformance::case::{Body, Case, Company, Profile};
 use conformance::registry::{Entry, Registry};
 use conformance::suites;
 use report::Exit;
@@ -51,7 +51,9 @@ fn text(registry: &Registry) -> String {
     for suite in suites::ALL {
         let _ = writeln!(text, "\n{}: {}", suite.name, suite.about);
         for case in suite.cases {
-            let _ = writeln!(text, "  {:<28} {:<6} {}", case.name, case.level, case.requirement);
+            let only = if case.from == Profile::Full { " (only in profile full)" } else { "" };
+            let (name, level) = (case.name, case.level);
+            let _ = writeln!(text, "  {name:<28} {level:<6} {}{only}", case.requirement);
         }
     }
     text
@@ -94,6 +96,7 @@ fn case_json(case: &Case) -> serde_json::Value {
         "body": body,
         "needs": needs,
         "capability": case.capability,
+        "from_profile": case.from.name(),
         "exclusive": case.company == Company::Exclusive,
     })
 }

@@ -121,11 +121,33 @@ fn a_server_that_listens_already_gets_the_wire_cases() {
 
 #[test]
 fn what_cannot_be_judged_is_a_mistake_of_the_command_line() {
-    for (option, value, hint) in
-        [("--command", "node echo.mjs", "{port}"), ("--address", "192.0.2.1:80", "--allow-remote")]
-    {
+    for (option, value, hint) in [
+        ("--command", "node echo.mjs", "{port}"),
+        ("--contract", "node echo.mjs {port}", "leave it out"),
+        ("--address", "192.0.2.1:80", "--allow-remote"),
+    ] {
         let output = check(&[option, value]);
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(hint), "{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn a_server_that_speaks_the_contract_gets_all_cases() {
+    let server = format!("'{}' --flavor default", mutant());
+    let options = ["--suite", "shutdown", "--profile", "quick"];
+    let output = check(&[&["--contract", &server, "--output", "json"], &options[..]].concat());
+    let run: Run = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &run.rows[0];
+    assert_eq!((row.grade, row.driver.as_str()), (Grade::Contract, "epoll"));
+    assert!(run.cells.iter().all(|cell| cell.verdict == Verdict::Pass), "{run:?}");
+    assert!(run.cells[0].repeat.contains("--contract"), "{}", run.cells[0].repeat);
+}
+
+#[test]
+fn a_server_that_does_not_introduce_itself_is_red_with_what_it_said() {
+    let output = check(&["--contract", &format!("'{}' --no-such-option", mutant())]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("docs/CONTRACT.md") && said.contains("--no-such-option"), "{said}");
 }

@@ -32,6 +32,9 @@ pub(crate) enum Fault {
     FlipsBit,
     /// Loses the read in which a lone connection's bytes pass a multiple of 4 MiB (settable)
     LosesReadAtWrap,
+    /// Loses the read in which a lone connection's bytes pass a multiple of 4 GiB (settable)
+    #[value(name = "wraps-at-4-gib")]
+    WrapsAt4Gib,
     /// Loses the last byte of a large read that comes right after one of at most 8 bytes
     LosesByteAfterTiny,
     /// Sends one more byte 100 ms after the echo of the first, if nothing else has come
@@ -54,6 +57,9 @@ pub(crate) enum Fault {
     // Other connections' bytes.
     /// Leaves full reads in one buffer that all connections share until their next turn
     SharedBuffer,
+    /// Beside 9000 open connections (settable), flips a bit of what comes on the next ones
+    #[value(name = "flips-beyond-9000")]
+    FlipsBeyond9000,
     /// Beyond 64 open connections, exchanges each 50th full read (settable) with another one's
     #[value(name = "crosses-beyond-64")]
     CrossesBeyond64,

@@ -10,7 +10,6 @@ use report::{Failure, FailureKind};
 
 use super::{Connection, Read1, harness};
 use crate::case::failure;
-use crate::clock::CELL_LIMIT;
 use crate::wait::{Interest, wait};
 
 impl Connection {
@@ -21,7 +20,8 @@ impl Connection {
     pub fn exchange_in_one_write(&mut self, length: usize) -> Result<(), Failure> {
         let bytes = self.payload.bytes(self.sent, length);
         let writer = self.socket.try_clone().map_err(|e| harness("clone a socket", &e))?;
-        self.block_for(Some(CELL_LIMIT)).map_err(|e| harness("make a socket block", &e))?;
+        let limit = self.clock.cell_end().left();
+        self.block_for(Some(limit)).map_err(|e| harness("make a socket block", &e))?;
         self.sent += length as u64;
         let (received, written) = thread::scope(|scope| {
             let call = scope.spawn(|| (&writer).write(&bytes));

@@ -22,7 +22,7 @@ pub use start::{Origin, Program, Start};
 pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 
 use crate::announcement::{Announcement, Ready};
-use crate::case::failure;
+use crate::case::{Profile, failure};
 use crate::clock::Clock;
 use crate::peer::{Context, Peer};
 use crate::process::{Process, Signal};
@@ -298,7 +298,8 @@ fn trouble(e: std::io::Error) -> Failure {
 impl Supervised {
     fn attempt(&self, ended: Ended) -> Attempt {
         // Both pipes close with the last process that holds them, which is at an end.
-        let deadline = Clock::start(1.0).within(Duration::from_secs(1));
+        let deadline =
+            Clock::start(1.0, Profile::Quick.cell_limit()).within(Duration::from_secs(1));
         let stdout = self.stdout.wait(deadline, |out| out.is_closed().then(|| out.text()));
         self.stderr.wait(deadline, |out| out.is_closed().then_some(()));
         Attempt {

@@ -125,7 +125,7 @@ mod tests {
     fn a_flood_is_kept_within_bounds() {
         let flood = std::io::repeat(b'x').take(3_000_000);
         let captured = Captured::from_pipe(flood.chain(&b"\nlast"[..]));
-        let clock = Clock::start(1.0);
+        let clock = Clock::start(1.0, crate::case::Profile::Quick.cell_limit());
         let total = captured.wait(clock.progress(), |c| c.is_closed().then(|| c.total()));
         assert_eq!(total, Some(3_000_005));
         assert_eq!(captured.lock().text().len(), KEPT_BYTES);

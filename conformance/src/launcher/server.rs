@@ -11,7 +11,7 @@ use report::{Failure, FailureKind};
 
 use super::output::{Captured, Watched};
 use crate::announcement::Ready;
-use crate::case::failure;
+use crate::case::{Profile, failure};
 use crate::clock::{Clock, Deadline};
 use crate::peer::Context;
 
@@ -161,7 +161,7 @@ impl Supervised {
     pub(super) fn kill(&self) -> Result<(), Failure> {
         // The supervisor may have ended already, together with the server.
         let _ = (&self.control).write_all(b"kill\n");
-        let deadline = Clock::start(1.0).within(KILL_LIMIT);
+        let deadline = Clock::start(1.0, Profile::Quick.cell_limit()).within(KILL_LIMIT);
         self.state
             .wait(deadline, |ended| *ended)
             .map(drop)

@@ -25,8 +25,34 @@ pub enum Origin {
 pub struct Program {
     /// The executable.
     pub executable: PathBuf,
-    /// What it gets besides the contract's options that the launcher adds.
+    /// What it gets before the contract's options that the launcher adds.
     pub arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// Splits a command as a POSIX shell would; no shell runs it.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let words = shell_words::split(text).map_err(|e| format!("'{text}': {e}"))?;
+        if words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
+            return Err(format!(
+                "'{text}' says where to listen, which `--listen tcp:ADDRESS` at its end will do: \
+                 leave it out"
+            ));
+        }
+        let mut words = words.into_iter();
+        let executable = words.next().ok_or("an empty command; write a program")?.into();
+        Ok(Self { executable, arguments: words.map(OsString::from).collect() })
+    }
+
+    /// As a shell would take it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let arguments = self.arguments.iter().map(|argument| argument.to_string_lossy());
+        shell_words::join([self.executable.to_string_lossy()].into_iter().chain(arguments))
+    }
 }
 
 /// What one start asks for beyond the row's own arguments.
@@ -75,12 +101,13 @@ pub(super) fn command(program: &Program, start: &Start) -> io::Result<Vec<OsStri
         command.push("--".into());
     }
     command.push(program.executable.clone().into());
+    // First, because an interpreter's program is among them.
+    command.extend(program.arguments.iter().cloned());
     for listen in &start.listen {
         command.extend(["--listen".into(), listen.into()]);
     }
     command
         .extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
-    command.extend(program.arguments.iter().cloned());
     command.extend(start.arguments.iter().cloned());
     Ok(command)
 }

@@ -45,7 +45,7 @@ pub(super) const SUITE: Suite = Suite {
             "cancelled-accept-no-orphan",
             "A client that comes while an accept is cancelled is served or closed within 2 s.",
         )
-        .sizes(50, 200, 500)
+        .sizes(200, 1000, 5000)
         .asks_for("cancel")
         .lifecycle(cancelled::cancelled_accept_no_orphan),
         Case::must(

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::clock::CELL_LIMIT;
 use crate::connection::{Connection, Setup};
 use crate::peer::Peer;
 use crate::process::Process;
@@ -170,7 +169,7 @@ fn many_stalled(peer: &Peer, process: &Process) -> Found {
 /// Sends on all connections until none of them has taken anything for a while, or all of them have
 /// taken [`STALLED_BYTES`].
 fn stall(connections: &mut [Connection], peer: &Peer) -> Result<(), Failure> {
-    let deadline = peer.clock().within(CELL_LIMIT);
+    let deadline = peer.clock().cell_end();
     loop {
         let mut sending: Vec<&mut Connection> =
             connections.iter_mut().filter(|connection| connection.sent() < STALLED_BYTES).collect();

@@ -1,9 +1,14 @@
 //! Many connections at once: each is served as if it were the only one.
 
+use std::time::Duration;
+
+use report::Failure;
+
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::peer::{PROBE_LIMIT, Peer};
+use crate::process::{Cpu, Process};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -29,8 +34,20 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 300, 2000)
         .wire(churn_beside_stable),
+        Case::info(
+            "10k-idle",
+            "Are the clients that talk served alike beside ten thousand that are idle?",
+        )
+        .sizes(200, 1200, 10_000)
+        .only_in_full()
+        .needs(&[Need::CpuTime, Need::ResidentMemory, Need::Descriptors(10_060)])
+        .alone()
+        .process(ten_thousand_idle),
     ],
 };
+
+/// Half of those who talk beside many that are idle.
+const TALKING: u64 = 25;
 
 fn not_serial(peer: &Peer) -> Found {
     let mut silent = peer.connect()?;
@@ -98,4 +115,39 @@ fn churn_beside_stable(peer: &Peer) -> Found {
         stream.receive_all()?;
     }
     Observation::met()
+}
+
+fn ten_thousand_idle(peer: &Peer, process: &Process) -> Found {
+    /// Enough for CPU time that is counted in ticks of 10 ms.
+    const ROUNDS: u32 = 400;
+    let total = |cpu: Cpu| cpu.user + cpu.system;
+    let talk = |clients: &mut [Connection]| -> Result<Duration, Failure> {
+        let before = total(process.cpu()?);
+        for _ in 0..ROUNDS {
+            for client in clients.iter_mut() {
+                client.send(1024)?;
+            }
+            for client in clients.iter_mut() {
+                client.receive(1024)?;
+            }
+        }
+        Ok(total(process.cpu()?).saturating_sub(before))
+    };
+    let mut first = peer.connect_many(TALKING)?;
+    let alone = talk(&mut first)?;
+    let before = process.resident_bytes()?;
+    let idle = peer.connect_many(peer.size())?;
+    let mut last = peer.connect_many(TALKING)?;
+    talk(&mut last)?;
+    let growth = process.resident_bytes()?.saturating_sub(before);
+    let beside = talk(&mut first)?;
+    drop(idle);
+    peer.serves()?;
+    // Rounded, so that they are the same from one run to the next.
+    let kib = growth as f64 / 1024.0 / peer.size() as f64;
+    let times = if beside > alone * 2 { "more than" } else { "at most" };
+    Observation::of(format!(
+        "about {} KiB an idle connection, and {times} twice the CPU time for those who talk",
+        kib.max(1.0).log2().round().exp2()
+    ))
 }

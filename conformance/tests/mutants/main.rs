@@ -235,7 +235,7 @@ fn quick_musts(
     let filter = Filter { level: Some(Level::Must), ..Filter::default() };
     let judge = Judge { profile: Profile::Quick, ..shared.judge.clone() };
     let rows = [row];
-    let cells: Vec<Cell> = plan(&rows, &filter, &judge.host)
+    let cells: Vec<Cell> = plan(&rows, &filter, judge.profile, &judge.host)
         .iter()
         .filter(|planned| planned.unavailable.is_none() && is_wanted(planned))
         .map(|planned| check::one(&judge, &shared.registry, &rows, planned).cell)
@@ -247,7 +247,8 @@ fn quick_musts(
 
 fn planned(shared: &Shared, row: &Row, id: &str) -> Result<Planned, Failed> {
     let filter = Filter { cases: vec![id.to_owned()], ..Filter::default() };
-    let cells = plan(std::slice::from_ref(row), &filter, &shared.judge.host);
+    // Also those that only `full` asks for, with the sizes of the self-test.
+    let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &shared.judge.host);
     cells.into_iter().next().ok_or_else(|| format!("no case {id}").into())
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use conformance::clock::{CELL_LIMIT, PROGRESS_LIMIT};
+use conformance::case::Profile;
+use conformance::clock::PROGRESS_LIMIT;
 
 use super::Entry;
 
@@ -36,13 +37,15 @@ fn head(entries: &[Entry]) -> String {
          `cargo run -p iomatrix -- explain {example}` shows a single case. The texts are written \
          in `conformance/pages/`; requirements and sizes come from the suites' tables, mutants \
          from `conformance/mutant/mutants.toml`.\n\n\
-         Sizes in the texts are those of profile `default`. Unless a case says otherwise, what is \
-         expected must come within {} s of the last progress (64 bytes, a whole message, a \
-         connection), and all of a case within {} s. Limits of time are scaled by the host factor \
+         Sizes in the texts are those of profile `default`, or of `full` where only that asks. \
+         Unless a case says otherwise, what is expected must come within {} s of the last progress \
+         (64 bytes, a whole message, a connection), and all of a case within {} s, in `full` {} s. \
+         Limits of time are scaled by the host factor \
          ([METHODOLOGY.md](METHODOLOGY.md)). A MUST that is not met is red, a SHOULD is a miss, \
          INFO only records. `repo#n` is a public issue or pull request.\n\n",
         PROGRESS_LIMIT.as_secs(),
-        CELL_LIMIT.as_secs()
+        Profile::Default.cell_limit().as_secs(),
+        Profile::Full.cell_limit().as_secs()
     )
 }
 

@@ -41,6 +41,18 @@ impl Hooks for SharedBuffer {
     }
 }
 
+pub(super) struct FlipsBeyond {
+    pub(super) at: u64,
+}
+
+impl Hooks for FlipsBeyond {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.slot as u64 >= self.at {
+            connection.fresh()[0] ^= 1;
+        }
+    }
+}
+
 pub(super) struct CrossesBeyond64 {
     at: u64,
     open: usize,

@@ -1,0 +1,99 @@
+//! The row of a server that no registry knows and that speaks docs/CONTRACT.md: it is started once,
+//! and what it announces then is what it is held to.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use report::{Failure, Model};
+
+use crate::announcement::{Announcement, Ready};
+use crate::case::Profile;
+use crate::clock::Clock;
+use crate::launcher::{Launch, Launcher, Origin, Program, Start};
+use crate::load::host_factor;
+use crate::peer::Context;
+use crate::plan::Row;
+use crate::suites;
+
+/// Lines of standard error that go with a server that did not introduce itself.
+const TAIL_LINES: usize = 20;
+
+/// Why a server has no row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refusal {
+    /// It says that this host cannot run it, or that it does not serve TCP.
+    Declined(String),
+    /// It does not do what the contract asks of its first line, with the last lines of its standard
+    /// error.
+    Wrong(Failure, Vec<String>),
+}
+
+/// Starts a server once and makes a row of its announcement.
+///
+/// # Errors
+/// What it did instead of announcing that it is ready.
+pub fn introduce(name: &str, program: &Program) -> Result<Row, Refusal> {
+    let clock = Clock::start(host_factor(), Profile::Default.cell_limit());
+    let context = Arc::new(Context::new(0, 0, Profile::Default, clock));
+    let launcher = Launcher::new(Origin::Contract(program.clone()), context);
+    let wrong = |failure| Refusal::Wrong(failure, launcher.stderr_tail(TAIL_LINES));
+    let server = match launcher.launch(&Start::default()).map_err(wrong)? {
+        Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
+            return Err(Refusal::Declined(reason));
+        }
+        launch @ (Launch::Ready(_) | Launch::Declined(_) | Launch::Ended(_)) => {
+            launch.expect_ready().map_err(wrong)?
+        }
+    };
+    let ready = server.ready().map_err(wrong)?;
+    Ok(row(name, ready, program.clone()))
+}
+
+fn row(name: &str, ready: &Ready, program: Program) -> Row {
+    let known: BTreeSet<&str> = suites::ALL
+        .iter()
+        .flat_map(|suite| suite.cases)
+        .filter_map(|case| case.capability)
+        .collect();
+    let is_offered =
+        |capability: &str| ready.capabilities.iter().any(|offered| offered == capability);
+    Row {
+        name: name.to_owned(),
+        model: model(&ready.model),
+        driver: Some(ready.driver.clone()),
+        flavor: ready.flavor.clone(),
+        workers: ready.workers,
+        lacks: known.into_iter().filter(|one| !is_offered(one)).map(str::to_owned).collect(),
+        package: None,
+        origin: Origin::Contract(program),
+    }
+}
+
+/// The model that an announcement names.
+fn model(name: &str) -> Model {
+    match name {
+        "readiness" => Model::Readiness,
+        "completion" => Model::Completion,
+        "blocking" => Model::Blocking,
+        // Whether it may say anything else is for the case about announcements.
+        _ => Model::Undeclared,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_announced_is_lacking() {
+        let line = r#"{"ready":1,"listeners":["tcp:127.0.0.1:1"],"backend":"b","runtime":"r 1",
+            "model":"completion","driver":"io_uring","flavor":"f","workers":3,
+            "capabilities":["cpu","shiny"]}"#;
+        let Ok(Announcement::Ready(ready)) = Announcement::parse(line) else { panic!("not ready") };
+        let program = Program::parse("server --quiet").unwrap();
+        let row = row("contract", &ready, program);
+        assert_eq!((row.model, row.driver.as_deref()), (Model::Completion, Some("io_uring")));
+        assert_eq!((row.flavor.as_str(), row.workers), ("f", 3));
+        assert_eq!(row.lacks, ["cancel"]);
+    }
+}
