@@ -219,7 +219,7 @@ fn refused(refusal: Refusal) -> Exit {
         }
         Refusal::Wrong(failure, stderr) => {
             eprintln!(
-                "iomatrix: no case was judged: the server did not announce itself as docs/CONTRACT.md asks"
+                "iomatrix: no case was judged: it does not announce itself (docs/CONTRACT.md)"
             );
             eprintln!("  expected  {}", failure.expected);
             eprintln!("  actual    {}", failure.actual);

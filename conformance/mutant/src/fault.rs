@@ -89,7 +89,7 @@ pub(crate) enum Fault {
     RetriesWriteAtOnce,
     /// Stays awake while a write is blocked and input waits
     SpinsOnUnread,
-    /// Blocks the whole loop up to 200 ms in each pass to write to a client that does not read
+    /// Blocks the whole loop up to 500 ms in each pass to write to a client that does not read
     BlockingWrite,
     /// Reads without limit while its write is blocked
     UnboundedQueue,

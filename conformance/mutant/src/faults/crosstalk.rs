@@ -166,7 +166,8 @@ impl Hooks for RemembersSlot {
     }
 
     fn closed(&mut self, connection: Connection, end: End) {
-        if end != End::Finished && !connection.kept.is_empty() {
+        // Fewer bytes would not tell whose they are.
+        if end != End::Finished && connection.kept.len() == LAST_BYTES {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
                 self.remembered.insert(connection.slot, connection.kept);
