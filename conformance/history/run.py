@@ -9,7 +9,6 @@ Needs:  Python 3.11 on Linux.
 """
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -44,30 +43,16 @@ def judged(judge, target, side, bug):
     program = target / side / "debug" / bug["name"]
     command = [judge, "check", "--case", bug["case"], "--repeat", str(bug.get("repeat", 1))]
     command += ["--output", "json"]
-    environment = dict(os.environ)
-    if "row" in bug:
-        # The judge takes the program of a row from this folder, by the name of its package.
-        folder = target / "rows" / f"{side}-{bug['name']}"
-        folder.mkdir(parents=True, exist_ok=True)
-        link = folder / package_of(bug["row"])
-        link.unlink(missing_ok=True)
-        link.symlink_to(program)
-        environment["CONFORMANCE_BIN_DIR"] = str(folder)
-        command += ["--row", bug["row"]]
+    if bug.get("contract"):
+        command += ["--contract", str(program)]
     else:
         command += ["--command", f"{program} {{addr}}"]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         (cell,) = json.loads(ran.stdout)["cells"]
     except (ValueError, KeyError) as error:
         sys.exit(f"{bug['name']}: {' '.join(command)}: {error}\n{ran.stderr}")
     return cell
-
-
-def package_of(row):
-    with open(HERE.parents[1] / "backends" / "backends.toml", "rb") as file:
-        rows = tomllib.load(file)["row"]
-    return next(entry["package"] for entry in rows if entry["name"] == row)
 
 
 def found(cell):

@@ -29,16 +29,31 @@ fn main() -> ExitCode {
         return victim();
     }
     let arguments = Arguments::from_args();
+    const ONE_BYTE: &str = "tcp-echo/one-byte";
     let misbehaviour = [
-        ("never-announces", Some((Verdict::Timeout, FailureKind::Timeout))),
-        ("prints-garbage", Some((Verdict::Fail, FailureKind::Announcement))),
-        ("dies-early", Some((Verdict::Crash, FailureKind::Crash))),
-        ("hangs", Some((Verdict::Timeout, FailureKind::Timeout))),
-        ("floods-stderr", None),
+        ("never-announces", ONE_BYTE, Some((Verdict::Timeout, FailureKind::Timeout))),
+        ("prints-garbage", ONE_BYTE, Some((Verdict::Fail, FailureKind::Announcement))),
+        ("dies-early", ONE_BYTE, Some((Verdict::Crash, FailureKind::Crash))),
+        ("hangs", ONE_BYTE, Some((Verdict::Timeout, FailureKind::Timeout))),
+        ("floods-stderr", ONE_BYTE, None),
+        (
+            "floods-clients",
+            "tcp-echo/silent-until-spoken-to",
+            Some((Verdict::Fail, FailureKind::Extra)),
+        ),
+        // It drips all the time, and that is no progress.
+        ("drips", "tcp-echo/all-byte-values", Some((Verdict::Timeout, FailureKind::Timeout))),
     ];
     let mut trials = vec![Trial::test("a-killed-harness-leaves-nothing-behind", no_orphan)];
-    trials.extend(misbehaviour.map(|(fault, expected)| {
-        Trial::test(format!("verdict-on::{fault}"), move || verdict_on(fault, expected))
+    if cfg!(target_os = "linux") {
+        trials.push(Trial::test("what-a-server-starts-ends-with-it", no_child));
+    }
+    if cfg!(unix) {
+        let verdict = || verdict_on("closes-streams", ONE_BYTE, None);
+        trials.push(Trial::test("verdict-on::closes-streams", verdict));
+    }
+    trials.extend(misbehaviour.map(|(fault, case, expected)| {
+        Trial::test(format!("verdict-on::{fault}"), move || verdict_on(fault, case, expected))
     }));
     let capabilities = [
         ("offered", None, "", Verdict::Pass),
@@ -68,11 +83,16 @@ fn verdict_on_capability(
     Ok(())
 }
 
-/// A server that misbehaves gets the expected verdict within the deadlines of one cell.
-fn verdict_on(fault: &str, expected: Option<(Verdict, FailureKind)>) -> Result<(), Failed> {
+/// A server that misbehaves gets the expected verdict within the deadlines of one cell, and the
+/// judge does not collect what it sends.
+fn verdict_on(
+    fault: &str,
+    case: &str,
+    expected: Option<(Verdict, FailureKind)>,
+) -> Result<(), Failed> {
     let row = Table::load()?.row(executable()?, Some(fault));
     let started = Instant::now();
-    let cell = judge(&row, "tcp-echo/one-byte")?;
+    let cell = judge(&row, case)?;
     // Twice the longest wait without progress, on a host that is as slow as is still judged.
     if started.elapsed() > Duration::from_secs(45) {
         return Err(format!("took {:?}", started.elapsed()).into());
@@ -123,6 +143,31 @@ fn no_orphan() -> Result<(), Failed> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// What a server has started in a process group of its own is gone after its cell.
+#[cfg(target_os = "linux")]
+fn no_child() -> Result<(), Failed> {
+    // By its argument the child is known, also beside other runs of this test.
+    let seconds = fastrand::u64(100_000..1_000_000).to_string();
+    let mut row = Table::load()?.row(executable()?, Some("leaves-child"));
+    if let Origin::Contract(program) = &mut row.origin {
+        program.arguments.extend(["--fault-at".into(), seconds.clone().into()]);
+    }
+    let cell = judge(&row, "tcp-echo/one-byte")?;
+    if cell.verdict != Verdict::Pass {
+        return Err(format!("{cell:?}").into());
+    }
+    let lives = procfs::process::all_processes()?
+        .flatten()
+        .filter_map(|process| process.cmdline().ok())
+        .any(|words| words == ["sleep", &seconds]);
+    if lives { Err("the child lives".into()) } else { Ok(()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn no_child() -> Result<(), Failed> {
+    Err("only Linux gives orphans to the judge".into())
 }
 
 /// The harness that is killed: it starts a server, says where, and waits.

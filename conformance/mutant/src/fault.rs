@@ -306,6 +306,15 @@ pub(crate) enum Fault {
     Hangs,
     /// Writes 64 MiB to standard error and serves meanwhile
     FloodsStderr,
+    /// Writes to every client without end what nobody asked for
+    FloodsClients,
+    /// Echoes one byte a second
+    Drips,
+    /// Closes its standard output and standard error once it has announced itself (not on Windows)
+    ClosesStreams,
+    /// Starts a process in another group, which holds its standard streams and lives for a day
+    /// (settable, in seconds; Linux only)
+    LeavesChild,
     /// Offers no capability
     LacksCapabilities,
 

@@ -62,7 +62,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     let stop = Stop::watch(options, server.waker()?)?;
     start::before_announcing(options.fault)?;
     announcement::print(options, &listeners)?;
-    start::after_announcing(options.fault, &listeners)?;
+    start::after_announcing(options, &listeners)?;
     server.listen(listeners)?;
     let cut = server.run(&stop)?;
     log::line(format_args!("stopped, {cut} connections cut"));
@@ -106,12 +106,16 @@ mod tests {
     }
 
     /// Faults that a test of the harness drives, not a case.
-    const OF_THE_HARNESS: [Fault; 6] = [
+    const OF_THE_HARNESS: [Fault; 10] = [
         Fault::NeverAnnounces,
         Fault::PrintsGarbage,
         Fault::DiesEarly,
         Fault::Hangs,
         Fault::FloodsStderr,
+        Fault::FloodsClients,
+        Fault::Drips,
+        Fault::ClosesStreams,
+        Fault::LeavesChild,
         Fault::LacksCapabilities,
     ];
 

@@ -101,15 +101,35 @@ pub(crate) fn before_announcing(fault: Option<Fault>) -> io::Result<()> {
 }
 
 /// Between the announcement and the loop.
-pub(crate) fn after_announcing(fault: Option<Fault>, listeners: &[Bound]) -> io::Result<()> {
-    match fault {
+pub(crate) fn after_announcing(options: &Options, listeners: &[Bound]) -> io::Result<()> {
+    match options.fault {
         Some(Fault::AnnouncesBeforeListening) => {
             std::thread::sleep(Duration::from_millis(50));
             listeners.iter().try_for_each(Bound::listen)
         }
         Some(Fault::Hangs) => park(),
+        #[cfg(unix)]
+        Some(Fault::ClosesStreams) => close_streams(),
+        #[cfg(target_os = "linux")]
+        Some(Fault::LeavesChild) => leave_child(options),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Nobody has the other ends any more but their readers.
+#[cfg(unix)]
+fn close_streams() -> io::Result<()> {
+    let nowhere = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    Ok(rustix::stdio::dup2_stderr(&nowhere)?)
+}
+
+#[cfg(target_os = "linux")]
+fn leave_child(options: &Options) -> io::Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    // By its argument the test that looks for it knows it.
+    let seconds = options.fault_at.unwrap_or(86_400).to_string();
+    std::process::Command::new("sleep").arg(seconds).process_group(0).spawn().map(drop)
 }
 
 /// Opens a ring that lives as long as the process.

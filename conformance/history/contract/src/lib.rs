@@ -12,7 +12,7 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-/// What a server announces of itself: the words of its row in `backends/backends.toml`.
+/// What a server announces of itself.
 pub struct Row {
     /// Package of the runtime.
     pub runtime: &'static str,

@@ -10,6 +10,7 @@ mod dying;
 mod ending;
 mod hardship;
 mod hoarding;
+mod hostile;
 mod idling;
 mod odd;
 mod pressure;
@@ -45,6 +46,8 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::FlipsBit => Box::new(bytes::FlipsBit { at: at.unwrap_or(8 << 20) }),
         Fault::LosesReadAtWrap => Box::new(bytes::LosesReadAtWrap { at: at.unwrap_or(4 << 20) }),
         Fault::WrapsAt4Gib => Box::new(bytes::LosesReadAtWrap { at: at.unwrap_or(1 << 32) }),
+        Fault::FloodsClients => Box::new(hostile::FloodsClients),
+        Fault::Drips => Box::new(hostile::Drips),
         Fault::LosesByteAfterTiny => Box::new(bytes::LosesByteAfterTiny),
         Fault::LateExtraByte => Box::new(delays::LateExtraByte),
         Fault::LineBuffered => Box::new(delays::LineBuffered),
@@ -173,6 +176,8 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         | Fault::DiesEarly
         | Fault::Hangs
         | Fault::FloodsStderr
+        | Fault::ClosesStreams
+        | Fault::LeavesChild
         | Fault::LacksCapabilities
         | Fault::OddSmallBuffers
         | Fault::OddLargeBuffer => Box::new(Correct),
