@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Judges two rows many times while both cores are kept busy, and writes how near each case that
 # judges time or cost came to its limits into docs/METHODOLOGY.md, between its two markers. Cases
-# that only ask whether a new client is served in time are left out. About ten minutes.
+# that only ask whether a new client is served in time are left out. About twenty minutes.
 #
 # Usage:  ci/margins.sh [REPEATS [ROWS [PROFILE]]]     default: 50 tokio,tokio-uring default
 # Needs:  nothing beyond Cargo and Python 3. It is no part of .ci/run.

@@ -102,7 +102,7 @@ fn bandwidth_even(peer: &Peer) -> Found {
     // Jain's index: 1 when all are equal, 1/n when one has all.
     let index = sum * sum / (shares.len() as f64 * squares);
     let what = "unevenness of the shares (1 - Jain's index)";
-    peer.clock().judge(FailureKind::Slow, what, 1.0 - index, 0.3)?;
+    peer.clock().judge(FailureKind::Slow, what, 1.0 - index, 0.4)?;
     Observation::met()
 }
 
@@ -157,7 +157,7 @@ fn rate(
 fn slow_clients(peer: &Peer) -> Found {
     let mut clients = peer.connect_many(10)?;
     let alone = p99_round(&mut clients, peer, None)?;
-    let limit = (alone * 2).max(Duration::from_millis(50));
+    let limit = (alone * 2).max(Duration::from_millis(100));
     let mut slow = peer.connect_many(SLOW_CLIENTS)?;
     let stop = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
