@@ -7,19 +7,27 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{Backend, Flavor, log, options::Announce};
+use crate::{Backend, Driver, Flavor, log, options::Announce};
 
-/// Names and versions in the workspace's `Cargo.lock`.
+/// Names and versions in the workspace's `Cargo.lock`, and of the standard library.
 const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
+
+/// For each package of which there are several versions, who uses which.
+const USED: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/used.rs"));
 
 /// Version of the package `name` that this program was built with.
 pub(crate) fn locked_version(name: &str) -> &'static str {
     let mut versions = LOCKED.iter().filter(|(package, _)| *package == name);
     match (versions.next(), versions.next()) {
         (Some((_, version)), None) => version,
-        // With two versions in the file, it does not say which one the backend uses.
         (None | Some(_), _) => "(version not known)",
     }
+}
+
+/// Version of the package `name` that `user` depends on.
+pub(crate) fn used_version(user: &str, name: &str) -> &'static str {
+    let stated = USED.iter().find(|(by, package, _)| *by == user && *package == name);
+    stated.map_or_else(|| locked_version(name), |(_, _, version)| version)
 }
 
 /// The announcement of a server that is ready.
@@ -52,6 +60,7 @@ impl Announcement {
     pub(crate) fn new(
         backend: &Backend,
         flavor: &Flavor,
+        driver: Driver,
         workers: usize,
         endpoints: &[Endpoint],
     ) -> Announcement {
@@ -60,9 +69,9 @@ impl Announcement {
             ready: Announcement::FORMAT,
             listeners: endpoints.iter().map(listener).collect(),
             backend: backend.name(),
-            runtime: format!("{} {}", backend.runtime, locked_version(backend.runtime)),
-            model: backend.model.to_string(),
-            driver: backend.driver.name(),
+            runtime: backend.runtime_and_version(),
+            model: driver.model().to_string(),
+            driver: driver.name(),
             flavor: flavor.name,
             workers,
             capabilities: backend.capabilities.iter().map(|known| known.name()).collect(),
@@ -158,7 +167,7 @@ mod tests {
     fn announcement() -> Announcement {
         let endpoints = [("tcp", "127.0.0.1:41235"), ("cpu", "[::1]:8080")]
             .map(|(kind, address)| Endpoint { kind, address: address.parse().unwrap() });
-        Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, &endpoints)
+        Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, &endpoints)
     }
 
     #[test]
@@ -218,13 +227,16 @@ mod tests {
         let lock = include_str!("../../Cargo.lock");
         let version = locked_version("clap");
         assert!(lock.contains(&format!("name = \"clap\"\nversion = \"{version}\"")));
+        assert_eq!(used_version("common", "clap"), version);
         assert_eq!(locked_version("no such package"), "(version not known)");
+        assert!(locked_version("std").starts_with("1."));
     }
 
     #[test]
     fn hints_name_an_address_that_can_be_reached() {
         let wildcard = Endpoint { kind: "tcp", address: "0.0.0.0:80".parse().unwrap() };
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[1], 1, &[wildcard]);
+        let announcement =
+            Announcement::new(&BACKEND, &BACKEND.flavors[1], Driver::Epoll, 1, &[wildcard]);
         assert!(announcement.hints().contains("nc 127.0.0.1 80"));
         assert!(announcement.summary().ends_with("flavor one   1 worker"));
     }

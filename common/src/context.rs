@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use crate::{
-    AcceptError, Cancel, Drained, Wait,
+    AcceptError, Cancel, Drained, Driver, Wait,
     announcement::Announcement,
     classify,
     life::Life,
@@ -19,6 +19,7 @@ pub struct Context(Arc<Shared>);
 struct Shared {
     announcement: Announcement,
     announce: Announce,
+    driver: Driver,
     workers: usize,
     buffer_bytes: usize,
     cancel: Cancel,
@@ -31,6 +32,7 @@ impl Context {
     pub(crate) fn new(
         announcement: Announcement,
         announce: Announce,
+        driver: Driver,
         workers: usize,
         buffer_bytes: usize,
         cancel: Cancel,
@@ -39,6 +41,7 @@ impl Context {
         Context(Arc::new(Shared {
             announcement,
             announce,
+            driver,
             workers,
             buffer_bytes,
             cancel,
@@ -46,6 +49,11 @@ impl Context {
             accept_errors: Limiter::default(),
             connection_errors: Limiter::default(),
         }))
+    }
+
+    /// The I/O API to run on, and on no other.
+    pub fn driver(&self) -> Driver {
+        self.0.driver
     }
 
     /// How many threads do I/O; at least 1.
@@ -156,9 +164,9 @@ mod tests {
     use crate::{backend::tests::BACKEND, event::block_on};
 
     fn context() -> Context {
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, &[]);
+        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, &[]);
         let life = Life::new(Duration::from_secs(3600));
-        Context::new(announcement, Announce::Json, 2, 4096, Cancel::default(), life)
+        Context::new(announcement, Announce::Json, Driver::Epoll, 2, 4096, Cancel::default(), life)
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use accept_error::{AcceptError, classify};
 pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Workers};
 pub use capability::{Cancel, Capability, Work, burn};
 pub use context::{Connection, Context};
-pub use event::Wait;
+pub use event::{Wait, block_on};
 pub use life::Drained;
 pub use listener::{BACKLOG, Listener};
 pub use run::run;

@@ -128,6 +128,12 @@ impl Options {
         named.unwrap_or(&backend.flavors[0])
     }
 
+    /// The driver that `--driver` names, or the default of the backend, also if it has no such.
+    pub(crate) fn driver(&self, backend: &Backend) -> Driver {
+        let asked = |driver: &&Driver| self.driver.as_deref().is_none_or(|d| d == driver.name());
+        *backend.drivers.iter().find(asked).unwrap_or(&backend.drivers[0])
+    }
+
     /// How many threads do I/O.
     pub(crate) fn workers(&self, workers: Workers) -> usize {
         match (self.workers, workers) {
@@ -145,8 +151,11 @@ impl Options {
 
 /// The shared options, with the flavors and drivers that this backend has.
 fn command(backend: &'static Backend) -> clap::Command {
-    let runtime = format!("{} {}", backend.runtime, locked_version(backend.runtime));
-    let Backend { package, model, driver, .. } = backend;
+    let runtime = backend.runtime_and_version();
+    let Backend { package, .. } = backend;
+    let on = |driver: &Driver| format!("driver {driver} ({} model)", driver.model());
+    let on: Vec<String> = backend.drivers.iter().map(on).collect();
+    let on = on.join(" or ");
     let flavors = backend.flavors.iter().map(|f| PossibleValue::new(f.name).help(f.about));
     let drivers = Driver::ALL.map(Driver::name);
     let examples = [
@@ -159,7 +168,7 @@ fn command(backend: &'static Backend) -> clap::Command {
     Options::command()
         .name(package)
         .version(locked_version(package))
-        .about(format!("Echo server on {runtime}: {model} model, driver {driver}"))
+        .about(format!("Echo server on {runtime}: {on}"))
         .after_help(format!(
             "Examples:\n{examples}\n\
              Ends on Ctrl-C or SIGTERM after the connections have; a second one ends it at once.\n\

@@ -68,7 +68,8 @@ impl From<ServeError> for End {
 
 fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     let asked = offered(backend, options)?;
-    (backend.probe)().map_err(|Unavailable(reason)| End::Unavailable(reason))?;
+    let driver = options.driver(backend);
+    (backend.probe)(driver).map_err(|Unavailable(reason)| End::Unavailable(reason))?;
     host::raise_descriptor_limit();
     let life = Life::new(options.drain);
     host::stop_on_signals(&life).map_err(|e| End::Failed(format!("handle signals: {e}")))?;
@@ -79,10 +80,11 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     let listeners = bind(&asked)?;
     let flavor: &Flavor = options.flavor(backend);
     let workers = options.workers(flavor.workers);
-    let announcement = Announcement::new(backend, flavor, workers, &bound(&listeners)?);
+    let announcement = Announcement::new(backend, flavor, driver, workers, &bound(&listeners)?);
     let (announce, buffer_bytes) = (options.announce, options.buffer_bytes());
+    let (cancel, life_of_server) = (options.cancel, life.clone());
     let context =
-        Context::new(announcement, announce, workers, buffer_bytes, options.cancel, life.clone());
+        Context::new(announcement, announce, driver, workers, buffer_bytes, cancel, life_of_server);
     let Drained { cut } = (flavor.serve)(listeners, context)?;
     log::line(format_args!("drained; connections cut: {cut}, served: {}", life.served()));
     if life.failed() {
@@ -104,10 +106,12 @@ fn offered(backend: &Backend, options: &Options) -> Result<Vec<(SocketAddr, Opti
     if options.cancel != Cancel::default() && !backend.offers(cancel) {
         return Err(lacks_capability(cancel));
     }
-    if let Some(driver) = &options.driver
-        && driver != backend.driver.name()
+    if let Some(asked) = &options.driver
+        && options.driver(backend).name() != asked
     {
-        return Err(lacks(format!("runs on {} here, not on {driver}", backend.driver)));
+        let offered: Vec<&str> = backend.drivers.iter().map(|driver| driver.name()).collect();
+        let offered = offered.join(" or ");
+        return Err(lacks(format!("runs on {offered} here, not on {asked}")));
     }
     let served = |listen: &Listen| match listen {
         Listen::Tcp(address) => Ok((*address, None)),

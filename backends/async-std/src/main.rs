@@ -10,16 +10,15 @@ use async_std::{
     task,
 };
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
-    ServeError, Work, Workers,
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, ServeError, Work,
+    Workers,
 };
 use futures_lite::future;
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "async-std",
-    model: Model::Readiness,
-    driver: Driver::READINESS,
+    drivers: &[Driver::READINESS],
     flavors: &[Flavor {
         name: "multi-thread",
         about: "A pool of threads takes turns to run tasks and to wait for the sockets",
@@ -27,7 +26,7 @@ static BACKEND: Backend = Backend {
         serve: multi_thread,
     }],
     capabilities: &Capability::ALL,
-    probe: || Ok(()),
+    probe: |_| Ok(()),
 };
 
 fn main() {

@@ -5,8 +5,8 @@ mod capability;
 use std::{io, thread};
 
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
-    ServeError, Work, Workers,
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, ServeError, Work,
+    Workers,
 };
 use smol::{
     Executor, Timer, future,
@@ -17,8 +17,7 @@ use smol::{
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "smol",
-    model: Model::Readiness,
-    driver: Driver::READINESS,
+    drivers: &[Driver::READINESS],
     flavors: &[Flavor {
         name: "multi-thread",
         about: "Threads run one executor and take turns to wait for the sockets",
@@ -26,7 +25,7 @@ static BACKEND: Backend = Backend {
         serve: multi_thread,
     }],
     capabilities: &Capability::ALL,
-    probe: || Ok(()),
+    probe: |_| Ok(()),
 };
 
 /// Not smol's own global executor, whose number of threads is an environment variable.

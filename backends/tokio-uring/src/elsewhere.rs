@@ -1,8 +1,8 @@
 //! What is left of this backend on systems without io_uring: the reason that it cannot run.
 
-use common::{Context, Drained, Listener, ServeError, Unavailable};
+use common::{Context, Drained, Driver, Listener, ServeError, Unavailable};
 
-pub(crate) fn probe() -> Result<(), Unavailable> {
+pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     Err(reason())
 }
 

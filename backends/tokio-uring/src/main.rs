@@ -1,6 +1,6 @@
 //! Echo server on tokio-uring: threads with an io_uring each, that the kernel fills buffers for.
 
-use common::{Backend, Capability, Driver, Flavor, Model, Workers};
+use common::{Backend, Capability, Driver, Flavor, Workers};
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -19,8 +19,7 @@ cfg_if::cfg_if! {
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "tokio-uring",
-    model: Model::Completion,
-    driver: Driver::IoUring,
+    drivers: &[Driver::IoUring],
     flavors: &[Flavor {
         name: "ring-per-thread",
         about: "Each thread has its own ring and keeps the connections that it accepted",

@@ -16,7 +16,7 @@ const SUBMISSIONS: u32 = 256;
 const COMPLETIONS: u32 = 4096;
 
 /// Builds one ring like those of the workers, and closes it. tokio-uring itself would panic.
-pub(crate) fn probe() -> Result<(), Unavailable> {
+pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     let mut ring = tokio_uring::uring_builder();
     ring.setup_cqsize(COMPLETIONS);
     match retry_out_of_memory(|| ring.build(SUBMISSIONS).map(drop)) {

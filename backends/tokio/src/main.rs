@@ -8,7 +8,7 @@ use std::{
 };
 
 use common::{
-    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
+    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener,
     ServeError, Work, Workers, classify,
 };
 use socket2::SockRef;
@@ -22,8 +22,7 @@ use tokio::{
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "tokio",
-    model: Model::Readiness,
-    driver: Driver::READINESS,
+    drivers: &[Driver::READINESS],
     flavors: &[
         Flavor {
             name: "multi-thread",
@@ -39,7 +38,7 @@ static BACKEND: Backend = Backend {
         },
     ],
     capabilities: &Capability::ALL,
-    probe: || Ok(()),
+    probe: |_| Ok(()),
 };
 
 fn main() {
