@@ -263,6 +263,9 @@ fn verdict(level: Level, failure: &Failure) -> Verdict {
         (_, FailureKind::Crash) => Verdict::Crash,
         (Level::Must, FailureKind::Timeout) => Verdict::Timeout,
         (Level::Must, _) => Verdict::Fail,
+        // Whatever the case is about, wrong bytes are a failed MUST of every echo server. Too few
+        // are not: what a stop may cut off is a case's own question.
+        (_, kind) if kind.is_wrong_bytes() => Verdict::Fail,
         (Level::Should, _) => Verdict::Miss,
         (Level::Info, _) => Verdict::Info,
     }
