@@ -303,3 +303,21 @@ fn thread_cpu() -> f64 {
     #[cfg(not(unix))]
     0.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_bytes_and_an_end_are_red_at_any_level() {
+        let verdict = |level, kind| verdict(level, &failure(kind, "", ""));
+        for level in [Level::Must, Level::Should, Level::Info] {
+            assert_eq!(verdict(level, FailureKind::Foreign), Verdict::Fail);
+            assert_eq!(verdict(level, FailureKind::Crash), Verdict::Crash);
+            assert_eq!(verdict(level, FailureKind::Harness), Verdict::Error);
+        }
+        assert_eq!(verdict(Level::Should, FailureKind::Lost), Verdict::Miss);
+        assert_eq!(verdict(Level::Should, FailureKind::Timeout), Verdict::Miss);
+        assert_eq!(verdict(Level::Info, FailureKind::Slow), Verdict::Info);
+    }
+}
