@@ -82,6 +82,8 @@ pub enum Profile {
 pub enum Need {
     /// This many open descriptors in the harness, and as many in the server.
     Descriptors(u64),
+    /// A kernel that lets this many clients wait for `accept`.
+    AcceptQueue(u32),
     /// Starting a server under a lower descriptor limit.
     DescriptorLimit,
     /// Counting another process's open descriptors.
@@ -245,6 +247,10 @@ impl fmt::Display for Need {
             Self::Descriptors(count) => {
                 let count = grouped(*count);
                 return write!(f, "{count} more open descriptors, in the server and in the judge");
+            }
+            Self::AcceptQueue(clients) => {
+                let clients = grouped(u64::from(*clients));
+                return write!(f, "an accept queue for {clients} clients (somaxconn)");
             }
             Self::DescriptorLimit => "a descriptor limit for the server (not on Windows)",
             Self::DescriptorCount => "the number of the server's descriptors (Linux, macOS)",

@@ -263,6 +263,9 @@ fn verdict(level: Level, failure: &Failure) -> Verdict {
         (_, FailureKind::Crash) => Verdict::Crash,
         (Level::Must, FailureKind::Timeout) => Verdict::Timeout,
         (Level::Must, _) => Verdict::Fail,
+        // Whatever the case is about, wrong bytes are a failed MUST of every echo server. Too few
+        // are not: what a stop may cut off is a case's own question.
+        (_, kind) if kind.is_wrong_bytes() => Verdict::Fail,
         (Level::Should, _) => Verdict::Miss,
         (Level::Info, _) => Verdict::Info,
     }
@@ -299,4 +302,22 @@ fn thread_cpu() -> f64 {
     }
     #[cfg(not(unix))]
     0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_bytes_and_an_end_are_red_at_any_level() {
+        let verdict = |level, kind| verdict(level, &failure(kind, "", ""));
+        for level in [Level::Must, Level::Should, Level::Info] {
+            assert_eq!(verdict(level, FailureKind::Foreign), Verdict::Fail);
+            assert_eq!(verdict(level, FailureKind::Crash), Verdict::Crash);
+            assert_eq!(verdict(level, FailureKind::Harness), Verdict::Error);
+        }
+        assert_eq!(verdict(Level::Should, FailureKind::Lost), Verdict::Miss);
+        assert_eq!(verdict(Level::Should, FailureKind::Timeout), Verdict::Miss);
+        assert_eq!(verdict(Level::Info, FailureKind::Slow), Verdict::Info);
+    }
 }

@@ -219,6 +219,11 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
             (!limit.hard.allows(wanted))
                 .then(|| format!("needs {wanted} open files, the hard limit is {}", limit.hard))
         }
+        Need::AcceptQueue(wanted) => {
+            let most = host.somaxconn?;
+            (most < wanted)
+                .then(|| format!("needs an accept queue of {wanted}, somaxconn is {most}"))
+        }
         Need::DeniedCalls => (host.os != "linux")
             .then(|| "io_uring is Linux's, and so is the filter that denies it".to_owned()),
         Need::LockedMemoryLimit => (host.os != "linux")

@@ -131,17 +131,6 @@ impl Process {
         system::descriptors(self.pid).map_err(|e| unknown("its descriptors", &e))
     }
 
-    /// MEASURED
-    pub fn name(&self) -> String {
-        std::fs::read_to_string(format!("/proc/{}/cmdline", self.pid))
-            .unwrap_or_default()
-            .split('\0')
-            .take(3)
-            .map(|w| w.rsplit('/').next().unwrap_or("").to_owned())
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-
     /// CPU time used so far.
     ///
     /// # Errors

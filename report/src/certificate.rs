@@ -11,8 +11,8 @@ use crate::verdict::{Level, Verdict};
 /// The result of one server, level by level.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Whether every MUST of its grade was asked and none is broken; under `--strict` every SHOULD
-    /// too.
+    /// Whether every MUST of its grade was asked and none is broken, and in no other case the
+    /// server ended or sent wrong bytes; under `--strict` every SHOULD too.
     pub certified: bool,
     /// Why it is not certified, one sentence each.
     pub reasons: Vec<String>,
@@ -114,6 +114,15 @@ pub fn certify(
     if strictness == Strictness::Strict && should.cases > 0 {
         reasons.extend(should.objections(Level::Should));
     }
+    // A server that a client can end, or that sends wrong bytes, is not one to rely on, whatever
+    // the case was about.
+    let is_grave =
+        |c: &&&Cell| c.level != Level::Must && matches!(c.verdict, Verdict::Crash | Verdict::Fail);
+    match cells.iter().filter(is_grave).count() {
+        0 => {}
+        1 => reasons.push("in 1 more case it ended or sent wrong bytes".to_owned()),
+        count => reasons.push(format!("in {count} more cases it ended or sent wrong bytes")),
+    }
     Certificate { certified: reasons.is_empty(), reasons, must, should, info }
 }
 
@@ -167,6 +176,18 @@ mod tests {
         let cells: Vec<&Cell> = cells.iter().collect();
         let cases = |level| if level == Level::Must { musts } else { 1 };
         certify(&cells, cases, strictness)
+    }
+
+    #[test]
+    fn a_server_that_ends_in_any_case_is_not_certified() {
+        let must = cell(Level::Must, Verdict::Pass);
+        for verdict in [Verdict::Crash, Verdict::Fail] {
+            let grave = cell(Level::Should, verdict);
+            let certificate = certify(&[&must, &grave], |_| 1, Strictness::Must);
+            assert!(!certificate.certified, "{verdict:?}");
+        }
+        let miss = cell(Level::Should, Verdict::Miss);
+        assert!(certify(&[&must, &miss], |_| 1, Strictness::Must).certified);
     }
 
     #[test]

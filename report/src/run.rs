@@ -178,6 +178,20 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Whether bytes came that should not have, or came otherwise than they should.
+    #[must_use]
+    pub fn is_wrong_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::Duplicated
+                | Self::Reordered
+                | Self::Stale
+                | Self::Foreign
+                | Self::Extra
+                | Self::Altered
+        )
+    }
+
     /// The word used on screen, in files and in waivers.
     #[must_use]
     pub fn word(self) -> &'static str {

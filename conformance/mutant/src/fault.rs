@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     TranslatesCrlf,
     /// Closes a connection that says QUIT
     ObeysQuit,
+    /// Strips a byte order mark at the beginning of a connection
+    StripsMark,
     /// Flips a bit of a byte that comes alone
     FlipsLoneByte,
     /// Ends a connection after 500 reads (settable) of fewer than 8 bytes
@@ -216,6 +218,8 @@ pub(crate) enum Fault {
     /// Leaks 64 KiB of memory for each connection that fails
     #[value(name = "leaks-64-kib-on-reset")]
     Leaks64KibOnReset,
+    /// Keeps all that has gone through a connection until that ends
+    KeepsHistory,
     /// Keeps 64 KiB of memory for each open connection
     #[value(name = "keeps-64-kib")]
     Keeps64Kib,

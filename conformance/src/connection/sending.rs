@@ -43,17 +43,6 @@ impl Connection {
         Ok(n)
     }
 
-    /// Sends the next `length` bytes in one call, however large.
-    ///
-    /// # Errors
-    /// `reset` when the server closed.
-    pub fn try_send_whole(&mut self, length: usize) -> Result<usize, Failure> {
-        let bytes = self.payload.bytes(self.sent, length);
-        let n = self.write(|socket| (&*socket).write(&bytes))?;
-        self.sent += n as u64;
-        Ok(n)
-    }
-
     /// Sends the next `pieces * piece_bytes` bytes with one vectored call.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! Idleness: a server with nothing to do costs nothing, and keeps the clients that it has.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -15,7 +16,7 @@ pub(super) const SUITE: Suite = Suite {
     about: "A server with nothing to do costs nothing, and keeps its clients.",
     cases: &[
         Case::must("connection-survives", "After a long silence, a connection still echoes.")
-            .sizes(1000, 2500, 50_000)
+            .sizes(1000, 16_000, 75_000)
             .wire(connection_survives),
         Case::must("cpu-no-connections", "Without connections, the server uses no CPU.")
             .sizes(500, 1000, 5000)
@@ -60,15 +61,26 @@ const CROWD: u64 = 500;
 /// How soon the server must have freed a connection that is gone.
 const FREED: Duration = Duration::from_secs(2);
 
+/// What a client has exchanged that was busy.
+const BUSY_BYTES: u64 = 4 * 1024 * 1024;
+
 fn connection_survives(peer: &Peer) -> Found {
+    /// How often one of them speaks, which has to outlive its age alone.
+    const PACE: Duration = Duration::from_millis(500);
     let mut silent = peer.connect()?;
+    let mut quiet = peer.connect()?;
     let mut talker = peer.connect()?;
-    talker.exchange(1024)?;
-    // The silence is the case.
-    talker.expect_silence(Duration::from_millis(peer.size()))?;
-    for connection in [&mut talker, &mut silent] {
-        connection.exchange(1024)?;
+    quiet.exchange(1024)?;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(peer.size()) {
+        talker.exchange(64)?;
+        // The silence is the case.
+        quiet.expect_silence(PACE)?;
     }
+    for connection in [&mut talker, &mut quiet, &mut silent] {
+        connection.exchange(16 * 1024)?;
+    }
+    peer.serves()?;
     Observation::met()
 }
 
@@ -82,6 +94,8 @@ fn cpu_500_connections(peer: &Peer, process: &Process) -> Found {
     for connection in crowd.iter_mut().step_by(2) {
         connection.exchange(64)?;
     }
+    // One of them was busy, and is silent now like the others.
+    exchange(&mut [Flow::new(&mut crowd[0], BUSY_BYTES, peer.seed())], peer.clock())?;
     // A later client that is served shows that the silent ones were accepted.
     peer.serves()?;
     quiet(peer, process, Duration::from_millis(peer.size()))

@@ -66,6 +66,13 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(100, 200, 2000)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
         .process(memory::memory_after_resets),
+        Case::must(
+            "memory-of-streams",
+            "What has gone through a connection takes no memory, while it goes on.",
+        )
+        .sizes(2, 8, 64)
+        .needs(&[Need::ResidentMemory])
+        .process(memory::memory_of_streams),
         Case::info("memory-per-idle-connection", "How much memory does an idle connection take?")
             .sizes(1000, 1000, 1000)
             .needs(&[Need::ResidentMemory, Need::Descriptors(1010)])

@@ -73,8 +73,8 @@ pub(super) const SUITE: Suite = Suite {
             "slow-handler-start",
             "Clients that connected and sent while the server was suspended are all served.",
         )
-        .sizes(100, 100, 100)
-        .needs(&[Need::Signals, Need::Descriptors(100)])
+        .sizes(1000, 1000, 1000)
+        .needs(&[Need::Signals, Need::Descriptors(1000), Need::AcceptQueue(1000)])
         .process(slow_handler_start),
     ],
 };

@@ -21,6 +21,8 @@ pub(super) const SUITE: Suite = Suite {
             .wire(ping_pong),
         Case::must("all-byte-values", "No byte value or sequence has a meaning to the server.")
             .wire(all_byte_values),
+        Case::must("opening-words", "What a client says first, or twice, has no meaning either.")
+            .wire(opening_words),
         Case::must("size-sweep", "Messages of every size around a power of two come back whole.")
             .sizes(17, 20, 20)
             .wire(size_sweep),
@@ -124,10 +126,60 @@ fn all_byte_values(peer: &Peer) -> Found {
     Observation::met()
 }
 
+/// How connections begin that mean something to another server, and messages that a server may take
+/// for none.
+const OPENINGS: [&[u8]; 30] = [
+    b"\xef\xbb\xbfbyte order mark",
+    b"\xff\xfeU\0T\0F\0",
+    b"\xfe\xff\0U\0T\0F",
+    b"\r\n",
+    b"\n",
+    b"\0",
+    &[0; 512],
+    &[b' '; 64],
+    b"  spaces on both sides \t\r\n",
+    b"one line\r\nand another\r\n\r\n",
+    b"quit\n",
+    b"exit\r\n",
+    b"bye\r\n",
+    b"close\n",
+    b".\r\n",
+    b"PING\r\n",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"stats\r\n",
+    b"EHLO localhost\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /health HTTP/1.0\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\0\x01\0\x02",
+    b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
+    b"SSH-2.0-client\r\n",
+    b"\xff\xfb\x01\xff\xfd\x03",
+    b"%s%n%d\\n\\0",
+    b"{\"json\": null}\n",
+    b"\x03\x04\x1a\x1b[0m\x7f",
+];
+
+fn opening_words(peer: &Peer) -> Found {
+    for opening in OPENINGS {
+        let mut connection = peer.connect()?;
+        // First, again, and after something else.
+        for message in [opening, opening, b"something else", opening] {
+            connection.exchange_literal(message)?;
+        }
+        connection.reset();
+    }
+    Observation::met()
+}
+
 fn size_sweep(peer: &Peer) -> Found {
     let mut connection = peer.connect()?;
     let around = (7..=peer.size()).flat_map(|k| [(1 << k) - 1, 1 << k, (1 << k) + 1]);
-    for bytes in [1, 2, 3].into_iter().chain(around) {
+    // Buffers that people write by hand, and what segments carry.
+    let by_hand = [100, 500, 1000, 1448, 1460, 1500, 2000, 3000, 5000, 8000, 10_000, 16_000];
+    let by_hand = by_hand.into_iter().chain([20_000, 32_000, 50_000, 65_483, 100_000]);
+    for bytes in [1, 2, 3].into_iter().chain(by_hand).chain(around) {
         let mut flow = [Flow::new(&mut connection, bytes, peer.seed())];
         exchange(&mut flow, peer.clock())?;
     }

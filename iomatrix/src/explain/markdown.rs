@@ -42,7 +42,8 @@ fn head(entries: &[Entry]) -> String {
          (64 bytes, a whole message, a connection), and all of a case within {} s, in `full` {} s. \
          Limits of time are scaled by the host factor \
          ([METHODOLOGY.md](METHODOLOGY.md)). A MUST that is not met is red, a SHOULD is a miss, \
-         INFO only records. `repo#n` is a public issue or pull request.\n\n",
+         INFO only records; wrong bytes and a server that ends are red at any level. `repo#n` is \
+         a public issue or pull request.\n\n",
         PROGRESS_LIMIT.as_secs(),
         Profile::Default.cell_limit().as_secs(),
         Profile::Full.cell_limit().as_secs()

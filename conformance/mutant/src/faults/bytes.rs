@@ -173,3 +173,15 @@ impl Hooks for LosesByteAfterTiny {
         connection.mark = bytes;
     }
 }
+
+pub(super) struct StripsMark;
+
+impl Hooks for StripsMark {
+    fn received(&mut self, connection: &mut Connection) {
+        const MARK: &[u8] = b"\xef\xbb\xbf";
+        let is_first = connection.bytes_read == connection.fresh().len() as u64;
+        if is_first && connection.fresh().starts_with(MARK) {
+            connection.pending.drain(connection.fresh..connection.fresh + MARK.len());
+        }
+    }
+}

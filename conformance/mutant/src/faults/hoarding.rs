@@ -35,6 +35,16 @@ pub(super) fn is_reset(end: End) -> bool {
     end != End::Finished
 }
 
+/// Never gives back what has gone through a connection before that ends.
+pub(super) struct KeepsHistory;
+
+impl Hooks for KeepsHistory {
+    fn received(&mut self, connection: &mut Connection) {
+        let fresh = connection.fresh().to_vec();
+        connection.kept.extend(fresh);
+    }
+}
+
 pub(super) struct Keeps64Kib;
 
 impl Hooks for Keeps64Kib {

@@ -35,6 +35,8 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
     #[rustfmt::skip]
     let hooks: Box<dyn Hooks> = match fault {
         Fault::First1024Bytes => Box::new(bytes::First1024Bytes { at: at.unwrap_or(300) }),
+        Fault::StripsMark => Box::new(bytes::StripsMark),
+        Fault::KeepsHistory => Box::new(hoarding::KeepsHistory),
         Fault::LosesTinyRead => Box::new(bytes::LosesTinyRead { at: at.unwrap_or(100) }),
         Fault::TranslatesCrlf => Box::new(bytes::TranslatesCrlf),
         Fault::ObeysQuit => Box::new(bytes::ObeysQuit),

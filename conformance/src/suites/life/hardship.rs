@@ -91,6 +91,11 @@ pub(super) fn stderr_closed(launcher: &Launcher) -> Found {
     at_the_limit_under(launcher, &taken, |peer, _, crowd| {
         for connection in &mut crowd.served {
             connection.exchange(64)?;
+            connection.finish_sending()?;
+        }
+        // What it does with a client for whom there is no descriptor yet is another case.
+        for connection in &mut crowd.served {
+            connection.expect_end()?;
         }
         crowd.served.clear();
         let mut client = peer.connect()?;

@@ -5,6 +5,7 @@ use report::{Failure, FailureKind};
 use super::{BATCH, KIB, MIB, SETTLED, SPARE_DESCRIPTORS};
 use crate::case::{Found, Observation};
 use crate::connection::Connection;
+use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -47,19 +48,14 @@ pub(super) fn memory_after_resets(peer: &Peer, process: &Process) -> Found {
 
 /// By how many bytes the server grew in a round of `peer.size()` connections. What `each` does with
 /// a batch is followed by a reset of what is left of it.
-///
-/// The first round warms the allocator up. A leak is in each that follows, so the two in a row with
-/// the least growth are the evidence, and there are only as many as it takes to see two within
-/// `limit`: an allocator that grows in steps, or a collector that has yet to run, has them in time.
 fn growth(
     peer: &Peer,
     process: &Process,
     limit: u64,
     mut each: impl FnMut(&mut [Connection]) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    const ROUNDS: usize = 12;
     let base = process.descriptors_at_rest(peer)?;
-    let mut round = || {
+    least_growth(process, limit, || {
         let mut left = peer.size();
         while left > 0 {
             let batch = left.min(BATCH);
@@ -70,6 +66,23 @@ fn growth(
             process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
             left -= batch;
         }
+        Ok(())
+    })
+}
+
+/// By how many bytes the server grows in a round, at the least.
+///
+/// The first round warms the allocator up. A leak is in each that follows, so the two in a row with
+/// the least growth are the evidence, and there are only as many as it takes to see two within
+/// `limit`: an allocator that grows in steps, or a collector that has yet to run, has them in time.
+fn least_growth(
+    process: &Process,
+    limit: u64,
+    mut act: impl FnMut() -> Result<(), Failure>,
+) -> Result<u64, Failure> {
+    const ROUNDS: usize = 12;
+    let mut round = || {
+        act()?;
         process.resident_bytes()
     };
     let [mut before, mut between] = [round()?, round()?];
@@ -83,6 +96,18 @@ fn growth(
         (before, between) = (between, after);
     }
     Ok(least)
+}
+
+pub(super) fn memory_of_streams(peer: &Peer, process: &Process) -> Found {
+    /// Beside each MiB of the stream.
+    const MESSAGES: u64 = 512;
+    const LIMIT: u64 = 512 * KIB;
+    let (mut long, mut chatty) = (peer.connect()?, peer.connect()?);
+    let growth = least_growth(process, LIMIT, || {
+        exchange(&mut [Flow::new(&mut long, peer.size() * MIB, peer.seed())], peer.clock())?;
+        (0..peer.size() * MESSAGES).try_for_each(|_| chatty.exchange(64))
+    })?;
+    judge_growth(peer, growth, LIMIT)
 }
 
 fn judge_growth(peer: &Peer, growth: u64, limit: u64) -> Found {
