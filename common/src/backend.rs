@@ -112,7 +112,7 @@ impl Driver {
         Driver::Threads,
     ];
 
-    /// Who moves the bytes: the program once a socket is ready, the kernel, or a thread in the call.
+    /// Who moves the bytes: the program when a socket is ready, the kernel, or a thread.
     pub const fn model(self) -> Model {
         match self {
             Driver::Epoll | Driver::Kqueue | Driver::Afd => Model::Readiness,

@@ -15,6 +15,8 @@ mod life;
 mod listener;
 mod log;
 mod options;
+#[cfg(target_os = "linux")]
+mod ring;
 mod run;
 
 pub use accept_error::{AcceptError, classify};
@@ -24,4 +26,6 @@ pub use context::{Connection, Context};
 pub use event::{Wait, block_on};
 pub use life::Drained;
 pub use listener::{BACKLOG, Listener};
+#[cfg(target_os = "linux")]
+pub use ring::{build_ring, probe_ring};
 pub use run::run;

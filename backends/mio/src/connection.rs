@@ -16,7 +16,8 @@ use mio::{event::Event, net::TcpStream};
 const TURN: usize = 16;
 
 /// A read that does not fill its buffer has emptied the socket: what comes later is a new edge
-/// (epoll(7), question 9). On Windows mio looks for the next edge only after a call that would block.
+/// (epoll(7), question 9). On Windows mio looks for the next edge only after a call that would
+/// block.
 const SHORT_READ_IS_LAST: bool = !cfg!(windows);
 
 pub(crate) struct Connection {

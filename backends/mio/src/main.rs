@@ -23,7 +23,7 @@ static BACKEND: Backend = Backend {
             serve: loop_per_worker,
         },
         Flavor {
-            name: "loop-per-core",
+            name: "per-core",
             about: "Each thread polls its own sockets and keeps the connections that it accepted",
             workers: Workers::PerCore,
             serve: loop_per_worker,
