@@ -1,0 +1,26 @@
+//! Echo server on compio: threads with a driver each, which completes operations that own their
+//! buffers. Where the system has no such interface, the driver waits and makes the calls itself.
+
+mod capability;
+mod runtime;
+mod server;
+
+use common::{Backend, Capability, Flavor, Workers};
+
+static BACKEND: Backend = Backend {
+    package: env!("CARGO_PKG_NAME"),
+    runtime: "compio",
+    drivers: runtime::DRIVERS,
+    flavors: &[Flavor {
+        name: "runtime-per-thread",
+        about: "Each thread has its own driver and keeps the connections that it accepted",
+        workers: Workers::PerCore,
+        serve: server::runtime_per_thread,
+    }],
+    capabilities: &[Capability::Cpu],
+    probe: runtime::probe,
+};
+
+fn main() {
+    common::run(&BACKEND)
+}

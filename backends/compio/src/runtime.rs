@@ -1,0 +1,47 @@
+//! Building runtimes on the driver that was asked for: left to itself, compio takes another one
+//! where io_uring is refused, and says nothing.
+
+use common::{Driver, ServeError, Unavailable};
+use compio::{
+    driver::{DriverType, ProactorBuilder},
+    runtime::Runtime,
+};
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        pub(crate) const DRIVERS: &[Driver] = &[Driver::IoUring, Driver::Epoll];
+    } else if #[cfg(windows)] {
+        pub(crate) const DRIVERS: &[Driver] = &[Driver::Iocp];
+    } else {
+        pub(crate) const DRIVERS: &[Driver] = &[Driver::Kqueue];
+    }
+}
+
+/// Builds one driver like those of the workers, and closes it.
+pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
+    match driver {
+        #[cfg(target_os = "linux")]
+        Driver::IoUring => common::probe_ring(|| proactor(driver).build()),
+        _ => Ok(()),
+    }
+}
+
+/// A runtime with a driver of its own, for the calling thread.
+pub(crate) fn build(driver: Driver) -> Result<Runtime, ServeError> {
+    let build = || Runtime::builder().with_proactor(proactor(driver)).build();
+    match driver {
+        #[cfg(target_os = "linux")]
+        Driver::IoUring => common::build_ring(build),
+        _ => Ok(build()?),
+    }
+}
+
+fn proactor(driver: Driver) -> ProactorBuilder {
+    let mut proactor = ProactorBuilder::new();
+    proactor.driver_type(match driver {
+        Driver::IoUring => DriverType::IoUring,
+        Driver::Iocp => DriverType::IOCP,
+        Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => DriverType::Poll,
+    });
+    proactor
+}
