@@ -2,6 +2,8 @@
 //! buffers. Where the system has no such interface, the driver waits and makes the calls itself.
 
 mod capability;
+mod managed;
+mod owned;
 mod runtime;
 mod server;
 
@@ -11,12 +13,20 @@ static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "compio",
     drivers: runtime::DRIVERS,
-    flavors: &[Flavor {
-        name: "runtime-per-thread",
-        about: "Each thread has its own driver and keeps the connections that it accepted",
-        workers: Workers::PerCore,
-        serve: server::runtime_per_thread,
-    }],
+    flavors: &[
+        Flavor {
+            name: "runtime-per-thread",
+            about: "Each thread has its own driver and keeps the connections that it accepted",
+            workers: Workers::PerCore,
+            serve: server::runtime_per_thread,
+        },
+        Flavor {
+            name: "managed",
+            about: "The same with multishot accepts, and reads into buffers of the driver",
+            workers: Workers::PerCore,
+            serve: server::managed,
+        },
+    ],
     capabilities: &[Capability::Cpu],
     probe: runtime::probe,
 };

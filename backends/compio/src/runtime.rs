@@ -1,7 +1,9 @@
 //! Building runtimes on the driver that was asked for: left to itself, compio takes another one
 //! where io_uring is refused, and says nothing.
 
-use common::{Driver, ServeError, Unavailable};
+use std::num::NonZero;
+
+use common::{Context, Driver, ServeError, Unavailable};
 use compio::{
     driver::{DriverType, ProactorBuilder},
     runtime::Runtime,
@@ -17,6 +19,10 @@ cfg_if::cfg_if! {
     }
 }
 
+/// Buffers of a driver, for the flavor that reads into them: as many messages can be on their way
+/// through a thread at once before it allocates others. compio's default is 8.
+const MANAGED_BUFFERS: NonZero<u16> = NonZero::new(256).unwrap();
+
 /// Builds one driver like those of the workers, and closes it.
 pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     match driver {
@@ -27,8 +33,11 @@ pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
 }
 
 /// A runtime with a driver of its own, for the calling thread.
-pub(crate) fn build(driver: Driver) -> Result<Runtime, ServeError> {
-    let build = || Runtime::builder().with_proactor(proactor(driver)).build();
+pub(crate) fn build(context: &Context) -> Result<Runtime, ServeError> {
+    let driver = context.driver();
+    let mut proactor = proactor(driver);
+    proactor.buffer_pool_size(MANAGED_BUFFERS).buffer_pool_buffer_len(context.buffer_bytes());
+    let build = || Runtime::builder().with_proactor(proactor.clone()).build();
     match driver {
         #[cfg(target_os = "linux")]
         Driver::IoUring => common::build_ring(build),

@@ -1,32 +1,38 @@
-//! The server proper: accept loop and echo, by operations that own their buffers.
+//! Threads with a runtime each, and what the flavors have in common: the start, the queue, FIN.
 
 use std::{
     io,
     net::{self, Shutdown},
-    pin::pin,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use common::{
-    AcceptError, BACKLOG, Context, Drained, Driver, Listener, ServeError, Work, classify,
-};
+use common::{AcceptError, BACKLOG, Context, Drained, Listener, ServeError, Work, classify};
 use compio::{
-    BufResult,
-    buf::{IntoInner as _, IoBuf as _},
-    io::{AsyncRead as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     runtime::spawn,
-    time::sleep,
 };
-use futures_util::future::{Either, pending, select};
+use futures_util::future::pending;
 use socket2::SockRef;
 
-use crate::{capability, runtime};
+use crate::{managed, owned, runtime};
+
+/// The shortest timer. When one fires, the driver has been asked what completed before it was set.
+pub(crate) const LOOK: Duration = Duration::from_millis(1);
+
+/// Whose the buffers are that reads fill.
+#[derive(Clone, Copy)]
+enum Buffers {
+    /// The connection's.
+    Owned,
+    /// The driver's.
+    Managed,
+}
 
 /// What a thread needs to serve.
 struct Worker {
+    buffers: Buffers,
     listeners: Vec<Share>,
     context: Context,
 }
@@ -40,8 +46,20 @@ struct Share {
     work: Option<Work>,
 }
 
-/// Runs a runtime on each thread; the calling one waits for them.
 pub(crate) fn runtime_per_thread(
+    listeners: Vec<Listener>,
+    context: Context,
+) -> Result<Drained, ServeError> {
+    serve(Buffers::Owned, listeners, context)
+}
+
+pub(crate) fn managed(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+    serve(Buffers::Managed, listeners, context)
+}
+
+/// Runs a runtime on each thread; the calling one waits for them.
+fn serve(
+    buffers: Buffers,
     listeners: Vec<Listener>,
     context: Context,
 ) -> Result<Drained, ServeError> {
@@ -54,12 +72,13 @@ pub(crate) fn runtime_per_thread(
     let (stopped, stops) = mpsc::channel();
     for number in 1..=context.workers() {
         let worker = Worker {
+            buffers,
             listeners: listeners.iter().map(share).collect::<io::Result<_>>()?,
             context: context.clone(),
         };
         let (started, stopped) = (started.clone(), stopped.clone());
         thread::Builder::new().name(format!("compio-{number}")).spawn(
-            move || match runtime::build(worker.context.driver()) {
+            move || match runtime::build(&worker.context) {
                 Ok(runtime) => runtime.block_on(worker.run(started, stopped)),
                 Err(error) => drop(started.send(Err(error))),
             },
@@ -82,13 +101,15 @@ impl Worker {
     async fn run(self, started: mpsc::Sender<Result<(), ServeError>>, stopped: mpsc::Sender<()>) {
         let mut accept_loops = Vec::new();
         for Share { socket, queue, work } in self.listeners {
-            match TcpListener::from_std(socket) {
-                Ok(listener) => {
-                    let accept_loop = accept_loop(listener, queue, work, self.context.clone());
-                    accept_loops.push(spawn(accept_loop));
-                }
+            let listener = match TcpListener::from_std(socket) {
+                Ok(listener) => listener,
                 Err(error) => return drop(started.send(Err(error.into()))),
-            }
+            };
+            let context = self.context.clone();
+            accept_loops.push(match self.buffers {
+                Buffers::Owned => spawn(owned::accept_loop(listener, queue, work, context)),
+                Buffers::Managed => spawn(managed::accept_loop(listener, queue, work, context)),
+            });
         }
         let _ = started.send(Ok(()));
         for accept_loop in accept_loops {
@@ -100,115 +121,24 @@ impl Worker {
     }
 }
 
-async fn accept_loop(
-    listener: TcpListener,
-    queue: Arc<net::TcpListener>,
-    work: Option<Work>,
-    context: Context,
-) {
-    let mut stop = context.stop();
-    // There is always one, and it is awaited to its end: dropping it may lose a client.
-    let mut accept = pin!(listener.accept());
-    loop {
-        match select(&mut accept, &mut stop).await {
-            Either::Right(_) => break,
-            Either::Left((Ok((stream, _)), _)) => spawn_echo(stream, work, &context),
-            // The shutdown below ends the accepts of every thread, perhaps of one that has not
-            // seen the stop yet.
-            Either::Left((Err(_), _)) if context.stopping() => {}
-            Either::Left((Err(error), _)) => match context.accept_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => {
-                    select(&mut stop, pin!(sleep(pause))).await;
-                }
-                AcceptError::Fatal => context.fail(),
-            },
-        }
-        accept.set(listener.accept());
-    }
-    serve_queue(&queue, work, &context);
-    // Where the driver waits and then makes the call itself, an accept that still waits has no
-    // client. The kernel may have one: this completes its accept (EINVAL) if it has not.
-    if context.driver() == Driver::IoUring {
-        let _ = SockRef::from(&*queue).shutdown(Shutdown::Both);
-        if let Ok((stream, _)) = accept.await {
-            spawn_echo(stream, work, &context);
-        }
-    }
-}
-
-/// Serves the clients in the accept queue, which closing the listener would reset.
-fn serve_queue(queue: &net::TcpListener, work: Option<Work>, context: &Context) {
+/// Takes the clients in the accept queue, which closing the listener would reset.
+pub(crate) fn take_queue(queue: &net::TcpListener, mut serve: impl FnMut(TcpStream)) {
     for _ in 0..=BACKLOG {
         match queue.accept().and_then(|(stream, _)| TcpStream::from_std(stream)) {
-            Ok(stream) => spawn_echo(stream, work, context),
+            Ok(stream) => serve(stream),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
-    let (connection, context) = (context.connection(), context.clone());
-    spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
-}
-
-/// The shortest timer. When one fires, the driver has been asked what completed before it was set.
-const LOOK: Duration = Duration::from_millis(1);
-
-async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
-    // It fails on a connection that is already reset; reading will say so.
-    let _ = stream.set_nodelay(true);
-    let mut buffer = Vec::with_capacity(context.buffer_bytes());
-    let mut stop = context.stop();
-    loop {
-        // The driver owns the buffer until the read completes, then it goes on to the write and
-        // comes back.
-        let mut read = pin!(fill(&stream, buffer));
-        let BufResult(result, filled) = match select(&mut read, &mut stop).await {
-            Either::Left((completed, _)) => completed,
-            Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
-                Either::Left((completed, _)) => completed,
-                Either::Right((_, read)) => return finish(&stream, read).await,
-            },
-        };
-        let bytes = result?;
-        if bytes == 0 {
-            return shutdown(&stream);
-        }
-        if let Some(work) = work {
-            capability::work(work).await;
-        }
-        let BufResult(result, written) = (&stream).write_all(filled.slice(..bytes)).await;
-        result?;
-        buffer = written.into_inner();
-        if context.stopping() {
-            return finish(&stream, fill(&stream, buffer)).await;
-        }
-    }
-}
-
-/// Reads what there is, as much as the whole buffer takes.
-async fn fill(mut stream: &TcpStream, mut buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
-    buffer.clear();
-    stream.read(buffer).await
+/// Ends the accepts that are in the kernel (EINVAL), in every thread, and none that has a client.
+pub(crate) fn end_accepts(queue: &net::TcpListener) {
+    let _ = SockRef::from(queue).shutdown(Shutdown::Both);
 }
 
 /// Sends FIN. Not by the operation for it: both drivers have that done on another thread, the
 /// kernel's or compio's, and it never blocks.
-fn shutdown(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn send_fin(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).shutdown(Shutdown::Write)
-}
-
-/// Sends FIN, then reads to the peer's, beginning with a `read` that may be in flight.
-async fn finish(
-    stream: &TcpStream,
-    read: impl Future<Output = BufResult<usize, Vec<u8>>>,
-) -> io::Result<()> {
-    shutdown(stream)?;
-    let BufResult(mut result, mut buffer) = read.await;
-    while result? > 0 {
-        BufResult(result, buffer) = fill(stream, buffer).await;
-    }
-    Ok(())
 }
