@@ -9,6 +9,10 @@ mod server;
 
 use common::{Backend, Capability, Flavor, Workers};
 
+/// A socket of Windows belongs to one completion port, and so does each duplicate of it: threads
+/// with a port each cannot accept from one listener.
+const WORKERS: Workers = if cfg!(windows) { Workers::One } else { Workers::PerCore };
+
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "compio",
@@ -17,13 +21,13 @@ static BACKEND: Backend = Backend {
         Flavor {
             name: "runtime-per-thread",
             about: "Each thread has its own driver and keeps the connections that it accepted",
-            workers: Workers::PerCore,
+            workers: WORKERS,
             serve: server::runtime_per_thread,
         },
         Flavor {
             name: "managed",
             about: "The same with multishot accepts, and reads into buffers of the driver",
-            workers: Workers::PerCore,
+            workers: WORKERS,
             serve: server::managed,
         },
     ],

@@ -58,6 +58,7 @@ pub(crate) async fn accept_loop(
         }
     }
     take_queue(&queue, |stream| spawn_echo(stream, work, &context));
+    // Elsewhere this flavor has nothing to offer, and what waits is dropped.
     if context.driver() == Driver::IoUring {
         end_accepts(&queue);
         while let Ok(stream) = incoming.select_next_some().await {

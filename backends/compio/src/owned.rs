@@ -1,6 +1,6 @@
 //! Accept loop and echo with the connection's own buffer, one operation at a time.
 
-use std::{io, net, pin::pin, sync::Arc};
+use std::{future::poll_fn, io, mem, net, pin::pin, sync::Arc, task::Poll};
 
 use common::{AcceptError, Context, Driver, Work};
 use compio::{
@@ -11,12 +11,19 @@ use compio::{
     runtime::spawn,
     time::sleep,
 };
-use futures_util::future::{Either, select};
+use futures_util::{
+    future::{Either, select},
+    poll,
+};
 
 use crate::{
     capability,
     server::{LOOK, end_accepts, send_fin, take_queue},
 };
+
+/// Echoes in a row after which others get a turn, if none had to wait: a call that succeeds at once
+/// completes without the driver, and compio has no budget for a task that does nothing else.
+const TURN: u32 = 4;
 
 pub(crate) async fn accept_loop(
     listener: TcpListener,
@@ -43,15 +50,24 @@ pub(crate) async fn accept_loop(
         }
         accept.set(listener.accept());
     }
-    take_queue(&queue, |stream| spawn_echo(stream, work, &context));
-    // Where the driver waits and then makes the call itself, an accept that still waits has no
-    // client. One that is in the kernel may.
-    if context.driver() == Driver::IoUring {
-        end_accepts(&queue);
-        if let Ok((stream, _)) = accept.await {
-            spawn_echo(stream, work, &context);
+    let last = match context.driver() {
+        Driver::IoUring => {
+            take_queue(&queue, |stream| spawn_echo(stream, work, &context));
+            end_accepts(&queue);
+            accept.await.ok()
         }
+        // Nothing completes an accept of Windows that has no client, but one may have come.
+        Driver::Iocp => match select(accept, pin!(sleep(LOOK))).await {
+            Either::Left((accepted, _)) => accepted.ok(),
+            Either::Right(_) => None,
+        },
+        // The driver waits and then makes the call itself: an accept that waits has no client.
+        Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => None,
+    };
+    if let Some((stream, _)) = last {
+        spawn_echo(stream, work, &context);
     }
+    take_queue(&queue, |stream| spawn_echo(stream, work, &context));
 }
 
 fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
@@ -64,16 +80,23 @@ async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Re
     let _ = stream.set_nodelay(true);
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
     let mut stop = context.stop();
+    let mut at_once = 0;
     loop {
         // The driver owns the buffer until the read completes, then it goes on to the write and
         // comes back.
         let mut read = pin!(fill(&stream, buffer));
-        let BufResult(result, filled) = match select(&mut read, &mut stop).await {
-            Either::Left((completed, _)) => completed,
-            Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
+        let BufResult(result, filled) = if let Poll::Ready(completed) = poll!(&mut read) {
+            at_once += 1;
+            completed
+        } else {
+            at_once = 0;
+            match select(&mut read, &mut stop).await {
                 Either::Left((completed, _)) => completed,
-                Either::Right((_, read)) => return finish(&stream, read).await,
-            },
+                Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
+                    Either::Left((completed, _)) => completed,
+                    Either::Right((_, read)) => return finish(&stream, read).await,
+                },
+            }
         };
         let bytes = result?;
         if bytes == 0 {
@@ -87,6 +110,10 @@ async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Re
         buffer = written.into_inner();
         if context.stopping() {
             return finish(&stream, fill(&stream, buffer)).await;
+        }
+        if at_once == TURN {
+            at_once = 0;
+            yield_now().await;
         }
     }
 }
@@ -108,4 +135,17 @@ async fn finish(
         BufResult(result, buffer) = fill(stream, buffer).await;
     }
     Ok(())
+}
+
+/// Lets the tasks that can run have a turn, and the driver too.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
