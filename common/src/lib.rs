@@ -11,6 +11,7 @@ mod capability;
 mod context;
 mod event;
 mod host;
+mod jobs;
 mod life;
 mod listener;
 mod log;
@@ -24,6 +25,7 @@ pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Worke
 pub use capability::{Cancel, Capability, Work, burn};
 pub use context::{Connection, Context};
 pub use event::{Wait, block_on};
+pub use jobs::Jobs;
 pub use life::Drained;
 pub use listener::{BACKLOG, Listener};
 #[cfg(target_os = "linux")]

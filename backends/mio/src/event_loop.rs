@@ -7,17 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{AcceptError, Context, Work};
+use common::{AcceptError, Context, Jobs, Work};
 use mio::{
     Events, Interest, Poll, Token, Waker,
     net::{TcpListener, TcpStream},
 };
 use slab::Slab;
 
-use crate::{
-    connection::{Connection, Pause},
-    jobs::{Jobs, Owner},
-};
+use crate::connection::{Connection, Pause};
 
 /// Events that one call to the poller brings at most.
 const EVENTS: usize = 1024;
@@ -28,7 +25,7 @@ const WAKER: Token = Token(usize::MAX);
 pub(crate) struct EventLoop {
     poll: Poll,
     waker: Arc<Waker>,
-    jobs: Jobs,
+    jobs: Jobs<Owner>,
     listeners: Vec<Listening>,
     /// When the listeners are tried again after an error, also without an event.
     paused_until: Option<Instant>,
@@ -39,6 +36,13 @@ pub(crate) struct EventLoop {
     /// One for all: what a socket does not take at once is copied out of it.
     buffer: Box<[u8]>,
     context: Context,
+}
+
+/// A connection, and what tells it from others that have had its key.
+#[derive(Clone, Copy)]
+struct Owner {
+    key: usize,
+    number: u64,
 }
 
 struct Listening {
@@ -52,9 +56,14 @@ impl EventLoop {
     pub(crate) fn new(context: Context) -> io::Result<EventLoop> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let woken = Arc::clone(&waker);
+        let jobs = Jobs::new(move || {
+            // It fails only without memory for an event.
+            let _ = woken.wake();
+        });
         Ok(EventLoop {
             poll,
-            jobs: Jobs::new(Arc::clone(&waker)),
+            jobs,
             waker,
             listeners: Vec::new(),
             paused_until: None,

@@ -2,7 +2,6 @@
 
 mod connection;
 mod event_loop;
-mod jobs;
 
 use std::{sync::mpsc, thread};
 

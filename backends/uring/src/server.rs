@@ -1,0 +1,323 @@
+//! One loop: a ring, the listeners, and the connections that were accepted here.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    rc::Rc,
+    sync::mpsc::Sender,
+    time::Instant,
+};
+
+use common::{AcceptError, BACKLOG, Context, Jobs, Listener, Work, classify};
+use rustix::{io::ioctl_fionbio, net};
+use slab::Slab;
+
+use crate::{
+    buffers::Buffer,
+    connection::{Connection, Next},
+    ring::{Bytes, Completion, Key, Outcome, Ring},
+};
+
+/// Owner of the receive that ends the loop's wait. The listeners' numbers come next, then the
+/// connections'.
+const WAKER: u64 = 0;
+const FIRST_LISTENER: u64 = 1;
+
+pub(crate) struct Server {
+    ring: Ring,
+    /// Accepts and receives go on after they have completed.
+    many: bool,
+    /// What arrives here ends the wait.
+    woken: Rc<OwnedFd>,
+    jobs: Jobs<JobOf>,
+    listeners: Vec<Listening>,
+    connections: Slab<Entry>,
+    accepted: u64,
+    /// The receives that `--cancel` ends, the oldest first: all wait for the same time.
+    limited: VecDeque<(Instant, usize, Key)>,
+    context: Context,
+}
+
+struct Entry {
+    connection: Connection,
+    /// Tells it from others that have had its key.
+    number: u64,
+    /// The receive of it that stands in the queue of those that are limited.
+    limited: Option<Key>,
+}
+
+/// Whose work another thread does.
+#[derive(Clone, Copy)]
+struct JobOf {
+    key: usize,
+    number: u64,
+}
+
+struct Listening {
+    socket: Rc<OwnedFd>,
+    work: Option<Work>,
+    accepting: Option<Key>,
+    /// When the accept is cancelled, or begun again after an error.
+    at: Option<Instant>,
+}
+
+impl Server {
+    /// A loop for the calling thread, and what ends its wait.
+    pub(crate) fn new(
+        ring: Ring,
+        many: bool,
+        listeners: &[Listener],
+        context: Context,
+    ) -> io::Result<(Server, UnixStream)> {
+        let (waker, woken) = UnixStream::pair()?;
+        waker.set_nonblocking(true)?;
+        let job_done = waker.try_clone()?;
+        let listen = |listener: &Listener| -> io::Result<Listening> {
+            let socket = OwnedFd::from(listener.socket.try_clone()?);
+            // With O_NONBLOCK the ring would not wait for a client either.
+            ioctl_fionbio(&socket, false)?;
+            Ok(Listening {
+                socket: Rc::new(socket),
+                work: listener.work,
+                accepting: None,
+                at: None,
+            })
+        };
+        let mut server = Server {
+            ring,
+            many,
+            woken: Rc::new(woken.into()),
+            jobs: Jobs::new(move || wake(&job_done)),
+            listeners: listeners.iter().map(listen).collect::<io::Result<_>>()?,
+            connections: Slab::new(),
+            accepted: 0,
+            limited: VecDeque::new(),
+            context,
+        };
+        server.await_waker(Buffer::new(64));
+        for index in 0..server.listeners.len() {
+            server.accept(index);
+        }
+        // Now they are under way, and a client that comes is accepted.
+        server.ring.submit()?;
+        Ok((server, waker))
+    }
+
+    /// Serves until the process ends; drops `stopped` when it has accepted its last client.
+    pub(crate) fn run(mut self, stopped: Sender<()>) -> io::Result<()> {
+        let mut stopped = Some(stopped);
+        let mut completions = Vec::new();
+        loop {
+            let now = Instant::now();
+            let time = self.next_moment().map(|moment| moment.saturating_duration_since(now));
+            self.ring.wait(time, &mut completions)?;
+            for completion in completions.drain(..) {
+                self.completed(completion)?;
+            }
+            self.take_done();
+            self.at_moments();
+            if stopped.is_some() && self.context.stopping() && self.close_listeners() {
+                stopped = None;
+                for key in 0..self.connections.capacity() {
+                    self.with(key, Connection::stop);
+                }
+            }
+        }
+    }
+
+    fn completed(&mut self, Completion { owner, outcome, more }: Completion) -> io::Result<()> {
+        let first = FIRST_LISTENER + self.listeners.len() as u64;
+        match outcome {
+            Outcome::Accepted(result) => {
+                self.accepted((owner - FIRST_LISTENER) as usize, result, more)?;
+            }
+            Outcome::Received(_, Some(Bytes::Owned(buffer))) if owner == WAKER => {
+                self.await_waker(buffer);
+            }
+            Outcome::Received(result, bytes) => {
+                self.with((owner - first) as usize, |connection, ring| {
+                    connection.received(ring, result, bytes, more)
+                });
+            }
+            Outcome::Sent(result, bytes) => {
+                self.with((owner - first) as usize, |connection, ring| {
+                    connection.sent(ring, result, bytes)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn await_waker(&mut self, buffer: Buffer) {
+        self.ring.receive(&self.woken, buffer, true, WAKER);
+    }
+
+    /// Lets a connection do something, and does what comes of it.
+    fn with(&mut self, key: usize, act: impl FnOnce(&mut Connection, &mut Ring) -> Next) {
+        let Some(entry) = self.connections.get_mut(key) else { return };
+        let mut next = act(&mut entry.connection, &mut self.ring);
+        if let Next::Work(time) = next {
+            let job = JobOf { key, number: entry.number };
+            next = match self.jobs.start(job, time) {
+                Ok(()) => Next::Wait,
+                Err(error) => entry.connection.give_up(error),
+            };
+        }
+        if let Some(limit) = self.context.cancel().read
+            && let Some(receive) = entry.connection.receiving()
+            && entry.limited != Some(receive)
+        {
+            entry.limited = Some(receive);
+            self.limited.push_back((Instant::now() + limit, key, receive));
+        }
+        if let Next::Over = next {
+            self.connections.remove(key).connection.over(&mut self.ring);
+        }
+    }
+
+    /// Connections whose messages have been worked for can answer.
+    fn take_done(&mut self) {
+        let done: Vec<JobOf> = self.jobs.done().collect();
+        for JobOf { key, number } in done {
+            if self.connections.get(key).is_some_and(|entry| entry.number == number) {
+                self.with(key, Connection::worked);
+            }
+        }
+    }
+
+    /// When something is to be done without a completion.
+    fn next_moment(&self) -> Option<Instant> {
+        let accepts = self.listeners.iter().filter_map(|listening| listening.at);
+        accepts.chain(self.limited.front().map(|(moment, ..)| *moment)).min()
+    }
+
+    /// Does what is to be done by now.
+    fn at_moments(&mut self) {
+        let Some(moment) = self.next_moment() else { return };
+        let now = Instant::now();
+        if now < moment {
+            return;
+        }
+        for index in 0..self.listeners.len() {
+            if self.listeners[index].at.is_some_and(|moment| moment <= now) {
+                self.listeners[index].at = None;
+                match self.listeners[index].accepting {
+                    Some(key) => self.ring.cancel(key),
+                    None => self.accept(index),
+                }
+            }
+        }
+        while let Some((moment, key, receive)) = self.limited.front().copied()
+            && moment <= now
+        {
+            self.limited.pop_front();
+            let entry = self.connections.get(key);
+            if entry.is_some_and(|entry| entry.connection.receiving() == Some(receive)) {
+                self.ring.cancel(receive);
+            }
+        }
+    }
+}
+
+/// Accepting.
+impl Server {
+    fn accept(&mut self, index: usize) {
+        let listening = &mut self.listeners[index];
+        let owner = FIRST_LISTENER + index as u64;
+        listening.accepting = Some(self.ring.accept(&listening.socket, self.many, owner));
+        listening.at = self.context.cancel().accept.map(|limit| Instant::now() + limit);
+    }
+
+    fn accepted(
+        &mut self,
+        index: usize,
+        result: io::Result<OwnedFd>,
+        more: bool,
+    ) -> io::Result<()> {
+        if !more {
+            self.listeners[index].accepting = None;
+        }
+        let stops = self.context.stopping();
+        match result {
+            Ok(socket) => self.serve(socket, self.listeners[index].work),
+            // ECANCELED is asked for here and by `--cancel` alone.
+            Err(error) if stops || is_cancelled(&error) => {}
+            Err(error) => match self.context.accept_error(&error) {
+                AcceptError::Retry => {}
+                AcceptError::BackOff(pause) => {
+                    self.listeners[index].at = Some(Instant::now() + pause);
+                    return Ok(());
+                }
+                AcceptError::Fatal => return Err(error),
+            },
+        }
+        if !more && !stops {
+            self.accept(index);
+        }
+        Ok(())
+    }
+
+    fn serve(&mut self, socket: OwnedFd, work: Option<Work>) {
+        self.accepted += 1;
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let owner = FIRST_LISTENER + self.listeners.len() as u64 + key as u64;
+        let connection = Connection::new(
+            owner,
+            socket,
+            self.context.connection(),
+            work,
+            self.many,
+            self.context.buffer_bytes(),
+        );
+        entry.insert(Entry { connection, number: self.accepted, limited: None });
+        self.with(key, Connection::start);
+    }
+
+    /// Whether no accept is under way any more. Then what is in the accept queues has been taken,
+    /// which closing the listeners would reset, and they are closed.
+    fn close_listeners(&mut self) -> bool {
+        for listening in &mut self.listeners {
+            listening.at = None;
+            if let Some(key) = listening.accepting {
+                self.ring.cancel(key);
+            }
+        }
+        if self.listeners.iter().any(|listening| listening.accepting.is_some()) {
+            return false;
+        }
+        for index in 0..self.listeners.len() {
+            let (socket, work) =
+                (Rc::clone(&self.listeners[index].socket), self.listeners[index].work);
+            // Nothing waits for a client here.
+            let is_set = ioctl_fionbio(&socket, true);
+            for _ in 0..=BACKLOG {
+                let flags = net::SocketFlags::CLOEXEC;
+                match is_set.and_then(|()| net::accept_with(socket.as_fd(), flags)) {
+                    Ok(socket) => self.serve(socket, work),
+                    Err(error) if classify(&error.into()) == AcceptError::Retry => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        // The owners' numbers of the connections stay as they are.
+        for listening in &mut self.listeners {
+            listening.socket = Rc::clone(&self.woken);
+        }
+        true
+    }
+}
+
+fn is_cancelled(error: &io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::CANCELED)
+}
+
+/// Ends the wait of the loop that has the other end.
+pub(crate) fn wake(waker: &UnixStream) {
+    // When it takes no more, enough has arrived.
+    let _ = (&*waker).write(&[0]);
+}
