@@ -32,10 +32,11 @@ pub struct Deadline {
 }
 
 impl Clock {
-    /// A clock that starts now, of a cell that takes `cell_limit` at most. `factor` (1..=4) is how
-    /// much slower this host is than when idle.
+    /// A clock that starts now, of a cell that takes `cell_limit` at most on an idle host. `factor`
+    /// (1..=4) is how much slower this one is.
     #[must_use]
     pub fn start(factor: f64, cell_limit: Duration) -> Self {
+        let cell_limit = cell_limit.mul_f64(factor);
         let cell_ends = Instant::now() + cell_limit;
         Self { factor, cell_limit, cell_ends, nearest: Mutex::new(None) }
     }
@@ -43,7 +44,12 @@ impl Clock {
     /// The end of the cell.
     #[must_use]
     pub fn cell_end(&self) -> Deadline {
-        self.within(self.cell_limit)
+        Deadline {
+            at: self.cell_ends,
+            started: Instant::now(),
+            moved: 0,
+            cell_limit: Some(self.cell_limit),
+        }
     }
 
     /// The deadline for the next piece of progress.
