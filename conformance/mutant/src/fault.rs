@@ -149,7 +149,7 @@ pub(crate) enum Fault {
     /// Leaks 64 KiB of memory for each connection that is reset while its write is blocked
     #[value(name = "leaks-64-kib-when-blocked")]
     Leaks64KibWhenBlocked,
-    /// Answers FIN 3 s late after 1 MiB or more
+    /// Answers FIN 6 s late after 1 MiB or more
     LateFinAfterStream,
     /// Looks for an error first, and reads nothing from a connection that has one
     ChecksErrorFirst,
@@ -187,7 +187,7 @@ pub(crate) enum Fault {
     IgnoresBeyond900,
 
     // Fairness.
-    /// Serves others 1.2 s late while a connection sends full buffers
+    /// Serves others 1.05 s late while a connection sends full buffers
     StarvesBesideHot,
     /// Serves three connections at a time that send full buffers, and nobody else
     FeedsThree,

@@ -106,7 +106,7 @@ pub(super) struct LateFinAfterStream;
 
 impl Hooks for LateFinAfterStream {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
-        let answers_at = connection.last_read + Duration::from_secs(3);
+        let answers_at = connection.last_read + Duration::from_secs(6);
         let is_late = connection.bytes_read >= 1 << 20 && Instant::now() < answers_at;
         if is_late { Gate::Until(answers_at) } else { Gate::Go }
     }

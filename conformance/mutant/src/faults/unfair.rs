@@ -58,7 +58,7 @@ impl Hooks for StarvesBesideHot {
         if is_hot || !connection.ready.readable || self.hot.slots().next().is_none() {
             return Gate::Go;
         }
-        late_by(Duration::from_millis(1200), connection)
+        late_by(Duration::from_millis(1050), connection)
     }
 
     fn received(&mut self, connection: &mut Connection) {
