@@ -167,7 +167,7 @@ pub(crate) enum Fault {
     ParksThirdTime,
     /// When `accept` fails, closes the clients that wait
     TurnsAwayAtLimit,
-    /// Sleeps 500 ms in the loop when `accept` fails
+    /// Sleeps 1.2 s in the loop when `accept` fails
     SleepsAtAcceptError,
     /// Waits for a connection's first byte before it accepts the next
     WaitsForFirstByte,

@@ -47,6 +47,11 @@ impl Connection {
         self.clock.judge_time(what, deadline.elapsed(), limit)
     }
 
+    /// As [`Connection::receive`], all of it by this deadline.
+    pub(crate) fn receive_before(&mut self, length: u64, whole: Deadline) -> Result<(), Failure> {
+        self.receive_by(length, Some(whole))
+    }
+
     fn receive_by(&mut self, length: u64, whole: Option<Deadline>) -> Result<(), Failure> {
         let end = self.received + length;
         let mut deadline = whole.unwrap_or_else(|| self.clock.progress());

@@ -88,7 +88,7 @@ pub(super) struct SleepsAtError;
 
 impl Hooks for SleepsAtError {
     fn accept_failed(&mut self) -> AfterAcceptError {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1200));
         AfterAcceptError::BackOff
     }
 }
