@@ -140,7 +140,7 @@ def forks(listener):
 
 
 def spams(listener):
-    """Serves right, and writes to both standard streams without end."""
+    """Serves, and writes to both standard streams without end, so that it is never idle."""
 
     def spam():
         while True:
