@@ -120,8 +120,14 @@ impl Process {
         look: impl Fn(u32) -> std::io::Result<T>,
     ) -> Result<Vec<T>, Failure> {
         let mut seen = vec![look(self.pid).map_err(|e| unknown(what, &e))?];
-        // One of the others may have ended since.
-        seen.extend(self.family()?.into_iter().skip(1).filter_map(|pid| look(pid).ok()));
+        for pid in self.family()?.into_iter().skip(1) {
+            match look(pid) {
+                Ok(other) => seen.push(other),
+                Err(e) if self.family()?.contains(&pid) => return Err(unknown(what, &e)),
+                // It has ended since.
+                Err(_) => {}
+            }
+        }
         Ok(seen)
     }
 
