@@ -348,7 +348,7 @@ pub(crate) enum Fault {
     LacksCapabilities,
 
     // Correct, but unusual.
-    /// Reads and writes one byte at a time, and 64 after the first 4 KiB of a connection
+    /// Reads and writes one byte at a time, and 64 after the first KiB of a connection
     OddOneByte,
     /// Waits 5 ms before each write
     OddDelay,
