@@ -35,19 +35,8 @@ PYTHON
 
 cases=$(matrix --output json | timed_cases)
 status=0
-matrix --case "$cases" --repeat "$repeats" --output margins >"$table" || status=$?
-python3 - "$table" "$repeats" "$profile" <<'PYTHON'
-import pathlib
-import re
-import sys
-
-table, repeats, profile = pathlib.Path(sys.argv[1]).read_text(), sys.argv[2], sys.argv[3]
-page = pathlib.Path("docs/METHODOLOGY.md")
-begin, end = "<!-- margins: written by ci/margins.sh -->\n", "<!-- end of margins -->"
-how = f"Profile {profile}, {repeats} times each, all cores kept busy by another process."
-block = f"{begin}{how}\n\n{table}{end}"
-text = page.read_text()
-place = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.S)
-page.write_text(place.sub(lambda _: block, text))
-PYTHON
+printf 'Profile %s, %d times each, all cores kept busy by another process.\n\n' \
+  "$profile" "$repeats" >"$table"
+matrix --case "$cases" --repeat "$repeats" --output margins >>"$table" || status=$?
+python3 ci/place.py docs/METHODOLOGY.md margins "$table"
 exit "$status"

@@ -110,6 +110,8 @@ pub enum Need {
     Attestation,
     /// TCP urgent data.
     UrgentData,
+    /// All of 127.0.0.0/8 as this host's own.
+    LoopbackNetwork,
     /// The sockets of a killed process closed within a second or two.
     PromptCleanUp,
     /// Sockets that are served as long as one core is free for a moment.
@@ -266,6 +268,7 @@ impl fmt::Display for Need {
             Self::Signals => "signals to the server (not on Windows)",
             Self::SocketQueues => "what waits in the server's sockets (Linux only)",
             Self::Attestation => "what the server's process holds (Linux only)",
+            Self::LoopbackNetwork => "all of 127.0.0.0/8 (Linux and Windows)",
             Self::UrgentData => "TCP urgent data (not on Windows)",
             Self::DeniedCalls => "a filter of the server's system calls (Linux only)",
             Self::LockedMemoryLimit => "a limit on the server's locked memory (Linux only)",
@@ -302,7 +305,7 @@ impl Profile {
     /// No cell takes longer, whatever progress it makes.
     #[must_use]
     pub fn cell_limit(self) -> Duration {
-        Duration::from_secs(if self == Self::Full { 300 } else { 60 })
+        Duration::from_secs(if self == Self::Full { 300 } else { 40 })
     }
 
     /// `quick`, `default` or `full`.

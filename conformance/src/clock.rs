@@ -1,7 +1,7 @@
 //! Time in a cell: deadlines that count from the last progress, limits scaled by the host's load,
 //! and how near the cell came to one.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind, Margin};
@@ -11,6 +11,17 @@ pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
 /// So many bytes are progress, and the last one of a message; one now and then is not.
 pub const PROGRESS_BYTES: usize = 64;
 
+/// So long all waits of a cell together may be, scaled by the host factor, and so much longer for
+/// each message, each [`PROGRESS_BYTES`] of it, and each FIN. A server that echoes 100 bytes in a
+/// second always makes progress, and would take as long as its cells are.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// Far more than an echo takes.
+const FOR_MESSAGE: Duration = Duration::from_millis(10);
+/// 128 KB/s.
+const FOR_BYTES: Duration = Duration::from_micros(500);
+/// A server may well close later than it echoes.
+const FOR_END: Duration = Duration::from_millis(250);
+
 /// The clock of one cell.
 #[derive(Debug)]
 pub struct Clock {
@@ -18,6 +29,24 @@ pub struct Clock {
     cell_limit: Duration,
     cell_ends: Instant,
     nearest: Mutex<Option<Margin>>,
+    /// What the judge has waited for the server so far.
+    waited: Mutex<Waited>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Waited {
+    time: Duration,
+    /// What it may have waited, beyond [`PATIENCE`].
+    allowed: Duration,
+}
+
+/// Why a deadline is earlier than it would be by itself.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// The cell's own limit.
+    Cell(Duration),
+    /// The judge has waited so long in all.
+    Patience(Duration),
 }
 
 /// A moment by which something must have happened.
@@ -27,29 +56,61 @@ pub struct Deadline {
     started: Instant,
     /// Bytes that have moved since, too few to put it off.
     moved: usize,
-    /// The limit of the cell itself, if that is over before `started` and the limit would be.
-    cell_limit: Option<Duration>,
+    cut: Option<Cut>,
 }
 
 impl Clock {
-    /// A clock that starts now, of a cell that takes `cell_limit` at most. `factor` (1..=4) is how
-    /// much slower this host is than when idle.
+    /// A clock that starts now, of a cell that takes `cell_limit` at most on an idle host. `factor`
+    /// (1..=4) is how much slower this one is.
     #[must_use]
     pub fn start(factor: f64, cell_limit: Duration) -> Self {
+        let cell_limit = cell_limit.mul_f64(factor);
         let cell_ends = Instant::now() + cell_limit;
-        Self { factor, cell_limit, cell_ends, nearest: Mutex::new(None) }
+        Self { factor, cell_limit, cell_ends, nearest: Mutex::default(), waited: Mutex::default() }
     }
 
     /// The end of the cell.
     #[must_use]
     pub fn cell_end(&self) -> Deadline {
-        self.within(self.cell_limit)
+        Deadline {
+            at: self.cell_ends,
+            started: Instant::now(),
+            moved: 0,
+            cut: Some(Cut::Cell(self.cell_limit)),
+        }
     }
 
-    /// The deadline for the next piece of progress.
+    /// The deadline for the next piece of progress: the first bytes of a message, for example.
     #[must_use]
     pub fn progress(&self) -> Deadline {
-        self.within(PROGRESS_LIMIT)
+        self.progress_for(FOR_MESSAGE)
+    }
+
+    /// The deadline for the end of a connection.
+    #[must_use]
+    pub fn progress_to_end(&self) -> Deadline {
+        self.progress_for(FOR_END)
+    }
+
+    fn progress_for(&self, allowed: Duration) -> Deadline {
+        let mut deadline = self.within(PROGRESS_LIMIT);
+        let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+        waited.allowed += allowed;
+        let patience = self.scaled(PATIENCE + waited.allowed);
+        let ends = deadline.started + patience.saturating_sub(waited.time);
+        if ends < deadline.at {
+            deadline.at = ends;
+            deadline.cut = Some(Cut::Patience(patience));
+        }
+        deadline
+    }
+
+    /// Lets `wait` wait for the server.
+    pub fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = wait();
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).time += started.elapsed();
+        result
     }
 
     /// A deadline `limit` from now, scaled by the host factor.
@@ -57,8 +118,8 @@ impl Clock {
     pub fn within(&self, limit: Duration) -> Deadline {
         let started = Instant::now();
         let at = started + self.scaled(limit);
-        let cell_limit = (at > self.cell_ends).then_some(self.cell_limit);
-        Deadline { at: at.min(self.cell_ends), started, moved: 0, cell_limit }
+        let cut = (at > self.cell_ends).then_some(Cut::Cell(self.cell_limit));
+        Deadline { at: at.min(self.cell_ends), started, moved: 0, cut }
     }
 
     /// A limit of time, scaled by the host factor.
@@ -97,7 +158,7 @@ impl Clock {
             let expected = format!("{what}: at most {limit:.2}");
             return Err(Failure { kind, expected, actual: format!("{observed:.2}") });
         }
-        let mut nearest = self.nearest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut nearest = self.nearest.lock().unwrap_or_else(PoisonError::into_inner);
         if nearest.as_ref().is_none_or(|known| known.ratio() < margin.ratio()) {
             *nearest = Some(margin);
         }
@@ -107,7 +168,7 @@ impl Clock {
     /// The nearest that the cell came to one of its limits so far.
     #[must_use]
     pub fn margin(&self) -> Option<Margin> {
-        self.nearest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.nearest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -116,7 +177,7 @@ impl Deadline {
     pub fn put_off(&mut self, bytes: usize, clock: &Clock) {
         self.moved += bytes;
         if self.moved >= PROGRESS_BYTES {
-            *self = clock.progress();
+            *self = clock.progress_for(FOR_BYTES);
         }
     }
 
@@ -144,9 +205,12 @@ impl Deadline {
         Failure {
             kind: FailureKind::Timeout,
             expected: what.to_owned(),
-            actual: match (self.cell_limit, self.moved, self.elapsed().as_secs_f64()) {
-                (Some(limit), ..) => {
+            actual: match (self.cut, self.moved, self.elapsed().as_secs_f64()) {
+                (Some(Cut::Cell(limit)), ..) => {
                     format!("the {} s of the cell were over first", limit.as_secs())
+                }
+                (Some(Cut::Patience(time)), ..) => {
+                    format!("its answers have taken {:.1} s together", time.as_secs_f64())
                 }
                 (None, 0, seconds) => format!("nothing within {seconds:.1} s"),
                 (None, few, seconds) => format!("only {few} bytes within {seconds:.1} s"),

@@ -179,7 +179,7 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
             let missing = first.goal - first.connection.received();
             return Err(first.connection.overdue(missing, &deadline));
         }
-        wait_for_progress(flows, &open, deadline.left())?;
+        clock.waiting(|| wait_for_progress(flows, &open, deadline.left()))?;
     }
     Ok(())
 }

@@ -136,6 +136,16 @@ impl Peer {
         self.start_with(setup)?.finish(self.clock().progress())
     }
 
+    /// Connects from this address; none if somebody else is using that.
+    ///
+    /// # Errors
+    /// As [`Peer::connect`].
+    pub fn connect_from(&self, from: SocketAddr) -> Result<Option<Connection>, Failure> {
+        let (number, clock) = self.next();
+        let pending = Pending::start_from(from, self.address, number, self.seed(), clock)?;
+        pending.map(|pending| pending.finish(self.clock().progress())).transpose()
+    }
+
     /// Asks for a connection and does not wait for it.
     ///
     /// # Errors
@@ -145,9 +155,14 @@ impl Peer {
     }
 
     fn start_with(&self, setup: Setup) -> Result<Pending, Failure> {
-        let number = self.context.connections.fetch_add(1, Ordering::Relaxed);
-        let clock = Arc::clone(&self.context.clock);
+        let (number, clock) = self.next();
         Pending::start(self.address, setup, number, self.context.seed, clock)
+    }
+
+    /// What the next connection gets.
+    fn next(&self) -> (u32, Arc<Clock>) {
+        let number = self.context.connections.fetch_add(1, Ordering::Relaxed);
+        (number, Arc::clone(&self.context.clock))
     }
 
     /// Connects `count` times, all asked for before the first is waited for.

@@ -243,6 +243,8 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         },
         Need::SocketQueues => on_linux("what waits in another process's sockets"),
         Need::Attestation => on_linux("what another process holds"),
+        Need::LoopbackNetwork => (!["linux", "windows"].contains(&host.os.as_str()))
+            .then(|| format!("{} has one address of 127.0.0.0/8 only", host.os)),
         Need::UrgentData => on_unix("urgent data with the same meaning"),
     }
 }

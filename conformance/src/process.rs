@@ -15,6 +15,7 @@ use crate::peer::Peer;
 
 mod demand;
 mod io_wait;
+mod signals;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -32,23 +33,32 @@ cfg_if::cfg_if! {
 }
 
 pub use demand::Demand;
+use signals::Rest;
+pub use signals::Signal;
 
-/// The process at or below `root` that listens on a TCP port on which somebody does; none if that
-/// is a stranger. Where the system does not tell, `root` is believed to be the one.
+/// The process below `supervisor` that listens on a TCP port on which somebody does; none if that
+/// is a stranger. Where the system does not tell, `started` is believed to be the one.
 ///
 /// # Errors
 /// When the system refuses to tell.
-pub(crate) fn listener_owner(root: u32, port: u16) -> std::io::Result<Option<u32>> {
-    system::listener_owner(root, port)
+pub(crate) fn listener_owner(
+    started: u32,
+    supervisor: u32,
+    port: u16,
+) -> std::io::Result<Option<u32>> {
+    system::listener_owner(started, supervisor, port)
 }
 
 /// How often a state of a process is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A server's process.
+/// A server's process, with all that it has started: what is told of it is the sum.
 #[derive(Clone, Debug)]
 pub struct Process {
+    /// The one that listens, and gets the signals that end a server.
     pid: u32,
+    /// Whatever runs below this one is the server.
+    supervisor: u32,
     clock: Arc<Clock>,
 }
 
@@ -70,15 +80,6 @@ pub struct Cpu {
     pub system: Duration,
 }
 
-/// Why no thread of a process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
-    /// They wait for something.
-    Asleep,
-    /// The process is suspended.
-    Stopped,
-}
-
 /// How many threads a process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Threads {
@@ -97,26 +98,37 @@ pub struct Switches {
     pub involuntary: u64,
 }
 
-/// A signal that the judge sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// `SIGTERM`.
-    Terminate,
-    /// `SIGINT`.
-    Interrupt,
-    /// `SIGSTOP`.
-    Stop,
-    /// `SIGCONT`.
-    Continue,
-    /// `SIGKILL`.
-    Kill,
-}
-
 impl Process {
-    /// The process of this id.
+    /// The process of this id, and all that run below the one of `supervisor`.
     #[must_use]
-    pub fn new(pid: u32, clock: Arc<Clock>) -> Self {
-        Self { pid, clock }
+    pub fn new(pid: u32, supervisor: u32, clock: Arc<Clock>) -> Self {
+        Self { pid, supervisor, clock }
+    }
+
+    /// The ids of all its processes.
+    fn family(&self) -> Result<Vec<u32>, Failure> {
+        let mut family = vec![self.pid];
+        let below = system::below(self.supervisor).map_err(|e| unknown("its processes", &e))?;
+        family.extend(below.into_iter().filter(|pid| *pid != self.pid));
+        Ok(family)
+    }
+
+    /// What `look` sees in each of its processes.
+    fn in_each<T>(
+        &self,
+        what: &str,
+        look: impl Fn(u32) -> std::io::Result<T>,
+    ) -> Result<Vec<T>, Failure> {
+        let mut seen = vec![look(self.pid).map_err(|e| unknown(what, &e))?];
+        for pid in self.family()?.into_iter().skip(1) {
+            match look(pid) {
+                Ok(other) => seen.push(other),
+                Err(e) if self.family()?.contains(&pid) => return Err(unknown(what, &e)),
+                // It has ended since.
+                Err(_) => {}
+            }
+        }
+        Ok(seen)
     }
 
     /// Whether this system tells about another process's resources, for a case that is worth
@@ -128,7 +140,7 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn descriptors(&self) -> Result<usize, Failure> {
-        system::descriptors(self.pid).map_err(|e| unknown("its descriptors", &e))
+        Ok(self.in_each("its descriptors", system::descriptors)?.into_iter().sum())
     }
 
     /// CPU time used so far.
@@ -136,7 +148,9 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn cpu(&self) -> Result<Cpu, Failure> {
-        system::cpu(self.pid).map_err(|e| unknown("its CPU time", &e))
+        let of_each = self.in_each("its CPU time", system::cpu)?;
+        let sum = |part: fn(&Cpu) -> Duration| of_each.iter().map(part).sum();
+        Ok(Cpu { user: sum(|cpu| cpu.user), system: sum(|cpu| cpu.system) })
     }
 
     /// Its threads.
@@ -144,7 +158,9 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn threads(&self) -> Result<Threads, Failure> {
-        system::threads(self.pid).map_err(|e| unknown("its threads", &e))
+        let of_each = self.in_each("its threads", system::threads)?;
+        let sum = |part: fn(&Threads) -> usize| of_each.iter().map(part).sum();
+        Ok(Threads { all: sum(|threads| threads.all), of_rings: sum(|threads| threads.of_rings) })
     }
 
     /// How often its threads have given a processor away so far.
@@ -152,7 +168,9 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn switches(&self) -> Result<Switches, Failure> {
-        system::switches(self.pid).map_err(|e| unknown("its context switches", &e))
+        let of_each = self.in_each("its context switches", system::switches)?;
+        let sum = |part: fn(&Switches) -> u64| of_each.iter().map(part).sum();
+        Ok(Switches { voluntary: sum(|s| s.voluntary), involuntary: sum(|s| s.involuntary) })
     }
 
     /// Whether `line` of the kernel's log has the number or the name of one of its threads.
@@ -160,7 +178,7 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn is_named_in(&self, line: &str) -> Result<bool, Failure> {
-        let own = system::thread_names(self.pid).map_err(|e| unknown("its threads", &e))?;
+        let own = self.in_each("its threads", system::thread_names)?.concat();
         let has_number = |number: u32| {
             let mut numbers = line.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse);
             numbers.any(|other: u32| other == number)
@@ -173,7 +191,7 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn resident_bytes(&self) -> Result<u64, Failure> {
-        system::resident_bytes(self.pid).map_err(|e| unknown("its resident memory", &e))
+        Ok(self.in_each("its resident memory", system::resident_bytes)?.into_iter().sum())
     }
 
     /// Its `io_uring` instances.
@@ -181,7 +199,9 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn rings(&self) -> Result<Rings, Failure> {
-        system::rings(self.pid).map_err(|e| unknown("its rings", &e))
+        let of_each = self.in_each("its rings", system::rings)?;
+        let completions = of_each.iter().map(|rings| rings.completions).sum();
+        Ok(Rings { count: of_each.iter().map(|rings| rings.count).sum(), completions })
     }
 
     /// Whether it holds an epoll instance.
@@ -189,17 +209,7 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn has_epoll(&self) -> Result<bool, Failure> {
-        system::has_epoll(self.pid).map_err(|e| unknown("its epoll instances", &e))
-    }
-
-    /// Sends it a signal.
-    ///
-    /// # Errors
-    /// `harness` when that fails.
-    pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
-        send_signal(self.pid, signal).map_err(|e| {
-            failure(FailureKind::Harness, format!("to send {signal:?}"), e.to_string())
-        })
+        Ok(self.in_each("its epoll instances", system::has_epoll)?.contains(&true))
     }
 
     /// A duplicate of its end of the connection between its `port` and the judge's, through which
@@ -208,37 +218,14 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not allow that, or it has no descriptor of the connection.
     pub fn duplicate_end(&self, port: u16, judge_port: u16) -> Result<Socket, Failure> {
-        system::duplicate_end(self.pid, port, judge_port)
-            .map_err(|e| unknown("its end of a connection", &e))
-    }
-
-    /// Waits until all of its threads sleep: it has done what there was to do.
-    ///
-    /// # Errors
-    /// `timeout`, or `harness` when the system does not tell.
-    pub fn expect_asleep(&self) -> Result<(), Failure> {
-        self.expect_rest(Rest::Asleep, "a server that sleeps")
-    }
-
-    /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
-    ///
-    /// # Errors
-    /// As [`Process::expect_asleep`].
-    pub fn stop(&self) -> Result<(), Failure> {
-        self.signal(Signal::Stop)?;
-        self.expect_rest(Rest::Stopped, "a stopped server")
-    }
-
-    /// Waits until none of its threads runs, for this reason.
-    fn expect_rest(&self, rest: Rest, what: &str) -> Result<(), Failure> {
-        let deadline = self.clock.progress();
-        while !system::rests(self.pid, rest).map_err(|e| unknown("its threads", &e))? {
-            if deadline.is_over() {
-                return Err(deadline.failure(what));
+        let mut found = Err(std::io::ErrorKind::NotFound.into());
+        for pid in self.family()? {
+            found = system::duplicate_end(pid, port, judge_port);
+            if found.is_ok() {
+                break;
             }
-            thread::sleep(LOOK_EVERY);
         }
-        Ok(())
+        found.map_err(|e| unknown("its end of a connection", &e))
     }
 
     /// The number of descriptors at rest: after one served connection, and no longer changing.
@@ -292,7 +279,8 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn demand(&self) -> Result<Demand, Failure> {
-        system::demand(self.pid).map_err(|e| unknown("its demand for processors", &e))
+        let of_each = self.in_each("its demand for processors", system::demand)?;
+        Ok(Demand::of_all(of_each))
     }
 
     /// Judges the CPU time that it uses in `time`, as a share of one core.
@@ -318,24 +306,4 @@ impl Process {
 
 fn unknown(what: &str, error: &std::io::Error) -> Failure {
     failure(FailureKind::Harness, what, error.to_string())
-}
-
-#[cfg(unix)]
-fn send_signal(pid: u32, signal: Signal) -> std::io::Result<()> {
-    use rustix::process::{Pid, Signal as Number, kill_process};
-    let number = match signal {
-        Signal::Terminate => Number::TERM,
-        Signal::Interrupt => Number::INT,
-        Signal::Stop => Number::STOP,
-        Signal::Continue => Number::CONT,
-        Signal::Kill => Number::KILL,
-    };
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| std::io::Error::other("no process id"))?;
-    Ok(kill_process(pid, number)?)
-}
-
-#[cfg(not(unix))]
-fn send_signal(_: u32, _: Signal) -> std::io::Result<()> {
-    Err(std::io::ErrorKind::Unsupported.into())
 }

@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     Collects40Ms,
     /// Leaves Nagle's algorithm on, which waits for the client's acknowledgement
     Nagle,
+    /// Leaves Nagle's algorithm on for those that it accepts within 5 ms of another
+    NagleOnLater,
     /// Drops what has come before `accept`, on each 25th connection (settable) that has any and
     /// finds at most one other open
     DropsDataWithConnect,
@@ -73,6 +75,10 @@ pub(crate) enum Fault {
     RemembersSlot,
     /// Leaves unwritten bytes of a dead connection in its slot, for the next owner
     KeepsSlotBytes,
+    /// Exchanges the reads of connections that come from the same port of different addresses
+    ConfusesPorts,
+    /// Closes a connection 5 ms after its start if it comes from the address of one that has ended
+    CleansUpSuccessor,
 
     // Backpressure.
     /// Calls write once and forgets what it did not take
@@ -95,6 +101,8 @@ pub(crate) enum Fault {
     BlockingWrite,
     /// Reads without limit while its write is blocked
     UnboundedQueue,
+    /// Reads without limit once a write that was blocked for 20 ms has gone on
+    UnboundedOnceResumed,
     /// Resets a connection whose write has been blocked for 500 ms
     GivesUpBlocked,
     /// Has 64 buffers (settable) for connections with a lot to echo, and never serves the others
@@ -102,6 +110,8 @@ pub(crate) enum Fault {
     PoolOf64,
     /// Accepts no more while 16 connections (settable) are blocked
     DeafWhileBlocked,
+    /// Deals connections to 100 workers (settable), and leaves those of a blocked one waiting
+    BlocksWorkers,
 
     // The end of a connection.
     /// Writes the last chunk once more at FIN, after 48 to 64 KiB
@@ -134,6 +144,13 @@ pub(crate) enum Fault {
     DiesInCloseStorm,
     /// Panics when 400 connections (settable) have ended
     DiesAfterCloses,
+    /// Leaks the descriptor of a connection that is reset when FIN has met it in a blocked write
+    LeaksOnBlockedFin,
+    /// Leaks 64 KiB of memory for each connection that is reset while its write is blocked
+    #[value(name = "leaks-64-kib-when-blocked")]
+    Leaks64KibWhenBlocked,
+    /// Answers FIN 6 s late after 1 MiB or more
+    LateFinAfterStream,
     /// Looks for an error first, and reads nothing from a connection that has one
     ChecksErrorFirst,
 
@@ -146,9 +163,11 @@ pub(crate) enum Fault {
     RetriesAcceptAtOnce,
     /// After `accept` has failed, waits for a new client before it tries again
     ParksListener,
+    /// The same when `accept` begins to fail for the third time (settable)
+    ParksThirdTime,
     /// When `accept` fails, closes the clients that wait
     TurnsAwayAtLimit,
-    /// Sleeps 500 ms in the loop when `accept` fails
+    /// Sleeps 1.2 s in the loop when `accept` fails
     SleepsAtAcceptError,
     /// Waits for a connection's first byte before it accepts the next
     WaitsForFirstByte,
@@ -168,7 +187,7 @@ pub(crate) enum Fault {
     IgnoresBeyond900,
 
     // Fairness.
-    /// Serves others 1.2 s late while a connection sends full buffers
+    /// Serves others 1.05 s late while a connection sends full buffers
     StarvesBesideHot,
     /// Serves three connections at a time that send full buffers, and nobody else
     FeedsThree,
@@ -212,6 +231,12 @@ pub(crate) enum Fault {
     LeaksAfterReset,
     /// Leaks the descriptor of each 10th connection (settable) that ends at once and without a byte
     LeaksAbortedAccept,
+    /// Has a child process that opens a file for each 20th connection (settable) that ends in order
+    ChildLeaksDescriptors,
+    /// Has a child process that leaks 64 KiB of memory for each connection that fails
+    ChildLeaksMemory,
+    /// Has a child process that computes without end once a connection has ended
+    ChildSpins,
     /// Leaks 4 KiB of memory for each connection that ends
     #[value(name = "leaks-4-kib")]
     Leaks4Kib,
@@ -323,7 +348,7 @@ pub(crate) enum Fault {
     LacksCapabilities,
 
     // Correct, but unusual.
-    /// Reads and writes one byte at a time, and 64 after the first 4 KiB of a connection
+    /// Reads and writes one byte at a time, and 64 after the first KiB of a connection
     OddOneByte,
     /// Waits 5 ms before each write
     OddDelay,

@@ -31,6 +31,10 @@ const UNAVAILABLE: u8 = 69;
 fn main() -> ExitCode {
     // Without a backtrace, whose symbols would cost a second of CPU a death, a few hundred times.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    if std::env::args_os().nth(1).is_some_and(|first| first == faults::CHILD) {
+        let done = faults::be_child();
+        return if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let options = match options::parse() {
         Ok(options) => options,
         Err(error) => error.exit(),

@@ -68,13 +68,36 @@ impl Pending {
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Self, Failure> {
-        let prepare = || -> io::Result<Socket> {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-            setup.apply(&socket)?;
-            socket.set_nonblocking(true)?;
-            Ok(socket)
-        };
-        let socket = prepare().map_err(|e| harness("open a socket", &e))?;
+        let socket = open(address, setup).map_err(|e| harness("open a socket", &e))?;
+        Self::on(socket, address, number, seed, clock)
+    }
+
+    /// As [`Pending::start`], from a given address; none if somebody else is using that.
+    ///
+    /// # Errors
+    /// As [`Pending::start`].
+    pub fn start_from(
+        from: SocketAddr,
+        address: SocketAddr,
+        number: u32,
+        seed: u64,
+        clock: Arc<Clock>,
+    ) -> Result<Option<Self>, Failure> {
+        let socket = open(address, Setup::default()).map_err(|e| harness("open a socket", &e))?;
+        match socket.bind(&from.into()) {
+            Ok(()) => Self::on(socket, address, number, seed, clock).map(Some),
+            Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
+            Err(e) => Err(harness(&format!("connect from {from}"), &e)),
+        }
+    }
+
+    fn on(
+        socket: Socket,
+        address: SocketAddr,
+        number: u32,
+        seed: u64,
+        clock: Arc<Clock>,
+    ) -> Result<Self, Failure> {
         match socket.connect(&address.into()) {
             Ok(()) => {}
             Err(e) if is_in_progress(&e) => {}
@@ -112,6 +135,13 @@ impl Pending {
     pub fn reset(self) {
         reset(self.socket);
     }
+}
+
+fn open(address: SocketAddr, setup: Setup) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    setup.apply(&socket)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 fn is_in_progress(error: &io::Error) -> bool {

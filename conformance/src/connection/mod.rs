@@ -132,7 +132,10 @@ impl Connection {
             }
             if n + m > 0 {
                 deadline.put_off(n + m, &self.clock);
-            } else if !wait(&self.socket, Interest::of(!rest.is_empty()), deadline.left())? {
+            } else if !self
+                .clock
+                .waiting(|| wait(&self.socket, Interest::of(!rest.is_empty()), deadline.left()))?
+            {
                 let missing = bytes.len() - got.len();
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }

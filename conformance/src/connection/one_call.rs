@@ -51,7 +51,7 @@ impl Connection {
         let mut deadline = self.clock.progress();
         let mut buffer = vec![0; 64 * 1024];
         while self.received < self.sent {
-            if !wait(&self.socket, Interest::Read, deadline.left())? {
+            if !self.clock.waiting(|| wait(&self.socket, Interest::Read, deadline.left()))? {
                 let missing = self.sent - self.received;
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }

@@ -47,6 +47,11 @@ impl Connection {
         self.clock.judge_time(what, deadline.elapsed(), limit)
     }
 
+    /// As [`Connection::receive`], all of it by this deadline.
+    pub(crate) fn receive_before(&mut self, length: u64, whole: Deadline) -> Result<(), Failure> {
+        self.receive_by(length, Some(whole))
+    }
+
     fn receive_by(&mut self, length: u64, whole: Option<Deadline>) -> Result<(), Failure> {
         let end = self.received + length;
         let mut deadline = whole.unwrap_or_else(|| self.clock.progress());
@@ -56,7 +61,10 @@ impl Connection {
                 Read1::Bytes(_) if whole.is_some() => {}
                 Read1::Bytes(n) => deadline.put_off(n, &self.clock),
                 Read1::Nothing => {
-                    if !wait(&self.socket, Interest::Read, deadline.left())? {
+                    if !self
+                        .clock
+                        .waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?
+                    {
                         return Err(self.overdue(end - self.received, &deadline));
                     }
                 }
@@ -116,7 +124,7 @@ impl Connection {
     }
 
     fn expect_end_by(&mut self, whole: Option<Deadline>) -> Result<(), Failure> {
-        let mut deadline = whole.unwrap_or_else(|| self.clock.progress());
+        let mut deadline = whole.unwrap_or_else(|| self.clock.progress_to_end());
         loop {
             match self.try_receive(READ_BYTES)? {
                 Read1::End if self.received == self.sent => return Ok(()),
@@ -128,7 +136,10 @@ impl Connection {
                 Read1::Bytes(_) if whole.is_some() => {}
                 Read1::Bytes(n) => deadline.put_off(n, &self.clock),
                 Read1::Nothing => {
-                    if !wait(&self.socket, Interest::Read, deadline.left())? {
+                    if !self
+                        .clock
+                        .waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?
+                    {
                         let missing = self.sent - self.received;
                         let what = if missing == 0 {
                             "the server's FIN".to_owned()
@@ -147,13 +158,16 @@ impl Connection {
     /// # Errors
     /// A payload failure or `timeout`.
     pub fn drain_to_any_end(&mut self) -> Result<End, Failure> {
-        let mut deadline = self.clock.progress();
+        let mut deadline = self.clock.progress_to_end();
         loop {
             match self.try_receive(READ_BYTES) {
                 Ok(Read1::End) => return Ok(End::Fin),
                 Ok(Read1::Bytes(n)) => deadline.put_off(n, &self.clock),
                 Ok(Read1::Nothing) => {
-                    if !wait(&self.socket, Interest::Read, deadline.left())? {
+                    if !self
+                        .clock
+                        .waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?
+                    {
                         return Err(deadline.failure("the connection's end"));
                     }
                 }

@@ -24,7 +24,10 @@ impl Connection {
             let taken = self.try_send(end - self.sent)?;
             if taken > 0 {
                 deadline.put_off(taken, &self.clock);
-            } else if !wait(&self.socket, Interest::Write, deadline.left())? {
+            } else if !self
+                .clock
+                .waiting(|| wait(&self.socket, Interest::Write, deadline.left()))?
+            {
                 return Err(deadline.failure("the server to take bytes"));
             }
         }

@@ -98,7 +98,8 @@ impl Launcher {
         let deadline = self.clock().progress();
         loop {
             if TcpStream::connect_timeout(&address, LOOK_EVERY).is_ok() {
-                let owner = listener_owner(process.pid, address.port()).map_err(trouble)?;
+                let owner = listener_owner(process.pid, process.supervisor.id(), address.port())
+                    .map_err(trouble)?;
                 if let Some(pid) = owner {
                     return Ok(Started::Listens(pid));
                 }

@@ -147,7 +147,8 @@ impl Launcher {
     /// A started server's process.
     #[must_use]
     pub fn process(&self, server: &Server) -> Process {
-        Process::new(server.pid(), Arc::clone(&self.context.clock))
+        let clock = Arc::clone(&self.context.clock);
+        Process::new(server.pid(), server.process.supervisor.id(), clock)
     }
 
     /// Asks a server to stop: with `SIGTERM` where there are signals, elsewhere by the end of its

@@ -18,6 +18,12 @@ pub(super) struct Turns {
 }
 
 impl Demand {
+    /// The same of several processes.
+    pub(super) fn of_all(each: Vec<Self>) -> Self {
+        let at = each.iter().map(|one| one.at).max().unwrap_or_else(Instant::now);
+        Self { at, threads: each.into_iter().flat_map(|one| one.threads).collect() }
+    }
+
     /// The sum of all threads' shares of the time in which each could run.
     #[must_use]
     pub fn share_since(&self, before: &Self) -> f64 {

@@ -9,13 +9,13 @@ use report::Failure;
 use super::{Process, Signal, system, unknown};
 
 /// Others may begin or end a long wait while one round is looked at, but hardly in most.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 9;
 /// Who waits for a disk now does so no longer after some looks, even on a busy host.
-const LOOKS: u32 = 10;
+const LOOKS: u32 = 6;
 
 impl Process {
     /// How many threads it adds to those that the kernel counts as waiting for I/O all the time:
-    /// looked at for `time` while it is left alone and as long while it is stopped, three times.
+    /// looked at for `time` while it is left alone and as long while it is stopped, nine times.
     ///
     /// # Errors
     /// `harness` when the system does not tell, `timeout` when it does not sleep or stop.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, Stat};
-use procfs::{CurrentSI, KernelStats};
+use procfs::{CurrentSI, FromRead as _, KernelStats};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
@@ -147,7 +147,7 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
     Err(io::Error::other("no descriptor of the connection"))
 }
 
-pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
+pub(super) fn listener_owner(_: u32, supervisor: u32, port: u16) -> io::Result<Option<u32>> {
     let table = [procfs::net::tcp(), procfs::net::tcp6()];
     let sockets: Vec<u64> = table
         .into_iter()
@@ -160,7 +160,7 @@ pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
         return Ok(None);
     }
     // The youngest: below a shell or a package manager, the server itself comes last.
-    let mut family = family(root)?;
+    let mut family = stats_below(supervisor)?;
     family.sort_by_key(|stat| std::cmp::Reverse(stat.starttime));
     let holds = |stat: &Stat| {
         let descriptors = Process::new(stat.pid).and_then(|process| process.fd());
@@ -171,19 +171,31 @@ pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
     Ok(family.iter().find(|stat| holds(stat)).map(|stat| stat.pid.unsigned_abs()))
 }
 
-/// A process, what it has started, and so on, as far as they still run; also those of its group
-/// whose parents are gone.
-fn family(root: u32) -> io::Result<Vec<Stat>> {
+/// The processes that one has started, what these have started, and so on, as far as they run.
+/// Those whose parents are gone are below the supervisor as well, which adopts them.
+pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
+    Ok(stats_below(root)?.into_iter().map(|stat| stat.pid.unsigned_abs()).collect())
+}
+
+fn stats_below(root: u32) -> io::Result<Vec<Stat>> {
     let root = i32::try_from(root).map_err(io::Error::other)?;
-    let all = procfs::process::all_processes().map_err(io::Error::other)?;
-    let mut rest: Vec<Stat> = all.flatten().filter_map(|process| process.stat().ok()).collect();
+    let mut rest = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        // A process may end between the listing and the look, or have ended and be unwaited for.
+        if let Ok(stat) = Stat::from_file(entry.path().join("stat"))
+            && !matches!(stat.state, 'Z' | 'X')
+        {
+            rest.push(stat);
+        }
+    }
     let mut members: Vec<Stat> = Vec::new();
     loop {
-        let is_member = |stat: &Stat| {
-            stat.pid == root
-                || stat.pgrp == root
-                || members.iter().any(|member| member.pid == stat.ppid)
-        };
+        let is_member =
+            |stat: &Stat| stat.ppid == root || members.iter().any(|member| member.pid == stat.ppid);
         let (found, others): (Vec<Stat>, Vec<Stat>) = rest.into_iter().partition(is_member);
         if found.is_empty() {
             return Ok(members);

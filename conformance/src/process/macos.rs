@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use libproc::bsd_info::BSDInfo;
 use libproc::file_info::ListFDs;
 use libproc::proc_pid::{listpidinfo, pidinfo};
+use libproc::processes::{ProcFilter, pids_by_type};
 use libproc::task_info::TaskInfo;
 
 use super::demand::Turns;
@@ -18,6 +19,16 @@ use super::{Cpu, Demand, Rest, Switches, Threads};
 pub(super) use super::untold::{
     duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,
 };
+
+pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
+    let mut found = pids_by_type(ProcFilter::ByParentProcess { ppid: root })?;
+    let mut looked_at = 0;
+    while let Some(&parent) = found.get(looked_at) {
+        found.extend(pids_by_type(ProcFilter::ByParentProcess { ppid: parent })?);
+        looked_at += 1;
+    }
+    Ok(found)
+}
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;

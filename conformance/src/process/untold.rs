@@ -19,9 +19,8 @@ pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn listener_owner(root: u32, port: u16) -> io::Result<Option<u32>> {
-    let _ = port;
-    Ok(Some(root))
+pub(super) fn listener_owner(started: u32, _: u32, _: u16) -> io::Result<Option<u32>> {
+    Ok(Some(started))
 }
 
 pub(super) fn thread_names(_: u32) -> io::Result<Vec<(u32, String)>> {

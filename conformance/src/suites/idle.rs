@@ -42,7 +42,7 @@ pub(super) const SUITE: Suite = Suite {
             "iowait-accounting",
             "What of an idle server does the kernel count as waiting for I/O?",
         )
-        .sizes(50, 100, 500)
+        .sizes(20, 30, 150)
         .needs(&[Need::IoWait, Need::Signals, Need::Threads])
         .process(iowait_accounting),
         Case::info("kernel-threads", "Which threads does the kernel run for the server's rings?")

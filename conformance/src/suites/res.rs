@@ -10,6 +10,7 @@ use report::FailureKind;
 use report::host::size;
 
 use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::connection::Connection;
 use crate::kernel_log::KernelLog;
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
@@ -67,6 +68,13 @@ pub(super) const SUITE: Suite = Suite {
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
         .process(memory::memory_after_resets),
         Case::must(
+            "after-blocked-writes",
+            "Connections that end while their writes are blocked leave nothing behind.",
+        )
+        .sizes(16, 24, 100)
+        .needs(&[Need::ResidentMemory, Need::DescriptorCount, Need::Descriptors(100)])
+        .process(memory::after_blocked_writes),
+        Case::must(
             "memory-of-streams",
             "What has gone through a connection takes no memory, while it goes on.",
         )
@@ -102,12 +110,16 @@ const SETTLED: Duration = Duration::from_secs(3);
 const BATCH: u64 = 50;
 
 fn descriptors_after_churn(peer: &Peer, process: &Process) -> Found {
+    /// At once, or a server that takes its time to answer FIN would take minutes.
+    const TOGETHER: u64 = 10;
     let base = process.descriptors_at_rest(peer)?;
-    for _ in 0..peer.size() {
-        let mut connection = peer.connect()?;
-        connection.exchange(64)?;
-        connection.finish_sending()?;
-        connection.expect_end()?;
+    for _ in 0..peer.size() / TOGETHER {
+        let mut connections = peer.connect_many(TOGETHER)?;
+        for connection in &mut connections {
+            connection.exchange(64)?;
+            connection.finish_sending()?;
+        }
+        connections.iter_mut().try_for_each(Connection::expect_end)?;
     }
     process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
     peer.serves()?;
@@ -210,7 +222,9 @@ fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> Found {
         costs.push(format!("{} to {} ms in messages of {}", ms, ms * 10.0, size(bytes)));
     }
     let end = process.cpu()?;
-    let [user, system] = [end.user - start.user, end.system - start.system];
+    // What a process of it had is gone with it.
+    let user = end.user.saturating_sub(start.user);
+    let system = end.system.saturating_sub(start.system);
     if user.as_secs_f64() > OWN_CODE * (user + system).as_secs_f64() {
         costs.push("mostly in its own code".to_owned());
     }

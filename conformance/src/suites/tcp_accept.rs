@@ -60,6 +60,7 @@ pub(super) const SUITE: Suite = Suite {
             "emfile-recovers",
             "Once descriptors are free, the waiting clients are served with no new one to wake it.",
         )
+        .sizes(2, 3, 10)
         .needs(&[Need::DescriptorLimit])
         .lifecycle(emfile_recovers),
         Case::must("idle-connections", "Beside a thousand idle clients, new ones are served.")
@@ -175,26 +176,31 @@ fn emfile_existing_progress(launcher: &Launcher) -> Found {
 fn emfile_recovers(launcher: &Launcher) -> Found {
     let limit = Duration::from_secs(3);
     at_the_limit(launcher, |peer, _, crowd| {
-        if crowd.turned_away > 0 {
-            let actual = format!("{} of them closed", crowd.turned_away);
-            return Err(failure(FailureKind::Closed, "clients that wait to be served", actual));
-        }
-        let freed = Crowd::WAITING.min(crowd.served.len());
-        crowd.served.drain(..freed);
-        let deadline = launcher.clock().within(limit);
-        let owed = crowd.waiting.len() - freed;
-        while crowd.waiting.len() > owed {
-            if !crowd.take_served(deadline.left())? {
-                let missing = crowd.waiting.len() - owed;
-                return Err(deadline.failure(&format!("{missing} more of the waiting clients")));
+        for episode in 0..launcher.size() {
+            if episode > 0 {
+                crowd.fill_up(peer)?;
             }
+            if crowd.turned_away > 0 {
+                let actual = format!("{} of them closed", crowd.turned_away);
+                return Err(failure(FailureKind::Closed, "clients that wait to be served", actual));
+            }
+            let freed = Crowd::WAITING.min(crowd.served.len());
+            crowd.served.drain(..freed);
+            let deadline = launcher.clock().within(limit);
+            let owed = crowd.waiting.len() - freed;
+            while crowd.waiting.len() > owed {
+                if !crowd.take_served(deadline.left())? {
+                    let missing = crowd.waiting.len() - owed;
+                    return Err(deadline.failure(&format!("{missing} more of the waiting clients")));
+                }
+            }
+            launcher.clock().judge_time("all served", deadline.elapsed(), limit)?;
+            // Only now may a new client come: its arrival would have hidden a deaf listener.
+            crowd.served.drain(..freed);
+            let mut late = peer.connect()?;
+            late.send(64)?;
+            late.receive_in("a new client's echo after all", 64, limit)?;
         }
-        launcher.clock().judge_time("all served", deadline.elapsed(), limit)?;
-        // Only now may a new client come: its arrival would have hidden a deaf listener.
-        crowd.served.drain(..freed);
-        let mut late = peer.connect()?;
-        late.send(64)?;
-        late.receive_in("a new client's echo after all", 64, limit)?;
         Observation::met()
     })
 }
@@ -290,23 +296,29 @@ impl Crowd {
 
     fn gather(peer: &Peer) -> Result<Self, Failure> {
         let mut crowd = Self::default();
+        crowd.fill_up(peer)?;
+        Ok(crowd)
+    }
+
+    /// Adds clients until some wait.
+    fn fill_up(&mut self, peer: &Peer) -> Result<(), Failure> {
         for _ in 0..Self::BATCHES {
-            let missing = Self::WAITING.saturating_sub(crowd.not_served());
+            let missing = Self::WAITING.saturating_sub(self.not_served());
             for mut client in peer.connect_many(missing as u64)? {
                 client.send(Self::HELLO)?;
-                crowd.waiting.push(client);
+                self.waiting.push(client);
             }
-            crowd.settle(peer.clock())?;
-            if crowd.not_served() >= Self::WAITING && !crowd.served.is_empty() {
-                return Ok(crowd);
+            self.settle(peer.clock())?;
+            if self.not_served() >= Self::WAITING && !self.served.is_empty() {
+                return Ok(());
             }
         }
-        if crowd.served.is_empty() {
-            let actual = format!("none of {} clients", crowd.not_served());
+        if self.served.is_empty() {
+            let actual = format!("none of {} clients", self.not_served());
             return Err(failure(FailureKind::Timeout, "clients that are served", actual));
         }
         let expected = format!("served and waiting clients at {OPEN_FILES} descriptors");
-        let actual = format!("{} served, {} waiting", crowd.served.len(), crowd.not_served());
+        let actual = format!("{} served, {} waiting", self.served.len(), self.not_served());
         Err(failure(FailureKind::Harness, expected, actual))
     }
 

@@ -1,10 +1,13 @@
 //! Many connections at once: each is served as if it were the only one.
 
+use std::iter::once;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
 use std::time::Duration;
 
-use report::Failure;
+use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::peer::{PROBE_LIMIT, Peer};
@@ -34,6 +37,13 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 300, 2000)
         .wire(churn_beside_stable),
+        Case::must(
+            "same-port",
+            "Clients from one port, after one another and of two addresses, are kept apart.",
+        )
+        .sizes(10, 30, 300)
+        .needs(&[Need::LoopbackNetwork])
+        .wire(same_port),
         Case::info(
             "10k-idle",
             "Are the clients that talk served alike beside ten thousand that are idle?",
@@ -115,6 +125,50 @@ fn churn_beside_stable(peer: &Peer) -> Found {
         stream.receive_all()?;
     }
     Observation::met()
+}
+
+fn same_port(peer: &Peer) -> Found {
+    /// On Linux and Windows every address of 127.0.0.0/8 is this host's.
+    const SECOND_HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    /// What a server does later about a client that is gone it has done by then.
+    const LATER: Duration = Duration::from_millis(100);
+    let home = peer.connect()?.local_address()?.ip();
+    let second = (home.is_ipv4() && home.is_loopback()).then_some(SECOND_HOME);
+    let mut clients = Vec::new();
+    for _ in 0..peer.size() {
+        // A port that is asked for is nobody else's; one that connecting picks may be in TIME_WAIT
+        // towards other servers, and then nobody can ask for it.
+        let Some(mut first) = peer.connect_from(SocketAddr::new(home, 0))? else { continue };
+        let address = first.local_address()?;
+        first.exchange(64)?;
+        first.send(64)?;
+        // Its port is free at once; an end by FIN would leave it in TIME_WAIT.
+        first.reset();
+        let begin = clients.len();
+        for ip in once(home).chain(second) {
+            // Somebody else may have got the port in between, which is rare.
+            clients.extend(peer.connect_from(SocketAddr::new(ip, address.port()))?);
+        }
+        for client in &mut clients[begin..] {
+            client.send(256)?;
+        }
+        for client in &mut clients[begin..] {
+            client.receive(256)?;
+        }
+    }
+    let homes = 1 + second.iter().len() as u64;
+    if clients.len() as u64 <= peer.size() * homes / 2 {
+        let actual = format!("{} clients", clients.len());
+        return Err(failure(FailureKind::Harness, "ports that nobody else takes", actual));
+    }
+    thread::sleep(LATER);
+    for client in &mut clients {
+        client.exchange(64)?;
+    }
+    match second {
+        None => Observation::of("from one address only: the server is not on 127.0.0.0/8"),
+        Some(_) => Observation::met(),
+    }
 }
 
 fn ten_thousand_idle(peer: &Peer, process: &Process) -> Found {

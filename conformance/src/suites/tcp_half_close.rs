@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Setup;
+use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -53,10 +54,16 @@ const BLOCKED: Duration = Duration::from_millis(200);
 const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 fn echo_then_fin(peer: &Peer) -> Found {
+    const STREAM_BYTES: u64 = 1024 * 1024;
     let mut connection = peer.connect()?;
     connection.send(peer.size())?;
     connection.finish_sending()?;
     connection.expect_end()?;
+    // The end of a longer stream may have other work behind it.
+    let mut stream = peer.connect()?;
+    exchange(&mut [Flow::new(&mut stream, STREAM_BYTES, peer.seed())], peer.clock())?;
+    stream.finish_sending()?;
+    stream.expect_end_within(Duration::from_secs(1))?;
     Observation::met()
 }
 
@@ -84,9 +91,10 @@ fn large_backlog(peer: &Peer) -> Found {
 }
 
 fn data_and_fin_together(peer: &Peer) -> Found {
+    let mut random = peer.random(0);
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
-        connection.send(100)?;
+        connection.send(random.u64(1..200))?;
         connection.finish_sending()?;
         connection.expect_end()?;
     }

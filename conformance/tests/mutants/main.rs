@@ -259,7 +259,8 @@ fn row(shared: &Shared, fault: Option<&str>) -> Row {
 fn note_red(shared: &Shared, name: &str, failed: &Failed) {
     let message = failed.message().unwrap_or_default();
     if let Ok(mut reds) = shared.reds.lock() {
-        reds.push(format!("{name}: {}", message.lines().next().unwrap_or_default()));
+        let lines: Vec<&str> = message.lines().map(str::trim).collect();
+        reds.push(format!("{name}: {}", lines.join("; ")));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Faults of the accept loop: connections that are forgotten, dropped, or waited for in vain.
 
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -9,7 +11,7 @@ use socket2::SockRef;
 use super::Burst;
 use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
-use crate::hooks::{Admission, AfterAcceptError, Hooks};
+use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
 pub(super) struct DropsData {
     at: u64,
@@ -50,6 +52,30 @@ impl Hooks for ParksListener {
     }
 }
 
+pub(super) struct ParksAtLast {
+    left: u64,
+    is_failing: bool,
+}
+
+impl ParksAtLast {
+    pub(super) fn after(episodes: u64) -> Self {
+        Self { left: episodes, is_failing: false }
+    }
+}
+
+impl Hooks for ParksAtLast {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.is_failing = false;
+        Admission::Serve
+    }
+
+    fn accept_failed(&mut self) -> AfterAcceptError {
+        self.left = self.left.saturating_sub(u64::from(!self.is_failing));
+        self.is_failing = true;
+        if self.left == 0 { AfterAcceptError::Park } else { AfterAcceptError::BackOff }
+    }
+}
+
 pub(super) struct TurnsAway;
 
 impl Hooks for TurnsAway {
@@ -62,7 +88,7 @@ pub(super) struct SleepsAtError;
 
 impl Hooks for SleepsAtError {
     fn accept_failed(&mut self) -> AfterAcceptError {
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(1200));
         AfterAcceptError::BackOff
     }
 }
@@ -130,6 +156,16 @@ pub(super) struct AcceptsOnlyWhenCool {
 }
 
 impl Hooks for AcceptsOnlyWhenCool {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        _connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        let hot = self.hot_until.map(|end| end.saturating_duration_since(Instant::now()));
+        // Once it is cool it looks at the listener again.
+        [planned, hot.filter(|hot| !hot.is_zero())].into_iter().flatten().min()
+    }
+
     fn may_accept(&mut self, _open: usize) -> bool {
         self.hot_until.is_none_or(|moment| moment <= Instant::now())
     }
@@ -169,6 +205,36 @@ pub(super) struct IgnoresBeyond {
 impl Hooks for IgnoresBeyond {
     fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
         if open < self.size { Admission::Serve } else { Admission::Ignore }
+    }
+}
+
+/// The addresses of the connections by their slots, and those of the ones that have ended.
+#[derive(Default)]
+pub(super) struct CleansUpSuccessor {
+    open: HashMap<usize, SocketAddr>,
+    ended: HashSet<SocketAddr>,
+}
+
+/// A connection that is not what is under its address.
+const SUCCESSOR: u64 = 1;
+
+impl Hooks for CleansUpSuccessor {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if let Ok(peer) = connection.stream.peer_addr()
+            && self.open.insert(connection.slot, peer).is_none()
+        {
+            connection.mark = u64::from(self.ended.remove(&peer)) * SUCCESSOR;
+        }
+        let closes_at = connection.opened + Duration::from_millis(5);
+        if connection.mark != SUCCESSOR {
+            return Gate::Go;
+        }
+        connection.wake_at = Some(closes_at);
+        if Instant::now() < closes_at { Gate::Go } else { Gate::Close }
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.ended.extend(self.open.remove(&connection.slot));
     }
 }
 

@@ -176,6 +176,30 @@ impl Hooks for RemembersSlot {
     }
 }
 
+/// The last read of each port, and the slot that it came on.
+#[derive(Default)]
+pub(super) struct ConfusesPorts {
+    reads: HashMap<u16, (usize, Vec<u8>)>,
+}
+
+impl Hooks for ConfusesPorts {
+    fn received(&mut self, connection: &mut Connection) {
+        let Ok(peer) = connection.stream.peer_addr() else { return };
+        let slot = connection.slot;
+        let (owner, last) = self.reads.entry(peer.port()).or_insert((slot, Vec::new()));
+        if *owner != slot && last.len() == connection.fresh().len() {
+            connection.fresh().swap_with_slice(last);
+        } else {
+            *last = connection.fresh().to_vec();
+        }
+        *owner = slot;
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.reads.retain(|_, (owner, _)| *owner != connection.slot);
+    }
+}
+
 #[derive(Default)]
 pub(super) struct KeepsSlotBytes {
     left_over: HashMap<usize, Vec<u8>>,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::Burst;
 use super::bytes::FULL_READ;
 use crate::connection::{Connection, Phase};
 use crate::hooks::{Admission, Gate, Hooks};
@@ -79,6 +80,23 @@ pub(super) struct Nagle;
 impl Hooks for Nagle {
     fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
         let _ = stream.set_nodelay(false);
+        Admission::Serve
+    }
+}
+
+pub(super) struct NagleOnLater {
+    burst: Burst,
+}
+
+impl Default for NagleOnLater {
+    fn default() -> Self {
+        Self { burst: Burst::within(Duration::from_millis(5)) }
+    }
+}
+
+impl Hooks for NagleOnLater {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        let _ = stream.set_nodelay(self.burst.count() == 1);
         Admission::Serve
     }
 }

@@ -1,11 +1,11 @@
 //! Faults at the end of a connection: FIN, resets, and what is left of the connection then.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
 use super::Burst;
-use crate::connection::{Connection, End};
+use crate::connection::{Connection, End, Ready};
 use crate::hooks::{Gate, Hooks};
 
 pub(super) struct RepeatsLastChunk;
@@ -99,6 +99,38 @@ impl Hooks for ResetsAfterFin {
         }
         let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
         Gate::Close
+    }
+}
+
+pub(super) struct LateFinAfterStream;
+
+impl Hooks for LateFinAfterStream {
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        let answers_at = connection.last_read + Duration::from_secs(6);
+        let is_late = connection.bytes_read >= 1 << 20 && Instant::now() < answers_at;
+        if is_late { Gate::Until(answers_at) } else { Gate::Go }
+    }
+}
+
+/// Never closes a connection that was reset after it had been seen blocked and half-closed.
+#[derive(Default)]
+pub(super) struct LeaksOnBlockedFin {
+    leaked: Vec<Connection>,
+}
+
+impl Hooks for LeaksOnBlockedFin {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let Ready { read_closed, error, .. } = connection.ready;
+        if read_closed && !error && connection.blocked_since.is_some() {
+            connection.mark = 1;
+        }
+        Gate::Go
+    }
+
+    fn closed(&mut self, connection: Connection, end: End) {
+        if connection.mark == 1 && end != End::Finished {
+            self.leaked.push(connection);
+        }
     }
 }
 

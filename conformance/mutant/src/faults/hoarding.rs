@@ -12,27 +12,23 @@ use crate::hooks::{Admission, Hooks};
 /// Never gives back some bytes for each connection that ends in a certain way.
 pub(super) struct LeaksMemory {
     bytes: usize,
-    leaks: fn(End) -> bool,
+    leaks: fn(&Connection, End) -> bool,
     leaked: Vec<Vec<u8>>,
 }
 
 impl LeaksMemory {
-    pub(super) fn of(bytes: usize, leaks: fn(End) -> bool) -> Self {
+    pub(super) fn of(bytes: usize, leaks: fn(&Connection, End) -> bool) -> Self {
         Self { bytes, leaks, leaked: Vec::new() }
     }
 }
 
 impl Hooks for LeaksMemory {
-    fn closed(&mut self, _connection: Connection, end: End) {
-        if (self.leaks)(end) {
+    fn closed(&mut self, connection: Connection, end: End) {
+        if (self.leaks)(&connection, end) {
             // Not zero, which the kernel would promise and never give.
             self.leaked.push(vec![0xa5; self.bytes]);
         }
     }
-}
-
-pub(super) fn is_reset(end: End) -> bool {
-    end != End::Finished
 }
 
 /// Never gives back what has gone through a connection before that ends.

@@ -4,6 +4,7 @@
 mod accepting;
 mod bytes;
 mod capabilities;
+mod children;
 mod crosstalk;
 mod delays;
 mod dying;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use crate::fault::Fault;
 use crate::hooks::{Correct, Hooks};
 
+pub(crate) use children::{CHILD, be_child};
 pub(crate) use odd::buffer_bytes;
 pub(crate) use stopping::at_stop;
 
@@ -55,6 +57,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::LineBuffered => Box::new(delays::LineBuffered),
         Fault::Collects40Ms => Box::new(delays::Collects),
         Fault::Nagle => Box::new(delays::Nagle),
+        Fault::NagleOnLater => Box::new(delays::NagleOnLater::default()),
         Fault::Greets => Box::new(delays::Greets),
         Fault::DropsDataWithConnect => Box::new(accepting::DropsData::at(at.unwrap_or(25))),
         Fault::DiesOfUrgentByte => Box::new(dying::DiesOfUrgentByte),
@@ -65,6 +68,8 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::CorruptsAfterChurn => Box::new(crosstalk::CorruptsAfterChurn::at(at.unwrap_or(100))),
         Fault::RemembersSlot => Box::new(crosstalk::RemembersSlot::at(at.unwrap_or(30))),
         Fault::KeepsSlotBytes => Box::new(crosstalk::KeepsSlotBytes::default()),
+        Fault::ConfusesPorts => Box::new(crosstalk::ConfusesPorts::default()),
+        Fault::CleansUpSuccessor => Box::new(accepting::CleansUpSuccessor::default()),
         Fault::IgnoresShortWrite => Box::new(pressure::IgnoresShortWrite),
         Fault::ReadsWhileWriting => Box::new(pressure::ReadsWhileWriting),
         Fault::RestartsShortWrite => Box::new(pressure::RestartsShortWrite),
@@ -75,6 +80,8 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::SpinsOnUnread => Box::new(pressure::SpinsOnUnread),
         Fault::BlockingWrite => Box::new(pressure::BlockingWrite),
         Fault::UnboundedQueue => Box::new(pressure::UnboundedQueue),
+        Fault::UnboundedOnceResumed => Box::new(pressure::UnboundedOnceResumed),
+        Fault::BlocksWorkers => Box::new(unfair::BlocksWorkers::of(at.unwrap_or(100))),
         Fault::GivesUpBlocked => Box::new(pressure::GivesUpBlocked),
         Fault::PoolOf64 => Box::new(pressure::Pool { left: at.unwrap_or(64) }),
         Fault::DeafWhileBlocked => Box::new(pressure::DeafWhileBlocked::at(at.unwrap_or(16))),
@@ -89,6 +96,11 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::LeaksAfterBrokenEcho => Box::new(ending::Leaks::when(ending::broken_echo)),
         Fault::LeaksOnIdleReset => Box::new(ending::Leaks::when(ending::idle_reset)),
         Fault::LeaksOnBlockedReset => Box::new(ending::Leaks::when(ending::blocked_reset)),
+        Fault::LeaksOnBlockedFin => Box::new(ending::LeaksOnBlockedFin::default()),
+        Fault::Leaks64KibWhenBlocked => {
+            Box::new(hoarding::LeaksMemory::of(65536, ending::blocked_reset))
+        }
+        Fault::LateFinAfterStream => Box::new(ending::LateFinAfterStream),
         Fault::DiesOfFailedWrite => Box::new(dying::DiesOfFailedWrite),
         Fault::UnwrapsShutdown => Box::new(dying::UnwrapsShutdown),
         Fault::DiesInCloseStorm => Box::new(dying::DiesInCloseStorm::at(at.unwrap_or(40))),
@@ -98,6 +110,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::AcceptErrorEndsProcess => Box::new(dying::AcceptErrorEndsProcess),
         Fault::RetriesAcceptAtOnce => Box::new(accepting::RetriesAtOnce),
         Fault::ParksListener => Box::new(accepting::ParksListener),
+        Fault::ParksThirdTime => Box::new(accepting::ParksAtLast::after(at.unwrap_or(3))),
         Fault::TurnsAwayAtLimit => Box::new(accepting::TurnsAway),
         Fault::SleepsAtAcceptError => Box::new(accepting::SleepsAtError),
         Fault::WaitsForFirstByte => Box::new(accepting::WaitsForFirstByte::default()),
@@ -133,8 +146,11 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::LeaksAbortedAccept => {
             Box::new(ending::Leaks::when(ending::at_once).each(at.unwrap_or(10)))
         }
-        Fault::Leaks4Kib => Box::new(hoarding::LeaksMemory::of(4096, |_| true)),
-        Fault::Leaks64KibOnReset => Box::new(hoarding::LeaksMemory::of(65536, hoarding::is_reset)),
+        Fault::ChildLeaksDescriptors => Box::new(children::TellsChild::of_fins(at.unwrap_or(20))),
+        Fault::ChildLeaksMemory => Box::new(children::TellsChild::of_resets()),
+        Fault::ChildSpins => Box::new(children::TellsChild::of_ends()),
+        Fault::Leaks4Kib => Box::new(hoarding::LeaksMemory::of(4096, |_, _| true)),
+        Fault::Leaks64KibOnReset => Box::new(hoarding::LeaksMemory::of(65536, ending::reset)),
         Fault::Keeps64Kib => Box::new(hoarding::Keeps64Kib),
         Fault::ThreadPerConnection => Box::new(hoarding::ThreadPerConnection::default()),
         Fault::WastesCpu => Box::new(hoarding::WastesCpu),

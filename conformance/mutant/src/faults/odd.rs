@@ -21,8 +21,9 @@ pub(crate) fn buffer_bytes(fault: Option<Fault>, asked: usize) -> usize {
 pub(super) struct OneByte;
 
 impl OneByte {
+    /// What comes byte by byte is short, or this would be a slow server and not an odd one.
     fn limit(connection: &Connection) -> usize {
-        if connection.bytes_read < 4096 { 1 } else { 64 }
+        if connection.bytes_read < 1024 { 1 } else { 64 }
     }
 }
 

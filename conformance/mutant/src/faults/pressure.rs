@@ -134,6 +134,21 @@ impl Hooks for UnboundedQueue {
     }
 }
 
+pub(super) struct UnboundedOnceResumed;
+
+impl Hooks for UnboundedOnceResumed {
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let was_long = |since: Instant| since.elapsed() >= Duration::from_millis(20);
+        connection.mark |= u64::from(connection.blocked_since.is_some_and(was_long));
+        Gate::Go
+    }
+
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        let may_read = connection.pending.is_empty() || connection.mark == 1;
+        if may_read { Gate::Go } else { Gate::Wait }
+    }
+}
+
 pub(super) struct GivesUpBlocked;
 
 impl Hooks for GivesUpBlocked {

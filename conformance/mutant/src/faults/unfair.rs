@@ -58,7 +58,7 @@ impl Hooks for StarvesBesideHot {
         if is_hot || !connection.ready.readable || self.hot.slots().next().is_none() {
             return Gate::Go;
         }
-        late_by(Duration::from_millis(1200), connection)
+        late_by(Duration::from_millis(1050), connection)
     }
 
     fn received(&mut self, connection: &mut Connection) {
@@ -140,5 +140,49 @@ impl Hooks for SlowBesideMany {
             std::thread::sleep(Duration::from_millis(2));
         }
         Gate::Go
+    }
+}
+
+/// Who writes for a connection, by its slot, and the slots whose writes block their workers.
+pub(super) struct BlocksWorkers {
+    workers: u64,
+    dealt: u64,
+    worker_of: HashMap<usize, u64>,
+    blocked: HashMap<u64, usize>,
+}
+
+impl BlocksWorkers {
+    pub(super) fn of(workers: u64) -> Self {
+        Self { workers, dealt: 0, worker_of: HashMap::new(), blocked: HashMap::new() }
+    }
+}
+
+impl Hooks for BlocksWorkers {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let slot = connection.slot;
+        let worker = *self.worker_of.entry(slot).or_insert_with(|| {
+            self.dealt += 1;
+            self.dealt % self.workers
+        });
+        match self.blocked.get(&worker) {
+            Some(by) if *by != slot => Gate::Until(Instant::now() + Duration::from_millis(10)),
+            Some(_) | None => Gate::Go,
+        }
+    }
+
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        if let Some(worker) = self.worker_of.get(&connection.slot) {
+            self.blocked.insert(*worker, connection.slot);
+        }
+        Gate::Wait
+    }
+
+    fn wrote(&mut self, connection: &mut Connection) {
+        self.blocked.retain(|_, slot| *slot != connection.slot);
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        self.worker_of.remove(&connection.slot);
+        self.blocked.retain(|_, slot| *slot != connection.slot);
     }
 }

@@ -1,13 +1,17 @@
 //! The server's resident memory.
 
+use std::thread;
+use std::time::Duration;
+
 use report::{Failure, FailureKind};
 
 use super::{BATCH, KIB, MIB, SETTLED, SPARE_DESCRIPTORS};
 use crate::case::{Found, Observation};
-use crate::connection::Connection;
+use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
 use crate::process::Process;
+use crate::suites::tcp_backpressure::{STALLED_BYTES, stall};
 
 pub(super) fn memory_after_churn(peer: &Peer, process: &Process) -> Found {
     /// In two equal rounds of 7000, 8 MiB.
@@ -96,6 +100,32 @@ fn least_growth(
         (before, between) = (between, after);
     }
     Ok(least)
+}
+
+pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> Found {
+    /// How long bytes must stay unread before a server counts as busy writing.
+    const UNREAD: Duration = Duration::from_millis(20);
+    /// How long a server that is blocked may take to see FIN.
+    const NOTICED: Duration = Duration::from_millis(150);
+    const BYTES_PER_CONNECTION: u64 = 32 * KIB;
+    let base = process.descriptors_at_rest(peer)?;
+    let limit = BYTES_PER_CONNECTION * peer.size();
+    let growth = least_growth(process, limit, || {
+        let connect = |_| peer.connect_with(Setup::tight());
+        let mut clients = (0..peer.size()).map(connect).collect::<Result<Vec<_>, _>>()?;
+        let (finish, stay) = clients.split_at_mut(peer.size() as usize / 2);
+        for client in finish {
+            // Behind a full window FIN would not reach the server.
+            client.send_until_unread(peer.clock().scaled(UNREAD), STALLED_BYTES)?;
+            client.finish_sending()?;
+        }
+        stall(stay, peer)?;
+        // That they stay blocked for a while is the case.
+        thread::sleep(peer.clock().scaled(NOTICED));
+        clients.into_iter().for_each(Connection::reset);
+        process.expect_descriptors(base, SETTLED)
+    })?;
+    judge_growth(peer, growth, limit)
 }
 
 pub(super) fn memory_of_streams(peer: &Peer, process: &Process) -> Found {

@@ -1,0 +1,83 @@
+//! Faults of a second process that the server has started: only its parent looks sound.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use crate::connection::{Connection, End};
+use crate::hooks::Hooks;
+
+/// First argument of a program that shall be such a child.
+pub(crate) const CHILD: &str = "child";
+
+/// What the child does at a byte on its standard input.
+const OPEN_FILE: u8 = b'd';
+const TAKE_64_KIB: u8 = b'm';
+const SPIN: u8 = b's';
+
+/// Tells a child process about some of the connections that have ended.
+pub(super) struct TellsChild {
+    child: Child,
+    word: u8,
+    tells: fn(End) -> bool,
+    each: u64,
+    count: u64,
+}
+
+impl TellsChild {
+    pub(super) fn of_fins(each: u64) -> Self {
+        Self::start(OPEN_FILE, each, |end| end == End::Finished)
+    }
+
+    pub(super) fn of_resets() -> Self {
+        Self::start(TAKE_64_KIB, 1, |end| end != End::Finished)
+    }
+
+    pub(super) fn of_ends() -> Self {
+        Self::start(SPIN, 1, |_| true)
+    }
+
+    fn start(word: u8, each: u64, tells: fn(End) -> bool) -> Self {
+        let start =
+            || Command::new(std::env::current_exe()?).arg(CHILD).stdin(Stdio::piped()).spawn();
+        let child = start().expect("the fault needs a child process");
+        Self { child, word, tells, each, count: 0 }
+    }
+}
+
+impl Hooks for TellsChild {
+    fn closed(&mut self, _connection: Connection, end: End) {
+        self.count += u64::from((self.tells)(end));
+        if (self.tells)(end)
+            && self.count.is_multiple_of(self.each)
+            && let Some(pipe) = &mut self.child.stdin
+        {
+            // A child that is gone leaks nothing.
+            let _ = pipe.write_all(&[self.word]);
+        }
+    }
+}
+
+impl Drop for TellsChild {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Does what it is told on standard input, to its end.
+pub(crate) fn be_child() -> io::Result<()> {
+    let (mut files, mut memory) = (Vec::new(), Vec::new());
+    for word in io::stdin().lock().bytes() {
+        match word? {
+            OPEN_FILE => files.push(File::open(std::env::current_exe()?)?),
+            // Not zero, which the kernel would promise and never give.
+            TAKE_64_KIB => memory.push(vec![0xa5_u8; 64 * 1024]),
+            SPIN => loop {
+                std::hint::spin_loop();
+            },
+            _ => {}
+        }
+    }
+    Ok(())
+}
