@@ -1,4 +1,4 @@
-//! What an error of `accept` asks for. Pure, so that every system's codes are tested on each.
+//! What an error of `accept`, or of receiving a datagram, asks for. Pure, so that every system's codes are tested on each.
 
 use std::{io, time::Duration};
 
@@ -79,9 +79,10 @@ const BSD_FATAL: &[i32] = &[9, 14, 22, 38, 102, 45];
 
 /// ERROR_NETNAME_DELETED (how AcceptEx says reset) and ERROR_UNEXP_NET_ERR (how wine's does),
 /// WSAEINTR, WSAENETDOWN, WSAENETUNREACH, WSAENETRESET, WSAECONNABORTED, WSAECONNRESET,
-/// WSAENOTCONN, WSAETIMEDOUT, WSAEHOSTDOWN, WSAEHOSTUNREACH.
+/// WSAENOTCONN, WSAETIMEDOUT, WSAEHOSTDOWN, WSAEHOSTUNREACH; and WSAEMSGSIZE, a datagram that was
+/// longer than its buffer.
 const WINDOWS_RETRY: &[i32] =
-    &[64, 59, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065];
+    &[64, 59, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065, 10040];
 /// ERROR_INVALID_HANDLE, WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP,
 /// WSANOTINITIALISED.
 const WINDOWS_FATAL: &[i32] = &[6, 10009, 10014, 10022, 10038, 10045, 10093];

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::{Capability, Context, Drained, Listener, announcement::used_version};
+use crate::{Capability, Context, Drained, Listeners, Transport, announcement::used_version};
 
 /// A runtime's server, as data: everything that [`crate::run()`] needs to know of it.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Backend {
     pub drivers: &'static [Driver],
     /// The configurations to choose from; the first is the default.
     pub flavors: &'static [Flavor],
+    /// The kinds of sockets that it serves, where the operating system has them.
+    pub transports: &'static [Transport],
     /// The optional parts of the contract that it offers.
     pub capabilities: &'static [Capability],
     /// Whether this host can run it on one of its drivers. Called before anything is bound.
@@ -51,7 +53,7 @@ pub struct Flavor {
     /// Serves the listeners until the stop signal and the drain are over.
     ///
     /// It calls [`Context::ready`] once every worker can accept.
-    pub serve: fn(Vec<Listener>, Context) -> Result<Drained, ServeError>,
+    pub serve: fn(Listeners, Context) -> Result<Drained, ServeError>,
 }
 
 /// How many threads that do I/O a flavor can have.
@@ -187,11 +189,12 @@ pub(crate) mod tests {
             Flavor { name: "many", about: "many threads", workers: Workers::PerCore, serve },
             Flavor { name: "one", about: "one thread", workers: Workers::One, serve },
         ],
+        transports: &[Transport::Tcp, Transport::Udp],
         capabilities: &[Capability::Cpu],
         probe: |_| Ok(()),
     };
 
-    fn serve(_: Vec<Listener>, _: Context) -> Result<Drained, ServeError> {
+    fn serve(_: Listeners, _: Context) -> Result<Drained, ServeError> {
         Ok(Drained { cut: 0 })
     }
 

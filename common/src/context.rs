@@ -107,6 +107,38 @@ impl Context {
         next
     }
 
+    /// Says what to do after an error of receiving a datagram, and logs it, at most one line a
+    /// second. Also what a client sent that is gone by now can be such an error: Windows reports
+    /// there that nobody listened to an earlier reply.
+    pub fn receive_error(&self, error: &io::Error) -> AcceptError {
+        let next = classify(error);
+        let limiter = &self.0.accept_errors;
+        match next {
+            AcceptError::Retry => {}
+            AcceptError::BackOff(pause) => {
+                limiter.line(format_args!("receive: {error}; trying again in {pause:?}"));
+            }
+            AcceptError::Fatal => log::line(format_args!("receive: {error}; cannot go on")),
+        }
+        next
+    }
+
+    /// Logs that a reply could not be sent and was dropped, as datagrams may be, at most one line a
+    /// second. That its receiver has gone, or does not take more, is its own affair.
+    pub fn dropped_reply(&self, error: &io::Error) {
+        let is_of_receiver = matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::NotFound
+        );
+        if !is_of_receiver {
+            let limiter = &self.0.connection_errors;
+            limiter.line(format_args!("a reply was dropped: {error}"));
+        }
+    }
+
     /// Stops the server because it cannot go on accepting: the connections are drained as after a
     /// stop signal, and the exit status is 1.
     pub fn fail(&self) {
@@ -164,7 +196,8 @@ mod tests {
     use crate::{backend::tests::BACKEND, event::block_on};
 
     fn context() -> Context {
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, &[]);
+        let announcement =
+            Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, Vec::new());
         let life = Life::new(Duration::from_secs(3600));
         Context::new(announcement, Announce::Json, Driver::Epoll, 2, 4096, Cancel::default(), life)
     }

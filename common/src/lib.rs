@@ -19,6 +19,8 @@ mod options;
 #[cfg(target_os = "linux")]
 mod ring;
 mod run;
+#[cfg(unix)]
+mod unix_path;
 
 pub use accept_error::{AcceptError, classify};
 pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Workers};
@@ -27,7 +29,7 @@ pub use context::{Connection, Context};
 pub use event::{Wait, block_on};
 pub use jobs::Jobs;
 pub use life::Drained;
-pub use listener::{BACKLOG, Listener};
+pub use listener::{BACKLOG, DATAGRAM_BYTES, Listener, Listeners, Transport};
 #[cfg(target_os = "linux")]
 pub use ring::{build_ring, probe_ring};
 pub use run::run;

@@ -11,7 +11,7 @@ use clap::{
 };
 
 use crate::{
-    Backend, Cancel, Driver, Work, Workers,
+    Backend, Cancel, Capability, Driver, Transport, Work, Workers,
     announcement::locked_version,
     capability::{CancelAfter, parse_time},
 };
@@ -21,9 +21,13 @@ use crate::{
 #[command(max_term_width = 100)]
 pub(crate) struct Options {
     /// Where to listen, such as tcp:127.0.0.1:8080; port 0 picks one. A bare address is tcp.
-    /// Can be given several times. Also understood: cpu:, udp:, unix:, unixgram:
+    /// Can be given several times. Also: udp:, unix:PATH, unixgram:PATH, and cpu:, a tcp listener
+    /// on which each message costs time
     #[arg(long, value_name = "KIND:ADDR", default_value = Listen::DEFAULT)]
     pub(crate) listen: Vec<Listen>,
+    /// Let a listener on [::] take IPv4 clients too
+    #[arg(long)]
+    pub(crate) dual_stack: bool,
     /// How to say on standard output that the server is ready
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Announce::Text)]
     pub(crate) announce: Announce,
@@ -102,6 +106,15 @@ impl Options {
             return refuse(
                 "no cpu: listener to work for: add `--listen cpu:127.0.0.1:0`".to_owned(),
             );
+        }
+        let any = |listen: &Listen| match listen {
+            Listen::Tcp(address) | Listen::Cpu(address) | Listen::Udp(address) => {
+                address.is_ipv6() && address.ip().is_unspecified()
+            }
+            Listen::Unix(_) | Listen::Unixgram(_) => false,
+        };
+        if options.dual_stack && !options.listen.iter().any(any) {
+            return refuse("no listener for both families: add `--listen [::]:0`".to_owned());
         }
         match Cancel::of(&options.cancel_after) {
             Ok(cancel) => options.cancel = cancel,
@@ -240,14 +253,22 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 impl Listen {
     const DEFAULT: &str = "tcp:127.0.0.1:8080";
 
+    /// What it listens on; a cpu: listener is a capability and not a transport.
+    pub(crate) const fn transport(&self) -> Option<Transport> {
+        match self {
+            Listen::Tcp(_) => Some(Transport::Tcp),
+            Listen::Cpu(_) => None,
+            Listen::Udp(_) => Some(Transport::Udp),
+            Listen::Unix(_) => Some(Transport::Unix),
+            Listen::Unixgram(_) => Some(Transport::Unixgram),
+        }
+    }
+
     /// Its kind, as in announcements.
     pub(crate) const fn kind(&self) -> &'static str {
-        match self {
-            Listen::Tcp(_) => "tcp",
-            Listen::Cpu(_) => "cpu",
-            Listen::Udp(_) => "udp",
-            Listen::Unix(_) => "unix",
-            Listen::Unixgram(_) => "unixgram",
+        match self.transport() {
+            Some(transport) => transport.name(),
+            None => Capability::Cpu.name(),
         }
     }
 }
@@ -314,6 +335,12 @@ mod tests {
     }
 
     #[test]
+    fn a_wildcard_address_can_be_for_both_families() {
+        assert!(parse(&["--dual-stack", "--listen", "udp:[::]:0"]).unwrap().dual_stack);
+        refused(&["--dual-stack", "--listen", "[::1]:0"], "add `--listen [::]:0`");
+    }
+
+    #[test]
     fn a_listener_is_a_kind_and_an_address() {
         for (text, written) in [
             ("127.0.0.1:0", "tcp:127.0.0.1:0"),
@@ -350,6 +377,7 @@ mod tests {
         refused(&["--drain", "2days"], "at most 24h");
         refused(&["--announce", "xml"], "possible values: text, json");
         refused(&["--lisen", "x"], "--listen");
+        refused(&["--dual-stack"], "add `--listen [::]:0`");
     }
 
     #[test]

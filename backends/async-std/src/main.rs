@@ -10,8 +10,8 @@ use async_std::{
     task,
 };
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, ServeError, Work,
-    Workers,
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Listeners,
+    ServeError, Transport, Work, Workers,
 };
 use futures_lite::future;
 
@@ -25,6 +25,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: multi_thread,
     }],
+    transports: &[Transport::Tcp],
     capabilities: &Capability::ALL,
     probe: |_| Ok(()),
 };
@@ -33,7 +34,7 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     // Where descriptors have run out, the reactor would panic (async-io, src/reactor.rs).
     drop(polling::Poller::new()?);
     // Read when the first task is spawned. The thread that waits for signals reads no variables.
@@ -42,11 +43,11 @@ fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, S
     Ok(future::block_on(task::spawn(serve(listeners, context))))
 }
 
-async fn serve(listeners: Vec<Listener>, context: Context) -> Drained {
+async fn serve(listeners: Listeners, context: Context) -> Drained {
     let accept_loop = |Listener { socket, work }| {
         task::spawn(accept_loop(TcpListener::from(socket), work, context.clone()))
     };
-    let accept_loops: Vec<_> = listeners.into_iter().map(accept_loop).collect();
+    let accept_loops: Vec<_> = listeners.tcp.into_iter().map(accept_loop).collect();
     context.ready();
     for accept_loop in accept_loops {
         accept_loop.await;

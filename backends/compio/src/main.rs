@@ -7,7 +7,7 @@ mod owned;
 mod runtime;
 mod server;
 
-use common::{Backend, Capability, Flavor, Workers};
+use common::{Backend, Capability, Flavor, Transport, Workers};
 
 /// A socket of Windows belongs to one completion port, and so does each duplicate of it: threads
 /// with a port each cannot accept from one listener.
@@ -31,6 +31,7 @@ static BACKEND: Backend = Backend {
             serve: server::managed,
         },
     ],
+    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cpu],
     probe: runtime::probe,
 };

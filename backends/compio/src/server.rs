@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{AcceptError, BACKLOG, Context, Drained, Listener, ServeError, Work, classify};
+use common::{AcceptError, BACKLOG, Context, Drained, Listeners, ServeError, Work, classify};
 use compio::{
     net::{TcpListener, TcpStream},
     runtime::spawn,
@@ -47,24 +47,23 @@ struct Share {
 }
 
 pub(crate) fn runtime_per_thread(
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
     serve(Buffers::Owned, listeners, context)
 }
 
-pub(crate) fn managed(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+pub(crate) fn managed(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     serve(Buffers::Managed, listeners, context)
 }
 
 /// Runs a runtime on each thread; the calling one waits for them.
-fn serve(
-    buffers: Buffers,
-    listeners: Vec<Listener>,
-    context: Context,
-) -> Result<Drained, ServeError> {
-    let listeners: Vec<_> =
-        listeners.into_iter().map(|listener| (Arc::new(listener.socket), listener.work)).collect();
+fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+    let listeners: Vec<_> = listeners
+        .tcp
+        .into_iter()
+        .map(|listener| (Arc::new(listener.socket), listener.work))
+        .collect();
     let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
         Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
     };

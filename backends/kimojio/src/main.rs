@@ -1,7 +1,7 @@
 //! Echo server on kimojio: threads with an io_uring each, and operations on plain descriptors that
 //! borrow their buffers.
 
-use common::{Backend, Capability, Driver, Flavor, Workers};
+use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -27,6 +27,7 @@ static BACKEND: Backend = Backend {
         serve: runtime_per_thread,
     }],
     // It has no pool of threads for work that keeps one.
+    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cancel],
     probe,
 };

@@ -12,7 +12,7 @@ use std::{
 };
 
 use common::{
-    AcceptError, BACKLOG, Context, Drained, Driver, Listener, ServeError, Unavailable, block_on,
+    AcceptError, BACKLOG, Context, Drained, Driver, Listeners, ServeError, Unavailable, block_on,
     build_ring, classify, probe_ring,
 };
 use futures_util::{
@@ -71,10 +71,11 @@ struct Share {
 
 /// Runs a runtime on each thread; the calling one waits for them.
 pub(crate) fn runtime_per_thread(
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    let queues: Vec<_> = listeners.into_iter().map(|listener| Arc::new(listener.socket)).collect();
+    let queues: Vec<_> =
+        listeners.tcp.into_iter().map(|listener| Arc::new(listener.socket)).collect();
     let share = |queue: &Arc<net::TcpListener>| -> io::Result<Share> {
         Ok(Share { listener: queue.try_clone()?, queue: Arc::clone(queue) })
     };

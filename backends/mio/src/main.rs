@@ -6,7 +6,8 @@ mod event_loop;
 use std::{sync::mpsc, thread};
 
 use common::{
-    Backend, Capability, Context, Drained, Driver, Flavor, Listener, ServeError, Workers, block_on,
+    Backend, Capability, Context, Drained, Driver, Flavor, Listeners, ServeError, Transport,
+    Workers, block_on,
 };
 use event_loop::EventLoop;
 
@@ -29,6 +30,7 @@ static BACKEND: Backend = Backend {
         },
     ],
     // Nothing waits here but the poller, so there is no operation to cancel.
+    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cpu],
     probe: |_| Ok(()),
 };
@@ -37,12 +39,12 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn loop_per_worker(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+fn loop_per_worker(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let (stopped, stops) = mpsc::channel();
     let mut wakers = Vec::new();
     for number in 1..=context.workers() {
         let mut event_loop = EventLoop::new(context.clone())?;
-        for listener in &listeners {
+        for listener in &listeners.tcp {
             event_loop.listen(listener.socket.try_clone()?, listener.work)?;
         }
         wakers.push(event_loop.waker());

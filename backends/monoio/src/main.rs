@@ -1,6 +1,6 @@
 //! Echo server on monoio: threads with an io_uring each, or with an epoll instance.
 
-use common::{Backend, Capability, Flavor, Workers};
+use common::{Backend, Capability, Flavor, Transport, Workers};
 
 cfg_if::cfg_if! {
     if #[cfg(unix)] {
@@ -26,6 +26,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: runtime_per_thread,
     }],
+    transports: &[Transport::Tcp],
     capabilities: &Capability::ALL,
     probe,
 };

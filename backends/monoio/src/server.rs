@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use common::{AcceptError, BACKLOG, Context, Drained, Listener, ServeError, Work, classify};
+use common::{AcceptError, BACKLOG, Context, Drained, Listeners, ServeError, Work, classify};
 use futures_util::future::{Either, pending, select};
 use monoio::{
     blocking::DefaultThreadPool,
@@ -40,11 +40,14 @@ struct Share {
 
 /// Runs a runtime on each thread; the calling one waits for them.
 pub(crate) fn runtime_per_thread(
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    let listeners: Vec<_> =
-        listeners.into_iter().map(|listener| (Arc::new(listener.socket), listener.work)).collect();
+    let listeners: Vec<_> = listeners
+        .tcp
+        .into_iter()
+        .map(|listener| (Arc::new(listener.socket), listener.work))
+        .collect();
     let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
         Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
     };

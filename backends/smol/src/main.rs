@@ -5,8 +5,8 @@ mod capability;
 use std::{io, thread};
 
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, ServeError, Work,
-    Workers,
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Listeners,
+    ServeError, Transport, Work, Workers,
 };
 use smol::{
     Executor, Timer, future,
@@ -24,6 +24,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: multi_thread,
     }],
+    transports: &[Transport::Tcp],
     capabilities: &Capability::ALL,
     probe: |_| Ok(()),
 };
@@ -35,7 +36,7 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     // Where descriptors have run out, smol's reactor would panic (async-io, src/reactor.rs).
     drop(polling::Poller::new()?);
     // The calling thread is a worker too.
@@ -46,9 +47,9 @@ fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, S
     smol::block_on(EXECUTOR.run(serve(listeners, context)))
 }
 
-async fn serve(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+async fn serve(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let mut accept_loops = Vec::new();
-    for Listener { socket, work } in listeners {
+    for Listener { socket, work } in listeners.tcp {
         let listener = TcpListener::try_from(socket)?;
         accept_loops.push(EXECUTOR.spawn(accept_loop(listener, work, context.clone())));
     }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, ServeError, Work,
-    Workers, block_on,
+    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Listeners,
+    ServeError, Transport, Work, Workers, block_on,
 };
 
 use connection::{Connections, Peer};
@@ -27,6 +27,7 @@ static BACKEND: Backend = Backend {
         serve: thread_per_connection,
     }],
     // A thread that computes holds up nobody. But nothing ends a call that waits.
+    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cpu],
     probe: |_| Ok(()),
 };
@@ -39,13 +40,10 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn thread_per_connection(
-    listeners: Vec<Listener>,
-    context: Context,
-) -> Result<Drained, ServeError> {
+fn thread_per_connection(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let connections = Arc::new(Connections::default());
     let mut accept_loops = Vec::new();
-    for Listener { socket, work } in listeners {
+    for Listener { socket, work } in listeners.tcp {
         socket.set_nonblocking(false)?;
         let address = reachable(socket.local_addr()?);
         let server =

@@ -1,6 +1,6 @@
 //! Echo server on tokio-uring: threads with an io_uring each, that the kernel fills buffers for.
 
-use common::{Backend, Capability, Driver, Flavor, Workers};
+use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -26,6 +26,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: ring_per_thread,
     }],
+    transports: &[Transport::Tcp],
     capabilities: &Capability::ALL,
     probe,
 };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{
-    AcceptError, BACKLOG, Cancel, Context, Drained, Listener, ServeError, Work, classify,
+    AcceptError, BACKLOG, Cancel, Context, Drained, Listeners, ServeError, Work, classify,
 };
 use socket2::SockRef;
 use tokio::{select, sync::Barrier, time};
@@ -41,12 +41,15 @@ struct Share {
 
 /// Runs a ring on each thread; the calling one is the last of them.
 pub(crate) fn ring_per_thread(
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
     let accepted_all = Arc::new(Barrier::new(context.workers()));
-    let listeners: Vec<_> =
-        listeners.into_iter().map(|listener| (Arc::new(listener.socket), listener.work)).collect();
+    let listeners: Vec<_> = listeners
+        .tcp
+        .into_iter()
+        .map(|listener| (Arc::new(listener.socket), listener.work))
+        .collect();
     let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
         Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
     };

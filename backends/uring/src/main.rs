@@ -16,7 +16,7 @@ cfg_if::cfg_if! {
     }
 }
 
-use common::{Backend, Capability, Driver, Flavor, Workers};
+use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
@@ -36,6 +36,7 @@ static BACKEND: Backend = Backend {
             serve: multishot,
         },
     ],
+    transports: &[Transport::Tcp],
     capabilities: &Capability::ALL,
     probe,
 };

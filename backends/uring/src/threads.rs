@@ -3,7 +3,8 @@
 use std::{io, os::unix::net::UnixStream, sync::mpsc, thread};
 
 use common::{
-    Context, Drained, Driver, Listener, ServeError, Unavailable, block_on, build_ring, probe_ring,
+    Context, Drained, Driver, Listener, Listeners, ServeError, Unavailable, block_on, build_ring,
+    probe_ring,
 };
 
 use crate::{
@@ -16,23 +17,20 @@ pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     probe_ring(Ring::new)
 }
 
-pub(crate) fn single_shot(
-    listeners: Vec<Listener>,
-    context: Context,
-) -> Result<Drained, ServeError> {
+pub(crate) fn single_shot(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     serve(listeners, context, false)
 }
 
-pub(crate) fn multishot(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+pub(crate) fn multishot(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     serve(listeners, context, true)
 }
 
-fn serve(listeners: Vec<Listener>, context: Context, many: bool) -> Result<Drained, ServeError> {
+fn serve(listeners: Listeners, context: Context, many: bool) -> Result<Drained, ServeError> {
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
     for number in 1..=context.workers() {
         let (started, stopped, context) = (started.clone(), stopped.clone(), context.clone());
-        let listeners = listeners.iter().map(duplicate).collect::<io::Result<Vec<_>>>()?;
+        let listeners = listeners.tcp.iter().map(duplicate).collect::<io::Result<Vec<_>>>()?;
         thread::Builder::new().name(format!("ring-{number}")).spawn(move || {
             // A ring belongs to the thread that has built it.
             let server = build(many, &context)
