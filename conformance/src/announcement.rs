@@ -2,6 +2,7 @@
 //! nothing else: the judge shares no code with the servers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -85,14 +86,22 @@ impl Ready {
         self.addresses("tcp")
     }
 
-    /// The addresses of the listeners of one kind, `tcp` or `cpu`.
+    /// The paths of the listeners of one kind, `unix` or `unixgram`.
+    pub fn paths<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Path> {
+        self.texts(kind).map(Path::new)
+    }
+
+    /// What stands behind the kind, for the listeners of one kind.
+    fn texts<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
+        self.listeners.iter().filter_map(move |text| text.strip_prefix(kind)?.strip_prefix(':'))
+    }
+
+    /// The addresses of the listeners of one kind: `tcp`, `cpu` or `udp`.
     ///
     /// # Errors
     /// As [`Ready::tcp_addresses`].
     pub fn addresses(&self, kind: &str) -> Result<Vec<SocketAddr>, String> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.strip_prefix(kind)?.strip_prefix(':'))
+        self.texts(kind)
             .map(|address| match address.parse::<SocketAddr>() {
                 Ok(parsed) if parsed.port() != 0 => Ok(parsed),
                 Ok(_) => Err(format!("\"{address}\" has port 0")),

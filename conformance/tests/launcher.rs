@@ -183,7 +183,8 @@ fn victim() -> ExitCode {
     let launcher = Launcher::new(Origin::Contract(program), context);
     let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
     let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };
-    println!("{}", peer.address());
+    let Ok(address) = peer.address() else { return ExitCode::FAILURE };
+    println!("{address}");
     std::thread::sleep(Duration::from_secs(60));
     ExitCode::FAILURE
 }

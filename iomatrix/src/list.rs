@@ -86,6 +86,7 @@ fn case_json(case: &Case) -> serde_json::Value {
     let body = match case.body {
         Body::Wire(_) => "wire",
         Body::Process(_) => "process",
+        Body::Datagrams(_) => "datagrams",
         Body::Lifecycle(_) => "lifecycle",
     };
     let needs: Vec<String> = case.needs.iter().map(|need| format!("{need:?}")).collect();
@@ -96,6 +97,7 @@ fn case_json(case: &Case) -> serde_json::Value {
         "body": body,
         "needs": needs,
         "capability": case.capability,
+        "transport": case.transport.kind(),
         "from_profile": case.from.name(),
         "exclusive": case.company == Company::Exclusive,
     })
