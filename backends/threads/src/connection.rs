@@ -3,8 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{self, Read as _, Write as _},
-    net::{Shutdown, TcpStream},
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
@@ -12,6 +11,8 @@ use std::{
 };
 
 use common::{Context, Work, burn};
+
+use crate::transport::Stream;
 
 /// The connections that there are, to be told of a stop.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ pub(crate) struct Entry {
 /// A client.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Stream,
     /// What its thread does; FIN is sent by who changes it from one to [`FINISHED`].
     turn: AtomicU8,
 }
@@ -70,14 +71,12 @@ impl Drop for Entry {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: TcpStream) -> Peer {
+    pub(crate) fn new(stream: Stream) -> Peer {
         Peer { stream, turn: AtomicU8::new(ANSWERING) }
     }
 
     /// Echoes until the client ends or the server stops, then reads to the client's FIN.
     pub(crate) fn echo(&self, work: Option<Work>, context: &Context) -> io::Result<()> {
-        // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
-        let _ = self.stream.set_nodelay(true);
         let mut buffer = vec![0; context.buffer_bytes()];
         while !context.stopping() {
             if !self.passes(ANSWERING, READING) {
@@ -87,7 +86,7 @@ impl Peer {
             if context.stopping() && self.passes(READING, ANSWERING) {
                 break;
             }
-            let n = (&self.stream).read(&mut buffer)?;
+            let n = self.stream.read(&mut buffer)?;
             if !self.passes(READING, ANSWERING) {
                 break;
             }
@@ -99,7 +98,7 @@ impl Peer {
         // The stop came while this thread did not wait for the client: what has arrived is echoed.
         if self.turn.load(Ordering::SeqCst) == ANSWERING {
             self.stream.set_nonblocking(true)?;
-            let read = (&self.stream).read(&mut buffer);
+            let read = self.stream.read(&mut buffer);
             self.stream.set_nonblocking(false)?;
             match read {
                 Ok(n) => self.answer(&buffer[..n], work)?,
@@ -108,7 +107,7 @@ impl Peer {
             }
             self.finish(ANSWERING)?;
         }
-        while (&self.stream).read(&mut buffer)? > 0 {}
+        while self.stream.read(&mut buffer)? > 0 {}
         Ok(())
     }
 
@@ -118,13 +117,13 @@ impl Peer {
             Some(Work::Offloaded(time) | Work::Inline(time)) => burn(time),
             None => {}
         }
-        (&self.stream).write_all(message)
+        self.stream.write_all(message)
     }
 
     /// Sends FIN if the thread's turn is `turn`.
     fn finish(&self, turn: u8) -> io::Result<()> {
         if self.passes(turn, FINISHED) {
-            return self.stream.shutdown(Shutdown::Write);
+            return self.stream.finish();
         }
         Ok(())
     }

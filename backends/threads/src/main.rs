@@ -1,20 +1,20 @@
 //! Echo server without a runtime: a thread for each connection, asleep in the call that waits.
 
 mod connection;
+mod datagrams;
+mod loops;
+mod transport;
 
-use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread};
 
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Listeners,
-    ServeError, Transport, Work, Workers, block_on,
+    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listeners,
+    ServeError, Transport, Work, Workers, block_on, classify,
 };
 
 use connection::{Connections, Peer};
+use loops::Loops;
+use transport::{Listener, Stream};
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
@@ -26,8 +26,8 @@ static BACKEND: Backend = Backend {
         workers: Workers::One,
         serve: thread_per_connection,
     }],
+    transports: &Transport::ALL,
     // A thread that computes holds up nobody. But nothing ends a call that waits.
-    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cpu],
     probe: |_| Ok(()),
 };
@@ -42,39 +42,36 @@ fn main() {
 
 fn thread_per_connection(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let connections = Arc::new(Connections::default());
-    let mut accept_loops = Vec::new();
-    for Listener { socket, work } in listeners.tcp {
+    let mut loops = Loops::new();
+    let server = |work| Server { work, connections: connections.clone(), context: context.clone() };
+    for common::Listener { socket, work } in listeners.tcp {
         socket.set_nonblocking(false)?;
-        let address = reachable(socket.local_addr()?);
-        let server =
-            Server { work, connections: Arc::clone(&connections), context: context.clone() };
-        let accept_loop = move || server.accept_loop(&socket);
-        let accept_loop =
-            thread::Builder::new().name(format!("accept-{address}")).spawn(accept_loop)?;
-        accept_loops.push((accept_loop, address));
+        let server = server(work);
+        loops.start("tcp", Listener::Tcp(socket), move |tcp| server.accept_loop(tcp))?;
+    }
+    for socket in listeners.udp {
+        socket.set_nonblocking(false)?;
+        let context = context.clone();
+        loops.start("udp", socket, move |udp| datagrams::echo(udp, &context))?;
+    }
+    #[cfg(unix)]
+    for listener in listeners.unix {
+        listener.set_nonblocking(false)?;
+        let server = server(None);
+        loops.start("unix", Listener::Unix(listener), move |unix| server.accept_loop(unix))?;
+    }
+    #[cfg(unix)]
+    for socket in listeners.unixgram {
+        socket.set_nonblocking(false)?;
+        let context = context.clone();
+        loops.start("unixgram", socket, move |unix| datagrams::echo(unix, &context))?;
     }
     context.ready();
     block_on(context.stop());
-    for (accept_loop, address) in accept_loops {
-        // A client of our own ends the call that waits for one. It may find no descriptor, or the
-        // loop in its pause after an error.
-        while !accept_loop.is_finished() {
-            drop(TcpStream::connect(address));
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
+    // First, as waking a loop may need a descriptor that a client gives back.
     connections.finish();
+    loops.end();
     Ok(block_on(context.drained()))
-}
-
-/// An address by which this host reaches a listener on `address`.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    address
 }
 
 /// What an accept loop needs to serve.
@@ -85,10 +82,12 @@ struct Server {
 }
 
 impl Server {
-    fn accept_loop(&self, listener: &TcpListener) {
+    fn accept_loop(&self, listener: &Listener) {
         while !self.context.stopping() {
             match listener.accept() {
-                Ok((stream, _)) => self.serve(stream),
+                Ok(stream) => self.serve(stream),
+                // How the wait of some listeners is ended.
+                Err(_) if self.context.stopping() => break,
                 Err(error) => match self.context.accept_error(&error) {
                     AcceptError::Retry => {}
                     AcceptError::BackOff(pause) => thread::sleep(pause),
@@ -100,22 +99,22 @@ impl Server {
     }
 
     /// Serves the clients in the accept queue, which closing the listener would reset.
-    fn serve_queue(&self, listener: &TcpListener) {
+    fn serve_queue(&self, listener: &Listener) {
         if listener.set_nonblocking(true).is_err() {
             return;
         }
-        for _ in 0..=common::BACKLOG {
+        for _ in 0..=BACKLOG {
             match listener.accept() {
                 // What is accepted blocks or not as its listener does, but for Linux.
-                Ok((stream, _)) if stream.set_nonblocking(false).is_ok() => self.serve(stream),
+                Ok(stream) if stream.set_nonblocking(false).is_ok() => self.serve(stream),
                 Ok(_) => {}
-                Err(error) if common::classify(&error) == AcceptError::Retry => {}
+                Err(error) if classify(&error) == AcceptError::Retry => {}
                 Err(_) => break,
             }
         }
     }
 
-    fn serve(&self, stream: TcpStream) {
+    fn serve(&self, stream: Stream) {
         let counted = self.context.connection();
         let peer = Arc::new(Peer::new(stream));
         let entry = self.connections.enter(&peer);
