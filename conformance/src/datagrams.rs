@@ -299,8 +299,9 @@ impl Client {
         Err(match sent.iter().min_by_key(|sent| sent.position) {
             Some(due) => self.wrong(*due, reply),
             None => {
-                let actual = format!("one of {} bytes", reply.len());
-                failure(FailureKind::Extra, "no more datagrams", actual)
+                let finding = self.payload.classify(self.next, reply, self.next);
+                let actual = format!("one of {} bytes: {}", reply.len(), finding.found);
+                failure(finding.kind, "no more datagrams", actual)
             }
         })
     }

@@ -27,9 +27,8 @@ pub fn ask(row: &Row, case: &Case, launcher: &Launcher) -> Result<Option<Decline
         ready_or_ended @ (Launch::Ready(_) | Launch::Ended(_)) => {
             let server = ready_or_ended.expect_ready()?;
             expect_no_lack(row, asked)?;
-            match case.capability {
-                Some(capability) => expect_announced(capability, server.ready()?)?,
-                None => {}
+            if let Some(capability) = case.capability {
+                expect_announced(capability, server.ready()?)?;
             }
             Ok(None)
         }

@@ -222,7 +222,9 @@ impl Launcher {
     pub fn peer_over(&self, transport: Transport, server: &Server) -> Result<Peer, Failure> {
         match transport {
             Transport::Tcp => self.peer(server),
-            _ => Ok(Peer::at(self.place(transport, server)?, Arc::clone(&self.context))),
+            Transport::Udp | Transport::Unix | Transport::Unixgram => {
+                Ok(Peer::at(self.place(transport, server)?, Arc::clone(&self.context)))
+            }
         }
     }
 

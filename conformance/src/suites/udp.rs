@@ -8,6 +8,7 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::clock::Clock;
 use crate::datagrams::{Client, Datagrams, Sent};
 use crate::launcher::{DRAIN, Launcher, Server, Start};
 use crate::rounds::p99_planned;
@@ -191,17 +192,32 @@ pub(super) fn many_peers(server: &Datagrams) -> Found {
     for _ in 0..ROUNDS {
         random.shuffle(&mut clients);
         for clients in clients.chunks_mut(TOGETHER) {
-            let lengths = clients.iter_mut().map(|client| client.send(random.usize(16..512)));
-            let sent = lengths.collect::<Result<Vec<Sent>, Failure>>()?;
-            for (client, sent) in clients.iter_mut().zip(sent) {
-                client.receive(vec![sent])?;
-            }
+            let sent = clients.iter_mut().map(|client| client.send(random.usize(16..512)));
+            let sent = sent.collect::<Result<Vec<Sent>, Failure>>()?;
+            receive_own(clients, sent, server.clock())?;
         }
     }
     for client in &mut clients {
         client.expect_silence(Duration::ZERO)?;
     }
     Observation::met()
+}
+
+/// Each client gets its own datagram. All are looked at, so that one that went to another client is
+/// seen there before it is missed here.
+fn receive_own(clients: &mut [Client], sent: Vec<Sent>, clock: &Clock) -> Result<(), Failure> {
+    let mut due: Vec<Vec<Sent>> = sent.into_iter().map(|sent| vec![sent]).collect();
+    let deadline = clock.progress();
+    while due.iter().any(|due| !due.is_empty()) {
+        for (client, due) in clients.iter_mut().zip(&mut due) {
+            client.receive_any(due, Duration::ZERO)?;
+        }
+        if deadline.is_over() {
+            let missing = due.iter().filter(|due| !due.is_empty()).count();
+            return Err(deadline.failure(&format!("the datagrams of {missing} clients")));
+        }
+    }
+    Ok(())
 }
 
 fn burst(launcher: &Launcher) -> Found {
