@@ -1,4 +1,5 @@
-//! What an error of `accept`, or of receiving a datagram, asks for. Pure, so that every system's codes are tested on each.
+//! What an error of `accept`, or of receiving a datagram, asks for. Pure, so that every system's
+//! codes are tested on each.
 
 use std::{io, time::Duration};
 

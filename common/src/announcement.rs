@@ -7,10 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{
-    Backend, Driver, Flavor, log,
-    options::{Announce, Listen},
-};
+use crate::{Backend, Driver, Flavor, listen::Listen, log, options::Announce};
 
 /// Names and versions in the workspace's `Cargo.lock`, and of the standard library.
 const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));

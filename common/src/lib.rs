@@ -13,6 +13,7 @@ mod event;
 mod host;
 mod jobs;
 mod life;
+mod listen;
 mod listener;
 mod log;
 mod options;

@@ -1,8 +1,6 @@
 //! The command line that all backends share.
 
-use std::{
-    fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, thread, time::Duration,
-};
+use std::{num::NonZeroUsize, thread, time::Duration};
 
 use clap::{
     Arg, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
@@ -11,9 +9,10 @@ use clap::{
 };
 
 use crate::{
-    Backend, Cancel, Capability, Driver, Transport, Work, Workers,
+    Backend, Cancel, Driver, Work, Workers,
     announcement::locked_version,
     capability::{CancelAfter, parse_time},
+    listen::Listen,
 };
 
 /// Options as they were given; what they mean for a backend is decided in [`Options::parse`].
@@ -207,85 +206,6 @@ pub(crate) enum Announce {
     Json,
 }
 
-/// Something to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Listen {
-    /// A TCP echo.
-    Tcp(SocketAddr),
-    /// A TCP echo that costs CPU time for each message.
-    Cpu(SocketAddr),
-    /// A UDP echo.
-    Udp(SocketAddr),
-    /// A Unix stream echo.
-    Unix(PathBuf),
-    /// A Unix datagram echo.
-    Unixgram(PathBuf),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Listen, String> {
-        let path = |path: &str| match path {
-            "" => Err(format!("`{text}` has no path: write unix:/tmp/echo.sock")),
-            path => Ok(PathBuf::from(path)),
-        };
-        match text.split_once(':') {
-            Some(("tcp", rest)) => address(rest).map(Listen::Tcp),
-            Some(("cpu", rest)) => address(rest).map(Listen::Cpu),
-            Some(("udp", rest)) => address(rest).map(Listen::Udp),
-            Some(("unix", rest)) => path(rest).map(Listen::Unix),
-            Some(("unixgram", rest)) => path(rest).map(Listen::Unixgram),
-            Some(_) | None => address(text).map(Listen::Tcp),
-        }
-    }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "`{text}` is not an IP address and a port: write 127.0.0.1:8080, or [::1]:0 for any \
-             free port, after tcp:, cpu: or udp: or alone"
-        )
-    })
-}
-
-impl Listen {
-    const DEFAULT: &str = "tcp:127.0.0.1:8080";
-
-    /// What it listens on; a cpu: listener is a capability and not a transport.
-    pub(crate) const fn transport(&self) -> Option<Transport> {
-        match self {
-            Listen::Tcp(_) => Some(Transport::Tcp),
-            Listen::Cpu(_) => None,
-            Listen::Udp(_) => Some(Transport::Udp),
-            Listen::Unix(_) => Some(Transport::Unix),
-            Listen::Unixgram(_) => Some(Transport::Unixgram),
-        }
-    }
-
-    /// Its kind, as in announcements.
-    pub(crate) const fn kind(&self) -> &'static str {
-        match self.transport() {
-            Some(transport) => transport.name(),
-            None => Capability::Cpu.name(),
-        }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Tcp(address) | Listen::Cpu(address) | Listen::Udp(address) => {
-                write!(f, "{}:{address}", self.kind())
-            }
-            Listen::Unix(path) | Listen::Unixgram(path) => {
-                write!(f, "{}:{}", self.kind(), path.display())
-            }
-        }
-    }
-}
-
 fn parse_workers(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<NonZeroUsize>() {
         Ok(workers) if workers.get() <= WORKERS_MAX => Ok(workers),
@@ -338,21 +258,6 @@ mod tests {
     fn a_wildcard_address_can_be_for_both_families() {
         assert!(parse(&["--dual-stack", "--listen", "udp:[::]:0"]).unwrap().dual_stack);
         refused(&["--dual-stack", "--listen", "[::1]:0"], "add `--listen [::]:0`");
-    }
-
-    #[test]
-    fn a_listener_is_a_kind_and_an_address() {
-        for (text, written) in [
-            ("127.0.0.1:0", "tcp:127.0.0.1:0"),
-            ("[::1]:9", "tcp:[::1]:9"),
-            ("tcp:[::1]:9", "tcp:[::1]:9"),
-            ("cpu:127.0.0.1:0", "cpu:127.0.0.1:0"),
-            ("udp:[::1]:0", "udp:[::1]:0"),
-            ("unix:/tmp/a b", "unix:/tmp/a b"),
-            ("unixgram:/x", "unixgram:/x"),
-        ] {
-            assert_eq!(text.parse::<Listen>().unwrap().to_string(), written);
-        }
     }
 
     #[test]

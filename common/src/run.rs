@@ -10,9 +10,10 @@ use crate::{
     announcement::{Announcement, Refusal},
     host,
     life::Life,
+    listen::Listen,
     listener::{self, Family},
     log,
-    options::{Listen, Options},
+    options::Options,
 };
 
 /// Exit status of a server that cannot serve what was asked, EX_UNAVAILABLE of sysexits.h.

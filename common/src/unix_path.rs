@@ -1,6 +1,6 @@
-//! Sockets with a name in the file system. The name stays when its server is killed, and is in the
-//! way of the next one; it must not be taken from a server that lives, and a file of another kind is
-//! nobody's to remove.
+//! Sockets with a name in the file system. The name stays when its server is killed, and is then in
+//! the way of the next one; it must not be taken from a server that lives, and a file of another
+//! kind is nobody's to remove.
 
 use std::{
     fs::{self, File},

@@ -1,5 +1,5 @@
-//! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped, as
-//! any datagram may be.
+//! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped,
+//! as any datagram may be.
 
 use std::io;
 

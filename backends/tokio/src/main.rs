@@ -2,6 +2,7 @@
 
 mod capability;
 mod datagrams;
+mod per_core;
 mod transport;
 
 use std::io;
@@ -16,7 +17,9 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
     runtime::{Builder, Runtime},
-    select, task, time,
+    select,
+    task::{self, JoinHandle},
+    time,
 };
 
 use crate::transport::Stream;
@@ -37,6 +40,12 @@ static BACKEND: Backend = Backend {
             about: "One thread polls the sockets and runs every task",
             workers: Workers::One,
             serve: current_thread,
+        },
+        Flavor {
+            name: "local-per-core",
+            about: "Each thread has its own runtime and keeps the connections that it accepted",
+            workers: Workers::PerCore,
+            serve: per_core::serve,
         },
     ],
     transports: &Transport::ALL,
@@ -59,27 +68,7 @@ fn current_thread(listeners: Listeners, context: Context) -> Result<Drained, Ser
 
 fn serve(runtime: Runtime, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let drained = runtime.block_on(async {
-        // `block_on` stays on the main thread, which is not a worker: accepting here would hand
-        // every connection over to another thread.
-        let mut loops = Vec::new();
-        for Listener { socket, work } in listeners.tcp {
-            let listener = TcpListener::from_std(socket)?;
-            loops.push(task::spawn(accept_loop::<TcpStream>(listener, work, context.clone())));
-        }
-        for socket in listeners.udp {
-            let socket = UdpSocket::from_std(socket)?;
-            loops.push(task::spawn(datagrams::udp(socket, context.clone())));
-        }
-        #[cfg(unix)]
-        for listener in listeners.unix {
-            let listener = UnixListener::from_std(listener)?;
-            loops.push(task::spawn(accept_loop::<UnixStream>(listener, None, context.clone())));
-        }
-        #[cfg(unix)]
-        for sender in listeners.unixgram {
-            let socket = UnixDatagram::from_std(sender.try_clone()?)?;
-            loops.push(task::spawn(datagrams::unixgram(socket, sender, context.clone())));
-        }
+        let loops = start(listeners, &context)?;
         context.ready();
         for ends in loops {
             ends.await.map_err(io::Error::from)?;
@@ -89,6 +78,31 @@ fn serve(runtime: Runtime, listeners: Listeners, context: Context) -> Result<Dra
     // Not dropped, which would wait for the tasks of connections that the deadline has cut.
     runtime.shutdown_background();
     drained
+}
+
+/// Begins to serve, in tasks: `block_on` stays on the thread that called it, which is not a worker
+/// of a runtime with several, and accepting there would hand every connection over to another.
+fn start(listeners: Listeners, context: &Context) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut loops = Vec::new();
+    for Listener { socket, work } in listeners.tcp {
+        let listener = TcpListener::from_std(socket)?;
+        loops.push(task::spawn(accept_loop::<TcpStream>(listener, work, context.clone())));
+    }
+    for socket in listeners.udp {
+        let socket = UdpSocket::from_std(socket)?;
+        loops.push(task::spawn(datagrams::udp(socket, context.clone())));
+    }
+    #[cfg(unix)]
+    for listener in listeners.unix {
+        let listener = UnixListener::from_std(listener)?;
+        loops.push(task::spawn(accept_loop::<UnixStream>(listener, None, context.clone())));
+    }
+    #[cfg(unix)]
+    for sender in listeners.unixgram {
+        let socket = UnixDatagram::from_std(sender.try_clone()?)?;
+        loops.push(task::spawn(datagrams::unixgram(socket, sender, context.clone())));
+    }
+    Ok(loops)
 }
 
 async fn accept_loop<S: Stream>(listener: S::Listener, work: Option<Work>, context: Context) {

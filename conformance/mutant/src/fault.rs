@@ -380,7 +380,7 @@ pub(crate) enum Fault {
     Drips,
     /// Closes its standard output and standard error once it has announced itself (not on Windows)
     ClosesStreams,
-    /// Starts a process in another group with its standard streams, for a day (settable; Linux only)
+    /// Starts a process in another group with its streams, for a day (settable; Linux only)
     LeavesChild,
     /// Offers no capability, and no socket but those of TCP
     LacksCapabilities,

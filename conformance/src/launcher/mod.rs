@@ -5,11 +5,11 @@ mod output;
 mod server;
 mod start;
 mod supervisor;
+mod transports;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -25,11 +25,9 @@ pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 use crate::announcement::{Announcement, Ready};
 use crate::case::{Profile, failure};
 use crate::clock::Clock;
-use crate::datagrams::Datagrams;
 use crate::peer::{Context, Peer};
 use crate::process::{Process, Signal};
 use crate::scratch::Scratch;
-use crate::transport::{Place, Transport};
 use server::Supervised;
 use start::{command, own_program};
 
@@ -148,97 +146,6 @@ impl Launcher {
         let wrong = |actual: String| failure(FailureKind::Announcement, "a TCP address", actual);
         let address = server.addresses.first().ok_or_else(|| wrong("none".to_owned()))?;
         Ok(Peer::new(*address, Arc::clone(&self.context)))
-    }
-
-    /// Where Unix paths can be, and nobody else's are.
-    ///
-    /// # Errors
-    /// `harness` when there is no room for temporary files.
-    pub fn folder(&self) -> Result<&Path, Failure> {
-        if let Some(scratch) = self.scratch.get() {
-            return Ok(scratch.path());
-        }
-        let made = Scratch::new().map_err(|e| {
-            failure(FailureKind::Harness, "to make a folder for Unix paths", e.to_string())
-        })?;
-        Ok(self.scratch.get_or_init(|| made).path())
-    }
-
-    /// A start with a listener of this kind beside a TCP port, or with that port alone.
-    ///
-    /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn over(&self, transport: Transport) -> Result<Start, Failure> {
-        let mut start = Start::default();
-        match transport {
-            Transport::Tcp => {}
-            Transport::Udp => start.listen.push("udp:127.0.0.1:0".to_owned()),
-            Transport::Unix | Transport::Unixgram => {
-                let path = self.path(transport)?;
-                start.listen.push(format!("{}:{}", transport.kind(), path.display()));
-            }
-        }
-        Ok(start)
-    }
-
-    /// The Unix path that [`Launcher::over`] asks a server to listen at.
-    ///
-    /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn path(&self, transport: Transport) -> Result<PathBuf, Failure> {
-        Ok(self.folder()?.join(transport.kind()))
-    }
-
-    /// Where a started server announced its first listener of this kind.
-    ///
-    /// # Errors
-    /// `announcement` when there is none, or another than was asked for.
-    pub fn place(&self, transport: Transport, server: &Server) -> Result<Place, Failure> {
-        let ready = server.ready()?;
-        let wrong = |expected: String| {
-            failure(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
-        };
-        let kind = transport.kind();
-        match transport {
-            Transport::Tcp | Transport::Udp => {
-                let addresses = ready.addresses(kind).map_err(wrong)?;
-                let first = addresses.first();
-                first
-                    .map(|address| Place::Ip(*address))
-                    .ok_or_else(|| wrong(format!("a {kind} address")))
-            }
-            Transport::Unix | Transport::Unixgram => ready
-                .paths(kind)
-                .next()
-                .map(|path| Place::Path(path.to_owned()))
-                .ok_or_else(|| wrong(format!("a {kind} path"))),
-        }
-    }
-
-    /// A started server as a client sees it that connects to a listener of this kind.
-    ///
-    /// # Errors
-    /// As [`Launcher::place`].
-    pub fn peer_over(&self, transport: Transport, server: &Server) -> Result<Peer, Failure> {
-        match transport {
-            Transport::Tcp => self.peer(server),
-            Transport::Udp | Transport::Unix | Transport::Unixgram => {
-                Ok(Peer::at(self.place(transport, server)?, Arc::clone(&self.context)))
-            }
-        }
-    }
-
-    /// A started server as a client sees it that sends datagrams to a listener of this kind.
-    ///
-    /// # Errors
-    /// As [`Launcher::place`].
-    pub fn datagrams(&self, transport: Transport, server: &Server) -> Result<Datagrams, Failure> {
-        let place = self.place(transport, server)?;
-        let folder = match place {
-            Place::Path(_) => self.folder()?.to_owned(),
-            Place::Ip(_) => PathBuf::new(),
-        };
-        Ok(Datagrams::new(place, folder, Arc::clone(&self.context)))
     }
 
     /// A started server's process.
