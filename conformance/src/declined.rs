@@ -18,7 +18,7 @@ pub type Declined = (Verdict, String);
 /// `announcement` when the server contradicts the registry or itself, or as [`Launcher::launch`].
 pub fn ask(row: &Row, case: &Case, launcher: &Launcher) -> Result<Option<Declined>, Failure> {
     let Some(asked) = case.asked_for() else { return Ok(None) };
-    let mut start = launcher.over(case.transport)?;
+    let mut start = launcher.asking_for(case.transport)?;
     if let Some(capability) = case.capability {
         start = start.with("--capability").with(capability);
     }

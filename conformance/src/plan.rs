@@ -49,7 +49,7 @@ impl Row {
             driver,
             flavor: entry.flavor.clone(),
             workers: entry.workers,
-            lacks: entry.lacks.clone(),
+            lacks: entry.lacks.keys().cloned().collect(),
             package: Some(entry.package.clone()),
             origin: Origin::Contract(Program {
                 executable: PathBuf::new(),

@@ -39,9 +39,14 @@ pub struct Entry {
     pub driver: BTreeMap<String, String>,
     /// Cargo feature that the row belongs to.
     pub feature: Option<String>,
-    /// What the server does not offer.
+    /// What it is, in a few words of Markdown.
+    pub about: String,
+    /// What the server does not offer, and why.
     #[serde(default)]
-    pub lacks: Vec<String>,
+    pub lacks: BTreeMap<String, String>,
+    /// What was found out about the runtime on the way, one Markdown sentence each.
+    #[serde(default)]
+    pub findings: Vec<String>,
 }
 
 /// A failure that is known, reported upstream, and no fault of the backend's code.

@@ -30,6 +30,18 @@ pub enum Place {
 }
 
 impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Unix, Self::Unixgram];
+
+    /// Whether this operating system has it, as far as the standard library knows.
+    #[must_use]
+    pub const fn exists_here(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp => true,
+            Self::Unix | Self::Unixgram => cfg!(unix),
+        }
+    }
+
     /// The kind of listener in `--listen`, in announcements and in the registry.
     #[must_use]
     pub const fn kind(self) -> &'static str {

@@ -32,12 +32,25 @@ impl Launcher {
     /// # Errors
     /// As [`Launcher::folder`].
     pub fn over(&self, transport: Transport) -> Result<Start, Failure> {
+        self.over_path(transport, transport.kind())
+    }
+
+    /// As [`Launcher::over`], to find out whether a server offers this kind of listener: a path that
+    /// it leaves behind is in nobody's way.
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn asking_for(&self, transport: Transport) -> Result<Start, Failure> {
+        self.over_path(transport, "asked")
+    }
+
+    fn over_path(&self, transport: Transport, name: &str) -> Result<Start, Failure> {
         let mut start = Start::default();
         match transport {
             Transport::Tcp => {}
             Transport::Udp => start.listen.push("udp:127.0.0.1:0".to_owned()),
             Transport::Unix | Transport::Unixgram => {
-                let path = self.path(transport)?;
+                let path = self.folder()?.join(name);
                 start.listen.push(format!("{}:{}", transport.kind(), path.display()));
             }
         }

@@ -47,7 +47,7 @@ fn echo(launcher: &Launcher) -> Found {
 fn dual_stack_as_asked(launcher: &Launcher) -> Found {
     let any = || Start::listening(&["tcp:[::]:0"]);
     for (start, takes_ipv4) in [(any().with("--dual-stack"), true), (any(), false)] {
-        let server = launcher.start_with(&start)?;
+        let server = launcher.launch(&start)?.expect_obedience()?;
         let port = launcher.peer(&server)?.address()?.port();
         let reached = |ip: IpAddr| is_served(launcher, &server, (ip, port).into());
         if !reached(Ipv6Addr::LOCALHOST.into())? {
@@ -84,7 +84,8 @@ fn both_families_same_port(launcher: &Launcher) -> Found {
     let port = launcher.peer(&probe)?.address()?.port();
     probe.kill()?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
-    let server = launcher.start_with(&Start::listening(&[&both[0], &both[1]]))?;
+    let both = Start::listening(&[&both[0], &both[1]]);
+    let server = launcher.launch(&both)?.expect_obedience()?;
     for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
         if !is_served(launcher, &server, (ip, port).into())? {
             return Err(failure(FailureKind::Refused, format!("service on {ip}"), "none"));

@@ -276,7 +276,7 @@ fn on_ipv6(launcher: &Launcher) -> Result<(Server, Datagrams), Failure> {
 
 fn ipv4_mapped_on_dual_stack(launcher: &Launcher) -> Found {
     let start = Start::listening(&["udp:[::]:0"]).with("--dual-stack");
-    let server = launcher.start_with(&start)?;
+    let server = launcher.launch(&start)?.expect_obedience()?;
     let Place::Ip(address) = launcher.place(Transport::Udp, &server)? else {
         return Err(failure(FailureKind::Announcement, "a UDP address", "a path"));
     };

@@ -175,7 +175,7 @@ fn stale_path(launcher: &Launcher) -> Found {
     while matches!(next, Launch::Ended(_)) && !deadline.is_over() {
         next = launcher.launch(&start)?;
     }
-    let next = next.expect_ready()?;
+    let next = next.expect_obedience()?;
     expect_service(launcher, &next)
 }
 
