@@ -1,6 +1,7 @@
 //! TCP over IPv6, and which clients a listener for any address takes.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use report::{Failure, FailureKind};
@@ -68,6 +69,11 @@ fn dual_stack_as_asked(launcher: &Launcher) -> Found {
     Observation::met()
 }
 
+/// A port that is free now, which somebody else may take before the server does.
+fn free_port() -> io::Result<u16> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))?.local_addr().map(|address| address.port())
+}
+
 /// Whether a client gets its echo there.
 fn is_served(launcher: &Launcher, server: &Server, address: SocketAddr) -> Result<bool, Failure> {
     let peer = Peer::new(address, Arc::clone(launcher.context()));
@@ -79,10 +85,8 @@ fn is_served(launcher: &Launcher, server: &Server, address: SocketAddr) -> Resul
 }
 
 fn both_families_same_port(launcher: &Launcher) -> Found {
-    // A port that is free now: somebody else may take it before the server does.
-    let probe = launcher.start_with(&Start::listening(&["tcp:0.0.0.0:0"]))?;
-    let port = launcher.peer(&probe)?.address()?.port();
-    probe.kill()?;
+    let port = free_port()
+        .map_err(|e| failure(FailureKind::Harness, "to find a free port", e.to_string()))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
     let both = Start::listening(&[&both[0], &both[1]]);
     let server = launcher.launch(&both)?.expect_obedience()?;
