@@ -10,18 +10,15 @@ use std::{
 };
 
 use common::{Connection as Counted, Work, burn};
-use mio::{event::Event, net::TcpStream};
+use mio::event::Event;
+
+use crate::stream::Stream;
 
 /// Reads in a row after which other connections get a turn.
 const TURN: usize = 16;
 
-/// A read that does not fill its buffer has emptied the socket: what comes later is a new edge
-/// (epoll(7), question 9). On Windows mio looks for the next edge only after a call that would
-/// block.
-const SHORT_READ_IS_LAST: bool = !cfg!(windows);
-
 pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) counted: Counted,
     /// Tells it from others that have had its key.
     pub(crate) number: u64,
@@ -64,13 +61,11 @@ pub(crate) enum Pause {
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         counted: Counted,
         number: u64,
         work: Option<Work>,
     ) -> Connection {
-        // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
-        let _ = stream.set_nodelay(true);
         Connection {
             stream,
             counted,
@@ -153,8 +148,8 @@ impl Connection {
         while self.readable {
             match self.stream.read(buffer) {
                 Ok(bytes) => {
-                    let was_last = SHORT_READ_IS_LAST && bytes < buffer.len() && !self.ends;
-                    self.readable = !was_last;
+                    let is_short = bytes < buffer.len() && !self.ends;
+                    self.readable = !(is_short && self.stream.short_read_is_last());
                     return Ok(Some(bytes));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.readable = false,

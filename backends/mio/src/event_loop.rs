@@ -1,25 +1,30 @@
-//! One loop: the poller, the listeners, and the connections that were accepted here.
+//! One loop: the poller, the listeners, the connections that were accepted here, and sockets of
+//! datagrams.
 
 use std::{
     collections::VecDeque,
-    io, mem, net,
+    io, mem,
     sync::{Arc, mpsc::Sender},
     time::{Duration, Instant},
 };
 
 use common::{AcceptError, Context, Jobs, Work};
-use mio::{
-    Events, Interest, Poll, Token, Waker,
-    net::{TcpListener, TcpStream},
-};
+use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::connection::{Connection, Pause};
+use crate::{
+    connection::{Connection, Pause},
+    datagrams::Datagrams,
+    stream::{Listener, Stream},
+};
 
 /// Events that one call to the poller brings at most.
 const EVENTS: usize = 1024;
 /// Clients accepted in a row, after which connections get a turn.
 const ACCEPTS: usize = 64;
+/// The tokens of connections are their keys, and below all others.
+const LISTENERS: usize = usize::MAX / 4;
+const DATAGRAMS: usize = usize::MAX / 2;
 const WAKER: Token = Token(usize::MAX);
 
 pub(crate) struct EventLoop {
@@ -29,6 +34,7 @@ pub(crate) struct EventLoop {
     listeners: Vec<Listening>,
     /// When the listeners are tried again after an error, also without an event.
     paused_until: Option<Instant>,
+    datagrams: Vec<Datagrams>,
     connections: Slab<Connection>,
     /// Those that may get further without an event. A connection stands there once.
     queue: VecDeque<usize>,
@@ -46,7 +52,7 @@ struct Owner {
 }
 
 struct Listening {
-    listener: TcpListener,
+    listener: Listener,
     work: Option<Work>,
     /// There may be clients in its queue.
     ready: bool,
@@ -67,6 +73,7 @@ impl EventLoop {
             waker,
             listeners: Vec::new(),
             paused_until: None,
+            datagrams: Vec::new(),
             connections: Slab::new(),
             queue: VecDeque::new(),
             accepted: 0,
@@ -80,15 +87,15 @@ impl EventLoop {
         Arc::clone(&self.waker)
     }
 
-    pub(crate) fn listen(
-        &mut self,
-        listener: net::TcpListener,
-        work: Option<Work>,
-    ) -> io::Result<()> {
-        let mut listener = TcpListener::from_std(listener);
-        let token = Token(self.listeners.len());
-        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+    pub(crate) fn listen(&mut self, mut listener: Listener, work: Option<Work>) -> io::Result<()> {
+        listener.register(self.poll.registry(), Token(LISTENERS + self.listeners.len()))?;
         self.listeners.push(Listening { listener, work, ready: true });
+        Ok(())
+    }
+
+    pub(crate) fn receive(&mut self, mut datagrams: Datagrams) -> io::Result<()> {
+        datagrams.register(self.poll.registry(), Token(DATAGRAMS + self.datagrams.len()))?;
+        self.datagrams.push(datagrams);
         Ok(())
     }
 
@@ -96,7 +103,6 @@ impl EventLoop {
     pub(crate) fn run(mut self, stopped: Sender<()>) -> io::Result<()> {
         let mut stopped = Some(stopped);
         let mut events = Events::with_capacity(EVENTS);
-        let first = self.listeners.len();
         loop {
             match self.poll.poll(&mut events, self.timeout()) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -107,13 +113,17 @@ impl EventLoop {
             for event in &events {
                 match event.token() {
                     WAKER => {}
-                    Token(index) if index < first => {
-                        if let Some(listening) = self.listeners.get_mut(index) {
+                    Token(token @ DATAGRAMS..) => {
+                        if let Some(datagrams) = self.datagrams.get_mut(token - DATAGRAMS) {
+                            datagrams.ready = true;
+                        }
+                    }
+                    Token(token @ LISTENERS..) => {
+                        if let Some(listening) = self.listeners.get_mut(token - LISTENERS) {
                             listening.ready = true;
                         }
                     }
-                    Token(token) => {
-                        let key = token - first;
+                    Token(key) => {
                         if let Some(connection) = self.connections.get_mut(key) {
                             connection.note(event);
                             enqueue(&mut self.queue, key, connection);
@@ -123,10 +133,13 @@ impl EventLoop {
             }
             self.take_done();
             self.turns();
+            for datagrams in &mut self.datagrams {
+                datagrams.turn(&self.context);
+            }
             if stopped.is_some() {
-                self.accept(first)?;
+                self.accept()?;
                 if self.context.stopping() {
-                    self.stop(first);
+                    self.stop();
                     stopped = None;
                 }
             }
@@ -141,11 +154,11 @@ impl EventLoop {
             return Some(Duration::ZERO);
         }
         let may_accept = self.listeners.iter().any(|listening| listening.ready);
-        match self.paused_until {
+        let accepts = match self.paused_until {
             Some(moment) => Some(moment.saturating_duration_since(Instant::now())),
-            None if may_accept => Some(Duration::ZERO),
-            None => None,
-        }
+            None => may_accept.then_some(Duration::ZERO),
+        };
+        self.datagrams.iter().filter_map(Datagrams::patience).chain(accepts).min()
     }
 
     /// Connections whose messages have been worked for can answer.
@@ -182,7 +195,7 @@ impl EventLoop {
         }
     }
 
-    fn accept(&mut self, first: usize) -> io::Result<()> {
+    fn accept(&mut self) -> io::Result<()> {
         if let Some(moment) = self.paused_until {
             if Instant::now() < moment {
                 return Ok(());
@@ -195,7 +208,7 @@ impl EventLoop {
                     break;
                 }
                 match self.listeners[index].listener.accept() {
-                    Ok((stream, _)) => self.serve(stream, self.listeners[index].work, first),
+                    Ok(stream) => self.serve(stream, self.listeners[index].work),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
@@ -214,31 +227,29 @@ impl EventLoop {
         Ok(())
     }
 
-    fn serve(&mut self, stream: TcpStream, work: Option<Work>, first: usize) {
+    fn serve(&mut self, stream: Stream, work: Option<Work>) {
         self.accepted += 1;
         let counted = self.context.connection();
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let connection = entry.insert(Connection::new(stream, counted, self.accepted, work));
-        let registered = self.poll.registry().register(
-            &mut connection.stream,
-            Token(first + key),
-            // Both, once and for all: an edge that nobody waits for costs less than a system call
-            // to say so.
-            Interest::READABLE | Interest::WRITABLE,
-        );
+        // Both, once and for all: an edge that nobody waits for costs less than a system call to
+        // say so.
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let registered = connection.stream.register(self.poll.registry(), Token(key), both);
         if let Err(error) = registered {
             self.connections.remove(key).counted.ended(Err(error));
         }
     }
 
     /// Takes what is in the accept queues, which closing the listeners would reset, and closes
-    /// them; each connection echoes what has arrived, and sends FIN.
-    fn stop(&mut self, first: usize) {
+    /// them; each connection echoes what has arrived, and sends FIN. Datagrams find nobody.
+    fn stop(&mut self) {
+        self.datagrams.clear();
         for Listening { listener, work, .. } in mem::take(&mut self.listeners) {
             for _ in 0..=common::BACKLOG {
                 match listener.accept() {
-                    Ok((stream, _)) => self.serve(stream, work, first),
+                    Ok(stream) => self.serve(stream, work),
                     Err(error) if common::classify(&error) == AcceptError::Retry => {}
                     Err(_) => break,
                 }

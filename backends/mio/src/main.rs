@@ -1,15 +1,18 @@
 //! Echo server on mio: an event loop of its own, and no runtime between it and the poller.
 
 mod connection;
+mod datagrams;
 mod event_loop;
+mod stream;
 
-use std::{sync::mpsc, thread};
+use std::{mem, sync::mpsc, thread};
 
 use common::{
     Backend, Capability, Context, Drained, Driver, Flavor, Listeners, ServeError, Transport,
     Workers, block_on,
 };
-use event_loop::EventLoop;
+
+use crate::{datagrams::Datagrams, event_loop::EventLoop, stream::Listener};
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
@@ -29,8 +32,8 @@ static BACKEND: Backend = Backend {
             serve: loop_per_worker,
         },
     ],
+    transports: &Transport::ALL,
     // Nothing waits here but the poller, so there is no operation to cancel.
-    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cpu],
     probe: |_| Ok(()),
 };
@@ -39,13 +42,26 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn loop_per_worker(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+fn loop_per_worker(mut listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let (stopped, stops) = mpsc::channel();
     let mut wakers = Vec::new();
     for number in 1..=context.workers() {
         let mut event_loop = EventLoop::new(context.clone())?;
         for listener in &listeners.tcp {
-            event_loop.listen(listener.socket.try_clone()?, listener.work)?;
+            let socket = Listener::tcp(listener.socket.try_clone()?);
+            event_loop.listen(socket, listener.work)?;
+        }
+        #[cfg(unix)]
+        for listener in &listeners.unix {
+            event_loop.listen(Listener::Unix(listener.try_clone()?), None)?;
+        }
+        // The first loop takes them all: several could answer a client out of order.
+        for socket in mem::take(&mut listeners.udp) {
+            event_loop.receive(Datagrams::udp(socket))?;
+        }
+        #[cfg(unix)]
+        for socket in mem::take(&mut listeners.unixgram) {
+            event_loop.receive(Datagrams::unixgram(socket))?;
         }
         wakers.push(event_loop.waker());
         let (stopped, context) = (stopped.clone(), context.clone());
