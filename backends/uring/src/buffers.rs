@@ -1,13 +1,15 @@
-//! Memory that the kernel writes into: a buffer of its own for an operation, or a pool that the
-//! kernel takes from by itself.
+//! Memory that the kernel writes into: a buffer of its own for an operation, the same with the
+//! address of a datagram's sender, or a pool that the kernel takes from by itself.
 //!
 //! No bytes are looked at here, as an echo need not. What the kernel may be writing into is only
 //! ever a pointer, never a reference.
 #![expect(unsafe_code, reason = "the kernel is given pointers")]
 
 use std::{
+    cell::Cell,
     io,
     ptr::NonNull,
+    rc::Rc,
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -44,6 +46,84 @@ impl Drop for Buffer {
         // SAFETY: it was leaked by `new`, nobody else owns it, and an operation that the kernel
         // still has keeps its buffer from getting here.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// Memory for one datagram at a time, with the address that it came from and goes back to, and
+/// with what the kernel is told of both.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    bytes: Buffer,
+    /// Pointers into an `Rc` hold when that moves, as those into a `Box` do not.
+    envelope: Rc<Envelope>,
+}
+
+/// What the kernel reads and writes beside the bytes.
+#[derive(Debug, Default)]
+struct Envelope {
+    header: Cell<Header>,
+    vector: Cell<Vector>,
+    address: Cell<Address>,
+}
+
+/// struct user_msghdr of Linux, which libraries call msghdr. Pointers are numbers to the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Header {
+    address: usize,
+    address_length: u32,
+    vectors: usize,
+    vector_count: usize,
+    control: usize,
+    control_length: usize,
+    flags: u32,
+}
+
+/// struct iovec.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Vector {
+    start: usize,
+    length: usize,
+}
+
+/// As long and as aligned as struct sockaddr_storage.
+type Address = [u64; 16];
+
+/// The length of struct sockaddr_un, which no other address's exceeds. Of a path that fills it the
+/// kernel says one byte more (unix(7)), and would not take that back.
+const LONGEST_ADDRESS: u32 = 110;
+
+impl Datagram {
+    pub(crate) fn new(bytes: usize) -> Datagram {
+        Datagram { bytes: Buffer::new(bytes), envelope: Rc::default() }
+    }
+
+    /// What the kernel is told to fill all of it.
+    pub(crate) fn to_receive(&self) -> *mut Header {
+        self.header(size_of::<Address>() as u32, self.bytes.len())
+    }
+
+    /// What the kernel is told to send the first `length` bytes back; none if the client that has
+    /// sent them has no name.
+    pub(crate) fn to_answer(&self, length: usize) -> Option<*const Header> {
+        match self.envelope.header.get().address_length {
+            0 => None,
+            said => Some(self.header(said.min(LONGEST_ADDRESS), length)),
+        }
+    }
+
+    fn header(&self, address_length: u32, length: usize) -> *mut Header {
+        let Envelope { header, vector, address } = &*self.envelope;
+        vector.set(Vector { start: self.bytes.start() as usize, length });
+        header.set(Header {
+            address: address.as_ptr() as usize,
+            address_length,
+            vectors: vector.as_ptr() as usize,
+            vector_count: 1,
+            ..Header::default()
+        });
+        header.as_ptr()
     }
 }
 

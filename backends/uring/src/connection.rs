@@ -94,8 +94,6 @@ impl Connection {
         many: bool,
         buffer_bytes: usize,
     ) -> Connection {
-        // It fails on a connection that is already reset; receiving will say so.
-        let _ = net::sockopt::set_tcp_nodelay(&socket, true);
         Connection {
             owner,
             socket: Rc::new(socket),

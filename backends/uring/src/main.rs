@@ -4,6 +4,7 @@ cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         mod buffers;
         mod connection;
+        mod datagrams;
         mod ring;
         mod server;
         mod threads;
@@ -36,7 +37,7 @@ static BACKEND: Backend = Backend {
             serve: multishot,
         },
     ],
-    transports: &[Transport::Tcp],
+    transports: &Transport::ALL,
     capabilities: &Capability::ALL,
     probe,
 };

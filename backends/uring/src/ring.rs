@@ -16,7 +16,7 @@ use io_uring::{
 use rustix::{io::Errno, net};
 use slab::Slab;
 
-use crate::buffers::{Buffer, GROUP, Lease, Pool};
+use crate::buffers::{Buffer, Datagram, GROUP, Lease, Pool};
 
 /// Operations that can wait for the next system call. A full queue is submitted early, no more.
 const SUBMISSIONS: u32 = 256;
@@ -40,6 +40,10 @@ pub(crate) enum Outcome {
     Received(io::Result<usize>, Option<Bytes>),
     /// How many bytes the socket took of those that were to be sent.
     Sent(io::Result<usize>, Bytes),
+    /// How many bytes a datagram has.
+    Came(io::Result<usize>, Datagram),
+    /// Whether a datagram has gone back.
+    Answered(io::Result<()>, Datagram),
 }
 
 /// A completion, and whose it is.
@@ -74,6 +78,8 @@ enum Held {
     Receive(Buffer),
     ReceiveMany,
     Send(Bytes),
+    Come(Datagram),
+    Answer(Datagram),
 }
 
 /// An `io_uring` instance of one thread.
@@ -185,6 +191,39 @@ impl Ring {
         self.begin(entry, socket, Held::Send(bytes), owner)
     }
 
+    /// Receives a datagram.
+    pub(crate) fn receive_datagram(
+        &mut self,
+        socket: &Rc<OwnedFd>,
+        datagram: Datagram,
+        owner: u64,
+    ) -> Key {
+        let header = datagram.to_receive().cast();
+        let entry = opcode::RecvMsg::new(Fd(socket.as_raw_fd()), header).build();
+        self.begin(entry, socket, Held::Come(datagram), owner)
+    }
+
+    /// Sends the first `length` bytes of a datagram back to where it came from.
+    ///
+    /// # Errors
+    ///
+    /// The datagram, if its sender has no name.
+    pub(crate) fn answer(
+        &mut self,
+        socket: &Rc<OwnedFd>,
+        datagram: Datagram,
+        length: usize,
+        may_wait: bool,
+        owner: u64,
+    ) -> Result<(), Datagram> {
+        let Some(header) = datagram.to_answer(length) else { return Err(datagram) };
+        let flags = if may_wait { net::SendFlags::empty() } else { net::SendFlags::DONTWAIT };
+        let entry =
+            opcode::SendMsg::new(Fd(socket.as_raw_fd()), header.cast()).flags(flags.bits()).build();
+        self.begin(entry, socket, Held::Answer(datagram), owner);
+        Ok(())
+    }
+
     /// Asks for the end of an operation, which still completes. One that is over already is left
     /// alone.
     pub(crate) fn cancel(&mut self, key: Key) {
@@ -253,8 +292,9 @@ impl Ring {
 
     fn push(&mut self, entry: &squeue::Entry) {
         loop {
-            // SAFETY: what the entry points to is kept in `operations` until the kernel has said
-            // that the operation is over, and outlives the ring.
+            // SAFETY: what the entry points to, and what that points to in turn, is kept in
+            // `operations` until the kernel has said that the operation is over, and outlives the
+            // ring.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
@@ -299,6 +339,8 @@ fn completed(
         Held::Receive(buffer) => Outcome::Received(result, Some(Bytes::Owned(buffer))),
         Held::ReceiveMany => Outcome::Received(result, lease.map(Bytes::Pooled)),
         Held::Send(bytes) => Outcome::Sent(result, bytes),
+        Held::Come(datagram) => Outcome::Came(result, datagram),
+        Held::Answer(datagram) => Outcome::Answered(result.map(drop), datagram),
     };
     Completion { owner, outcome, more }
 }

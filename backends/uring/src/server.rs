@@ -1,8 +1,10 @@
-//! One loop: a ring, the listeners, and the connections that were accepted here.
+//! One loop: a ring, the listeners, the connections that were accepted here, and sockets of
+//! datagrams.
 
 use std::{
     collections::VecDeque,
     io::{self, Write as _},
+    mem,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
@@ -12,20 +14,29 @@ use std::{
     time::Instant,
 };
 
-use common::{AcceptError, BACKLOG, Context, Jobs, Listener, Work, classify};
+use common::{AcceptError, BACKLOG, Context, Jobs, Transport, Work, classify};
 use rustix::{io::ioctl_fionbio, net};
 use slab::Slab;
 
 use crate::{
     buffers::Buffer,
     connection::{Connection, Next},
+    datagrams::Datagrams,
     ring::{Bytes, Completion, Key, Outcome, Ring},
 };
 
-/// Owner of the receive that ends the loop's wait. The listeners' numbers come next, then the
-/// connections'.
+/// Owner of the receive that ends the loop's wait. The listeners' numbers come next, then those of
+/// the sockets of datagrams, then the connections'.
 const WAKER: u64 = 0;
 const FIRST_LISTENER: u64 = 1;
+
+/// A socket to serve.
+pub(crate) struct Socket {
+    pub(crate) descriptor: OwnedFd,
+    pub(crate) transport: Transport,
+    /// What each message costs before it is echoed.
+    pub(crate) work: Option<Work>,
+}
 
 pub(crate) struct Server {
     ring: Ring,
@@ -35,6 +46,9 @@ pub(crate) struct Server {
     woken: Rc<OwnedFd>,
     jobs: Jobs<JobOf>,
     listeners: Vec<Listening>,
+    first_datagrams: u64,
+    datagrams: Vec<Datagrams>,
+    first_connection: u64,
     connections: Slab<Entry>,
     accepted: u64,
     /// The receives that `--cancel` ends, the oldest first: all wait for the same time.
@@ -59,6 +73,7 @@ struct JobOf {
 
 struct Listening {
     socket: Rc<OwnedFd>,
+    transport: Transport,
     work: Option<Work>,
     accepting: Option<Key>,
     /// When the accept is cancelled, or begun again after an error.
@@ -70,29 +85,31 @@ impl Server {
     pub(crate) fn new(
         ring: Ring,
         many: bool,
-        listeners: &[Listener],
+        sockets: Vec<Socket>,
         context: Context,
     ) -> io::Result<(Server, UnixStream)> {
         let (waker, woken) = UnixStream::pair()?;
         waker.set_nonblocking(true)?;
         let job_done = waker.try_clone()?;
-        let listen = |listener: &Listener| -> io::Result<Listening> {
-            let socket = OwnedFd::from(listener.socket.try_clone()?);
-            // With O_NONBLOCK the ring would not wait for a client either.
-            ioctl_fionbio(&socket, false)?;
-            Ok(Listening {
-                socket: Rc::new(socket),
-                work: listener.work,
-                accepting: None,
-                at: None,
-            })
-        };
+        let (listening, others): (Vec<_>, Vec<_>) =
+            sockets.into_iter().partition(|socket| match socket.transport {
+                Transport::Tcp | Transport::Unix => true,
+                Transport::Udp | Transport::Unixgram => false,
+            });
+        let first_datagrams = FIRST_LISTENER + listening.len() as u64;
+        let first_connection = first_datagrams + others.len() as u64;
+        let datagrams = (first_datagrams..)
+            .zip(others)
+            .map(|(owner, socket)| Datagrams::new(owner, socket.descriptor, socket.transport));
         let mut server = Server {
             ring,
             many,
             woken: Rc::new(woken.into()),
             jobs: Jobs::new(move || wake(&job_done)),
-            listeners: listeners.iter().map(listen).collect::<io::Result<_>>()?,
+            listeners: listening.into_iter().map(Listening::new).collect::<io::Result<_>>()?,
+            first_datagrams,
+            datagrams: datagrams.collect(),
+            first_connection,
             connections: Slab::new(),
             accepted: 0,
             limited: VecDeque::new(),
@@ -101,6 +118,9 @@ impl Server {
         server.await_waker(Buffer::new(64));
         for index in 0..server.listeners.len() {
             server.accept(index);
+        }
+        for datagrams in &mut server.datagrams {
+            datagrams.receive(&mut server.ring, &server.context);
         }
         // Now they are under way, and a client that comes is accepted.
         server.ring.submit()?;
@@ -120,7 +140,7 @@ impl Server {
             }
             self.take_done();
             self.at_moments();
-            if stopped.is_some() && self.context.stopping() && self.close_listeners() {
+            if stopped.is_some() && self.context.stopping() && self.close_sockets() {
                 stopped = None;
                 for key in 0..self.connections.capacity() {
                     self.with(key, Connection::stop);
@@ -130,7 +150,6 @@ impl Server {
     }
 
     fn completed(&mut self, Completion { owner, outcome, more }: Completion) -> io::Result<()> {
-        let first = FIRST_LISTENER + self.listeners.len() as u64;
         match outcome {
             Outcome::Accepted(result) => {
                 self.accepted((owner - FIRST_LISTENER) as usize, result, more)?;
@@ -139,17 +158,38 @@ impl Server {
                 self.await_waker(buffer);
             }
             Outcome::Received(result, bytes) => {
-                self.with((owner - first) as usize, |connection, ring| {
+                self.with((owner - self.first_connection) as usize, |connection, ring| {
                     connection.received(ring, result, bytes, more)
                 });
             }
             Outcome::Sent(result, bytes) => {
-                self.with((owner - first) as usize, |connection, ring| {
+                self.with((owner - self.first_connection) as usize, |connection, ring| {
                     connection.sent(ring, result, bytes)
+                });
+            }
+            Outcome::Came(result, datagram) => {
+                self.with_datagrams(owner, |datagrams, ring, context| {
+                    datagrams.came(ring, context, result, datagram);
+                });
+            }
+            Outcome::Answered(result, datagram) => {
+                self.with_datagrams(owner, |datagrams, ring, context| {
+                    datagrams.answered(ring, context, result, datagram);
                 });
             }
         }
         Ok(())
+    }
+
+    /// Lets a socket of datagrams do something.
+    fn with_datagrams(
+        &mut self,
+        owner: u64,
+        act: impl FnOnce(&mut Datagrams, &mut Ring, &Context),
+    ) {
+        if let Some(datagrams) = self.datagrams.get_mut((owner - self.first_datagrams) as usize) {
+            act(datagrams, &mut self.ring, &self.context);
+        }
     }
 
     fn await_waker(&mut self, buffer: Buffer) {
@@ -192,7 +232,8 @@ impl Server {
     /// When something is to be done without a completion.
     fn next_moment(&self) -> Option<Instant> {
         let accepts = self.listeners.iter().filter_map(|listening| listening.at);
-        accepts.chain(self.limited.front().map(|(moment, ..)| *moment)).min()
+        let receives = self.datagrams.iter().filter_map(|datagrams| datagrams.at);
+        accepts.chain(receives).chain(self.limited.front().map(|(moment, ..)| *moment)).min()
     }
 
     /// Does what is to be done by now.
@@ -211,6 +252,11 @@ impl Server {
                 }
             }
         }
+        for datagrams in &mut self.datagrams {
+            if datagrams.at.is_some_and(|moment| moment <= now) {
+                datagrams.receive(&mut self.ring, &self.context);
+            }
+        }
         while let Some((moment, key, receive)) = self.limited.front().copied()
             && moment <= now
         {
@@ -220,6 +266,14 @@ impl Server {
                 self.ring.cancel(receive);
             }
         }
+    }
+}
+
+impl Listening {
+    fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Listening> {
+        // With O_NONBLOCK the ring would not wait for a client either.
+        ioctl_fionbio(&descriptor, false)?;
+        Ok(Listening { socket: Rc::new(descriptor), transport, work, accepting: None, at: None })
     }
 }
 
@@ -243,7 +297,10 @@ impl Server {
         }
         let stops = self.context.stopping();
         match result {
-            Ok(socket) => self.serve(socket, self.listeners[index].work),
+            Ok(socket) => {
+                let Listening { transport, work, .. } = self.listeners[index];
+                self.serve(socket, transport, work);
+            }
             // ECANCELED is asked for here and by `--cancel` alone.
             Err(error) if stops || is_cancelled(&error) => {}
             Err(error) => match self.context.accept_error(&error) {
@@ -261,11 +318,15 @@ impl Server {
         Ok(())
     }
 
-    fn serve(&mut self, socket: OwnedFd, work: Option<Work>) {
+    fn serve(&mut self, socket: OwnedFd, transport: Transport, work: Option<Work>) {
+        if transport == Transport::Tcp {
+            // It fails on a connection that is already reset; receiving will say so.
+            let _ = net::sockopt::set_tcp_nodelay(&socket, true);
+        }
         self.accepted += 1;
         let entry = self.connections.vacant_entry();
         let key = entry.key();
-        let owner = FIRST_LISTENER + self.listeners.len() as u64 + key as u64;
+        let owner = self.first_connection + key as u64;
         let connection = Connection::new(
             owner,
             socket,
@@ -278,35 +339,35 @@ impl Server {
         self.with(key, Connection::start);
     }
 
-    /// Whether no accept is under way any more. Then what is in the accept queues has been taken,
-    /// which closing the listeners would reset, and they are closed.
-    fn close_listeners(&mut self) -> bool {
+    /// Whether nothing is under way on listeners and sockets of datagrams any more. Then what is in
+    /// the accept queues has been taken, which closing the listeners would reset, and all are
+    /// closed: a ring that the process leaves to the kernel holds what it uses for a while.
+    fn close_sockets(&mut self) -> bool {
+        let mut have_ended = true;
+        for datagrams in &mut self.datagrams {
+            have_ended &= datagrams.has_ended(&mut self.ring);
+        }
         for listening in &mut self.listeners {
             listening.at = None;
             if let Some(key) = listening.accepting {
                 self.ring.cancel(key);
             }
         }
-        if self.listeners.iter().any(|listening| listening.accepting.is_some()) {
+        if !have_ended || self.listeners.iter().any(|listening| listening.accepting.is_some()) {
             return false;
         }
-        for index in 0..self.listeners.len() {
-            let (socket, work) =
-                (Rc::clone(&self.listeners[index].socket), self.listeners[index].work);
+        self.datagrams.clear();
+        for Listening { socket, transport, work, .. } in mem::take(&mut self.listeners) {
             // Nothing waits for a client here.
             let is_set = ioctl_fionbio(&socket, true);
             for _ in 0..=BACKLOG {
                 let flags = net::SocketFlags::CLOEXEC;
                 match is_set.and_then(|()| net::accept_with(socket.as_fd(), flags)) {
-                    Ok(socket) => self.serve(socket, work),
+                    Ok(socket) => self.serve(socket, transport, work),
                     Err(error) if classify(&error.into()) == AcceptError::Retry => {}
                     Err(_) => break,
                 }
             }
-        }
-        // The owners' numbers of the connections stay as they are.
-        for listening in &mut self.listeners {
-            listening.socket = Rc::clone(&self.woken);
         }
         true
     }

@@ -3,13 +3,13 @@
 use std::{io, os::unix::net::UnixStream, sync::mpsc, thread};
 
 use common::{
-    Context, Drained, Driver, Listener, Listeners, ServeError, Unavailable, block_on, build_ring,
-    probe_ring,
+    Context, Drained, Driver, Listener, Listeners, ServeError, Transport, Unavailable, block_on,
+    build_ring, probe_ring,
 };
 
 use crate::{
     ring::Ring,
-    server::{Server, wake},
+    server::{Server, Socket, wake},
 };
 
 /// Builds one ring like those of the threads, and closes it.
@@ -28,15 +28,16 @@ pub(crate) fn multishot(listeners: Listeners, context: Context) -> Result<Draine
 fn serve(listeners: Listeners, context: Context, many: bool) -> Result<Drained, ServeError> {
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
+    let (listening, mut datagrams) = by_descriptor(listeners);
     for number in 1..=context.workers() {
         let (started, stopped, context) = (started.clone(), stopped.clone(), context.clone());
-        let listeners = listeners.tcp.iter().map(duplicate).collect::<io::Result<Vec<_>>>()?;
+        let mut sockets = listening.iter().map(duplicate).collect::<io::Result<Vec<_>>>()?;
+        // The first thread takes them all: several could answer a client out of order.
+        sockets.append(&mut datagrams);
         thread::Builder::new().name(format!("ring-{number}")).spawn(move || {
             // A ring belongs to the thread that has built it.
             let server = build(many, &context)
-                .and_then(|ring| Ok(Server::new(ring, many, &listeners, context.clone())?));
-            // The server has duplicates, and closing those has to close the listeners.
-            drop(listeners);
+                .and_then(|ring| Ok(Server::new(ring, many, sockets, context.clone())?));
             let server = match server {
                 Ok((server, waker)) => {
                     let _ = started.send(Ok(waker));
@@ -53,7 +54,8 @@ fn serve(listeners: Listeners, context: Context, many: bool) -> Result<Drained, 
             }
         })?;
     }
-    drop((listeners, stopped));
+    // The servers have duplicates, and closing those has to close the listeners.
+    drop((listening, stopped));
     let lost = |_| ServeError::Failed(io::Error::other("a thread has ended"));
     let wakers = (0..context.workers())
         .map(|_| starts.recv().map_err(lost)?)
@@ -73,6 +75,21 @@ fn build(many: bool, context: &Context) -> Result<Ring, ServeError> {
     })
 }
 
-fn duplicate(listener: &Listener) -> io::Result<Listener> {
-    Ok(Listener { socket: listener.socket.try_clone()?, work: listener.work })
+/// What listens, and what does not.
+fn by_descriptor(listeners: Listeners) -> (Vec<Socket>, Vec<Socket>) {
+    let Listeners { tcp, udp, unix, unixgram } = listeners;
+    let plain = |descriptor, transport| Socket { descriptor, transport, work: None };
+    let tcp = tcp.into_iter().map(|Listener { socket, work }| Socket {
+        descriptor: socket.into(),
+        transport: Transport::Tcp,
+        work,
+    });
+    let unix = unix.into_iter().map(|socket| plain(socket.into(), Transport::Unix));
+    let udp = udp.into_iter().map(|socket| plain(socket.into(), Transport::Udp));
+    let unixgram = unixgram.into_iter().map(|socket| plain(socket.into(), Transport::Unixgram));
+    (tcp.chain(unix).collect(), udp.chain(unixgram).collect())
+}
+
+fn duplicate(socket: &Socket) -> io::Result<Socket> {
+    Ok(Socket { descriptor: socket.descriptor.try_clone()?, ..*socket })
 }
