@@ -10,6 +10,10 @@ pub(crate) fn ring_per_thread(_: Listeners, _: Context) -> Result<Drained, Serve
     Err(ServeError::Unavailable(reason()))
 }
 
+pub(crate) fn tuned(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+    Err(ServeError::Unavailable(reason()))
+}
+
 fn reason() -> Unavailable {
     Unavailable(format!("io_uring is part of Linux, and this is {}", std::env::consts::OS))
 }
