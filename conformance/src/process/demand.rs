@@ -17,6 +17,10 @@ pub(super) struct Turns {
     pub(super) held: Duration,
 }
 
+/// A thread that was held off for longer than all but this part of the time tells too little: of
+/// the moment that is left, one turn would be all.
+const LEAST_PART: u32 = 8;
+
 impl Demand {
     /// The same of several processes.
     pub(super) fn of_all(each: Vec<Self>) -> Self {
@@ -31,7 +35,8 @@ impl Demand {
         let share = |(thread, now): (&u32, &Turns)| {
             let then = before.threads.get(thread).copied().unwrap_or_default();
             let ran = now.ran.saturating_sub(then.ran);
-            let could_run = elapsed.saturating_sub(now.held.saturating_sub(then.held)).max(ran);
+            let could_run = elapsed.saturating_sub(now.held.saturating_sub(then.held));
+            let could_run = could_run.max(ran).max(elapsed / LEAST_PART);
             if ran.is_zero() { 0.0 } else { ran.as_secs_f64() / could_run.as_secs_f64() }
         };
         self.threads.iter().map(share).sum()
@@ -70,5 +75,8 @@ mod tests {
         let share = now.share_since(&before);
         assert!((share - (0.2 / 0.2 + 0.01)).abs() < 1e-9, "{share}");
         assert_eq!(now.ran_since(&before), Duration::from_millis(210));
+        // One turn of a millisecond that had to wait for a second is no spinning.
+        let share = demand(2, &[(1, 999)]).share_since(&demand(1, &[(0, 0)]));
+        assert!((share - 0.008).abs() < 1e-9, "{share}");
     }
 }
