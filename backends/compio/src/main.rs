@@ -2,10 +2,12 @@
 //! buffers. Where the system has no such interface, the driver waits and makes the calls itself.
 
 mod capability;
+mod datagrams;
 mod managed;
 mod owned;
 mod runtime;
 mod server;
+mod transport;
 
 use common::{Backend, Capability, Flavor, Transport, Workers};
 
@@ -31,7 +33,8 @@ static BACKEND: Backend = Backend {
             serve: server::managed,
         },
     ],
-    transports: &[Transport::Tcp],
+    // It has no Unix datagram socket, only a wait until one of std's is ready (`PollFd`).
+    transports: &[Transport::Tcp, Transport::Udp, Transport::Unix],
     capabilities: &[Capability::Cpu],
     probe: runtime::probe,
 };

@@ -1,13 +1,12 @@
 //! Accept loop and echo with the connection's own buffer, one operation at a time.
 
-use std::{future::poll_fn, io, mem, net, pin::pin, sync::Arc, task::Poll};
+use std::{io, pin::pin, sync::Arc, task::Poll};
 
 use common::{AcceptError, Context, Driver, Work};
 use compio::{
     BufResult,
     buf::{IntoInner as _, IoBuf as _},
-    io::{AsyncRead as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    io::AsyncWriteExt as _,
     runtime::spawn,
     time::sleep,
 };
@@ -15,29 +14,27 @@ use futures_util::{
     future::{Either, select},
     poll,
 };
+use socket2::Socket;
 
 use crate::{
     capability,
-    server::{LOOK, end_accepts, send_fin, take_queue},
+    server::{LOOK, TURN, end_accepts, send_fin, take_queue, yield_now},
+    transport::Stream,
 };
 
-/// Echoes in a row after which others get a turn, if none had to wait: a call that succeeds at once
-/// completes without the driver, and compio has no budget for a task that does nothing else.
-const TURN: u32 = 4;
-
-pub(crate) async fn accept_loop(
-    listener: TcpListener,
-    queue: Arc<net::TcpListener>,
+pub(crate) async fn accept_loop<S: Stream>(
+    listener: S::Listener,
+    queue: Arc<Socket>,
     work: Option<Work>,
     context: Context,
 ) {
     let mut stop = context.stop();
     // There is always one, and it is awaited to its end: dropping it may lose a client.
-    let mut accept = pin!(listener.accept());
+    let mut accept = pin!(S::accept(&listener));
     loop {
         match select(&mut accept, &mut stop).await {
             Either::Right(_) => break,
-            Either::Left((Ok((stream, _)), _)) => spawn_echo(stream, work, &context),
+            Either::Left((Ok(stream), _)) => spawn_echo(stream, work, &context),
             // Another thread has ended it, and this one has not seen the stop yet.
             Either::Left((Err(_), _)) if context.stopping() => {}
             Either::Left((Err(error), _)) => match context.accept_error(&error) {
@@ -48,104 +45,94 @@ pub(crate) async fn accept_loop(
                 AcceptError::Fatal => context.fail(),
             },
         }
-        accept.set(listener.accept());
+        accept.set(S::accept(&listener));
     }
     let last = match context.driver() {
         Driver::IoUring => {
-            take_queue(&queue, |stream| spawn_echo(stream, work, &context));
+            take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
             end_accepts(&queue);
-            accept.await.ok()
+            last_client(accept).await
         }
         // Nothing completes an accept of Windows that has no client, but one may have come.
-        Driver::Iocp => match select(accept, pin!(sleep(LOOK))).await {
-            Either::Left((accepted, _)) => accepted.ok(),
-            Either::Right(_) => None,
-        },
+        Driver::Iocp => last_client(accept).await,
         // The driver waits and then makes the call itself: an accept that waits has no client.
         Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => None,
     };
-    if let Some((stream, _)) = last {
+    if let Some(stream) = last {
         spawn_echo(stream, work, &context);
     }
-    take_queue(&queue, |stream| spawn_echo(stream, work, &context));
+    take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
 }
 
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+/// The client that an accept has completed with.
+async fn last_client<S>(accept: impl Future<Output = io::Result<S>> + Unpin) -> Option<S> {
+    match select(accept, pin!(sleep(LOOK))).await {
+        Either::Left((accepted, _)) => accepted.ok(),
+        Either::Right(_) => None,
+    }
+}
+
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
     spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
 }
 
-async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
-    // It fails on a connection that is already reset; reading will say so.
-    let _ = stream.set_nodelay(true);
+async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
+    stream.prepare();
+    let (mut reader, mut writer) = (stream.clone(), stream);
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
     let mut stop = context.stop();
     let mut at_once = 0;
-    loop {
-        // The driver owns the buffer until the read completes, then it goes on to the write and
-        // comes back.
-        let mut read = pin!(fill(&stream, buffer));
-        let BufResult(result, filled) = if let Poll::Ready(completed) = poll!(&mut read) {
-            at_once += 1;
-            completed
-        } else {
-            at_once = 0;
-            match select(&mut read, &mut stop).await {
-                Either::Left((completed, _)) => completed,
-                Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
+    let BufResult(mut result, mut buffer) = loop {
+        let BufResult(result, filled) = {
+            // The driver owns the buffer until the read completes, then it goes on to the write
+            // and comes back.
+            let mut read = pin!(fill(&mut reader, buffer));
+            if let Poll::Ready(completed) = poll!(&mut read) {
+                at_once += 1;
+                completed
+            } else {
+                at_once = 0;
+                match select(&mut read, &mut stop).await {
                     Either::Left((completed, _)) => completed,
-                    Either::Right((_, read)) => return finish(&stream, read).await,
-                },
+                    Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
+                        Either::Left((completed, _)) => completed,
+                        Either::Right((_, read)) => {
+                            send_fin(&writer)?;
+                            break read.await;
+                        }
+                    },
+                }
             }
         };
         let bytes = result?;
         if bytes == 0 {
-            return send_fin(&stream);
+            return send_fin(&writer);
         }
         if let Some(work) = work {
             capability::work(work).await;
         }
-        let BufResult(result, written) = (&stream).write_all(filled.slice(..bytes)).await;
+        let BufResult(result, written) = writer.write_all(filled.slice(..bytes)).await;
         result?;
         buffer = written.into_inner();
         if context.stopping() {
-            return finish(&stream, fill(&stream, buffer)).await;
+            send_fin(&writer)?;
+            break fill(&mut reader, buffer).await;
         }
         if at_once == TURN {
             at_once = 0;
             yield_now().await;
         }
-    }
-}
-
-/// Reads what there is, as much as the whole buffer takes.
-async fn fill(mut stream: &TcpStream, mut buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
-    buffer.clear();
-    stream.read(buffer).await
-}
-
-/// Sends FIN, then reads to the peer's, beginning with a `read` that may be in flight.
-async fn finish(
-    stream: &TcpStream,
-    read: impl Future<Output = BufResult<usize, Vec<u8>>>,
-) -> io::Result<()> {
-    send_fin(stream)?;
-    let BufResult(mut result, mut buffer) = read.await;
+    };
+    // Reads to the peer's FIN.
     while result? > 0 {
-        BufResult(result, buffer) = fill(stream, buffer).await;
+        BufResult(result, buffer) = fill(&mut reader, buffer).await;
     }
     Ok(())
 }
 
-/// Lets the tasks that can run have a turn, and the driver too.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+/// Reads what there is, as much as the whole buffer takes.
+async fn fill(reader: &mut impl Stream, mut buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
+    buffer.clear();
+    reader.read(buffer).await
 }

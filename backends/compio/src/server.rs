@@ -1,27 +1,37 @@
 //! Threads with a runtime each, and what the flavors have in common: the start, the queue, FIN.
 
 use std::{
+    future::{pending, poll_fn},
     io,
+    mem::{replace, take},
     net::{self, Shutdown},
     sync::{Arc, mpsc},
+    task::Poll,
     thread,
     time::Duration,
 };
 
-use common::{AcceptError, BACKLOG, Context, Drained, Listeners, ServeError, Work, classify};
-use compio::{
-    net::{TcpListener, TcpStream},
-    runtime::spawn,
+use common::{
+    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, ServeError, Work, classify,
 };
-use futures_util::future::pending;
-use socket2::SockRef;
+#[cfg(unix)]
+use compio::net::UnixStream;
+use compio::{
+    net::{TcpStream, UdpSocket},
+    runtime::{JoinHandle, spawn},
+};
+use socket2::Socket;
 
-use crate::{managed, owned, runtime};
+use crate::{datagrams, managed, owned, runtime, transport::Stream};
 
 /// The shortest timer. When one fires, the driver has been asked what completed before it was set.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
-/// Whose the buffers are that reads fill.
+/// Echoes in a row after which others get a turn, if none had to wait: a call that succeeds at once
+/// completes without the driver, and compio has no budget for a task that does nothing else.
+pub(crate) const TURN: u32 = 4;
+
+/// Whose the buffers are that reads of connections fill.
 #[derive(Clone, Copy)]
 enum Buffers {
     /// The connection's.
@@ -33,16 +43,17 @@ enum Buffers {
 /// What a thread needs to serve.
 struct Worker {
     buffers: Buffers,
-    listeners: Vec<Share>,
+    tcp: Vec<Origin>,
+    #[cfg(unix)]
+    unix: Vec<Origin>,
+    udp: Vec<net::UdpSocket>,
     context: Context,
 }
 
-/// A thread's share in a listener.
-struct Share {
-    /// A duplicate of its own, to accept from.
-    socket: net::TcpListener,
-    /// The original, whose queue is emptied at the end.
-    queue: Arc<net::TcpListener>,
+/// Where connections come from. The threads share it, and each accepts from a duplicate of its own.
+#[derive(Clone)]
+struct Origin {
+    listener: Arc<Socket>,
     work: Option<Work>,
 }
 
@@ -59,20 +70,25 @@ pub(crate) fn managed(listeners: Listeners, context: Context) -> Result<Drained,
 
 /// Runs a runtime on each thread; the calling one waits for them.
 fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    let listeners: Vec<_> = listeners
-        .tcp
-        .into_iter()
-        .map(|listener| (Arc::new(listener.socket), listener.work))
-        .collect();
-    let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
-        Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
-    };
+    let origin = |socket, work| Origin { listener: Arc::new(socket), work };
+    let tcp = listeners.tcp.into_iter();
+    let tcp: Vec<_> =
+        tcp.map(|Listener { socket, work }| origin(Socket::from(socket), work)).collect();
+    #[cfg(unix)]
+    let unix: Vec<_> =
+        listeners.unix.into_iter().map(|socket| origin(Socket::from(socket), None)).collect();
+    let mut udp = listeners.udp;
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
     for number in 1..=context.workers() {
         let worker = Worker {
             buffers,
-            listeners: listeners.iter().map(share).collect::<io::Result<_>>()?,
+            tcp: tcp.clone(),
+            #[cfg(unix)]
+            unix: unix.clone(),
+            // The first thread has them alone: two would wake for each datagram, and overtake each
+            // other.
+            udp: take(&mut udp),
             context: context.clone(),
         };
         let (started, stopped) = (started.clone(), stopped.clone());
@@ -83,8 +99,11 @@ fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Dra
             },
         )?;
     }
-    // Each thread has duplicates, and closing those has to close the listeners.
-    drop((listeners, started, stopped));
+    // The end of the last accept loop has to close a listener.
+    drop(tcp);
+    #[cfg(unix)]
+    drop(unix);
+    drop((started, stopped));
     for _ in 1..=context.workers() {
         starts.recv().map_err(io::Error::other)??;
     }
@@ -98,32 +117,52 @@ impl Worker {
     /// Serves until the process ends. Dropping the runtime instead would wait for the operations
     /// of connections that the drain deadline has cut.
     async fn run(self, started: mpsc::Sender<Result<(), ServeError>>, stopped: mpsc::Sender<()>) {
-        let mut accept_loops = Vec::new();
-        for Share { socket, queue, work } in self.listeners {
-            let listener = match TcpListener::from_std(socket) {
-                Ok(listener) => listener,
-                Err(error) => return drop(started.send(Err(error.into()))),
-            };
-            let context = self.context.clone();
-            accept_loops.push(match self.buffers {
-                Buffers::Owned => spawn(owned::accept_loop(listener, queue, work, context)),
-                Buffers::Managed => spawn(managed::accept_loop(listener, queue, work, context)),
-            });
-        }
+        let loops = match self.start() {
+            Ok(loops) => loops,
+            Err(error) => return drop(started.send(Err(error.into()))),
+        };
         let _ = started.send(Ok(()));
-        for accept_loop in accept_loops {
+        for ends in loops {
             // It ends the process if it panics.
-            let _ = accept_loop.await;
+            let _ = ends.await;
         }
         drop(stopped);
         pending().await
     }
+
+    fn start(self) -> io::Result<Vec<JoinHandle<()>>> {
+        let mut loops = Vec::new();
+        for origin in self.tcp {
+            loops.push(start_accepts::<TcpStream>(self.buffers, origin, self.context.clone())?);
+        }
+        #[cfg(unix)]
+        for origin in self.unix {
+            loops.push(start_accepts::<UnixStream>(self.buffers, origin, self.context.clone())?);
+        }
+        for socket in self.udp {
+            let socket = UdpSocket::from_std(socket)?;
+            loops.push(spawn(datagrams::udp(socket, self.context.clone())));
+        }
+        Ok(loops)
+    }
+}
+
+fn start_accepts<S: Stream>(
+    buffers: Buffers,
+    Origin { listener: queue, work }: Origin,
+    context: Context,
+) -> io::Result<JoinHandle<()>> {
+    let listener = S::listen(queue.try_clone()?)?;
+    Ok(match buffers {
+        Buffers::Owned => spawn(owned::accept_loop::<S>(listener, queue, work, context)),
+        Buffers::Managed => spawn(managed::accept_loop::<S>(listener, queue, work, context)),
+    })
 }
 
 /// Takes the clients in the accept queue, which closing the listener would reset.
-pub(crate) fn take_queue(queue: &net::TcpListener, mut serve: impl FnMut(TcpStream)) {
+pub(crate) fn take_queue<S: Stream>(queue: &Socket, mut serve: impl FnMut(S)) {
     for _ in 0..=BACKLOG {
-        match queue.accept().and_then(|(stream, _)| TcpStream::from_std(stream)) {
+        match queue.accept().and_then(|(socket, _)| S::from_socket(socket)) {
             Ok(stream) => serve(stream),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
@@ -131,13 +170,28 @@ pub(crate) fn take_queue(queue: &net::TcpListener, mut serve: impl FnMut(TcpStre
     }
 }
 
-/// Ends the accepts that are in the kernel (EINVAL), in every thread, and none that has a client.
-pub(crate) fn end_accepts(queue: &net::TcpListener) {
-    let _ = SockRef::from(queue).shutdown(Shutdown::Both);
+/// Ends the accepts that are in the kernel, in every thread, and none that has a client. Those on a
+/// TCP listener complete with EINVAL. Those on a Unix listener may stay, because it says EAGAIN to
+/// calls that must not wait; but no client can come to them any more.
+pub(crate) fn end_accepts(queue: &Socket) {
+    let _ = queue.shutdown(Shutdown::Both);
 }
 
 /// Sends FIN. Not by the operation for it: both drivers have that done on another thread, the
 /// kernel's or compio's, and it never blocks.
-pub(crate) fn send_fin(stream: &TcpStream) -> io::Result<()> {
-    SockRef::from(stream).shutdown(Shutdown::Write)
+pub(crate) fn send_fin(stream: &impl Stream) -> io::Result<()> {
+    stream.socket().shutdown(Shutdown::Write)
+}
+
+/// Lets the tasks that can run have a turn, and the driver too.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
