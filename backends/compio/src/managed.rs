@@ -79,7 +79,7 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
             let mut read = pin!(next(&mut reader, &context));
             match select(&mut read, &mut stop).await {
                 Either::Left((message, _)) => message?,
-                Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
+                Either::Right(((), read)) => match select(read, pin!(look_twice())).await {
                     Either::Left((message, _)) => message?,
                     Either::Right((_, read)) => {
                         send_fin(&writer)?;
@@ -110,6 +110,12 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
         message = next(&mut reader, &context).await?;
     }
     Ok(())
+}
+
+/// Time for two operations: [`next`] reads again where the driver had no buffer left.
+async fn look_twice() {
+    sleep(LOOK).await;
+    sleep(LOOK).await;
 }
 
 /// Reads into a buffer of the driver, or into a new one if it has none left; `None` at FIN.
