@@ -12,9 +12,10 @@ use futures_util::future::{Either, pending, select};
 use monoio::{
     BufResult,
     io::{AsyncReadRent as _, CancelableAsyncReadRent as _, Canceller, OwnedReadHalf},
-    net::{TcpListener, TcpStream},
     spawn_blocking, time,
 };
+
+use crate::transport::Stream;
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) {
@@ -28,26 +29,25 @@ pub(crate) async fn work(work: Work) {
 }
 
 /// Accepts a client; `None` if that was cancelled, at the stop or after `limit`.
-pub(crate) async fn accept(
-    listener: &TcpListener,
+pub(crate) async fn accept<S: Stream>(
+    listener: &S::Listener,
     stop: &mut Wait,
     limit: Option<Duration>,
-) -> Option<io::Result<TcpStream>> {
+) -> Option<io::Result<S>> {
     let canceller = Canceller::new();
-    let accept = listener.cancelable_accept(canceller.handle());
+    let accept = S::cancelable_accept(listener, canceller.handle());
     let over = async {
         select(stop, pin!(after(limit))).await;
     };
     match cancelled_after(over, canceller, accept).await {
-        Ok((stream, _)) => Some(Ok(stream)),
         Err(error) if is_cancelled(&error) => None,
-        Err(error) => Some(Err(error)),
+        accepted => Some(accepted),
     }
 }
 
 /// Reads, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
-pub(crate) async fn read(
-    stream: &mut OwnedReadHalf<TcpStream>,
+pub(crate) async fn read<S: Stream>(
+    stream: &mut OwnedReadHalf<S>,
     mut buffer: Vec<u8>,
     limit: Option<Duration>,
 ) -> BufResult<usize, Vec<u8>> {

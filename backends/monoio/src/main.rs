@@ -5,8 +5,10 @@ use common::{Backend, Capability, Flavor, Transport, Workers};
 cfg_if::cfg_if! {
     if #[cfg(unix)] {
         mod capability;
+        mod datagrams;
         mod runtime;
         mod server;
+        mod transport;
 
         use {runtime::{DRIVERS, probe}, server::runtime_per_thread};
     } else {
@@ -26,7 +28,7 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: runtime_per_thread,
     }],
-    transports: &[Transport::Tcp],
+    transports: &Transport::ALL,
     capabilities: &Capability::ALL,
     probe,
 };

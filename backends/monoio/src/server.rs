@@ -1,40 +1,48 @@
 //! The server proper: accept loop and echo, by operations that own their buffers.
 
 use std::{
-    io, net,
+    io,
+    mem::take,
+    net,
+    os::unix,
     pin::pin,
     sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
-use common::{AcceptError, BACKLOG, Context, Drained, Listeners, ServeError, Work, classify};
+use common::{
+    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, ServeError, Work, classify,
+};
 use futures_util::future::{Either, pending, select};
 use monoio::{
     blocking::DefaultThreadPool,
     io::{AsyncWriteRent as _, AsyncWriteRentExt as _, Splitable as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpStream, UnixDatagram, UnixStream, udp::UdpSocket},
     spawn,
+    task::JoinHandle,
     time::sleep,
 };
+use socket2::Socket;
 
-use crate::{capability, runtime};
+use crate::{capability, datagrams, runtime, transport::Stream};
 
 /// Enough for messages that cost work to wait for each other no longer than the cores make them.
 const POOL_THREADS: usize = 16;
 
 /// What a thread needs to serve.
 struct Worker {
-    listeners: Vec<Share>,
+    tcp: Vec<Origin>,
+    unix: Vec<Origin>,
+    udp: Vec<net::UdpSocket>,
+    unixgram: Vec<unix::net::UnixDatagram>,
     context: Context,
 }
 
-/// A thread's share in a listener.
-struct Share {
-    /// A duplicate of its own, to accept from.
-    socket: net::TcpListener,
-    /// The original, whose queue is emptied at the end.
-    queue: Arc<net::TcpListener>,
+/// Where connections come from. The threads share it, and each accepts from a duplicate of its own.
+#[derive(Clone)]
+struct Origin {
+    listener: Arc<Socket>,
     work: Option<Work>,
 }
 
@@ -43,24 +51,26 @@ pub(crate) fn runtime_per_thread(
     listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    let listeners: Vec<_> = listeners
-        .tcp
-        .into_iter()
-        .map(|listener| (Arc::new(listener.socket), listener.work))
-        .collect();
-    let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
-        Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
-    };
+    let Listeners { tcp, mut udp, unix, mut unixgram } = listeners;
+    let origin = |socket, work| Origin { listener: Arc::new(socket), work };
+    let tcp = tcp.into_iter().map(|Listener { socket, work }| origin(socket.into(), work));
+    let tcp: Vec<_> = tcp.collect();
+    let unix: Vec<_> = unix.into_iter().map(|socket| origin(socket.into(), None)).collect();
     // It starts its threads at once, so there is one only where messages cost work.
-    let pool = listeners
+    let pool = tcp
         .iter()
-        .any(|(_, work)| work.is_some())
+        .any(|origin| origin.work.is_some())
         .then(|| DefaultThreadPool::new(POOL_THREADS));
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
     for number in 1..=context.workers() {
         let worker = Worker {
-            listeners: listeners.iter().map(share).collect::<io::Result<_>>()?,
+            tcp: tcp.clone(),
+            unix: unix.clone(),
+            // The first thread has the datagrams alone: two would wake for each, and overtake each
+            // other.
+            udp: take(&mut udp),
+            unixgram: take(&mut unixgram),
             context: context.clone(),
         };
         let (started, stopped, pool) = (started.clone(), stopped.clone(), pool.clone());
@@ -71,8 +81,8 @@ pub(crate) fn runtime_per_thread(
             },
         )?;
     }
-    // Each thread has duplicates, and closing those has to close the listeners.
-    drop((listeners, started, stopped));
+    // The end of the last accept loop has to close a listener.
+    drop((tcp, unix, started, stopped));
     for _ in 1..=context.workers() {
         starts.recv().map_err(io::Error::other)??;
     }
@@ -86,35 +96,56 @@ impl Worker {
     /// Serves until the process ends, also the operations of connections that the drain deadline
     /// has cut.
     async fn run(self, started: mpsc::Sender<Result<(), ServeError>>, stopped: mpsc::Sender<()>) {
-        let mut accept_loops = Vec::new();
-        for Share { socket, queue, work } in self.listeners {
-            match TcpListener::from_std(socket) {
-                Ok(listener) => {
-                    let accept_loop = accept_loop(listener, queue, work, self.context.clone());
-                    accept_loops.push(spawn(accept_loop));
-                }
-                Err(error) => return drop(started.send(Err(error.into()))),
-            }
-        }
+        let loops = match self.start() {
+            Ok(loops) => loops,
+            Err(error) => return drop(started.send(Err(error.into()))),
+        };
         let _ = started.send(Ok(()));
-        for accept_loop in accept_loops {
-            accept_loop.await;
+        for ends in loops {
+            ends.await;
         }
         drop(stopped);
         pending().await
     }
+
+    fn start(self) -> io::Result<Vec<JoinHandle<()>>> {
+        let mut loops = Vec::new();
+        for origin in self.tcp {
+            loops.push(start_accepts::<TcpStream>(origin, self.context.clone())?);
+        }
+        for origin in self.unix {
+            loops.push(start_accepts::<UnixStream>(origin, self.context.clone())?);
+        }
+        for socket in self.udp {
+            let socket = UdpSocket::from_std(socket)?;
+            loops.push(spawn(datagrams::udp(socket, self.context.clone())));
+        }
+        for sender in self.unixgram {
+            let socket = UnixDatagram::from_std(sender.try_clone()?)?;
+            loops.push(spawn(datagrams::unixgram(socket, sender, self.context.clone())));
+        }
+        Ok(loops)
+    }
 }
 
-async fn accept_loop(
-    listener: TcpListener,
-    queue: Arc<net::TcpListener>,
+fn start_accepts<S: Stream>(
+    Origin { listener: queue, work }: Origin,
+    context: Context,
+) -> io::Result<JoinHandle<()>> {
+    let listener = S::listen(queue.try_clone()?)?;
+    Ok(spawn(accept_loop::<S>(listener, queue, work, context)))
+}
+
+async fn accept_loop<S: Stream>(
+    listener: S::Listener,
+    queue: Arc<Socket>,
     work: Option<Work>,
     context: Context,
 ) {
     let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     while !context.stopping() {
-        match capability::accept(&listener, &mut stop, cancel_after).await {
+        match capability::accept::<S>(&listener, &mut stop, cancel_after).await {
             None => {}
             Some(Ok(stream)) => spawn_echo(stream, work, &context),
             Some(Err(error)) => match context.accept_error(&error) {
@@ -126,13 +157,19 @@ async fn accept_loop(
             },
         }
     }
-    serve_queue(&queue, work, &context);
+    serve_queue::<S>(&queue, work, &context);
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
-fn serve_queue(queue: &net::TcpListener, work: Option<Work>, context: &Context) {
+fn serve_queue<S: Stream>(queue: &Socket, work: Option<Work>, context: &Context) {
+    let accept = || {
+        let (socket, _) = queue.accept()?;
+        // The driver for epoll and kqueue leaves it to the program that its sockets do not block.
+        socket.set_nonblocking(true)?;
+        S::from_socket(socket)
+    };
     for _ in 0..=BACKLOG {
-        match queue.accept().and_then(|(stream, _)| from_std(stream)) {
+        match accept() {
             Ok(stream) => spawn_echo(stream, work, context),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
@@ -140,13 +177,7 @@ fn serve_queue(queue: &net::TcpListener, work: Option<Work>, context: &Context) 
     }
 }
 
-/// The driver for epoll and kqueue leaves it to the program that its sockets do not block.
-fn from_std(stream: net::TcpStream) -> io::Result<TcpStream> {
-    stream.set_nonblocking(true)?;
-    TcpStream::from_std(stream)
-}
-
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
     spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
@@ -154,9 +185,8 @@ fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
 /// The shortest timer. When one fires, the driver has been asked what completed before it was set.
 const LOOK: Duration = Duration::from_millis(1);
 
-async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
-    // It fails on a connection that is already reset; reading will say so.
-    let _ = stream.set_nodelay(true);
+async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
+    stream.prepare();
     // Dropping the half that writes sends FIN.
     let (mut reader, mut writer) = stream.into_split();
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
