@@ -5,6 +5,7 @@ use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
+        mod datagrams;
         mod operation;
         mod server;
 
@@ -26,8 +27,8 @@ static BACKEND: Backend = Backend {
         workers: Workers::PerCore,
         serve: runtime_per_thread,
     }],
+    transports: &Transport::ALL,
     // It has no pool of threads for work that keeps one.
-    transports: &[Transport::Tcp],
     capabilities: &[Capability::Cancel],
     probe,
 };

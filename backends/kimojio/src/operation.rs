@@ -3,7 +3,7 @@
 //! Dropping one that is in the kernel cancels it, and keeps the whole thread waiting for its end,
 //! because its buffer is borrowed; what it completed with is lost. So each is awaited to its end.
 
-use std::{future::pending, io, net::TcpListener, os::fd::OwnedFd, pin::pin, time::Duration};
+use std::{future::pending, io, os::fd::OwnedFd, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use kimojio::{Errno, operations};
@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 /// Accepts a client; `None` if that was cancelled, once `stop` resolves or after `limit`.
 pub(crate) async fn accept(
-    listener: &TcpListener,
+    listener: &OwnedFd,
     stop: impl Future + Unpin,
     limit: Option<Duration>,
 ) -> Option<io::Result<OwnedFd>> {

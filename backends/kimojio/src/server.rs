@@ -2,7 +2,8 @@
 
 use std::{
     future::pending,
-    io, net,
+    io,
+    mem::take,
     os::{fd::OwnedFd, unix::net::UnixStream},
     pin::pin,
     rc::Rc,
@@ -12,8 +13,8 @@ use std::{
 };
 
 use common::{
-    AcceptError, BACKLOG, Context, Drained, Driver, Listeners, ServeError, Unavailable, block_on,
-    build_ring, classify, probe_ring,
+    AcceptError, BACKLOG, Context, Drained, Driver, Listener, Listeners, ServeError, Transport,
+    Unavailable, block_on, build_ring, classify, probe_ring,
 };
 use futures_util::{
     future::{Either, select},
@@ -25,9 +26,9 @@ use kimojio::{
     configuration::{Configuration, ExitBehavior},
     operations::{nop, spawn_task},
 };
-use rustix::net::{Shutdown, shutdown, sockopt::set_tcp_nodelay};
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown, sockopt::set_tcp_nodelay};
 
-use crate::operation;
+use crate::{datagrams, operation};
 
 /// What kimojio's rings take, each of which has a second one for polled storage.
 const SUBMISSIONS: u32 = 128;
@@ -56,6 +57,7 @@ fn rehearse(workers: usize) -> Result<(), ServeError> {
 /// What a thread needs to serve.
 struct Worker {
     listeners: Vec<Share>,
+    datagrams: Vec<OwnedFd>,
     /// Ends when the server is to stop: a task of kimojio can only be woken on its own thread.
     stop: UnixStream,
     context: Context,
@@ -64,9 +66,10 @@ struct Worker {
 /// A thread's share in a listener.
 struct Share {
     /// A duplicate of its own, to accept from.
-    listener: net::TcpListener,
+    listener: OwnedFd,
     /// The original, whose queue is emptied at the end.
-    queue: Arc<net::TcpListener>,
+    queue: Arc<OwnedFd>,
+    transport: Transport,
 }
 
 /// Runs a runtime on each thread; the calling one waits for them.
@@ -74,11 +77,17 @@ pub(crate) fn runtime_per_thread(
     listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    let queues: Vec<_> =
-        listeners.tcp.into_iter().map(|listener| Arc::new(listener.socket)).collect();
-    let share = |queue: &Arc<net::TcpListener>| -> io::Result<Share> {
-        Ok(Share { listener: queue.try_clone()?, queue: Arc::clone(queue) })
+    let Listeners { tcp, udp, unix, unixgram } = listeners;
+    let tcp = tcp.into_iter().map(|Listener { socket, .. }| (Transport::Tcp, socket.into()));
+    let unix = unix.into_iter().map(|socket| (Transport::Unix, socket.into()));
+    let queues = tcp.chain(unix).map(|(transport, socket)| (transport, Arc::new(socket)));
+    let queues: Vec<_> = queues.collect();
+    let share = |(transport, queue): &(Transport, Arc<OwnedFd>)| -> io::Result<Share> {
+        let listener = queue.try_clone()?;
+        Ok(Share { listener, queue: Arc::clone(queue), transport: *transport })
     };
+    let udp = udp.into_iter().map(OwnedFd::from);
+    let mut datagrams: Vec<_> = udp.chain(unixgram.into_iter().map(OwnedFd::from)).collect();
     rehearse(context.workers())?;
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
@@ -88,6 +97,9 @@ pub(crate) fn runtime_per_thread(
         serving.push(alive);
         let worker = Worker {
             listeners: queues.iter().map(share).collect::<io::Result<_>>()?,
+            // The first thread has them alone: two would wake for each datagram, and overtake each
+            // other.
+            datagrams: take(&mut datagrams),
             stop,
             context: context.clone(),
         };
@@ -117,28 +129,33 @@ impl Worker {
     /// has cut.
     async fn run(self, started: mpsc::Sender<()>, stopped: mpsc::Sender<()>) {
         let stop = Rc::new(AsyncEvent::new());
-        let mut accept_loops = Vec::new();
+        let mut loops = Vec::new();
         for share in self.listeners {
             let accept_loop = accept_loop(share, Rc::clone(&stop), self.context.clone());
-            accept_loops.push(spawn_task(accept_loop));
+            loops.push(spawn_task(accept_loop));
+        }
+        for socket in self.datagrams {
+            let echo = datagrams::echo(socket, Rc::clone(&stop), self.context.clone());
+            loops.push(spawn_task(echo));
         }
         let _ = started.send(());
         let _ = operation::read(&self.stop.into(), &mut [0], None).await;
         stop.set();
-        for accept_loop in accept_loops {
-            let _ = accept_loop.await;
+        for ends in loops {
+            let _ = ends.await;
         }
         drop(stopped);
         pending().await
     }
 }
 
-async fn accept_loop(Share { listener, queue }: Share, stop: Rc<AsyncEvent>, context: Context) {
+async fn accept_loop(share: Share, stop: Rc<AsyncEvent>, context: Context) {
+    let Share { listener, queue, transport } = share;
     let cancel_after = context.cancel().accept;
     while !stop.is_set() {
         match operation::accept(&listener, pin!(stop.wait()), cancel_after).await {
             None => {}
-            Some(Ok(stream)) => spawn_echo(stream, &stop, &context),
+            Some(Ok(stream)) => spawn_echo(stream, transport, &stop, &context),
             Some(Err(error)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 AcceptError::BackOff(pause) => operation::pause(pin!(stop.wait()), pause).await,
@@ -146,28 +163,30 @@ async fn accept_loop(Share { listener, queue }: Share, stop: Rc<AsyncEvent>, con
             },
         }
     }
-    serve_queue(&queue, &stop, &context);
+    serve_queue(&queue, transport, &stop, &context);
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
-fn serve_queue(queue: &net::TcpListener, stop: &Rc<AsyncEvent>, context: &Context) {
+fn serve_queue(queue: &OwnedFd, transport: Transport, stop: &Rc<AsyncEvent>, context: &Context) {
     for _ in 0..=BACKLOG {
-        match queue.accept() {
-            Ok((stream, _)) => spawn_echo(stream.into(), stop, context),
+        match accept_with(queue, SocketFlags::CLOEXEC).map_err(io::Error::from) {
+            Ok(stream) => spawn_echo(stream, transport, stop, context),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
         }
     }
 }
 
-fn spawn_echo(stream: OwnedFd, stop: &Rc<AsyncEvent>, context: &Context) {
+fn spawn_echo(stream: OwnedFd, transport: Transport, stop: &Rc<AsyncEvent>, context: &Context) {
+    if transport == Transport::Tcp {
+        // It fails on a connection that is already reset; reading will say so.
+        let _ = set_tcp_nodelay(&stream, true);
+    }
     let (connection, stop, context) = (context.connection(), Rc::clone(stop), context.clone());
     spawn_task(async move { connection.ended(echo(stream, &stop, &context).await) });
 }
 
 async fn echo(stream: OwnedFd, stop: &AsyncEvent, context: &Context) -> io::Result<()> {
-    // It fails on a connection that is already reset; reading will say so.
-    let _ = set_tcp_nodelay(&stream, true);
     let mut buffer = vec![0; context.buffer_bytes()];
     let cancel_after = context.cancel().read;
     let mut stopped = pin!(stop.wait());
