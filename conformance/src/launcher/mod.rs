@@ -257,6 +257,7 @@ impl Launcher {
         let Announcement::Ready(ready) = announcement else {
             return process.expect_declined(announcement, deadline);
         };
+        ready.expect_listeners(&start.listen).map_err(wrong)?;
         let addresses = ready.tcp_addresses().map_err(wrong)?;
         let pid = process.pid;
         Ok(Launch::ready(process, pid, addresses, Some(ready)))

@@ -68,7 +68,7 @@ impl Launcher {
     /// Where a started server announced its first listener of this kind.
     ///
     /// # Errors
-    /// `announcement` when there is none, or another than was asked for.
+    /// `announcement` when there is none.
     pub fn place(&self, transport: Transport, server: &Server) -> Result<Place, Failure> {
         let ready = server.ready()?;
         let wrong = |expected: String| {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use conformance::registry::{Entry, Registry};
+use conformance::registry::{Entry, Finding, Registry};
 use report::Model;
 
 /// The systems of the columns, as the registry and as readers name them.
@@ -54,7 +54,7 @@ fn pairs(registry: &Registry) -> String {
                 && other.model == Model::Readiness
         };
         if let Some(other) = registry.rows.iter().find(is_pair) {
-            let runtime = row.package.strip_prefix("backend-").unwrap_or(&row.package);
+            let runtime = name(&row.package);
             let _ = writeln!(text, "| {runtime} | `{}` | `{}` |", row.name, other.name);
         }
     }
@@ -76,21 +76,16 @@ fn lacking(registry: &Registry) -> String {
 }
 
 fn findings(registry: &Registry) -> String {
-    let mut by_text: Vec<(&str, Vec<String>)> = Vec::new();
-    for row in &registry.rows {
-        for finding in &row.findings {
-            let name = format!("`{}`", row.name);
-            match by_text.iter_mut().find(|(text, _)| *text == finding.as_str()) {
-                Some((_, rows)) => rows.push(name),
-                None => by_text.push((finding, vec![name])),
-            }
-        }
-    }
     let mut text = String::from("What was found out about runtimes on the way:\n\n");
-    for (finding, rows) in by_text {
-        let _ = writeln!(text, "- {}: {finding}", rows.join(", "));
+    for Finding { package, text: finding } in &registry.findings {
+        let _ = writeln!(text, "- {}: {finding}", name(package));
     }
     text
+}
+
+/// A backend's name, of its package.
+fn name(package: &str) -> &str {
+    package.strip_prefix("backend-").unwrap_or(package)
 }
 
 #[cfg(test)]
