@@ -35,8 +35,8 @@ impl Launcher {
         self.over_path(transport, transport.kind())
     }
 
-    /// As [`Launcher::over`], to find out whether a server offers this kind of listener: a path that
-    /// it leaves behind is in nobody's way.
+    /// As [`Launcher::over`], to find out whether a server offers this kind of listener: a path
+    /// that it leaves behind is in nobody's way.
     ///
     /// # Errors
     /// As [`Launcher::folder`].
