@@ -9,14 +9,15 @@ use rustix::{
 
 use crate::{ServeError, Unavailable};
 
-/// Calls `build`, which asks the kernel for a ring, once more if there was no memory for it.
+/// Calls `build`, which asks the kernel for a ring, once more if there was no memory for it. `since`
+/// is the first version of Linux that knows all that the ring asks for.
 ///
 /// # Errors
 ///
 /// The host has no ring to give, or `build` failed for a reason that says nothing about rings,
 /// such as a lack of descriptors.
-pub fn build_ring<T>(build: impl Fn() -> io::Result<T>) -> Result<T, ServeError> {
-    retry_out_of_memory(build).map_err(|error| match unavailable(&error) {
+pub fn build_ring<T>(since: &str, build: impl Fn() -> io::Result<T>) -> Result<T, ServeError> {
+    retry_out_of_memory(build).map_err(|error| match unavailable(&error, since) {
         Some(reason) => ServeError::Unavailable(reason),
         None => ServeError::Failed(error),
     })
@@ -27,8 +28,8 @@ pub fn build_ring<T>(build: impl Fn() -> io::Result<T>) -> Result<T, ServeError>
 /// # Errors
 ///
 /// The host has none to give, and why. Other failures are left to [`build_ring`].
-pub fn probe_ring<T>(build: impl Fn() -> io::Result<T>) -> Result<(), Unavailable> {
-    match build_ring(build) {
+pub fn probe_ring<T>(since: &str, build: impl Fn() -> io::Result<T>) -> Result<(), Unavailable> {
+    match build_ring(since, build) {
         Err(ServeError::Unavailable(reason)) => Err(reason),
         Err(ServeError::Failed(_)) | Ok(_) => Ok(()),
     }
@@ -49,7 +50,7 @@ fn retry_out_of_memory<T>(build: impl Fn() -> io::Result<T>) -> io::Result<T> {
 }
 
 /// Why the host has no ring to give, if that is what `error` of io_uring_setup(2) says.
-fn unavailable(error: &io::Error) -> Option<Unavailable> {
+fn unavailable(error: &io::Error, since: &str) -> Option<Unavailable> {
     let cause = match Errno::from_io_error(error)? {
         Errno::NOSYS => {
             "the kernel is older than 5.1 or built without it, or a sandbox (seccomp, gVisor) \
@@ -62,7 +63,7 @@ fn unavailable(error: &io::Error) -> Option<Unavailable> {
              processes of this user together",
             locked_memory_limit()
         ),
-        Errno::INVAL => "the kernel is older than 5.5".to_owned(),
+        Errno::INVAL => format!("the kernel is older than {since}"),
         _ => return None,
     };
     Some(Unavailable(format!("io_uring_setup: {error}: {cause}")))
@@ -96,7 +97,7 @@ mod tests {
 
     #[track_caller]
     fn reason(errno: Errno) -> String {
-        unavailable(&errno.into()).unwrap().0
+        unavailable(&errno.into(), "6.1").unwrap().0
     }
 
     #[test]
@@ -104,10 +105,11 @@ mod tests {
         assert!(reason(Errno::NOSYS).contains("older than 5.1"));
         assert!(reason(Errno::PERM).contains("sysctl") || reason(Errno::PERM).contains("seccomp"));
         assert!(reason(Errno::NOMEM).contains("locked memory"));
+        assert!(reason(Errno::INVAL).contains("older than 6.1"));
     }
 
     #[test]
     fn a_lack_of_descriptors_is_not_a_lack_of_io_uring() {
-        assert_eq!(unavailable(&Errno::MFILE.into()), None);
+        assert_eq!(unavailable(&Errno::MFILE.into(), "6.1"), None);
     }
 }

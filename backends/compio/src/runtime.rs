@@ -19,6 +19,10 @@ cfg_if::cfg_if! {
     }
 }
 
+/// The first Linux where a thread need not be interrupted for its completions.
+#[cfg(target_os = "linux")]
+const SINCE: &str = "5.19";
+
 /// Buffers of a driver, for the flavor that reads into them: as many messages can be on their way
 /// through a thread at once before it allocates others. compio's default is 8.
 const MANAGED_BUFFERS: NonZero<u16> = NonZero::new(256).unwrap();
@@ -27,7 +31,7 @@ const MANAGED_BUFFERS: NonZero<u16> = NonZero::new(256).unwrap();
 pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     match driver {
         #[cfg(target_os = "linux")]
-        Driver::IoUring => common::probe_ring(|| proactor(driver).build()),
+        Driver::IoUring => common::probe_ring(SINCE, || proactor(driver).build()),
         _ => Ok(()),
     }
 }
@@ -40,7 +44,7 @@ pub(crate) fn build(context: &Context) -> Result<Runtime, ServeError> {
     let build = || Runtime::builder().with_proactor(proactor.clone()).build();
     match driver {
         #[cfg(target_os = "linux")]
-        Driver::IoUring => common::build_ring(build),
+        Driver::IoUring => common::build_ring(SINCE, build),
         _ => Ok(build()?),
     }
 }
@@ -52,5 +56,8 @@ fn proactor(driver: Driver) -> ProactorBuilder {
         Driver::Iocp => DriverType::IOCP,
         Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => DriverType::Poll,
     });
+    // Completions wait for the thread's next system call instead of interrupting it, on which a
+    // virtual machine spent a sixth of the server's time. It is said of rings alone.
+    proactor.coop_taskrun(true).taskrun_flag(true);
     proactor
 }

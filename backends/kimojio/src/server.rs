@@ -32,10 +32,12 @@ use crate::{datagrams, operation};
 
 /// What kimojio's rings take, each of which has a second one for polled storage.
 const SUBMISSIONS: u32 = 128;
+/// The first Linux that kimojio supports.
+const SINCE: &str = "5.15";
 
 /// Builds two rings like those of a worker, and closes them. kimojio itself would panic.
 pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
-    probe_ring(rings)
+    probe_ring(SINCE, rings)
 }
 
 fn rings() -> io::Result<[IoUring; 2]> {
@@ -48,7 +50,8 @@ fn rehearse(workers: usize) -> Result<(), ServeError> {
     const PIPES: usize = 4;
 
     let threads = 0..2 * workers;
-    let _rings = build_ring(|| threads.clone().map(|_| rings()).collect::<io::Result<Vec<_>>>())?;
+    let _rings =
+        build_ring(SINCE, || threads.clone().map(|_| rings()).collect::<io::Result<Vec<_>>>())?;
     let pipes = 0..2 * workers * PIPES;
     let _pipes = pipes.map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
     Ok(())

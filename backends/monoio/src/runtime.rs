@@ -8,6 +8,7 @@ use monoio::{
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
+        use io_uring_06::{Builder, IoUring};
         use monoio::IoUringDriver;
 
         pub(crate) const DRIVERS: &[Driver] = &[Driver::IoUring, Driver::Epoll];
@@ -19,11 +20,26 @@ cfg_if::cfg_if! {
     }
 }
 
+/// The first Linux where a thread need not be interrupted for its completions.
+#[cfg(target_os = "linux")]
+const SINCE: &str = "5.19";
+
+/// Completions wait for the thread's next system call instead of interrupting it, on which a virtual
+/// machine spent a sixth of the server's time.
+#[cfg(target_os = "linux")]
+fn ring() -> Builder {
+    let mut ring = IoUring::builder();
+    ring.setup_coop_taskrun().setup_taskrun_flag();
+    ring
+}
+
 /// Builds one ring like those of the workers, and closes it.
 pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     match driver {
         #[cfg(target_os = "linux")]
-        Driver::IoUring => common::probe_ring(|| RuntimeBuilder::<IoUringDriver>::new().build()),
+        Driver::IoUring => common::probe_ring(SINCE, || {
+            RuntimeBuilder::<IoUringDriver>::new().uring_builder(ring()).build()
+        }),
         _ => Ok(()),
     }
 }
@@ -36,8 +52,9 @@ pub(crate) fn build(
 ) -> Result<Runtime, ServeError> {
     match driver {
         #[cfg(target_os = "linux")]
-        Driver::IoUring => common::build_ring(|| {
-            let builder = RuntimeBuilder::<IoUringDriver>::new().enable_timer();
+        Driver::IoUring => common::build_ring(SINCE, || {
+            let builder =
+                RuntimeBuilder::<IoUringDriver>::new().uring_builder(ring()).enable_timer();
             Ok(attach(builder, pool).build()?.into())
         }),
         _ => {

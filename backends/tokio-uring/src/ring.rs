@@ -11,6 +11,9 @@ const SUBMISSIONS: u32 = 256;
 /// Both cost memory that counts against the user's limit of locked memory.
 const COMPLETIONS: u32 = 4096;
 
+/// The first Linux where the number of completions can be chosen.
+const SINCE: &str = "5.5";
+
 /// What a ring costs: what it does is the same.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Setup {
@@ -21,7 +24,7 @@ pub(crate) enum Setup {
 /// Builds one ring like those of the workers, and closes it.
 pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     let ring = builder(Setup::Plain);
-    probe_ring(|| ring.build(SUBMISSIONS))
+    probe_ring(SINCE, || ring.build(SUBMISSIONS))
 }
 
 /// Looks whether the kernel, which has given a plain ring, knows what this one asks for.
@@ -39,7 +42,7 @@ pub(crate) fn probe_setup(setup: Setup) -> Result<(), Unavailable> {
 pub(crate) fn runtime(setup: Setup) -> Result<Runtime, ServeError> {
     let mut runtime = tokio_uring::builder();
     runtime.entries(SUBMISSIONS).uring_builder(&builder(setup));
-    build_ring(|| Runtime::new(&runtime))
+    build_ring(SINCE, || Runtime::new(&runtime))
 }
 
 fn builder(setup: Setup) -> Builder {

@@ -102,6 +102,9 @@ impl Drop for Ring {
 }
 
 impl Ring {
+    /// The first Linux that leaves completions until they are asked for.
+    pub(crate) const SINCE: &str = "6.1";
+
     /// A ring that the calling thread alone may use.
     ///
     /// # Errors

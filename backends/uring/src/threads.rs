@@ -14,7 +14,7 @@ use crate::{
 
 /// Builds one ring like those of the threads, and closes it.
 pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
-    probe_ring(Ring::new)
+    probe_ring(Ring::SINCE, Ring::new)
 }
 
 pub(crate) fn single_shot(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
@@ -69,7 +69,7 @@ fn serve(listeners: Listeners, context: Context, many: bool) -> Result<Drained, 
 }
 
 fn build(many: bool, context: &Context) -> Result<Ring, ServeError> {
-    build_ring(|| match many {
+    build_ring(Ring::SINCE, || match many {
         true => Ring::new()?.with_pool(context.buffer_bytes()),
         false => Ring::new(),
     })
