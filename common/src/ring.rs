@@ -9,8 +9,8 @@ use rustix::{
 
 use crate::{ServeError, Unavailable};
 
-/// Calls `build`, which asks the kernel for a ring, once more if there was no memory for it. `since`
-/// is the first version of Linux that knows all that the ring asks for.
+/// Calls `build`, which asks the kernel for a ring, once more if there was no memory for it.
+/// `since` is the first version of Linux that knows all that the ring asks for.
 ///
 /// # Errors
 ///

@@ -24,8 +24,8 @@ cfg_if::cfg_if! {
 #[cfg(target_os = "linux")]
 const SINCE: &str = "5.19";
 
-/// Completions wait for the thread's next system call instead of interrupting it, on which a virtual
-/// machine spent a sixth of the server's time.
+/// Completions wait for the thread's next system call instead of interrupting it, on which the
+/// server spent a sixth of its time on a virtual machine.
 #[cfg(target_os = "linux")]
 fn ring() -> Builder {
     let mut ring = IoUring::builder();
