@@ -29,7 +29,7 @@ pub(super) const SUITE: Suite = Suite {
         .alone()
         .wire(hot_connection),
         Case::must("bandwidth-split", "Of equal streams at full speed, none gets nothing.")
-            .sizes(300, 500, 5000)
+            .sizes(300, 300, 5000)
             .wire(bandwidth_split),
         Case::should("bandwidth-even", "Equal streams at full speed get about equal shares.")
             .sizes(500, 500, 5000)
@@ -39,7 +39,7 @@ pub(super) const SUITE: Suite = Suite {
             "streams-under-accept-storm",
             "A thousand new clients a second leave the streams a quarter of their throughput.",
         )
-        .sizes(400, 500, 5000)
+        .sizes(400, 400, 5000)
         .alone()
         .wire(streams_under_accept_storm),
         Case::should(
@@ -257,6 +257,7 @@ fn udp_versus_tcp(launcher: &Launcher) -> Found {
 }
 
 fn beside_flood(launcher: &Launcher, server: &Server) -> Result<(), Failure> {
+    const PACE: Duration = Duration::from_millis(2);
     let datagrams = launcher.datagrams(Transport::Udp, server)?;
     let mut neighbour = launcher.peer(server)?.connect()?;
     neighbour.exchange(64)?;

@@ -246,7 +246,7 @@ fn burst(launcher: &Launcher) -> Found {
 
 fn send_pressure(server: &Datagrams) -> Found {
     const LIMIT: Duration = Duration::from_millis(250);
-    const PACE: Duration = Duration::from_millis(5);
+    const PACE: Duration = Duration::from_millis(2);
     let mut neighbour = server.client()?;
     neighbour.exchange(64)?;
     let mut deaf: Vec<Client> = (0..4).map(|_| server.client()).collect::<Result<_, _>>()?;

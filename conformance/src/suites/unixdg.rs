@@ -86,7 +86,7 @@ fn longer_than_buffer(server: &Datagrams) -> Found {
 
 fn peer_full(server: &Datagrams) -> Found {
     const LIMIT: Duration = Duration::from_millis(250);
-    const PACE: Duration = Duration::from_millis(5);
+    const PACE: Duration = Duration::from_millis(2);
     let mut neighbour = server.client()?;
     neighbour.exchange(64)?;
     let mut full = server.client()?;
