@@ -359,9 +359,9 @@ pub(crate) enum Fault {
     PanicsOnLongPath,
     /// Does not start at a name that is in no file system
     NoAbstractNames,
-    /// Takes IPv6 clients alone on [::], whatever it was asked
+    /// Takes IPv6 clients alone on `[::]`, whatever it was asked
     IgnoresDualStack,
-    /// Takes clients of both families on [::], whatever it was asked
+    /// Takes clients of both families on `[::]`, whatever it was asked
     TakesBothFamilies,
     // Misbehaviour that no suite judges: it tests the harness.
     /// Never announces itself

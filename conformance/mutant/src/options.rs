@@ -21,7 +21,7 @@ pub(crate) struct Options {
     /// `unixgram:PATH`; repeatable
     #[arg(long, value_name = "KIND:ADDR", default_value = "tcp:127.0.0.1:8080")]
     pub(crate) listen: Vec<Endpoint>,
-    /// Take IPv4 clients too on [::]
+    /// Take IPv4 clients too on `[::]`
     #[arg(long)]
     pub(crate) dual_stack: bool,
     /// How to announce the listeners on standard output
