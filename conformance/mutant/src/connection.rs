@@ -56,7 +56,6 @@ pub(crate) struct Connection {
 pub(crate) enum Over {
     Ipv4,
     Ipv6,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no Unix paths"))]
     Unix,
 }
 

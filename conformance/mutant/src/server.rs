@@ -36,7 +36,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 pub(crate) struct Server {
     poll: Poll,
-    /// One descriptor more than it needs, for [`AfterAcceptError::TurnAway`].
+    /// One descriptor more than it needs, for [`crate::hooks::AfterAcceptError::TurnAway`].
     spare: Option<Poll>,
     listeners: Vec<Listening>,
     datagrams: Vec<Datagrams>,
