@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// on which each message costs time
     #[arg(long, value_name = "KIND:ADDR", default_value = Listen::DEFAULT)]
     pub(crate) listen: Vec<Listen>,
-    /// Let a listener on [::] take IPv4 clients too
+    /// Let a listener on `[::]` take IPv4 clients too
     #[arg(long)]
     pub(crate) dual_stack: bool,
     /// How to say on standard output that the server is ready
