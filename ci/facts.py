@@ -4,6 +4,7 @@
 Usage:  ci/facts.py packages                  Cargo packages of the workspace
         ci/facts.py rows DRIVER [SYSTEM]      rows that run on DRIVER (default system: linux)
         ci/facts.py servers SYSTEM            packages of the rows on linux, macos or windows
+        ci/facts.py flavors SYSTEM            rows there whose package has another one before them
         ci/facts.py waivers SYSTEM            package and example of each waiver's reproduction
         ci/facts.py cells                     runner labels of the workflow's matrix
 Needs:  Python 3.11; cargo for `packages`.
@@ -38,6 +39,12 @@ def servers(system):
     return dict.fromkeys(row["package"] for row in registry()["row"] if system in row["driver"])
 
 
+def flavors(system):
+    there = [row for row in registry()["row"] if system in row["driver"]]
+    first = {row["package"]: row["name"] for row in reversed(there)}
+    return [row["name"] for row in there if row["name"] not in first.values()]
+
+
 def waivers(system):
     package = {row["name"]: row["package"] for row in registry()["row"]}
     found = [waiver for waiver in registry().get("waiver", []) if waiver["os"] == system]
@@ -53,7 +60,7 @@ def cells():
 
 
 def main():
-    facts = {f.__name__: f for f in (packages, rows, servers, waivers, cells)}
+    facts = {f.__name__: f for f in (packages, rows, servers, flavors, waivers, cells)}
     if len(sys.argv) < 2 or sys.argv[1] not in facts:
         sys.exit(__doc__)
     for line in facts[sys.argv[1]](*sys.argv[2:]):

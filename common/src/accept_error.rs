@@ -1,4 +1,5 @@
-//! What an error of `accept` asks for. Pure, so that every system's codes are tested on each.
+//! What an error of `accept`, or of receiving a datagram, asks for. Pure, so that every system's
+//! codes are tested on each.
 
 use std::{io, time::Duration};
 
@@ -77,11 +78,12 @@ const BSD_RETRY: &[i32] = &[4, 100, 92, 50, 51, 53, 54, 57, 60, 64, 65];
 /// EBADF, EFAULT, EINVAL (it does not listen), ENOTSOCK, EOPNOTSUPP (macOS, FreeBSD).
 const BSD_FATAL: &[i32] = &[9, 14, 22, 38, 102, 45];
 
-/// ERROR_NETNAME_DELETED (how AcceptEx says reset), WSAEINTR, WSAENETDOWN,
-/// WSAENETUNREACH, WSAENETRESET, WSAECONNABORTED, WSAECONNRESET, WSAENOTCONN, WSAETIMEDOUT,
-/// WSAEHOSTDOWN, WSAEHOSTUNREACH.
+/// ERROR_NETNAME_DELETED (how AcceptEx says reset) and ERROR_UNEXP_NET_ERR (how wine's does),
+/// WSAEINTR, WSAENETDOWN, WSAENETUNREACH, WSAENETRESET, WSAECONNABORTED, WSAECONNRESET,
+/// WSAENOTCONN, WSAETIMEDOUT, WSAEHOSTDOWN, WSAEHOSTUNREACH; and WSAEMSGSIZE, a datagram that was
+/// longer than its buffer.
 const WINDOWS_RETRY: &[i32] =
-    &[64, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065];
+    &[64, 59, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065, 10040];
 /// ERROR_INVALID_HANDLE, WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP,
 /// WSANOTINITIALISED.
 const WINDOWS_FATAL: &[i32] = &[6, 10009, 10014, 10022, 10038, 10045, 10093];
@@ -102,7 +104,7 @@ mod tests {
         // ECONNABORTED, EINTR, EPROTO, ECONNRESET; WSAECONNRESET, WSAENOTCONN.
         assert_all(Codes::Linux, &[103, 4, 71, 104], AcceptError::Retry);
         assert_all(Codes::Bsd, &[53, 4, 100, 54], AcceptError::Retry);
-        assert_all(Codes::Windows, &[10053, 10004, 10054, 10057, 64], AcceptError::Retry);
+        assert_all(Codes::Windows, &[10053, 10004, 10054, 10057, 64, 59], AcceptError::Retry);
     }
 
     #[test]

@@ -2,24 +2,32 @@
 
 use std::{
     io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use serde::Serialize;
 
-use crate::{Backend, Flavor, log, options::Announce};
+use crate::{Backend, Driver, Flavor, listen::Listen, log, options::Announce};
 
-/// Names and versions in the workspace's `Cargo.lock`.
+/// Names and versions in the workspace's `Cargo.lock`, and of the standard library.
 const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
+
+/// For each package of which there are several versions, who uses which.
+const USED: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/used.rs"));
 
 /// Version of the package `name` that this program was built with.
 pub(crate) fn locked_version(name: &str) -> &'static str {
     let mut versions = LOCKED.iter().filter(|(package, _)| *package == name);
     match (versions.next(), versions.next()) {
         (Some((_, version)), None) => version,
-        // With two versions in the file, it does not say which one the backend uses.
         (None | Some(_), _) => "(version not known)",
     }
+}
+
+/// Version of the package `name` that `user` depends on.
+pub(crate) fn used_version(user: &str, name: &str) -> &'static str {
+    let stated = USED.iter().find(|(by, package, _)| *by == user && *package == name);
+    stated.map_or_else(|| locked_version(name), |(_, _, version)| version)
 }
 
 /// The announcement of a server that is ready.
@@ -35,14 +43,7 @@ pub(crate) struct Announcement {
     workers: usize,
     capabilities: Vec<&'static str>,
     #[serde(skip)]
-    addresses: Vec<SocketAddr>,
-}
-
-/// Where a server listens: a kind of listener, and the address that the system gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) kind: &'static str,
-    pub(crate) address: SocketAddr,
+    endpoints: Vec<Listen>,
 }
 
 impl Announcement {
@@ -52,21 +53,21 @@ impl Announcement {
     pub(crate) fn new(
         backend: &Backend,
         flavor: &Flavor,
+        driver: Driver,
         workers: usize,
-        endpoints: &[Endpoint],
+        endpoints: Vec<Listen>,
     ) -> Announcement {
-        let listener = |Endpoint { kind, address }: &Endpoint| format!("{kind}:{address}");
         Announcement {
             ready: Announcement::FORMAT,
-            listeners: endpoints.iter().map(listener).collect(),
+            listeners: endpoints.iter().map(Listen::to_string).collect(),
             backend: backend.name(),
-            runtime: format!("{} {}", backend.runtime, locked_version(backend.runtime)),
-            model: backend.model.to_string(),
-            driver: backend.driver.name(),
+            runtime: backend.runtime_and_version(),
+            model: driver.model().to_string(),
+            driver: driver.name(),
             flavor: flavor.name,
             workers,
             capabilities: backend.capabilities.iter().map(|known| known.name()).collect(),
-            addresses: endpoints.iter().map(|endpoint| endpoint.address).collect(),
+            endpoints,
         }
     }
 
@@ -83,8 +84,13 @@ impl Announcement {
     }
 
     fn text(&self) -> String {
-        let line = |address| format!("Server listening on {address}");
-        self.addresses.iter().map(line).collect::<Vec<_>>().join("\n")
+        let line = |endpoint: &Listen| match endpoint {
+            Listen::Tcp(address) | Listen::Cpu(address) => format!("Server listening on {address}"),
+            Listen::Udp(_) | Listen::Unix(_) | Listen::Unixgram(_) => {
+                format!("Server listening on {endpoint}")
+            }
+        };
+        self.endpoints.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     /// What the server runs on, in one line.
@@ -101,9 +107,8 @@ impl Announcement {
     /// What a person can do next.
     fn hints(&self) -> String {
         let mut hints = String::new();
-        if let Some(address) = self.addresses.first() {
-            let (host, port) = (reachable(address.ip()), address.port());
-            hints.push_str(&format!("\n  try it:   nc {host} {port}"));
+        if let Some(client) = self.endpoints.first().and_then(client) {
+            hints.push_str(&format!("\n  try it:   {client}"));
         }
         hints.push_str("\n  stop it:  Ctrl-C, and again to stop at once");
         if cfg!(debug_assertions) {
@@ -112,6 +117,17 @@ impl Announcement {
         hints.push('\n');
         hints
     }
+}
+
+/// A command that talks to a listener; a Unix datagram needs a client with a name of its own.
+fn client(endpoint: &Listen) -> Option<String> {
+    let (program, address) = match endpoint {
+        Listen::Tcp(address) | Listen::Cpu(address) => ("nc", address),
+        Listen::Udp(address) => ("nc -u", address),
+        Listen::Unix(path) => return Some(format!("nc -U {}", path.display())),
+        Listen::Unixgram(_) => return None,
+    };
+    Some(format!("{program} {} {}", reachable(address.ip()), address.port()))
 }
 
 /// An address that a client on this host can use for a listener on `ip`.
@@ -157,8 +173,8 @@ mod tests {
 
     fn announcement() -> Announcement {
         let endpoints = [("tcp", "127.0.0.1:41235"), ("cpu", "[::1]:8080")]
-            .map(|(kind, address)| Endpoint { kind, address: address.parse().unwrap() });
-        Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, &endpoints)
+            .map(|(kind, address)| format!("{kind}:{address}").parse().unwrap());
+        Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, endpoints.to_vec())
     }
 
     #[test]
@@ -189,7 +205,7 @@ mod tests {
             flavor: "multi-thread",
             workers: 2,
             capabilities: Capability::ALL.map(Capability::name).to_vec(),
-            addresses: Vec::new(),
+            endpoints: Vec::new(),
         };
         let denied = "io_uring_setup: Operation not permitted: sysctl kernel.io_uring_disabled \
                       is 2, off for everybody";
@@ -218,13 +234,21 @@ mod tests {
         let lock = include_str!("../../Cargo.lock");
         let version = locked_version("clap");
         assert!(lock.contains(&format!("name = \"clap\"\nversion = \"{version}\"")));
+        assert_eq!(used_version("common", "clap"), version);
         assert_eq!(locked_version("no such package"), "(version not known)");
+        assert!(locked_version("std").starts_with("1."));
     }
 
     #[test]
     fn hints_name_an_address_that_can_be_reached() {
-        let wildcard = Endpoint { kind: "tcp", address: "0.0.0.0:80".parse().unwrap() };
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[1], 1, &[wildcard]);
+        let announcement = |listen: &str| {
+            let endpoints = vec![listen.parse().unwrap()];
+            Announcement::new(&BACKEND, &BACKEND.flavors[1], Driver::Epoll, 1, endpoints)
+        };
+        assert!(announcement("udp:[::]:80").hints().contains("nc -u ::1 80"));
+        assert!(announcement("unix:/x").hints().contains("nc -U /x"));
+        assert!(!announcement("unixgram:/x").hints().contains("try it"));
+        let announcement = announcement("0.0.0.0:80");
         assert!(announcement.hints().contains("nc 127.0.0.1 80"));
         assert!(announcement.summary().ends_with("flavor one   1 worker"));
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use crate::{Capability, Context, Drained, Listener};
+use crate::{Capability, Context, Drained, Listeners, Transport, announcement::used_version};
 
 /// A runtime's server, as data: everything that [`crate::run()`] needs to know of it.
 #[derive(Debug)]
@@ -11,22 +11,28 @@ pub struct Backend {
     pub package: &'static str,
     /// Package of the runtime; its version is read from `Cargo.lock`.
     pub runtime: &'static str,
-    /// Who moves the bytes: the program once a socket is ready, or the kernel.
-    pub model: Model,
-    /// The I/O API of the operating system that this backend runs on here.
-    pub driver: Driver,
+    /// The I/O APIs that it can run on here; the first is the default.
+    pub drivers: &'static [Driver],
     /// The configurations to choose from; the first is the default.
     pub flavors: &'static [Flavor],
+    /// The kinds of sockets that it serves, where the operating system has them.
+    pub transports: &'static [Transport],
     /// The optional parts of the contract that it offers.
     pub capabilities: &'static [Capability],
-    /// Whether this host can run it. Called before anything is bound.
-    pub probe: fn() -> Result<(), Unavailable>,
+    /// Whether this host can run it on one of its drivers. Called before anything is bound.
+    pub probe: fn(Driver) -> Result<(), Unavailable>,
 }
 
 impl Backend {
     /// Its name in announcements and in the registry, such as `tokio`.
     pub(crate) fn name(&self) -> &'static str {
         self.package.strip_prefix("backend-").unwrap_or(self.package)
+    }
+
+    /// Package and version of the runtime, such as `tokio 1.54.1`.
+    pub(crate) fn runtime_and_version(&self) -> String {
+        let version = used_version(self.package, self.runtime);
+        format!("{} {version}", self.runtime)
     }
 
     /// Whether it offers the capability of this name.
@@ -47,7 +53,7 @@ pub struct Flavor {
     /// Serves the listeners until the stop signal and the drain are over.
     ///
     /// It calls [`Context::ready`] once every worker can accept.
-    pub serve: fn(Vec<Listener>, Context) -> Result<Drained, ServeError>,
+    pub serve: fn(Listeners, Context) -> Result<Drained, ServeError>,
 }
 
 /// How many threads that do I/O a flavor can have.
@@ -59,7 +65,7 @@ pub enum Workers {
     PerCore,
 }
 
-/// The model a backend belongs to.
+/// The model a driver belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// The kernel says when a socket is ready, then the program reads or writes.
@@ -107,6 +113,15 @@ impl Driver {
         Driver::Iocp,
         Driver::Threads,
     ];
+
+    /// Who moves the bytes: the program when a socket is ready, the kernel, or a thread.
+    pub const fn model(self) -> Model {
+        match self {
+            Driver::Epoll | Driver::Kqueue | Driver::Afd => Model::Readiness,
+            Driver::IoUring | Driver::Iocp => Model::Completion,
+            Driver::Threads => Model::Blocking,
+        }
+    }
 
     /// What mio and polling use for readiness on this operating system.
     pub const READINESS: Driver = if cfg!(any(target_os = "linux", target_os = "android")) {
@@ -169,17 +184,17 @@ pub(crate) mod tests {
     pub(crate) static BACKEND: Backend = Backend {
         package: "backend-test",
         runtime: "clap",
-        model: Model::Readiness,
-        driver: Driver::Epoll,
+        drivers: &[Driver::Epoll],
         flavors: &[
             Flavor { name: "many", about: "many threads", workers: Workers::PerCore, serve },
             Flavor { name: "one", about: "one thread", workers: Workers::One, serve },
         ],
+        transports: &[Transport::Tcp, Transport::Udp],
         capabilities: &[Capability::Cpu],
-        probe: || Ok(()),
+        probe: |_| Ok(()),
     };
 
-    fn serve(_: Vec<Listener>, _: Context) -> Result<Drained, ServeError> {
+    fn serve(_: Listeners, _: Context) -> Result<Drained, ServeError> {
         Ok(Drained { cut: 0 })
     }
 

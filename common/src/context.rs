@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use crate::{
-    AcceptError, Cancel, Drained, Wait,
+    AcceptError, Cancel, Drained, Driver, Wait,
     announcement::Announcement,
     classify,
     life::Life,
@@ -19,6 +19,7 @@ pub struct Context(Arc<Shared>);
 struct Shared {
     announcement: Announcement,
     announce: Announce,
+    driver: Driver,
     workers: usize,
     buffer_bytes: usize,
     cancel: Cancel,
@@ -31,6 +32,7 @@ impl Context {
     pub(crate) fn new(
         announcement: Announcement,
         announce: Announce,
+        driver: Driver,
         workers: usize,
         buffer_bytes: usize,
         cancel: Cancel,
@@ -39,6 +41,7 @@ impl Context {
         Context(Arc::new(Shared {
             announcement,
             announce,
+            driver,
             workers,
             buffer_bytes,
             cancel,
@@ -46,6 +49,11 @@ impl Context {
             accept_errors: Limiter::default(),
             connection_errors: Limiter::default(),
         }))
+    }
+
+    /// The I/O API to run on, and on no other.
+    pub fn driver(&self) -> Driver {
+        self.0.driver
     }
 
     /// How many threads do I/O; at least 1.
@@ -97,6 +105,38 @@ impl Context {
             AcceptError::Fatal => log::line(format_args!("accept: {error}; cannot go on")),
         }
         next
+    }
+
+    /// Says what to do after an error of receiving a datagram, and logs it, at most one line a
+    /// second. Also what a client sent that is gone by now can be such an error: Windows reports
+    /// there that nobody listened to an earlier reply.
+    pub fn receive_error(&self, error: &io::Error) -> AcceptError {
+        let next = classify(error);
+        let limiter = &self.0.accept_errors;
+        match next {
+            AcceptError::Retry => {}
+            AcceptError::BackOff(pause) => {
+                limiter.line(format_args!("receive: {error}; trying again in {pause:?}"));
+            }
+            AcceptError::Fatal => log::line(format_args!("receive: {error}; cannot go on")),
+        }
+        next
+    }
+
+    /// Logs that a reply could not be sent and was dropped, as datagrams may be, at most one line a
+    /// second. That its receiver has gone, or does not take more, is its own affair.
+    pub fn dropped_reply(&self, error: &io::Error) {
+        let is_of_receiver = matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::NotFound
+        );
+        if !is_of_receiver {
+            let limiter = &self.0.connection_errors;
+            limiter.line(format_args!("a reply was dropped: {error}"));
+        }
     }
 
     /// Stops the server because it cannot go on accepting: the connections are drained as after a
@@ -156,9 +196,10 @@ mod tests {
     use crate::{backend::tests::BACKEND, event::block_on};
 
     fn context() -> Context {
-        let announcement = Announcement::new(&BACKEND, &BACKEND.flavors[0], 2, &[]);
+        let announcement =
+            Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, Vec::new());
         let life = Life::new(Duration::from_secs(3600));
-        Context::new(announcement, Announce::Json, 2, 4096, Cancel::default(), life)
+        Context::new(announcement, Announce::Json, Driver::Epoll, 2, 4096, Cancel::default(), life)
     }
 
     #[test]

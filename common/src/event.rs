@@ -113,9 +113,8 @@ impl Drop for Wait {
     }
 }
 
-/// Runs one future on the calling thread; the tests have no runtime.
-#[cfg(test)]
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+/// Runs one future on the calling thread, for those who have no runtime.
+pub fn block_on<F: Future>(future: F) -> F::Output {
     use std::{pin::pin, task::Wake, thread};
 
     struct Unpark(thread::Thread);

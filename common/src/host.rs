@@ -36,6 +36,13 @@ pub(crate) fn exit_on_panic() {
     }));
 }
 
+/// Ends the process without unwinding, and leaves no name of a socket behind.
+pub(crate) fn exit(status: i32) -> ! {
+    #[cfg(unix)]
+    crate::unix_path::remove_all();
+    process::exit(status)
+}
+
 /// Stops the server on SIGINT, SIGTERM and SIGHUP, or a console event on Windows; the second one
 /// ends the process with status 1.
 ///
@@ -48,7 +55,7 @@ pub(crate) fn stop_on_signals(life: &Arc<Life>) -> Result<(), ctrlc::Error> {
         let open = life.open();
         if life.stopping() {
             log::line(format_args!("stopped by a second signal; connections cut: {open}"));
-            process::exit(1);
+            exit(1);
         }
         log::line(format_args!("stopping; open connections: {open} (once more to stop at once)"));
         life.stop();

@@ -11,17 +11,26 @@ mod capability;
 mod context;
 mod event;
 mod host;
+mod jobs;
 mod life;
+mod listen;
 mod listener;
 mod log;
 mod options;
+#[cfg(target_os = "linux")]
+mod ring;
 mod run;
+#[cfg(unix)]
+mod unix_path;
 
 pub use accept_error::{AcceptError, classify};
 pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Workers};
 pub use capability::{Cancel, Capability, Work, burn};
 pub use context::{Connection, Context};
-pub use event::Wait;
+pub use event::{Wait, block_on};
+pub use jobs::Jobs;
 pub use life::Drained;
-pub use listener::{BACKLOG, Listener};
+pub use listener::{BACKLOG, DATAGRAM_BYTES, Listener, Listeners, Transport};
+#[cfg(target_os = "linux")]
+pub use ring::{build_ring, probe_ring};
 pub use run::run;

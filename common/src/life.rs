@@ -1,7 +1,6 @@
 //! A server's life: it serves, it is told to stop, it drains until a deadline.
 
 use std::{
-    process,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -10,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{event::Event, log};
+use crate::{event::Event, host, log};
 
 /// What the stop signal, the connections and the drain deadline know of each other.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl Life {
         });
         if let Err(error) = deadline {
             log::line(format_args!("no thread for the drain deadline, stopping now: {error}"));
-            process::exit(1);
+            host::exit(1);
         }
     }
 

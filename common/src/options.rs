@@ -1,8 +1,6 @@
 //! The command line that all backends share.
 
-use std::{
-    fmt, net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, thread, time::Duration,
-};
+use std::{num::NonZeroUsize, thread, time::Duration};
 
 use clap::{
     Arg, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
@@ -14,6 +12,7 @@ use crate::{
     Backend, Cancel, Driver, Work, Workers,
     announcement::locked_version,
     capability::{CancelAfter, parse_time},
+    listen::Listen,
 };
 
 /// Options as they were given; what they mean for a backend is decided in [`Options::parse`].
@@ -21,9 +20,13 @@ use crate::{
 #[command(max_term_width = 100)]
 pub(crate) struct Options {
     /// Where to listen, such as tcp:127.0.0.1:8080; port 0 picks one. A bare address is tcp.
-    /// Can be given several times. Also understood: cpu:, udp:, unix:, unixgram:
+    /// Can be given several times. Also: udp:, unix:PATH, unixgram:PATH, and cpu:, a tcp listener
+    /// on which each message costs time
     #[arg(long, value_name = "KIND:ADDR", default_value = Listen::DEFAULT)]
     pub(crate) listen: Vec<Listen>,
+    /// Let a listener on `[::]` take IPv4 clients too
+    #[arg(long)]
+    pub(crate) dual_stack: bool,
     /// How to say on standard output that the server is ready
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Announce::Text)]
     pub(crate) announce: Announce,
@@ -103,6 +106,15 @@ impl Options {
                 "no cpu: listener to work for: add `--listen cpu:127.0.0.1:0`".to_owned(),
             );
         }
+        let any = |listen: &Listen| match listen {
+            Listen::Tcp(address) | Listen::Cpu(address) | Listen::Udp(address) => {
+                address.is_ipv6() && address.ip().is_unspecified()
+            }
+            Listen::Unix(_) | Listen::Unixgram(_) => false,
+        };
+        if options.dual_stack && !options.listen.iter().any(any) {
+            return refuse("no listener for both families: add `--listen [::]:0`".to_owned());
+        }
         match Cancel::of(&options.cancel_after) {
             Ok(cancel) => options.cancel = cancel,
             Err(message) => return refuse(message),
@@ -128,6 +140,12 @@ impl Options {
         named.unwrap_or(&backend.flavors[0])
     }
 
+    /// The driver that `--driver` names, or the default of the backend, also if it has no such.
+    pub(crate) fn driver(&self, backend: &Backend) -> Driver {
+        let asked = |driver: &&Driver| self.driver.as_deref().is_none_or(|d| d == driver.name());
+        *backend.drivers.iter().find(asked).unwrap_or(&backend.drivers[0])
+    }
+
     /// How many threads do I/O.
     pub(crate) fn workers(&self, workers: Workers) -> usize {
         match (self.workers, workers) {
@@ -145,8 +163,11 @@ impl Options {
 
 /// The shared options, with the flavors and drivers that this backend has.
 fn command(backend: &'static Backend) -> clap::Command {
-    let runtime = format!("{} {}", backend.runtime, locked_version(backend.runtime));
-    let Backend { package, model, driver, .. } = backend;
+    let runtime = backend.runtime_and_version();
+    let Backend { package, .. } = backend;
+    let on = |driver: &Driver| format!("driver {driver} ({} model)", driver.model());
+    let on: Vec<String> = backend.drivers.iter().map(on).collect();
+    let on = on.join(" or ");
     let flavors = backend.flavors.iter().map(|f| PossibleValue::new(f.name).help(f.about));
     let drivers = Driver::ALL.map(Driver::name);
     let examples = [
@@ -159,7 +180,7 @@ fn command(backend: &'static Backend) -> clap::Command {
     Options::command()
         .name(package)
         .version(locked_version(package))
-        .about(format!("Echo server on {runtime}: {model} model, driver {driver}"))
+        .about(format!("Echo server on {runtime}: {on}"))
         .after_help(format!(
             "Examples:\n{examples}\n\
              Ends on Ctrl-C or SIGTERM after the connections have; a second one ends it at once.\n\
@@ -183,77 +204,6 @@ pub(crate) enum Announce {
     Text,
     /// One line of JSON
     Json,
-}
-
-/// Something to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Listen {
-    /// A TCP echo.
-    Tcp(SocketAddr),
-    /// A TCP echo that costs CPU time for each message.
-    Cpu(SocketAddr),
-    /// A UDP echo.
-    Udp(SocketAddr),
-    /// A Unix stream echo.
-    Unix(PathBuf),
-    /// A Unix datagram echo.
-    Unixgram(PathBuf),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Listen, String> {
-        let path = |path: &str| match path {
-            "" => Err(format!("`{text}` has no path: write unix:/tmp/echo.sock")),
-            path => Ok(PathBuf::from(path)),
-        };
-        match text.split_once(':') {
-            Some(("tcp", rest)) => address(rest).map(Listen::Tcp),
-            Some(("cpu", rest)) => address(rest).map(Listen::Cpu),
-            Some(("udp", rest)) => address(rest).map(Listen::Udp),
-            Some(("unix", rest)) => path(rest).map(Listen::Unix),
-            Some(("unixgram", rest)) => path(rest).map(Listen::Unixgram),
-            Some(_) | None => address(text).map(Listen::Tcp),
-        }
-    }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        format!(
-            "`{text}` is not an IP address and a port: write 127.0.0.1:8080, or [::1]:0 for any \
-             free port, after tcp:, cpu: or udp: or alone"
-        )
-    })
-}
-
-impl Listen {
-    const DEFAULT: &str = "tcp:127.0.0.1:8080";
-
-    /// Its kind, as in announcements.
-    pub(crate) const fn kind(&self) -> &'static str {
-        match self {
-            Listen::Tcp(_) => "tcp",
-            Listen::Cpu(_) => "cpu",
-            Listen::Udp(_) => "udp",
-            Listen::Unix(_) => "unix",
-            Listen::Unixgram(_) => "unixgram",
-        }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Tcp(address) | Listen::Cpu(address) | Listen::Udp(address) => {
-                write!(f, "{}:{address}", self.kind())
-            }
-            Listen::Unix(path) | Listen::Unixgram(path) => {
-                write!(f, "{}:{}", self.kind(), path.display())
-            }
-        }
-    }
 }
 
 fn parse_workers(text: &str) -> Result<NonZeroUsize, String> {
@@ -305,18 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_is_a_kind_and_an_address() {
-        for (text, written) in [
-            ("127.0.0.1:0", "tcp:127.0.0.1:0"),
-            ("[::1]:9", "tcp:[::1]:9"),
-            ("tcp:[::1]:9", "tcp:[::1]:9"),
-            ("cpu:127.0.0.1:0", "cpu:127.0.0.1:0"),
-            ("udp:[::1]:0", "udp:[::1]:0"),
-            ("unix:/tmp/a b", "unix:/tmp/a b"),
-            ("unixgram:/x", "unixgram:/x"),
-        ] {
-            assert_eq!(text.parse::<Listen>().unwrap().to_string(), written);
-        }
+    fn a_wildcard_address_can_be_for_both_families() {
+        assert!(parse(&["--dual-stack", "--listen", "udp:[::]:0"]).unwrap().dual_stack);
+        refused(&["--dual-stack", "--listen", "[::1]:0"], "add `--listen [::]:0`");
     }
 
     #[test]
@@ -341,6 +282,7 @@ mod tests {
         refused(&["--drain", "2days"], "at most 24h");
         refused(&["--announce", "xml"], "possible values: text, json");
         refused(&["--lisen", "x"], "--listen");
+        refused(&["--dual-stack"], "add `--listen [::]:0`");
     }
 
     #[test]

@@ -1,14 +1,19 @@
 //! The program around a backend: from its arguments to its exit status.
 
-use std::{net::SocketAddr, process};
+use std::io;
 
+#[cfg(unix)]
+use crate::unix_path;
 use crate::{
-    Backend, Cancel, Capability, Context, Drained, Flavor, Listener, ServeError, Unavailable, Work,
-    announcement::{Announcement, Endpoint, Refusal},
+    Backend, Cancel, Capability, Context, Drained, Flavor, Listener, Listeners, ServeError,
+    Unavailable, Work,
+    announcement::{Announcement, Refusal},
     host,
     life::Life,
-    listener, log,
-    options::{Listen, Options},
+    listen::Listen,
+    listener::{self, Family},
+    log,
+    options::Options,
 };
 
 /// Exit status of a server that cannot serve what was asked, EX_UNAVAILABLE of sysexits.h.
@@ -24,7 +29,7 @@ pub fn run(backend: &'static Backend) -> ! {
         Ok(()) => 0,
         Err(end) => end.report(),
     };
-    process::exit(status)
+    host::exit(status)
 }
 
 /// Why a server ends otherwise than after a stop signal.
@@ -68,7 +73,8 @@ impl From<ServeError> for End {
 
 fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     let asked = offered(backend, options)?;
-    (backend.probe)().map_err(|Unavailable(reason)| End::Unavailable(reason))?;
+    let driver = options.driver(backend);
+    (backend.probe)(driver).map_err(|Unavailable(reason)| End::Unavailable(reason))?;
     host::raise_descriptor_limit();
     let life = Life::new(options.drain);
     host::stop_on_signals(&life).map_err(|e| End::Failed(format!("handle signals: {e}")))?;
@@ -76,13 +82,14 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
         let stdin = host::stop_on_stdin_eof(&life);
         stdin.map_err(|e| End::Failed(format!("read standard input: {e}")))?;
     }
-    let listeners = bind(&asked)?;
+    let (listeners, endpoints) = bind(asked)?;
     let flavor: &Flavor = options.flavor(backend);
     let workers = options.workers(flavor.workers);
-    let announcement = Announcement::new(backend, flavor, workers, &bound(&listeners)?);
+    let announcement = Announcement::new(backend, flavor, driver, workers, endpoints);
     let (announce, buffer_bytes) = (options.announce, options.buffer_bytes());
+    let (cancel, life_of_server) = (options.cancel, life.clone());
     let context =
-        Context::new(announcement, announce, workers, buffer_bytes, options.cancel, life.clone());
+        Context::new(announcement, announce, driver, workers, buffer_bytes, cancel, life_of_server);
     let Drained { cut } = (flavor.serve)(listeners, context)?;
     log::line(format_args!("drained; connections cut: {cut}, served: {}", life.served()));
     if life.failed() {
@@ -91,9 +98,17 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     Ok(())
 }
 
-/// The addresses to serve and what messages cost there, if everything that was asked is something
-/// that the backend offers.
-fn offered(backend: &Backend, options: &Options) -> Result<Vec<(SocketAddr, Option<Work>)>, End> {
+/// One thing to serve, as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    listen: Listen,
+    family: Family,
+    work: Option<Work>,
+}
+
+/// What to serve and what messages cost there, if everything that was asked is something that the
+/// backend offers.
+fn offered(backend: &Backend, options: &Options) -> Result<Vec<Asked>, End> {
     let lacks = |what: String| End::Unsupported(format!("{} {what}", backend.package));
     let lacks_capability =
         |name: &str| lacks(format!("has no capability `{name}`{}", known(backend)));
@@ -104,19 +119,24 @@ fn offered(backend: &Backend, options: &Options) -> Result<Vec<(SocketAddr, Opti
     if options.cancel != Cancel::default() && !backend.offers(cancel) {
         return Err(lacks_capability(cancel));
     }
-    if let Some(driver) = &options.driver
-        && driver != backend.driver.name()
+    if let Some(asked) = &options.driver
+        && options.driver(backend).name() != asked
     {
-        return Err(lacks(format!("runs on {} here, not on {driver}", backend.driver)));
+        let offered: Vec<&str> = backend.drivers.iter().map(|driver| driver.name()).collect();
+        let offered = offered.join(" or ");
+        return Err(lacks(format!("runs on {offered} here, not on {asked}")));
     }
-    let served = |listen: &Listen| match listen {
-        Listen::Tcp(address) => Ok((*address, None)),
-        Listen::Cpu(address) if backend.offers(listen.kind()) => {
-            Ok((*address, Some(options.work())))
+    let family = if options.dual_stack { Family::DualStack } else { Family::AsWritten };
+    let served = |listen: &Listen| {
+        let is_offered = match listen.transport() {
+            Some(transport) => backend.transports.contains(&transport) && transport.exists_here(),
+            None => backend.offers(listen.kind()),
+        };
+        if !is_offered {
+            return Err(lacks(format!("has no {} listeners", listen.kind())));
         }
-        Listen::Cpu(_) | Listen::Udp(_) | Listen::Unix(_) | Listen::Unixgram(_) => {
-            Err(lacks(format!("has no {} listeners", listen.kind())))
-        }
+        let work = matches!(listen, Listen::Cpu(_)).then(|| options.work());
+        Ok(Asked { listen: listen.clone(), family, work })
     };
     options.listen.iter().map(served).collect()
 }
@@ -127,28 +147,44 @@ fn known(backend: &Backend) -> String {
     if names.is_empty() { String::new() } else { format!(", only {}", names.join(" and ")) }
 }
 
-fn bind(asked: &[(SocketAddr, Option<Work>)]) -> Result<Vec<Listener>, End> {
-    let bind = |&(address, work): &(SocketAddr, Option<Work>)| {
-        if !address.ip().is_loopback() {
-            log::line(format_args!(
-                "warning: other hosts can reach {address}, an open echo server"
-            ));
-        }
-        match listener::bind(address) {
-            Ok(socket) => Ok(Listener { socket, work }),
-            Err(error) => Err(End::Failed(format!("listen on {address}: {error}"))),
-        }
-    };
-    asked.iter().map(bind).collect()
+/// Binds everything; with the addresses that the system gave, in the order asked for.
+fn bind(asked: Vec<Asked>) -> Result<(Listeners, Vec<Listen>), End> {
+    let (mut listeners, mut endpoints) = (Listeners::default(), Vec::new());
+    for asked in asked {
+        let named = |error| End::Failed(format!("listen on {}: {error}", asked.listen));
+        endpoints.push(bind_one(&asked, &mut listeners).map_err(named)?);
+    }
+    Ok((listeners, endpoints))
 }
 
-/// The kinds of the listeners, and the addresses that the system gave to them.
-fn bound(listeners: &[Listener]) -> Result<Vec<Endpoint>, End> {
-    let endpoint = |Listener { socket, work }: &Listener| match socket.local_addr() {
-        Ok(address) => Ok(Endpoint { kind: if work.is_some() { "cpu" } else { "tcp" }, address }),
-        Err(error) => Err(End::Failed(format!("address of a listener: {error}"))),
-    };
-    listeners.iter().map(endpoint).collect()
+fn bind_one(asked: &Asked, listeners: &mut Listeners) -> io::Result<Listen> {
+    let &Asked { ref listen, family, work } = asked;
+    Ok(match listen {
+        Listen::Tcp(address) | Listen::Cpu(address) => {
+            let socket = listener::bind(*address, family)?;
+            let bound = socket.local_addr()?;
+            listeners.tcp.push(Listener { socket, work });
+            if work.is_some() { Listen::Cpu(bound) } else { Listen::Tcp(bound) }
+        }
+        Listen::Udp(address) => {
+            let socket = listener::bind_udp(*address, family)?;
+            let bound = socket.local_addr()?;
+            listeners.udp.push(socket);
+            Listen::Udp(bound)
+        }
+        #[cfg(unix)]
+        Listen::Unix(path) => {
+            listeners.unix.push(unix_path::listen(path)?);
+            listen.clone()
+        }
+        #[cfg(unix)]
+        Listen::Unixgram(path) => {
+            listeners.unixgram.push(unix_path::bind_datagram(path)?);
+            listen.clone()
+        }
+        #[cfg(not(unix))]
+        Listen::Unix(_) | Listen::Unixgram(_) => return Err(io::ErrorKind::Unsupported.into()),
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +193,7 @@ mod tests {
     use crate::backend::tests::BACKEND;
 
     /// What comes of asking the backend of the tests, which has the capability `cpu` alone.
-    fn ask(arguments: &[&str]) -> Result<Vec<(SocketAddr, Option<Work>)>, End> {
+    fn ask(arguments: &[&str]) -> Result<Vec<Asked>, End> {
         let arguments = [&["backend-test"], arguments].concat();
         offered(&BACKEND, &Options::try_parse(&BACKEND, arguments).unwrap())
     }
@@ -167,9 +203,21 @@ mod tests {
         let listen = ["--listen", "cpu:127.0.0.1:1", "--listen", "127.0.0.1:2"];
         let asked = ask(&[&listen[..], &["--capability", "cpu", "--cpu-work", "7ms"]].concat());
         let work = Work::Offloaded(std::time::Duration::from_millis(7));
-        let address = |text: &str| text.parse().unwrap();
-        let expected = [(address("127.0.0.1:1"), Some(work)), (address("127.0.0.1:2"), None)];
+        let expected =
+            [("cpu:127.0.0.1:1", Some(work)), ("127.0.0.1:2", None)].map(|(listen, work)| {
+                let listen = listen.parse().unwrap();
+                Asked { listen, family: Family::AsWritten, work }
+            });
         assert_eq!(asked, Ok(expected.to_vec()));
+    }
+
+    #[test]
+    fn listeners_of_all_kinds_are_announced_as_they_were_asked_for() {
+        let asked = ask(&["--listen", "udp:127.0.0.1:0", "--listen", "127.0.0.1:0"]).unwrap();
+        let (listeners, endpoints) = bind(asked).unwrap();
+        let udp = listeners.udp[0].local_addr().unwrap();
+        let tcp = listeners.tcp[0].socket.local_addr().unwrap();
+        assert_eq!(endpoints, [Listen::Udp(udp), Listen::Tcp(tcp)]);
     }
 
     #[test]
@@ -178,7 +226,7 @@ mod tests {
             (["--capability", "no-such"], "no capability `no-such`, only cpu"),
             (["--capability", "cancel"], "no capability `cancel`"),
             (["--cancel", "read=1ms"], "no capability `cancel`"),
-            (["--listen", "udp:127.0.0.1:1"], "no udp listeners"),
+            (["--listen", "unix:/tmp/x"], "no unix listeners"),
             (["--driver", "kqueue"], "on epoll here, not on kqueue"),
         ] {
             match ask(&arguments) {

@@ -2,6 +2,7 @@
 //! nothing else: the judge shares no code with the servers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -85,14 +86,33 @@ impl Ready {
         self.addresses("tcp")
     }
 
-    /// The addresses of the listeners of one kind, `tcp` or `cpu`.
+    /// Whether it listens where `--listen` asked it to, in that order, with a port of its own where
+    /// none was asked for.
+    ///
+    /// # Errors
+    /// A sentence naming what was asked for and is not there.
+    pub fn expect_listeners(&self, asked: &[String]) -> Result<(), String> {
+        let is_as_asked = self.listeners.len() == asked.len()
+            && self.listeners.iter().zip(asked).all(|(there, asked)| is_as_asked(there, asked));
+        if is_as_asked { Ok(()) } else { Err(format!("listeners as asked for: {asked:?}")) }
+    }
+
+    /// The paths of the listeners of one kind, `unix` or `unixgram`.
+    pub fn paths<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Path> {
+        self.texts(kind).map(Path::new)
+    }
+
+    /// What stands behind the kind, for the listeners of one kind.
+    fn texts<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
+        self.listeners.iter().filter_map(move |text| text.strip_prefix(kind)?.strip_prefix(':'))
+    }
+
+    /// The addresses of the listeners of one kind: `tcp`, `cpu` or `udp`.
     ///
     /// # Errors
     /// As [`Ready::tcp_addresses`].
     pub fn addresses(&self, kind: &str) -> Result<Vec<SocketAddr>, String> {
-        self.listeners
-            .iter()
-            .filter_map(|listener| listener.strip_prefix(kind)?.strip_prefix(':'))
+        self.texts(kind)
             .map(|address| match address.parse::<SocketAddr>() {
                 Ok(parsed) if parsed.port() != 0 => Ok(parsed),
                 Ok(_) => Err(format!("\"{address}\" has port 0")),
@@ -102,9 +122,47 @@ impl Ready {
     }
 }
 
+fn is_as_asked(there: &str, asked: &str) -> bool {
+    // A bare address means TCP.
+    let asked = if asked.parse::<SocketAddr>().is_ok() { &format!("tcp:{asked}") } else { asked };
+    let address = |text: &str| {
+        let (kind, address) = text.split_once(':')?;
+        Some((kind.to_owned(), address.parse::<SocketAddr>().ok()?))
+    };
+    match (address(there), address(asked)) {
+        (Some((kind, there)), Some((asked_kind, asked))) => {
+            let is_port = asked.port() == 0 || asked.port() == there.port();
+            kind == asked_kind && there.ip() == asked.ip() && is_port
+        }
+        // A path.
+        (_, _) => there == asked,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listeners_are_those_that_were_asked_for() {
+        let asked = |asked: &[&str], there: &[&str]| {
+            let line = format!(
+                r#"{{"ready":1,"listeners":{there:?},"backend":"b","runtime":"r 1",
+                "model":"readiness","driver":"epoll","flavor":"f","workers":1}}"#
+            );
+            let Ok(Announcement::Ready(ready)) = Announcement::parse(&line) else { return false };
+            let asked: Vec<String> = asked.iter().copied().map(str::to_owned).collect();
+            ready.expect_listeners(&asked).is_ok()
+        };
+        assert!(asked(&["127.0.0.1:0", "unix:/x"], &["tcp:127.0.0.1:9", "unix:/x"]));
+        assert!(asked(&["udp:[::1]:7"], &["udp:[0:0:0:0:0:0:0:1]:7"]));
+        assert!(!asked(&["udp:[::1]:7"], &["udp:[::1]:8"]));
+        assert!(!asked(&["tcp:127.0.0.1:0"], &["tcp:127.0.0.2:9"]));
+        assert!(!asked(&["tcp:127.0.0.1:0"], &["udp:127.0.0.1:9"]));
+        assert!(!asked(&["unix:/x", "tcp:[::1]:0"], &["tcp:[::1]:9", "unix:/x"]));
+        assert!(!asked(&["unix:/x"], &["unix:/y"]));
+        assert!(!asked(&["127.0.0.1:0", "127.0.0.1:0"], &["tcp:127.0.0.1:9"]));
+    }
 
     #[test]
     fn says_what_is_wrong() {

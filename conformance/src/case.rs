@@ -6,9 +6,11 @@ use std::time::Duration;
 use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level};
 
+use crate::datagrams::Datagrams;
 use crate::launcher::Launcher;
 use crate::peer::Peer;
 use crate::process::Process;
+use crate::transport::Transport;
 
 /// What a case returns.
 pub type Found = Result<Observation, Failure>;
@@ -41,6 +43,8 @@ pub struct Case {
     pub needs: &'static [Need],
     /// The capability that the server must offer, where the requirement is about one.
     pub capability: Option<&'static str>,
+    /// What the client uses; a server that does not offer it says so.
+    pub transport: Transport,
     /// Whether other cells may run beside it.
     pub company: Company,
     /// The function.
@@ -54,6 +58,8 @@ pub enum Body {
     Wire(fn(&Peer) -> Found),
     /// Also the server's process: descriptors, CPU time, memory, signals.
     Process(fn(&Peer, &Process) -> Found),
+    /// Only a socket for datagrams.
+    Datagrams(fn(&Datagrams) -> Found),
     /// Starts and stops servers itself.
     Lifecycle(fn(&Launcher) -> Found),
 }
@@ -110,6 +116,12 @@ pub enum Need {
     Attestation,
     /// TCP urgent data.
     UrgentData,
+    /// IPv6, on the loopback interface at least.
+    Ipv6,
+    /// Unix sockets, and a path for them.
+    UnixSockets,
+    /// Names of Unix sockets that are in no file system.
+    AbstractNames,
     /// All of 127.0.0.0/8 as this host's own.
     LoopbackNetwork,
     /// The sockets of a killed process closed within a second or two.
@@ -166,6 +178,7 @@ impl Case {
             from: Profile::Quick,
             needs: &[],
             capability: None,
+            transport: Transport::Tcp,
             company: Company::Shared,
             body: Body::Wire(no_body),
         }
@@ -201,6 +214,14 @@ impl Case {
         self
     }
 
+    /// The client uses this, and not TCP. Unless the case is one of [`Case::lifecycle`], its server
+    /// listens there beside a TCP port.
+    #[must_use]
+    pub const fn over(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
     /// Latency or fairness is judged: no other cell runs beside it.
     #[must_use]
     pub const fn alone(mut self) -> Self {
@@ -222,6 +243,13 @@ impl Case {
         self
     }
 
+    /// A case that needs only a socket for datagrams.
+    #[must_use]
+    pub const fn datagrams(mut self, function: fn(&Datagrams) -> Found) -> Self {
+        self.body = Body::Datagrams(function);
+        self
+    }
+
     /// A case that starts and stops servers.
     #[must_use]
     pub const fn lifecycle(mut self, function: fn(&Launcher) -> Found) -> Self {
@@ -231,13 +259,21 @@ impl Case {
 }
 
 impl Case {
+    /// What a server may say that it does not offer: a capability, or a kind of listener.
+    #[must_use]
+    pub fn asked_for(&self) -> Option<&'static str> {
+        let kind = (self.transport != Transport::Tcp).then(|| self.transport.kind());
+        self.capability.or(kind)
+    }
+
     /// Whether a server of this grade gets the case in this profile.
     #[must_use]
     pub fn is_asked(&self, grade: Grade, profile: Profile) -> bool {
-        let least = match self.body {
-            Body::Wire(_) => Grade::Address,
-            Body::Process(_) => Grade::Command,
-            Body::Lifecycle(_) => Grade::Contract,
+        let least = match (self.body, self.transport) {
+            (Body::Wire(_), Transport::Tcp) => Grade::Address,
+            (Body::Process(_), Transport::Tcp) => Grade::Command,
+            // Only the contract says how to ask for another socket.
+            (_, _) => Grade::Contract,
         };
         grade >= least && profile >= self.from
     }
@@ -270,6 +306,9 @@ impl fmt::Display for Need {
             Self::Attestation => "what the server's process holds (Linux only)",
             Self::LoopbackNetwork => "all of 127.0.0.0/8 (Linux and Windows)",
             Self::UrgentData => "TCP urgent data (not on Windows)",
+            Self::Ipv6 => "IPv6 on the loopback interface",
+            Self::UnixSockets => "Unix sockets (not on Windows)",
+            Self::AbstractNames => "abstract names of Unix sockets (Linux only)",
             Self::DeniedCalls => "a filter of the server's system calls (Linux only)",
             Self::LockedMemoryLimit => "a limit on the server's locked memory (Linux only)",
             Self::SocketsBesideWork => "sockets that are served beside CPU work (not under wine)",

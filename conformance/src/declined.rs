@@ -5,27 +5,46 @@ use report::{Failure, FailureKind, Verdict};
 
 use crate::announcement::{Announcement, Ready};
 use crate::case::{Case, failure};
-use crate::launcher::{Launch, Launcher, Start};
+use crate::launcher::{Launch, Launcher};
 use crate::plan::Row;
 
 /// The verdict, and the reason in the server's words.
 pub type Declined = (Verdict, String);
 
-/// Asks the server for the capability that a case is about: what it says if it does not offer it,
-/// nothing if it does.
+/// Asks the server for the capability, or the kind of listener, that a case is about: what it says
+/// if it does not offer it, nothing if it does.
 ///
 /// # Errors
 /// `announcement` when the server contradicts the registry or itself, or as [`Launcher::launch`].
 pub fn ask(row: &Row, case: &Case, launcher: &Launcher) -> Result<Option<Declined>, Failure> {
-    let Some(capability) = case.capability else { return Ok(None) };
-    let start = Start::default().with("--capability").with(capability);
+    let Some(asked) = case.asked_for() else { return Ok(None) };
+    let mut start = launcher.asking_for(case.transport)?;
+    if let Some(capability) = case.capability {
+        start = start.with("--capability").with(capability);
+    }
     match launcher.launch(&start)? {
-        Launch::Declined(said) => declined(row, capability, said).map(Some),
+        Launch::Declined(said) => declined(row, asked, said).map(Some),
         ready_or_ended @ (Launch::Ready(_) | Launch::Ended(_)) => {
             let server = ready_or_ended.expect_ready()?;
-            expect_offer(row, capability, server.ready()?).map(|()| None)
+            expect_no_lack(row, asked)?;
+            if let Some(capability) = case.capability {
+                expect_announced(capability, server.ready()?)?;
+            }
+            Ok(None)
         }
     }
+}
+
+/// A server that does not refuse what it is asked for is one whose registry entry says so.
+///
+/// # Errors
+/// `announcement` when the registry says that it lacks it.
+pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
+    if row.lacks(asked) {
+        let expected = format!("a refusal: the registry says that it lacks {asked}");
+        return Err(failure(FailureKind::Announcement, expected, "ready"));
+    }
+    Ok(())
 }
 
 /// The verdict on a server that was asked for `asked`, a kind of listener or a capability, and says
@@ -51,18 +70,13 @@ pub fn declined(row: &Row, asked: &str, said: Announcement) -> Result<Declined, 
     }
 }
 
-/// A server that did not refuse a capability announces it, and the registry does not deny it.
-fn expect_offer(row: &Row, capability: &str, ready: &Ready) -> Result<(), Failure> {
-    let kind = FailureKind::Announcement;
-    if row.lacks(capability) {
-        let expected = format!("a refusal: the registry says that it lacks {capability}");
-        return Err(failure(kind, expected, "ready"));
-    }
+/// A server that did not refuse a capability announces it.
+fn expect_announced(capability: &str, ready: &Ready) -> Result<(), Failure> {
     if ready.capabilities.iter().any(|offered| offered == capability) {
         return Ok(());
     }
     let expected = format!("{capability} among the capabilities that it announces");
-    Err(failure(kind, expected, format!("{:?}", ready.capabilities)))
+    Err(failure(FailureKind::Announcement, expected, format!("{:?}", ready.capabilities)))
 }
 
 #[cfg(test)]
@@ -103,8 +117,9 @@ mod tests {
             capabilities: capabilities.iter().copied().map(str::to_owned).collect(),
         };
         let both = announced(&["cancel", "cpu"]);
-        assert_eq!(expect_offer(&row(&[]), "cpu", &both), Ok(()));
-        assert!(expect_offer(&row(&["cpu"]), "cpu", &both).is_err());
-        assert!(expect_offer(&row(&[]), "cpu", &announced(&["cancel"])).is_err());
+        assert_eq!(expect_announced("cpu", &both), Ok(()));
+        assert!(expect_announced("cpu", &announced(&["cancel"])).is_err());
+        assert_eq!(expect_no_lack(&row(&[]), "cpu"), Ok(()));
+        assert!(expect_no_lack(&row(&["cpu"]), "cpu").is_err());
     }
 }

@@ -14,6 +14,7 @@ use crate::load::host_factor;
 use crate::peer::Context;
 use crate::plan::Row;
 use crate::suites;
+use crate::transport::Transport;
 
 /// Lines of standard error that go with a server that did not introduce itself.
 const TAIL_LINES: usize = 20;
@@ -46,7 +47,16 @@ pub fn introduce(name: &str, program: &Program) -> Result<Row, Refusal> {
         }
     };
     let ready = server.ready().map_err(wrong)?;
-    Ok(row(name, ready, program.clone()))
+    let mut row = row(name, ready, program.clone());
+    drop(server);
+    // An announcement names capabilities, and not what could have been listened to.
+    for transport in Transport::ALL.into_iter().filter(|transport| transport.exists_here()) {
+        let asked = launcher.asking_for(transport).and_then(|start| launcher.launch(&start));
+        if let Launch::Declined(Announcement::Unsupported(_)) = asked.map_err(wrong)? {
+            row.lacks.push(transport.kind().to_owned());
+        }
+    }
+    Ok(row)
 }
 
 fn row(name: &str, ready: &Ready, program: Program) -> Row {

@@ -14,8 +14,8 @@ use crate::announcement::Ready;
 use crate::attest::{attest, not_declared};
 use crate::case::{Body, Case, Company, Found, Observation, Profile, failure};
 use crate::clock::Clock;
-use crate::declined::{Declined, ask, declined};
-use crate::launcher::{Ended, Launch, Launcher, Server, Start};
+use crate::declined::{Declined, ask, declined, expect_no_lack};
+use crate::launcher::{Ended, Launch, Launcher, Server};
 use crate::load::{HIGHEST, calm_host_factor, host_factor};
 use crate::peer::{Context, Peer};
 use crate::plan::{Planned, Row};
@@ -138,10 +138,11 @@ impl Judge {
             outcome.found = function(&peer).and_then(|found| peer.serves().map(|()| found));
             return outcome;
         }
-        let server = match launcher.launch(&Start::default()) {
+        let launched = launcher.over(case.transport).and_then(|start| launcher.launch(&start));
+        let server = match launched {
             Ok(Launch::Ready(server)) => server,
             Ok(Launch::Declined(announcement)) => {
-                match declined(row, "tcp", announcement) {
+                match declined(row, case.transport.kind(), announcement) {
                     Ok(declined) => outcome.declined = Some(declined),
                     Err(e) => outcome.found = Err(e),
                 }
@@ -156,7 +157,7 @@ impl Judge {
                 return outcome;
             }
         };
-        outcome.found = self.run_on(row, body, launcher, &server, &mut outcome.attestation);
+        outcome.found = self.run_on(row, case, launcher, &server, &mut outcome.attestation);
         outcome.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
         outcome.ended = server.end_behind(launcher.clock(), &outcome.found);
         outcome
@@ -165,7 +166,7 @@ impl Judge {
     fn run_on(
         &self,
         row: &Row,
-        body: Body,
+        case: &Case,
         launcher: &Launcher,
         server: &Server,
         attestation: &mut Option<Attestation>,
@@ -178,9 +179,12 @@ impl Judge {
         } else {
             not_declared(&self.host, &process)
         });
-        match body {
-            Body::Wire(function) => function(&peer),
-            Body::Process(function) => function(&peer, &process),
+        expect_no_lack(row, case.transport.kind())?;
+        let client = || launcher.peer_over(case.transport, server);
+        match case.body {
+            Body::Wire(function) => function(&client()?),
+            Body::Process(function) => function(&client()?, &process),
+            Body::Datagrams(function) => function(&launcher.datagrams(case.transport, server)?),
             Body::Lifecycle(function) => function(launcher),
         }
     }

@@ -18,7 +18,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 13] = files![
+const FILES: [(&str, &str); 17] = files![
     "tcp-echo",
     "tcp-large",
     "tcp-half-close",
@@ -27,6 +27,10 @@ const FILES: [(&str, &str); 13] = files![
     "tcp-backpressure",
     "tcp-accept",
     "tcp-concurrency",
+    "udp",
+    "unix",
+    "unixdg",
+    "ip6",
     "fair",
     "idle",
     "res",

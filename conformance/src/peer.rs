@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use report::Failure;
+use report::{Failure, FailureKind};
 
-use crate::case::Profile;
+use crate::case::{Profile, failure};
 use crate::clock::Clock;
 use crate::connection::{Connection, Pending, Setup};
+use crate::transport::Place;
 
 /// How soon a new client must be served while nothing else is asked of the server.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub struct Context {
 /// A listening server, as a client sees it.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    address: SocketAddr,
+    place: Place,
     context: Arc<Context>,
 }
 
@@ -64,6 +65,12 @@ impl Context {
         }
     }
 
+    /// A number for the next connection, or client, of this cell.
+    #[must_use]
+    pub fn next_number(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Adds what an ended server has used.
     pub fn add_server_cpu(&self, used: Duration) {
         let ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
@@ -87,13 +94,24 @@ impl Peer {
     /// A server that listens on `address`.
     #[must_use]
     pub fn new(address: SocketAddr, context: Arc<Context>) -> Self {
-        Self { address, context }
+        Self::at(Place::Ip(address), context)
     }
 
-    /// Where the server listens.
+    /// A server that listens at `place`.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn at(place: Place, context: Arc<Context>) -> Self {
+        Self { place, context }
+    }
+
+    /// The IP address on which the server listens.
+    ///
+    /// # Errors
+    /// `harness` when it is at a Unix path.
+    pub fn address(&self) -> Result<SocketAddr, Failure> {
+        match &self.place {
+            Place::Ip(address) => Ok(*address),
+            Place::Path(_) => Err(failure(FailureKind::Harness, "an IP address", "a path")),
+        }
     }
 
     /// The case's size in this profile.
@@ -142,7 +160,7 @@ impl Peer {
     /// As [`Peer::connect`].
     pub fn connect_from(&self, from: SocketAddr) -> Result<Option<Connection>, Failure> {
         let (number, clock) = self.next();
-        let pending = Pending::start_from(from, self.address, number, self.seed(), clock)?;
+        let pending = Pending::start_from(from, &self.place, number, self.seed(), clock)?;
         pending.map(|pending| pending.finish(self.clock().progress())).transpose()
     }
 
@@ -156,13 +174,12 @@ impl Peer {
 
     fn start_with(&self, setup: Setup) -> Result<Pending, Failure> {
         let (number, clock) = self.next();
-        Pending::start(self.address, setup, number, self.context.seed, clock)
+        Pending::start(&self.place, setup, number, self.context.seed, clock)
     }
 
     /// What the next connection gets.
     fn next(&self) -> (u32, Arc<Clock>) {
-        let number = self.context.connections.fetch_add(1, Ordering::Relaxed);
-        (number, Arc::clone(&self.context.clock))
+        (self.context.next_number(), Arc::clone(&self.context.clock))
     }
 
     /// Connects `count` times, all asked for before the first is waited for.

@@ -49,7 +49,7 @@ impl Row {
             driver,
             flavor: entry.flavor.clone(),
             workers: entry.workers,
-            lacks: entry.lacks.clone(),
+            lacks: entry.lacks.keys().cloned().collect(),
             package: Some(entry.package.clone()),
             origin: Origin::Contract(Program {
                 executable: PathBuf::new(),
@@ -123,10 +123,11 @@ impl Planned {
         format!("{}/{}", self.suite.name, self.case.name)
     }
 
-    /// The capability that the case asks for and the row lacks: the server will say so itself.
+    /// The capability, or the kind of listener, that the case asks for and the row lacks: the
+    /// server will say so itself.
     #[must_use]
     pub fn lacking(&self, row: &Row) -> Option<&'static str> {
-        self.case.capability.filter(|capability| row.lacks(capability))
+        self.case.asked_for().filter(|asked| row.lacks(asked))
     }
 }
 
@@ -246,6 +247,15 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         Need::LoopbackNetwork => (!["linux", "windows"].contains(&host.os.as_str()))
             .then(|| format!("{} has one address of 127.0.0.0/8 only", host.os)),
         Need::UrgentData => on_unix("urgent data with the same meaning"),
+        Need::UnixSockets => (host.os == "windows")
+            .then(|| "the standard library has no Unix sockets on Windows".to_owned()),
+        Need::AbstractNames => {
+            (host.os != "linux").then(|| "abstract names of Unix sockets are Linux's".to_owned())
+        }
+        Need::Ipv6 => match &host.ipv6 {
+            State::Available { .. } => None,
+            State::Unavailable { reason, fix } => Some(unavailable(reason, fix.as_deref())),
+        },
     }
 }
 

@@ -16,6 +16,9 @@ pub struct Registry {
     /// The rows, in the order of columns.
     #[serde(rename = "row")]
     pub rows: Vec<Entry>,
+    /// What was found out about runtimes on the way.
+    #[serde(default, rename = "finding")]
+    pub findings: Vec<Finding>,
     /// Failures that no code of a backend can mend.
     #[serde(default, rename = "waiver")]
     pub waivers: Vec<Waiver>,
@@ -39,9 +42,21 @@ pub struct Entry {
     pub driver: BTreeMap<String, String>,
     /// Cargo feature that the row belongs to.
     pub feature: Option<String>,
-    /// What the server does not offer.
+    /// What it is, in a few words of Markdown.
+    pub about: String,
+    /// What the server does not offer, and why.
     #[serde(default)]
-    pub lacks: Vec<String>,
+    pub lacks: BTreeMap<String, String>,
+}
+
+/// Something that was found out about a runtime.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// Cargo package of the backend on it.
+    pub package: String,
+    /// In Markdown.
+    pub text: String,
 }
 
 /// A failure that is known, reported upstream, and no fault of the backend's code.

@@ -55,28 +55,35 @@ fn main() -> ExitCode {
     trials.extend(misbehaviour.map(|(fault, case, expected)| {
         Trial::test(format!("verdict-on::{fault}"), move || verdict_on(fault, case, expected))
     }));
-    let capabilities = [
-        ("offered", None, "", Verdict::Pass),
-        ("offered-and-denied", None, "cancel", Verdict::Fail),
-        ("lacking", Some("lacks-capabilities"), "cancel", Verdict::Unsupported),
-        ("lacking-and-undeclared", Some("lacks-capabilities"), "", Verdict::Fail),
-    ];
-    trials.extend(capabilities.map(|(name, fault, lacks, expected)| {
-        let trial = move || verdict_on_capability(fault, lacks, expected);
-        Trial::test(format!("capability::{name}"), trial)
-    }));
+    // A capability, a kind of listener that the judge asks for, and one that the case does.
+    for (what, case) in [
+        ("cancel", "res/cancelled-read-no-loss"),
+        ("udp", "udp/echo-basic"),
+        ("udp", "udp/shutdown-and-rebind"),
+    ] {
+        for (name, fault, lacks, expected) in [
+            ("offered", None, "", Verdict::Pass),
+            ("offered-and-denied", None, what, Verdict::Fail),
+            ("lacking", Some("lacks-capabilities"), what, Verdict::Unsupported),
+            ("lacking-and-undeclared", Some("lacks-capabilities"), "", Verdict::Fail),
+        ] {
+            let trial = move || verdict_on_lack(case, fault, lacks, expected);
+            trials.push(Trial::test(format!("{name}::{case}"), trial));
+        }
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A server and the registry that agree on a capability are judged by the case; else by that.
-fn verdict_on_capability(
+/// A server and the registry that agree on what is offered are judged by the case; else by that.
+fn verdict_on_lack(
+    case: &str,
     fault: Option<&str>,
     lacks: &str,
     expected: Verdict,
 ) -> Result<(), Failed> {
     let mut row = Table::load()?.row(executable()?, fault);
     row.lacks = vec![lacks.to_owned()];
-    let cell = judge(&row, "res/cancelled-read-no-loss")?;
+    let cell = judge(&row, case)?;
     if cell.verdict != expected {
         return Err(format!("expected {expected:?}, found {cell:?}").into());
     }
@@ -183,7 +190,8 @@ fn victim() -> ExitCode {
     let launcher = Launcher::new(Origin::Contract(program), context);
     let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
     let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };
-    println!("{}", peer.address());
+    let Ok(address) = peer.address() else { return ExitCode::FAILURE };
+    println!("{address}");
     std::thread::sleep(Duration::from_secs(60));
     ExitCode::FAILURE
 }

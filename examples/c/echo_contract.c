@@ -43,7 +43,7 @@ struct connection {
 
 static struct addrinfo *addresses[LISTENERS];
 static int address_count;
-static bool json, stop_on_stdin_eof;
+static bool json, stop_on_stdin_eof, dual_stack;
 static long buffer_bytes = 4096;
 static long long drain_ms = 5000;
 static char unsupported[256];  // something that was asked for and is not offered
@@ -189,7 +189,10 @@ static int bind_listener(const struct addrinfo *address) {
   // So that connections in TIME_WAIT do not hold the port. Not SO_REUSEPORT: with it a second
   // server would start beside this one.
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (address->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  int v6_only = !dual_stack;
+  if (address->ai_family == AF_INET6) {
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only);
+  }
   if (fd < 0 || bind(fd, address->ai_addr, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
     err(1, "listen on %s", text);
   }
@@ -237,7 +240,7 @@ static void parse_options(int count, char **arguments) {
       {"listen", 1, NULL, 'l'},  {"announce", 1, NULL, 'a'}, {"flavor", 1, NULL, 'f'},
       {"driver", 1, NULL, 'd'},  {"workers", 1, NULL, 'w'},  {"buffer", 1, NULL, 'b'},
       {"drain", 1, NULL, 't'},   {"stop-on-stdin-eof", 0, NULL, 's'},
-      {"capability", 1, NULL, 'c'}, {0}};
+      {"capability", 1, NULL, 'c'}, {"dual-stack", 0, NULL, '6'}, {0}};
   char *end;
   for (int option; (option = getopt_long(count, arguments, "", known, NULL)) != -1;) {
     switch (option) {
@@ -261,6 +264,7 @@ static void parse_options(int count, char **arguments) {
         errx(2, "--buffer: write 1 to 16777216");
       case 't': drain_ms = parse_drain(optarg); break;
       case 's': stop_on_stdin_eof = true; break;
+      case '6': dual_stack = true; break;
       case 'c': lacks("capability", 64, optarg); break;
       default: exit(2);  // getopt has said what is wrong
     }

@@ -333,6 +333,8 @@ public final class EchoContract {
             for (int i = 0; i < arguments.length; i++) {
                 if (arguments[i].equals("--stop-on-stdin-eof")) {
                     stopOnStdinEof = true;
+                } else if (arguments[i].equals("--dual-stack")) {
+                    continue; // Java does that whether asked or not
                 } else if (i + 1 < arguments.length) {
                     set(arguments[i], arguments[++i]);
                 } else {

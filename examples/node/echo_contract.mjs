@@ -57,7 +57,7 @@ function echo(socket) {
 }
 
 /** A listener, once it listens. */
-async function listen({ host, port }, bufferBytes) {
+async function listen({ host, port }, bufferBytes, ipv6Only) {
   if (!host.startsWith("127.") && host !== "::1") {
     log(`warning: other hosts can reach ${host} port ${port}, an open echo server`);
   }
@@ -67,7 +67,7 @@ async function listen({ host, port }, bufferBytes) {
     echo,
   );
   // Node sets reuse-address on Unix, and never reuse-port unless it is told to.
-  server.listen({ host, port, backlog: BACKLOG, ipv6Only: true });
+  server.listen({ host, port, backlog: BACKLOG, ipv6Only });
   try {
     await once(server, "listening");
   } catch (error) {
@@ -125,6 +125,7 @@ function parseOptions() {
   const string = (value) => ({ type: "string", default: value });
   const options = {
     listen: { ...string(["127.0.0.1:8080"]), multiple: true },
+    "dual-stack": { type: "boolean", default: false },
     announce: string("text"),
     flavor: string("default"),
     driver: string(DRIVER ?? ""),
@@ -171,7 +172,9 @@ if (!DRIVER) refuse({ unavailable: `what libuv waits with on ${process.platform}
 if (lacks.length > 0) refuse({ unsupported: `node has no ${lacks[0]}` });
 
 const listeners = [];
-for (const address of options.listen) listeners.push(await listen(address, options.buffer));
+for (const address of options.listen) {
+  listeners.push(await listen(address, options.buffer, !options["dual-stack"]));
+}
 for (const signal of ["SIGTERM", "SIGINT"]) {
   process.on(signal, () => {
     if (stopping) {

@@ -77,7 +77,9 @@ class Server:
     def __init__(self, options):
         self.options = options
         self.loop = asyncio.get_running_loop()
-        self.listeners = [listen(str(host), port) for _, host, port in options.listen]
+        self.listeners = [
+            listen(str(host), port, options.dual_stack) for _, host, port in options.listen
+        ]
         self.open = set()
         self.starting = set()
         self.stop = asyncio.Event()
@@ -166,14 +168,16 @@ def text_of(host, port, *_scope):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def listen(host, port):
+def listen(host, port, both):
     if not ipaddress.ip_address(host).is_loopback:
         log(f"warning: other hosts can reach {text_of(host, port)}, an open echo server")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         # With reuse-address, so that TIME_WAIT does not hold the port, and without reuse-port,
         # which would let a second server start beside this one.
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both and host == "::"
+        )
     except OSError as error:
         sys.exit(f"error: listen on {text_of(host, port)}: {error}")
     listener.setblocking(False)
@@ -223,6 +227,7 @@ def parse_buffer(text):
 def main():
     parser = argparse.ArgumentParser(description="An echo server on asyncio.", allow_abbrev=False)
     parser.add_argument("--listen", action="append", type=parse_listen, metavar="KIND:ADDR")
+    parser.add_argument("--dual-stack", action="store_true")
     parser.add_argument("--announce", choices=("text", "json"), default="text")
     parser.add_argument("--flavor", choices=("default",))
     parser.add_argument("--driver", default=DRIVER, metavar="NAME")

@@ -36,6 +36,8 @@ pub struct Host {
     pub somaxconn: Option<u32>,
     /// Ports that the kernel hands to outgoing connections.
     pub ephemeral_ports: Option<u32>,
+    /// Whether IPv6 works on the loopback interface.
+    pub ipv6: State,
     /// One entry a driver, in a fixed order.
     pub drivers: Vec<Driver>,
     /// What the ring offers, when io_uring is available.

@@ -5,15 +5,12 @@
 //! those of async-io, which ask the system first and wait for an event after, and a waiting one
 //! holds only its place among those who are woken.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
-use async_std::{
-    future,
-    io::ReadExt as _,
-    net::{TcpListener, TcpStream},
-    task,
-};
+use async_std::{future, io::ReadExt as _, task};
 use common::{burn, Work};
+
+use crate::transport::Stream;
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) {
@@ -24,23 +21,23 @@ pub(crate) async fn work(work: Work) {
 }
 
 /// Accepts, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn accept(
-    listener: &TcpListener,
+pub(crate) async fn accept<S: Stream>(
+    listener: &S::Listener,
     limit: Option<Duration>,
-) -> io::Result<(TcpStream, SocketAddr)> {
+) -> io::Result<S> {
     let Some(limit) = limit else {
-        return listener.accept().await;
+        return S::accept(listener).await;
     };
     loop {
-        if let Ok(accepted) = future::timeout(limit, listener.accept()).await {
+        if let Ok(accepted) = future::timeout(limit, S::accept(listener)).await {
             return accepted;
         }
     }
 }
 
 /// Reads, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn read(
-    stream: &mut TcpStream,
+pub(crate) async fn read<S: Stream>(
+    stream: &mut S,
     buffer: &mut [u8],
     limit: Option<Duration>,
 ) -> io::Result<usize> {

@@ -1,78 +1,93 @@
 //! Echo server on async-std: the standard library's API, asynchronous, on a pool of threads.
 
 mod capability;
+mod datagrams;
+mod transport;
 
-use std::{env, io, net::Shutdown};
+use std::{env, future::Future, io};
 
+#[cfg(unix)]
+use async_std::os::unix::net::{UnixListener, UnixStream};
 use async_std::{
     io::{prelude::WriteExt as _, ReadExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     task,
 };
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
-    ServeError, Work, Workers,
+    classify, AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener,
+    Listeners, ServeError, Transport, Wait, Work, Workers, BACKLOG,
 };
 use futures_lite::future;
+
+use crate::transport::Stream;
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "async-std",
-    model: Model::Readiness,
-    driver: Driver::READINESS,
+    drivers: &[Driver::READINESS],
     flavors: &[Flavor {
         name: "multi-thread",
         about: "A pool of threads takes turns to run tasks and to wait for the sockets",
         workers: Workers::PerCore,
         serve: multi_thread,
     }],
+    transports: &Transport::ALL,
     capabilities: &Capability::ALL,
-    probe: || Ok(()),
+    probe: |_| Ok(()),
 };
 
 fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     // Where descriptors have run out, the reactor would panic (async-io, src/reactor.rs).
     drop(polling::Poller::new()?);
     // Read when the first task is spawned. The thread that waits for signals reads no variables.
     env::set_var("ASYNC_STD_THREAD_COUNT", context.workers().to_string());
     // `task::block_on` would make the calling thread one more that waits for the sockets.
-    Ok(future::block_on(task::spawn(serve(listeners, context))))
+    Ok(future::block_on(task::spawn(serve(listeners, context)))?)
 }
 
-async fn serve(listeners: Vec<Listener>, context: Context) -> Drained {
-    let accept_loop = |Listener { socket, work }| {
-        task::spawn(accept_loop(TcpListener::from(socket), work, context.clone()))
-    };
-    let accept_loops: Vec<_> = listeners.into_iter().map(accept_loop).collect();
-    context.ready();
-    for accept_loop in accept_loops {
-        accept_loop.await;
+async fn serve(listeners: Listeners, context: Context) -> io::Result<Drained> {
+    let mut loops = Vec::new();
+    for Listener { socket, work } in listeners.tcp {
+        let listener = TcpListener::from(socket);
+        loops.push(task::spawn(accept_loop::<TcpStream>(listener, work, context.clone())));
     }
-    context.drained().await
+    for socket in listeners.udp {
+        loops.push(task::spawn(datagrams::echo(UdpSocket::from(socket), context.clone())));
+    }
+    #[cfg(unix)]
+    for listener in listeners.unix {
+        let listener = UnixListener::from(listener);
+        loops.push(task::spawn(accept_loop::<UnixStream>(listener, None, context.clone())));
+    }
+    #[cfg(unix)]
+    for socket in listeners.unixgram {
+        let socket = datagrams::Unixgram::new(socket)?;
+        loops.push(task::spawn(datagrams::echo(socket, context.clone())));
+    }
+    context.ready();
+    for ends in loops {
+        ends.await;
+    }
+    Ok(context.drained().await)
 }
 
-async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
+async fn accept_loop<S: Stream>(listener: S::Listener, work: Option<Work>, context: Context) {
     let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     loop {
-        let stopped = async {
-            (&mut stop).await;
-            None
-        };
-        let accepted = async { Some(capability::accept(&listener, cancel_after).await) };
-        match future::or(stopped, accepted).await {
+        match unless(&mut stop, capability::accept::<S>(&listener, cancel_after)).await {
             None => break,
-            Some(Ok((stream, _))) => spawn_echo(stream, work, &context),
+            Some(Ok(stream)) => spawn_echo(stream, work, &context),
             Some(Err(error)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 // Afterwards `accept` asks the system before it waits for an event, so it needs
                 // no new client to go on.
                 AcceptError::BackOff(pause) => {
-                    future::or(&mut stop, task::sleep(pause)).await;
+                    unless(&mut stop, task::sleep(pause)).await;
                 }
                 AcceptError::Fatal => context.fail(),
             },
@@ -80,32 +95,39 @@ async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context
         // async-std has no budget for a task that finds something to do every time.
         task::yield_now().await;
     }
-    serve_queue(&listener, work, &context).await;
+    serve_queue::<S>(&listener, work, &context).await;
+}
+
+/// What the operation gives, or nothing once the server has been told to stop.
+async fn unless<T>(stop: &mut Wait, operation: impl Future<Output = T>) -> Option<T> {
+    let stopped = async {
+        stop.await;
+        None
+    };
+    let done = async { Some(operation.await) };
+    future::or(stopped, done).await
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
-async fn serve_queue(listener: &TcpListener, work: Option<Work>, context: &Context) {
-    for _ in 0..=common::BACKLOG {
-        // `accept` asks the system when it is polled: it is pending only if the queue is empty.
-        match future::poll_once(listener.accept()).await {
-            Some(Ok((stream, _))) => spawn_echo(stream, work, context),
-            Some(Err(error)) if common::classify(&error) == AcceptError::Retry => {}
+async fn serve_queue<S: Stream>(listener: &S::Listener, work: Option<Work>, context: &Context) {
+    for _ in 0..=BACKLOG {
+        match future::poll_once(S::accept(listener)).await {
+            Some(Ok(stream)) => spawn_echo(stream, work, context),
+            Some(Err(error)) if classify(&error) == AcceptError::Retry => {}
             Some(Err(_)) | None => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
     task::spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
 
-async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
+async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
     // Echoes in a row after which others get a turn, also if there was no need to wait.
     const TURN: usize = 32;
 
-    // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
-    let _ = stream.set_nodelay(true);
     let mut buffer = vec![0; context.buffer_bytes()];
     let cancel_after = context.cancel().read;
     let mut stop = context.stop();
@@ -119,7 +141,7 @@ async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io
         // Reading comes first, so that what has arrived is echoed even when the stop has too.
         match future::or(read, stopped).await? {
             None => break,
-            Some(0) => return stream.shutdown(Shutdown::Write),
+            Some(0) => return stream.finish(),
             Some(bytes) => answer(&mut stream, &buffer[..bytes], work).await?,
         }
         if context.stopping() {
@@ -129,14 +151,14 @@ async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io
             task::yield_now().await;
         }
     }
-    stream.shutdown(Shutdown::Write)?;
+    stream.finish()?;
     while stream.read(&mut buffer).await? > 0 {
         task::yield_now().await;
     }
     Ok(())
 }
 
-async fn answer(stream: &mut TcpStream, message: &[u8], work: Option<Work>) -> io::Result<()> {
+async fn answer<S: Stream>(stream: &mut S, message: &[u8], work: Option<Work>) -> io::Result<()> {
     if let Some(work) = work {
         capability::work(work).await;
     }

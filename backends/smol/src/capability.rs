@@ -5,15 +5,12 @@
 //! system first and waits for an event after, and a waiting one holds only its place among those
 //! who are woken.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
 use common::{Work, burn};
-use smol::{
-    Timer, future,
-    io::AsyncReadExt as _,
-    net::{TcpListener, TcpStream},
-    unblock,
-};
+use smol::{Timer, future, io::AsyncReadExt as _, unblock};
+
+use crate::transport::Stream;
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) {
@@ -24,15 +21,15 @@ pub(crate) async fn work(work: Work) {
 }
 
 /// Accepts, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn accept(
-    listener: &TcpListener,
+pub(crate) async fn accept<S: Stream>(
+    listener: &S::Listener,
     limit: Option<Duration>,
-) -> io::Result<(TcpStream, SocketAddr)> {
+) -> io::Result<S> {
     let Some(limit) = limit else {
-        return listener.accept().await;
+        return S::accept(listener).await;
     };
     loop {
-        let accepted = async { Some(listener.accept().await) };
+        let accepted = async { Some(S::accept(listener).await) };
         if let Some(accepted) = future::or(accepted, none_after(limit)).await {
             return accepted;
         }
@@ -40,8 +37,8 @@ pub(crate) async fn accept(
 }
 
 /// Reads, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn read(
-    stream: &mut TcpStream,
+pub(crate) async fn read<S: Stream>(
+    stream: &mut S,
     buffer: &mut [u8],
     limit: Option<Duration>,
 ) -> io::Result<usize> {

@@ -1,86 +1,176 @@
-//! Echo server on smol: an executor that several threads run, and sockets it wakes when ready.
+//! Echo server on smol: executors that threads run, and sockets that wake their tasks when ready.
+//!
+//! There is one reactor in a process, also where each thread has an executor of its own: whichever
+//! thread is idle first waits for the sockets of all, and wakes the others.
 
 mod capability;
+mod datagrams;
+mod executor;
+mod transport;
 
-use std::{io, thread};
+use std::{io, sync::mpsc, thread};
 
 use common::{
-    AcceptError, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
-    ServeError, Work, Workers,
+    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener,
+    Listeners, ServeError, Transport, Wait, Work, Workers, block_on, classify,
+};
+#[cfg(unix)]
+use smol::{
+    Async,
+    net::unix::{UnixListener, UnixStream},
 };
 use smol::{
-    Executor, Timer, future,
+    Task, Timer, future,
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
 };
+
+use crate::{executor::Place, transport::Stream};
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "smol",
-    model: Model::Readiness,
-    driver: Driver::READINESS,
-    flavors: &[Flavor {
-        name: "multi-thread",
-        about: "Threads run one executor and take turns to wait for the sockets",
-        workers: Workers::PerCore,
-        serve: multi_thread,
-    }],
+    drivers: &[Driver::READINESS],
+    flavors: &[
+        Flavor {
+            name: "multi-thread",
+            about: "Threads run one executor and take turns to wait for the sockets",
+            workers: Workers::PerCore,
+            serve: multi_thread,
+        },
+        Flavor {
+            name: "per-core",
+            about: "Each thread runs an executor of its own and keeps the connections that it \
+                    accepted; one reactor waits for the sockets of all",
+            workers: Workers::PerCore,
+            serve: per_core,
+        },
+    ],
+    transports: &Transport::ALL,
     capabilities: &Capability::ALL,
-    probe: || Ok(()),
+    probe: |_| Ok(()),
 };
-
-/// Not smol's own global executor, whose number of threads is an environment variable.
-static EXECUTOR: Executor<'_> = Executor::new();
 
 fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
-    // Where descriptors have run out, smol's reactor would panic (async-io, src/reactor.rs).
-    drop(polling::Poller::new()?);
+fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+    executor::probe()?;
     // The calling thread is a worker too.
     for number in 1..context.workers() {
-        let run = || smol::block_on(EXECUTOR.run(future::pending::<()>()));
+        let run = || Place::AnyThread.run(future::pending::<()>());
         thread::Builder::new().name(format!("smol-{number}")).spawn(run)?;
     }
-    smol::block_on(EXECUTOR.run(serve(listeners, context)))
+    Place::AnyThread.run(async {
+        let loops = spawn_loops(Place::AnyThread, listeners, &context)?;
+        context.ready();
+        for ends in loops {
+            ends.await;
+        }
+        Ok(context.drained().await)
+    })
 }
 
-async fn serve(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
-    let mut accept_loops = Vec::new();
-    for Listener { socket, work } in listeners {
-        let listener = TcpListener::try_from(socket)?;
-        accept_loops.push(EXECUTOR.spawn(accept_loop(listener, work, context.clone())));
+fn per_core(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+    let duplicates: io::Result<Vec<_>> =
+        (1..context.workers()).map(|_| duplicate(&listeners)).collect();
+    let duplicates = duplicates?;
+    // After the duplicates, which need descriptors too.
+    executor::probe()?;
+    let (started, starts) = mpsc::channel();
+    let (stopped, stops) = mpsc::channel();
+    for (number, listeners) in (1..).zip(duplicates.into_iter().chain([listeners])) {
+        let (context, started, stopped) = (context.clone(), started.clone(), stopped.clone());
+        let run = move || Place::ThisThread.run(worker(listeners, context, started, stopped));
+        thread::Builder::new().name(format!("smol-{number}")).spawn(run)?;
+    }
+    drop((started, stopped));
+    for _ in 1..=context.workers() {
+        starts.recv().map_err(io::Error::other)??;
     }
     context.ready();
-    for accept_loop in accept_loops {
-        accept_loop.await;
-    }
-    Ok(context.drained().await)
+    // Ends when no thread can accept any more.
+    while stops.recv().is_ok() {}
+    Ok(block_on(context.drained()))
 }
 
-async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
+/// Serves until the process ends, also the connections that the drain deadline has cut.
+async fn worker(
+    listeners: Listeners,
+    context: Context,
+    started: mpsc::Sender<io::Result<()>>,
+    stopped: mpsc::Sender<()>,
+) {
+    let loops = match spawn_loops(Place::ThisThread, listeners, &context) {
+        Ok(loops) => loops,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    let _ = started.send(Ok(()));
+    for ends in loops {
+        ends.await;
+    }
+    drop(stopped);
+    future::pending().await
+}
+
+/// What one more thread accepts from. A datagram socket is left to one thread: two would send their
+/// replies to a client in any order.
+fn duplicate(listeners: &Listeners) -> io::Result<Listeners> {
+    let mut duplicates = Listeners::default();
+    for Listener { socket, work } in &listeners.tcp {
+        duplicates.tcp.push(Listener { socket: socket.try_clone()?, work: *work });
+    }
+    #[cfg(unix)]
+    for listener in &listeners.unix {
+        duplicates.unix.push(listener.try_clone()?);
+    }
+    Ok(duplicates)
+}
+
+/// Begins to serve; each task ends after the stop signal.
+fn spawn_loops(place: Place, listeners: Listeners, context: &Context) -> io::Result<Vec<Task<()>>> {
+    let mut loops = Vec::new();
+    for Listener { socket, work } in listeners.tcp {
+        let listener = TcpListener::try_from(socket)?;
+        let accept_loop = accept_loop::<TcpStream>(place, listener, work, context.clone());
+        loops.push(place.spawn(accept_loop));
+    }
+    for socket in listeners.udp {
+        let socket = UdpSocket::try_from(socket)?;
+        loops.push(place.spawn(datagrams::echo(socket, context.clone())));
+    }
+    #[cfg(unix)]
+    for listener in listeners.unix {
+        let listener = UnixListener::try_from(listener)?;
+        let accept_loop = accept_loop::<UnixStream>(place, listener, None, context.clone());
+        loops.push(place.spawn(accept_loop));
+    }
+    #[cfg(unix)]
+    for socket in listeners.unixgram {
+        loops.push(place.spawn(datagrams::echo(Async::new(socket)?, context.clone())));
+    }
+    Ok(loops)
+}
+
+async fn accept_loop<S: Stream>(
+    place: Place,
+    listener: S::Listener,
+    work: Option<Work>,
+    context: Context,
+) {
     let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     loop {
-        let stopped = async {
-            (&mut stop).await;
-            None
-        };
-        let accepted = async { Some(capability::accept(&listener, cancel_after).await) };
-        match future::or(stopped, accepted).await {
+        match unless(&mut stop, capability::accept::<S>(&listener, cancel_after)).await {
             None => break,
-            Some(Ok((stream, _))) => spawn_echo(stream, work, &context),
+            Some(Ok(stream)) => spawn_echo(place, stream, work, &context),
             Some(Err(error)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 // Afterwards `accept` asks the system before it waits for an event, so it needs
                 // no new client to go on.
                 AcceptError::BackOff(pause) => {
-                    let paused = async {
-                        Timer::after(pause).await;
-                    };
-                    future::or(&mut stop, paused).await;
+                    unless(&mut stop, Timer::after(pause)).await;
                 }
                 AcceptError::Fatal => context.fail(),
             },
@@ -88,32 +178,44 @@ async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context
         // smol has no budget for a task that finds something to do every time.
         future::yield_now().await;
     }
-    serve_queue(&listener, work, &context).await;
+    serve_queue::<S>(place, &listener, work, &context).await;
+}
+
+/// What the operation gives, or nothing once the server has been told to stop.
+async fn unless<T>(stop: &mut Wait, operation: impl Future<Output = T>) -> Option<T> {
+    let stopped = async {
+        stop.await;
+        None
+    };
+    let done = async { Some(operation.await) };
+    future::or(stopped, done).await
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
-async fn serve_queue(listener: &TcpListener, work: Option<Work>, context: &Context) {
-    for _ in 0..=common::BACKLOG {
-        // `accept` asks the system when it is polled: it is pending only if the queue is empty.
-        match future::poll_once(listener.accept()).await {
-            Some(Ok((stream, _))) => spawn_echo(stream, work, context),
-            Some(Err(error)) if common::classify(&error) == AcceptError::Retry => {}
+async fn serve_queue<S: Stream>(
+    place: Place,
+    listener: &S::Listener,
+    work: Option<Work>,
+    context: &Context,
+) {
+    for _ in 0..=BACKLOG {
+        match future::poll_once(S::accept(listener)).await {
+            Some(Ok(stream)) => spawn_echo(place, stream, work, context),
+            Some(Err(error)) if classify(&error) == AcceptError::Retry => {}
             Some(Err(_)) | None => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+fn spawn_echo<S: Stream>(place: Place, stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
-    EXECUTOR.spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
+    place.spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
 }
 
-async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
+async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
     // Echoes in a row after which others get a turn, also if there was no need to wait.
     const TURN: usize = 32;
 
-    // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
-    let _ = stream.set_nodelay(true);
     let mut buffer = vec![0; context.buffer_bytes()];
     let cancel_after = context.cancel().read;
     let mut stop = context.stop();
@@ -145,7 +247,7 @@ async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io
     Ok(())
 }
 
-async fn answer(stream: &mut TcpStream, message: &[u8], work: Option<Work>) -> io::Result<()> {
+async fn answer<S: Stream>(stream: &mut S, message: &[u8], work: Option<Work>) -> io::Result<()> {
     if let Some(work) = work {
         capability::work(work).await;
     }

@@ -6,7 +6,7 @@
 //! nobody. So the kernel is asked to cancel, by an entry of our own, and the operation is awaited
 //! to its end all the same: only that says whether the request came in time.
 
-use std::{io, net::SocketAddr, os::fd::AsRawFd, pin::pin, time::Duration};
+use std::{io, os::fd::AsRawFd, pin::pin, time::Duration};
 
 use common::{Unavailable, Work, burn};
 use io_uring_06::{
@@ -15,10 +15,9 @@ use io_uring_06::{
 };
 use rustix::io::Errno;
 use tokio::{select, task, time};
-use tokio_uring::{
-    BufResult, OneshotOutputTransform, UnsubmittedOneshot,
-    net::{TcpListener, TcpStream},
-};
+use tokio_uring::{BufResult, OneshotOutputTransform, UnsubmittedOneshot};
+
+use crate::transport::Stream;
 
 /// Does the work of a message, on the pool of threads that blocking calls go to. It is Tokio's: a
 /// runtime of tokio-uring is one of Tokio's, with one thread, that watches a ring beside.
@@ -31,15 +30,15 @@ pub(crate) async fn work(work: Work) -> io::Result<()> {
 }
 
 /// Accepts, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
-pub(crate) async fn accept(
-    listener: &TcpListener,
+pub(crate) async fn accept<S: Stream>(
+    listener: &S::Listener,
     limit: Option<Duration>,
-) -> io::Result<(TcpStream, SocketAddr)> {
+) -> io::Result<S> {
     let Some(limit) = limit else {
-        return listener.accept().await;
+        return S::accept(listener).await;
     };
     loop {
-        match cancelled_after(limit, listener, listener.accept()).await {
+        match cancelled_after(limit, listener, S::accept(listener)).await {
             Err(error) if is(&error, Errno::CANCELED) => {}
             accepted => return accepted,
         }
@@ -47,8 +46,8 @@ pub(crate) async fn accept(
 }
 
 /// Reads, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
-pub(crate) async fn read(
-    stream: &TcpStream,
+pub(crate) async fn read<S: Stream>(
+    stream: &S,
     mut buffer: Vec<u8>,
     limit: Option<Duration>,
 ) -> BufResult<usize, Vec<u8>> {
@@ -84,30 +83,28 @@ async fn cancelled_after<T>(
 }
 
 /// Asks the kernel to cancel the operation on `socket`.
-async fn cancel(socket: &impl AsRawFd) -> io::Result<()> {
+pub(crate) async fn cancel(socket: &impl AsRawFd) -> io::Result<()> {
     let operation = CancelBuilder::fd(Fd(socket.as_raw_fd()));
     let request = opcode::AsyncCancel2::new(operation).build();
-    UnsubmittedOneshot::new((), Answer, request).submit().await
+    UnsubmittedOneshot::new((), Answer, request).submit().await.map(drop)
 }
 
-/// How the completion of a request reads: an error, or nothing.
-struct Answer;
+/// How the completion of a request reads: an error, or a number.
+pub(crate) struct Answer;
 
 impl OneshotOutputTransform for Answer {
-    type Output = io::Result<()>;
+    type Output = io::Result<u32>;
     type StoredData = ();
 
-    fn transform_oneshot_output(self, (): (), completion: cqueue::Entry) -> io::Result<()> {
-        match completion.result() {
-            0.. => Ok(()),
-            code => Err(io::Error::from_raw_os_error(-code)),
-        }
+    fn transform_oneshot_output(self, (): (), completion: cqueue::Entry) -> io::Result<u32> {
+        let result = completion.result();
+        u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
     }
 }
 
-/// Whether this kernel can cancel the operation on a socket; tried on one that has none.
-pub(crate) async fn probe(socket: &impl AsRawFd) -> Result<(), Unavailable> {
-    match cancel(socket).await {
+/// Whether this kernel can cancel the operation on a descriptor; tried on one that has none.
+pub(crate) async fn probe() -> Result<(), Unavailable> {
+    match cancel(&io::stderr()).await {
         Err(error) if is(&error, Errno::INVAL) => {
             Err(Unavailable("cancelling what waits on a socket needs Linux 5.19".to_owned()))
         }

@@ -1,12 +1,16 @@
 //! What is left of this backend on systems without io_uring: the reason that it cannot run.
 
-use common::{Context, Drained, Listener, ServeError, Unavailable};
+use common::{Context, Drained, Driver, Listeners, ServeError, Unavailable};
 
-pub(crate) fn probe() -> Result<(), Unavailable> {
+pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     Err(reason())
 }
 
-pub(crate) fn ring_per_thread(_: Vec<Listener>, _: Context) -> Result<Drained, ServeError> {
+pub(crate) fn ring_per_thread(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+    Err(ServeError::Unavailable(reason()))
+}
+
+pub(crate) fn tuned(_: Listeners, _: Context) -> Result<Drained, ServeError> {
     Err(ServeError::Unavailable(reason()))
 }
 

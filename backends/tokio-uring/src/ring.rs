@@ -1,12 +1,8 @@
-//! Building rings, and saying why the kernel refuses one.
+//! Building rings, before tokio-uring does: it would panic where the kernel refuses one.
 
-use std::{fs, io, thread, time::Duration};
-
-use common::{ServeError, Unavailable};
-use rustix::{
-    io::Errno,
-    process::{Resource, getrlimit},
-};
+use common::{Driver, ServeError, Unavailable, build_ring, probe_ring};
+use io_uring_06::Builder;
+use rustix::io::Errno;
 use tokio_uring::Runtime;
 
 /// Operations that can wait for the next system call. A full queue is submitted early, no more.
@@ -15,105 +11,53 @@ const SUBMISSIONS: u32 = 256;
 /// Both cost memory that counts against the user's limit of locked memory.
 const COMPLETIONS: u32 = 4096;
 
-/// Builds one ring like those of the workers, and closes it. tokio-uring itself would panic.
-pub(crate) fn probe() -> Result<(), Unavailable> {
-    let mut ring = tokio_uring::uring_builder();
-    ring.setup_cqsize(COMPLETIONS);
-    match retry_out_of_memory(|| ring.build(SUBMISSIONS).map(drop)) {
-        Ok(()) => Ok(()),
-        // What says nothing about io_uring, such as a lack of descriptors, is left to `runtime`.
-        Err(error) => unavailable(&error).map_or(Ok(()), Err),
+/// The first Linux where the number of completions can be chosen.
+const SINCE: &str = "5.5";
+
+/// What a ring costs: what it does is the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Setup {
+    Plain,
+    Tuned,
+}
+
+/// Builds one ring like those of the workers, and closes it.
+pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
+    let ring = builder(Setup::Plain);
+    probe_ring(SINCE, || ring.build(SUBMISSIONS))
+}
+
+/// Looks whether the kernel, which has given a plain ring, knows what this one asks for.
+pub(crate) fn probe_setup(setup: Setup) -> Result<(), Unavailable> {
+    match builder(setup).build(SUBMISSIONS) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::INVAL) => {
+            Err(Unavailable("a tuned ring needs Linux 6.0".to_owned()))
+        }
+        // Other failures are found again when the ring is built to be used.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
 /// A runtime with a ring of its own, for the calling thread.
-pub(crate) fn runtime() -> Result<Runtime, ServeError> {
+pub(crate) fn runtime(setup: Setup) -> Result<Runtime, ServeError> {
+    let mut runtime = tokio_uring::builder();
+    runtime.entries(SUBMISSIONS).uring_builder(&builder(setup));
+    build_ring(SINCE, || Runtime::new(&runtime))
+}
+
+fn builder(setup: Setup) -> Builder {
     let mut ring = tokio_uring::uring_builder();
-    // Not DEFER_TASKRUN: the ring is watched through epoll, where completions that wait for the
-    // program to enter the kernel never show, and nothing is ever echoed.
     ring.setup_cqsize(COMPLETIONS);
-    let mut builder = tokio_uring::builder();
-    builder.entries(SUBMISSIONS).uring_builder(&ring);
-    retry_out_of_memory(|| Runtime::new(&builder)).map_err(|error| match unavailable(&error) {
-        Some(reason) => ServeError::Unavailable(reason),
-        None => ServeError::Failed(error),
-    })
-}
-
-/// The kernel takes back the memory of a ring some time after its process has ended, so a server
-/// that is started again at once may find too little, and enough a moment later.
-fn retry_out_of_memory<T>(build: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    const PAUSE: Duration = Duration::from_millis(200);
-
-    match build() {
-        Err(error) if Errno::from_io_error(&error) == Some(Errno::NOMEM) => {
-            thread::sleep(PAUSE);
-            build()
+    match setup {
+        Setup::Plain => {}
+        // Completions wait for this thread's next system call instead of interrupting it, and a
+        // flag says so; and the kernel relies on it that no other thread uses the ring.
+        //
+        // Not DEFER_TASKRUN: the ring is watched through epoll, where completions that wait for
+        // the program to enter the kernel never show, and nothing is ever echoed.
+        Setup::Tuned => {
+            ring.setup_coop_taskrun().setup_taskrun_flag().setup_single_issuer();
         }
-        result => result,
     }
-}
-
-/// Why the host has no ring to give, if that is what `error` of io_uring_setup(2) says.
-fn unavailable(error: &io::Error) -> Option<Unavailable> {
-    let cause = match Errno::from_io_error(error)? {
-        Errno::NOSYS => {
-            "the kernel is older than 5.1 or built without it, or a sandbox (seccomp, gVisor) \
-             hides it"
-                .to_owned()
-        }
-        Errno::PERM | Errno::ACCESS => denied_by(),
-        Errno::NOMEM => format!(
-            "no memory for a ring: the limit of locked memory (ulimit -l) is {}, for all \
-             processes of this user together",
-            locked_memory_limit()
-        ),
-        Errno::INVAL => "the kernel is older than 5.5".to_owned(),
-        _ => return None,
-    };
-    Some(Unavailable(format!("io_uring_setup: {error}: {cause}")))
-}
-
-/// Who forbids rings on this host.
-fn denied_by() -> String {
-    const SYSCTL: &str = "/proc/sys/kernel/io_uring_disabled";
-
-    let sysctl = fs::read_to_string(SYSCTL).unwrap_or_default();
-    match sysctl.trim() {
-        "2" => "sysctl kernel.io_uring_disabled is 2, off for everybody".to_owned(),
-        "1" => "sysctl kernel.io_uring_disabled is 1, off for users outside the group of sysctl \
-                kernel.io_uring_group"
-            .to_owned(),
-        _ => "a seccomp profile forbids it, as those of Docker and containerd do by default"
-            .to_owned(),
-    }
-}
-
-fn locked_memory_limit() -> String {
-    match getrlimit(Resource::Memlock).current {
-        Some(bytes) => format!("{} KiB", bytes / 1024),
-        None => "not set".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn reason(errno: Errno) -> String {
-        unavailable(&errno.into()).unwrap().0
-    }
-
-    #[test]
-    fn a_refusal_names_its_cause() {
-        assert!(reason(Errno::NOSYS).contains("older than 5.1"));
-        assert!(reason(Errno::PERM).contains("sysctl") || reason(Errno::PERM).contains("seccomp"));
-        assert!(reason(Errno::NOMEM).contains("locked memory"));
-    }
-
-    #[test]
-    fn a_lack_of_descriptors_is_not_a_lack_of_io_uring() {
-        assert_eq!(unavailable(&Errno::MFILE.into()), None);
-    }
+    ring
 }

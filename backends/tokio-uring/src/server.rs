@@ -3,112 +3,169 @@
 use std::{
     future::ready,
     io, mem,
-    net::{self, Shutdown},
+    net::{Shutdown, UdpSocket},
     pin::pin,
     sync::{Arc, mpsc},
     thread,
 };
 
 use common::{
-    AcceptError, BACKLOG, Cancel, Context, Drained, Listener, ServeError, Work, classify,
+    AcceptError, BACKLOG, Cancel, Context, Drained, Listeners, ServeError, Work, classify,
 };
 use socket2::SockRef;
-use tokio::{select, sync::Barrier, time};
+use tokio::{select, sync::Barrier, task::JoinHandle, time};
 use tokio_uring::{
     BufResult, Runtime,
     buf::BoundedBuf as _,
-    net::{TcpListener, TcpStream},
+    net::{TcpStream, UnixStream},
 };
 
-use crate::{capability, ring};
+use crate::{
+    capability, datagrams,
+    ring::{self, Setup},
+    transport::Stream,
+};
 
-/// What a thread needs to serve.
+/// What a thread is to serve.
 struct Worker {
-    listeners: Vec<Share>,
+    tcp: Vec<Share<TcpStream>>,
+    unix: Vec<Share<UnixStream>>,
+    udp: Vec<UdpSocket>,
     /// Where the threads meet after their accept loops.
     accepted_all: Arc<Barrier>,
     context: Context,
 }
 
-/// A thread's share in a listener.
-struct Share {
-    /// A duplicate of its own, to accept from.
-    socket: net::TcpListener,
-    /// The original, whose queue is emptied at the end.
-    queue: Arc<net::TcpListener>,
-    work: Option<Work>,
+/// A listener that each thread accepts from, by a duplicate, and what its messages cost.
+type Share<S> = (Arc<<S as Stream>::Queue>, Option<Work>);
+
+/// A thread that serves.
+struct Serving {
+    runtime: Runtime,
+    loops: Vec<JoinHandle<()>>,
+    accepted_all: Arc<Barrier>,
+    context: Context,
+}
+
+pub(crate) fn ring_per_thread(
+    listeners: Listeners,
+    context: Context,
+) -> Result<Drained, ServeError> {
+    serve(listeners, context, Setup::Plain)
+}
+
+pub(crate) fn tuned(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+    ring::probe_setup(Setup::Tuned)?;
+    serve(listeners, context, Setup::Tuned)
 }
 
 /// Runs a ring on each thread; the calling one is the last of them.
-pub(crate) fn ring_per_thread(
-    listeners: Vec<Listener>,
-    context: Context,
-) -> Result<Drained, ServeError> {
-    let accepted_all = Arc::new(Barrier::new(context.workers()));
-    let listeners: Vec<_> =
-        listeners.into_iter().map(|listener| (Arc::new(listener.socket), listener.work)).collect();
-    let share = |(queue, work): &(Arc<net::TcpListener>, Option<Work>)| -> io::Result<Share> {
-        Ok(Share { socket: queue.try_clone()?, queue: Arc::clone(queue), work: *work })
-    };
-    let worker = || -> io::Result<Worker> {
-        Ok(Worker {
-            listeners: listeners.iter().map(share).collect::<io::Result<_>>()?,
-            accepted_all: Arc::clone(&accepted_all),
-            context: context.clone(),
-        })
+fn serve(listeners: Listeners, context: Context, setup: Setup) -> Result<Drained, ServeError> {
+    let tcp = listeners.tcp.into_iter().map(|listener| (Arc::new(listener.socket), listener.work));
+    let unix = listeners.unix.into_iter().map(|listener| (Arc::new(listener), None));
+    let last = Worker {
+        tcp: tcp.collect(),
+        unix: unix.collect(),
+        // One thread alone has them, or a client could be answered out of order.
+        udp: listeners.udp,
+        accepted_all: Arc::new(Barrier::new(context.workers())),
+        context: context.clone(),
     };
     let (started, starts) = mpsc::channel();
     for number in 1..context.workers() {
-        let (worker, started) = (worker()?, started.clone());
+        let (worker, started) = (last.another(), started.clone());
         thread::Builder::new().name(format!("ring-{number}")).spawn(move || {
-            let (runtime, start) = match ring::runtime() {
-                Ok(runtime) => (Some(runtime), Ok(())),
-                Err(error) => (None, Err(error)),
-            };
-            let _ = started.send(start);
-            runtime.map(|runtime| worker.run(runtime))
+            match worker.start(setup) {
+                Ok(serving) => {
+                    let _ = started.send(Ok(()));
+                    serving.run();
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
         })?;
     }
-    let (worker, runtime) = (worker()?, ring::runtime()?);
-    if context.cancel() != Cancel::default()
-        && let Some(share) = worker.listeners.first()
-    {
-        runtime.block_on(capability::probe(&share.socket))?;
-    }
+    let serving = last.start(setup)?;
     for _ in 1..context.workers() {
         starts.recv().map_err(io::Error::other)??;
     }
     context.ready();
-    Ok(worker.run(runtime))
+    Ok(serving.run())
 }
 
 impl Worker {
-    fn run(self, runtime: Runtime) -> Drained {
-        let drained = runtime.block_on(async {
-            let mut accept_loops = Vec::new();
-            for share in self.listeners {
-                accept_loops.push(tokio_uring::spawn(accept_loop(share, self.context.clone())));
+    /// The same for one more thread.
+    fn another(&self) -> Worker {
+        Worker {
+            tcp: self.tcp.clone(),
+            unix: self.unix.clone(),
+            udp: Vec::new(),
+            accepted_all: Arc::clone(&self.accepted_all),
+            context: self.context.clone(),
+        }
+    }
+
+    fn start(self, setup: Setup) -> Result<Serving, ServeError> {
+        let Worker { tcp, unix, udp, accepted_all, context } = self;
+        let runtime = ring::runtime(setup)?;
+        let loops = runtime.block_on(async {
+            if context.cancel() != Cancel::default() {
+                capability::probe().await?;
             }
-            for accept_loop in accept_loops {
+            let mut loops = Vec::new();
+            for (queue, work) in tcp {
+                loops.push(spawn_accept_loop::<TcpStream>(queue, work, &context)?);
+            }
+            for (queue, work) in unix {
+                loops.push(spawn_accept_loop::<UnixStream>(queue, work, &context)?);
+            }
+            for socket in udp {
+                loops.push(tokio_uring::spawn(datagrams::udp(socket, context.clone())));
+            }
+            Ok::<_, ServeError>(loops)
+        })?;
+        Ok(Serving { runtime, loops, accepted_all, context })
+    }
+}
+
+impl Serving {
+    fn run(self) -> Drained {
+        let drained = self.runtime.block_on(async {
+            for ends in self.loops {
                 // It ends the process if it panics.
-                let _ = accept_loop.await;
+                let _ = ends.await;
             }
             self.accepted_all.wait().await;
             self.context.drained().await
         });
         // Dropping it would wait for the operations of connections that the deadline has cut.
-        mem::forget(runtime);
+        mem::forget(self.runtime);
         drained
     }
 }
 
-async fn accept_loop(Share { socket, queue, work }: Share, context: Context) {
-    let listener = TcpListener::from_std(socket);
+fn spawn_accept_loop<S: Stream>(
+    queue: Arc<S::Queue>,
+    work: Option<Work>,
+    context: &Context,
+) -> io::Result<JoinHandle<()>> {
+    let listener = S::listener(&queue)?;
+    let context = context.clone();
+    Ok(tokio_uring::spawn(accept_loop::<S>(listener, queue, work, context)))
+}
+
+async fn accept_loop<S: Stream>(
+    listener: S::Listener,
+    queue: Arc<S::Queue>,
+    work: Option<Work>,
+    context: Context,
+) {
     let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     // An accept that is dropped is not cancelled: it takes one more client and leaks it
     // (tokio-uring#129). So there is always one, and it is awaited to its end.
-    let mut accept = pin!(capability::accept(&listener, cancel_after));
+    let mut accept = pin!(capability::accept::<S>(&listener, cancel_after));
     loop {
         let accepted = select! {
             biased;
@@ -116,7 +173,7 @@ async fn accept_loop(Share { socket, queue, work }: Share, context: Context) {
             accepted = &mut accept => accepted,
         };
         match accepted {
-            Ok((stream, _)) => spawn_echo(stream, work, &context),
+            Ok(stream) => spawn_echo(stream, work, &context),
             // The shutdown below ends the accepts of every thread, perhaps of one that has not
             // seen the stop yet.
             Err(_) if context.stopping() => {}
@@ -131,34 +188,32 @@ async fn accept_loop(Share { socket, queue, work }: Share, context: Context) {
         }
         accept.set(capability::accept(&listener, cancel_after));
     }
-    serve_queue(&queue, work, &context);
+    serve_queue::<S>(&queue, work, &context);
     // A listener whose accept is in flight stays open when it is dropped. This completes the
     // accept (EINVAL), unless it has just taken a client. It fails in all threads but the first.
     let _ = SockRef::from(&*queue).shutdown(Shutdown::Both);
-    if let Ok((stream, _)) = accept.await {
+    if let Ok(stream) = accept.await {
         spawn_echo(stream, work, &context);
     }
 }
 
 /// Serves the clients in the accept queue, which shutting down the listener would reset.
-fn serve_queue(queue: &net::TcpListener, work: Option<Work>, context: &Context) {
+fn serve_queue<S: Stream>(queue: &S::Queue, work: Option<Work>, context: &Context) {
     for _ in 0..=BACKLOG {
-        match queue.accept() {
-            Ok((stream, _)) => spawn_echo(TcpStream::from_std(stream), work, context),
+        match S::accept_now(queue) {
+            Ok(stream) => spawn_echo(stream, work, context),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
     tokio_uring::spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
 
-async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
-    // It fails on a connection that is already reset; reading will say so.
-    let _ = stream.set_nodelay(true);
+async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
     let cancel_after = context.cancel().read;
     let mut stop = context.stop();
@@ -196,8 +251,8 @@ async fn echo(stream: TcpStream, work: Option<Work>, context: Context) -> io::Re
 }
 
 /// Sends FIN, then reads to the peer's, beginning with a `read` that may be in flight.
-async fn finish(
-    stream: &TcpStream,
+async fn finish<S: Stream>(
+    stream: &S,
     read: impl Future<Output = BufResult<usize, Vec<u8>>>,
 ) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;

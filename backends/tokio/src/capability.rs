@@ -5,14 +5,12 @@
 //! holds is its place among those who wait for the socket. It reads or accepts in the same poll in
 //! which it resolves, so what it did not return is still with the system.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 
 use common::{Work, burn};
-use tokio::{
-    io::AsyncReadExt as _,
-    net::{TcpListener, TcpStream},
-    task, time,
-};
+use tokio::{io::AsyncReadExt as _, task, time};
+
+use crate::transport::Stream;
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) -> io::Result<()> {
@@ -24,23 +22,23 @@ pub(crate) async fn work(work: Work) -> io::Result<()> {
 }
 
 /// Accepts, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn accept(
-    listener: &TcpListener,
+pub(crate) async fn accept<S: Stream>(
+    listener: &S::Listener,
     limit: Option<Duration>,
-) -> io::Result<(TcpStream, SocketAddr)> {
+) -> io::Result<S> {
     let Some(limit) = limit else {
-        return listener.accept().await;
+        return S::accept(listener).await;
     };
     loop {
-        if let Ok(accepted) = time::timeout(limit, listener.accept()).await {
+        if let Ok(accepted) = time::timeout(limit, S::accept(listener)).await {
             return accepted;
         }
     }
 }
 
 /// Reads, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn read(
-    stream: &mut TcpStream,
+pub(crate) async fn read<S: Stream>(
+    stream: &mut S,
     buffer: &mut [u8],
     limit: Option<Duration>,
 ) -> io::Result<usize> {

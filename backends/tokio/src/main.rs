@@ -1,29 +1,33 @@
 //! Echo server on Tokio: a task for each connection, woken when its socket is ready.
 
 mod capability;
+mod datagrams;
+mod per_core;
+mod transport;
 
-use std::{
-    io::{self, Read as _},
-    net,
-};
+use std::io;
 
 use common::{
-    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener, Model,
-    ServeError, Work, Workers, classify,
+    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener,
+    Listeners, ServeError, Transport, Work, Workers, classify,
 };
-use socket2::SockRef;
+#[cfg(unix)]
+use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
     runtime::{Builder, Runtime},
-    select, task, time,
+    select,
+    task::{self, JoinHandle},
+    time,
 };
+
+use crate::transport::Stream;
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
     runtime: "tokio",
-    model: Model::Readiness,
-    driver: Driver::READINESS,
+    drivers: &[Driver::READINESS],
     flavors: &[
         Flavor {
             name: "multi-thread",
@@ -37,40 +41,37 @@ static BACKEND: Backend = Backend {
             workers: Workers::One,
             serve: current_thread,
         },
+        Flavor {
+            name: "local-per-core",
+            about: "Each thread has its own runtime and keeps the connections that it accepted",
+            workers: Workers::PerCore,
+            serve: per_core::serve,
+        },
     ],
+    transports: &Transport::ALL,
     capabilities: &Capability::ALL,
-    probe: || Ok(()),
+    probe: |_| Ok(()),
 };
 
 fn main() {
     common::run(&BACKEND)
 }
 
-fn multi_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let mut runtime = Builder::new_multi_thread();
     serve(runtime.worker_threads(context.workers()).enable_all().build()?, listeners, context)
 }
 
-fn current_thread(listeners: Vec<Listener>, context: Context) -> Result<Drained, ServeError> {
+fn current_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     serve(Builder::new_current_thread().enable_all().build()?, listeners, context)
 }
 
-fn serve(
-    runtime: Runtime,
-    listeners: Vec<Listener>,
-    context: Context,
-) -> Result<Drained, ServeError> {
+fn serve(runtime: Runtime, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let drained = runtime.block_on(async {
-        let mut accept_loops = Vec::new();
-        for Listener { socket, work } in listeners {
-            let listener = TcpListener::from_std(socket)?;
-            // `block_on` stays on the main thread, which is not a worker: accepting here would
-            // hand every connection over to another thread.
-            accept_loops.push(task::spawn(accept_loop(listener, work, context.clone())));
-        }
+        let loops = start(listeners, &context)?;
         context.ready();
-        for accept_loop in accept_loops {
-            accept_loop.await.map_err(io::Error::from)?;
+        for ends in loops {
+            ends.await.map_err(io::Error::from)?;
         }
         Ok(context.drained().await)
     });
@@ -79,16 +80,41 @@ fn serve(
     drained
 }
 
-async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
+/// Begins to serve, in tasks: `block_on` stays on the thread that called it, which is not a worker
+/// of a runtime with several, and accepting there would hand every connection over to another.
+fn start(listeners: Listeners, context: &Context) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut loops = Vec::new();
+    for Listener { socket, work } in listeners.tcp {
+        let listener = TcpListener::from_std(socket)?;
+        loops.push(task::spawn(accept_loop::<TcpStream>(listener, work, context.clone())));
+    }
+    for socket in listeners.udp {
+        let socket = UdpSocket::from_std(socket)?;
+        loops.push(task::spawn(datagrams::udp(socket, context.clone())));
+    }
+    #[cfg(unix)]
+    for listener in listeners.unix {
+        let listener = UnixListener::from_std(listener)?;
+        loops.push(task::spawn(accept_loop::<UnixStream>(listener, None, context.clone())));
+    }
+    #[cfg(unix)]
+    for sender in listeners.unixgram {
+        let socket = UnixDatagram::from_std(sender.try_clone()?)?;
+        loops.push(task::spawn(datagrams::unixgram(socket, sender, context.clone())));
+    }
+    Ok(loops)
+}
+
+async fn accept_loop<S: Stream>(listener: S::Listener, work: Option<Work>, context: Context) {
     let cancel_after = context.cancel().accept;
     let mut stop = context.stop();
     loop {
         let accepted = select! {
-            accepted = capability::accept(&listener, cancel_after) => accepted,
+            accepted = capability::accept::<S>(&listener, cancel_after) => accepted,
             () = &mut stop => break,
         };
         match accepted {
-            Ok((stream, _)) => spawn_echo(stream, work, &context),
+            Ok(stream) => spawn_echo(stream, work, &context),
             Err(error) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 // Tokio keeps the listener marked as ready after an error, so the next `accept`
@@ -101,38 +127,30 @@ async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context
             },
         }
     }
-    if let Ok(listener) = listener.into_std() {
-        serve_queue(&listener, work, &context);
+    if let Ok(queue) = S::queue(listener) {
+        serve_queue::<S>(&queue, work, &context);
     }
 }
 
 /// Serves the clients in the accept queue, which closing the listener would reset.
 ///
 /// It asks the system itself: Tokio would report only clients whose event it has seen.
-fn serve_queue(listener: &net::TcpListener, work: Option<Work>, context: &Context) {
+fn serve_queue<S: Stream>(queue: &S::Queue, work: Option<Work>, context: &Context) {
     for _ in 0..=BACKLOG {
-        match listener.accept() {
-            Ok((stream, _)) => {
-                let stream =
-                    stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-                if let Ok(stream) = stream {
-                    spawn_echo(stream, work, context);
-                }
-            }
+        match S::accept_now(queue) {
+            Ok(stream) => spawn_echo(stream, work, context),
             Err(error) if classify(&error) == AcceptError::Retry => {}
             Err(_) => break,
         }
     }
 }
 
-fn spawn_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
     task::spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
 
-async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io::Result<()> {
-    // It fails on a connection that is already reset (EINVAL on macOS); reading will say so.
-    let _ = stream.set_nodelay(true);
+async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
     let mut buffer = vec![0; context.buffer_bytes()];
     let cancel_after = context.cancel().read;
     let mut stop = context.stop();
@@ -147,9 +165,8 @@ async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io
         }
         answer(&mut stream, &buffer[..n], work).await?;
     }
-    // What has arrived is still echoed. Tokio would wait for an event even if the bytes are there,
-    // so this asks the system itself.
-    match (&*SockRef::from(&stream)).read(&mut buffer) {
+    // What has arrived is still echoed.
+    match stream.read_now(&mut buffer) {
         Ok(n) => answer(&mut stream, &buffer[..n], work).await?,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
         Err(error) => return Err(error),
@@ -159,7 +176,7 @@ async fn echo(mut stream: TcpStream, work: Option<Work>, context: Context) -> io
     Ok(())
 }
 
-async fn answer(stream: &mut TcpStream, message: &[u8], work: Option<Work>) -> io::Result<()> {
+async fn answer<S: Stream>(stream: &mut S, message: &[u8], work: Option<Work>) -> io::Result<()> {
     if let Some(work) = work {
         capability::work(work).await?;
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::fault::Fault;
 use crate::listener::Bound;
 use crate::log;
-use crate::options::{Announce, Options};
+use crate::options::{Announce, Endpoint, Options};
 
 /// What `mio` waits on here.
 pub(crate) const DRIVER: &str = if cfg!(windows) {
@@ -82,12 +82,12 @@ impl Announcement {
 }
 
 fn endpoint(options: &Options, bound: &Bound) -> String {
-    let mut address = bound.address;
-    if options.fault == Some(Fault::AnnouncesPortZero) {
+    let mut endpoint = bound.endpoint.clone();
+    if let (Some(Fault::AnnouncesPortZero), Endpoint::Tcp(address)) = (options.fault, &mut endpoint)
+    {
         address.set_port(0);
     }
-    let kind = if bound.work.is_some() { "cpu" } else { "tcp" };
-    format!("{kind}:{address}")
+    endpoint.to_string()
 }
 
 #[cfg(test)]

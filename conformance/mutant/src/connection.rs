@@ -18,6 +18,7 @@ pub(crate) struct Connection {
     /// Its number while it is open; the next connection may get the same.
     pub(crate) slot: usize,
     pub(crate) stream: TcpStream,
+    pub(crate) over: Over,
     pub(crate) pending: Vec<u8>,
     /// Bytes of `pending` that are written.
     pub(crate) written: usize,
@@ -48,6 +49,14 @@ pub(crate) struct Connection {
     pub(crate) mark: u64,
     /// What a fault remembers of this connection.
     pub(crate) kept: Vec<u8>,
+}
+
+/// What a client has connected over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Over {
+    Ipv4,
+    Ipv6,
+    Unix,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -95,11 +104,12 @@ pub(crate) enum Step {
 }
 
 impl Connection {
-    pub(crate) fn new(slot: usize, stream: TcpStream) -> Self {
+    pub(crate) fn new(slot: usize, stream: TcpStream, over: Over) -> Self {
         let now = Instant::now();
         Self {
             slot,
             stream,
+            over,
             pending: Vec::new(),
             written: 0,
             fresh: 0,

@@ -3,7 +3,6 @@
 use clap::ValueEnum;
 
 /// What a mutant does wrong, or, for the names that begin with `odd`, does right in a strange way.
-///
 /// Some strike only on connections of a certain size, or once in so many: a fault that spoils every
 /// connection would leave too few cases green to show that its own case names it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -50,14 +49,12 @@ pub(crate) enum Fault {
     Nagle,
     /// Leaves Nagle's algorithm on for those that it accepts within 5 ms of another
     NagleOnLater,
-    /// Drops what has come before `accept`, on each 25th connection (settable) that has any and
-    /// finds at most one other open
+    /// Drops what came before `accept`, on each 25th connection (settable) beside at most one other
     DropsDataWithConnect,
     /// Greets a client that has been silent for 200 ms
     Greets,
     /// Ends the process at a byte of urgent data (Linux only)
     DiesOfUrgentByte,
-
     // Other connections' bytes.
     /// Leaves full reads in one buffer that all connections share until their next turn
     SharedBuffer,
@@ -79,7 +76,6 @@ pub(crate) enum Fault {
     ConfusesPorts,
     /// Closes a connection 5 ms after its start if it comes from the address of one that has ended
     CleansUpSuccessor,
-
     // Backpressure.
     /// Calls write once and forgets what it did not take
     IgnoresShortWrite,
@@ -112,7 +108,6 @@ pub(crate) enum Fault {
     DeafWhileBlocked,
     /// Deals connections to 100 workers (settable), and leaves those of a blocked one waiting
     BlocksWorkers,
-
     // The end of a connection.
     /// Writes the last chunk once more at FIN, after 48 to 64 KiB
     RepeatsLastChunk,
@@ -153,7 +148,6 @@ pub(crate) enum Fault {
     LateFinAfterStream,
     /// Looks for an error first, and reads nothing from a connection that has one
     ChecksErrorFirst,
-
     // Accepting.
     /// Panics when a new connection has no peer any more, half a millisecond after `accept`
     UnwrapsPeerAddress,
@@ -185,7 +179,6 @@ pub(crate) enum Fault {
     /// Does not serve connections beyond the 900th (settable) that is open
     #[value(name = "ignores-beyond-900")]
     IgnoresBeyond900,
-
     // Fairness.
     /// Serves others 1.05 s late while a connection sends full buffers
     StarvesBesideHot,
@@ -197,7 +190,6 @@ pub(crate) enum Fault {
     SlowToAccept,
     /// Sleeps 2 ms at each step beside 400 to 600 open connections
     SlowBesideMany,
-
     // Capabilities.
     /// Does the work of a message in the loop
     WorksInLoop,
@@ -207,7 +199,6 @@ pub(crate) enum Fault {
     LosesLateAccept,
     /// Loses a read of fewer than 16 bytes when half of the time to cancel it is over
     LosesLateRead,
-
     // Idling.
     /// Closes a connection that has been silent for one second
     ClosesSilent,
@@ -223,7 +214,6 @@ pub(crate) enum Fault {
     WaitsInRing,
     /// Announces io_uring, and has a ring that a thread of the kernel polls (Linux only)
     PolledRing,
-
     // Resources.
     /// Leaks the descriptor of each 20th connection (settable) that ends in order
     LeaksAfterFin,
@@ -254,7 +244,6 @@ pub(crate) enum Fault {
     WastesCpu,
     /// At its 150th connection (settable), asks the kernel what it complains of (Linux only)
     UpsetsKernel,
-
     // Stopping.
     /// Resets every connection and exits at the first signal
     ExitsAtOnce,
@@ -279,7 +268,6 @@ pub(crate) enum Fault {
     /// Exits with status 3 after an orderly stop
     #[value(name = "exits-3")]
     Exits3,
-
     // Starting.
     /// Announces itself 50 ms before it listens
     AnnouncesBeforeListening,
@@ -311,7 +299,6 @@ pub(crate) enum Fault {
     /// Panics at its start when less than 1 MiB of memory may be locked (Linux only)
     DiesOfMemlock,
     /// Panics at its start when there is no IPv6
-    #[value(name = "needs-ipv6")]
     NeedsIpv6,
     /// Panics when nobody reads what it writes about a failed `accept`
     PanicsUnheard,
@@ -323,7 +310,59 @@ pub(crate) enum Fault {
     LosesAfterGap,
     /// Refuses to start for the third time on the same port
     RefusesThirdStart,
-
+    // Other sockets than those of TCP over IPv4.
+    /// Sends each reply to a datagram twice
+    DoublesReply,
+    /// Makes one of the datagrams that come from a client within 5 ms
+    MergesDatagrams,
+    /// Takes an empty datagram for the end of its socket
+    EndsAtEmpty,
+    /// Does not echo empty datagrams
+    DropsEmpty,
+    /// Has 2048 bytes of room for a datagram
+    ShortBuffer,
+    /// Panics at a datagram that is longer than any of UDP over IPv4
+    DiesOfLong,
+    /// Receives nothing more after an error, which the 16th client (settable) is taken for
+    EndsAtError,
+    /// Replies to whomever it has heard last within 5 ms
+    RepliesToLast,
+    /// Receives nothing more after 400 datagrams (settable) within a second
+    DeafAfterBurst,
+    /// Does nothing for 300 ms when a datagram of 8 KiB or more comes
+    StallsOnLargeReply,
+    /// Does not answer datagrams over IPv6
+    ForgetsIpv6Datagrams,
+    /// Does not answer datagrams of IPv4 clients on a socket for both families
+    ForgetsMappedClients,
+    /// Looks at a stop only when it has no socket for datagrams
+    KeepsDatagramsAtStop,
+    /// Does nothing else while datagrams come less than 50 ms apart
+    DrainsDatagramsFirst,
+    /// Panics at a datagram of a client without a path
+    DiesOfUnnamed,
+    /// Receives nothing more when a reply could not be sent
+    EndsAtSendError,
+    /// Waits until a client has room for its reply
+    WaitsForFullPeer,
+    /// Spoils a byte beyond the first 100,000 of a Unix connection
+    SpoilsUnix,
+    /// Spoils a byte beyond the first 100,000 of a connection over IPv6
+    SpoilsIpv6,
+    /// Removes whatever is at its Unix path
+    UnlinksPath,
+    /// Does not start where its Unix path is left from a dead server
+    RefusesExistingPath,
+    /// Leaves its Unix path behind
+    LeavesPath,
+    /// Panics at a Unix path that is too long
+    PanicsOnLongPath,
+    /// Does not start at a name that is in no file system
+    NoAbstractNames,
+    /// Takes IPv6 clients alone on `[::]`, whatever it was asked
+    IgnoresDualStack,
+    /// Takes clients of both families on `[::]`, whatever it was asked
+    TakesBothFamilies,
     // Misbehaviour that no suite judges: it tests the harness.
     /// Never announces itself
     NeverAnnounces,
@@ -341,12 +380,10 @@ pub(crate) enum Fault {
     Drips,
     /// Closes its standard output and standard error once it has announced itself (not on Windows)
     ClosesStreams,
-    /// Starts a process in another group, which holds its standard streams and lives for a day
-    /// (settable, in seconds; Linux only)
+    /// Starts a process in another group with its streams, for a day (settable; Linux only)
     LeavesChild,
-    /// Offers no capability
+    /// Offers no capability, and no socket but those of TCP
     LacksCapabilities,
-
     // Correct, but unusual.
     /// Reads and writes one byte at a time, and 64 after the first KiB of a connection
     OddOneByte,

@@ -1,14 +1,22 @@
 //! Binding: the sockets that the server listens on, before the loop knows them.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
-use socket2::{Domain, Protocol, Socket, Type};
+#[cfg(unix)]
+use mio::net::UnixListener;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::capability::Work;
+use crate::connection::Over;
 use crate::fault::Fault;
 use crate::log;
-use crate::options::Options;
+use crate::options::{Endpoint, Options};
 
 /// Connections that may wait in the accept queue.
 const BACKLOG: i32 = 1024;
@@ -16,22 +24,22 @@ const BACKLOG: i32 = 1024;
 /// A bound socket and its real address.
 pub(crate) struct Bound {
     pub(crate) socket: Socket,
-    pub(crate) address: SocketAddr,
+    pub(crate) endpoint: Endpoint,
     /// What each message costs that comes in here.
     pub(crate) work: Option<Work>,
 }
 
-/// Binds every address and listens on it; an error names the address.
+/// Binds every endpoint and listens on it; an error names the endpoint.
 pub(crate) fn open(options: &Options) -> io::Result<Vec<Bound>> {
-    options.addresses().map(|(address, work)| open_one(options, address, work)).collect()
+    options.endpoints().map(|(endpoint, work)| open_one(options, endpoint, work)).collect()
 }
 
-fn open_one(options: &Options, address: SocketAddr, work: Option<Work>) -> io::Result<Bound> {
-    let named = |error| io::Error::other(format!("cannot listen on tcp:{address}: {error}"));
-    if !address.ip().is_loopback() {
-        log::line(format_args!("warning: {address} is reachable from beyond this machine"));
+fn open_one(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::Result<Bound> {
+    let named = |error| io::Error::other(format!("cannot listen on {endpoint}: {error}"));
+    if endpoint.address().is_some_and(|address| !address.ip().is_loopback()) {
+        log::line(format_args!("warning: {endpoint} is reachable from beyond this machine"));
     }
-    let bound = bind(options, address, work).map_err(named)?;
+    let bound = bind(options, endpoint, work).map_err(named)?;
     // The fault listens only after it has announced itself: `start::after_announcing`.
     if options.fault != Some(Fault::AnnouncesBeforeListening) {
         bound.listen().map_err(named)?;
@@ -39,7 +47,31 @@ fn open_one(options: &Options, address: SocketAddr, work: Option<Work>) -> io::R
     Ok(bound)
 }
 
-fn bind(options: &Options, address: SocketAddr, work: Option<Work>) -> io::Result<Bound> {
+fn bind(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::Result<Bound> {
+    let socket = match endpoint {
+        Endpoint::Tcp(address) | Endpoint::Cpu(address) => bind_tcp(options, *address)?,
+        Endpoint::Udp(address) => {
+            let domain = Domain::for_address(*address);
+            let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+            bind_ip(options, &socket, *address)?;
+            socket
+        }
+        Endpoint::Unix(path) => bind_path(options, path, Type::STREAM)?,
+        Endpoint::Unixgram(path) => bind_path(options, path, Type::DGRAM)?,
+        Endpoint::NotOffered(_) => return Err(ErrorKind::Unsupported.into()),
+    };
+    socket.set_nonblocking(true)?;
+    let address = socket.local_addr()?.as_socket();
+    let endpoint = match (endpoint, address) {
+        (Endpoint::Tcp(_), Some(address)) => Endpoint::Tcp(address),
+        (Endpoint::Cpu(_), Some(address)) => Endpoint::Cpu(address),
+        (Endpoint::Udp(_), Some(address)) => Endpoint::Udp(address),
+        (asked, _) => asked.clone(),
+    };
+    Ok(Bound { socket, endpoint, work })
+}
+
+fn bind_tcp(options: &Options, address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     set_reuse(&socket, options.fault)?;
     if options.fault == Some(Fault::OddSmallBuffers) {
@@ -48,13 +80,55 @@ fn bind(options: &Options, address: SocketAddr, work: Option<Work>) -> io::Resul
         socket.set_recv_buffer_size(4096)?;
         socket.set_send_buffer_size(4096)?;
     }
+    bind_ip(options, &socket, address)?;
+    Ok(socket)
+}
+
+fn bind_ip(options: &Options, socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        let takes_both = match options.fault {
+            Some(Fault::TakesBothFamilies) => true,
+            Some(Fault::IgnoresDualStack) => false,
+            Some(_) | None => options.dual_stack,
+        };
+        socket.set_only_v6(!takes_both)?;
     }
-    socket.bind(&address.into())?;
-    let address = socket.local_addr()?.as_socket().unwrap_or(address);
-    socket.set_nonblocking(true)?;
-    Ok(Bound { socket, address, work })
+    socket.bind(&address.into())
+}
+
+/// Binds a path, which is taken over from a server that is dead and from no other.
+fn bind_path(options: &Options, path: &Path, kind: Type) -> io::Result<Socket> {
+    let fault = options.fault;
+    let name = path.to_str().and_then(|path| path.strip_prefix('@'));
+    if let Some(name) = name {
+        if fault == Some(Fault::NoAbstractNames) {
+            return Err(ErrorKind::Unsupported.into());
+        }
+        let socket = Socket::new(Domain::UNIX, kind, None)?;
+        socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
+        return Ok(socket);
+    }
+    let address = SockAddr::unix(path);
+    assert!(
+        fault != Some(Fault::PanicsOnLongPath) || address.is_ok(),
+        "paths of more than a hundred bytes do not exist"
+    );
+    let address = address?;
+    let is_in_the_way = match fault {
+        Some(Fault::UnlinksPath) => path.exists(),
+        Some(Fault::RefusesExistingPath) => false,
+        Some(_) | None => {
+            let client = Socket::new(Domain::UNIX, kind, None)?;
+            let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
+            client.connect(&address).is_err_and(refused) && !path.is_file()
+        }
+    };
+    if is_in_the_way {
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
+    socket.bind(&address)?;
+    Ok(socket)
 }
 
 /// On Windows the option lets a second server bind beside a live one (actix-web#1335), and a port
@@ -73,8 +147,68 @@ fn set_reuse(socket: &Socket, fault: Option<Fault>) -> io::Result<()> {
 }
 
 impl Bound {
-    /// Lets the kernel queue connections.
+    /// Lets the kernel queue connections, where there are any.
     pub(crate) fn listen(&self) -> io::Result<()> {
-        self.socket.listen(BACKLOG)
+        match self.endpoint {
+            Endpoint::Tcp(_) | Endpoint::Cpu(_) | Endpoint::Unix(_) => self.socket.listen(BACKLOG),
+            Endpoint::Udp(_) | Endpoint::Unixgram(_) | Endpoint::NotOffered(_) => Ok(()),
+        }
     }
+
+    /// The path that has to go with the server.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match &self.endpoint {
+            Endpoint::Unix(path) | Endpoint::Unixgram(path) => Some(path.clone()),
+            Endpoint::Tcp(_) | Endpoint::Cpu(_) | Endpoint::Udp(_) | Endpoint::NotOffered(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// A socket that clients connect to.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Listener {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            #[cfg(unix)]
+            Self::Unix(listener) => registry.register(listener, token, Interest::READABLE),
+        }
+    }
+
+    /// A client, and what it has connected over. To read, to write and to shut down are the same
+    /// calls for any connected socket, so a Unix connection goes as a `TcpStream` too.
+    pub(crate) fn accept(&self) -> io::Result<(TcpStream, Over)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, from) = listener.accept()?;
+                // It fails on a connection that was reset in the queue; reading it will tell.
+                let _ = stream.set_nodelay(true);
+                Ok((stream, if from.is_ipv6() { Over::Ipv6 } else { Over::Ipv4 }))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((TcpStream::from(OwnedFd::from(stream)), Over::Unix))
+            }
+        }
+    }
+}
+
+/// Whether a connection died in the accept queue, so that the next one is fine: macOS says EINVAL
+/// then, BSD ECONNABORTED.
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    let kinds = [
+        ErrorKind::ConnectionAborted,
+        ErrorKind::ConnectionReset,
+        ErrorKind::Interrupted,
+        ErrorKind::InvalidInput,
+    ];
+    kinds.contains(&error.kind())
 }

@@ -5,6 +5,7 @@
 mod announcement;
 mod capability;
 mod connection;
+mod datagrams;
 mod fault;
 mod faults;
 mod hooks;
@@ -16,11 +17,13 @@ mod start;
 mod stop;
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
 use crate::fault::Fault;
+use crate::listener::Bound;
 use crate::options::Options;
 use crate::server::Server;
 use crate::stop::Stop;
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> io::Result<ExitCode> {
     let listeners = listener::open(options)?;
     let locks = start::lock(options, &listeners)?;
+    let paths: Vec<PathBuf> = listeners.iter().filter_map(Bound::path).collect();
     start::count_starts(options, &listeners)?;
     let mut server = Server::new(options, &listeners)?;
     let stop = Stop::watch(options, server.waker()?)?;
@@ -72,6 +76,10 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     log::line(format_args!("stopped, {cut} connections cut"));
     for lock in locks {
         std::fs::remove_file(lock)?;
+    }
+    for path in paths.iter().filter(|_| options.fault != Some(Fault::LeavesPath)) {
+        // Of a name in no file system there is nothing to remove.
+        let _ = std::fs::remove_file(path);
     }
     Ok(stop::exit_code(options.fault))
 }

@@ -1,7 +1,9 @@
 //! The command line: the options of a server's contract, and which fault to commit.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,9 +17,13 @@ use crate::fault::Fault;
 #[derive(Debug, Parser)]
 #[command(name = "mutant", version)]
 pub(crate) struct Options {
-    /// Where to listen: `tcp:127.0.0.1:0`, or a bare address; repeatable
+    /// Where to listen: `tcp:127.0.0.1:0`, or a bare address; also `cpu:`, `udp:`, `unix:PATH` and
+    /// `unixgram:PATH`; repeatable
     #[arg(long, value_name = "KIND:ADDR", default_value = "tcp:127.0.0.1:8080")]
     pub(crate) listen: Vec<Endpoint>,
+    /// Take IPv4 clients too on `[::]`
+    #[arg(long)]
+    pub(crate) dual_stack: bool,
     /// How to announce the listeners on standard output
     #[arg(long, value_enum, default_value_t = Announce::Text)]
     pub(crate) announce: Announce,
@@ -79,12 +85,16 @@ pub(crate) enum Endpoint {
     Tcp(SocketAddr),
     /// The same, with messages that cost CPU time.
     Cpu(SocketAddr),
-    /// A kind of listener that the contract knows and this server does not offer.
+    /// A UDP address; port 0 picks one.
+    Udp(SocketAddr),
+    /// A Unix path to connect to.
+    Unix(PathBuf),
+    /// A Unix path for datagrams.
+    Unixgram(PathBuf),
+    /// A kind of listener that the contract knows and this system has not.
     NotOffered(String),
 }
 
-/// Kinds of listener that the contract knows and this server does not offer.
-const NOT_OFFERED: [&str; 3] = ["udp", "unix", "unixgram"];
 /// The optional parts of the contract that this server has.
 pub(crate) const CAPABILITIES: [&str; 2] = ["cpu", "cancel"];
 
@@ -104,8 +114,36 @@ impl FromStr for Endpoint {
         match text.split_once(':') {
             Some(("tcp", rest)) => address(rest).map(Self::Tcp),
             Some(("cpu", rest)) => address(rest).map(Self::Cpu),
-            Some((kind, _)) if NOT_OFFERED.contains(&kind) => Ok(Self::NotOffered(kind.to_owned())),
+            Some(("udp", rest)) => address(rest).map(Self::Udp),
+            Some((kind @ ("unix" | "unixgram"), _)) if !cfg!(unix) => {
+                Ok(Self::NotOffered(kind.to_owned()))
+            }
+            Some(("unix", rest)) => Ok(Self::Unix(rest.into())),
+            Some(("unixgram", rest)) => Ok(Self::Unixgram(rest.into())),
             Some(_) | None => Err("write KIND:ADDR, such as tcp:127.0.0.1:0".to_owned()),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Its address, if it has one.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Cpu(address) | Self::Udp(address) => Some(*address),
+            Self::Unix(_) | Self::Unixgram(_) | Self::NotOffered(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp:{address}"),
+            Self::Cpu(address) => write!(f, "cpu:{address}"),
+            Self::Udp(address) => write!(f, "udp:{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unixgram(path) => write!(f, "unixgram:{}", path.display()),
+            Self::NotOffered(kind) => write!(f, "{kind}:"),
         }
     }
 }
@@ -116,6 +154,9 @@ impl Options {
         let kind = self.listen.iter().find_map(|endpoint| match endpoint {
             Endpoint::Tcp(_) | Endpoint::Cpu(_) => None,
             Endpoint::NotOffered(kind) => Some(format!("no {kind} listeners")),
+            Endpoint::Udp(_) | Endpoint::Unix(_) | Endpoint::Unixgram(_) => (self.fault
+                == Some(Fault::LacksCapabilities))
+            .then(|| format!("nothing but TCP: {endpoint}")),
         });
         let offered = self.capabilities();
         let lacking = self.capability.iter().find(|name| !offered.contains(&name.as_str()));
@@ -127,15 +168,12 @@ impl Options {
         if self.fault == Some(Fault::LacksCapabilities) { &[] } else { &CAPABILITIES }
     }
 
-    /// The addresses to listen on, and what messages cost there.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = (SocketAddr, Option<Work>)> {
+    /// What to listen on, and what messages cost there.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&Endpoint, Option<Work>)> {
         let worker = if self.cpu_inline { Worker::Loop } else { Worker::Thread };
         let work = Work { time: self.cpu_work.into(), worker };
-        self.listen.iter().filter_map(move |endpoint| match endpoint {
-            Endpoint::Tcp(address) => Some((*address, None)),
-            Endpoint::Cpu(address) => Some((*address, Some(work))),
-            Endpoint::NotOffered(_) => None,
-        })
+        let costs = move |endpoint: &Endpoint| matches!(endpoint, Endpoint::Cpu(_)).then_some(work);
+        self.listen.iter().map(move |endpoint| (endpoint, costs(endpoint)))
     }
 
     /// After how long an `accept` is cancelled.
@@ -202,9 +240,11 @@ mod tests {
 
     #[test]
     fn what_the_contract_knows_and_we_lack_is_unsupported() {
-        for arguments in [["--listen", "udp:127.0.0.1:0"], ["--capability", "x"]] {
-            assert!(options(&arguments).unwrap().unsupported().is_some(), "{arguments:?}");
+        let lacking = ["--fault", "lacks-capabilities", "--listen", "udp:127.0.0.1:0"];
+        for arguments in [&lacking[..], &["--capability", "x"]] {
+            assert!(options(arguments).unwrap().unsupported().is_some(), "{arguments:?}");
         }
+        assert_eq!(options(&lacking[2..]).unwrap().unsupported(), None);
         assert_eq!(options(&[]).unwrap().unsupported(), None);
         let capable = options(&["--capability", "cpu", "--capability", "cancel"]).unwrap();
         assert_eq!(capable.unsupported(), None);
@@ -215,7 +255,7 @@ mod tests {
         let asked = ["--listen", "cpu:127.0.0.1:0", "--cpu-work", "2ms", "--cancel", "read=3ms"];
         let options = options(&asked).unwrap();
         let work = Work { time: Duration::from_millis(2), worker: Worker::Thread };
-        assert_eq!(options.addresses().next().unwrap().1, Some(work));
+        assert_eq!(options.endpoints().next().unwrap().1, Some(work));
         assert_eq!(options.read_limit(), Some(Duration::from_millis(3)));
         assert_eq!(options.accept_limit(), None);
     }

@@ -1,25 +1,31 @@
 //! The loop: one thread, one poller, and a turn for each connection that something happened to.
 
+mod accepting;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::net::{TcpListener, UdpSocket};
+#[cfg(unix)]
+use mio::net::{UnixDatagram, UnixListener};
+use mio::{Events, Poll, Token, Waker};
 
-use crate::capability::{Attempts, Moment, Work};
+use crate::capability::{Attempts, Work};
 use crate::connection::{Connection, Phase, Step};
+use crate::datagrams::{Datagrams, Socket};
 use crate::fault::Fault;
 use crate::faults;
-use crate::hooks::{Admission, AfterAcceptError, Hooks};
-use crate::listener::Bound;
-use crate::log;
-use crate::options::Options;
+use crate::hooks::Hooks;
+use crate::listener::{Bound, Listener};
+use crate::options::{Endpoint, Options};
 use crate::stop::Stop;
 
 const WAKER: Token = Token(usize::MAX);
 /// The tokens below this one are slots of connections; the listeners' lie between the two.
 const FIRST_LISTENER: usize = usize::MAX - 1024;
+/// And those of the sockets for datagrams behind the listeners'.
+const FIRST_DATAGRAMS: usize = usize::MAX - 512;
 const EVENTS: usize = 1024;
 /// Connections accepted in one pass, so that the open ones get their turn.
 const ACCEPTS_PER_PASS: usize = 64;
@@ -30,9 +36,10 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 pub(crate) struct Server {
     poll: Poll,
-    /// One descriptor more than it needs, for [`AfterAcceptError::TurnAway`].
+    /// One descriptor more than it needs, for [`crate::hooks::AfterAcceptError::TurnAway`].
     spare: Option<Poll>,
     listeners: Vec<Listening>,
+    datagrams: Vec<Datagrams>,
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// Slots whose connections want a turn.
@@ -49,10 +56,11 @@ pub(crate) struct Server {
     scratch: Vec<u8>,
     drain: Duration,
     fault: Option<Fault>,
+    fault_at: Option<u64>,
 }
 
 struct Listening {
-    listener: TcpListener,
+    listener: Listener,
     /// Whether connections may wait: the poller is edge-triggered.
     ready: bool,
     work: Option<Work>,
@@ -73,6 +81,7 @@ impl Server {
             poll: Poll::new()?,
             spare: Poll::new().ok(),
             listeners: Vec::with_capacity(listeners.len()),
+            datagrams: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
@@ -86,6 +95,7 @@ impl Server {
             scratch: vec![0; faults::buffer_bytes(options.fault, options.buffer as usize)],
             drain: options.drain.into(),
             fault: options.fault,
+            fault_at: options.fault_at,
         })
     }
 
@@ -96,12 +106,43 @@ impl Server {
 
     /// Takes over the sockets that listen.
     pub(crate) fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
-        for (index, bound) in listeners.into_iter().enumerate() {
-            let mut listener = TcpListener::from_std(bound.socket.into());
-            let token = Token(FIRST_LISTENER + index);
-            self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-            self.listeners.push(Listening { listener, ready: true, work: bound.work });
+        for Bound { socket, endpoint, work } in listeners {
+            match endpoint {
+                Endpoint::Tcp(_) | Endpoint::Cpu(_) => {
+                    self.connects(Listener::Tcp(TcpListener::from_std(socket.into())), work)?;
+                }
+                Endpoint::Udp(_) => {
+                    self.receives(Socket::Udp(UdpSocket::from_std(socket.into())))?;
+                }
+                #[cfg(unix)]
+                Endpoint::Unix(_) => {
+                    self.connects(Listener::Unix(UnixListener::from_std(socket.into())), work)?;
+                }
+                #[cfg(unix)]
+                Endpoint::Unixgram(_) => {
+                    self.receives(Socket::Unix(UnixDatagram::from_std(socket.into())))?;
+                }
+                #[cfg(not(unix))]
+                Endpoint::Unix(_) | Endpoint::Unixgram(_) => {}
+                Endpoint::NotOffered(_) => {}
+            }
         }
+        Ok(())
+    }
+
+    fn connects(&mut self, mut listener: Listener, work: Option<Work>) -> io::Result<()> {
+        let token = Token(FIRST_LISTENER + self.listeners.len());
+        listener.register(self.poll.registry(), token)?;
+        self.listeners.push(Listening { listener, ready: true, work });
+        Ok(())
+    }
+
+    fn receives(&mut self, socket: Socket) -> io::Result<()> {
+        let hooks = faults::datagrams::hooks(self.fault, self.fault_at);
+        let mut datagrams = Datagrams::new(socket, hooks);
+        let token = Token(FIRST_DATAGRAMS + self.datagrams.len());
+        datagrams.register(self.poll.registry(), token)?;
+        self.datagrams.push(datagrams);
         Ok(())
     }
 
@@ -140,14 +181,16 @@ impl Server {
         }
         self.take(events);
         self.turns();
+        self.datagrams.iter_mut().for_each(Datagrams::turn);
         self.accept(ACCEPTS_PER_PASS);
         Ok(())
     }
 
     fn timeout(&mut self, until: Option<Instant>) -> Option<Duration> {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || self.datagrams.iter().any(|socket| socket.ready) {
             return Some(Duration::ZERO);
         }
+        let release = self.datagrams.iter().filter_map(Datagrams::wake_at).min();
         let accept = match self.accept_at {
             AcceptAt::Event => None,
             AcceptAt::NextPass => return Some(Duration::ZERO),
@@ -155,7 +198,7 @@ impl Server {
         };
         let timer = self.timers.first().map(|(moment, _)| *moment);
         let cancel = self.accepts.cancelled_at();
-        let next = [accept, timer, cancel, until].into_iter().flatten().min()?;
+        let next = [accept, timer, cancel, until, release].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
@@ -168,6 +211,11 @@ impl Server {
                     if let Some(Some(connection)) = self.slots.get_mut(slot) {
                         connection.note(event);
                         self.enqueue(slot);
+                    }
+                }
+                Token(socket) if socket >= FIRST_DATAGRAMS => {
+                    if let Some(datagrams) = self.datagrams.get_mut(socket - FIRST_DATAGRAMS) {
+                        datagrams.ready = true;
                     }
                 }
                 Token(listener) => {
@@ -197,93 +245,6 @@ impl Server {
 
     fn open(&self) -> usize {
         self.slots.len() - self.free.len()
-    }
-}
-
-/// Accepting.
-impl Server {
-    fn accept(&mut self, limit: usize) {
-        if let AcceptAt::Moment(moment) = self.accept_at
-            && Instant::now() < moment
-        {
-            return;
-        }
-        self.accept_at = AcceptAt::Event;
-        if self.accepts.cancel_if_over() {
-            self.listeners.iter_mut().for_each(|listening| listening.ready = true);
-        }
-        for index in 0..self.listeners.len() {
-            self.accept_from(index, limit);
-        }
-    }
-
-    fn accept_from(&mut self, index: usize, limit: usize) {
-        for _ in 0..limit {
-            if !self.listeners[index].ready || !self.hooks.may_accept(self.open()) {
-                return;
-            }
-            match self.listeners[index].listener.accept() {
-                Ok((stream, _)) => self.admit(stream, self.listeners[index].work),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.listeners[index].ready = false;
-                }
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => return self.accept_failed(index, &error),
-            }
-        }
-        self.accept_at = AcceptAt::NextPass;
-    }
-
-    fn accept_failed(&mut self, index: usize, error: &io::Error) {
-        match self.hooks.accept_failed() {
-            AfterAcceptError::BackOff => {
-                if self.fault == Some(Fault::PanicsUnheard) {
-                    eprintln!("accept failed: {error}");
-                }
-                log::line(format_args!("accept failed, waiting a little: {error}"));
-                self.accept_at = AcceptAt::Moment(Instant::now() + BACK_OFF);
-            }
-            AfterAcceptError::Retry => self.accept_at = AcceptAt::NextPass,
-            AfterAcceptError::Park => self.listeners[index].ready = false,
-            AfterAcceptError::TurnAway => {
-                // As libuv does: with the spare descriptor it accepts a client, and closes it.
-                self.spare = None;
-                let _ = self.listeners[index].listener.accept();
-                self.spare = Poll::new().ok();
-                self.accept_at = AcceptAt::NextPass;
-            }
-        }
-    }
-
-    fn admit(&mut self, mut stream: TcpStream, work: Option<Work>) {
-        self.accepted += 1;
-        // It fails on a connection that was reset in the queue; reading it will tell.
-        let _ = stream.set_nodelay(true);
-        let admission = match self.accepts.complete() {
-            Moment::Early => self.hooks.accepted(&mut stream, self.open()),
-            Moment::Late => self.hooks.accepted_late(),
-        };
-        if admission == Admission::Close {
-            return;
-        }
-        let slot = self.free.pop().unwrap_or(self.slots.len());
-        let interest = self.hooks.interest();
-        if admission == Admission::Serve
-            && let Err(error) = self.poll.registry().register(&mut stream, Token(slot), interest)
-        {
-            log::line(format_args!("cannot watch a connection: {error}"));
-            if slot < self.slots.len() {
-                self.free.push(slot);
-            }
-            return;
-        }
-        let reads = Attempts::within(self.read_limit);
-        let connection = Some(Connection { work, reads, ..Connection::new(slot, stream) });
-        if slot == self.slots.len() {
-            self.slots.push(connection);
-        } else {
-            self.slots[slot] = connection;
-        }
     }
 }
 
@@ -326,7 +287,11 @@ impl Server {
     /// Whether a stop that was asked for begins.
     fn heeds_stop(&mut self) -> bool {
         let before = *self.accepted_at_request.get_or_insert(self.accepted);
-        self.fault != Some(Fault::WaitsForAccept) || self.accepted > before
+        match self.fault {
+            Some(Fault::WaitsForAccept) => self.accepted > before,
+            Some(Fault::KeepsDatagramsAtStop) => self.datagrams.is_empty(),
+            Some(_) | None => true,
+        }
     }
 
     fn waits_without_limit(&self) -> bool {
@@ -345,6 +310,7 @@ impl Server {
     fn begin_stop(&mut self) {
         faults::at_stop(self.fault, &mut self.slots);
         self.accept_at = AcceptAt::Event;
+        self.datagrams.clear();
         if self.fault != Some(Fault::KeepsAccepting) {
             self.listeners.clear();
         }
@@ -359,16 +325,4 @@ impl Server {
             }
         }
     }
-}
-
-/// Whether a connection died in the accept queue, so that the next one is fine: macOS says EINVAL
-/// then, BSD ECONNABORTED.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    let kinds = [
-        ErrorKind::ConnectionAborted,
-        ErrorKind::ConnectionReset,
-        ErrorKind::Interrupted,
-        ErrorKind::InvalidInput,
-    ];
-    kinds.contains(&error.kind())
 }

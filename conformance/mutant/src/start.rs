@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::fault::Fault;
 use crate::listener::Bound;
-use crate::options::Options;
+use crate::options::{Endpoint, Options};
 
 /// Instead of starting at all.
 pub(crate) fn misbehave(fault: Option<Fault>) -> Option<ExitCode> {
@@ -53,9 +53,9 @@ pub(crate) fn lock(options: &Options, listeners: &[Bound]) -> io::Result<Vec<Pat
         return Ok(Vec::new());
     }
     let mut locks = Vec::new();
-    for ((asked, _), bound) in options.addresses().zip(listeners) {
-        let lock = std::env::temp_dir().join(format!("mutant-{}.lock", bound.address.port()));
-        if asked.port() != 0 && lock.exists() {
+    for (asked, port) in ports(options, listeners) {
+        let lock = std::env::temp_dir().join(format!("mutant-{port}.lock"));
+        if asked != 0 && lock.exists() {
             return Err(io::Error::other(format!("{} exists", lock.display())));
         }
         File::create(&lock)?;
@@ -69,9 +69,9 @@ pub(crate) fn count_starts(options: &Options, listeners: &[Bound]) -> io::Result
     if options.fault != Some(Fault::RefusesThirdStart) {
         return Ok(());
     }
-    for ((asked, _), bound) in options.addresses().zip(listeners) {
-        let file = std::env::temp_dir().join(format!("mutant-{}.starts", bound.address.port()));
-        let starts = if asked.port() == 0 { 0 } else { std::fs::read(&file)?.len() };
+    for (asked, port) in ports(options, listeners) {
+        let file = std::env::temp_dir().join(format!("mutant-{port}.starts"));
+        let starts = if asked == 0 { 0 } else { std::fs::read(&file)?.len() };
         if starts == 2 {
             std::fs::remove_file(&file)?;
             return Err(io::Error::other("started twice before"));
@@ -79,6 +79,15 @@ pub(crate) fn count_starts(options: &Options, listeners: &[Bound]) -> io::Result
         std::fs::write(&file, vec![b'.'; starts + 1])?;
     }
     Ok(())
+}
+
+/// The ports that were asked for, and those that there are.
+fn ports(options: &Options, listeners: &[Bound]) -> impl Iterator<Item = (u16, u16)> {
+    let port = |endpoint: &Endpoint| endpoint.address().map(|address| address.port());
+    options
+        .endpoints()
+        .zip(listeners)
+        .filter_map(move |((asked, _), bound)| Some((port(asked)?, port(&bound.endpoint)?)))
 }
 
 /// The first number behind `key` in a file of procfs about this process.

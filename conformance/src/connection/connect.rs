@@ -3,14 +3,16 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use report::{Failure, FailureKind};
-use socket2::{Domain, Socket, Type};
+use socket2::{SockAddr, Socket, Type};
 
 use super::{Connection, harness, is_again, reset};
 use crate::case::failure;
 use crate::clock::{Clock, Deadline};
 use crate::payload::Payload;
+use crate::transport::Place;
 use crate::wait::{Interest, wait};
 
 /// How the judge's end of a connection is set up.
@@ -32,7 +34,7 @@ impl Setup {
         Self { receive_buffer: Some(32 * 1024), send_buffer: Some(64 * 1024), segment: Some(1460) }
     }
 
-    fn apply(self, socket: &Socket) -> io::Result<()> {
+    fn apply(self, socket: &Socket, place: &Place) -> io::Result<()> {
         if let Some(bytes) = self.receive_buffer {
             socket.set_recv_buffer_size(bytes)?;
         }
@@ -40,9 +42,11 @@ impl Setup {
             socket.set_send_buffer_size(bytes)?;
         }
         #[cfg(target_os = "linux")]
-        if let Some(bytes) = self.segment {
+        if let (Some(bytes), Place::Ip(_)) = (self.segment, place) {
             socket.set_tcp_mss(bytes)?;
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = place;
         Ok(())
     }
 }
@@ -57,19 +61,19 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Asks for a connection to `address` without waiting for it.
+    /// Asks for a connection to a server without waiting for it.
     ///
     /// # Errors
     /// `refused`, or `harness` when this host has no more sockets or ports.
     pub fn start(
-        address: SocketAddr,
+        place: &Place,
         setup: Setup,
         number: u32,
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Self, Failure> {
-        let socket = open(address, setup).map_err(|e| harness("open a socket", &e))?;
-        Self::on(socket, address, number, seed, clock)
+        let socket = open(place, setup).map_err(|e| harness("open a socket", &e))?;
+        Self::on(socket, place, number, seed, clock)
     }
 
     /// As [`Pending::start`], from a given address; none if somebody else is using that.
@@ -78,14 +82,14 @@ impl Pending {
     /// As [`Pending::start`].
     pub fn start_from(
         from: SocketAddr,
-        address: SocketAddr,
+        place: &Place,
         number: u32,
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Option<Self>, Failure> {
-        let socket = open(address, Setup::default()).map_err(|e| harness("open a socket", &e))?;
+        let socket = open(place, Setup::default()).map_err(|e| harness("open a socket", &e))?;
         match socket.bind(&from.into()) {
-            Ok(()) => Self::on(socket, address, number, seed, clock).map(Some),
+            Ok(()) => Self::on(socket, place, number, seed, clock).map(Some),
             Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
             Err(e) => Err(harness(&format!("connect from {from}"), &e)),
         }
@@ -93,12 +97,24 @@ impl Pending {
 
     fn on(
         socket: Socket,
-        address: SocketAddr,
+        place: &Place,
         number: u32,
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Self, Failure> {
-        match socket.connect(&address.into()) {
+        let address = place.socket_address().map_err(|e| harness("use a path", &e))?;
+        if let Place::Path(_) = place {
+            // A Unix socket whose server has a full queue would say so at once and keep nothing to
+            // wait for (connect(2), EAGAIN); a blocking one waits, as long as it may write.
+            let deadline = clock.progress();
+            let connected = clock.waiting(|| connect_within(&socket, &address, deadline.left()));
+            return match connected {
+                Ok(()) => Ok(Self { socket, number, seed, clock }),
+                Err(e) if is_again(&e) => Err(deadline.failure("a connection")),
+                Err(e) => Err(connect_failure(&e)),
+            };
+        }
+        match socket.connect(&address) {
             Ok(()) => {}
             Err(e) if is_in_progress(&e) => {}
             Err(e) => return Err(connect_failure(&e)),
@@ -137,9 +153,17 @@ impl Pending {
     }
 }
 
-fn open(address: SocketAddr, setup: Setup) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    setup.apply(&socket)?;
+fn connect_within(socket: &Socket, address: &SockAddr, time: Duration) -> io::Result<()> {
+    socket.set_write_timeout(Some(time.max(Duration::from_millis(1))))?;
+    socket.set_nonblocking(false)?;
+    let connected = socket.connect(address);
+    socket.set_nonblocking(true)?;
+    connected
+}
+
+fn open(place: &Place, setup: Setup) -> io::Result<Socket> {
+    let socket = Socket::new(place.domain(), Type::STREAM, None)?;
+    setup.apply(&socket, place)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -154,8 +178,10 @@ fn is_in_progress(error: &io::Error) -> bool {
 }
 
 fn connect_failure(error: &io::Error) -> Failure {
-    let is_refused =
-        matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
+    let is_refused = matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::NotFound
+    );
     let kind = if is_refused { FailureKind::Refused } else { FailureKind::Harness };
     failure(kind, "a connection", error.to_string())
 }

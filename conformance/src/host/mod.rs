@@ -19,10 +19,12 @@ mod windows;
 
 use std::{env, thread};
 
-use report::host::{Host, Runner};
+use std::net::{Ipv6Addr, UdpSocket};
+
+use report::host::{Host, Runner, State};
 
 /// Probes the host as this process sees it, under its own limits, filters and container. Takes a
-/// few milliseconds, opens no socket and leaves nothing behind; what cannot be read is `None`.
+/// few milliseconds, sends nothing and leaves nothing behind; what cannot be read is `None`.
 /// Only an ENOMEM from io_uring takes longer: it is asked once more 50 ms later.
 #[must_use]
 pub fn probe() -> Host {
@@ -46,7 +48,22 @@ pub fn probe() -> Host {
         seccomp: facts.seccomp,
         tcp_congestion_control: facts.tcp_congestion_control,
         somaxconn: facts.somaxconn,
+        ipv6: ipv6(),
         ephemeral_ports: facts.ephemeral_ports,
+    }
+}
+
+/// Containers often have no IPv6, not even to themselves.
+fn ipv6() -> State {
+    match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => State::Available { details: "a socket on ::1 was bound".to_owned() },
+        Err(e) => State::Unavailable {
+            reason: format!("no IPv6 on the loopback interface: bind ::1: {e}"),
+            fix: (env::consts::OS == "linux").then(|| {
+                "sudo sysctl net.ipv6.conf.lo.disable_ipv6=0, or docker run --sysctl of the same"
+                    .to_owned()
+            }),
+        },
     }
 }
 

@@ -5,12 +5,13 @@ mod output;
 mod server;
 mod start;
 mod supervisor;
+mod transports;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use report::{Failure, FailureKind};
@@ -26,6 +27,7 @@ use crate::case::{Profile, failure};
 use crate::clock::Clock;
 use crate::peer::{Context, Peer};
 use crate::process::{Process, Signal};
+use crate::scratch::Scratch;
 use server::Supervised;
 use start::{command, own_program};
 
@@ -62,6 +64,8 @@ pub struct Launcher {
     origin: Origin,
     context: Arc<Context>,
     last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
+    /// For Unix paths, once there is one.
+    scratch: OnceLock<Scratch>,
 }
 
 impl Launch {
@@ -92,13 +96,26 @@ impl Launch {
             }
         }
     }
+
+    /// As [`Launch::expect_ready`], where not every server can do what it is asked: one that ends
+    /// with a status has not crashed.
+    ///
+    /// # Errors
+    /// `exit-status` when it refused, `announcement`, or `crash`.
+    pub fn expect_obedience(self) -> Result<Server, Failure> {
+        if let Self::Ended(Attempt { ended: Ended::Code(code), stderr, .. }) = &self {
+            let actual = format!("exit {code}: {}", stderr.join("; "));
+            return Err(failure(FailureKind::ExitStatus, "a server that does as asked", actual));
+        }
+        self.expect_ready()
+    }
 }
 
 impl Launcher {
     /// A launcher of one row's servers in one cell.
     #[must_use]
     pub fn new(origin: Origin, context: Arc<Context>) -> Self {
-        Self { origin, context, last_stderr: Mutex::new(None) }
+        Self { origin, context, last_stderr: Mutex::new(None), scratch: OnceLock::new() }
     }
 
     /// The case's size in this profile.
@@ -240,6 +257,7 @@ impl Launcher {
         let Announcement::Ready(ready) = announcement else {
             return process.expect_declined(announcement, deadline);
         };
+        ready.expect_listeners(&start.listen).map_err(wrong)?;
         let addresses = ready.tcp_addresses().map_err(wrong)?;
         let pid = process.pid;
         Ok(Launch::ready(process, pid, addresses, Some(ready)))

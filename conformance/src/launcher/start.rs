@@ -81,7 +81,14 @@ impl Start {
     /// Listening on a given address.
     #[must_use]
     pub fn on(address: SocketAddr) -> Self {
-        Self { listen: vec![format!("tcp:{address}")], ..Self::default() }
+        Self::listening(&[&format!("tcp:{address}")])
+    }
+
+    /// Listening where these values of `--listen` say.
+    #[must_use]
+    pub fn listening(listen: &[&str]) -> Self {
+        let listen = listen.iter().copied().map(str::to_owned).collect();
+        Self { listen, ..Self::default() }
     }
 
     /// With one more argument.

@@ -14,6 +14,7 @@ use crate::launcher::{Launcher, Server, Start};
 use crate::peer::Peer;
 use crate::rounds::{p99_planned, p99_round};
 use crate::streams::Streams;
+use crate::transport::Transport;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -28,7 +29,7 @@ pub(super) const SUITE: Suite = Suite {
         .alone()
         .wire(hot_connection),
         Case::must("bandwidth-split", "Of equal streams at full speed, none gets nothing.")
-            .sizes(300, 500, 5000)
+            .sizes(300, 300, 5000)
             .wire(bandwidth_split),
         Case::should("bandwidth-even", "Equal streams at full speed get about equal shares.")
             .sizes(500, 500, 5000)
@@ -38,7 +39,7 @@ pub(super) const SUITE: Suite = Suite {
             "streams-under-accept-storm",
             "A thousand new clients a second leave the streams a quarter of their throughput.",
         )
-        .sizes(400, 500, 5000)
+        .sizes(400, 400, 5000)
         .alone()
         .wire(streams_under_accept_storm),
         Case::should(
@@ -66,6 +67,14 @@ pub(super) const SUITE: Suite = Suite {
         .asks_for("cpu")
         .alone()
         .lifecycle(cpu_bound_saturation),
+        Case::should(
+            "udp-versus-tcp",
+            "Beside a flood of UDP datagrams, the small messages of TCP clients do not wait.",
+        )
+        .sizes(40, 100, 1000)
+        .over(Transport::Udp)
+        .alone()
+        .lifecycle(udp_versus_tcp),
     ],
 };
 
@@ -238,6 +247,33 @@ fn cpu_bound_saturation(launcher: &Launcher) -> Found {
         return Observation::of(format!("p99 of a round beside the work is above {WISHED:?}"));
     }
     Observation::met()
+}
+
+fn udp_versus_tcp(launcher: &Launcher) -> Found {
+    let server = launcher.start_with(&launcher.over(Transport::Udp)?)?;
+    let found = beside_flood(launcher, &server);
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+fn beside_flood(launcher: &Launcher, server: &Server) -> Result<(), Failure> {
+    const PACE: Duration = Duration::from_millis(2);
+    let datagrams = launcher.datagrams(Transport::Udp, server)?;
+    let mut neighbour = launcher.peer(server)?.connect()?;
+    neighbour.exchange(64)?;
+    let mut flooder = datagrams.client()?;
+    flooder.exchange(64)?;
+    let stop = AtomicBool::new(false);
+    let p99 = thread::scope(|scope| {
+        let flood = scope.spawn(|| flooder.flood(64, &stop));
+        let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX);
+        let p99 = p99_planned(rounds, PACE, |_| neighbour.exchange(64));
+        stop.store(true, Ordering::Relaxed);
+        joined(flood.join())?;
+        p99
+    })?;
+    launcher.clock().judge_time("p99 of a round beside a flood", p99, HOT_LIMIT)?;
+    datagrams.serves()
 }
 
 /// A server with a plain listener, and one on which each message costs CPU time.

@@ -116,7 +116,7 @@ fn all_on_one_server(launcher: &Launcher) -> Found {
         .filter(|(_, case)| runs_beside_others(case))
         .collect();
     let server = launcher.start()?;
-    let address = launcher.peer(&server)?.address();
+    let address = launcher.peer(&server)?.address()?;
     let mut random = launcher.random(0);
     let start = Instant::now();
     for _ in 0..launcher.size() {
@@ -184,9 +184,9 @@ fn port_in_use(launcher: &Launcher) -> Found {
     let peer = launcher.peer(&first)?;
     let mut old = peer.connect()?;
     old.exchange(64)?;
-    let second = launcher.attempt(&Start::on(peer.address()), REFUSAL)?;
+    let second = launcher.attempt(&Start::on(peer.address()?), REFUSAL)?;
     expect_silent_error(&second, 1)?;
-    expect_message(&second, &peer.address().port().to_string())?;
+    expect_message(&second, &peer.address()?.port().to_string())?;
     let found = (0..launcher.size()).try_for_each(|_| peer.serves());
     first.survives(launcher.clock(), found.and_then(|()| old.exchange(64)))?;
     Observation::met()

@@ -2,6 +2,7 @@
 
 mod fair;
 mod idle;
+mod ip6;
 mod life;
 mod res;
 mod shutdown;
@@ -13,6 +14,9 @@ mod tcp_echo;
 mod tcp_half_close;
 mod tcp_large;
 mod tcp_reset;
+mod udp;
+mod unix;
+mod unixdg;
 
 use crate::case::Suite;
 
@@ -26,6 +30,10 @@ pub const ALL: &[&Suite] = &[
     &tcp_backpressure::SUITE,
     &tcp_accept::SUITE,
     &tcp_concurrency::SUITE,
+    &udp::SUITE,
+    &unix::SUITE,
+    &unixdg::SUITE,
+    &ip6::SUITE,
     &fair::SUITE,
     &idle::SUITE,
     &res::SUITE,

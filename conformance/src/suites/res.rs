@@ -256,7 +256,7 @@ fn kernel_log_clean(peer: &Peer, process: &Process) -> Found {
     for connection in &mut queued? {
         connection.exchange(64)?;
     }
-    let port = format!(":{}", peer.address().port());
+    let port = format!(":{}", peer.address()?.port());
     let mut about_it = Vec::new();
     for line in log.new_lines().map_err(unread)? {
         let names_a_ring = line.contains("io_uring") || line.contains("iou-");

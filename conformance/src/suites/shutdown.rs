@@ -263,7 +263,7 @@ fn releases_port(launcher: &Launcher) -> Found {
     }
     drop(clients);
     server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
-    expect_start_on(launcher, peer.address())
+    expect_start_on(launcher, peer.address()?)
 }
 
 fn second_signal(launcher: &Launcher) -> Found {
@@ -295,7 +295,7 @@ fn sigkill_then_restart(launcher: &Launcher) -> Found {
     let limit = Duration::from_secs(2);
     let deadline = launcher.clock().within(limit);
     streams.run_to_end(launcher.clock())?;
-    let on = Start::on(peer.address());
+    let on = Start::on(peer.address()?);
     let mut started = launcher.launch(&on)?;
     while matches!(started, Launch::Ended(_)) && !deadline.is_over() {
         started = launcher.launch(&on)?;
@@ -326,7 +326,7 @@ fn exit_code(launcher: &Launcher) -> Found {
     for client in &mut clients {
         client.exchange(64)?;
     }
-    let address = launcher.peer(&busy)?.address();
+    let address = launcher.peer(&busy)?.address()?;
     expect_refusal(&launcher.attempt(&Start::on(address), limit)?)?;
     let nonsense = Start::default().with("--no-such-option");
     expect_refusal(&launcher.attempt(&nonsense, limit)?)?;

@@ -206,7 +206,7 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
     let mut connection = peer.connect()?;
     connection.exchange(1)?;
     let judge_port = connection.local_address()?.port();
-    let mut end = match process.duplicate_end(peer.address().port(), judge_port) {
+    let mut end = match process.duplicate_end(peer.address()?.port(), judge_port) {
         Ok(end) => end,
         Err(e) => return Observation::of(format!("not seen: {}", e.actual)),
     };

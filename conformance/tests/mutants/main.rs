@@ -123,12 +123,14 @@ fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
             add(company, format!("{name}{suffix}"), Box::new(passes));
         }
     }
+    let mut tried = BTreeSet::new();
     for mutant in shared.table.mutants.clone() {
         let name = format!("caught::{}::{}", mutant.fault, mutant.caught_by.replace('/', "::"));
         let company = company(&mutant.caught_by);
         let caught = mutant.clone();
         add(company, name, Box::new(move |shared| is_caught(shared, &caught)));
-        if !mutant.stops {
+        let is_first = tried.insert(mutant.fault.clone());
+        if !mutant.stops && is_first {
             let name = format!("otherwise-right::{}", mutant.fault);
             let is_right = move |shared: &Shared| is_otherwise_right(shared, &mutant);
             add(Company::Shared, name, Box::new(is_right));
@@ -200,8 +202,13 @@ fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
 fn is_otherwise_right(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
     // So many mutants would keep the host to themselves for minutes: cells that judge latency are
     // left to the servers that must pass.
+    let all = shared.table.mutants.iter();
+    let catching: Vec<&str> = all
+        .filter(|other| other.fault == mutant.fault)
+        .map(|other| other.caught_by.as_str())
+        .collect();
     let (passed, red) = quick_musts(shared, Some(&mutant.fault), |planned| {
-        planned.id() != mutant.caught_by && planned.case.company == Company::Shared
+        !catching.contains(&planned.id().as_str()) && planned.case.company == Company::Shared
     });
     let names: Vec<String> =
         red.iter().map(|cell| format!("{} {}", cell.id(), kind(cell))).collect();

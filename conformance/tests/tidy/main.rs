@@ -42,6 +42,7 @@ checks! {
     waivers_are_complete: registry::waivers;
     files_open_with_what_lives_there: sources::openings;
     files_and_lines_are_short: sources::lengths;
+    unsafe_code_has_one_place: sources::unsafe_code;
     every_source_file_is_reachable: sources::reachable;
     every_package_inherits_the_lints: packages::lints;
     versions_are_stated_once: packages::versions;

@@ -42,12 +42,12 @@ fn manifest(folder: &str) -> String {
     format!("{folder}/Cargo.toml")
 }
 
-/// Each package takes the workspace's lints, and those forbid `unsafe`.
+/// Each package takes the workspace's lints, and those deny `unsafe`: an exception is written down.
 pub(crate) fn lints(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
     let workspace = repository.toml("Cargo.toml");
-    if at(&workspace, &["workspace", "lints", "rust", "unsafe_code"]) != Some(&"forbid".into()) {
-        found.push(Finding::new("Cargo.toml", 0, "the lints should forbid unsafe_code"));
+    if at(&workspace, &["workspace", "lints", "rust", "unsafe_code"]) != Some(&"deny".into()) {
+        found.push(Finding::new("Cargo.toml", 0, "the lints should deny unsafe_code"));
     }
     for package in &repository.packages {
         let path = manifest(&package.folder);

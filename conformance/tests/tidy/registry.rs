@@ -108,10 +108,13 @@ pub(crate) fn words(repository: &Repository) -> Vec<Finding> {
             }
             Some(_) | None => wrong("no driver on any system".to_owned()),
         }
-        let lacks = row.get("lacks").and_then(toml::Value::as_array);
-        for lacking in lacks.into_iter().flatten().filter_map(toml::Value::as_str) {
-            if !LACKING.contains(&lacking) {
+        let lacks = row.get("lacks").and_then(toml::Value::as_table);
+        for (lacking, reason) in lacks.into_iter().flatten() {
+            if !LACKING.contains(&lacking.as_str()) {
                 wrong(format!("lacks {lacking:?}, which is none of {LACKING:?}"));
+            }
+            if reason.as_str().is_none_or(str::is_empty) {
+                wrong(format!("lacks {lacking:?} without a reason"));
             }
         }
         let feature = field(row, "feature");

@@ -1,6 +1,6 @@
 //! Whether the host's limits are enough, and for what.
 
-use report::host::{Ceiling, Host, IoUring, Limit, grouped, size};
+use report::host::{Ceiling, Host, IoUring, Limit, State, grouped, size};
 
 /// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
 /// one a connection, and a hundred for all else.
@@ -31,6 +31,7 @@ pub(super) fn judge(host: &Host) -> Vec<Judgement> {
         memlock(host),
         host.somaxconn.map(|length| somaxconn(length, &host.os)),
         host.ephemeral_ports.map(ephemeral_ports),
+        Some(ipv6(&host.ipv6)),
         host.tcp_congestion_control.as_deref().map(|name| congestion_control(name, &host.os)),
     ]
     .into_iter()
@@ -131,6 +132,16 @@ fn ephemeral_ports(count: u32) -> Judgement {
         verdict: verdict.to_owned(),
         fix: None,
     }
+}
+
+fn ipv6(state: &State) -> Judgement {
+    let (found, verdict, fix) = match state {
+        State::Available { details } => ("yes", details.clone(), None),
+        State::Unavailable { reason, fix } => {
+            ("no", format!("the cases of IPv6 are left out: {reason}"), fix.clone())
+        }
+    };
+    Judgement { name: "IPv6", found: found.to_owned(), verdict, fix }
 }
 
 fn congestion_control(name: &str, os: &str) -> Judgement {

@@ -40,6 +40,7 @@ fn host() -> Host {
         },
         somaxconn: Some(4096),
         ephemeral_ports: Some(28_232),
+        ipv6: State::Available { details: "a socket on ::1 was bound".to_owned() },
         drivers: vec![
             driver("epoll", available("an instance was created")),
             driver("kqueue", unavailable("macOS and the BSDs only", None)),
@@ -85,6 +86,7 @@ limits
                user
   somaxconn    4,096: enough for the contract's backlog of 1,024
   ports        28,232: enough for the cases of 5,000 connections in sequence
+  IPv6         yes: a socket on ::1 was bound
   TCP          cubic: the usual one
 
 counters

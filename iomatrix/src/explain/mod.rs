@@ -5,12 +5,15 @@ mod markdown;
 mod nearest;
 mod text;
 
+use std::iter::once;
+
 use clap::ValueEnum;
 use conformance::case::{Body, Case, Company, Need, Suite};
 use conformance::mutants::{Mutant, Table};
 use conformance::page::Page;
 use conformance::plan::matches;
 use conformance::suites;
+use conformance::transport::Transport;
 use report::Exit;
 
 #[derive(clap::Args)]
@@ -100,18 +103,24 @@ impl Entry {
     /// What a server and a host must offer for the case to be judged.
     fn needs(&self) -> String {
         let server = match self.case.body {
-            Body::Wire(_) => "a server that listens",
+            Body::Wire(_) | Body::Datagrams(_) => "a server that listens",
             Body::Process(_) => "a server's process",
             Body::Lifecycle(_) => "a server that can be started and stopped",
         };
         let capability = self.case.capability.map(|name| format!("the server's capability {name}"));
+        let kind = (self.case.transport != Transport::Tcp)
+            .then(|| format!("a listener of kind {}", self.case.transport.kind()));
         let host = self.case.needs.iter().map(Need::to_string);
         let alone = match self.case.company {
             Company::Shared => None,
             Company::Exclusive => Some("no other cell beside it".to_owned()),
         };
-        let needs: Vec<String> =
-            std::iter::once(server.to_owned()).chain(capability).chain(host).chain(alone).collect();
+        let needs: Vec<String> = once(server.to_owned())
+            .chain(capability)
+            .chain(kind)
+            .chain(host)
+            .chain(alone)
+            .collect();
         needs.join("; ")
     }
 

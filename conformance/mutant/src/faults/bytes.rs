@@ -1,6 +1,6 @@
 //! Faults that spoil a connection's own bytes as they are read.
 
-use crate::connection::{Connection, Phase};
+use crate::connection::{Connection, Over, Phase};
 use crate::hooks::Hooks;
 
 /// A read that is at least this large is one of a message that fills the buffer.
@@ -52,6 +52,31 @@ impl Hooks for ObeysQuit {
         if connection.fresh().windows(4).any(|window| window == b"QUIT") {
             connection.drop_pending();
             connection.phase = Phase::Ended;
+        }
+    }
+}
+
+/// Flips the last byte that has come once a connection over some sockets has had so many.
+pub(super) struct SpoilsOver {
+    over: Over,
+    at: u64,
+}
+
+impl SpoilsOver {
+    pub(super) fn new(over: Over, at: Option<u64>) -> Self {
+        Self { over, at: at.unwrap_or(100_000) }
+    }
+}
+
+impl Hooks for SpoilsOver {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.over == self.over
+            && connection.bytes_read >= self.at
+            && connection.mark == 0
+            && let Some(byte) = connection.fresh().last_mut()
+        {
+            *byte ^= 0x20;
+            connection.mark = 1;
         }
     }
 }

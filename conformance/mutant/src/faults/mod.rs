@@ -6,6 +6,7 @@ mod bytes;
 mod capabilities;
 mod children;
 mod crosstalk;
+pub(crate) mod datagrams;
 mod delays;
 mod dying;
 mod ending;
@@ -21,6 +22,7 @@ mod unfair;
 
 use std::time::{Duration, Instant};
 
+use crate::connection::Over;
 use crate::fault::Fault;
 use crate::hooks::{Correct, Hooks};
 
@@ -161,7 +163,33 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         Fault::OddDelay => Box::new(odd::Delay),
         Fault::OddLateClose => Box::new(odd::LateClose),
         Fault::OddRandomReads => Box::new(odd::RandomReads::default()),
-        Fault::DiesOfFilter
+        Fault::SpoilsUnix => Box::new(bytes::SpoilsOver::new(Over::Unix, at)),
+        Fault::SpoilsIpv6 => Box::new(bytes::SpoilsOver::new(Over::Ipv6, at)),
+        Fault::DoublesReply
+        | Fault::MergesDatagrams
+        | Fault::EndsAtEmpty
+        | Fault::DropsEmpty
+        | Fault::ShortBuffer
+        | Fault::DiesOfLong
+        | Fault::EndsAtError
+        | Fault::RepliesToLast
+        | Fault::DeafAfterBurst
+        | Fault::StallsOnLargeReply
+        | Fault::ForgetsIpv6Datagrams
+        | Fault::ForgetsMappedClients
+        | Fault::KeepsDatagramsAtStop
+        | Fault::DrainsDatagramsFirst
+        | Fault::DiesOfUnnamed
+        | Fault::EndsAtSendError
+        | Fault::WaitsForFullPeer
+        | Fault::UnlinksPath
+        | Fault::RefusesExistingPath
+        | Fault::LeavesPath
+        | Fault::PanicsOnLongPath
+        | Fault::NoAbstractNames
+        | Fault::IgnoresDualStack
+        | Fault::TakesBothFamilies
+        | Fault::DiesOfFilter
         | Fault::DiesOfMemlock
         | Fault::NeedsIpv6
         | Fault::PanicsUnheard

@@ -181,7 +181,7 @@ pub(super) fn signal_noise(peer: &Peer, process: &Process) -> Found {
 
 pub(super) fn restart_loop(launcher: &Launcher) -> Found {
     let mut server = launcher.start()?;
-    let address = launcher.peer(&server)?.address();
+    let address = launcher.peer(&server)?.address()?;
     for _ in 0..launcher.size() {
         let mut client = launcher.peer(&server)?.connect()?;
         client.exchange(64)?;

@@ -1,5 +1,7 @@
 //! `iomatrix list`: rows, suites and cases with their requirement sentences.
 
+mod markdown;
+
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
@@ -22,6 +24,8 @@ enum Output {
     Text,
     /// For a program.
     Json,
+    /// The rows alone, for the README.
+    Markdown,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -29,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match arguments.output {
         Output::Text => print!("{}", text(&registry)),
         Output::Json => println!("{:#}", json(&registry)),
+        Output::Markdown => print!("{}", markdown::render(&registry)),
     }
     Ok(Exit::Green)
 }
@@ -79,6 +84,7 @@ fn row_json(row: &Entry) -> serde_json::Value {
         "flavor": row.flavor,
         "workers": row.workers,
         "driver": row.driver_here(),
+        "lacks": row.lacks,
     })
 }
 
@@ -86,6 +92,7 @@ fn case_json(case: &Case) -> serde_json::Value {
     let body = match case.body {
         Body::Wire(_) => "wire",
         Body::Process(_) => "process",
+        Body::Datagrams(_) => "datagrams",
         Body::Lifecycle(_) => "lifecycle",
     };
     let needs: Vec<String> = case.needs.iter().map(|need| format!("{need:?}")).collect();
@@ -96,6 +103,7 @@ fn case_json(case: &Case) -> serde_json::Value {
         "body": body,
         "needs": needs,
         "capability": case.capability,
+        "transport": case.transport.kind(),
         "from_profile": case.from.name(),
         "exclusive": case.company == Company::Exclusive,
     })

@@ -1,0 +1,44 @@
+//! Echo server on compio: threads with a driver each, which completes operations that own their
+//! buffers. Where the system has no such interface, the driver waits and makes the calls itself.
+
+mod capability;
+mod datagrams;
+mod managed;
+mod owned;
+mod runtime;
+mod server;
+mod transport;
+
+use common::{Backend, Capability, Flavor, Transport, Workers};
+
+/// A socket of Windows belongs to one completion port, and so does each duplicate of it: threads
+/// with a port each cannot accept from one listener.
+const WORKERS: Workers = if cfg!(windows) { Workers::One } else { Workers::PerCore };
+
+static BACKEND: Backend = Backend {
+    package: env!("CARGO_PKG_NAME"),
+    runtime: "compio",
+    drivers: runtime::DRIVERS,
+    flavors: &[
+        Flavor {
+            name: "runtime-per-thread",
+            about: "Each thread has its own driver and keeps the connections that it accepted",
+            workers: WORKERS,
+            serve: server::runtime_per_thread,
+        },
+        Flavor {
+            name: "managed",
+            about: "The same with multishot accepts, and reads into buffers of the driver",
+            workers: WORKERS,
+            serve: server::managed,
+        },
+    ],
+    // It has no Unix datagram socket, only a wait until one of std's is ready (`PollFd`).
+    transports: &[Transport::Tcp, Transport::Udp, Transport::Unix],
+    capabilities: &[Capability::Cpu],
+    probe: runtime::probe,
+};
+
+fn main() {
+    common::run(&BACKEND)
+}

@@ -1,0 +1,138 @@
+//! Accept loop and echo with the connection's own buffer, one operation at a time.
+
+use std::{io, pin::pin, sync::Arc, task::Poll};
+
+use common::{AcceptError, Context, Driver, Work};
+use compio::{
+    BufResult,
+    buf::{IntoInner as _, IoBuf as _},
+    io::AsyncWriteExt as _,
+    runtime::spawn,
+    time::sleep,
+};
+use futures_util::{
+    future::{Either, select},
+    poll,
+};
+use socket2::Socket;
+
+use crate::{
+    capability,
+    server::{LOOK, TURN, end_accepts, send_fin, take_queue, yield_now},
+    transport::Stream,
+};
+
+pub(crate) async fn accept_loop<S: Stream>(
+    listener: S::Listener,
+    queue: Arc<Socket>,
+    work: Option<Work>,
+    context: Context,
+) {
+    let mut stop = context.stop();
+    // There is always one, and it is awaited to its end: dropping it may lose a client.
+    let mut accept = pin!(S::accept(&listener));
+    loop {
+        match select(&mut accept, &mut stop).await {
+            Either::Right(_) => break,
+            Either::Left((Ok(stream), _)) => spawn_echo(stream, work, &context),
+            // Another thread has ended it, and this one has not seen the stop yet.
+            Either::Left((Err(_), _)) if context.stopping() => {}
+            Either::Left((Err(error), _)) => match context.accept_error(&error) {
+                AcceptError::Retry => {}
+                AcceptError::BackOff(pause) => {
+                    select(&mut stop, pin!(sleep(pause))).await;
+                }
+                AcceptError::Fatal => context.fail(),
+            },
+        }
+        accept.set(S::accept(&listener));
+    }
+    let last = match context.driver() {
+        Driver::IoUring => {
+            take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
+            end_accepts(&queue);
+            last_client(accept).await
+        }
+        // Nothing completes an accept of Windows that has no client, but one may have come.
+        Driver::Iocp => last_client(accept).await,
+        // The driver waits and then makes the call itself: an accept that waits has no client.
+        Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => None,
+    };
+    if let Some(stream) = last {
+        spawn_echo(stream, work, &context);
+    }
+    take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
+}
+
+/// The client that an accept has completed with.
+async fn last_client<S>(accept: impl Future<Output = io::Result<S>> + Unpin) -> Option<S> {
+    match select(accept, pin!(sleep(LOOK))).await {
+        Either::Left((accepted, _)) => accepted.ok(),
+        Either::Right(_) => None,
+    }
+}
+
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
+    let (connection, context) = (context.connection(), context.clone());
+    spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
+}
+
+async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
+    stream.prepare();
+    let (mut reader, mut writer) = (stream.clone(), stream);
+    let mut buffer = Vec::with_capacity(context.buffer_bytes());
+    let mut stop = context.stop();
+    let mut at_once = 0;
+    let BufResult(mut result, mut buffer) = loop {
+        let BufResult(result, filled) = {
+            // The driver owns the buffer until the read completes, then it goes on to the write
+            // and comes back.
+            let mut read = pin!(fill(&mut reader, buffer));
+            if let Poll::Ready(completed) = poll!(&mut read) {
+                at_once += 1;
+                completed
+            } else {
+                at_once = 0;
+                match select(&mut read, &mut stop).await {
+                    Either::Left((completed, _)) => completed,
+                    Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
+                        Either::Left((completed, _)) => completed,
+                        Either::Right((_, read)) => {
+                            send_fin(&writer)?;
+                            break read.await;
+                        }
+                    },
+                }
+            }
+        };
+        let bytes = result?;
+        if bytes == 0 {
+            return send_fin(&writer);
+        }
+        if let Some(work) = work {
+            capability::work(work).await;
+        }
+        let BufResult(result, written) = writer.write_all(filled.slice(..bytes)).await;
+        result?;
+        buffer = written.into_inner();
+        if context.stopping() {
+            send_fin(&writer)?;
+            break fill(&mut reader, buffer).await;
+        }
+        if at_once == TURN {
+            at_once = 0;
+            yield_now().await;
+        }
+    };
+    // Reads to the peer's FIN.
+    while result? > 0 {
+        BufResult(result, buffer) = fill(&mut reader, buffer).await;
+    }
+    Ok(())
+}
+
+/// Reads what there is, as much as the whole buffer takes.
+async fn fill(reader: &mut impl Stream, mut buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
+    buffer.clear();
+    reader.read(buffer).await
+}

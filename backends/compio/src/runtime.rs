@@ -1,0 +1,63 @@
+//! Building runtimes on the driver that was asked for: left to itself, compio takes another one
+//! where io_uring is refused, and says nothing.
+
+use std::num::NonZero;
+
+use common::{Context, Driver, ServeError, Unavailable};
+use compio::{
+    driver::{DriverType, ProactorBuilder},
+    runtime::Runtime,
+};
+
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        pub(crate) const DRIVERS: &[Driver] = &[Driver::IoUring, Driver::Epoll];
+    } else if #[cfg(windows)] {
+        pub(crate) const DRIVERS: &[Driver] = &[Driver::Iocp];
+    } else {
+        pub(crate) const DRIVERS: &[Driver] = &[Driver::Kqueue];
+    }
+}
+
+/// The first Linux where a thread need not be interrupted for its completions.
+#[cfg(target_os = "linux")]
+const SINCE: &str = "5.19";
+
+/// Buffers of a driver, for the flavor that reads into them: as many messages can be on their way
+/// through a thread at once before it allocates others. compio's default is 8.
+const MANAGED_BUFFERS: NonZero<u16> = NonZero::new(256).unwrap();
+
+/// Builds one driver like those of the workers, and closes it.
+pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
+    match driver {
+        #[cfg(target_os = "linux")]
+        Driver::IoUring => common::probe_ring(SINCE, || proactor(driver).build()),
+        _ => Ok(()),
+    }
+}
+
+/// A runtime with a driver of its own, for the calling thread.
+pub(crate) fn build(context: &Context) -> Result<Runtime, ServeError> {
+    let driver = context.driver();
+    let mut proactor = proactor(driver);
+    proactor.buffer_pool_size(MANAGED_BUFFERS).buffer_pool_buffer_len(context.buffer_bytes());
+    let build = || Runtime::builder().with_proactor(proactor.clone()).build();
+    match driver {
+        #[cfg(target_os = "linux")]
+        Driver::IoUring => common::build_ring(SINCE, build),
+        _ => Ok(build()?),
+    }
+}
+
+fn proactor(driver: Driver) -> ProactorBuilder {
+    let mut proactor = ProactorBuilder::new();
+    proactor.driver_type(match driver {
+        Driver::IoUring => DriverType::IoUring,
+        Driver::Iocp => DriverType::IOCP,
+        Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => DriverType::Poll,
+    });
+    // Completions wait for the thread's next system call instead of interrupting it, on which a
+    // virtual machine spent a sixth of the server's time. It is said of rings alone.
+    proactor.coop_taskrun(true).taskrun_flag(true);
+    proactor
+}

@@ -1,0 +1,17 @@
+//! What is left of this backend on Windows: the reason that it cannot run.
+
+use common::{Context, Drained, Driver, Listeners, ServeError, Unavailable};
+
+pub(crate) const DRIVERS: &[Driver] = &[Driver::READINESS];
+
+pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
+    Err(reason())
+}
+
+pub(crate) fn runtime_per_thread(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+    Err(ServeError::Unavailable(reason()))
+}
+
+fn reason() -> Unavailable {
+    Unavailable(format!("monoio calls its {} driver experimental", std::env::consts::OS))
+}

@@ -1,0 +1,88 @@
+//! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped,
+//! as any datagram may be.
+
+#[cfg(unix)]
+use std::os::unix::net as unix;
+use std::{io, net::SocketAddr};
+
+use common::{AcceptError, Context, DATAGRAM_BYTES};
+#[cfg(unix)]
+use smol::Async;
+use smol::{Timer, future, net::UdpSocket};
+
+use crate::unless;
+
+/// A socket whose clients are known by the addresses of their datagrams.
+pub(crate) trait Socket: Send + Sync + 'static {
+    type Address: Send;
+
+    fn receive(
+        &self,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<(usize, Self::Address)>> + Send;
+
+    fn reply(
+        &self,
+        message: &[u8],
+        to: Self::Address,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+pub(crate) async fn echo<S: Socket>(socket: S, context: Context) {
+    // Datagrams in a row after which others get a turn, also if there was no need to wait.
+    const TURN: usize = 32;
+
+    let mut buffer = vec![0; DATAGRAM_BYTES];
+    let mut stop = context.stop();
+    for turn in 1_usize.. {
+        match unless(&mut stop, socket.receive(&mut buffer)).await {
+            None => return,
+            Some(Ok((bytes, from))) => {
+                if let Err(error) = socket.reply(&buffer[..bytes], from).await {
+                    context.dropped_reply(&error);
+                }
+            }
+            Some(Err(error)) => match context.receive_error(&error) {
+                AcceptError::Retry => {}
+                AcceptError::BackOff(pause) => {
+                    unless(&mut stop, Timer::after(pause)).await;
+                }
+                AcceptError::Fatal => return context.fail(),
+            },
+        }
+        if turn % TURN == 0 {
+            future::yield_now().await;
+        }
+    }
+}
+
+impl Socket for UdpSocket {
+    type Address = SocketAddr;
+
+    async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.recv_from(buffer).await
+    }
+
+    async fn reply(&self, message: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.send_to(message, to).await.map(drop)
+    }
+}
+
+/// Not `smol::net::unix::UnixDatagram`, which sends to names in the file system alone, and waits
+/// for a receiver whose queue is full: all others would wait with it.
+#[cfg(unix)]
+impl Socket for Async<unix::UnixDatagram> {
+    type Address = unix::SocketAddr;
+
+    async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, unix::SocketAddr)> {
+        self.recv_from(buffer).await
+    }
+
+    async fn reply(&self, message: &[u8], to: unix::SocketAddr) -> io::Result<()> {
+        // A client without a name cannot be answered.
+        if to.is_unnamed() {
+            return Ok(());
+        }
+        self.get_ref().send_to_addr(message, &to).map(drop)
+    }
+}

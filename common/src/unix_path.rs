@@ -1,0 +1,182 @@
+//! Sockets with a name in the file system. The name stays when its server is killed, and is then in
+//! the way of the next one; it must not be taken from a server that lives, and a file of another
+//! kind is nobody's to remove.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _},
+        net::{UnixDatagram, UnixListener},
+    },
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::BACKLOG;
+
+/// The names that this process has bound, to be removed when it ends.
+static BOUND: Mutex<Vec<Name>> = Mutex::new(Vec::new());
+
+/// A name, and the file that it was given to.
+#[derive(Debug)]
+struct Name {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// A non-blocking listener at `path`.
+///
+/// # Errors
+///
+/// Those of [`bind`], or of listen(2).
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    let socket = bind(path, Type::STREAM)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A non-blocking datagram socket at `path`.
+///
+/// # Errors
+///
+/// Those of [`bind`].
+pub(crate) fn bind_datagram(path: &Path) -> io::Result<UnixDatagram> {
+    bind(path, Type::DGRAM).map(UnixDatagram::from)
+}
+
+/// Removes the names that this process has bound and that are still its own.
+pub(crate) fn remove_all() {
+    let names = std::mem::take(&mut *BOUND.lock().unwrap_or_else(PoisonError::into_inner));
+    for Name { path, device, inode } in names {
+        let is_own =
+            fs::symlink_metadata(&path).is_ok_and(|m| (m.dev(), m.ino()) == (device, inode));
+        if is_own {
+            // What cannot be removed is the next server's to find.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Binds, in the place of a socket that nobody serves any more.
+///
+/// # Errors
+///
+/// `AddrInUse` for a live socket, and for a file of another kind; `InvalidInput` for a path that is
+/// longer than an address can be (107 bytes on Linux, 103 on macOS; unix(7)); or those of bind(2).
+fn bind(path: &Path, kind: Type) -> io::Result<Socket> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, kind, None)?;
+    socket.set_nonblocking(true)?;
+    if let Some(name) = abstract_name(path) {
+        // In no file system, and gone with its socket.
+        socket.bind(&SockAddr::unix(name)?)?;
+        return Ok(socket);
+    }
+    // Two servers that start at once would find the same dead socket, and the slower one would
+    // remove the other's new one.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    if is_dead_socket(path, &address, kind)? {
+        fs::remove_file(path)?;
+    }
+    socket.bind(&address)?;
+    let made = fs::symlink_metadata(path)?;
+    let name = Name { path: path.to_owned(), device: made.dev(), inode: made.ino() };
+    BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    Ok(socket)
+}
+
+/// The address of a path that begins with `@`, which on Linux is a name outside of the file system
+/// (unix(7), abstract sockets) and has a zero byte in that place.
+fn abstract_name(path: &Path) -> Option<PathBuf> {
+    let name = path.to_str()?.strip_prefix('@')?;
+    cfg!(target_os = "linux").then(|| PathBuf::from(format!("\0{name}")))
+}
+
+/// Whether there is a socket at `path` that nobody serves.
+fn is_dead_socket(path: &Path, address: &SockAddr, kind: Type) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        // Binding says that the address is in use.
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let client = Socket::new(Domain::UNIX, kind, None)?;
+    // A server whose accept queue is full is alive too.
+    client.set_nonblocking(true)?;
+    let connected = client.connect(address);
+    Ok(connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// A path in a folder of its own, which goes with it.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Scratch {
+            let folder = std::env::temp_dir().join(format!("common-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            Scratch(folder)
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.join("echo.sock")
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_dead_socket_makes_room_and_a_live_one_does_not() {
+        let scratch = Scratch::new("dead");
+        let path = scratch.path();
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let listener = listen(&path).unwrap();
+        assert_eq!(listen(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind_datagram(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
+        bind_datagram(&scratch.0.join("datagrams")).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_left_alone() {
+        let scratch = Scratch::new("file");
+        fs::write(scratch.path(), "mine").unwrap();
+        assert_eq!(listen(&scratch.path()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(fs::read(scratch.path()).unwrap(), b"mine");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_at_sign_begins_a_name_that_is_no_file() {
+        let name = PathBuf::from(format!("@common-{}", std::process::id()));
+        let listener = listen(&name).unwrap();
+        assert!(!name.exists());
+        assert_eq!(listen(&name).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        listen(&name).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_an_error_of_its_own() {
+        let long = PathBuf::from("/tmp").join("x".repeat(200));
+        assert_eq!(listen(&long).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -1,0 +1,104 @@
+//! The client's end of datagrams: one socket, over UDP or a Unix path.
+
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+#[cfg(unix)]
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use socket2::{SockAddr, SockRef, Socket, Type};
+
+use crate::transport::Place;
+
+/// The client's end: blocking calls with a time limit each, as poll(2) does not say of a Unix
+/// datagram socket whether its receiver has room.
+#[derive(Debug)]
+pub(super) enum End {
+    Udp(UdpSocket),
+    #[cfg(unix)]
+    Unix(UnixDatagram),
+}
+
+impl End {
+    pub(super) fn open(place: &Place, path: Option<&PathBuf>) -> io::Result<Self> {
+        let socket = Socket::new(place.domain(), Type::DGRAM, None)?;
+        match place {
+            Place::Ip(address) => {
+                let own: SocketAddr = match address {
+                    SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, 0).into(),
+                    SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, 0).into(),
+                };
+                socket.bind(&own.into())?;
+                Ok(Self::Udp(socket.into()))
+            }
+            #[cfg(unix)]
+            Place::Path(_) => {
+                if let Some(path) = path {
+                    socket.bind(&SockAddr::unix(path)?)?;
+                }
+                Ok(Self::Unix(socket.into()))
+            }
+            #[cfg(not(unix))]
+            Place::Path(_) => {
+                let _ = path;
+                Err(ErrorKind::Unsupported.into())
+            }
+        }
+    }
+
+    pub(super) fn socket(&self) -> SockRef<'_> {
+        match self {
+            Self::Udp(socket) => SockRef::from(socket),
+            #[cfg(unix)]
+            Self::Unix(socket) => SockRef::from(socket),
+        }
+    }
+
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        self.socket().set_nonblocking(nonblocking)
+    }
+
+    pub(super) fn send_to(
+        &self,
+        bytes: &[u8],
+        address: &SockAddr,
+        time: Duration,
+    ) -> io::Result<()> {
+        let socket = self.socket();
+        // Zero would mean no limit.
+        socket.set_write_timeout(Some(time.max(Duration::from_millis(1))))?;
+        socket.send_to(bytes, address).map(drop)
+    }
+
+    pub(super) fn receive_from(
+        &self,
+        buffer: &mut [u8],
+        time: Duration,
+    ) -> io::Result<(usize, Option<Place>)> {
+        let time = Some(time.max(Duration::from_millis(1)));
+        match self {
+            Self::Udp(socket) => {
+                socket.set_read_timeout(time)?;
+                socket.recv_from(buffer).map(|(length, from)| (length, Some(Place::Ip(from))))
+            }
+            #[cfg(unix)]
+            Self::Unix(socket) => {
+                socket.set_read_timeout(time)?;
+                let (length, from) = socket.recv_from(buffer)?;
+                Ok((length, from.as_pathname().map(|path| Place::Path(path.to_owned()))))
+            }
+        }
+    }
+}
+
+/// Whether a call came to the end of its time; which of the two it says differs between systems.
+pub(super) fn is_over(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+/// What macOS says where Linux waits: the receiver's queue is full (connect(2), ENOBUFS).
+pub(super) fn is_full(error: &io::Error) -> bool {
+    cfg!(unix) && error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error())
+}

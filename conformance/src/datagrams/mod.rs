@@ -1,0 +1,321 @@
+//! Datagrams to a server, and what comes back: each is stamped, and each reply is compared with
+//! what was sent.
+
+mod end;
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+use socket2::SockAddr;
+
+use crate::case::failure;
+use crate::clock::{Clock, Deadline};
+use crate::payload::{Payload, RECORD_BYTES};
+use crate::peer::{Context, PROBE_LIMIT};
+use crate::transport::Place;
+use end::{End, is_full, is_over};
+
+/// More than any datagram has that a case sends.
+const ROOM: usize = 256 * 1024;
+/// A probe that has not come back for so long may have met a full queue, and is sent again.
+const PROBE_AGAIN: Duration = Duration::from_millis(100);
+
+/// A server of datagrams, as its clients see it.
+#[derive(Clone, Debug)]
+pub struct Datagrams {
+    place: Place,
+    /// For the paths of clients that need one.
+    folder: PathBuf,
+    context: Arc<Context>,
+}
+
+/// One client: a socket of its own, with a name by which it can be answered unless it has none.
+#[derive(Debug)]
+pub struct Client {
+    end: End,
+    place: Place,
+    address: SockAddr,
+    payload: Payload,
+    /// Where in the client's stream of stamps the next datagram begins.
+    next: u64,
+    buffer: Vec<u8>,
+    clock: Arc<Clock>,
+    /// Its own path, if it has one.
+    path: Option<PathBuf>,
+}
+
+/// A datagram that was sent and may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    position: u64,
+    length: usize,
+}
+
+impl Datagrams {
+    /// A server at `place`.
+    #[must_use]
+    pub fn new(place: Place, folder: PathBuf, context: Arc<Context>) -> Self {
+        Self { place, folder, context }
+    }
+
+    /// The case's size in this profile.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.context.size
+    }
+
+    /// The cell's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+
+    /// A random source that depends on nothing but the seed and `purpose`.
+    #[must_use]
+    pub fn random(&self, purpose: u64) -> fastrand::Rng {
+        self.context.random(purpose)
+    }
+
+    /// A client that can be answered.
+    ///
+    /// # Errors
+    /// `harness` when this host has no socket, port or path for it.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let number = self.context.next_number();
+        let path = matches!(self.place, Place::Path(_))
+            .then(|| self.folder.join(format!("client-{number}")));
+        self.open(number, path)
+    }
+
+    /// A client without a name, who cannot be answered: on Unix paths only.
+    ///
+    /// # Errors
+    /// As [`Datagrams::client`].
+    pub fn unnamed(&self) -> Result<Client, Failure> {
+        self.open(self.context.next_number(), None)
+    }
+
+    fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
+        let end =
+            End::open(&self.place, path.as_ref()).map_err(|e| harness("open a socket", &e))?;
+        let address = self.place.socket_address().map_err(|e| harness("use a path", &e))?;
+        Ok(Client {
+            end,
+            place: self.place.clone(),
+            address,
+            payload: Payload::new(self.context.seed, number),
+            next: 0,
+            buffer: vec![0; ROOM],
+            clock: Arc::clone(&self.context.clock),
+            path,
+        })
+    }
+
+    /// The server still serves: a new client gets 1 KiB back within a second. What meets a queue
+    /// that is still full may be lost, and is sent again.
+    ///
+    /// # Errors
+    /// `timeout` or a payload failure.
+    pub fn serves(&self) -> Result<(), Failure> {
+        let mut probe = self.client()?;
+        let deadline = self.clock().within(PROBE_LIMIT);
+        let mut sent = Vec::new();
+        while !deadline.is_over() {
+            sent.push(probe.send(1024)?);
+            let again = self.clock().within(PROBE_AGAIN.min(deadline.left()));
+            if let Some(reply) = probe.reply(again)? {
+                probe.take(&mut sent, &reply)?;
+                let what = "a new client's echo";
+                return self.clock().judge_time(what, deadline.elapsed(), PROBE_LIMIT);
+            }
+        }
+        Err(deadline.failure("an echo of any of a new client's datagrams"))
+    }
+}
+
+impl Client {
+    /// Sends a datagram of `length` bytes.
+    ///
+    /// # Errors
+    /// `refused` when nobody is there, `timeout` when the server's queue stays full.
+    pub fn send(&mut self, length: usize) -> Result<Sent, Failure> {
+        let sent = Sent { position: self.next, length };
+        let bytes = self.payload.bytes(sent.position, length);
+        self.next += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
+        let deadline = self.clock.progress();
+        match self.clock.waiting(|| self.end.send_to(&bytes, &self.address, deadline.left())) {
+            Ok(()) => Ok(sent),
+            Err(e) if is_over(&e) || is_full(&e) => {
+                Err(deadline.failure("the server to take a datagram"))
+            }
+            Err(e) if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&e.kind()) => {
+                Err(failure(FailureKind::Refused, "a server at its address", e.to_string()))
+            }
+            Err(e) => Err(harness(&format!("send a datagram of {length} bytes"), &e)),
+        }
+    }
+
+    /// Sends a datagram if the server's queue has room.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub fn try_send(&mut self, length: usize) -> Result<Option<Sent>, Failure> {
+        let harness = |e: io::Error| harness("send without waiting", &e);
+        self.end.set_nonblocking(true).map_err(harness)?;
+        let sent = self.send(length);
+        self.end.set_nonblocking(false).map_err(harness)?;
+        match sent {
+            Ok(sent) => Ok(Some(sent)),
+            Err(e) if e.kind == FailureKind::Timeout => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Sends datagrams of `length` bytes as fast as it can, until told to stop, and reads no reply.
+    ///
+    /// # Errors
+    /// `harness` when the system does not send any.
+    pub fn flood(&mut self, length: usize, stop: &AtomicBool) -> Result<(), Failure> {
+        let bytes = self.payload.bytes(self.next, length);
+        while !stop.load(Ordering::Relaxed) {
+            match self.end.socket().send_to(&bytes, &self.address) {
+                Ok(_) => {}
+                Err(e) if is_over(&e) || is_full(&e) => {}
+                Err(e) => return Err(harness("send many datagrams", &e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a datagram and receives it.
+    ///
+    /// # Errors
+    /// As [`Client::send`] and [`Client::receive`].
+    pub fn exchange(&mut self, length: usize) -> Result<(), Failure> {
+        let sent = self.send(length)?;
+        self.receive(vec![sent])
+    }
+
+    /// Receives what was sent, in any order, and each once.
+    ///
+    /// # Errors
+    /// `timeout`, or what is wrong with a reply.
+    pub fn receive(&mut self, mut sent: Vec<Sent>) -> Result<(), Failure> {
+        while !sent.is_empty() {
+            let deadline = self.clock.progress();
+            let Some(reply) = self.reply(deadline)? else {
+                return Err(deadline.failure(&format!("{} more datagrams", sent.len())));
+            };
+            self.take(&mut sent, &reply)?;
+        }
+        Ok(())
+    }
+
+    /// Receives what comes for `time`: each must be one of `sent`, which it is taken from.
+    ///
+    /// # Errors
+    /// What is wrong with a reply.
+    pub fn receive_any(&mut self, sent: &mut Vec<Sent>, time: Duration) -> Result<(), Failure> {
+        let deadline = self.clock.within(time);
+        while let Some(reply) = self.reply(deadline)? {
+            self.take(sent, &reply)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing comes for `time`.
+    ///
+    /// # Errors
+    /// `extra` with what came.
+    pub fn expect_silence(&mut self, time: Duration) -> Result<(), Failure> {
+        self.receive_any(&mut Vec::new(), time)
+    }
+
+    /// Removes the client's path, so that it cannot be answered any more.
+    ///
+    /// # Errors
+    /// `harness` when it has none.
+    pub fn remove_path(&self) -> Result<(), Failure> {
+        let removed =
+            self.path.as_ref().map_or(Err(ErrorKind::NotFound.into()), std::fs::remove_file);
+        removed.map_err(|e| harness("remove a client's path", &e))
+    }
+
+    /// Gives the client so little room for replies that most of them are lost.
+    ///
+    /// # Errors
+    /// `harness` when the system refuses.
+    pub fn shrink(&self) -> Result<(), Failure> {
+        self.end.socket().set_recv_buffer_size(2048).map_err(|e| harness("shrink a buffer", &e))
+    }
+
+    /// The next datagram; none when the deadline is over.
+    fn reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
+        loop {
+            let (end, buffer) = (&self.end, &mut self.buffer);
+            match self.clock.waiting(|| end.receive_from(buffer, deadline.left())) {
+                Ok((length, from)) if from.as_ref() == Some(&self.place) => {
+                    return Ok(Some(self.buffer[..length].to_vec()));
+                }
+                Ok((_, from)) => {
+                    let from = from.map_or_else(|| "nobody".to_owned(), |from| from.to_string());
+                    let expected = format!("a reply from {}", self.place);
+                    return Err(failure(
+                        FailureKind::Foreign,
+                        expected,
+                        format!("one from {from}"),
+                    ));
+                }
+                Err(e) if is_over(&e) && deadline.is_over() => return Ok(None),
+                // Windows reports here that nobody listened to an earlier datagram.
+                Err(e) if is_over(&e) || e.kind() == ErrorKind::ConnectionReset => {}
+                Err(e) => return Err(harness("receive a datagram", &e)),
+            }
+        }
+    }
+
+    /// Takes the datagram out of `sent` that `reply` is the echo of.
+    fn take(&self, sent: &mut Vec<Sent>, reply: &[u8]) -> Result<(), Failure> {
+        let is_echo =
+            |sent: &Sent| reply == self.payload.bytes(sent.position, sent.length).as_slice();
+        if let Some(index) = sent.iter().position(is_echo) {
+            sent.swap_remove(index);
+            return Ok(());
+        }
+        Err(match sent.iter().min_by_key(|sent| sent.position) {
+            Some(due) => self.wrong(*due, reply),
+            None => {
+                let finding = self.payload.classify(self.next, reply, self.next);
+                let actual = format!("one of {} bytes: {}", reply.len(), finding.found);
+                failure(finding.kind, "no more datagrams", actual)
+            }
+        })
+    }
+
+    /// What is wrong with a reply, when `due` was the next to come.
+    fn wrong(&self, due: Sent, reply: &[u8]) -> Failure {
+        let Sent { position, length } = due;
+        let same = self.payload.matching(position, reply);
+        let expected = format!("a datagram of {length} bytes as it was sent");
+        if same == reply.len() && same < length {
+            let actual = format!("its first {same} bytes alone");
+            return failure(FailureKind::Lost, expected, actual);
+        }
+        if same >= length {
+            let actual = format!("one of {} bytes that begins with it", reply.len());
+            return failure(FailureKind::Extra, expected, actual);
+        }
+        let at = position + same as u64;
+        let finding = self.payload.classify(at, &reply[same..], self.next);
+        let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), finding.found);
+        failure(finding.kind, expected, actual)
+    }
+}
+
+fn harness(doing: &str, error: &io::Error) -> Failure {
+    failure(FailureKind::Harness, format!("to {doing}"), error.to_string())
+}

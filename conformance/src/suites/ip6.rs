@@ -1,0 +1,99 @@
+//! TCP over IPv6, and which clients a listener for any address takes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::duplex::{Flow, Pieces, exchange};
+use crate::launcher::{Launcher, Server, Start};
+use crate::peer::Peer;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "ip6",
+    about: "A server is reached over the families that it was asked to listen on, and no other.",
+    cases: &[
+        Case::must("echo", "What a client sends to ::1 comes back.")
+            .sizes(128 * 1024, 1024 * 1024, 64 * 1024 * 1024)
+            .needs(&[Need::Ipv6])
+            .lifecycle(echo),
+        Case::should(
+            "dual-stack-as-asked",
+            "A listener on [::] takes IPv4 clients if it was asked to, and only then.",
+        )
+        .needs(&[Need::Ipv6])
+        .lifecycle(dual_stack_as_asked),
+        Case::should("both-families-same-port", "One port can have a listener for each family.")
+            .needs(&[Need::Ipv6])
+            .lifecycle(both_families_same_port),
+    ],
+};
+
+fn echo(launcher: &Launcher) -> Found {
+    let server = launcher.start_with(&Start::listening(&["tcp:[::1]:0"]))?;
+    let peer = launcher.peer(&server)?;
+    let found = peer.connect().and_then(|mut connection| {
+        connection.exchange(1)?;
+        let flow = Flow::new(&mut connection, launcher.size(), peer.seed());
+        let flow = flow.writes(Pieces::UpTo(65_536)).reads(Pieces::UpTo(65_536));
+        exchange(&mut [flow], launcher.clock())
+    });
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+fn dual_stack_as_asked(launcher: &Launcher) -> Found {
+    let any = || Start::listening(&["tcp:[::]:0"]);
+    for (start, takes_ipv4) in [(any().with("--dual-stack"), true), (any(), false)] {
+        let server = launcher.launch(&start)?.expect_obedience()?;
+        let port = launcher.peer(&server)?.address()?.port();
+        let reached = |ip: IpAddr| is_served(launcher, &server, (ip, port).into());
+        if !reached(Ipv6Addr::LOCALHOST.into())? {
+            return Err(failure(FailureKind::Refused, "service on ::1", "none"));
+        }
+        match (takes_ipv4, reached(Ipv4Addr::LOCALHOST.into())?) {
+            (true, false) => {
+                let expected = "service on 127.0.0.1 too, as --dual-stack asks";
+                return Err(failure(FailureKind::Refused, expected, "none"));
+            }
+            (false, true) => {
+                let expected = "no service on 127.0.0.1, which nobody asked for";
+                return Err(failure(FailureKind::NotRefused, expected, "service"));
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+    Observation::met()
+}
+
+/// A port that is free now, which somebody else may take before the server does.
+fn free_port() -> io::Result<u16> {
+    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))?.local_addr().map(|address| address.port())
+}
+
+/// Whether a client gets its echo there.
+fn is_served(launcher: &Launcher, server: &Server, address: SocketAddr) -> Result<bool, Failure> {
+    let peer = Peer::new(address, Arc::clone(launcher.context()));
+    match peer.serves() {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind == FailureKind::Refused => Ok(false),
+        Err(e) => server.survives(launcher.clock(), Err(e)),
+    }
+}
+
+fn both_families_same_port(launcher: &Launcher) -> Found {
+    let port = free_port()
+        .map_err(|e| failure(FailureKind::Harness, "to find a free port", e.to_string()))?;
+    let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
+    let both = Start::listening(&[&both[0], &both[1]]);
+    let server = launcher.launch(&both)?.expect_obedience()?;
+    for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+        if !is_served(launcher, &server, (ip, port).into())? {
+            return Err(failure(FailureKind::Refused, format!("service on {ip}"), "none"));
+        }
+    }
+    Observation::met()
+}

@@ -1,0 +1,304 @@
+//! UDP: each datagram comes back whole and alone, to whom sent it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::clock::Clock;
+use crate::datagrams::{Client, Datagrams, Sent};
+use crate::launcher::{DRAIN, Launcher, Server, Start};
+use crate::rounds::p99_planned;
+use crate::transport::{Place, Transport};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "udp",
+    about: "Each UDP datagram comes back whole and alone, to the client who sent it.",
+    cases: &[
+        Case::must("echo-basic", "A datagram comes back once, from where it was sent to.")
+            .over(Transport::Udp)
+            .datagrams(echo_basic),
+        Case::must("boundaries", "Datagrams sent back to back are neither merged nor split.")
+            .sizes(5, 20, 200)
+            .over(Transport::Udp)
+            .datagrams(boundaries),
+        Case::must("zero-length", "Empty datagrams end nothing: the next one comes back.")
+            .sizes(20, 100, 100)
+            .over(Transport::Udp)
+            .datagrams(zero_length),
+        Case::should("zero-length-comes-back", "An empty datagram comes back too.")
+            .sizes(20, 100, 100)
+            .over(Transport::Udp)
+            .datagrams(zero_length_comes_back),
+        Case::must("max-size", "The largest datagram of IPv4 comes back whole.")
+            .sizes(3, 10, 100)
+            .over(Transport::Udp)
+            .datagrams(max_size),
+        Case::must(
+            "larger-than-server-buffer",
+            "A datagram larger than any of IPv4 harms nobody: the next one comes back.",
+        )
+        .needs(&[Need::Ipv6])
+        .over(Transport::Udp)
+        .lifecycle(larger_than_server_buffer),
+        Case::must("peer-unreachable", "A client that is gone before its reply harms nobody.")
+            .sizes(20, 50, 500)
+            .over(Transport::Udp)
+            .datagrams(peer_unreachable),
+        Case::must("many-peers", "Nobody gets another client's datagram.")
+            .sizes(20, 100, 500)
+            .needs(&[Need::Descriptors(500)])
+            .over(Transport::Udp)
+            .datagrams(many_peers),
+        Case::must(
+            "burst",
+            "After more datagrams than fit, the next comes back, and CPU is quiet.",
+        )
+        .sizes(2000, 10_000, 100_000)
+        .needs(&[Need::CpuTime])
+        .over(Transport::Udp)
+        .lifecycle(burst),
+        Case::should(
+            "send-pressure",
+            "Clients that do not take their large replies do not hold the others up.",
+        )
+        .sizes(20, 50, 200)
+        .alone()
+        .over(Transport::Udp)
+        .datagrams(send_pressure),
+        Case::must("ipv6", "A datagram to ::1 comes back from there.")
+            .needs(&[Need::Ipv6])
+            .over(Transport::Udp)
+            .lifecycle(ipv6),
+        Case::should(
+            "ipv4-mapped-on-dual-stack",
+            "A socket for both families answers an IPv4 client.",
+        )
+        .needs(&[Need::Ipv6])
+        .over(Transport::Udp)
+        .lifecycle(ipv4_mapped_on_dual_stack),
+        Case::must("shutdown-and-rebind", "A stop while it waits for datagrams frees the port.")
+            .over(Transport::Udp)
+            .lifecycle(shutdown_and_rebind),
+    ],
+};
+
+/// Enough for a second reply to arrive, if there is one.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// The most that UDP carries: 65,535 bytes less the headers of UDP and IPv4 (RFC 768, RFC 791).
+/// macOS sends no more than net.inet.udp.maxdgram by default.
+const LARGEST: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_507 };
+/// The same of IPv6, whose header is not counted (RFC 8200, section 3).
+const LARGEST_V6: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_527 };
+
+pub(super) fn echo_basic(server: &Datagrams) -> Found {
+    let mut client = server.client()?;
+    client.exchange(64)?;
+    client.expect_silence(SILENCE)?;
+    Observation::met()
+}
+
+fn boundaries(server: &Datagrams) -> Found {
+    /// Few enough for any receive queue.
+    const TOGETHER: usize = 20;
+    let mut random = server.random(0);
+    let mut client = server.client()?;
+    for _ in 0..server.size() {
+        let sent = (0..TOGETHER).map(|_| client.send(random.usize(1..1400)));
+        let sent = sent.collect::<Result<Vec<Sent>, Failure>>()?;
+        client.receive(sent)?;
+    }
+    client.expect_silence(SILENCE)?;
+    Observation::met()
+}
+
+pub(super) fn zero_length(server: &Datagrams) -> Found {
+    let mut client = server.client()?;
+    let mut sent = Vec::new();
+    for _ in 0..server.size() {
+        sent.push(client.send(0)?);
+        // Paced by what comes back, if it does: a full queue would lose the others.
+        client.receive_any(&mut sent, Duration::from_millis(1))?;
+    }
+    client.receive_any(&mut sent, SILENCE)?;
+    client.exchange(64)?;
+    server.serves()?;
+    Observation::met()
+}
+
+fn zero_length_comes_back(server: &Datagrams) -> Found {
+    let mut client = server.client()?;
+    for _ in 0..server.size() {
+        client.exchange(0)?;
+    }
+    client.expect_silence(SILENCE)?;
+    Observation::met()
+}
+
+fn max_size(server: &Datagrams) -> Found {
+    let mut client = server.client()?;
+    for _ in 0..server.size() {
+        client.exchange(LARGEST)?;
+        client.exchange(1)?;
+    }
+    server.serves()?;
+    Observation::met()
+}
+
+fn larger_than_server_buffer(launcher: &Launcher) -> Found {
+    let (server, datagrams) = on_ipv6(launcher)?;
+    let found = survives_long(&datagrams, LARGEST_V6);
+    server.survives(launcher.clock(), found)
+}
+
+/// A datagram that the server may cut off or drop, and what comes after it.
+pub(super) fn survives_long(server: &Datagrams, length: usize) -> Found {
+    let mut long = server.client()?;
+    for _ in 0..3 {
+        long.send(length)?;
+        // What came of it is not looked at, in a socket of its own.
+        let mut client = server.client()?;
+        client.exchange(64)?;
+    }
+    server.serves()?;
+    Observation::met()
+}
+
+fn peer_unreachable(server: &Datagrams) -> Found {
+    let mut second = server.client()?;
+    second.exchange(64)?;
+    for _ in 0..server.size() {
+        let mut gone = server.client()?;
+        gone.send(64)?;
+        drop(gone);
+    }
+    second.exchange(64)?;
+    server.serves()?;
+    Observation::met()
+}
+
+pub(super) fn many_peers(server: &Datagrams) -> Found {
+    const ROUNDS: usize = 5;
+    /// So many at once fit into the receive queue of a server that is slow to start.
+    const TOGETHER: usize = 50;
+    let mut random = server.random(0);
+    let mut clients: Vec<Client> =
+        (0..server.size()).map(|_| server.client()).collect::<Result<_, _>>()?;
+    for _ in 0..ROUNDS {
+        random.shuffle(&mut clients);
+        for clients in clients.chunks_mut(TOGETHER) {
+            let sent = clients.iter_mut().map(|client| client.send(random.usize(16..512)));
+            let sent = sent.collect::<Result<Vec<Sent>, Failure>>()?;
+            receive_own(clients, sent, server.clock())?;
+        }
+    }
+    for client in &mut clients {
+        client.expect_silence(Duration::ZERO)?;
+    }
+    Observation::met()
+}
+
+/// Each client gets its own datagram. All are looked at, so that one that went to another client is
+/// seen there before it is missed here.
+fn receive_own(clients: &mut [Client], sent: Vec<Sent>, clock: &Clock) -> Result<(), Failure> {
+    let mut due: Vec<Vec<Sent>> = sent.into_iter().map(|sent| vec![sent]).collect();
+    let deadline = clock.progress();
+    while due.iter().any(|due| !due.is_empty()) {
+        for (client, due) in clients.iter_mut().zip(&mut due) {
+            client.receive_any(due, Duration::ZERO)?;
+        }
+        if deadline.is_over() {
+            let missing = due.iter().filter(|due| !due.is_empty()).count();
+            return Err(deadline.failure(&format!("the datagrams of {missing} clients")));
+        }
+    }
+    Ok(())
+}
+
+fn burst(launcher: &Launcher) -> Found {
+    let server = launcher.start_with(&launcher.over(Transport::Udp)?)?;
+    let datagrams = launcher.datagrams(Transport::Udp, &server)?;
+    let process = launcher.process(&server);
+    let found = (|| {
+        let mut client = datagrams.client()?;
+        let mut sent = Vec::new();
+        for number in 0..launcher.size() {
+            sent.push(client.send(64)?);
+            // What has come back is looked at now and then, and what is behind it was lost.
+            if number % 500 == 499 {
+                client.receive_any(&mut sent, Duration::ZERO)?;
+                sent.clear();
+                client = datagrams.client()?;
+            }
+        }
+        datagrams.serves()?;
+        process.expect_quiet(Duration::from_millis(500), 0.10)?;
+        datagrams.serves()
+    })();
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+fn send_pressure(server: &Datagrams) -> Found {
+    const LIMIT: Duration = Duration::from_millis(250);
+    const PACE: Duration = Duration::from_millis(2);
+    let mut neighbour = server.client()?;
+    neighbour.exchange(64)?;
+    let mut deaf: Vec<Client> = (0..4).map(|_| server.client()).collect::<Result<_, _>>()?;
+    deaf.iter().try_for_each(Client::shrink)?;
+    let rounds = u32::try_from(server.size()).unwrap_or(u32::MAX);
+    let p99 = p99_planned(rounds, PACE, |_| {
+        for client in &mut deaf {
+            client.send(LARGEST.min(32 * 1024))?;
+        }
+        neighbour.exchange(64)
+    })?;
+    server.clock().judge_time("p99 of a round beside clients that take nothing", p99, LIMIT)?;
+    Observation::met()
+}
+
+fn ipv6(launcher: &Launcher) -> Found {
+    let (server, datagrams) = on_ipv6(launcher)?;
+    let found = echo_basic(&datagrams);
+    server.survives(launcher.clock(), found)
+}
+
+fn on_ipv6(launcher: &Launcher) -> Result<(Server, Datagrams), Failure> {
+    let server = launcher.start_with(&Start::listening(&["udp:[::1]:0"]))?;
+    let datagrams = launcher.datagrams(Transport::Udp, &server)?;
+    Ok((server, datagrams))
+}
+
+fn ipv4_mapped_on_dual_stack(launcher: &Launcher) -> Found {
+    let start = Start::listening(&["udp:[::]:0"]).with("--dual-stack");
+    let server = launcher.launch(&start)?.expect_obedience()?;
+    let Place::Ip(address) = launcher.place(Transport::Udp, &server)? else {
+        return Err(failure(FailureKind::Announcement, "a UDP address", "a path"));
+    };
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let place = Place::Ip((ip, address.port()).into());
+        let context = Arc::clone(launcher.context());
+        let found = echo_basic(&Datagrams::new(place, PathBuf::new(), context));
+        server.survives(launcher.clock(), found)?;
+    }
+    Observation::met()
+}
+
+fn shutdown_and_rebind(launcher: &Launcher) -> Found {
+    let server = launcher.start_with(&launcher.over(Transport::Udp)?)?;
+    let datagrams = launcher.datagrams(Transport::Udp, &server)?;
+    let place = launcher.place(Transport::Udp, &server)?;
+    let found = datagrams.client().and_then(|mut client| client.exchange(64));
+    server.survives(launcher.clock(), found)?;
+    launcher.stop(&server)?;
+    server.expect_graceful_end(launcher.clock(), DRAIN)?;
+    let next = launcher.start_with(&Start::listening(&[&format!("udp:{place}")]))?;
+    let found = launcher.datagrams(Transport::Udp, &next).and_then(|next| next.serves());
+    next.survives(launcher.clock(), found)?;
+    Observation::met()
+}

@@ -1,0 +1,268 @@
+//! Unix stream sockets: the echo of TCP, on a path that has a life of its own.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use report::{Failure, FailureKind};
+
+use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::connection::Setup;
+use crate::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::peer::Peer;
+use crate::process::Process;
+use crate::transport::{Place, Transport};
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "unix",
+    about: "A Unix stream socket echoes as TCP does, and its path belongs to a live server.",
+    cases: &[
+        Case::must("echo-basic", "What a client sends to a path comes back.")
+            .sizes(128 * 1024, 1024 * 1024, 64 * 1024 * 1024)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .wire(echo_basic),
+        Case::must("large-backpressure", "A client that pauses its reads loses nothing.")
+            .sizes(2 * 1024 * 1024, 8 * 1024 * 1024, 32 * 1024 * 1024)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .wire(large_backpressure),
+        Case::must("half-close", "A client that ends its side gets all its bytes, then the end.")
+            .sizes(64 * 1024, 64 * 1024, 64 * 1024)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .wire(half_close),
+        Case::must("write-then-shutdown-race", "Bytes and the end may arrive together.")
+            .sizes(100, 500, 2000)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .wire(write_then_shutdown_race),
+        Case::must(
+            "peer-close-hup-no-spin",
+            "A client that goes while the server still has bytes for it is let go, and quietly.",
+        )
+        .sizes(200, 500, 2000)
+        .needs(&[Need::UnixSockets, Need::DescriptorCount, Need::CpuTime])
+        .over(Transport::Unix)
+        .process(peer_close_hup_no_spin),
+        Case::must("close-with-unread", "A client that closes with an unread echo harms nobody.")
+            .sizes(5, 20, 200)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .wire(close_with_unread),
+        Case::should("stale-path", "The path of a killed server does not hold up the next one.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .lifecycle(stale_path),
+        Case::must("live-path-in-use", "A second server on a live path ends, and takes nothing.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .lifecycle(live_path_in_use),
+        Case::must("path-is-a-file", "A server ends if its path is a file, and leaves the file.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .lifecycle(path_is_a_file),
+        Case::should("path-removed-on-exit", "A server that ends takes its path with it.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .lifecycle(path_removed_on_exit),
+        Case::should("path-too-long", "A path that is too long ends the start with a message.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .lifecycle(path_too_long),
+        Case::info("abstract-name", "Whether a server can have a name that is in no file system.")
+            .needs(&[Need::AbstractNames])
+            .over(Transport::Unix)
+            .lifecycle(abstract_name),
+    ],
+};
+
+/// How soon a server that cannot do what it is asked ends.
+const REFUSAL: Duration = Duration::from_secs(2);
+/// How soon the descriptors of ended connections are free.
+const FREED: Duration = Duration::from_secs(2);
+/// A server that takes no byte for so long is blocked.
+const BLOCKED: Duration = Duration::from_millis(100);
+/// More than buffers hold.
+const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
+
+fn echo_basic(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.exchange(1)?;
+    let flow = Flow::new(&mut connection, peer.size(), peer.seed());
+    exchange(&mut [flow.writes(Pieces::UpTo(65_536)).reads(Pieces::UpTo(65_536))], peer.clock())?;
+    Observation::met()
+}
+
+fn large_backpressure(peer: &Peer) -> Found {
+    let mut connection = peer.connect_with(Setup::tight())?;
+    let flow = Flow::new(&mut connection, peer.size(), peer.seed());
+    exchange(
+        &mut [flow.pauses(Pauses { one_in: 50, at_most: Duration::from_millis(20) })],
+        peer.clock(),
+    )?;
+    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    connection.receive_all()?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn half_close(peer: &Peer) -> Found {
+    let mut connection = peer.connect()?;
+    connection.send(peer.size())?;
+    connection.finish_sending()?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+fn write_then_shutdown_race(peer: &Peer) -> Found {
+    let mut random = peer.random(0);
+    for _ in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.send(random.u64(1..2048))?;
+        connection.finish_sending()?;
+        connection.expect_end()?;
+    }
+    Observation::met()
+}
+
+fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> Found {
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    let base = process.descriptors_at_rest(peer)?;
+    let mut connection = peer.connect()?;
+    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    drop(connection);
+    process.expect_descriptors(base, FREED)?;
+    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    neighbour.exchange(64)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn close_with_unread(peer: &Peer) -> Found {
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    for _ in 0..peer.size() {
+        let mut connection = peer.connect()?;
+        connection.send_until_blocked(Duration::ZERO, BACKLOG_LIMIT)?;
+        drop(connection);
+        let mut connection = peer.connect()?;
+        connection.exchange(1)?;
+        connection.send(4096)?;
+        drop(connection);
+    }
+    neighbour.exchange(64)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn stale_path(launcher: &Launcher) -> Found {
+    let start = launcher.over(Transport::Unix)?;
+    let first = launcher.start_with(&start)?;
+    launcher.peer_over(Transport::Unix, &first)?.serves()?;
+    first.kill()?;
+    let path = launcher.path(Transport::Unix)?;
+    if fs::symlink_metadata(&path).is_err() {
+        return Err(failure(FailureKind::Harness, "the path of a killed server", "none"));
+    }
+    // The kernel takes a ring apart in its own time, and with it the listener.
+    let limit = Duration::from_secs(2);
+    let deadline = launcher.clock().within(limit);
+    let mut next = launcher.launch(&start)?;
+    while matches!(next, Launch::Ended(_)) && !deadline.is_over() {
+        next = launcher.launch(&start)?;
+    }
+    let next = next.expect_obedience()?;
+    expect_service(launcher, &next)
+}
+
+fn live_path_in_use(launcher: &Launcher) -> Found {
+    let first = launcher.start_with(&launcher.over(Transport::Unix)?)?;
+    let peer = launcher.peer_over(Transport::Unix, &first)?;
+    let mut old = peer.connect()?;
+    old.exchange(64)?;
+    let path = launcher.path(Transport::Unix)?;
+    expect_refusal(&launcher.attempt(&at(&path), REFUSAL)?, &path)?;
+    let found = peer.serves().and_then(|()| old.exchange(64));
+    first.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+fn path_is_a_file(launcher: &Launcher) -> Found {
+    const TEXT: &[u8] = b"not a socket\n";
+    let path = launcher.folder()?.join("file");
+    fs::write(&path, TEXT).map_err(|e| trouble(&e))?;
+    expect_refusal(&launcher.attempt(&at(&path), REFUSAL)?, &path)?;
+    match fs::read(&path) {
+        Ok(text) if text == TEXT => Observation::met(),
+        Ok(_) => Err(failure(FailureKind::Output, "the file as it was", "another text")),
+        Err(e) => Err(failure(FailureKind::Output, "the file as it was", e.to_string())),
+    }
+}
+
+fn path_removed_on_exit(launcher: &Launcher) -> Found {
+    let server = launcher.start_with(&launcher.over(Transport::Unix)?)?;
+    expect_service(launcher, &server)?;
+    launcher.stop(&server)?;
+    server.expect_graceful_end(launcher.clock(), DRAIN)?;
+    let path = launcher.path(Transport::Unix)?;
+    if fs::symlink_metadata(&path).is_ok() {
+        return Err(failure(FailureKind::Output, "no path after the end", "the socket's"));
+    }
+    Observation::met()
+}
+
+fn path_too_long(launcher: &Launcher) -> Found {
+    // 108 bytes on Linux and 104 on macOS and the BSDs, the zero at the end included (unix(7)).
+    let path = launcher.folder()?.join("x".repeat(120));
+    expect_refusal(&launcher.attempt(&at(&path), REFUSAL)?, &path)?;
+    Observation::met()
+}
+
+fn abstract_name(launcher: &Launcher) -> Found {
+    let name = format!("@iomatrix-{:016x}", fastrand::u64(..));
+    let server = match launcher.launch(&at(Path::new(&name)))? {
+        Launch::Ready(server) => server,
+        Launch::Ended(_) | Launch::Declined(_) => {
+            return Observation::of("it does not start there");
+        }
+    };
+    let peer = Peer::at(Place::Path(name.into()), launcher.context().clone());
+    match peer.serves() {
+        Ok(()) => Observation::of("it serves there"),
+        Err(e) if e.kind == FailureKind::Refused => Observation::of("it takes it for a path"),
+        Err(e) => server.survives(launcher.clock(), Err(e)),
+    }
+}
+
+fn at(path: &Path) -> Start {
+    Start::listening(&[&format!("unix:{}", path.display())])
+}
+
+fn expect_service(launcher: &Launcher, server: &Server) -> Found {
+    let found = launcher.peer_over(Transport::Unix, server).and_then(|peer| peer.serves());
+    server.survives(launcher.clock(), found)?;
+    Observation::met()
+}
+
+/// The end of a server that cannot listen: status 1, no announcement, and a message that names the
+/// path.
+fn expect_refusal(attempt: &Attempt, path: &Path) -> Result<(), Failure> {
+    let path = path.display().to_string();
+    let expected = format!("exit 1 and a message that names {path}");
+    if attempt.ended != Ended::Code(1) {
+        return Err(failure(FailureKind::ExitStatus, expected, format!("{:?}", attempt.ended)));
+    }
+    if !attempt.stdout.is_empty() || !attempt.stderr.iter().any(|line| line.contains(&path)) {
+        let actual = format!("{:?}, {:?}", attempt.stdout, attempt.stderr);
+        return Err(failure(FailureKind::Output, expected, actual));
+    }
+    Ok(())
+}
+
+fn trouble(error: &std::io::Error) -> Failure {
+    failure(FailureKind::Harness, "to write a file", error.to_string())
+}

@@ -1,0 +1,102 @@
+//! Unix datagrams: as UDP, but the clients have paths, or none, and their queues can be full.
+
+use std::time::Duration;
+
+use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::datagrams::Datagrams;
+use crate::rounds::p99_planned;
+use crate::suites::udp;
+use crate::transport::Transport;
+
+/// The table.
+pub(super) const SUITE: Suite = Suite {
+    name: "unixdg",
+    about: "Each Unix datagram comes back whole and alone, to clients that can be answered.",
+    cases: &[
+        Case::must("echo-bound-peer", "A datagram comes back once, to the client's own path.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(udp::echo_basic),
+        Case::must("many-peers", "Nobody gets another client's datagram.")
+            .sizes(20, 50, 200)
+            .needs(&[Need::UnixSockets, Need::Descriptors(200)])
+            .over(Transport::Unixgram)
+            .datagrams(udp::many_peers),
+        Case::must("unnamed-peer", "A client that cannot be answered harms nobody.")
+            .sizes(5, 20, 200)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(unnamed_peer),
+        Case::must("peer-gone", "A client whose path is gone before its reply harms nobody.")
+            .sizes(5, 20, 200)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(peer_gone),
+        Case::must("zero-length", "Empty datagrams end nothing: the next one comes back.")
+            .sizes(20, 100, 100)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(udp::zero_length),
+        Case::must("longer-than-buffer", "A datagram longer than any of UDP harms nobody.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(longer_than_buffer),
+        Case::should("peer-full", "A client that never reads does not hold the others up.")
+            .sizes(20, 50, 200)
+            .alone()
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(peer_full),
+    ],
+};
+
+fn unnamed_peer(server: &Datagrams) -> Found {
+    let mut named = server.client()?;
+    let mut unnamed = server.unnamed()?;
+    for _ in 0..server.size() {
+        unnamed.send(64)?;
+        named.exchange(64)?;
+    }
+    server.serves()?;
+    Observation::met()
+}
+
+fn peer_gone(server: &Datagrams) -> Found {
+    let mut second = server.client()?;
+    for number in 0..server.size() {
+        let mut gone = server.client()?;
+        if number % 2 == 0 {
+            gone.remove_path()?;
+        }
+        gone.send(64)?;
+        // Its path may stay behind, without a socket.
+        drop(gone);
+        second.exchange(64)?;
+    }
+    server.serves()?;
+    Observation::met()
+}
+
+fn longer_than_buffer(server: &Datagrams) -> Found {
+    /// More than a buffer for UDP holds, and less than a send buffer of Linux takes (unix(7)).
+    /// macOS takes no more than net.local.dgram.maxdgram, 2 KiB.
+    const LENGTH: usize = if cfg!(target_vendor = "apple") { 2048 } else { 100 * 1024 };
+    udp::survives_long(server, LENGTH)
+}
+
+fn peer_full(server: &Datagrams) -> Found {
+    const LIMIT: Duration = Duration::from_millis(250);
+    const PACE: Duration = Duration::from_millis(2);
+    let mut neighbour = server.client()?;
+    neighbour.exchange(64)?;
+    let mut full = server.client()?;
+    let rounds = u32::try_from(server.size()).unwrap_or(u32::MAX);
+    let p99 = p99_planned(rounds, PACE, |_| {
+        for _ in 0..20 {
+            full.try_send(64)?;
+        }
+        neighbour.exchange(64)
+    })?;
+    server.clock().judge_time("p99 of a round beside a client that never reads", p99, LIMIT)?;
+    Observation::met()
+}

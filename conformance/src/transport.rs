@@ -1,0 +1,90 @@
+//! What a server can listen on, and where a client finds it.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr};
+
+/// What a server listens on. All serve TCP; what a row lacks of the others its registry entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP connections.
+    Tcp,
+    /// UDP datagrams.
+    Udp,
+    /// Connections to a Unix path.
+    Unix,
+    /// Datagrams to a Unix path.
+    Unixgram,
+}
+
+/// Where a server is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At an IP address and a port.
+    Ip(SocketAddr),
+    /// At a Unix path.
+    Path(PathBuf),
+}
+
+impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Unix, Self::Unixgram];
+
+    /// Whether this operating system has it, as far as the standard library knows.
+    #[must_use]
+    pub const fn exists_here(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp => true,
+            Self::Unix | Self::Unixgram => cfg!(unix),
+        }
+    }
+
+    /// The kind of listener in `--listen`, in announcements and in the registry.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Unix => "unix",
+            Self::Unixgram => "unixgram",
+        }
+    }
+}
+
+impl Place {
+    /// As the system takes it. A path that begins with `@` is a name of Linux's that is in no file
+    /// system, and has a zero byte in its place (unix(7), abstract sockets).
+    ///
+    /// # Errors
+    /// A path that is longer than an address can be.
+    pub fn socket_address(&self) -> io::Result<SockAddr> {
+        match self {
+            Self::Ip(address) => Ok((*address).into()),
+            Self::Path(path) => match path.to_str().and_then(|text| text.strip_prefix('@')) {
+                Some(name) => SockAddr::unix(Path::new(&format!("\0{name}"))),
+                None => SockAddr::unix(path),
+            },
+        }
+    }
+
+    /// The kind of socket that reaches it.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        match self {
+            Self::Ip(address) => Domain::for_address(*address),
+            Self::Path(_) => Domain::UNIX,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
+}
