@@ -1,7 +1,12 @@
 //! Building runtimes on the driver that was asked for: left to itself, compio takes another one
 //! where io_uring is refused, and says nothing.
 
-use std::num::NonZero;
+use std::{
+    num::NonZero,
+    pin::pin,
+    task::{self, Poll},
+    time::Duration,
+};
 
 use common::{Context, Driver, ServeError, Unavailable};
 use compio::{
@@ -47,6 +52,35 @@ pub(crate) fn build(context: &Context) -> Result<Runtime, ServeError> {
         Driver::IoUring => common::build_ring(SINCE, build),
         _ => Ok(build()?),
     }
+}
+
+/// Runs until the future resolves.
+///
+/// On completion ports not by compio's own loop: while tasks wake each other, the driver
+/// (compio-driver 0.12.5) does not look at the port, so clients that wait for their bytes starve
+/// beside one whose calls all succeed at once. It looks when it is asked again with nothing woken in
+/// between.
+pub(crate) fn block_on<F: Future>(runtime: &Runtime, future: F) -> F::Output {
+    if !cfg!(windows) {
+        return runtime.block_on(future);
+    }
+    runtime.enter(|| {
+        let mut future = pin!(future);
+        let waker = runtime.waker();
+        loop {
+            if let Poll::Ready(output) =
+                future.as_mut().poll(&mut task::Context::from_waker(&waker))
+            {
+                return output;
+            }
+            if runtime.run() {
+                runtime.poll_with(Some(Duration::ZERO));
+                runtime.poll_with(Some(Duration::ZERO));
+            } else {
+                runtime.poll();
+            }
+        }
+    })
 }
 
 fn proactor(driver: Driver) -> ProactorBuilder {

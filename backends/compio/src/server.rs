@@ -94,7 +94,7 @@ fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Dra
         let (started, stopped) = (started.clone(), stopped.clone());
         thread::Builder::new().name(format!("compio-{number}")).spawn(
             move || match runtime::build(&worker.context) {
-                Ok(runtime) => runtime.block_on(worker.run(started, stopped)),
+                Ok(runtime) => runtime::block_on(&runtime, worker.run(started, stopped)),
                 Err(error) => drop(started.send(Err(error))),
             },
         )?;
