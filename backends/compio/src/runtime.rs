@@ -58,8 +58,8 @@ pub(crate) fn build(context: &Context) -> Result<Runtime, ServeError> {
 ///
 /// On completion ports not by compio's own loop: while tasks wake each other, the driver
 /// (compio-driver 0.12.5) does not look at the port, so clients that wait for their bytes starve
-/// beside one whose calls all succeed at once. It looks when it is asked again with nothing woken in
-/// between.
+/// beside one whose calls all succeed at once. It looks when it is asked again and nothing was
+/// woken meanwhile.
 pub(crate) fn block_on<F: Future>(runtime: &Runtime, future: F) -> F::Output {
     if !cfg!(windows) {
         return runtime.block_on(future);

@@ -42,7 +42,7 @@ fn driver<'a>(row: &'a Entry, system: &str) -> &'a str {
     row.driver.get(system).map_or("-", String::as_str)
 }
 
-/// Rows of one package and flavor: the same program with another driver.
+/// Rows of one package and flavor that run on one system: the same program with another driver.
 fn pairs(registry: &Registry) -> String {
     let mut text = String::from(
         "Controlled pairs, in which nothing differs but the I/O API:\n\n\
@@ -52,6 +52,7 @@ fn pairs(registry: &Registry) -> String {
         let is_pair = |other: &&Entry| {
             (&other.package, &other.flavor) == (&row.package, &row.flavor)
                 && other.model == Model::Readiness
+                && other.driver.keys().any(|system| row.driver.contains_key(system))
         };
         if let Some(other) = registry.rows.iter().find(is_pair) {
             let runtime = name(&row.package);
