@@ -176,7 +176,8 @@ impl EventLoop {
 
     /// Gives each connection in the queue a turn; those that have not finished queue again.
     fn turns(&mut self) {
-        for key in mem::take(&mut self.queue) {
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.queued = false;
             let owner = Owner { key, number: connection.number };
