@@ -1,7 +1,7 @@
 //! Echo server on async-std: the standard library's API, asynchronous, on a pool of threads.
 //!
-//! Each wait of the reactor (async-io 2) collects the tasks that it wakes in a new vector: about one
-//! allocation for six messages on 64 busy connections.
+//! Each wait of the reactor (async-io 2) collects the tasks that it wakes in a new vector: about
+//! one allocation for six messages on 64 busy connections.
 
 mod capability;
 mod datagrams;

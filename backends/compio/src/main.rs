@@ -1,8 +1,8 @@
 //! Echo server on compio: threads with a driver each, which completes operations that own their
 //! buffers. Where the system has no such interface, the driver waits and makes the calls itself.
 //!
-//! compio 0.19.2 keeps each operation in a box of its own, and has no way to use one again: a message
-//! costs two allocations on io_uring, and six on the driver that waits.
+//! compio 0.19.2 keeps each operation in a box of its own, and has no way to use one again: a
+//! message costs two allocations on io_uring, and six on the driver that waits.
 
 mod capability;
 mod datagrams;

@@ -3,8 +3,8 @@
 //! There is one reactor in a process, also where each thread has an executor of its own: whichever
 //! thread is idle first waits for the sockets of all, and wakes the others.
 //!
-//! Each wait of the reactor (async-io 2) collects the tasks that it wakes in a new vector: about one
-//! allocation for six messages on 64 busy connections.
+//! Each wait of the reactor (async-io 2) collects the tasks that it wakes in a new vector: about
+//! one allocation for six messages on 64 busy connections.
 
 mod capability;
 mod datagrams;
