@@ -24,7 +24,7 @@ pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 
 use crate::announcement::{Announcement, Ready};
 use crate::case::{Profile, failure};
-use crate::clock::Clock;
+use crate::clock::{Clock, PROGRESS_LIMIT};
 use crate::peer::{Context, Peer};
 use crate::process::{Process, Signal};
 use crate::scratch::Scratch;
@@ -197,17 +197,17 @@ impl Launcher {
         self.launch(start)?.expect_ready()
     }
 
-    /// Starts a server that is to end by itself, such as one with bad arguments. One that becomes
-    /// ready is killed.
+    /// Starts a server that is to end by itself within [`PROGRESS_LIMIT`], such as one with bad
+    /// arguments. One that becomes ready is killed.
     ///
     /// # Errors
     /// `not-refused` when it becomes ready, `timeout` when it does neither.
-    pub fn attempt(&self, start: &Start, limit: Duration) -> Result<Attempt, Failure> {
+    pub fn attempt(&self, start: &Start) -> Result<Attempt, Failure> {
         let Origin::Contract(program) = &self.origin else {
             return Err(failure(FailureKind::Harness, "a program of the contract", "another"));
         };
         let process = self.spawn(command(program, start).map_err(trouble)?)?;
-        let deadline = self.clock().within(limit);
+        let deadline = self.clock().within(PROGRESS_LIMIT);
         let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
             let stdout = process.stdout.lock().text();
             return Err(if stdout.is_empty() {
@@ -216,7 +216,7 @@ impl Launcher {
                 failure(FailureKind::NotRefused, "the server to end", format!("{stdout:?}"))
             });
         };
-        self.clock().judge_time("the refused server's end", deadline.elapsed(), limit)?;
+        self.clock().judge_time("the refused server's end", deadline.elapsed(), PROGRESS_LIMIT)?;
         Ok(process.attempt(ended))
     }
 

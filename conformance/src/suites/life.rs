@@ -10,6 +10,7 @@ use report::{Failure, FailureKind};
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
 use crate::case::{Body, Case, Company, Found, Need, Observation, Suite, failure};
+use crate::clock::PROGRESS_LIMIT;
 use crate::connection::Connection;
 use crate::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Launcher, Server, Start};
 use crate::peer::Peer;
@@ -98,9 +99,6 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// How soon a server that cannot do what it is asked ends.
-const REFUSAL: Duration = Duration::from_secs(2);
-
 /// As many connections at once as the cases that share one server make.
 const CONNECTIONS: u64 = 200;
 /// No case begins later: a slow server has met enough connections by then.
@@ -184,7 +182,7 @@ fn port_in_use(launcher: &Launcher) -> Found {
     let peer = launcher.peer(&first)?;
     let mut old = peer.connect()?;
     old.exchange(64)?;
-    let second = launcher.attempt(&Start::on(peer.address()?), REFUSAL)?;
+    let second = launcher.attempt(&Start::on(peer.address()?))?;
     expect_silent_error(&second, 1)?;
     expect_message(&second, &peer.address()?.port().to_string())?;
     let found = (0..launcher.size()).try_for_each(|_| peer.serves());
@@ -204,7 +202,7 @@ fn bad_arguments(launcher: &Launcher) -> Found {
         on(""),
     ];
     for start in starts {
-        let attempt = launcher.attempt(&start, REFUSAL)?;
+        let attempt = launcher.attempt(&start)?;
         expect_silent_error(&attempt, 2)?;
     }
     Observation::met()
@@ -238,9 +236,7 @@ fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
 fn unsupported_is_69(launcher: &Launcher) -> Found {
     let capability = format!("no-such-capability-{}", launcher.random(0).u32(..));
     let start = Start::default().with("--capability").with(&capability);
-    let deadline = launcher.clock().within(REFUSAL);
     let launch = launcher.launch(&start)?;
-    launcher.clock().judge_time("the refusal", deadline.elapsed(), REFUSAL)?;
     let expected = format!("{{\"unsupported\":...}} and exit 69 for --capability {capability}");
     match launch {
         Launch::Declined(Announcement::Unsupported(_)) => Observation::met(),
@@ -296,7 +292,7 @@ fn stdout_clean(launcher: &Launcher) -> Found {
     let found = mixed_traffic(&launcher.peer(&server)?);
     server.survives(launcher.clock(), found)?;
     launcher.stop(&server)?;
-    server.expect_graceful_end(launcher.clock(), DRAIN + REFUSAL)?;
+    server.expect_graceful_end(launcher.clock(), DRAIN + PROGRESS_LIMIT)?;
     let deadline = launcher.clock().progress();
     let closed =
         |out: &Captured| out.is_closed().then(|| (out.first_line(), out.total(), out.text()));

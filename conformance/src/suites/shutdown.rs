@@ -327,9 +327,9 @@ fn exit_code(launcher: &Launcher) -> Found {
         client.exchange(64)?;
     }
     let address = launcher.peer(&busy)?.address()?;
-    expect_refusal(&launcher.attempt(&Start::on(address), limit)?)?;
+    expect_refusal(&launcher.attempt(&Start::on(address))?)?;
     let nonsense = Start::default().with("--no-such-option");
-    expect_refusal(&launcher.attempt(&nonsense, limit)?)?;
+    expect_refusal(&launcher.attempt(&nonsense)?)?;
     // One client ends by itself during the drain; the other stays and is cut.
     launcher.stop(&busy)?;
     clients.truncate(1);

@@ -79,8 +79,6 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// How soon a server that cannot do what it is asked ends.
-const REFUSAL: Duration = Duration::from_secs(2);
 /// How soon the descriptors of ended connections are free.
 const FREED: Duration = Duration::from_secs(2);
 /// A server that takes no byte for so long is blocked.
@@ -185,7 +183,7 @@ fn live_path_in_use(launcher: &Launcher) -> Found {
     let mut old = peer.connect()?;
     old.exchange(64)?;
     let path = launcher.path(Transport::Unix)?;
-    expect_refusal(&launcher.attempt(&at(&path), REFUSAL)?, &path)?;
+    expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
     let found = peer.serves().and_then(|()| old.exchange(64));
     first.survives(launcher.clock(), found)?;
     Observation::met()
@@ -195,7 +193,7 @@ fn path_is_a_file(launcher: &Launcher) -> Found {
     const TEXT: &[u8] = b"not a socket\n";
     let path = launcher.folder()?.join("file");
     fs::write(&path, TEXT).map_err(|e| trouble(&e))?;
-    expect_refusal(&launcher.attempt(&at(&path), REFUSAL)?, &path)?;
+    expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
     match fs::read(&path) {
         Ok(text) if text == TEXT => Observation::met(),
         Ok(_) => Err(failure(FailureKind::Output, "the file as it was", "another text")),
@@ -218,7 +216,7 @@ fn path_removed_on_exit(launcher: &Launcher) -> Found {
 fn path_too_long(launcher: &Launcher) -> Found {
     // 108 bytes on Linux and 104 on macOS and the BSDs, the zero at the end included (unix(7)).
     let path = launcher.folder()?.join("x".repeat(120));
-    expect_refusal(&launcher.attempt(&at(&path), REFUSAL)?, &path)?;
+    expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
     Observation::met()
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
-use super::{REFUSAL, expect_message, expect_silent_error};
+use super::{expect_message, expect_silent_error};
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
 use crate::case::{Found, Observation, failure};
@@ -79,7 +79,7 @@ pub(super) fn no_ipv6(launcher: &Launcher) -> Found {
     let server = launcher.start_with(&usual)?;
     server.survives(launcher.clock(), launcher.peer(&server)?.serves())?;
     let on_ipv6 = Start { listen: vec!["tcp:[::1]:0".to_owned()], ..usual };
-    let attempt = launcher.attempt(&on_ipv6, REFUSAL)?;
+    let attempt = launcher.attempt(&on_ipv6)?;
     expect_silent_error(&attempt, 1)?;
     expect_message(&attempt, "::1")?;
     Observation::met()
