@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use super::{Cpu, Demand, Rest, Rings, Switches, Threads};
 /// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before
 /// Linux 5.12 they were no threads of the process.
 const RING_THREAD: &str = "iou-";
+/// What the descriptor of a ring is a link to.
+const RING: &str = "anon_inode:[io_uring]";
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
@@ -98,23 +101,32 @@ pub(super) fn waiting_for_io() -> io::Result<u64> {
 
 pub(super) fn rings(pid: u32) -> io::Result<Rings> {
     let mut rings = Rings::default();
-    for number in holding(pid, "anon_inode:[io_uring]")? {
-        rings.count += 1;
-        rings.completions += completions(&format!("/proc/{pid}/fdinfo/{number}"))?;
+    for number in holding(pid, RING)? {
+        // A runtime may set up a ring just to ask what the kernel offers.
+        if let Some(completions) = completions(pid, &number)? {
+            rings.count += 1;
+            rings.completions += completions;
+        }
     }
     Ok(rings)
 }
 
-/// How many completions a ring has had. While the kernel works on the ring it tells nothing of it
-/// (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
-fn completions(fdinfo: &str) -> io::Result<u64> {
+/// How many completions a ring has had; `None` once it is closed. While the kernel works on the
+/// ring it tells nothing of it (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
+fn completions(pid: u32, number: &str) -> io::Result<Option<u64>> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let start = Instant::now();
     loop {
-        let text = fs::read_to_string(fdinfo)?;
+        let text = match fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let tail = text.lines().find_map(|line| line.strip_prefix("CqTail:"));
         match tail.and_then(|tail| tail.trim().parse().ok()) {
-            Some(tail) => return Ok(tail),
+            Some(tail) => return Ok(Some(tail)),
+            // Its number may belong to another file by now.
+            None if !is_link(format!("/proc/{pid}/fd/{number}"), RING) => return Ok(None),
             None if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
             None => return Err(io::Error::other("fdinfo without CqTail")),
         }
@@ -229,11 +241,38 @@ fn holding(pid: u32, target: &str) -> io::Result<Vec<String>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
-        // A descriptor may be closed between the listing and the look.
-        let is_target = fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == target);
-        if is_target {
+        if is_link(entry.path(), target) {
             numbers.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
     Ok(numbers)
+}
+
+/// Whether a descriptor is there, as one may be closed between the listing and the look, and what
+/// it is.
+fn is_link(descriptor: impl AsRef<Path>, target: &str) -> bool {
+    fs::read_link(descriptor).is_ok_and(|link| link.as_os_str() == target)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_ring_that_is_closed_meanwhile_is_no_error() {
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            // Where no ring can be set up, there is none to be seen either.
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    drop(io_uring::IoUring::new(2));
+                }
+            });
+            let looks: Vec<_> = (0..2000).map(|_| rings(std::process::id())).collect();
+            ended.store(true, Ordering::Relaxed);
+            assert!(looks.iter().all(Result::is_ok), "{looks:?}");
+        });
+    }
 }
