@@ -1,12 +1,14 @@
 //! Results as data: the `Run` that a check writes, what follows from it, and the pages rendered
 //! from it. Nothing here starts a server or opens a socket; `conformance` and `iomatrix` do.
 
+pub mod bench;
 pub mod certificate;
 pub mod difference;
 pub mod gate;
 pub mod host;
 #[cfg(feature = "junit")]
 pub mod junit;
+pub mod load;
 pub mod markdown;
 pub mod run;
 pub mod text;

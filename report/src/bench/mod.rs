@@ -1,0 +1,182 @@
+//! What a bench measured, as it stands in its result folder: rows side by side in interleaved
+//! rounds, the floor and the ceiling. `iomatrix bench` fills it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
+use crate::load::{BuildProfile, Measurement, Workload};
+use crate::run::Attestation;
+use crate::verdict::Model;
+
+/// The version of the format of benches that this crate reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+/// Name of the file in a result folder.
+pub const FILE_NAME: &str = "bench.json";
+
+/// One bench: some rows, one workload, rounds in alternating order (A B C, C B A).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Bench {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// Where it ran, as a reader knows it: a runner label, else the OS.
+    pub label: String,
+    /// Seconds since 1970-01-01 UTC when it started.
+    pub started_unix: u64,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// The host's identity.
+    pub host: Host,
+    /// How servers and generator were built.
+    pub build: Build,
+    /// The workload of every row; its target says the transport, its address is not meaningful.
+    pub workload: Workload,
+    /// Threads that do I/O in each server.
+    pub workers: u32,
+    /// Who ran where.
+    pub pinning: Pinning,
+    /// Name of the row to which others are compared.
+    pub baseline: String,
+    /// Whether it was stopped before all rounds were done.
+    pub interrupted: bool,
+    /// CPU time that the kernel alone charges a server for a message, in nanoseconds, one a round.
+    pub floor_ns: Vec<f64>,
+    /// What the generator itself can do on this host.
+    pub ceiling: Option<Ceiling>,
+    /// The rows, in the registry's order.
+    pub rows: Vec<BenchRow>,
+}
+
+/// How the programs were built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// `rustc --version`.
+    pub rustc: String,
+    /// Profile of the servers.
+    pub servers: BuildProfile,
+    /// Profile of the generator.
+    pub generator: BuildProfile,
+}
+
+/// Who ran on which processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Pinning {
+    /// Server and generator had processors of their own.
+    Apart {
+        /// Numbers of the server's.
+        server: Vec<usize>,
+        /// Numbers of the generator's.
+        generator: Vec<usize>,
+    },
+    /// They shared what there is.
+    None {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The generator's own limit: its CPU time for a message against a server that does next to
+/// nothing, and the rate at which that fills its processors.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// Messages a second.
+    pub messages_per_second: f64,
+    /// CPU time of the generator for a message, in nanoseconds.
+    pub generator_ns: f64,
+}
+
+/// One row of a bench.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BenchRow {
+    /// `NAME[-FLAVOR][-DRIVER]`.
+    pub name: String,
+    /// Cargo package of its server.
+    pub package: String,
+    /// The group it is shown in.
+    pub model: Model,
+    /// The driver of this OS.
+    pub driver: String,
+    /// Its flavor.
+    pub flavor: String,
+    /// Runtime and version as announced; absent when no server was started.
+    pub runtime: Option<String>,
+    /// Whether the driver was seen, before the first round and after the last.
+    pub attestation: Attestation,
+    /// Why it was not measured: a MUST of `tcp-echo` that it fails, or what this host lacks.
+    pub refused: Option<String>,
+    /// One for each round.
+    pub samples: Vec<Sample>,
+    /// System calls for a message, counted in a run of their own because counting costs time.
+    pub system_calls: Count,
+    /// Memory for a connection that is idle after one echo, in bytes.
+    pub idle_connection_bytes: Count,
+}
+
+/// One round of one row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Number of the round, from 0.
+    pub round: u32,
+    /// What the generator saw.
+    pub measurement: Measurement,
+    /// What the server used for each message; absent when the measurement is invalid.
+    pub server: Option<ServerUse>,
+}
+
+/// What a server used, seen from outside its process. Times are in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerUse {
+    /// CPU time for a message, user and system.
+    pub cpu_ns: Count,
+    /// Of that, the server's own code.
+    pub user_ns: Count,
+    /// Of that, the kernel on its behalf.
+    pub system_ns: Count,
+    /// Operations that it handed to its rings, for a message.
+    pub submissions: Count,
+    /// How often its threads gave a processor away, for a message.
+    pub context_switches: Count,
+    /// Resident memory under load, in bytes.
+    pub resident_bytes: Count,
+    /// Threads under load, the kernel's workers for its rings included.
+    pub threads: Count,
+}
+
+/// A number, or why there is none. Never 0 for "not known".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Count {
+    /// What was counted, in the unit that the field says.
+    Of(f64),
+    /// It could not be had.
+    NoData {
+        /// Why, and how to mend it where that is known.
+        no_data: String,
+    },
+}
+
+impl Count {
+    /// No number, and why.
+    #[must_use]
+    pub fn none(reason: impl Into<String>) -> Self {
+        Self::NoData { no_data: reason.into() }
+    }
+
+    /// The number, if there is one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Of(number) => Some(*number),
+            Self::NoData { .. } => None,
+        }
+    }
+
+    /// The same in another unit.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(f64) -> f64) -> Self {
+        match self {
+            Self::Of(number) => Self::Of(change(number)),
+            none @ Self::NoData { .. } => none,
+        }
+    }
+}

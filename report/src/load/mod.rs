@@ -1,0 +1,217 @@
+//! What a load measured, as it stands in a result file: the workload, and for each measurement its
+//! validity, counts, histograms and errors. `loadgen` fills it; nothing here opens a socket.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
+
+mod latency;
+mod workload;
+
+pub use latency::{Latency, Percentile, SAMPLES_BEYOND};
+pub use workload::{Amount, Arrival, Sizes, Target, Transport, Workload};
+
+/// The version of the format of load results that this crate reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// One load on one server that listened somewhere: `iomatrix load`'s result file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadResult {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// Seconds since 1970-01-01 UTC when it started.
+    pub started_unix: u64,
+    /// The host of the generator, and of the server where it is on loopback.
+    pub host: Host,
+    /// What was sent, to whom and how.
+    pub workload: Workload,
+    /// One for each of `--runs`, in order.
+    pub measurements: Vec<Measurement>,
+}
+
+/// One result of a workload on a server. What an invalid one measured is absent, never zero.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Whether it counts.
+    pub validity: Validity,
+    /// Whether it ran as long as it was asked to.
+    pub ending: Ending,
+    /// Length of the measured part in seconds: warm-up and the wait for the last answers excluded.
+    pub seconds: f64,
+    /// Messages and bytes of the measured part.
+    pub traffic: Traffic,
+    /// Rates over the measured part; absent when invalid.
+    pub throughput: Option<Throughput>,
+    /// From the planned send to the last byte of the echo. Open loop only.
+    pub response: Option<Latency>,
+    /// From the first byte really sent to the last byte of the echo.
+    pub service: Option<Latency>,
+    /// From when a message was due and its connection free to when its first byte was sent: the
+    /// generator's own lateness. Open loop only, and given for an invalid measurement too, because
+    /// it says why.
+    pub send_lag: Option<Latency>,
+    /// From the call of connect(2) to an established connection: those of the start, or with
+    /// `churn` one for each message.
+    pub connect: Option<Latency>,
+    /// What went wrong, warm-up included, by kind.
+    pub errors: BTreeMap<ErrorKind, u64>,
+    /// Sentences about the first of these errors.
+    pub notes: Vec<String>,
+    /// What the generator itself needed.
+    pub generator: Generator,
+}
+
+/// Whether a measurement counts, and why not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Validity {
+    /// It does.
+    Valid,
+    /// It does not, and gives no number.
+    Invalid {
+        /// Why, each a sentence without a full stop.
+        reasons: Vec<String>,
+    },
+}
+
+/// How a measurement came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// After its whole duration or number of messages.
+    Complete,
+    /// The user stopped it: what is there is partial.
+    Interrupted,
+    /// It was given up, because the server had died or stalled.
+    Abandoned,
+}
+
+/// Messages and bytes of the measured part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Messages sent whole.
+    pub sent: u64,
+    /// Messages that came back whole and right.
+    pub echoed: u64,
+    /// Bytes of the echoed messages, one way.
+    pub bytes: u64,
+}
+
+/// Rates over the measured part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Messages echoed a second.
+    pub messages_per_second: f64,
+    /// Bytes echoed a second, one way.
+    pub bytes_per_second: f64,
+}
+
+/// What went wrong with a message or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// connect(2) failed.
+    Connect,
+    /// The server ended a connection in the middle (FIN).
+    Closed,
+    /// A connection was reset (RST).
+    Reset,
+    /// Another error of a socket.
+    Socket,
+    /// A message did not come back.
+    Lost,
+    /// An earlier message came again.
+    Duplicated,
+    /// A message of another connection came.
+    Foreign,
+    /// Bytes came that nobody had sent.
+    Extra,
+    /// A message came back changed.
+    Altered,
+}
+
+/// What the generator needed for the measured part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Generator {
+    /// Threads that sent and received.
+    pub threads: u32,
+    /// Their CPU time in seconds; `None` where the system does not tell.
+    pub cpu_seconds: Option<f64>,
+    /// CPU share of the busiest thread, 1 being one core. An open loop spins, so it says little
+    /// there.
+    pub busiest_share: Option<f64>,
+    /// How often a thread found nothing to do and waited, over how often it looked. Near 0 in a
+    /// closed loop means that the generator was the bottleneck. `None` where not told.
+    pub waits_share: Option<f64>,
+    /// Lateness of the host's own sleep and spin, measured alone before an open loop: 99th
+    /// percentile in nanoseconds.
+    pub jitter_p99_ns: Option<u64>,
+    /// Build profile of the generator's code: `release` or `dev`.
+    pub profile: BuildProfile,
+}
+
+/// How a program was compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildProfile {
+    /// With the optimisations that users build with.
+    #[default]
+    Release,
+    /// For development.
+    Dev,
+}
+
+impl Validity {
+    /// Whether it counts.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        match self {
+            Self::Valid => true,
+            Self::Invalid { .. } => false,
+        }
+    }
+}
+
+impl ErrorKind {
+    /// The word used on screen and in files.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Socket => "socket",
+            Self::Lost => "lost",
+            Self::Duplicated => "duplicated",
+            Self::Foreign => "foreign",
+            Self::Extra => "extra",
+            Self::Altered => "altered",
+        }
+    }
+
+    /// Whether bytes came that should not have, or came otherwise than they should.
+    #[must_use]
+    pub fn is_wrong_bytes(self) -> bool {
+        match self {
+            Self::Duplicated | Self::Foreign | Self::Extra | Self::Altered => true,
+            Self::Connect | Self::Closed | Self::Reset | Self::Socket | Self::Lost => false,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+impl Measurement {
+    /// All errors together.
+    #[must_use]
+    pub fn error_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}

@@ -1,0 +1,110 @@
+//! The workload: what is sent to a server, how much of it, and when.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What is sent, to whom, how much and when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// The server.
+    pub target: Target,
+    /// Connections that carry messages.
+    pub connections: u32,
+    /// More connections, each silent after one echo.
+    pub idle_connections: u32,
+    /// Lengths of messages.
+    pub sizes: Sizes,
+    /// Messages in flight on a connection at the most.
+    pub pipeline: u32,
+    /// When messages are sent.
+    pub arrival: Arrival,
+    /// Whether each message has a connection of its own.
+    pub churn: bool,
+    /// Connections opened a second at the start; `None` is as fast as the server takes them.
+    pub connect_rate: Option<f64>,
+    /// Seconds of load before anything counts.
+    pub warmup_seconds: f64,
+    /// When it is over.
+    pub amount: Amount,
+    /// Threads of the generator.
+    pub threads: u32,
+    /// Every payload is made from it.
+    pub seed: u64,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The kind of its listener.
+    pub transport: Transport,
+    /// `IP:PORT`, or a path.
+    pub address: String,
+}
+
+/// The kind of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP: a message is a datagram, and one that does not come back is counted and not repeated.
+    Udp,
+    /// Streams on a Unix path.
+    Unix,
+}
+
+/// Lengths of messages in bytes, used in turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sizes(pub Vec<u32>);
+
+/// When messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "loop", rename_all = "lowercase")]
+pub enum Arrival {
+    /// A message follows the echo of the one before: the rate is the server's, and a stall hides
+    /// the messages that would have been sent meanwhile (coordinated omission).
+    Closed,
+    /// At a fixed rate, whatever the server does.
+    Open {
+        /// Over all connections.
+        messages_per_second: f64,
+    },
+}
+
+/// When a load is over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    /// After so many seconds.
+    Seconds(f64),
+    /// After so many messages.
+    Messages(u64),
+}
+
+impl Transport {
+    /// The word of `--listen`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Unix => "unix",
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transport.word(), self.address)
+    }
+}
+
+impl Sizes {
+    /// The longest message.
+    #[must_use]
+    pub fn longest(&self) -> u32 {
+        self.0.iter().copied().max().unwrap_or(0)
+    }
+}
