@@ -5,6 +5,7 @@ mod check;
 mod doctor;
 mod explain;
 mod list;
+mod load;
 mod merge;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Probe this host: which drivers work, exactly why not, and the fix.
     Doctor(DoctorArguments),
+    /// Load a server that listens somewhere, compare every byte, and say what it does.
+    Load(load::Arguments),
     /// Merge result files into one page.
     Report(merge::Arguments),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Doctor(arguments) => diagnose(arguments.output),
+        Command::Load(arguments) => load::run(&arguments),
         Command::Report(arguments) => merge::run(&arguments),
     };
     match done {

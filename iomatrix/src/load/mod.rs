@@ -1,0 +1,196 @@
+//! `iomatrix load`: what an echo server does under load, whatever it is written in.
+
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use loadgen::{Load, Outcome, Watch};
+use report::Exit;
+use report::load::condition::Condition;
+use report::load::{Ending, FORMAT_VERSION, LoadResult, Target, csv, json, markdown, text};
+
+mod progress;
+mod workload;
+
+use progress::Bar;
+pub(crate) use workload::WorkloadArguments;
+use workload::{is_local, parse_target};
+
+/// Percentiles that are given unless others are asked for.
+const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where the server listens: IP:PORT, udp:IP:PORT or unix:/PATH.
+    #[arg(value_name = "ADDR", value_parser = parse_target)]
+    target: Target,
+    #[command(flatten)]
+    workload: WorkloadArguments,
+    /// Measure so many times, one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, aliases = ["repeat"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// Give up when the server has not answered anything for so long.
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    #[arg(value_parser = humantime::parse_duration)]
+    patience: Duration,
+    /// Percentiles to give.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = PERCENTILES)]
+    #[arg(value_parser = parse_percentile)]
+    percentiles: Vec<f64>,
+    /// Exit with 99 if this holds, such as 'p99 > 2ms', 'errors > 0' or 'rate < 100k'.
+    #[arg(long = "fail-if", value_name = "CONDITION", value_parser = Condition::parse)]
+    conditions: Vec<Condition>,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Output::Text, aliases = ["output-format"])]
+    output: Output,
+    /// Also write the distributions here, as a log that HdrHistogram's tools read.
+    #[arg(long, value_name = "FILE")]
+    export_hdr: Option<PathBuf>,
+    /// Allow an address beyond loopback.
+    #[arg(long)]
+    allow_remote: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For a terminal.
+    Text,
+    /// The result file.
+    Json,
+    /// A line of JSON for each run, as it ends.
+    Jsonl,
+    /// A line of values for each run.
+    Csv,
+    /// For a page.
+    Markdown,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let target = &arguments.target;
+    if !is_local(target) && !arguments.allow_remote {
+        eprintln!(
+            "iomatrix: {target} is beyond loopback, and a load is an attack on a host that is not \
+             yours; say --allow-remote if it is"
+        );
+        return Ok(Exit::Usage);
+    }
+    let load = Load {
+        workload: arguments.workload.workload(target.clone()),
+        patience: arguments.patience,
+        percentiles: arguments.all_percentiles(),
+        cpus: Vec::new(),
+        noise_limit: loadgen::NOISE_LIMIT,
+    };
+    let interrupted = interruption()?;
+    let mut result = LoadResult {
+        version: FORMAT_VERSION,
+        started_unix: now_unix(),
+        host: conformance::host::probe(),
+        workload: load.workload.clone(),
+        measurements: Vec::new(),
+    };
+    let mut outcomes = Vec::new();
+    for _ in 0..arguments.runs {
+        let mut bar = Bar::new(&load.workload);
+        let outcome = loadgen::run(&load, &mut bar as &mut dyn Watch, &interrupted)?;
+        drop(bar);
+        result.measurements.push(outcome.measurement.clone());
+        if arguments.output == Output::Jsonl {
+            println!("{}", json::line(&result.workload, &outcome.measurement)?);
+        }
+        let is_last = outcome.measurement.ending != Ending::Complete;
+        outcomes.push(outcome);
+        if is_last {
+            break;
+        }
+    }
+    if let Some(path) = &arguments.export_hdr {
+        export(path, &outcomes).with_context(|| format!("write {}", path.display()))?;
+    }
+    match arguments.output {
+        Output::Text => print!("{}", text::render(&result)),
+        Output::Json => println!("{}", json::document(&result)?),
+        Output::Jsonl => {}
+        Output::Csv => print!("{}", csv::render(&result)),
+        Output::Markdown => print!("{}", markdown::render(&result)),
+    }
+    Ok(arguments.exit(&result))
+}
+
+impl Arguments {
+    /// Those that are printed, and those that a condition asks about.
+    fn all_percentiles(&self) -> Vec<f64> {
+        let asked = self.conditions.iter().filter_map(Condition::percentile);
+        let mut all: Vec<f64> = self.percentiles.iter().copied().chain(asked).collect();
+        all.sort_by(f64::total_cmp);
+        all.dedup();
+        all
+    }
+
+    /// The status that says what came of it; an invalid measurement meets no condition.
+    fn exit(&self, result: &LoadResult) -> Exit {
+        let measurements = &result.measurements;
+        if measurements.iter().any(|m| m.ending == Ending::Interrupted) {
+            return Exit::Interrupted;
+        }
+        if measurements.iter().any(|m| !m.validity.is_valid()) {
+            return Exit::Error;
+        }
+        let fired: Vec<String> = self
+            .conditions
+            .iter()
+            .flat_map(|condition| measurements.iter().filter_map(|m| condition.fires(m)))
+            .collect();
+        for sentence in &fired {
+            eprintln!("iomatrix: {sentence}");
+        }
+        if fired.is_empty() { Exit::Green } else { Exit::ConditionFired }
+    }
+}
+
+/// A flag that Ctrl-C sets. A second one ends the program at once.
+pub(crate) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(Exit::Interrupted.status()));
+        }
+    })
+    .context("watch for Ctrl-C")?;
+    Ok(interrupted)
+}
+
+/// Seconds since 1970-01-01 UTC.
+pub(crate) fn now_unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn export(path: &PathBuf, outcomes: &[Outcome]) -> anyhow::Result<()> {
+    let Some((first, rest)) = outcomes.split_first() else { return Ok(()) };
+    let mut histograms = first.histograms.clone();
+    for outcome in rest {
+        histograms.add(&outcome.histograms)?;
+    }
+    let seconds: f64 = outcomes.iter().map(|outcome| outcome.measurement.seconds).sum();
+    let seconds = Duration::from_secs_f64(seconds);
+    loadgen::export_hdr(&histograms, seconds, &mut File::create(path)?)
+}
+
+fn parse_percentile(text: &str) -> Result<f64, String> {
+    match text.trim_start_matches('p').parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
+        Ok(_) | Err(_) => Err("write a number between 0 and 100, such as 99.9".to_owned()),
+    }
+}
+
+/// Whether somebody watches standard error.
+fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}

@@ -1,0 +1,175 @@
+//! The options that say what a load sends: shared by every command that runs one.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use bytesize::ByteSize;
+use report::load::{Amount, Arrival, Sizes, Target, Transport, Workload};
+
+/// What is sent, how much of it, and when.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Workload")]
+pub(crate) struct WorkloadArguments {
+    /// Connections that carry messages.
+    #[arg(short, long, value_name = "N", default_value_t = 64, aliases = ["number", "clients"])]
+    pub(crate) connections: u32,
+    /// Measure for so long.
+    #[arg(short, long, value_name = "TIME", default_value = "10s", aliases = ["time"])]
+    #[arg(value_parser = humantime::parse_duration)]
+    pub(crate) duration: Duration,
+    /// Measure so many messages instead.
+    #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", aliases = ["total"])]
+    #[arg(value_parser = parse_count)]
+    pub(crate) requests: Option<u64>,
+    /// Open loop: so many messages a second over all connections, whatever the server does, such as
+    /// 20k. Without it a message follows the echo of the one before.
+    #[arg(short, long, value_name = "RATE", aliases = ["qps", "mps", "message-rate"])]
+    #[arg(value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+    /// Bytes of a message, such as 64 or 1KiB; several take turns, as in 64,1KiB,16KiB.
+    #[arg(short, long, value_name = "SIZE", default_value = "64", value_delimiter = ',')]
+    #[arg(value_parser = parse_size, aliases = ["length", "msg-size", "size"])]
+    pub(crate) payload: Vec<u32>,
+    /// Load that does not count, before the measured part.
+    #[arg(short, long, value_name = "TIME", default_value = "2s", aliases = ["warm-up-time"])]
+    #[arg(value_parser = humantime::parse_duration)]
+    pub(crate) warmup: Duration,
+    /// Threads of the generator.
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub(crate) threads: u32,
+    /// Messages in flight on a connection.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) pipeline: u32,
+    /// A connection for each message.
+    #[arg(long)]
+    pub(crate) churn: bool,
+    /// Open so many connections a second at the start; default: as fast as the server takes them.
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) connect_rate: Option<f64>,
+    /// More connections, each silent after one echo.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) idle: u32,
+    /// Send the same bytes again. Random and printed if absent.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl WorkloadArguments {
+    /// The workload for a target.
+    pub(crate) fn workload(&self, target: Target) -> Workload {
+        Workload {
+            target,
+            connections: self.connections,
+            idle_connections: self.idle,
+            sizes: Sizes(self.payload.clone()),
+            pipeline: self.pipeline,
+            arrival: self.rate.map_or(Arrival::Closed, |messages_per_second| Arrival::Open {
+                messages_per_second,
+            }),
+            churn: self.churn,
+            connect_rate: self.connect_rate,
+            warmup_seconds: self.warmup.as_secs_f64(),
+            amount: self
+                .requests
+                .map_or(Amount::Seconds(self.duration.as_secs_f64()), Amount::Messages),
+            threads: self.threads,
+            seed: self.seed.unwrap_or_else(conformance::check::random_seed),
+        }
+    }
+}
+
+/// A target as it is typed: `IP:PORT`, `localhost:PORT`, or with `tcp:`, `udp:` or `unix:` before.
+///
+/// # Errors
+/// A sentence that says what to write instead.
+pub(crate) fn parse_target(text: &str) -> Result<Target, String> {
+    let (transport, address) = match text.split_once(':') {
+        Some(("tcp", address)) => (Transport::Tcp, address),
+        Some(("udp", address)) => (Transport::Udp, address),
+        Some(("unix", path)) => {
+            return Ok(Target { transport: Transport::Unix, address: path.to_owned() });
+        }
+        Some(_) | None => (Transport::Tcp, text),
+    };
+    let address = resolve(address).map_err(|error| format!("{error:#}"))?;
+    Ok(Target { transport, address: address.to_string() })
+}
+
+fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+    if let Ok(address) = SocketAddr::from_str(text) {
+        return Ok(address);
+    }
+    let hint = "write IP:PORT such as 127.0.0.1:8080, udp:IP:PORT, or unix:/PATH";
+    if !text.contains(':') {
+        bail!("'{text}' has no port; {hint}");
+    }
+    let mut found = text.to_socket_addrs().with_context(|| format!("'{text}'; {hint}"))?;
+    found.next().ok_or_else(|| anyhow!("'{text}' is no address; {hint}"))
+}
+
+/// Whether a target is on this host.
+pub(crate) fn is_local(target: &Target) -> bool {
+    match target.transport {
+        Transport::Unix => true,
+        Transport::Tcp | Transport::Udp => {
+            SocketAddr::from_str(&target.address).is_ok_and(|address| address.ip().is_loopback())
+        }
+    }
+}
+
+/// `20k`, `20000/s`, `1.5M`.
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    let (number, factor) = match number.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&number[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&number[..at], 1e6),
+        Some(_) | None => (number, 1.0),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate * factor),
+        Ok(_) | Err(_) => Err("write a number above 0, such as 500, 20k or 20000/s".to_owned()),
+    }
+}
+
+/// A number of messages: `1000000`, `500k`, `1M`.
+fn parse_count(text: &str) -> Result<u64, String> {
+    let count = parse_rate(text)?.round();
+    if count < 1.0 { Err("write 1 or more".to_owned()) } else { Ok(count as u64) }
+}
+
+/// `64`, `1KiB`, `2kB`.
+fn parse_size(text: &str) -> Result<u32, String> {
+    let hint = "write bytes, such as 64, 1KiB or 16KiB";
+    let size: ByteSize = text.parse().map_err(|_| hint.to_owned())?;
+    u32::try_from(size.as_u64()).map_err(|_| format!("too large; {hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_read_as_people_write_them() {
+        assert_eq!(parse_rate("20k"), Ok(20_000.0));
+        assert_eq!(parse_rate("20000/s"), Ok(20_000.0));
+        assert_eq!(parse_rate("1.5M/s"), Ok(1_500_000.0));
+        assert!(parse_rate("0").is_err() && parse_rate("fast").is_err() && parse_rate("").is_err());
+        assert_eq!(parse_size("64"), Ok(64));
+        assert_eq!(parse_size("1KiB"), Ok(1024));
+        assert!(parse_size("1 parsec").is_err() && parse_size("8GiB").is_err());
+        assert_eq!(parse_count("500k"), Ok(500_000));
+    }
+
+    #[test]
+    fn targets_name_transport_and_address() {
+        let target = |text| parse_target(text).map(|target| target.to_string());
+        assert_eq!(target("127.0.0.1:80"), Ok("tcp:127.0.0.1:80".to_owned()));
+        assert_eq!(target("udp:[::1]:80"), Ok("udp:[::1]:80".to_owned()));
+        assert_eq!(target("unix:/tmp/x"), Ok("unix:/tmp/x".to_owned()));
+        assert!(target("127.0.0.1").is_err_and(|error| error.contains("has no port")));
+        assert!(is_local(&parse_target("[::1]:1").unwrap()));
+        assert!(!is_local(&parse_target("10.0.0.1:1").unwrap()));
+    }
+}

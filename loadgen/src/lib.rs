@@ -1,0 +1,25 @@
+//! The load generator: a plain poll loop a thread, no async runtime, every byte compared.
+//!
+//! A load is closed (a message follows the echo of the one before) or open (at a fixed rate,
+//! whatever the server does). What it measured is a [`report::load::Measurement`]; a generator that
+//! was late or the bottleneck, and a server that lost or changed a byte, make it invalid.
+
+mod clock;
+mod connection;
+mod export;
+mod jitter;
+mod load_loop;
+mod outcome;
+pub mod payload;
+mod plan;
+mod run;
+mod schedule;
+mod shared;
+mod socket;
+mod tally;
+mod usage;
+
+pub use export::export_hdr;
+pub use outcome::Outcome;
+pub use run::{Load, NOISE_LIMIT, Progress, Watch, run};
+pub use tally::Histograms;

@@ -1,0 +1,245 @@
+//! From what the threads have counted to a measurement: whether it counts, and its numbers if so.
+
+use report::load::{
+    Arrival, BuildProfile, Ending, Generator, Latency, Measurement, Percentile, Throughput,
+    Traffic, Transport, Validity,
+};
+
+use hdrhistogram::Histogram;
+
+use crate::clock::seconds;
+use crate::load_loop::Stop;
+use crate::plan::Plan;
+use crate::run::Load;
+use crate::tally::{Cost, Histograms, Tally, Window};
+
+/// Above this 99th percentile of the send lag, the generator was late.
+const LATE_NS: u64 = 100_000;
+/// A thread of a closed loop that waits less often than this, of all times that it looks for
+/// something to do, has been the bottleneck.
+const LEAST_WAITS_SHARE: f64 = 0.005;
+
+/// A measurement, with the distributions behind it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What a result file carries.
+    pub measurement: Measurement,
+    /// The whole distributions, of an invalid measurement too.
+    pub histograms: Histograms,
+}
+
+/// The measurement in the making.
+pub(crate) struct Verdict<'a> {
+    load: &'a Load,
+    plan: &'a Plan,
+    jitter_ns: Option<u64>,
+    sum: Tally,
+    costs: Vec<Cost>,
+    window: Option<Window>,
+    reasons: Vec<String>,
+    is_given_up: bool,
+}
+
+impl Outcome {
+    /// A load that was not run: the host itself is late.
+    pub(crate) fn too_noisy(load: &Load, jitter_ns: u64) -> anyhow::Result<Self> {
+        let reason = format!(
+            "host too noisy: a thread that only sleeps and spins is {} µs late (99th percentile, \
+             limit {} µs)",
+            jitter_ns / 1000,
+            load.noise_limit.as_micros()
+        );
+        let measurement = Measurement {
+            validity: Validity::Invalid { reasons: vec![reason] },
+            ending: Ending::Abandoned,
+            seconds: 0.0,
+            traffic: Traffic::default(),
+            throughput: None,
+            response: None,
+            service: None,
+            send_lag: None,
+            connect: None,
+            errors: std::collections::BTreeMap::new(),
+            notes: Vec::new(),
+            generator: Generator {
+                threads: load.workload.threads,
+                jitter_p99_ns: Some(jitter_ns),
+                profile: PROFILE,
+                ..Generator::default()
+            },
+        };
+        Ok(Self { measurement, histograms: Histograms::new()? })
+    }
+}
+
+/// How this generator was compiled.
+const PROFILE: BuildProfile =
+    if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn new(
+        load: &'a Load,
+        plan: &'a Plan,
+        jitter_ns: Option<u64>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            load,
+            plan,
+            jitter_ns,
+            sum: Tally::new()?,
+            costs: Vec::new(),
+            window: None,
+            reasons: Vec::new(),
+            is_given_up: false,
+        })
+    }
+
+    /// Adds what one thread has counted, and why it stopped early if it did.
+    pub(crate) fn add(&mut self, tally: &Tally, stop: Option<Stop>) -> anyhow::Result<()> {
+        self.sum.add(tally)?;
+        self.costs.push(tally.cost);
+        if tally.window.start != Window::NEVER.start {
+            let window = self.window.get_or_insert(tally.window);
+            window.end = window.end.max(tally.window.end);
+        }
+        match stop {
+            Some(Stop::GivenUp(reason)) => {
+                self.is_given_up = true;
+                if !self.reasons.contains(&reason) {
+                    self.reasons.push(reason);
+                }
+            }
+            Some(Stop::Asked) | None => {}
+        }
+        Ok(())
+    }
+
+    pub(crate) fn outcome(mut self, is_interrupted: bool) -> Outcome {
+        let generator = self.generator();
+        self.judge(&generator, is_interrupted);
+        let is_valid = self.reasons.is_empty();
+        let seconds = self.seconds();
+        let of = |histogram| latency(histogram, &self.load.percentiles);
+        let measured = |histogram| if is_valid { of(histogram) } else { None };
+        let histograms = &self.sum.histograms;
+        let measurement = Measurement {
+            ending: match (is_interrupted, self.is_given_up) {
+                (true, _) => Ending::Interrupted,
+                (false, true) => Ending::Abandoned,
+                (false, false) => Ending::Complete,
+            },
+            seconds,
+            traffic: self.sum.traffic,
+            throughput: is_valid.then(|| Throughput {
+                messages_per_second: self.sum.came_in_window as f64 / seconds,
+                bytes_per_second: self.sum.bytes_in_window as f64 / seconds,
+            }),
+            response: measured(&histograms.response),
+            service: measured(&histograms.service),
+            send_lag: of(&histograms.send_lag),
+            connect: measured(&histograms.connect),
+            errors: self.sum.errors,
+            notes: self.sum.notes,
+            generator,
+            validity: if is_valid {
+                Validity::Valid
+            } else {
+                Validity::Invalid { reasons: self.reasons }
+            },
+        };
+        Outcome { measurement, histograms: self.sum.histograms }
+    }
+
+    /// Length of the measured part: what was asked for, or as long as it lasted.
+    fn seconds(&self) -> f64 {
+        let asked = self.window.map_or(0.0, |window| seconds(window.end - window.start));
+        let lasted = self.costs.iter().map(|cost| cost.wall_seconds).fold(0.0, f64::max);
+        if self.plan.is_counted() { asked } else { asked.min(lasted) }
+    }
+
+    fn generator(&self) -> Generator {
+        let share = |cost: &Cost| Some(cost.cpu_seconds? / cost.wall_seconds);
+        let waits = |cost: &Cost| Some(cost.waits? as f64 / cost.looks.max(1) as f64);
+        Generator {
+            threads: self.load.workload.threads,
+            cpu_seconds: self.costs.iter().map(|cost| cost.cpu_seconds).sum(),
+            busiest_share: self.costs.iter().filter_map(share).reduce(f64::max),
+            waits_share: self.costs.iter().filter_map(waits).reduce(f64::min),
+            jitter_p99_ns: self.jitter_ns,
+            profile: PROFILE,
+        }
+    }
+
+    /// Finds what makes the measurement invalid.
+    fn judge(&mut self, generator: &Generator, is_interrupted: bool) {
+        let is_udp = self.load.workload.target.transport == Transport::Udp;
+        let forgiven = |kind| is_udp && kind == report::load::ErrorKind::Lost;
+        let errors: Vec<String> = self
+            .sum
+            .errors
+            .iter()
+            .filter(|(kind, _)| !forgiven(**kind))
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        if !errors.is_empty() {
+            self.reasons.push(format!("errors: {}", errors.join(", ")));
+        }
+        if self.sum.came_in_window == 0 && self.reasons.is_empty() {
+            self.reasons.push("no message came back in the measured part".to_owned());
+        }
+        match self.load.workload.arrival {
+            Arrival::Open { .. } => self.judge_lateness(),
+            Arrival::Closed if !is_interrupted => self.judge_saturation(generator),
+            Arrival::Closed => {}
+        }
+        if self.sum.unsent > 0 {
+            let unsent = self.sum.unsent;
+            self.sum.notes.push(format!(
+                "the server did not keep up: {unsent} messages were due and not sent by the end; \
+                 they count with the time that they had waited"
+            ));
+        }
+    }
+
+    fn judge_lateness(&mut self) {
+        let lag = self.sum.histograms.send_lag.value_at_percentile(99.0);
+        if lag > LATE_NS {
+            self.reasons.push(format!(
+                "the generator was late: send lag p99 {} µs, limit {} µs; give it processors of \
+                 its own, more threads, or a lower rate",
+                lag / 1000,
+                LATE_NS / 1000
+            ));
+        }
+    }
+
+    fn judge_saturation(&mut self, generator: &Generator) {
+        let Some(waits) = generator.waits_share.filter(|share| *share < LEAST_WAITS_SHARE) else {
+            return;
+        };
+        self.reasons.push(format!(
+            "the generator was saturated: in {:.1} % of all looks it had to wait for the server, \
+             so the rate is its own; give it more threads, or set a rate",
+            waits * 100.0
+        ));
+    }
+}
+
+/// A distribution as a result carries it; none without samples.
+fn latency(histogram: &Histogram<u64>, percentiles: &[f64]) -> Option<Latency> {
+    let samples = histogram.len();
+    if samples == 0 {
+        return None;
+    }
+    let at = |percent: f64| Percentile {
+        percent,
+        ns: Latency::is_backed(samples, percent).then(|| histogram.value_at_percentile(percent)),
+    };
+    Some(Latency {
+        samples,
+        min_ns: histogram.min(),
+        mean_ns: histogram.mean(),
+        max_ns: histogram.max(),
+        percentiles: percentiles.iter().copied().map(at).collect(),
+    })
+}

@@ -1,0 +1,381 @@
+//! The generator against servers of known behaviour: it must report what they do, and refuse a
+//! number where they are wrong. No limit of time is judged from above: hosts are slow at times.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use loadgen::payload::Payload;
+use loadgen::{Load, Outcome, Watch};
+use report::load::{
+    Amount, Arrival, Ending, ErrorKind, Sizes, Target, Transport, Validity, Workload,
+};
+
+mod servers;
+
+use servers::After;
+
+const MESSAGE_BYTES: u32 = 64;
+
+/// A short closed loop of a few connections.
+fn load(transport: Transport, address: impl ToString) -> Load {
+    Load {
+        workload: Workload {
+            target: Target { transport, address: address.to_string() },
+            connections: 4,
+            idle_connections: 0,
+            sizes: Sizes(vec![MESSAGE_BYTES]),
+            pipeline: 1,
+            arrival: Arrival::Closed,
+            churn: false,
+            connect_rate: None,
+            warmup_seconds: 0.05,
+            amount: Amount::Seconds(0.3),
+            threads: 1,
+            seed: 7,
+        },
+        patience: Duration::from_secs(10),
+        percentiles: vec![50.0, 99.0],
+        cpus: Vec::new(),
+        noise_limit: Duration::from_secs(60),
+    }
+}
+
+fn tcp(address: SocketAddr) -> Load {
+    load(Transport::Tcp, address)
+}
+
+fn run(load: &Load) -> Outcome {
+    loadgen::run(load, &mut (), &AtomicBool::new(false)).unwrap()
+}
+
+#[track_caller]
+fn expect_valid(outcome: &Outcome) {
+    let measurement = &outcome.measurement;
+    // A server that shares this host's processors may leave the generator nothing to wait for.
+    let is_saturated = |reason: &String| reason.contains("was saturated");
+    match &measurement.validity {
+        Validity::Valid => assert!(measurement.throughput.is_some()),
+        Validity::Invalid { reasons } => assert!(reasons.iter().all(is_saturated), "{reasons:?}"),
+    }
+    assert_eq!(measurement.errors, BTreeMap::new());
+    assert_eq!(measurement.traffic.sent, measurement.traffic.echoed);
+    assert!(measurement.traffic.echoed > 0);
+}
+
+/// An invalid measurement with exactly these errors, and no number.
+#[track_caller]
+fn expect_errors(outcome: &Outcome, errors: &[(ErrorKind, u64)]) {
+    let measurement = &outcome.measurement;
+    assert!(!measurement.validity.is_valid());
+    assert_eq!(measurement.errors, errors.iter().copied().collect(), "{:?}", measurement.notes);
+    assert_eq!(measurement.throughput, None);
+    assert_eq!(measurement.service, None);
+    assert_eq!(measurement.response, None);
+}
+
+#[test]
+fn every_transport_and_shape_of_load_is_echoed() {
+    let address = servers::echo();
+    expect_valid(&run(&tcp(address)));
+    let shapes: [fn(&mut Workload); 7] = [
+        |workload| workload.pipeline = 16,
+        |workload| workload.sizes = Sizes(vec![1, 1000, 300_000]),
+        |workload| workload.threads = 3,
+        |workload| workload.idle_connections = 50,
+        |workload| workload.churn = true,
+        |workload| workload.connect_rate = Some(200.0),
+        |workload| {
+            workload.sizes = Sizes(vec![200_000]);
+            workload.pipeline = 8;
+        },
+    ];
+    for shape in shapes {
+        let mut load = tcp(address);
+        shape(&mut load.workload);
+        expect_valid(&run(&load));
+    }
+    let mut load = load(Transport::Udp, servers::udp(|_| 1));
+    expect_valid(&run(&load));
+    load.workload.pipeline = 4;
+    expect_valid(&run(&load));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_on_a_path_is_loaded_too() {
+    let path = std::env::temp_dir().join(format!("loadgen-{}.sock", std::process::id()));
+    servers::unix(&path);
+    let mut load = load(Transport::Unix, path.display());
+    // More than the listener's queue of 128 has room for.
+    load.workload.connections = 300;
+    let outcome = run(&load);
+    std::fs::remove_file(&path).unwrap();
+    expect_valid(&outcome);
+}
+
+#[test]
+fn a_number_of_messages_is_kept_exactly() {
+    let address = servers::echo();
+    for threads in [1, 3] {
+        let mut load = tcp(address);
+        load.workload.amount = Amount::Messages(1001);
+        load.workload.threads = threads;
+        let outcome = run(&load);
+        expect_valid(&outcome);
+        assert_eq!(outcome.measurement.traffic.echoed, 1001);
+        assert_eq!(outcome.histograms.service.len(), 1001);
+    }
+}
+
+#[test]
+fn a_known_delay_is_reported() {
+    let delay = Duration::from_millis(20);
+    let address = servers::tcp(move |_, _, _| {
+        thread::sleep(delay);
+        After::Echo
+    });
+    let outcome = run(&tcp(address));
+    expect_valid(&outcome);
+    let service = outcome.measurement.service.unwrap();
+    assert!(service.min_ns >= 20_000_000, "{service:?}");
+    // 4 connections in 0.3 s: 60 messages at the most.
+    assert!(outcome.measurement.traffic.echoed <= 60 + 4);
+    let rate = outcome.measurement.throughput.unwrap().messages_per_second;
+    assert!(rate <= 4.0 / 0.020 + 14.0, "{rate}");
+}
+
+#[test]
+fn an_open_loop_shows_the_queue_that_a_stall_causes() {
+    let stall = Duration::from_millis(400);
+    let stalls_at = std::sync::Mutex::new(None);
+    // One lock for all connections, so that all of them stand still.
+    let address = servers::tcp(move |_, _, number| {
+        let mut stalled = stalls_at.lock().unwrap();
+        if number > 200 && stalled.is_none() {
+            *stalled = Some(number);
+            thread::sleep(stall);
+        }
+        After::Echo
+    });
+    let mut load = tcp(address);
+    load.workload.arrival = Arrival::Open { messages_per_second: 1000.0 };
+    load.workload.amount = Amount::Seconds(1.2);
+    let outcome = run(&load);
+    let slow =
+        |histogram: &hdrhistogram::Histogram<u64>| histogram.count_between(200_000_000, u64::MAX);
+    let (response, service) = (&outcome.histograms.response, &outcome.histograms.service);
+    // Those that were planned in the first 200 ms of the stall waited for 200 ms or longer.
+    assert!(slow(response) >= 190, "{} slow of {}", slow(response), response.len());
+    // Only one a connection was on its way, and that is all that a closed loop would have seen.
+    assert!((1..=40).contains(&slow(service)), "{} slow", slow(service));
+    assert_eq!(outcome.measurement.errors, BTreeMap::new());
+}
+
+#[test]
+fn messages_that_a_server_has_no_time_for_count_too() {
+    let address = servers::tcp(|_, _, _| {
+        thread::sleep(Duration::from_millis(10));
+        After::Echo
+    });
+    let mut load = tcp(address);
+    // Four connections with a message in flight each: 400 a second at the most.
+    load.workload.arrival = Arrival::Open { messages_per_second: 4000.0 };
+    load.workload.amount = Amount::Seconds(0.5);
+    let outcome = run(&load);
+    assert_eq!(outcome.histograms.response.len(), 2000);
+    assert!(outcome.measurement.traffic.echoed <= 220);
+    assert!(outcome.measurement.notes.iter().any(|note| note.contains("did not keep up")));
+    // Most of them had to wait for longer than a quarter of it.
+    assert!(outcome.histograms.response.value_at_quantile(0.9) > 125_000_000);
+}
+
+#[test]
+fn a_changed_bit_is_refused() {
+    let address = servers::tcp(|_, bytes, number| {
+        if number == 100 {
+            bytes[40] ^= 1;
+        }
+        After::Echo
+    });
+    let outcome = run(&tcp(address));
+    expect_errors(&outcome, &[(ErrorKind::Altered, 1), (ErrorKind::Lost, 1)]);
+    assert!(outcome.measurement.notes[0].contains("byte 40"), "{:?}", outcome.measurement.notes);
+}
+
+#[test]
+fn what_is_wrong_is_called_by_its_name() {
+    let payload = Payload::new(7, &[MESSAGE_BYTES]);
+    let foreign = servers::tcp(move |_, bytes, number| {
+        if number == 100 {
+            let own = payload.decode(bytes).unwrap().connection;
+            let message = loadgen::payload::Message { connection: own ^ 1, counter: 1 };
+            payload.fill(message, 0, bytes);
+        }
+        After::Echo
+    });
+    let twice = servers::tcp(|stream, bytes, number| {
+        if number == 100 {
+            use std::io::Write as _;
+            stream.write_all(bytes).unwrap();
+        }
+        After::Echo
+    });
+    let surplus = servers::tcp(|_, bytes, number| {
+        if number == 100 {
+            bytes.push(b'!');
+        }
+        After::Echo
+    });
+    let outcome = run(&tcp(foreign));
+    expect_errors(&outcome, &[(ErrorKind::Foreign, 1), (ErrorKind::Lost, 1)]);
+    for (address, kind) in [(twice, ErrorKind::Duplicated), (surplus, ErrorKind::Extra)] {
+        let outcome = run(&tcp(address));
+        assert!(!outcome.measurement.validity.is_valid());
+        let count = |kind| outcome.measurement.errors.get(&kind).copied().unwrap_or(0);
+        // What came too much may stand in the place of the next message.
+        let found = count(kind) + count(ErrorKind::Altered);
+        assert_eq!(found, 1, "{kind}: {:?}", outcome.measurement.notes);
+    }
+}
+
+#[test]
+fn a_server_that_closes_makes_it_invalid_at_once() {
+    let address =
+        servers::tcp(|_, _, number| if number >= 50 { After::Close } else { After::Echo });
+    let mut load = tcp(address);
+    load.workload.amount = Amount::Seconds(600.0);
+    let outcome = run(&load);
+    assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+    let closed: u64 = [ErrorKind::Closed, ErrorKind::Reset]
+        .iter()
+        .filter_map(|kind| outcome.measurement.errors.get(kind))
+        .sum();
+    assert_eq!(closed, 4, "{:?}", outcome.measurement.errors);
+}
+
+#[test]
+fn a_server_that_stalls_for_good_is_given_up() {
+    let address = servers::tcp(|_, _, number| {
+        if number >= 50 {
+            thread::sleep(Duration::from_secs(600));
+        }
+        After::Echo
+    });
+    for arrival in [Arrival::Closed, Arrival::Open { messages_per_second: 500.0 }] {
+        let mut load = tcp(address);
+        load.workload.arrival = arrival;
+        load.workload.amount = Amount::Seconds(600.0);
+        load.patience = Duration::from_secs(1);
+        let outcome = run(&load);
+        assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+        let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+        assert!(reasons[0].contains("no answer for 1 s on 4 of 4"), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_to_be() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    for churn in [false, true] {
+        let mut load = tcp(address);
+        load.workload.churn = churn;
+        load.workload.amount = Amount::Seconds(600.0);
+        load.patience = Duration::from_secs(1);
+        let outcome = run(&load);
+        let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+        let all = [reasons, outcome.measurement.notes].concat();
+        assert!(all.iter().any(|said| said.contains("refused")), "{all:?}");
+    }
+}
+
+#[test]
+fn datagrams_may_be_lost_but_not_come_twice() {
+    let mut load = load(Transport::Udp, servers::udp(|number| usize::from(number % 500 != 499)));
+    load.workload.amount = Amount::Seconds(1.5);
+    let outcome = run(&load);
+    let lost = outcome.measurement.errors.get(&ErrorKind::Lost).copied().unwrap_or(0);
+    assert!(lost > 0, "{:?}", outcome.measurement);
+    assert_eq!(outcome.measurement.errors.len(), 1);
+    assert!(outcome.measurement.traffic.echoed > 0);
+
+    load.workload.target.address = servers::udp(|number| 1 + usize::from(number == 99)).to_string();
+    expect_errors(&run(&load), &[(ErrorKind::Duplicated, 1)]);
+}
+
+#[test]
+fn an_interruption_leaves_what_was_measured() {
+    struct Interrupt<'a>(&'a AtomicBool);
+    impl Watch for Interrupt<'_> {
+        fn window_begins(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let address = servers::tcp(|_, _, _| {
+        thread::sleep(Duration::from_millis(1));
+        After::Echo
+    });
+    let mut load = tcp(address);
+    load.workload.amount = Amount::Seconds(600.0);
+    let interrupted = AtomicBool::new(false);
+    let start = Instant::now();
+    let outcome = loadgen::run(&load, &mut Interrupt(&interrupted), &interrupted).unwrap();
+    assert_eq!(outcome.measurement.ending, Ending::Interrupted);
+    assert!(outcome.measurement.seconds <= start.elapsed().as_secs_f64());
+    assert_eq!(outcome.measurement.errors, BTreeMap::new());
+}
+
+#[test]
+fn the_measured_part_is_announced_with_its_messages() {
+    #[derive(Default)]
+    struct Seen {
+        begun: u32,
+        echoed: Vec<u64>,
+    }
+    impl Watch for Seen {
+        fn window_begins(&mut self) {
+            self.begun += 1;
+        }
+        fn window_ends(&mut self, echoed: u64) {
+            self.echoed.push(echoed);
+        }
+    }
+    let address = servers::echo();
+    for amount in [Amount::Seconds(0.3), Amount::Messages(500)] {
+        let mut load = tcp(address);
+        load.workload.amount = amount;
+        let mut seen = Seen::default();
+        let outcome = loadgen::run(&load, &mut seen, &AtomicBool::new(false)).unwrap();
+        assert_eq!((seen.begun, seen.echoed.len()), (1, 1));
+        let echoed = outcome.measurement.traffic.echoed;
+        // Whoever watches does so from another thread, so its count is near and not the same.
+        assert!(
+            seen.echoed[0].abs_diff(echoed) <= echoed / 2 + 50,
+            "{seen:?} {echoed}",
+            seen = seen.echoed
+        );
+    }
+}
+
+#[test]
+fn workloads_that_make_no_sense_are_refused_with_what_to_write() {
+    let wrong: [(fn(&mut Workload), &str); 6] = [
+        (|workload| workload.connections = 0, "1 at the least"),
+        (|workload| workload.threads = 5, "fewer threads"),
+        (|workload| workload.sizes = Sizes(vec![0]), "1 byte"),
+        (|workload| workload.target.transport = Transport::Udp, "datagram"),
+        (|workload| workload.amount = Amount::Seconds(0.0), "duration"),
+        (|workload| workload.arrival = Arrival::Open { messages_per_second: -1.0 }, "rate"),
+    ];
+    for (spoil, expected) in wrong {
+        let mut load = tcp(SocketAddr::from(([127, 0, 0, 1], 9)));
+        load.workload.sizes = Sizes(vec![8]);
+        spoil(&mut load.workload);
+        let error = loadgen::run(&load, &mut (), &AtomicBool::new(false)).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
