@@ -48,7 +48,7 @@ fn tcp(address: SocketAddr) -> Load {
 }
 
 fn run(load: &Load) -> Outcome {
-    loadgen::run(load, &mut (), &AtomicBool::new(false)).unwrap()
+    loadgen::run(load, &mut (), &AtomicBool::new(false)).expect("a load that makes sense")
 }
 
 #[track_caller]
@@ -363,7 +363,8 @@ fn the_measured_part_is_announced_with_its_messages() {
 
 #[test]
 fn workloads_that_make_no_sense_are_refused_with_what_to_write() {
-    let wrong: [(fn(&mut Workload), &str); 6] = [
+    type Spoil = fn(&mut Workload);
+    let wrong: [(Spoil, &str); 6] = [
         (|workload| workload.connections = 0, "1 at the least"),
         (|workload| workload.threads = 5, "fewer threads"),
         (|workload| workload.sizes = Sizes(vec![0]), "1 byte"),

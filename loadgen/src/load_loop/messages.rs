@@ -7,6 +7,7 @@ use report::load::ErrorKind;
 
 use super::{DATAGRAM_LIMIT_NS, LoadLoop};
 use crate::connection::{Fault, State};
+use crate::socket::Socket;
 
 /// A read that leaves room in its buffer has emptied the socket (epoll(7)), and the next bytes are
 /// a change that the poller tells of. On Windows mio tells of it only after a read that would block.
@@ -68,10 +69,15 @@ impl LoadLoop<'_> {
             };
             let now = self.clock.now();
             self.last_progress = now;
-            match self.compare(index, received, now) {
-                Err(fault) => return self.fault(index, fault),
-                Ok(0) => {}
-                Ok(completed) => self.answered(index, completed, now),
+            let (completed, compared) = self.compare(index, received, now);
+            if index < self.carriers {
+                self.in_flight -= completed;
+            }
+            if let Err(fault) = compared {
+                return self.fault(index, fault);
+            }
+            if completed > 0 {
+                self.answered(index, completed, now);
             }
             let is_emptied = if is_datagram {
                 self.connections[index].in_flight() == 0
@@ -84,9 +90,9 @@ impl LoadLoop<'_> {
         }
     }
 
-    /// Compares what was received, and records the messages that are complete.
+    /// Compares what was received, and records the messages that are complete: so many.
     #[inline]
-    fn compare(&mut self, index: usize, received: usize, now: u64) -> Result<usize, Fault> {
+    fn compare(&mut self, index: usize, received: usize, now: u64) -> (usize, Result<(), Fault>) {
         let Self { tally, window, payload, input, plan, .. } = self;
         let is_open_loop = plan.is_open_loop();
         let connection = &mut self.connections[index];
@@ -99,12 +105,12 @@ impl LoadLoop<'_> {
             }
         };
         let got = &input[..received];
-        if matches!(connection.state, State::Open(crate::socket::Socket::Udp(_))) {
-            connection.take_datagram(payload, got, done)?;
+        let compared = if matches!(connection.state, State::Open(Socket::Udp(_))) {
+            connection.take_datagram(payload, got, done)
         } else {
-            connection.take(payload, got, done)?;
-        }
-        Ok(completed)
+            connection.take(payload, got, done)
+        };
+        (completed, compared)
     }
 
     /// So many messages have come back: there is room for more.
@@ -112,7 +118,6 @@ impl LoadLoop<'_> {
         if index >= self.carriers {
             return;
         }
-        self.in_flight -= completed;
         self.echoed += completed as u64;
         self.shared.count(self.thread, self.echoed);
         if self.plan.workload.churn {

@@ -23,14 +23,14 @@ pub(crate) enum After {
 pub(crate) fn tcp(
     deed: impl Fn(&mut TcpStream, &mut Vec<u8>, u64) -> After + Send + Sync + 'static,
 ) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
     let deed: Arc<Deed> = Arc::new(deed);
     let reads = Arc::new(AtomicU64::new(0));
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (deed, reads) = (Arc::clone(&deed), Arc::clone(&reads));
-            thread::spawn(move || serve(stream.unwrap(), &deed, &reads));
+            thread::spawn(move || serve(stream.expect("a client"), &deed, &reads));
         }
     });
     address
@@ -42,7 +42,7 @@ pub(crate) fn echo() -> SocketAddr {
 }
 
 fn serve(mut stream: TcpStream, deed: &Arc<Deed>, reads: &AtomicU64) {
-    stream.set_nodelay(true).unwrap();
+    stream.set_nodelay(true).expect("an option of TCP");
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n) = stream.read(&mut buffer) {
         if n == 0 {
@@ -60,12 +60,12 @@ fn serve(mut stream: TcpStream, deed: &Arc<Deed>, reads: &AtomicU64) {
 
 /// A UDP server that answers a datagram so many times, as `times` says for its number.
 pub(crate) fn udp(times: impl Fn(u64) -> usize + Send + 'static) -> SocketAddr {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = socket.local_addr().unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = socket.local_addr().expect("an address");
     thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         for number in 0.. {
-            let (n, from) = socket.recv_from(&mut buffer).unwrap();
+            let (n, from) = socket.recv_from(&mut buffer).expect("a datagram");
             for _ in 0..times(number) {
                 // The client may be gone.
                 let _ = socket.send_to(&buffer[..n], from);
@@ -78,10 +78,10 @@ pub(crate) fn udp(times: impl Fn(u64) -> usize + Send + 'static) -> SocketAddr {
 /// A server on a Unix path, which is right.
 #[cfg(unix)]
 pub(crate) fn unix(path: &std::path::Path) {
-    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(path).expect("a path");
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let mut stream = stream.expect("a client");
             thread::spawn(move || {
                 let mut buffer = vec![0; 64 * 1024];
                 while let Ok(n) = stream.read(&mut buffer) {
