@@ -4,6 +4,8 @@
 //! whatever the server does). What it measured is a [`report::load::Measurement`]; a generator that
 //! was late or the bottleneck, and a server that lost or changed a byte, make it invalid.
 
+mod affinity;
+mod ceiling;
 mod clock;
 mod connection;
 mod export;
@@ -19,6 +21,8 @@ mod socket;
 mod tally;
 mod usage;
 
+pub use affinity::pin;
+pub use ceiling::ceiling;
 pub use export::export_hdr;
 pub use outcome::Outcome;
 pub use run::{Load, NOISE_LIMIT, Progress, Watch, run};

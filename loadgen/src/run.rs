@@ -5,8 +5,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use report::load::{Arrival, Workload};
 
+use crate::affinity::pin;
 use crate::clock::{Clock, SECOND};
 use crate::jitter;
 use crate::load_loop::{LoadLoop, Stop};
@@ -140,7 +142,7 @@ fn one_thread(
     start: &Receiver<u64>,
 ) -> anyhow::Result<Ended> {
     let work = || {
-        pin(cpus)?;
+        pin(cpus).with_context(|| format!("run on processors {cpus:?}"))?;
         let load_loop = match LoadLoop::open(plan, shared, clock, index)? {
             Ok(load_loop) => load_loop,
             Err(stop) => return Ok(Ended { tally: Tally::new()?, stop: Some(stop) }),
@@ -263,27 +265,9 @@ impl Attendance {
 fn measure_jitter(cpus: &[usize], interval_ns: u64) -> anyhow::Result<u64> {
     thread::scope(|scope| {
         let measured = scope.spawn(|| {
-            pin(cpus)?;
+            pin(cpus).with_context(|| format!("run on processors {cpus:?}"))?;
             jitter::p99_ns(interval_ns)
         });
         joined(measured.join())
     })
-}
-
-/// Lets the calling thread run on these processors only.
-fn pin(cpus: &[usize]) -> anyhow::Result<()> {
-    if cpus.is_empty() {
-        return Ok(());
-    }
-    #[cfg(target_os = "linux")]
-    {
-        use anyhow::Context as _;
-        let mut set = rustix::thread::CpuSet::new();
-        for cpu in cpus {
-            set.set(*cpu);
-        }
-        rustix::thread::sched_setaffinity(None, &set)
-            .with_context(|| format!("run on processors {cpus:?}"))?;
-    }
-    Ok(())
 }

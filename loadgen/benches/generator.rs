@@ -1,0 +1,97 @@
+//! The generator's hot path: making a message, comparing it, and a whole turn of the loop. The
+//! first two stand beside what they cannot undercut, a copy and a comparison of as many bytes.
+
+use std::hint::black_box;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use loadgen::Load;
+use loadgen::payload::{Message, Payload};
+use report::load::{Amount, Arrival, Sizes, Target, Transport, Workload};
+
+const SIZES: [u32; 3] = [64, 1024, 65_536];
+/// Messages of one load; what opening its connections costs is lost among them.
+const MESSAGES: u64 = 20_000;
+
+fn payload(criterion: &mut Criterion) {
+    for size in SIZES {
+        let payload = Payload::new(1, &[size]);
+        let mut bytes = vec![0; size as usize];
+        let mut counter = 0;
+        let mut next = move || {
+            counter += 1;
+            Message { connection: 3, counter }
+        };
+        let mut group = criterion.benchmark_group(format!("message-{size}"));
+        group.throughput(Throughput::Bytes(u64::from(size)));
+        group.bench_function("fill", |b| {
+            b.iter(|| payload.fill(next(), 0, black_box(&mut bytes)));
+        });
+        let source = bytes.clone();
+        group.bench_function("copy", |b| b.iter(|| black_box(&mut bytes).copy_from_slice(&source)));
+        let message = next();
+        payload.fill(message, 0, &mut bytes);
+        group.bench_function("check", |b| {
+            b.iter(|| payload.check(black_box(message), 0, black_box(&bytes)));
+        });
+        let other = bytes.clone();
+        group.bench_function("compare", |b| b.iter(|| black_box(&bytes) == black_box(&other)));
+        group.finish();
+    }
+}
+
+fn turns(criterion: &mut Criterion) {
+    let load = Load {
+        workload: Workload {
+            target: Target { transport: Transport::Tcp, address: echo() },
+            connections: 1,
+            idle_connections: 0,
+            sizes: Sizes(vec![64]),
+            pipeline: 64,
+            arrival: Arrival::Closed,
+            churn: false,
+            connect_rate: None,
+            warmup_seconds: 0.0,
+            amount: Amount::Messages(MESSAGES),
+            threads: 1,
+            seed: 1,
+        },
+        patience: Duration::from_secs(5),
+        percentiles: vec![50.0],
+        cpus: Vec::new(),
+        noise_limit: loadgen::NOISE_LIMIT,
+    };
+    let mut group = criterion.benchmark_group("load");
+    group.throughput(Throughput::Elements(MESSAGES)).sample_size(10);
+    group.bench_function("messages", |b| {
+        b.iter(|| loadgen::run(&load, &mut (), &AtomicBool::new(false)));
+    });
+    group.finish();
+}
+
+/// Address of an echo with a thread for each connection, which lives as long as this program.
+fn echo() -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = listener.local_addr().expect("its address");
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a client");
+            thread::spawn(move || {
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                    if stream.write_all(&buffer[..n]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address.to_string()
+}
+
+criterion_group!(benches, payload, turns);
+criterion_main!(benches);

@@ -1,0 +1,21 @@
+//! Where the generator's threads run.
+
+/// Lets the calling thread run on these processors only; anywhere if there are none. On other
+/// systems than Linux a thread cannot be kept to a processor, and nothing happens.
+///
+/// # Errors
+/// When the system refuses, as it does for processors that are not there.
+pub fn pin(cpus: &[usize]) -> std::io::Result<()> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    #[cfg(target_os = "linux")]
+    {
+        let mut set = rustix::thread::CpuSet::new();
+        for cpu in cpus {
+            set.set(*cpu);
+        }
+        rustix::thread::sched_setaffinity(None, &set)?;
+    }
+    Ok(())
+}
