@@ -37,9 +37,15 @@ impl Row {
     /// A row of the registry, its executable not known yet: see [`crate::binaries`].
     #[must_use]
     pub fn of(entry: &Entry) -> Self {
+        Self::with_workers(entry, entry.workers)
+    }
+
+    /// The same with another number of threads that do I/O.
+    #[must_use]
+    pub fn with_workers(entry: &Entry, workers: u32) -> Self {
         let driver = entry.driver_here().map(str::to_owned);
         let mut arguments = vec!["--flavor".to_owned(), entry.flavor.clone()];
-        arguments.extend(["--workers".to_owned(), entry.workers.to_string()]);
+        arguments.extend(["--workers".to_owned(), workers.to_string()]);
         if let Some(driver) = &driver {
             arguments.extend(["--driver".to_owned(), driver.clone()]);
         }
@@ -48,7 +54,7 @@ impl Row {
             model: entry.model,
             driver,
             flavor: entry.flavor.clone(),
-            workers: entry.workers,
+            workers,
             lacks: entry.lacks.keys().cloned().collect(),
             package: Some(entry.package.clone()),
             origin: Origin::Contract(Program {

@@ -24,6 +24,6 @@ mod usage;
 pub use affinity::pin;
 pub use ceiling::ceiling;
 pub use export::export_hdr;
-pub use outcome::Outcome;
+pub use outcome::{Outcome, PROFILE};
 pub use run::{Load, NOISE_LIMIT, Progress, Watch, run};
 pub use tally::Histograms;

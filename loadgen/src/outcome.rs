@@ -73,7 +73,7 @@ impl Outcome {
 }
 
 /// How this generator was compiled.
-const PROFILE: BuildProfile =
+pub const PROFILE: BuildProfile =
     if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
 
 impl<'a> Verdict<'a> {

@@ -21,6 +21,9 @@ use progress::Bar;
 pub(crate) use workload::WorkloadArguments;
 use workload::{is_local, parse_target};
 
+/// How long is measured, and loaded before, unless asked otherwise.
+const DURATION: Duration = Duration::from_secs(10);
+const WARMUP: Duration = Duration::from_secs(2);
 /// Percentiles that are given unless others are asked for.
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
@@ -81,7 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     let load = Load {
-        workload: arguments.workload.workload(target.clone()),
+        workload: arguments.workload.workload(target.clone(), DURATION, WARMUP),
         patience: arguments.patience,
         percentiles: arguments.all_percentiles(),
         cpus: Vec::new(),

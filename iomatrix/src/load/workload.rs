@@ -15,10 +15,10 @@ pub(crate) struct WorkloadArguments {
     /// Connections that carry messages.
     #[arg(short, long, value_name = "N", default_value_t = 64, aliases = ["number", "clients"])]
     pub(crate) connections: u32,
-    /// Measure for so long.
-    #[arg(short, long, value_name = "TIME", default_value = "10s", aliases = ["time"])]
+    /// Measure for so long; default: 10s, in each round of a bench 2s.
+    #[arg(short, long, value_name = "TIME", aliases = ["time"])]
     #[arg(value_parser = humantime::parse_duration)]
-    pub(crate) duration: Duration,
+    pub(crate) duration: Option<Duration>,
     /// Measure so many messages instead.
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", aliases = ["total"])]
     #[arg(value_parser = parse_count)]
@@ -32,10 +32,10 @@ pub(crate) struct WorkloadArguments {
     #[arg(short, long, value_name = "SIZE", default_value = "64", value_delimiter = ',')]
     #[arg(value_parser = parse_size, aliases = ["length", "msg-size", "size"])]
     pub(crate) payload: Vec<u32>,
-    /// Load that does not count, before the measured part.
-    #[arg(short, long, value_name = "TIME", default_value = "2s", aliases = ["warm-up-time"])]
+    /// Load that does not count, before the measured part; default: 2s, in a bench 500ms.
+    #[arg(short, long, value_name = "TIME", aliases = ["warm-up-time"])]
     #[arg(value_parser = humantime::parse_duration)]
-    pub(crate) warmup: Duration,
+    pub(crate) warmup: Option<Duration>,
     /// Threads of the generator.
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     pub(crate) threads: u32,
@@ -57,8 +57,8 @@ pub(crate) struct WorkloadArguments {
 }
 
 impl WorkloadArguments {
-    /// The workload for a target.
-    pub(crate) fn workload(&self, target: Target) -> Workload {
+    /// The workload for a target, which takes these times if no others were asked for.
+    pub(crate) fn workload(&self, target: Target, duration: Duration, warmup: Duration) -> Workload {
         Workload {
             target,
             connections: self.connections,
@@ -70,10 +70,10 @@ impl WorkloadArguments {
             }),
             churn: self.churn,
             connect_rate: self.connect_rate,
-            warmup_seconds: self.warmup.as_secs_f64(),
+            warmup_seconds: self.warmup.unwrap_or(warmup).as_secs_f64(),
             amount: self
                 .requests
-                .map_or(Amount::Seconds(self.duration.as_secs_f64()), Amount::Messages),
+                .map_or(Amount::Seconds(self.duration.unwrap_or(duration).as_secs_f64()), Amount::Messages),
             threads: self.threads,
             seed: self.seed.unwrap_or_else(conformance::check::random_seed),
         }

@@ -1,0 +1,219 @@
+//! The rounds of a bench: every row once in each, forwards and backwards in turn, so that what
+//! drifts meanwhile strikes all rows alike; then what is counted in runs of its own.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use conformance::plan::Row;
+use conformance::transport::Transport;
+use indicatif::ProgressBar;
+use loadgen::{Load, Outcome, Watch};
+use report::bench::{BenchRow, Count, Sample};
+use report::load::{Amount, Arrival, Workload};
+use report::{Attestation, Host};
+
+use super::pinning::Cpus;
+use super::rows::Candidates;
+use super::subject::{Subject, sentence};
+use super::watch::{CallWatch, MemoryWatch, ServerWatch, absent};
+
+/// Connections that are idle while memory is looked at.
+const IDLE: u32 = 1000;
+/// How long system calls are counted, and an idle server looked at, in seconds.
+const SHORT_SECONDS: f64 = 0.5;
+/// Messages a connection in one measurement of the floor.
+const FLOOR_ROUNDS: usize = 2000;
+
+/// What all measurements of a bench share.
+pub(crate) struct Rounds<'a> {
+    pub(crate) load: &'a Load,
+    pub(crate) cpus: &'a Cpus,
+    pub(crate) host: &'a Host,
+    pub(crate) interrupted: &'a AtomicBool,
+}
+
+impl Rounds<'_> {
+    /// All rounds: the rows with their samples, and the floor of each round.
+    pub(crate) fn run(
+        &self,
+        candidates: &Candidates,
+        rounds: u32,
+    ) -> anyhow::Result<(Vec<BenchRow>, Vec<f64>)> {
+        let mut rows: Vec<BenchRow> =
+            candidates.all.iter().map(|c| empty_row(&c.row, c.refused.clone())).collect();
+        let sources: Vec<&Row> = candidates.all.iter().map(|candidate| &candidate.row).collect();
+        let measured = candidates.measured().count() as u64;
+        let bar = ProgressBar::new(measured * u64::from(rounds + 1));
+        let mut floors = Vec::new();
+        for round in 0..rounds {
+            if let Some(floor) = self.floor() {
+                floors.push(floor);
+            }
+            let mut order: Vec<usize> = (0..rows.len()).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for index in order {
+                if self.is_interrupted() {
+                    break;
+                }
+                if rows[index].refused.is_none() {
+                    show(&bar, &format!("round {} of {rounds}: {}", round + 1, rows[index].name));
+                    self.sample(sources[index], &mut rows[index], round);
+                    bar.inc(1);
+                }
+            }
+        }
+        for (source, row) in sources.iter().zip(&mut rows) {
+            if row.refused.is_none() && !self.is_interrupted() {
+                show(&bar, &format!("counting system calls and memory: {}", row.name));
+                row.system_calls = self.system_calls(source);
+                row.idle_connection_bytes = self.idle_connection_bytes(source);
+                bar.inc(1);
+            }
+        }
+        bar.finish_and_clear();
+        Ok((rows, floors))
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn transport(&self) -> Transport {
+        match self.load.workload.target.transport {
+            report::load::Transport::Tcp => Transport::Tcp,
+            report::load::Transport::Udp => Transport::Udp,
+            report::load::Transport::Unix => Transport::Unix,
+        }
+    }
+
+    /// What the kernel alone charges for a message, on the server's processors.
+    fn floor(&self) -> Option<f64> {
+        let workload = &self.load.workload;
+        let (connections, bytes) = (workload.connections as usize, workload.sizes.longest());
+        let cpus = self.cpus.server();
+        std::thread::scope(|scope| {
+            let floor = scope.spawn(|| {
+                loadgen::pin(&cpus)?;
+                loadgen::floor_ns(connections, bytes as usize, FLOOR_ROUNDS)
+            });
+            floor.join().ok()?.ok()
+        })
+    }
+
+    /// Measures one row once, on a fresh server.
+    fn sample(&self, source: &Row, row: &mut BenchRow, round: u32) {
+        match self.measure(source, row) {
+            Ok((outcome, server)) => {
+                let is_valid = outcome.measurement.validity.is_valid();
+                let server = server.filter(|_| is_valid);
+                row.samples.push(Sample { round, measurement: outcome.measurement, server });
+            }
+            Err(error) => row.refused = Some(format!("round {}: {error:#}", round + 1)),
+        }
+    }
+
+    fn measure(
+        &self,
+        source: &Row,
+        row: &mut BenchRow,
+    ) -> anyhow::Result<(Outcome, Option<report::bench::ServerUse>)> {
+        let subject = Subject::start(source, self.transport(), &self.cpus.server())?;
+        row.runtime = subject.runtime();
+        // Before and after: a server that changes its driver under load is found out.
+        let before = subject.attest(self.host).map_err(|e| sentence(&e))?;
+        let mut watch = ServerWatch::of(subject.process(), &row.driver);
+        let mut outcome = self.load(&subject, &mut watch, |_| {})?;
+        if let Some(death) = subject.death() {
+            outcome.measurement.notes.push(death);
+        } else {
+            subject.attest(self.host).map_err(|e| sentence(&e))?;
+        }
+        row.attestation = before;
+        Ok((outcome, watch.used))
+    }
+
+    /// Runs the load, or one that was changed a little, on a server.
+    fn load(
+        &self,
+        subject: &Subject,
+        watch: &mut dyn Watch,
+        change: impl Fn(&mut Workload),
+    ) -> anyhow::Result<Outcome> {
+        let mut load = self.load.clone();
+        load.workload.target = subject.target(self.transport())?;
+        change(&mut load.workload);
+        loadgen::run(&load, watch, self.interrupted)
+    }
+
+    fn system_calls(&self, source: &Row) -> Count {
+        let counted = || -> anyhow::Result<Count> {
+            let subject = Subject::start(source, self.transport(), &self.cpus.server())?;
+            let mut watch = CallWatch::of(subject.process());
+            self.load(&subject, &mut watch, |workload| {
+                workload.amount = Amount::Seconds(SHORT_SECONDS);
+                workload.warmup_seconds = SHORT_SECONDS / 2.0;
+            })?;
+            Ok(watch.calls)
+        };
+        counted().unwrap_or_else(|error| Count::none(format!("{error:#}")))
+    }
+
+    /// Resident memory with many idle connections, less that with one, over how many these are.
+    fn idle_connection_bytes(&self, source: &Row) -> Count {
+        if self.transport() == Transport::Udp {
+            return Count::none("UDP has no connections");
+        }
+        let resident = |subject: &Subject, idle: u32| -> anyhow::Result<Result<u64, Count>> {
+            let mut watch = MemoryWatch::of(subject.process());
+            self.load(subject, &mut watch, |workload| {
+                workload.connections = 1;
+                workload.threads = 1;
+                workload.idle_connections = idle;
+                workload.arrival = Arrival::Closed;
+                workload.churn = false;
+                workload.warmup_seconds = 0.0;
+                workload.amount = Amount::Seconds(SHORT_SECONDS / 5.0);
+            })?;
+            Ok(match watch.resident {
+                Some(found) => found.map_err(|e| absent(&e)),
+                None => Err(Count::none("the load did not come so far")),
+            })
+        };
+        let looked = || -> anyhow::Result<Count> {
+            let subject = Subject::start(source, self.transport(), &self.cpus.server())?;
+            let few = resident(&subject, 0)?;
+            let many = resident(&subject, IDLE)?;
+            Ok(match (few, many) {
+                (Ok(few), Ok(many)) => Count::Of(many.saturating_sub(few) as f64 / f64::from(IDLE)),
+                (Err(none), _) | (_, Err(none)) => none,
+            })
+        };
+        looked().unwrap_or_else(|error| Count::none(format!("{error:#}")))
+    }
+}
+
+fn empty_row(row: &Row, refused: Option<String>) -> BenchRow {
+    let not_yet = || Count::none("it was not counted");
+    BenchRow {
+        name: row.name.clone(),
+        package: row.package.clone().unwrap_or_default(),
+        model: row.model,
+        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()),
+        flavor: row.flavor.clone(),
+        runtime: None,
+        attestation: Attestation::NotAttested { reason: "no server was started".to_owned() },
+        refused,
+        samples: Vec::new(),
+        system_calls: not_yet(),
+        idle_connection_bytes: not_yet(),
+    }
+}
+
+/// Tells the user what is done now: on a bar where somebody watches, else as a line.
+fn show(bar: &ProgressBar, message: &str) {
+    bar.set_message(message.to_owned());
+    if bar.is_hidden() {
+        eprintln!("{message}");
+    }
+}

@@ -1,0 +1,125 @@
+//! The rows of a bench: which were asked for, which this host can run, and their programs.
+
+use conformance::check;
+use conformance::launcher::Origin;
+use conformance::plan::{Filter, Row};
+use conformance::registry::Registry;
+use report::Host;
+use report::host::State;
+
+use super::{SubjectArguments, TransportName, release_programs, verify};
+
+/// One row that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) row: Row,
+    /// Why it is not measured.
+    pub(crate) refused: Option<String>,
+}
+
+/// All rows that were asked for, in the registry's order.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidates {
+    pub(crate) all: Vec<Candidate>,
+    baseline: String,
+    transport: TransportName,
+}
+
+impl Candidates {
+    /// The rows that were asked for, and what this host lacks for some.
+    ///
+    /// # Errors
+    /// The outer one: the registry is wrong. The inner one: no such row, a sentence for the user.
+    pub(crate) fn select(
+        arguments: &SubjectArguments,
+        host: &Host,
+    ) -> anyhow::Result<Result<Self, String>> {
+        let registry = Registry::load().map_err(anyhow::Error::msg)?;
+        let filter = Filter { rows: arguments.rows.clone(), ..Filter::default() };
+        let known: Vec<String> = registry.built_rows().map(|row| row.name.clone()).collect();
+        let is_exact = |name: &&String| !name.contains('*') && !known.contains(name);
+        let unknown = arguments.rows.iter().chain(&arguments.baseline).find(is_exact);
+        if let Some(unknown) = unknown {
+            let known = known.join(", ");
+            return Ok(Err(format!("no row is named '{unknown}'; there are: {known}")));
+        }
+        let all: Vec<Candidate> = registry
+            .built_rows()
+            .filter(|entry| {
+                filter.wants_row(&entry.name) || arguments.baseline.as_ref() == Some(&entry.name)
+            })
+            .map(|entry| {
+                let row = Row::with_workers(entry, arguments.workers);
+                let refused = missing(&row, arguments.transport, host);
+                Candidate { row, refused }
+            })
+            .collect();
+        let measured = || all.iter().filter(|candidate| candidate.refused.is_none());
+        let first = measured().next().or(all.first()).map(|first| first.row.name.clone());
+        let Some(baseline) = arguments.baseline.clone().or(first) else {
+            return Ok(Err(format!("no row is named so; there are: {}", known.join(", "))));
+        };
+        Ok(Ok(Self { all, baseline, transport: arguments.transport }))
+    }
+
+    pub(crate) fn baseline(&self) -> &str {
+        &self.baseline
+    }
+
+    /// Builds the servers in release, each package alone, and finds their programs.
+    pub(crate) fn build(&mut self) -> anyhow::Result<()> {
+        let mut packages: Vec<String> = self.measured().flat_map(|row| row.package.clone()).collect();
+        packages.dedup();
+        for package in &packages {
+            eprintln!("building {package} in release");
+            let programs = release_programs(&[package])?;
+            for candidate in &mut self.all {
+                let row = &mut candidate.row;
+                if let (Origin::Contract(program), Some(found)) =
+                    (&mut row.origin, row.package.as_ref().and_then(|own| programs.get(own)))
+                {
+                    program.executable.clone_from(found);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses the rows whose answers are wrong: nothing is timed that was not checked first.
+    pub(crate) fn verify(&mut self, host: &Host) -> anyhow::Result<()> {
+        let rows: Vec<Row> = self.measured().cloned().collect();
+        eprintln!("checking the answers of {} rows first", rows.len());
+        let wrong = verify::wrong(&rows, self.transport, host, check::random_seed());
+        for candidate in &mut self.all {
+            if let Some(reason) = wrong.get(&candidate.row.name) {
+                candidate.refused = Some(reason.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that are measured.
+    pub(crate) fn measured(&self) -> impl Iterator<Item = &Row> {
+        self.all.iter().filter(|candidate| candidate.refused.is_none()).map(|c| &c.row)
+    }
+}
+
+/// What this host or the row lacks for a bench.
+fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<String> {
+    let Some(driver) = &row.driver else {
+        return Some(format!("unavailable: it does not run on {}", host.os));
+    };
+    let kind = match transport {
+        TransportName::Tcp => "tcp",
+        TransportName::Udp => "udp",
+        TransportName::Unix => "unix",
+    };
+    if row.lacks(kind) {
+        return Some(format!("unsupported: it has no {kind} listener"));
+    }
+    let found = host.drivers.iter().find(|known| known.name == *driver)?;
+    match &found.state {
+        State::Unavailable { reason, .. } => Some(format!("unavailable: {driver}: {reason}")),
+        State::Available { .. } => None,
+    }
+}

@@ -1,0 +1,66 @@
+//! What a row must answer rightly before it is timed: every MUST of `tcp-echo`, and of the suite
+//! of the transport that is measured.
+
+use std::collections::BTreeMap;
+
+use conformance::case::Profile;
+use conformance::check::{self, Options};
+use conformance::judge::Judge;
+use conformance::plan::{Filter, Row, plan};
+use conformance::registry::Registry;
+use conformance::schedule::Schedule;
+use report::{Host, Level, Strictness, gate};
+
+use super::TransportName;
+
+/// How the reason of a row begins whose answers are wrong.
+pub(super) const FAILS: &str = "fails ";
+
+/// The rows that are not to be timed, with the reason.
+pub(super) fn wrong(
+    rows: &[Row],
+    transport: TransportName,
+    host: &Host,
+    seed: u64,
+) -> BTreeMap<String, String> {
+    let suites = match transport {
+        TransportName::Tcp => vec!["tcp-echo"],
+        TransportName::Udp => vec!["tcp-echo", "udp"],
+        TransportName::Unix => vec!["tcp-echo", "unix"],
+    };
+    let filter = Filter {
+        suites: suites.into_iter().map(str::to_owned).collect(),
+        level: Some(Level::Must),
+        ..Filter::default()
+    };
+    let judge = Judge {
+        profile: Profile::Quick,
+        seed,
+        host: host.clone(),
+        schedule: Schedule::of_this_user(),
+        strictness: Strictness::Must,
+        repeat: |row, id, seed, _| {
+            format!("cargo run -p iomatrix -- check --row {} --case {id} --seed {seed}", row.name)
+        },
+    };
+    let planned = plan(rows, &filter, judge.profile, host);
+    let options = Options { jobs: check::default_jobs(), repeats: 1 };
+    let run = check::run(&judge, &Registry::default(), rows, &planned, &options, &|_| {});
+    let mut wrong = BTreeMap::new();
+    for cell in &run.cells {
+        let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);
+        let driver = driver.map_or("-", String::as_str);
+        if gate::red(cell, Strictness::Must, &[], driver) {
+            let found = cell.failure.as_ref().map_or(String::new(), |failure| {
+                format!(": expected {}, got {}", failure.expected, failure.actual)
+            });
+            let reason = format!("{FAILS}{}{found}; repeat: {}", cell.id(), cell.repeat);
+            wrong.entry(cell.row.clone()).or_insert(reason);
+        } else if cell.verdict == report::Verdict::Error {
+            let reason = cell.reason.as_deref().unwrap_or("no reason is known");
+            let reason = format!("could not be checked: {}: {reason}", cell.id());
+            wrong.entry(cell.row.clone()).or_insert(reason);
+        }
+    }
+    wrong
+}

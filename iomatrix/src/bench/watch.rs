@@ -1,0 +1,159 @@
+//! Looks at a server when the measured part of a load begins and when it ends.
+
+use conformance::process::{CallCounter, CpuTimes, Process, Submissions, Switches};
+use loadgen::Watch;
+use report::Failure;
+use report::bench::{Count, ServerUse};
+
+/// What a server has used up to a moment; each as far as the system tells.
+struct Look {
+    cpu: Result<CpuTimes, Failure>,
+    submissions: Result<Submissions, Failure>,
+    switches: Result<Switches, Failure>,
+}
+
+/// Watches a server's process during a load.
+pub(super) struct ServerWatch {
+    process: Process,
+    driver: String,
+    before: Option<Look>,
+    pub(super) used: Option<ServerUse>,
+}
+
+impl ServerWatch {
+    pub(super) fn of(process: Process, driver: &str) -> Self {
+        Self { process, driver: driver.to_owned(), before: None, used: None }
+    }
+
+    fn look(&self) -> Look {
+        Look {
+            cpu: self.process.cpu_times(),
+            submissions: self.process.submissions(),
+            switches: self.process.switches(),
+        }
+    }
+
+    /// What was used for each of so many messages.
+    fn since(&self, before: &Look, now: &Look, messages: u64) -> ServerUse {
+        let each = |total: f64| total / messages as f64;
+        let cpu = match (&before.cpu, &now.cpu) {
+            (Ok(before), Ok(now)) => Ok(now.since(before)),
+            (Err(e), _) | (_, Err(e)) => Err(e),
+        };
+        let of_split = |part: fn(&conformance::process::Cpu) -> std::time::Duration| match cpu {
+            Ok(used) => match &used.split {
+                Some(split) => Count::Of(each(part(split).as_nanos() as f64)),
+                None => Count::none("too little CPU time to tell who ran"),
+            },
+            Err(e) => absent(e),
+        };
+        ServerUse {
+            cpu_ns: match &cpu {
+                Ok(used) => Count::Of(each(used.total.as_nanos() as f64)),
+                Err(e) => absent(e),
+            },
+            user_ns: of_split(|cpu| cpu.user),
+            system_ns: of_split(|cpu| cpu.system),
+            submissions: match (&before.submissions, &now.submissions) {
+                (Ok(before), Ok(now)) => now.since(before).map_or_else(
+                    || Count::none(format!("{} has no ring", self.driver)),
+                    |submitted| Count::Of(each(submitted as f64)),
+                ),
+                (Err(e), _) | (_, Err(e)) => absent(e),
+            },
+            context_switches: match (&before.switches, &now.switches) {
+                (Ok(before), Ok(now)) => {
+                    let all = |s: &Switches| s.voluntary + s.involuntary;
+                    Count::Of(each(all(now).saturating_sub(all(before)) as f64))
+                }
+                (Err(e), _) | (_, Err(e)) => absent(e),
+            },
+            resident_bytes: count(self.process.resident_bytes(), |bytes| bytes as f64),
+            threads: count(self.process.threads(), |threads| threads.all as f64),
+        }
+    }
+}
+
+impl Watch for ServerWatch {
+    fn window_begins(&mut self) {
+        self.before = Some(self.look());
+    }
+
+    fn window_ends(&mut self, echoed: u64) {
+        let now = self.look();
+        if let Some(before) = self.before.take()
+            && echoed > 0
+        {
+            self.used = Some(self.since(&before, &now, echoed));
+        }
+    }
+}
+
+/// Counts a server's system calls during a load.
+pub(super) struct CallWatch {
+    process: Process,
+    counter: Option<Result<CallCounter, String>>,
+    before: Option<conformance::process::Calls>,
+    pub(super) calls: Count,
+}
+
+impl CallWatch {
+    pub(super) fn of(process: Process) -> Self {
+        let calls = Count::none("the load did not come so far");
+        Self { process, counter: None, before: None, calls }
+    }
+
+    fn count(&mut self, echoed: Option<u64>) -> Result<(), String> {
+        let counter = self.counter.get_or_insert_with(|| self.process.count_calls());
+        let now = counter.as_mut().map_err(|e| e.clone())?.calls()?;
+        match (echoed, self.before) {
+            (Some(echoed), Some(before)) => self.calls = now.per_message(before, echoed),
+            (Some(_), None) | (None, _) => self.before = Some(now),
+        }
+        Ok(())
+    }
+}
+
+impl Watch for CallWatch {
+    fn window_begins(&mut self) {
+        if let Err(reason) = self.count(None) {
+            self.calls = Count::none(reason);
+        }
+    }
+
+    fn window_ends(&mut self, echoed: u64) {
+        if let Err(reason) = self.count(Some(echoed)) {
+            self.calls = Count::none(reason);
+        }
+    }
+}
+
+/// Looks at a server's resident memory when the measured part ends.
+pub(super) struct MemoryWatch {
+    process: Process,
+    pub(super) resident: Option<Result<u64, Failure>>,
+}
+
+impl MemoryWatch {
+    pub(super) fn of(process: Process) -> Self {
+        Self { process, resident: None }
+    }
+}
+
+impl Watch for MemoryWatch {
+    fn window_ends(&mut self, _: u64) {
+        self.resident = Some(self.process.resident_bytes());
+    }
+}
+
+fn count<T>(found: Result<T, Failure>, number: impl Fn(T) -> f64) -> Count {
+    match found {
+        Ok(found) => Count::Of(number(found)),
+        Err(e) => absent(&e),
+    }
+}
+
+/// Why there is no number.
+pub(super) fn absent(failure: &Failure) -> Count {
+    Count::none(format!("{}: {}", failure.expected, failure.actual))
+}
