@@ -11,6 +11,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -24,8 +25,42 @@ static BOUND: Mutex<Vec<Name>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 struct Name {
     path: PathBuf,
+    file: FileId,
+}
+
+/// What tells a file from all others. The time too, because file systems such as ext4 give the
+/// number of a file that is gone to the next one.
+#[derive(Debug, PartialEq, Eq)]
+struct FileId {
     device: u64,
     inode: u64,
+    made: Option<SystemTime>,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<FileId> {
+        let found = fs::symlink_metadata(path)?;
+        // Nobody writes to a socket's file, so this stays what it was when it was made.
+        let made = found.modified().ok();
+        Ok(FileId { device: found.dev(), inode: found.ino(), made })
+    }
+}
+
+impl Name {
+    fn of(path: &Path) -> io::Result<Name> {
+        Ok(Name { path: path.to_owned(), file: FileId::of(path)? })
+    }
+
+    /// Removes it, unless it is another file's by now: a server that drains serves its path no
+    /// more, and the next one may have taken it over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lock_folder`], of stat(2) and of unlink(2).
+    fn remove(&self) -> io::Result<()> {
+        let _folder = lock_folder(&self.path)?;
+        if FileId::of(&self.path)? == self.file { fs::remove_file(&self.path) } else { Ok(()) }
+    }
 }
 
 /// A non-blocking listener at `path`.
@@ -51,13 +86,9 @@ pub(crate) fn bind_datagram(path: &Path) -> io::Result<UnixDatagram> {
 /// Removes the names that this process has bound and that are still its own.
 pub(crate) fn remove_all() {
     let names = std::mem::take(&mut *BOUND.lock().unwrap_or_else(PoisonError::into_inner));
-    for Name { path, device, inode } in names {
-        let is_own =
-            fs::symlink_metadata(&path).is_ok_and(|m| (m.dev(), m.ino()) == (device, inode));
-        if is_own {
-            // What cannot be removed is the next server's to find.
-            let _ = fs::remove_file(&path);
-        }
+    for name in names {
+        // What cannot be removed is the next server's to find.
+        let _ = name.remove();
     }
 }
 
@@ -78,17 +109,25 @@ fn bind(path: &Path, kind: Type) -> io::Result<Socket> {
     }
     // Two servers that start at once would find the same dead socket, and the slower one would
     // remove the other's new one.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
-    folder.lock()?;
+    let _folder = lock_folder(path)?;
     if is_dead_socket(path, &address, kind)? {
         fs::remove_file(path)?;
     }
     socket.bind(&address)?;
-    let made = fs::symlink_metadata(path)?;
-    let name = Name { path: path.to_owned(), device: made.dev(), inode: made.ino() };
-    BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+    BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(Name::of(path)?);
     Ok(socket)
+}
+
+/// Keeps other servers from binding and removing names in a path's folder, until it is dropped.
+///
+/// # Errors
+///
+/// Those of open(2) and flock(2).
+fn lock_folder(path: &Path) -> io::Result<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 /// The address of a path that begins with `@`, which on Linux is a name outside of the file system
@@ -161,6 +200,22 @@ mod tests {
         fs::write(scratch.path(), "mine").unwrap();
         assert_eq!(listen(&scratch.path()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read(scratch.path()).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_name_is_removed_unless_the_next_server_has_it() {
+        let scratch = Scratch::new("next");
+        let path = scratch.path();
+        let first = UnixListener::bind(&path).unwrap();
+        let name = Name::of(&path).unwrap();
+        drop(first);
+        // Clocks of file systems have steps of some milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let _next = listen(&path).unwrap();
+        name.remove().unwrap();
+        UnixStream::connect(&path).unwrap();
+        Name::of(&path).unwrap().remove().unwrap();
+        assert!(!path.exists());
     }
 
     #[cfg(target_os = "linux")]

@@ -347,3 +347,6 @@ fn completed(
     };
     Completion { owner, outcome, more }
 }
+
+#[cfg(test)]
+mod tests;

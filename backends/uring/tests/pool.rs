@@ -1,0 +1,86 @@
+//! The server with a pool of so few buffers that one client can hold them all.
+#![cfg(target_os = "linux")]
+
+use std::{
+    error::Error,
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Of which a pool has eight; a client that does not read may hold sixteen.
+const BUFFER_BYTES: &str = "8388608";
+const DEADLINE: Option<Duration> = Some(Duration::from_secs(10));
+
+/// A server, which ends with this.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server of one ring, and where it listens, unless the host has no ring to give.
+fn start() -> Result<Option<(Server, SocketAddr)>, Box<dyn Error>> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_backend-uring"))
+        .args(["--flavor", "multishot", "--workers", "1", "--buffer", BUFFER_BYTES])
+        .args(["--listen", "tcp:127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let stdout = child.stdout.take().ok_or("no standard output")?;
+    let server = Server(child);
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let Some(address) = line.trim().strip_prefix("Server listening on ") else {
+        eprintln!("not tested: {line}");
+        return Ok(None);
+    };
+    Ok(Some((server, address.parse()?)))
+}
+
+fn connect(address: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
+    let client = TcpStream::connect(address)?;
+    client.set_read_timeout(DEADLINE)?;
+    Ok(client)
+}
+
+/// Sends until the server takes no more, and reads nothing.
+fn stall(client: &mut TcpStream) -> Result<Vec<u8>, Box<dyn Error>> {
+    // The server has stopped when it takes nothing for so long.
+    client.set_write_timeout(Some(Duration::from_millis(300)))?;
+    let mut sent = Vec::new();
+    loop {
+        // Each piece is other than the one before it.
+        let piece = [(sent.len() / 4096) as u8; 4096];
+        match client.write(&piece) {
+            Ok(taken) => sent.extend_from_slice(&piece[..taken]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(sent),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_holds_all_buffers_starves_nobody() -> Result<(), Box<dyn Error>> {
+    let Some((_server, address)) = start()? else { return Ok(()) };
+    let mut before = connect(address)?;
+    let mut slow = connect(address)?;
+    let sent = stall(&mut slow)?;
+    let mut after = connect(address)?;
+    for round in 0..100 {
+        for client in [&mut before, &mut after] {
+            let mut echo = [0; 1024];
+            client.write_all(&[round; 1024])?;
+            client.read_exact(&mut echo)?;
+            assert_eq!(echo, [round; 1024]);
+        }
+    }
+    let mut echo = vec![0; sent.len()];
+    slow.read_exact(&mut echo)?;
+    assert!(echo == sent, "the slow client gets every byte, in order");
+    Ok(())
+}
