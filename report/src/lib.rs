@@ -4,12 +4,15 @@
 pub mod bench;
 pub mod certificate;
 pub mod difference;
+mod escape;
 pub mod gate;
 pub mod host;
 #[cfg(feature = "junit")]
 pub mod junit;
 pub mod load;
 pub mod markdown;
+pub mod pairs;
+pub mod quantity;
 pub mod run;
 pub mod text;
 pub mod verdict;
