@@ -58,7 +58,7 @@ fn severity(exit: Exit) -> u8 {
         Exit::Green => 0,
         Exit::Unavailable => 1,
         Exit::Interrupted | Exit::Usage | Exit::Error => 2,
-        Exit::Red => 3,
+        Exit::Red | Exit::ConditionFired => 3,
     }
 }
 

@@ -19,14 +19,17 @@ pub enum Strictness {
 pub enum Exit {
     /// Everything is green.
     Green,
-    /// A failure, crash, timeout, stale waiver, missing required driver, or miss under `--strict`.
+    /// A failure, crash, timeout, stale waiver, missing required driver, regression, or miss under
+    /// `--strict`.
     Red,
     /// The command line was wrong.
     Usage,
-    /// The harness could not judge.
+    /// The harness could not judge, or a measurement is invalid.
     Error,
     /// Every selected row is unavailable here (`EX_UNAVAILABLE` of sysexits.h).
     Unavailable,
+    /// A condition of `--fail-if` holds, or cannot be shown not to.
+    ConditionFired,
     /// Interrupted by the user.
     Interrupted,
 }
@@ -41,6 +44,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Error => 3,
             Self::Unavailable => 69,
+            Self::ConditionFired => 99,
             Self::Interrupted => 130,
         }
     }

@@ -174,6 +174,14 @@ impl Host {
     /// Name of the hint for Windows programs under wine.
     pub const WINE: &'static str = "wine";
 
+    /// System, processor and kernel, in a line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let kernel = self.kernel.as_deref().unwrap_or("unknown");
+        let model = self.cpu_model.as_deref().unwrap_or("unknown processor");
+        format!("{} {}, kernel {kernel}, {} CPUs of {model}", self.os, self.arch, self.cpus)
+    }
+
     /// Whether these are Windows programs under wine, which is not Windows.
     #[must_use]
     pub fn is_wine(&self) -> bool {

@@ -4,12 +4,19 @@
 pub mod bench;
 pub mod certificate;
 pub mod difference;
+mod escape;
+#[cfg(all(test, feature = "statistics"))]
+mod example;
 pub mod gate;
 pub mod host;
 #[cfg(feature = "junit")]
 pub mod junit;
 pub mod load;
 pub mod markdown;
+#[cfg(feature = "statistics")]
+mod page;
+pub mod pairs;
+pub mod quantity;
 pub mod run;
 pub mod text;
 pub mod verdict;

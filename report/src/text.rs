@@ -6,6 +6,7 @@ use comfy_table::{Cell as TableCell, ContentArrangement, Table, presets};
 
 use crate::certificate;
 use crate::difference::{differences, is_comparable};
+use crate::escape::printable;
 use crate::run::{Attestation, Cell, Margin, Run};
 use crate::verdict::Verdict;
 
@@ -227,14 +228,4 @@ fn models(run: &Run) -> String {
         let _ = writeln!(text, "    completion  {}", printable(&difference.completion.join("; ")));
     }
     text
-}
-
-/// A server chooses some of these texts: no control character of theirs reaches a terminal.
-fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(shown).collect()
 }

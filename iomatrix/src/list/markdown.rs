@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use conformance::registry::{Entry, Finding, Registry};
 use report::Model;
+use report::pairs::{self, Pair, Traits};
 
 /// The systems of the columns, as the registry and as readers name them.
 const SYSTEMS: [(&str, &str); 3] = [("linux", "Linux"), ("macos", "macOS"), ("windows", "Windows")];
@@ -32,7 +33,7 @@ pub(super) fn render(registry: &Registry) -> String {
         }
         page.push('\n');
     }
-    page.push_str(&pairs(registry));
+    page.push_str(&controlled_pairs(registry));
     page.push_str(&lacking(registry));
     page.push_str(&findings(registry));
     page.trim_end().to_owned() + "\n"
@@ -43,21 +44,20 @@ fn driver<'a>(row: &'a Entry, system: &str) -> &'a str {
 }
 
 /// Rows of one package and flavor that run on one system: the same program with another driver.
-fn pairs(registry: &Registry) -> String {
+fn controlled_pairs(registry: &Registry) -> String {
     let mut text = String::from(
         "Controlled pairs, in which nothing differs but the I/O API:\n\n\
          | runtime | completion | readiness |\n| --- | --- | --- |\n",
     );
-    for row in registry.rows.iter().filter(|row| row.model == Model::Completion) {
-        let is_pair = |other: &&Entry| {
-            (&other.package, &other.flavor) == (&row.package, &row.flavor)
-                && other.model == Model::Readiness
-                && other.driver.keys().any(|system| row.driver.contains_key(system))
-        };
-        if let Some(other) = registry.rows.iter().find(is_pair) {
-            let runtime = name(&row.package);
-            let _ = writeln!(text, "| {runtime} | `{}` | `{}` |", row.name, other.name);
-        }
+    let pairs = pairs::controlled(&registry.rows, |row| Traits {
+        package: &row.package,
+        flavor: &row.flavor,
+        model: row.model,
+        systems: row.driver.keys().map(String::as_str).collect(),
+    });
+    for Pair { completion, readiness } in pairs {
+        let runtime = pairs::backend(&completion.package);
+        let _ = writeln!(text, "| {runtime} | `{}` | `{}` |", completion.name, readiness.name);
     }
     text + "\n"
 }
@@ -79,14 +79,9 @@ fn lacking(registry: &Registry) -> String {
 fn findings(registry: &Registry) -> String {
     let mut text = String::from("What was found out about runtimes on the way:\n\n");
     for Finding { package, text: finding } in &registry.findings {
-        let _ = writeln!(text, "- {}: {finding}", name(package));
+        let _ = writeln!(text, "- {}: {finding}", pairs::backend(package));
     }
     text
-}
-
-/// A backend's name, of its package.
-fn name(package: &str) -> &str {
-    package.strip_prefix("backend-").unwrap_or(package)
 }
 
 #[cfg(test)]

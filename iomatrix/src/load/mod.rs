@@ -105,7 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         drop(bar);
         result.measurements.push(outcome.measurement.clone());
         if arguments.output == Output::Jsonl {
-            println!("{}", json::line(&result.workload, &outcome.measurement)?);
+            // Those before have been printed.
+            println!("{}", json::lines(&result)?.lines().last().unwrap_or_default());
         }
         let is_last = outcome.measurement.ending != Ending::Complete;
         outcomes.push(outcome);
@@ -118,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     match arguments.output {
         Output::Text => print!("{}", text::render(&result)),
-        Output::Json => println!("{}", json::document(&result)?),
+        Output::Json => print!("{}", json::document(&result)?),
         Output::Jsonl => {}
         Output::Csv => print!("{}", csv::render(&result)),
         Output::Markdown => print!("{}", markdown::render(&result)),

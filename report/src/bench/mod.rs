@@ -8,6 +8,21 @@ use crate::load::{BuildProfile, Measurement, Workload};
 use crate::run::Attestation;
 use crate::verdict::Model;
 
+#[cfg(feature = "statistics")]
+pub mod csv;
+#[cfg(feature = "statistics")]
+pub mod markdown;
+#[cfg(feature = "statistics")]
+pub mod metric;
+#[cfg(feature = "statistics")]
+mod parts;
+#[cfg(feature = "statistics")]
+pub mod statistics;
+#[cfg(all(test, feature = "statistics"))]
+mod tests;
+#[cfg(feature = "statistics")]
+pub mod text;
+
 /// The version of the format of benches that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 /// Name of the file in a result folder.

@@ -8,9 +8,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
 
+pub mod condition;
+#[cfg(feature = "statistics")]
+pub mod csv;
+pub mod json;
 mod latency;
+#[cfg(feature = "statistics")]
+pub mod markdown;
+#[cfg(feature = "statistics")]
+mod summary;
+#[cfg(feature = "statistics")]
+pub mod text;
 mod workload;
 
+pub use condition::Condition;
 pub use latency::{Latency, Percentile, SAMPLES_BEYOND};
 pub use workload::{Amount, Arrival, Sizes, Target, Transport, Workload};
 
@@ -202,6 +213,16 @@ impl ErrorKind {
     }
 }
 
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Complete => "complete",
+            Self::Interrupted => "interrupted",
+            Self::Abandoned => "abandoned",
+        })
+    }
+}
+
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
@@ -209,6 +230,27 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Measurement {
+    /// The times that say how long a user waited: response in an open loop, in a closed one, which
+    /// plans no sends, service.
+    #[must_use]
+    pub fn latency(&self, arrival: Arrival) -> Option<&Latency> {
+        match arrival {
+            Arrival::Open { .. } => self.response.as_ref(),
+            Arrival::Closed => self.service.as_ref(),
+        }
+    }
+
+    /// Why it says nothing about the server; `None` when it does.
+    #[must_use]
+    pub fn flaw(&self) -> Option<String> {
+        match (&self.validity, self.ending) {
+            (Validity::Invalid { reasons }, _) => Some(format!("invalid: {}", reasons.join("; "))),
+            (Validity::Valid, Ending::Interrupted) => Some("interrupted: it is partial".to_owned()),
+            (Validity::Valid, Ending::Abandoned) => Some("abandoned: it is partial".to_owned()),
+            (Validity::Valid, Ending::Complete) => None,
+        }
+    }
+
     /// All errors together.
     #[must_use]
     pub fn error_count(&self) -> u64 {

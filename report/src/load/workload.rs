@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::{grouped, size};
+use crate::quantity::{counted, number, seconds};
+
 /// What is sent, to whom, how much and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
@@ -81,6 +84,65 @@ pub enum Amount {
     Seconds(f64),
     /// After so many messages.
     Messages(u64),
+}
+
+impl Workload {
+    /// All of it but the server's address, in a line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{}, {}", self.arrival, self.details())
+    }
+
+    /// What [`Workload::describe`] says after the arrival.
+    #[must_use]
+    pub fn details(&self) -> String {
+        let transport = self.target.transport.word();
+        let mut parts =
+            vec![format!("{} over {transport}", counted(self.connections.into(), "connection"))];
+        if self.churn {
+            parts.push("a new one for each message".to_owned());
+        }
+        if self.idle_connections > 0 {
+            parts.push(format!("{} more idle", grouped(self.idle_connections.into())));
+        }
+        parts.push(format!("messages of {}", self.sizes));
+        if self.pipeline > 1 {
+            parts.push(format!("{} in flight on each", self.pipeline));
+        }
+        if let Some(rate) = self.connect_rate {
+            parts.push(format!("{} connections/s at the start", number(rate)));
+        }
+        parts.push(format!("seed {}", self.seed));
+        parts.push(format!("warm-up {}, then {}", seconds(self.warmup_seconds), self.amount));
+        parts.join(", ")
+    }
+}
+
+impl fmt::Display for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed loop"),
+            Self::Open { messages_per_second } => {
+                write!(f, "open loop at {} messages/s", number(*messages_per_second))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seconds(length) => f.write_str(&seconds(*length)),
+            Self::Messages(messages) => f.write_str(&counted(*messages, "message")),
+        }
+    }
+}
+
+impl fmt::Display for Sizes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sizes: Vec<String> = self.0.iter().map(|length| size((*length).into())).collect();
+        f.write_str(&sizes.join(", then "))
+    }
 }
 
 impl Transport {

@@ -1,0 +1,11 @@
+//! A bench as Markdown, for a step summary.
+
+use super::Bench;
+use super::parts::parts;
+use crate::page;
+
+/// The whole page.
+#[must_use]
+pub fn render(bench: &Bench) -> String {
+    page::markdown(&parts(bench))
+}

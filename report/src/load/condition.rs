@@ -1,0 +1,277 @@
+//! Conditions of `--fail-if`, such as `p99 > 2ms`: what is compared, how, and with what.
+
+use std::fmt;
+
+use super::{Measurement, Percentile};
+use crate::host::grouped;
+use crate::quantity::{number, time};
+
+/// A comparison that ends a load with exit status 99 when it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// As the user wrote it.
+    text: String,
+    quantity: Quantity,
+    operator: Operator,
+    /// In nanoseconds, messages a second, or errors.
+    limit: f64,
+}
+
+/// What is compared. A latency is response in an open loop, service in a closed one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Quantity {
+    Percentile(f64),
+    Min,
+    Mean,
+    Max,
+    Throughput,
+    Errors,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Above,
+    AtLeast,
+    Below,
+    AtMost,
+}
+
+/// Longer spellings first, because they begin with the shorter ones.
+const OPERATORS: [(&str, Operator); 4] = [
+    (">=", Operator::AtLeast),
+    ("<=", Operator::AtMost),
+    (">", Operator::Above),
+    ("<", Operator::Below),
+];
+
+/// Units of time in nanoseconds. The two signs for micro look alike and are both in use.
+const TIMES: [(&str, f64); 6] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9)];
+const MULTIPLES: [(&str, f64); 3] = [("", 1.0), ("k", 1e3), ("M", 1e6)];
+
+impl Condition {
+    /// Reads a condition.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let found = OPERATORS
+            .iter()
+            .filter_map(|(sign, operator)| Some((text.find(sign)?, *sign, *operator)))
+            .min_by_key(|(at, _, _)| *at);
+        let Some((at, sign, operator)) = found else {
+            return Err(format!("'{text}' compares nothing: write it as 'p99 > 2ms'"));
+        };
+        let quantity = Quantity::parse(text[..at].trim())?;
+        let limit = quantity.limit(text[at + sign.len()..].trim())?;
+        Ok(Self { text: text.to_owned(), quantity, operator, limit })
+    }
+
+    /// The percentile that a load must compute for it, in percent.
+    #[must_use]
+    pub fn percentile(&self) -> Option<f64> {
+        match self.quantity {
+            Quantity::Percentile(percent) => Some(percent),
+            Quantity::Min
+            | Quantity::Mean
+            | Quantity::Max
+            | Quantity::Throughput
+            | Quantity::Errors => None,
+        }
+    }
+
+    /// A sentence without a full stop when it holds, or when it cannot be shown not to.
+    #[must_use]
+    pub fn fires(&self, measurement: &Measurement) -> Option<String> {
+        match self.quantity.of(measurement) {
+            Ok(value) => self.operator.holds(value, self.limit).then(|| {
+                format!("{}: {} is {}", self.text, self.quantity, self.quantity.shown(value))
+            }),
+            Err(reason) => Some(format!("{}: cannot be shown not to hold: {reason}", self.text)),
+        }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl Operator {
+    fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Self::Above => value > limit,
+            Self::AtLeast => value >= limit,
+            Self::Below => value < limit,
+            Self::AtMost => value <= limit,
+        }
+    }
+}
+
+impl Quantity {
+    fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "min" => return Ok(Self::Min),
+            "mean" => return Ok(Self::Mean),
+            "max" => return Ok(Self::Max),
+            "throughput" => return Ok(Self::Throughput),
+            "errors" => return Ok(Self::Errors),
+            _ => {}
+        }
+        let percent = name.strip_prefix('p').and_then(|percent| percent.parse::<f64>().ok());
+        match percent {
+            Some(percent) if percent > 0.0 && percent < 100.0 => Ok(Self::Percentile(percent)),
+            Some(_) => Err(format!("there is no {name}: a percentile is above p0 and below p100")),
+            None => Err(format!(
+                "'{name}' is nothing that is measured: write p50, p99.9, min, mean, max, \
+                 throughput or errors"
+            )),
+        }
+    }
+
+    /// The limit, in the unit of what is compared.
+    fn limit(self, text: &str) -> Result<f64, String> {
+        let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+        let (digits, unit) = (&text[..end], text[end..].trim());
+        let (units, example) = match self {
+            Self::Percentile(_) | Self::Min | Self::Mean | Self::Max => {
+                (&TIMES[..], "800us or 2ms")
+            }
+            Self::Throughput => (&MULTIPLES[..], "100k or 1.5M, in messages a second"),
+            Self::Errors => (&MULTIPLES[..], "0 or 1k"),
+        };
+        let unit = if self == Self::Throughput { unit.trim_end_matches("/s") } else { unit };
+        let scale = units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| scale);
+        match (digits.parse::<f64>(), scale) {
+            (Ok(value), Some(scale)) => Ok(value * scale),
+            (Ok(_), None) | (Err(_), _) => {
+                Err(format!("'{text}' is no limit of {self}: write {example}"))
+            }
+        }
+    }
+
+    /// Its value, or why there is none.
+    fn of(self, measurement: &Measurement) -> Result<f64, String> {
+        let is_valid = measurement.validity.is_valid();
+        let valid = || is_valid.then_some(()).ok_or_else(|| "the run is invalid".to_owned());
+        let latency = || {
+            valid()?;
+            // Only an open loop has response times.
+            let latency = measurement.response.as_ref().or(measurement.service.as_ref());
+            latency.ok_or_else(|| "latency was not recorded".to_owned())
+        };
+        match self {
+            Self::Percentile(percent) => {
+                let latency = latency()?;
+                latency.at(percent).map(|ns| ns as f64).ok_or_else(|| {
+                    let samples = grouped(latency.samples);
+                    format!("{}, there are {samples}", latency.absence(percent))
+                })
+            }
+            Self::Min => latency().map(|latency| latency.min_ns as f64),
+            Self::Mean => latency().map(|latency| latency.mean_ns),
+            Self::Max => latency().map(|latency| latency.max_ns as f64),
+            Self::Throughput => {
+                valid()?;
+                let rates = measurement.throughput;
+                let rate = rates.map(|rates| rates.messages_per_second);
+                rate.ok_or_else(|| "throughput was not recorded".to_owned())
+            }
+            Self::Errors => Ok(measurement.error_count() as f64),
+        }
+    }
+
+    fn shown(self, value: f64) -> String {
+        match self {
+            Self::Percentile(_) | Self::Min | Self::Mean | Self::Max => time(value),
+            Self::Throughput => format!("{} messages/s", number(value)),
+            Self::Errors => grouped(value as u64),
+        }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Percentile(percent) => f.write_str(&Percentile::name_of(*percent)),
+            Self::Min => f.write_str("min"),
+            Self::Mean => f.write_str("mean"),
+            Self::Max => f.write_str("max"),
+            Self::Throughput => f.write_str("throughput"),
+            Self::Errors => f.write_str("errors"),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "statistics"))]
+mod tests {
+    use super::*;
+    use crate::example;
+    use crate::load::{ErrorKind, Validity};
+
+    #[track_caller]
+    fn fires(text: &str, measurement: &Measurement) -> Option<String> {
+        Condition::parse(text).unwrap().fires(measurement)
+    }
+
+    #[test]
+    fn a_condition_says_what_it_found() {
+        let measurement = example::open();
+        assert_eq!(fires("p99 > 100us", &measurement).unwrap(), "p99 > 100us: p99 is 121 µs");
+        assert_eq!(fires("p99>=121µs", &measurement).unwrap(), "p99>=121µs: p99 is 121 µs");
+        for quiet in ["p99 > 121us", "p99 < 0.1 ms", "max > 1s", "mean >= 1ms", "min < 1ns"] {
+            assert_eq!(fires(quiet, &measurement), None, "{quiet}");
+        }
+        let slow = fires("throughput <= 100k/s", &measurement).unwrap();
+        assert_eq!(slow, "throughput <= 100k/s: throughput is 20,001 messages/s");
+    }
+
+    #[test]
+    fn errors_are_counted_over_all_kinds() {
+        let mut measurement = example::open();
+        assert_eq!(fires("errors > 0", &measurement), None);
+        measurement.errors.extend([(ErrorKind::Reset, 2), (ErrorKind::Lost, 1)]);
+        assert_eq!(fires("errors > 0", &measurement).unwrap(), "errors > 0: errors is 3");
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_shown_not_to_hold() {
+        let mut measurement = example::open();
+        for (text, reason) in [
+            ("p99.9 > 1s", "p99.9 needs 10,000 samples, there are 2,000"),
+            ("p75 > 1s", "p75 was not recorded, there are 2,000"),
+        ] {
+            let fired = fires(text, &measurement).unwrap();
+            assert!(fired.contains("cannot be shown not to hold") && fired.ends_with(reason));
+        }
+        measurement.validity = Validity::Invalid { reasons: vec!["late".to_owned()] };
+        assert!(fires("max > 1s", &measurement).unwrap().ends_with("the run is invalid"));
+        assert_eq!(fires("errors > 0", &measurement), None);
+    }
+
+    #[test]
+    fn a_load_is_told_which_percentile_is_needed() {
+        assert_eq!(Condition::parse("p99.99 > 1ms").unwrap().percentile(), Some(99.99));
+        assert_eq!(Condition::parse("max > 1ms").unwrap().percentile(), None);
+    }
+
+    #[test]
+    fn a_mistake_is_answered_with_what_to_write() {
+        for (text, part) in [
+            ("p99", "write it as 'p99 > 2ms'"),
+            ("p99 = 2ms", "write it as"),
+            ("latency > 2ms", "write p50, p99.9"),
+            ("p100 > 2ms", "below p100"),
+            ("p99 > 2", "write 800us or 2ms"),
+            ("p99 > 2 MB", "write 800us or 2ms"),
+            ("p99 > -2ms", "write 800us or 2ms"),
+            ("errors > 1ms", "write 0 or 1k"),
+            ("throughput < x", "100k or 1.5M"),
+        ] {
+            let message = Condition::parse(text).unwrap_err();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+}
