@@ -15,6 +15,7 @@ use conformance::plan::{Filter, Planned, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
+use crate::usage;
 use report::{Cell, Exit, Level, Run, Strictness, gate, junit, markdown, text};
 
 #[derive(clap::Args)]
@@ -230,11 +231,6 @@ fn refused(refusal: Refusal) -> Exit {
             Exit::Red
         }
     }
-}
-
-fn usage(message: &str) -> anyhow::Result<Exit> {
-    eprintln!("iomatrix: {message}");
-    Ok(Exit::Usage)
 }
 
 fn listing(rows: &[Row], plan: &[Planned]) -> String {

@@ -1,6 +1,7 @@
 //! `iomatrix`: check rows against the suites, list what there is, explain a case, ask what this
 //! host can do, and merge results into one page.
 
+mod bench;
 mod check;
 mod doctor;
 mod explain;
@@ -39,6 +40,8 @@ enum Command {
     Doctor(DoctorArguments),
     /// Load a server that listens somewhere, compare every byte, and say what it does.
     Load(load::Arguments),
+    /// Measure what rows cost, side by side, with every answer checked.
+    Bench(bench::Arguments),
     /// Merge result files into one page.
     Report(merge::Arguments),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Doctor(arguments) => diagnose(arguments.output),
         Command::Load(arguments) => load::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Report(arguments) => merge::run(&arguments),
     };
     match done {
@@ -67,6 +71,12 @@ fn main() -> ExitCode {
             Exit::Error.into()
         }
     }
+}
+
+/// What the user should have written instead.
+fn usage(message: &str) -> anyhow::Result<Exit> {
+    eprintln!("iomatrix: {message}");
+    Ok(Exit::Usage)
 }
 
 fn diagnose(output: doctor::Output) -> anyhow::Result<Exit> {

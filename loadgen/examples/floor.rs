@@ -1,0 +1,22 @@
+//! The floor alone: `floor CONNECTIONS BYTES ROUNDS` prints CPU nanoseconds of a message, as its
+//! counterpart in C does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let numbers: Vec<usize> = std::env::args().skip(1).flat_map(|text| text.parse()).collect();
+    let [connections, bytes, rounds] = numbers.as_slice() else {
+        eprintln!("floor CONNECTIONS BYTES ROUNDS");
+        return ExitCode::from(2);
+    };
+    match loadgen::floor_ns(*connections, *bytes, *rounds) {
+        Ok(nanoseconds) => {
+            println!("{nanoseconds:.0}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
