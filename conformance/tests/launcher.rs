@@ -197,5 +197,5 @@ fn victim() -> ExitCode {
 }
 
 fn executable() -> Result<std::path::PathBuf, Failed> {
-    Ok(binaries::locate(&["mutant"])?["mutant"].clone())
+    Ok(binaries::locate(&["mutant"], binaries::OWN_PROFILE)?["mutant"].clone())
 }
