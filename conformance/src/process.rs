@@ -14,6 +14,7 @@ use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::Peer;
 
+mod calls;
 mod cpu_time;
 mod demand;
 mod io_wait;
@@ -36,6 +37,7 @@ cfg_if::cfg_if! {
     }
 }
 
+pub use calls::{CallCounter, Calls};
 pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
 use signals::Rest;

@@ -18,6 +18,7 @@ use super::demand::Turns;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 use crate::affinity;
 
+pub(super) use super::calls::tracepoint::Attached;
 pub(super) use super::fdinfo::{rings, submissions};
 
 /// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before

@@ -18,7 +18,7 @@ use super::demand::Turns;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 
 pub(super) use super::untold::{
-    cpus, duplicate_end, has_epoll, listener_owner, rings, submissions, thread_names,
+    Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, submissions, thread_names,
     waiting_for_io,
 };
 

@@ -21,6 +21,24 @@ pub(super) fn cpus(_: u32) -> io::Result<BTreeSet<usize>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Counters of system calls, of which there are none.
+#[derive(Debug)]
+pub(super) enum Attached {}
+
+impl Attached {
+    pub(super) fn to(_: impl Fn() -> Result<BTreeSet<u32>, String>) -> Result<Self, String> {
+        Err("only Linux counts the system calls of another process".to_owned())
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        match *self {}
+    }
+
+    pub(super) fn read(&mut self) -> io::Result<u64> {
+        match *self {}
+    }
+}
+
 pub(super) fn has_epoll(_: u32) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
