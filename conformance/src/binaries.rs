@@ -6,14 +6,24 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use report::load::BuildProfile;
+
 /// Directory of ready-made programs; with it nothing is built.
 pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
 
-/// The executables of `packages`, by package.
+/// The profile that this program was built in.
+pub const OWN_PROFILE: BuildProfile =
+    if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
+
+/// The executables of `packages`, by package, built in `profile`. In whatever profile those of
+/// [`BIN_DIR`] were built, they are taken.
 ///
 /// # Errors
 /// A sentence with what Cargo said, or with the program that is missing.
-pub fn locate(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>, String> {
+pub fn locate(
+    packages: &[&str],
+    profile: BuildProfile,
+) -> Result<BTreeMap<String, PathBuf>, String> {
     let directory = std::env::var_os(BIN_DIR).map(PathBuf::from);
     let mut programs = BTreeMap::new();
     for &package in packages {
@@ -22,7 +32,7 @@ pub fn locate(packages: &[&str]) -> Result<BTreeMap<String, PathBuf>, String> {
         }
         let program = match &directory {
             Some(directory) => ready_made(directory, package)?,
-            None => build(package)?,
+            None => build(package, profile)?,
         };
         programs.insert(package.to_owned(), program);
     }
@@ -37,24 +47,14 @@ fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, String> {
     Err(format!("{BIN_DIR} has no {}", program.display()))
 }
 
-/// Builds one package in the profile that this program was built in.
-fn build(package: &str) -> Result<PathBuf, String> {
+/// Builds one package.
+fn build(package: &str, profile: BuildProfile) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            package,
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(arguments(package, profile))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(std::process::Stdio::inherit());
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
     let output = command.output().map_err(|e| format!("cargo build -p {package}: {e}"))?;
     if !output.status.success() {
         return Err(format!("cargo build -p {package} failed: {}", output.status));
@@ -66,4 +66,27 @@ fn build(package: &str) -> Result<PathBuf, String> {
         .filter(|message| message["target"]["kind"][0] == "bin")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .ok_or_else(|| format!("cargo build -p {package} named no executable"))
+}
+
+/// Cargo's arguments for a package in a profile.
+fn arguments(package: &str, profile: BuildProfile) -> Vec<&str> {
+    let profile = match profile {
+        BuildProfile::Dev => "dev",
+        BuildProfile::Release => "release",
+    };
+    let output = ["--message-format", "json-render-diagnostics"];
+    [&["build", "--quiet", "--package", package, "--profile", profile], output.as_slice()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_built_in_the_profile_that_was_asked_for() {
+        for (profile, name) in [(BuildProfile::Dev, "dev"), (BuildProfile::Release, "release")] {
+            let arguments = arguments("backend-tokio", profile).join(" ");
+            assert!(arguments.contains(&format!("--profile {name} ")), "{arguments}");
+        }
+    }
 }

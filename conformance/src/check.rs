@@ -48,7 +48,7 @@ pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), String> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
     let judged = rows.iter().enumerate().filter(|(index, _)| is_judged(*index));
     let packages: Vec<&str> = judged.filter_map(|(_, row)| row.package.as_deref()).collect();
-    let programs = binaries::locate(&packages)?;
+    let programs = binaries::locate(&packages, binaries::OWN_PROFILE)?;
     for row in rows {
         let found = row.package.as_ref().and_then(|package| programs.get(package));
         if let (Origin::Contract(program), Some(found)) = (&mut row.origin, found) {

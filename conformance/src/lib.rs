@@ -1,6 +1,7 @@
 //! The suites and the judge: cases, what they are given, and how one becomes a cell of the matrix.
 //! Servers are driven from outside only; nothing here is shared with one.
 
+pub mod affinity;
 pub mod announcement;
 pub mod attest;
 pub mod binaries;

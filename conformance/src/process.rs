@@ -9,16 +9,21 @@ use std::time::{Duration, Instant};
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
+use crate::affinity::Cpus;
 use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::Peer;
 
+mod calls;
+mod cpu_time;
 mod demand;
 mod io_wait;
 mod signals;
+mod submissions;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
+        mod fdinfo;
         mod linux;
         use linux as system;
     } else if #[cfg(target_os = "macos")] {
@@ -32,9 +37,12 @@ cfg_if::cfg_if! {
     }
 }
 
+pub use calls::{CallCounter, Calls};
+pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
 use signals::Rest;
 pub use signals::Signal;
+pub use submissions::Submissions;
 
 /// The process below `supervisor` that listens on a TCP port on which somebody does; none if that
 /// is a stranger. Where the system does not tell, `started` is believed to be the one.
@@ -161,6 +169,16 @@ impl Process {
         let of_each = self.in_each("its threads", system::threads)?;
         let sum = |part: fn(&Threads) -> usize| of_each.iter().map(part).sum();
         Ok(Threads { all: sum(|threads| threads.all), of_rings: sum(|threads| threads.of_rings) })
+    }
+
+    /// The processors that any of its threads may run on, to see whether all of them stay where
+    /// the server was put: it may move them, and so may the kernel those that it has for a ring.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn cpus(&self) -> Result<Option<Cpus>, Failure> {
+        let of_each = self.in_each("its processors", system::cpus)?;
+        Ok(Cpus::of(of_each.into_iter().flatten()))
     }
 
     /// How often its threads have given a processor away so far.

@@ -1,13 +1,17 @@
-//! Takes abilities from the current process: io_uring, memory, descriptors, IPv6. A launcher
-//! restricts itself and then executes the server, so that nobody else is restricted.
+//! Takes abilities from the current process: processors, io_uring, memory, descriptors, IPv6. A
+//! launcher restricts itself and then executes the server, so that nobody else is restricted.
 
 use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use crate::affinity::{self, Cpus};
+
 /// What to take away; the default takes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restrictions {
+    /// The only processors to run on (Linux).
+    pub cpus: Option<Cpus>,
     /// Answer every io_uring system call with this error (Linux, x86_64 and aarch64).
     pub deny_io_uring: Option<Denial>,
     /// Soft and hard RLIMIT_MEMLOCK, in bytes. CAP_IPC_LOCK, which exempts from it, goes too.
@@ -60,6 +64,7 @@ impl FromStr for Denial {
     }
 }
 
+const CPUS: &str = "--cpus";
 const DENY_IO_URING: &str = "--deny-io-uring";
 const MEMLOCK: &str = "--memlock";
 const OPEN_FILES: &str = "--open-files";
@@ -73,6 +78,7 @@ impl Restrictions {
     #[must_use]
     pub fn to_args(&self) -> Vec<String> {
         [
+            (CPUS, self.cpus.as_ref().map(Cpus::to_string)),
             (DENY_IO_URING, self.deny_io_uring.map(|it| it.to_string())),
             (MEMLOCK, self.memlock_bytes.map(|it| it.to_string())),
             (OPEN_FILES, self.open_files.map(|it| it.to_string())),
@@ -85,17 +91,18 @@ impl Restrictions {
         .collect()
     }
 
-    /// Reads `--deny-io-uring ERRNO`, `--memlock BYTES`, `--open-files N`, `--ipv6 off` and
-    /// `--stderr unread`, in any order.
+    /// Reads `--cpus LIST`, `--deny-io-uring ERRNO`, `--memlock BYTES`, `--open-files N`,
+    /// `--ipv6 off` and `--stderr unread`, in any order.
     ///
     /// # Errors
-    /// A sentence that names the argument: unknown, without a value, given twice, or not a number.
+    /// A sentence that names the argument: unknown, without a value, given twice, or no such value.
     pub fn from_args<A: AsRef<str>>(args: &[A]) -> Result<Self, String> {
         let mut restrictions = Self::default();
         for pair in args.chunks(2) {
             let name = pair[0].as_ref();
             let value = pair.get(1).map(AsRef::as_ref);
             match name {
+                CPUS => set(&mut restrictions.cpus, name, value)?,
                 DENY_IO_URING => set(&mut restrictions.deny_io_uring, name, value)?,
                 MEMLOCK => set(&mut restrictions.memlock_bytes, name, value)?,
                 OPEN_FILES => set(&mut restrictions.open_files, name, value)?,
@@ -103,8 +110,8 @@ impl Restrictions {
                 STDERR => switch(&mut restrictions.unread_stderr, name, value, UNREAD)?,
                 unknown => {
                     return Err(format!(
-                        "expected {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or {STDERR}, \
-                         got '{unknown}'"
+                        "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or \
+                         {STDERR}, got '{unknown}'"
                     ));
                 }
             }
@@ -112,14 +119,17 @@ impl Restrictions {
         Ok(restrictions)
     }
 
-    /// Restricts the current process, all its threads, and all that they execute from now on. It
-    /// cannot be undone.
+    /// Restricts the current process, all its threads, and all that they execute from now on; to
+    /// processors only the calling thread and what it starts. It cannot be undone.
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`], naming the restriction, where this system has no such
     /// thing; otherwise the kernel's error, as when an ordinary user would raise a hard limit.
     /// What came before the failing one, in the order of the fields, stays applied.
     pub fn apply(&self) -> io::Result<()> {
+        if let Some(cpus) = &self.cpus {
+            affinity::pin_this_thread(cpus).map_err(|error| naming(CPUS, &error))?;
+        }
         if let Some(denial) = self.deny_io_uring {
             deny_io_uring(denial).map_err(|error| naming(DENY_IO_URING, &error))?;
         }
@@ -314,6 +324,7 @@ mod tests {
     #[test]
     fn arguments_read_back() {
         let all = Restrictions {
+            cpus: Cpus::of([0, 2, 3]),
             deny_io_uring: Some(Denial::Eperm),
             memlock_bytes: Some(65_536),
             open_files: Some(64),
@@ -323,7 +334,8 @@ mod tests {
         let args = all.to_args();
         assert_eq!(
             args.join(" "),
-            "--deny-io-uring EPERM --memlock 65536 --open-files 64 --ipv6 off --stderr unread"
+            "--cpus 0,2-3 --deny-io-uring EPERM --memlock 65536 --open-files 64 --ipv6 off \
+             --stderr unread"
         );
         assert_eq!(Restrictions::from_args(&args), Ok(all));
         assert!(Restrictions::default().to_args().is_empty());
@@ -332,6 +344,7 @@ mod tests {
     #[test]
     fn a_bad_argument_is_named() {
         let refusal = |args: &[&str]| Restrictions::from_args(args).unwrap_err();
+        assert!(refusal(&["--cpus", "2-"]).contains("--cpus '2-': expected numbers"));
         assert!(refusal(&["--deny-io-uring", "EIO"]).contains("ENOSYS, EPERM or ENOMEM"));
         assert!(refusal(&["--memlock"]).contains("--memlock needs a value"));
         assert!(refusal(&["--memlock", "64k"]).contains("--memlock '64k'"));

@@ -8,13 +8,15 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use conformance::affinity::{self, Cpus};
 use conformance::case::Profile;
 use conformance::clock::Clock;
 use conformance::judge::Judge;
-use conformance::launcher::{Launcher, Origin, Program};
+use conformance::launcher::{Launcher, Origin, Program, Start};
 use conformance::mutants::Table;
 use conformance::peer::Context;
 use conformance::plan::{Filter, Row, plan};
+use conformance::restrict::Restrictions;
 use conformance::schedule::Schedule;
 use conformance::{binaries, host, launcher};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
     let mut trials = vec![Trial::test("a-killed-harness-leaves-nothing-behind", no_orphan)];
     if cfg!(target_os = "linux") {
         trials.push(Trial::test("what-a-server-starts-ends-with-it", no_child));
+        trials.push(Trial::test("a-pinned-server-stays-where-it-was-put", pinned));
     }
     if cfg!(unix) {
         let verdict = || verdict_on("closes-streams", ONE_BYTE, None);
@@ -180,14 +183,7 @@ fn no_child() -> Result<(), Failed> {
 /// The harness that is killed: it starts a server, says where, and waits.
 fn victim() -> ExitCode {
     let Some(executable) = std::env::args_os().nth(2) else { return ExitCode::FAILURE };
-    let program = Program { executable: executable.into(), arguments: Vec::new() };
-    let context = Arc::new(Context::new(
-        0,
-        1,
-        Profile::Quick,
-        Clock::start(1.0, Profile::Quick.cell_limit()),
-    ));
-    let launcher = Launcher::new(Origin::Contract(program), context);
+    let launcher = launcher_of(executable.into());
     let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
     let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };
     let Ok(address) = peer.address() else { return ExitCode::FAILURE };
@@ -197,5 +193,40 @@ fn victim() -> ExitCode {
 }
 
 fn executable() -> Result<std::path::PathBuf, Failed> {
-    Ok(binaries::locate(&["mutant"])?["mutant"].clone())
+    Ok(binaries::locate(&["mutant"], binaries::OWN_PROFILE)?["mutant"].clone())
+}
+
+fn launcher_of(executable: std::path::PathBuf) -> Launcher {
+    let program = Program { executable, arguments: Vec::new() };
+    let context = Arc::new(Context::new(
+        0,
+        1,
+        Profile::Quick,
+        Clock::start(1.0, Profile::Quick.cell_limit()),
+    ));
+    Launcher::new(Origin::Contract(program), context)
+}
+
+/// A server that is to run on one processor does, and what it uses of it is seen; it has no ring.
+fn pinned() -> Result<(), Failed> {
+    let given = affinity::allowed()?;
+    let one = Cpus::of(given.numbers().pop());
+    let restrictions = Restrictions { cpus: one.clone(), ..Restrictions::default() };
+    let launcher = launcher_of(executable()?);
+    let server = launcher.start_with(&Start { restrictions, ..Start::default() });
+    let seen = server.and_then(|server| {
+        let process = launcher.process(&server);
+        let (before, handed) = (process.cpu_times()?, process.submissions()?);
+        launcher.peer(&server)?.serves()?;
+        let used = process.cpu_times()?.since(&before).total;
+        Ok((process.cpus()?, used, process.submissions()?.since(&handed)))
+    });
+    let (cpus, used, submissions) = seen.map_err(|failure| format!("{failure:?}"))?;
+    if cpus != one || used.is_zero() || submissions.is_some() {
+        return Err(format!("{cpus:?} of {one:?}, used {used:?}, {submissions:?}").into());
+    }
+    if affinity::allowed()? != given {
+        return Err("the harness was pinned along with its server".into());
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use conformance::binaries;
 use report::{Grade, Run, Verdict};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
@@ -13,7 +14,7 @@ const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
 fn mutant() -> &'static str {
     static MUTANT: OnceLock<String> = OnceLock::new();
     MUTANT.get_or_init(|| {
-        let programs = conformance::binaries::locate(&["mutant"]).expect("it is built");
+        let programs = binaries::locate(&["mutant"], binaries::OWN_PROFILE).expect("it is built");
         programs["mutant"].to_str().expect("the path is UTF-8").to_owned()
     })
 }

@@ -24,30 +24,67 @@ pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
 /// keeps for root by default, and leave to count events inside the kernel.
 #[cfg(target_os = "linux")]
 fn tracepoints(facts: &Facts) -> State {
-    const NUMBER: &str = "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id";
-
-    let unavailable =
-        |reason: String, fix: &str| State::Unavailable { reason, fix: Some(fix.to_owned()) };
-    let Some(paranoid) = facts.perf_event_paranoid else {
-        return foreign("this kernel has no perf events, or /proc is not readable");
-    };
-    if paranoid > 1 && !facts.privilege.perfmon {
-        return unavailable(
-            format!("kernel.perf_event_paranoid is {paranoid} and CAP_PERFMON is missing"),
-            "sudo sysctl kernel.perf_event_paranoid=1",
-        );
-    }
-    match std::fs::read(NUMBER) {
-        Ok(_) => available(format!(
+    match allowed_tracepoint(facts) {
+        Ok((_, paranoid)) => available(format!(
             "tracefs is readable, kernel.perf_event_paranoid is {paranoid}; no event was opened"
         )),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => unavailable(
+        Err(Missing { reason, fix }) => State::Unavailable { reason, fix: fix.map(str::to_owned) },
+    }
+}
+
+/// The number of the tracepoint `raw_syscalls:sys_enter`, where this process may count it.
+///
+/// # Errors
+/// A sentence that says why it may not, and the remedy.
+#[cfg(target_os = "linux")]
+pub(crate) fn system_call_tracepoint() -> Result<u64, String> {
+    let found = allowed_tracepoint(&super::facts::read());
+    found.map(|(number, _)| number).map_err(|Missing { reason, fix }| match fix {
+        Some(fix) => format!("{reason}; try: {fix}"),
+        None => reason,
+    })
+}
+
+/// Why there is no tracepoint, and the remedy where there is one.
+#[cfg(target_os = "linux")]
+struct Missing {
+    reason: String,
+    fix: Option<&'static str>,
+}
+
+/// The tracepoint's number, and the kernel's setting that allows to count it.
+#[cfg(target_os = "linux")]
+fn allowed_tracepoint(facts: &Facts) -> Result<(u64, i32), Missing> {
+    /// By itself, and below debugfs, where alone it was before Linux 4.1.
+    const PLACES: [&str; 2] = [
+        "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id",
+        "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id",
+    ];
+
+    let missing = |reason: String, fix| Err(Missing { reason, fix });
+    let Some(paranoid) = facts.perf_event_paranoid else {
+        let reason = "this kernel has no perf events, or /proc is not readable";
+        return missing(reason.to_owned(), None);
+    };
+    if paranoid > 1 && !facts.privilege.perfmon {
+        return missing(
+            format!("kernel.perf_event_paranoid is {paranoid} and CAP_PERFMON is missing"),
+            Some("sudo sysctl kernel.perf_event_paranoid=1"),
+        );
+    }
+    let [first, second] = PLACES.map(std::fs::read_to_string);
+    match first.or_else(|error| second.map_err(|_| error)) {
+        Ok(text) => match text.trim().parse() {
+            Ok(number) => Ok((number, paranoid)),
+            Err(error) => missing(format!("the tracepoint's number is '{text}': {error}"), None),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(
             "tracefs is not mounted".to_owned(),
-            "sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing",
+            Some("sudo mount -t tracefs -o mode=755 tracefs /sys/kernel/tracing"),
         ),
-        Err(error) => unavailable(
+        Err(error) => missing(
             format!("tracefs cannot be read: {error}"),
-            "sudo mount -o remount,mode=755 /sys/kernel/tracing",
+            Some("sudo mount -o remount,mode=755 /sys/kernel/tracing"),
         ),
     }
 }

@@ -23,6 +23,9 @@ use std::net::{Ipv6Addr, UdpSocket};
 
 use report::host::{Host, Runner, State};
 
+#[cfg(target_os = "linux")]
+pub(crate) use counters::system_call_tracepoint;
+
 /// Probes the host as this process sees it, under its own limits, filters and container. Takes a
 /// few milliseconds, sends nothing and leaves nothing behind; what cannot be read is `None`.
 /// Only an ENOMEM from io_uring takes longer: it is asked once more 50 ms later.

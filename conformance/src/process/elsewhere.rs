@@ -3,10 +3,12 @@
 
 use std::io;
 
+use super::cpu_time::CpuTime;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 
 pub(super) use super::untold::{
-    duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,
+    Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, submissions, thread_names,
+    waiting_for_io,
 };
 
 pub(super) fn below(_: u32) -> io::Result<Vec<u32>> {
@@ -18,6 +20,10 @@ pub(super) fn descriptors(_: u32) -> io::Result<usize> {
 }
 
 pub(super) fn cpu(_: u32) -> io::Result<Cpu> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn cpu_time(_: u32) -> io::Result<CpuTime> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

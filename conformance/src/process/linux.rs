@@ -1,26 +1,29 @@
 //! What procfs tells about another process (proc(5)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::time::ClockId;
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, Stat};
 use procfs::{CurrentSI, FromRead as _, KernelStats};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
+use super::cpu_time::CpuTime;
 use super::demand::Turns;
-use super::{Cpu, Demand, Rest, Rings, Switches, Threads};
+use super::{Cpu, Demand, Rest, Switches, Threads};
+use crate::affinity;
+
+pub(super) use super::calls::tracepoint::Attached;
+pub(super) use super::fdinfo::{rings, submissions};
 
 /// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before
 /// Linux 5.12 they were no threads of the process.
 const RING_THREAD: &str = "iou-";
-/// What the descriptor of a ring is a link to.
-const RING: &str = "anon_inode:[io_uring]";
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
@@ -31,6 +34,15 @@ pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     let time =
         |ticks: u64| Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
     Ok(Cpu { user: time(stat.utime), system: time(stat.stime) })
+}
+
+/// The process's clock, which runs on while its threads do. What is in `stat` is the same time in
+/// ticks, divided as the threads were met at them (`cputime_adjust` in the kernel's
+/// sched/cputime.c); what is in `schedstat` stands still during a turn, and ends with the thread.
+pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
+    let number = i32::try_from(pid).map_err(io::Error::other)?;
+    let clock = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(number))?;
+    Ok(CpuTime { total: clock.now()?.into(), split: cpu(pid)? })
 }
 
 pub(super) fn demand(pid: u32) -> io::Result<Demand> {
@@ -83,6 +95,17 @@ pub(super) fn thread_names(pid: u32) -> io::Result<Vec<(u32, String)>> {
     Ok(stats.map(|stat| (stat.pid.unsigned_abs(), stat.comm)).collect())
 }
 
+pub(super) fn cpus(pid: u32) -> io::Result<BTreeSet<usize>> {
+    let mut all = BTreeSet::new();
+    for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
+        // A thread may end between the listing and the look.
+        if let Ok(cpus) = affinity::allowed_to(Pid::from_raw(task.tid)) {
+            all.extend(cpus.numbers());
+        }
+    }
+    Ok(all)
+}
+
 pub(super) fn switches(pid: u32) -> io::Result<Switches> {
     let mut switches = Switches::default();
     for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
@@ -97,40 +120,6 @@ pub(super) fn switches(pid: u32) -> io::Result<Switches> {
 pub(super) fn waiting_for_io() -> io::Result<u64> {
     let waiting = KernelStats::current().map_err(io::Error::other)?.procs_blocked;
     waiting.map(u64::from).ok_or_else(|| io::Error::other("/proc/stat has no procs_blocked"))
-}
-
-pub(super) fn rings(pid: u32) -> io::Result<Rings> {
-    let mut rings = Rings::default();
-    for number in holding(pid, RING)? {
-        // A runtime may set up a ring just to ask what the kernel offers.
-        if let Some(completions) = completions(pid, &number)? {
-            rings.count += 1;
-            rings.completions += completions;
-        }
-    }
-    Ok(rings)
-}
-
-/// How many completions a ring has had; `None` once it is closed. While the kernel works on the
-/// ring it tells nothing of it (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
-fn completions(pid: u32, number: &str) -> io::Result<Option<u64>> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    let start = Instant::now();
-    loop {
-        let text = match fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let tail = text.lines().find_map(|line| line.strip_prefix("CqTail:"));
-        match tail.and_then(|tail| tail.trim().parse().ok()) {
-            Some(tail) => return Ok(Some(tail)),
-            // Its number may belong to another file by now.
-            None if !is_link(format!("/proc/{pid}/fd/{number}"), RING) => return Ok(None),
-            None if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
-            None => return Err(io::Error::other("fdinfo without CqTail")),
-        }
-    }
 }
 
 pub(super) fn has_epoll(pid: u32) -> io::Result<bool> {
@@ -237,7 +226,7 @@ fn process(pid: u32) -> io::Result<Process> {
 }
 
 /// The descriptors of a process that are links to `target`.
-fn holding(pid: u32, target: &str) -> io::Result<Vec<String>> {
+pub(super) fn holding(pid: u32, target: &str) -> io::Result<Vec<String>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
@@ -250,29 +239,6 @@ fn holding(pid: u32, target: &str) -> io::Result<Vec<String>> {
 
 /// Whether a descriptor is there, as one may be closed between the listing and the look, and what
 /// it is.
-fn is_link(descriptor: impl AsRef<Path>, target: &str) -> bool {
+pub(super) fn is_link(descriptor: impl AsRef<Path>, target: &str) -> bool {
     fs::read_link(descriptor).is_ok_and(|link| link.as_os_str() == target)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-
-    #[test]
-    fn a_ring_that_is_closed_meanwhile_is_no_error() {
-        let ended = AtomicBool::new(false);
-        thread::scope(|scope| {
-            // Where no ring can be set up, there is none to be seen either.
-            scope.spawn(|| {
-                while !ended.load(Ordering::Relaxed) {
-                    drop(io_uring::IoUring::new(2));
-                }
-            });
-            let looks: Vec<_> = (0..2000).map(|_| rings(std::process::id())).collect();
-            ended.store(true, Ordering::Relaxed);
-            assert!(looks.iter().all(Result::is_ok), "{looks:?}");
-        });
-    }
 }

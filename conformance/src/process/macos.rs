@@ -13,11 +13,13 @@ use libproc::proc_pid::{listpidinfo, pidinfo};
 use libproc::processes::{ProcFilter, pids_by_type};
 use libproc::task_info::TaskInfo;
 
+use super::cpu_time::CpuTime;
 use super::demand::Turns;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 
 pub(super) use super::untold::{
-    duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,
+    Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, submissions, thread_names,
+    waiting_for_io,
 };
 
 pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
@@ -47,6 +49,12 @@ pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
 pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     let task = task(pid)?;
     Ok(Cpu { user: time(task.pti_total_user)?, system: time(task.pti_total_system)? })
+}
+
+/// The task's times hold those of threads that have ended, and are exact by who ran.
+pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
+    let split = cpu(pid)?;
+    Ok(CpuTime { total: split.user + split.system, split })
 }
 
 pub(super) fn demand(pid: u32) -> io::Result<Demand> {

@@ -1,14 +1,42 @@
 //! What only Linux tells about another process. No case gets here: its needs make it unavailable
 //! before.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use socket2::Socket;
 
 use super::Rings;
+use super::submissions::RingId;
 
 pub(super) fn rings(_: u32) -> io::Result<Rings> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn submissions(_: u32) -> io::Result<Vec<(RingId, u32)>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn cpus(_: u32) -> io::Result<BTreeSet<usize>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Counters of system calls, of which there are none.
+#[derive(Debug)]
+pub(super) enum Attached {}
+
+impl Attached {
+    pub(super) fn to(_: impl Fn() -> Result<BTreeSet<u32>, String>) -> Result<Self, String> {
+        Err("only Linux counts the system calls of another process".to_owned())
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        match *self {}
+    }
+
+    pub(super) fn read(&mut self) -> io::Result<u64> {
+        match *self {}
+    }
 }
 
 pub(super) fn has_epoll(_: u32) -> io::Result<bool> {

@@ -55,7 +55,11 @@ fn main() -> ExitCode {
 }
 
 fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
-    let programs = if arguments.list { None } else { Some(binaries::locate(&["mutant"])?) };
+    let programs = if arguments.list {
+        None
+    } else {
+        Some(binaries::locate(&["mutant"], binaries::OWN_PROFILE)?)
+    };
     let executable = programs.map(|programs| programs["mutant"].clone()).unwrap_or_default();
     let shared = Arc::new(Shared {
         table: Table::load()?,

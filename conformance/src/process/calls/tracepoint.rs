@@ -1,0 +1,130 @@
+//! The tracepoint `raw_syscalls:sys_enter` on every thread of a server.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use perf_event::events::Tracepoint;
+use perf_event::{Builder, Counter};
+use rustix::io::Errno;
+
+use crate::host::system_call_tracepoint;
+
+/// A server that starts threads all the time is tried this often.
+const ATTEMPTS: u32 = 20;
+
+/// One counter a thread.
+#[derive(Debug)]
+pub(in super::super) struct Attached(Vec<Counter>);
+
+impl Attached {
+    /// Attaches to all of `threads`. A thread that turns up meanwhile may or may not be counted
+    /// along with the one that has started it, so the attempt counts only when none has.
+    pub(in super::super) fn to(
+        threads: impl Fn() -> Result<BTreeSet<u32>, String>,
+    ) -> Result<Self, String> {
+        let event = Tracepoint::with_id(system_call_tracepoint()?);
+        for _ in 0..ATTEMPTS {
+            let before = threads()?;
+            let counters: Result<Vec<_>, _> =
+                before.iter().map(|thread| open(event, *thread)).collect();
+            match counters {
+                Ok(counters) if threads()? == before => return Ok(Self(counters)),
+                Ok(_) => {}
+                Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                Err(e) => return Err(format!("system calls cannot be counted: {e}")),
+            }
+        }
+        Err(format!("the server's threads were others each of {ATTEMPTS} times that it was asked"))
+    }
+
+    pub(in super::super) fn threads(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(in super::super) fn read(&mut self) -> io::Result<u64> {
+        self.0.iter_mut().map(Counter::read).sum()
+    }
+}
+
+fn open(event: Tracepoint, thread: u32) -> io::Result<Counter> {
+    let thread = i32::try_from(thread).map_err(io::Error::other)?;
+    let mut builder = Builder::new(event);
+    // The event is in the kernel; without it the count is 0.
+    builder.observe_pid(thread).any_cpu().include_kernel().inherit(true).enabled(true).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::process::{Command, Stdio};
+
+    use rustix::process::getppid;
+    use rustix::thread::gettid;
+
+    use super::*;
+
+    /// None where this host does not let them be counted, and says why.
+    fn attached(thread: u32) -> Option<Attached> {
+        let attached = Attached::to(|| Ok(BTreeSet::from([thread])));
+        match (system_call_tracepoint(), attached) {
+            (_, Ok(attached)) => Some(attached),
+            (Err(reason), Err(error)) => {
+                assert_eq!(error, reason);
+                None
+            }
+            // A filter such as Docker's may have it refused all the same.
+            (Ok(_), Err(error)) => {
+                assert!(error.contains("not permitted") || error.contains("denied"), "{error}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn the_calls_of_threads_that_come_later_are_counted() {
+        const CALLS: u64 = 3000;
+        let Some(mut attached) = attached(gettid().as_raw_nonzero().get().unsigned_abs()) else {
+            return;
+        };
+        let call = || (0..CALLS).for_each(|_| _ = getppid());
+        let before = attached.read().unwrap();
+        call();
+        let own = attached.read().unwrap() - before;
+        std::thread::spawn(call).join().unwrap();
+        let both = attached.read().unwrap() - before;
+        assert!((CALLS..CALLS + 50).contains(&own), "{own}");
+        assert!((2 * CALLS..2 * CALLS + 200).contains(&both), "{both}");
+    }
+
+    #[test]
+    fn the_calls_of_processes_that_come_later_are_counted() {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "echo; read -r line; dd if=/dev/zero of=/dev/null bs=1 count=9000; echo"]);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = shell.spawn().unwrap();
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        output.read_exact(&mut [0]).unwrap();
+        let attached = attached(child.id());
+        input.write_all(b"\n").unwrap();
+        output.read_exact(&mut [0]).unwrap();
+        let count = attached.map(|mut attached| attached.read().unwrap());
+        child.wait().unwrap();
+        // It reads and writes 9000 times, and starts.
+        assert!(count.is_none_or(|count| (18_000..18_500).contains(&count)), "{count:?}");
+    }
+
+    #[test]
+    fn threads_that_never_stay_the_same_are_no_count() {
+        let looks = std::cell::Cell::new(0);
+        let never_twice = || {
+            looks.set(looks.get() + 1);
+            let own = gettid().as_raw_nonzero().get().unsigned_abs();
+            Ok(if looks.get() & 1 == 0 { BTreeSet::new() } else { BTreeSet::from([own]) })
+        };
+        if system_call_tracepoint().is_ok() {
+            assert!(Attached::to(never_twice).is_err());
+            assert!(looks.get() <= 2 * ATTEMPTS);
+        }
+    }
+}

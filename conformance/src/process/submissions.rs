@@ -1,0 +1,82 @@
+//! What a server hands to its rings: entries that the kernel has taken from their submission
+//! queues.
+
+use std::collections::BTreeMap;
+
+use report::Failure;
+
+use super::{Process, system};
+
+/// How many entries the kernel has taken from each ring of a server up to a moment.
+#[derive(Clone, Debug, Default)]
+pub struct Submissions(BTreeMap<RingId, u32>);
+
+/// One ring. The inode alone would tell it from all others, since Linux 5.16; the rest is for
+/// kernels that have one inode for all rings. Through two descriptors, a ring counts twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RingId {
+    pub(super) pid: u32,
+    pub(super) descriptor: u32,
+    pub(super) inode: u64,
+}
+
+impl Process {
+    /// What its rings have been handed so far. A ring whose descriptor was given up for a
+    /// registered one (`IORING_SETUP_REGISTERED_FD_ONLY`) is not seen.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn submissions(&self) -> Result<Submissions, Failure> {
+        let of_each = self.in_each("its submissions", system::submissions)?;
+        Ok(Submissions(of_each.into_iter().flatten().collect()))
+    }
+}
+
+impl Submissions {
+    /// What was submitted since `before`; `None` when there has been no ring. Right as long as no
+    /// ring is handed 2^32 entries in between. A ring that was closed in between counts for
+    /// nothing, one that was set up for all that it was handed.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Option<u64> {
+        if self.0.is_empty() && before.0.is_empty() {
+            return None;
+        }
+        let handed = |(ring, now): (&RingId, &u32)| {
+            // The kernel's counters are 32 bits wide, and a busy ring's overflows within an hour.
+            u64::from(now.wrapping_sub(before.0.get(ring).copied().unwrap_or(0)))
+        };
+        Some(self.0.iter().map(handed).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submissions(each: &[(u32, u64, u32)]) -> Submissions {
+        let ring = |&(descriptor, inode, taken)| (RingId { pid: 7, descriptor, inode }, taken);
+        Submissions(each.iter().map(ring).collect())
+    }
+
+    #[test]
+    fn each_ring_overflows_by_itself() {
+        let before = submissions(&[(3, 1, u32::MAX - 9), (4, 2, 100)]);
+        let now = submissions(&[(3, 1, 20), (4, 2, 105)]);
+        assert_eq!(now.since(&before), Some(30 + 5));
+        assert_eq!(before.since(&before), Some(0));
+    }
+
+    #[test]
+    fn a_descriptor_that_is_another_ring_by_now_starts_anew() {
+        let now = submissions(&[(3, 2, 50)]);
+        assert_eq!(now.since(&submissions(&[(3, 1, 1000)])), Some(50));
+    }
+
+    #[test]
+    fn no_ring_is_not_zero() {
+        let none = Submissions::default();
+        assert_eq!(none.since(&none), None);
+        assert_eq!(submissions(&[(3, 1, 5)]).since(&none), Some(5));
+        assert_eq!(none.since(&submissions(&[(3, 1, 5)])), Some(0));
+    }
+}
