@@ -282,7 +282,7 @@ fn show_progress(progress: &ProgressBar, cell: &Cell) {
 }
 
 /// Columns of the terminal; a wide page where there is none, so that nothing is wrapped.
-fn terminal_width() -> u16 {
+pub(crate) fn terminal_width() -> u16 {
     let terminal = console::Term::stdout();
     if terminal.is_term() { terminal.size().1 } else { 160 }
 }

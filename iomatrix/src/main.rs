@@ -1,8 +1,9 @@
 //! `iomatrix`: check rows against the suites, list what there is, explain a case, ask what this
-//! host can do, and merge results into one page.
+//! host can do, compare two results, and merge results into one page.
 
 mod bench;
 mod check;
+mod compare;
 mod doctor;
 mod explain;
 mod list;
@@ -19,10 +20,9 @@ use report::Exit;
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
-#[command(
-    after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver or missing \
-required driver; 2 usage; 3 the harness could not judge; 69 every selected row is unavailable."
-)]
+#[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver, missing \
+required driver or regression; 2 usage; 3 the harness could not judge; 69 every selected row is \
+unavailable.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -42,6 +42,8 @@ enum Command {
     Load(load::Arguments),
     /// Measure what rows cost, side by side, with every answer checked.
     Bench(bench::Arguments),
+    /// Compare two results: cells that turned, counts beyond a gate, times that clearly differ.
+    Compare(compare::Arguments),
     /// Merge result files into one page.
     Report(merge::Arguments),
 }
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => diagnose(arguments.output),
         Command::Load(arguments) => load::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => merge::run(&arguments),
     };
     match done {

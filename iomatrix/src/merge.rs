@@ -62,7 +62,8 @@ fn severity(exit: Exit) -> u8 {
     }
 }
 
-fn result_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The file itself, or every .json file below a directory, sorted.
+pub(crate) fn result_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }

@@ -1,4 +1,5 @@
-//! Small documents for tests: a load in an open and in a closed loop, and a bench of three rows.
+//! Small documents for tests: a load in an open and in a closed loop, a bench of three rows, and a
+//! check of one.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +9,8 @@ use crate::load::{
     self, Amount, Arrival, BuildProfile, Ending, Generator, Latency, LoadResult, Measurement,
     Percentile, Sizes, Target, Throughput, Traffic, Transport, Validity, Workload,
 };
-use crate::run::Attestation;
-use crate::verdict::Model;
+use crate::run::{self, Attestation, Cell, Failure, FailureKind, Row, Run};
+use crate::verdict::{Grade, Level, Model, Verdict};
 
 pub(crate) fn host() -> Host {
     Host {
@@ -179,5 +180,58 @@ pub(crate) fn bench() -> Bench {
             fast,
             row("slow", "backend-pair", Model::Readiness, 1.0),
         ],
+    }
+}
+
+/// A cell of the row `base`.
+pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
+    let failure = verdict.is_broken().then(|| Failure {
+        kind: FailureKind::Lost,
+        expected: "all".to_owned(),
+        actual: "less".to_owned(),
+    });
+    let is_absent = matches!(verdict, Verdict::Unavailable | Verdict::Unsupported);
+    Cell {
+        row: "base".to_owned(),
+        suite: "tcp-echo".to_owned(),
+        case: case.to_owned(),
+        level: Level::Must,
+        requirement: "Bytes come back".to_owned(),
+        verdict,
+        failure,
+        reason: is_absent.then(|| "no such driver".to_owned()),
+        observation: None,
+        margin: None,
+        seed: 1,
+        seconds: 0.1,
+        cpu_seconds: 0.1,
+        exclusive: false,
+        stderr_tail: Vec::new(),
+        repeat: String::new(),
+        waiver: None,
+    }
+}
+
+pub(crate) fn check(cells: Vec<Cell>) -> Run {
+    Run {
+        version: run::FORMAT_VERSION,
+        label: "linux".to_owned(),
+        started_unix: 1_760_000_000,
+        seconds: 1.0,
+        seed: 1,
+        profile: "default".to_owned(),
+        host: host(),
+        rows: vec![Row {
+            name: "base".to_owned(),
+            model: Model::Readiness,
+            driver: "epoll".to_owned(),
+            flavor: "plain".to_owned(),
+            workers: 2,
+            runtime: None,
+            attestation: Attestation::NotAttested { reason: "not here".to_owned() },
+            grade: Grade::Contract,
+            certificate: crate::Certificate::default(),
+        }],
+        cells,
     }
 }

@@ -3,10 +3,14 @@
 
 pub mod bench;
 pub mod certificate;
+#[cfg(feature = "statistics")]
+pub mod compare;
 pub mod difference;
 mod escape;
 #[cfg(all(test, feature = "statistics"))]
 mod example;
+#[cfg(all(test, feature = "statistics"))]
+mod format;
 pub mod gate;
 pub mod host;
 #[cfg(feature = "junit")]

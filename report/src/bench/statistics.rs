@@ -12,7 +12,7 @@ pub const ENOUGH_ROUNDS: usize = 5;
 /// How many times the rounds are drawn anew for an interval.
 pub const RESAMPLES: usize = 10_000;
 
-const SEED: u64 = 0x10_3a7_21c5;
+const SEED: u64 = 0x1037_a21c;
 /// The interval leaves out as much on either side: together 5 %.
 const TAIL: f64 = 0.025;
 

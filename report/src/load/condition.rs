@@ -213,7 +213,7 @@ mod tests {
 
     #[track_caller]
     fn fires(text: &str, measurement: &Measurement) -> Option<String> {
-        Condition::parse(text).unwrap().fires(measurement)
+        Condition::parse(text).expect("a condition").fires(measurement)
     }
 
     #[test]

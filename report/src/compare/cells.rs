@@ -1,0 +1,145 @@
+//! Two checks cell by cell: what turned red, what was mended, what can no longer be judged.
+
+use serde::Serialize;
+
+use crate::gate::{self, Strictness};
+use crate::run::{Cell, Run};
+use crate::verdict::Verdict;
+
+/// What changed between two checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunComparison {
+    /// The label of the second.
+    pub label: String,
+    /// Cells that are not what they were, in the second's order.
+    pub turned: Vec<Turned>,
+    /// How many cells both could not judge.
+    pub absent_in_both: usize,
+    /// Rows, cases and a profile that only the first has, in words.
+    pub only_before: Vec<String>,
+    /// Those that only the second has.
+    pub only_after: Vec<String>,
+}
+
+/// A cell that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Turned {
+    /// Name of the row.
+    pub row: String,
+    /// `suite/case`.
+    pub case: String,
+    /// What it turned to.
+    pub turn: Turn,
+    /// Verdict of the first, with its kind of failure.
+    pub before: String,
+    /// Verdict of the second, with its kind of failure or its reason.
+    pub after: String,
+}
+
+/// What a cell turned to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    /// It was not red and is.
+    Red,
+    /// It was red and is not.
+    Fixed,
+    /// It was judged and is not any more: unavailable, or unsupported.
+    Unavailable,
+    /// It was not judged and is green.
+    Judged,
+    /// The harness could judge it and no longer can.
+    Error,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Green,
+    Red,
+    Absent,
+    Error,
+}
+
+pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
+    let mut turned = Vec::new();
+    let mut absent_in_both = 0;
+    for cell in &after.cells {
+        let Some(old) = before.cell(&cell.row, &cell.suite, &cell.case) else { continue };
+        if (State::of(old), State::of(cell)) == (State::Absent, State::Absent) {
+            absent_in_both += 1;
+        }
+        turned.extend(turn(State::of(old), State::of(cell)).map(|turn| Turned {
+            row: cell.row.clone(),
+            case: cell.id(),
+            turn,
+            before: words(old),
+            after: words(cell),
+        }));
+    }
+    RunComparison {
+        label: after.label.clone(),
+        turned,
+        absent_in_both,
+        only_before: missing(before, after),
+        only_after: missing(after, before),
+    }
+}
+
+impl RunComparison {
+    /// The cells that turned so.
+    pub fn turned(&self, turn: Turn) -> impl Iterator<Item = &Turned> {
+        self.turned.iter().filter(move |cell| cell.turn == turn)
+    }
+}
+
+fn turn(before: State, after: State) -> Option<Turn> {
+    match (before, after) {
+        (State::Green, State::Green)
+        | (State::Red, State::Red)
+        | (State::Absent, State::Absent)
+        | (State::Error, State::Error) => None,
+        (State::Green | State::Absent | State::Error, State::Red) => Some(Turn::Red),
+        (State::Red, State::Green) => Some(Turn::Fixed),
+        (State::Absent | State::Error, State::Green) => Some(Turn::Judged),
+        (State::Green | State::Red | State::Error, State::Absent) => Some(Turn::Unavailable),
+        (State::Green | State::Red | State::Absent, State::Error) => Some(Turn::Error),
+    }
+}
+
+impl State {
+    fn of(cell: &Cell) -> Self {
+        if gate::red(cell, Strictness::Must, &[], "") {
+            return Self::Red;
+        }
+        match cell.verdict {
+            Verdict::Unavailable | Verdict::Unsupported => Self::Absent,
+            Verdict::Error => Self::Error,
+            Verdict::Pass
+            | Verdict::Fail
+            | Verdict::Crash
+            | Verdict::Timeout
+            | Verdict::Miss
+            | Verdict::Info => Self::Green,
+        }
+    }
+}
+
+fn words(cell: &Cell) -> String {
+    let kind = cell.failure.as_ref().map(|failure| format!(" ({})", failure.kind));
+    let reason = cell.reason.as_ref().map(|reason| format!(" ({reason})"));
+    format!("{}{}", cell.word(), kind.or(reason).unwrap_or_default())
+}
+
+/// Rows and cases of one that the other does not have, and its profile where that is another.
+fn missing(of: &Run, from: &Run) -> Vec<String> {
+    let mut found = Vec::new();
+    let rows = of.rows.iter().filter(|row| !from.rows.iter().any(|other| other.name == row.name));
+    found.extend(rows.map(|row| format!("row {}", row.name)));
+    let known = from.cases();
+    let cases = of.cases().into_iter().filter(|case| !known.contains(case));
+    found.extend(cases.map(|(suite, case)| format!("case {suite}/{case}")));
+    if of.profile != from.profile {
+        found.push(format!("profile {}", of.profile));
+    }
+    found
+}

@@ -1,0 +1,146 @@
+//! What changed between two sets of results: cells that turned red or green, counts beyond a gate,
+//! and times where the rounds of both show it. Pure functions of the results.
+
+use serde::Serialize;
+
+use crate::bench::Bench;
+use crate::gate::Exit;
+use crate::page;
+use crate::run::Run;
+
+mod benches;
+mod cells;
+mod circumstances;
+mod parts;
+#[cfg(test)]
+mod tests;
+
+pub use benches::{BenchComparison, Change, Outcome, Times};
+pub use cells::{RunComparison, Turn, Turned};
+pub use circumstances::{host_differences, same_host, workload_differences};
+
+/// What one side of a comparison is made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results {
+    /// What the user called it: a folder or a file.
+    pub name: String,
+    /// Results of checks.
+    pub runs: Vec<Run>,
+    /// Benches.
+    pub benches: Vec<Bench>,
+}
+
+/// Whether times are compared where the hosts differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherHosts {
+    /// They are not: the difference would be that of the hosts.
+    CountsOnly,
+    /// The user wants it (`--force`).
+    TimesToo,
+}
+
+/// Everything that changed from one side to the other.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// What the user called the first side.
+    pub before: String,
+    /// What the user called the second side.
+    pub after: String,
+    /// The checks that both have.
+    pub runs: Vec<RunComparison>,
+    /// The benches that both have.
+    pub benches: Vec<BenchComparison>,
+    /// Results that only one side has, each a sentence without a full stop.
+    pub unpaired: Vec<String>,
+}
+
+/// Compares what both sides have. Results belong together that have one label; where each side has
+/// a single one, whatever its label, those do.
+///
+/// # Errors
+/// What cannot be compared, and why.
+pub fn compare(
+    before: &Results,
+    after: &Results,
+    other_hosts: OtherHosts,
+) -> Result<Comparison, String> {
+    let mut unpaired = Vec::new();
+    let label = |run: &Run| run.label.clone();
+    let runs = pairs((before, &before.runs), (after, &after.runs), label, &mut unpaired)?;
+    let label = |bench: &Bench| format!("{}, a bench", bench.label);
+    let benches = pairs((before, &before.benches), (after, &after.benches), label, &mut unpaired)?;
+    if runs.is_empty() && benches.is_empty() {
+        return Err(format!(
+            "{} and {} have nothing in common: {}",
+            before.name,
+            after.name,
+            if unpaired.is_empty() { "both are empty".to_owned() } else { unpaired.join("; ") }
+        ));
+    }
+    let benches: Result<Vec<_>, String> =
+        benches.into_iter().map(|(one, other)| benches::compare(one, other, other_hosts)).collect();
+    Ok(Comparison {
+        before: before.name.clone(),
+        after: after.name.clone(),
+        runs: runs.into_iter().map(|(one, other)| cells::compare(one, other)).collect(),
+        benches: benches?,
+        unpaired,
+    })
+}
+
+/// Those of both sides that belong together; the others are named in `unpaired`.
+fn pairs<'a, T>(
+    (before, ours): (&Results, &'a [T]),
+    (after, theirs): (&Results, &'a [T]),
+    label: impl Fn(&T) -> String,
+    unpaired: &mut Vec<String>,
+) -> Result<Vec<(&'a T, &'a T)>, String> {
+    if let ([one], [other]) = (ours, theirs) {
+        return Ok(vec![(one, other)]);
+    }
+    for (side, list) in [(before, ours), (after, theirs)] {
+        let labels: Vec<String> = list.iter().map(&label).collect();
+        let twice = labels.iter().enumerate().find(|(index, name)| labels[..*index].contains(name));
+        if let Some((_, name)) = twice {
+            return Err(format!("{} has two results of {name}: name one of them", side.name));
+        }
+    }
+    let mut found = Vec::new();
+    for one in ours {
+        match theirs.iter().find(|other| label(other) == label(one)) {
+            Some(other) => found.push((one, other)),
+            None => unpaired.push(format!("only {} has {}", before.name, label(one))),
+        }
+    }
+    let alone = theirs.iter().filter(|other| !ours.iter().any(|one| label(one) == label(other)));
+    unpaired.extend(alone.map(|other| format!("only {} has {}", after.name, label(other))));
+    Ok(found)
+}
+
+impl Comparison {
+    /// Red for a regression; an error where something can no longer be judged or measured.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let turned = |turn| self.runs.iter().any(|run| run.turned(turn).next().is_some());
+        let regressed = self.benches.iter().any(|bench| bench.of(Outcome::Regression).count() > 0);
+        if regressed || turned(Turn::Red) {
+            Exit::Red
+        } else if turned(Turn::Error) || self.benches.iter().any(|bench| !bench.lost.is_empty()) {
+            Exit::Error
+        } else {
+            Exit::Green
+        }
+    }
+
+    /// For a terminal of so many columns.
+    #[must_use]
+    pub fn text(&self, width: u16) -> String {
+        page::text(&parts::parts(self), width)
+    }
+
+    /// For a step summary.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        page::markdown(&parts::parts(self))
+    }
+}

@@ -1,0 +1,202 @@
+//! Comparisons of small results, both ways round.
+
+use super::*;
+use crate::bench::{Count, Pinning};
+use crate::example::{bench, cell, check, invalid};
+use crate::verdict::Verdict;
+
+fn side(name: &str, benches: Vec<Bench>) -> Results {
+    Results { name: name.to_owned(), runs: Vec::new(), benches }
+}
+
+fn checked(name: &str, verdicts: &[(&str, Verdict)]) -> Results {
+    let cells = verdicts.iter().map(|(case, verdict)| cell(case, *verdict)).collect();
+    Results { name: name.to_owned(), runs: vec![check(cells)], benches: Vec::new() }
+}
+
+#[track_caller]
+fn compared(before: Bench, after: Bench) -> Comparison {
+    compare(&side("A", vec![before]), &side("B", vec![after]), OtherHosts::CountsOnly).unwrap()
+}
+
+/// The bench with each CPU time of its second row so many times as large.
+fn with_cost(factor: f64) -> Bench {
+    let mut bench = bench();
+    for sample in &mut bench.rows[1].samples {
+        let server = sample.server.as_mut().unwrap();
+        server.cpu_ns = server.cpu_ns.clone().map(|ns| ns * factor);
+    }
+    bench
+}
+
+#[track_caller]
+fn expect(page: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(page.contains(part), "expected '{part}' in:\n{page}");
+    }
+}
+
+#[test]
+fn the_same_bench_is_green() {
+    let found = compared(bench(), bench());
+    assert_eq!(found.exit(), Exit::Green);
+    let page = found.text(160);
+    expect(&page, &["A -> B", "counts on linux: 0 regressions, 0 improvements, 9 with no clear"]);
+    expect(&page, &["times on linux: 0 regressions, 0 improvements, 15 with no", "green: nothing"]);
+    assert_eq!(page, compared(bench(), bench()).text(160));
+}
+
+#[test]
+fn a_count_beyond_the_gate_is_red_and_the_other_way_round_an_improvement() {
+    let mut more = bench();
+    more.rows[1].system_calls = Count::Of(2.5);
+    let found = compared(bench(), more.clone());
+    assert_eq!(found.exit(), Exit::Red);
+    let page = found.markdown();
+    let line =
+        "| fast | linux | system calls per message |  | 2.08 | 2.50 | +20 % | a regression |";
+    expect(&page, &[line, "red: something is worse"]);
+    let found = compared(more, bench());
+    assert_eq!(found.exit(), Exit::Green);
+    expect(&found.text(160), &["-17 %", "an improvement"]);
+}
+
+#[test]
+fn a_little_more_is_nothing() {
+    for calls in [2.2, 2.0] {
+        let mut other = bench();
+        other.rows[1].system_calls = Count::Of(calls);
+        let found = compared(bench(), other);
+        assert_eq!(found.benches[0].of(Outcome::NoClearDifference).count(), 24);
+    }
+    let (mut few, mut more) = (bench(), bench());
+    few.rows[0].system_calls = Count::Of(0.02);
+    more.rows[0].system_calls = Count::Of(0.06);
+    assert_eq!(compared(few, more).exit(), Exit::Green);
+}
+
+#[test]
+fn a_time_changes_only_with_confidence_and_by_enough() {
+    let found = compared(bench(), with_cost(1.2));
+    assert_eq!(found.exit(), Exit::Red);
+    let metrics: Vec<&str> =
+        found.benches[0].of(Outcome::Regression).map(|change| change.metric.name()).collect();
+    assert_eq!(metrics, ["CPU per message", "CPU over the floor"]);
+    expect(&found.text(160), &["+20 %"]);
+    assert_eq!(compared(with_cost(1.2), bench()).exit(), Exit::Green);
+    // Rounds of one bench lie as far apart.
+    assert_eq!(compared(bench(), with_cost(1.02)).exit(), Exit::Green);
+    let mut short = with_cost(1.2);
+    short.rows[1].samples.truncate(4);
+    let found = compared(bench(), short);
+    assert_eq!(found.exit(), Exit::Green);
+    expect(&found.text(160), &["5 with too few rounds"]);
+}
+
+#[test]
+fn times_of_another_host_are_compared_only_when_forced() {
+    let mut other = with_cost(1.2);
+    other.host.kernel = Some("6.18.1".to_owned());
+    other.rows[0].system_calls = Count::Of(9.0);
+    let found = compared(bench(), other.clone());
+    let page = found.text(160);
+    let line = "times on linux: not compared: other host (kernel 6.17.0 against 6.18.1); --force";
+    expect(&page, &[line, "system calls per message"]);
+    assert!(!page.contains("CPU per message") && found.exit() == Exit::Red, "{page}");
+    assert!(!same_host(&bench().host, &other.host));
+    let sides = (side("A", vec![bench()]), side("B", vec![other]));
+    let page = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap().text(160);
+    expect(&page, &["CPU per message", "forced, for another host (kernel"]);
+}
+
+#[test]
+fn pinning_is_part_of_what_times_depend_on() {
+    let mut other = bench();
+    other.pinning = Pinning::None { reason: "one processor".to_owned() };
+    let page = compared(bench(), other).text(160);
+    expect(&page, &["pinning 2 CPUs for the server and 2 apart against none"]);
+}
+
+#[test]
+fn another_workload_is_refused() {
+    let mut other = bench();
+    (other.workload.connections, other.workload.seed) = (128, 1);
+    other.workload.arrival = crate::load::Arrival::Open { messages_per_second: 20_000.0 };
+    let sides = (side("A", vec![bench()]), side("B", vec![other]));
+    let message = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap_err();
+    expect(
+        &message,
+        &["arrival closed loop against open loop at 20,000", "connections 64 against"],
+    );
+    assert!(!message.contains("seed"), "{message}");
+}
+
+#[test]
+fn a_row_that_is_lost_or_alone_is_named() {
+    let mut other = bench();
+    other.rows[0].refused = Some("it fails tcp-echo/one-byte".to_owned());
+    other.rows[2].name = "new\u{1b}".to_owned();
+    other.rows[1].system_calls = Count::none("not permitted");
+    let found = compared(bench(), other.clone());
+    assert_eq!(found.exit(), Exit::Error);
+    let page = found.text(160);
+    expect(&page, &["base: refused: it fails tcp-echo/one-byte", "only in A: slow"]);
+    expect(&page, &["only in B: new\u{fffd}", "none in the second: not permitted", "no verdict"]);
+    assert_eq!(compared(other, bench()).exit(), Exit::Green);
+    let mut noisy = bench();
+    for sample in &mut noisy.rows[0].samples {
+        sample.measurement.validity = invalid("late");
+    }
+    expect(&compared(bench(), noisy).text(160), &["base: 6 of its 6 rounds do not count"]);
+}
+
+#[test]
+fn a_cell_turns_red_and_back() {
+    let good = checked("A", &[("a", Verdict::Pass), ("b", Verdict::Unavailable)]);
+    let bad = checked("B", &[("a", Verdict::Fail), ("b", Verdict::Unavailable)]);
+    let found = compare(&good, &bad, OtherHosts::CountsOnly).unwrap();
+    assert_eq!(found.exit(), Exit::Red);
+    let page = found.text(160);
+    expect(
+        &page,
+        &["conformance on linux: 1 newly red, 0 fixed, 0 newly not judged (1 cell judged"],
+    );
+    expect(&page, &["newly red:\n  linux base::tcp-echo/a: pass -> fail (lost)"]);
+    let found = compare(&bad, &good, OtherHosts::CountsOnly).unwrap();
+    assert_eq!(found.exit(), Exit::Green);
+    expect(&found.markdown(), &["## Fixed\n\n- linux base::tcp-echo/a: fail (lost) -&gt; pass"]);
+}
+
+#[test]
+fn a_cell_that_is_not_judged_any_more_is_no_failure_but_an_error_of_the_harness_is_told() {
+    let all = checked("A", &[("a", Verdict::Pass), ("b", Verdict::Pass), ("c", Verdict::Pass)]);
+    let less = checked("B", &[("a", Verdict::Unavailable), ("b", Verdict::Pass)]);
+    let found = compare(&all, &less, OtherHosts::CountsOnly).unwrap();
+    assert_eq!(found.exit(), Exit::Green);
+    let page = found.text(160);
+    expect(&page, &["newly not judged:\n  linux base::tcp-echo/a: pass -> unavailable (no such"]);
+    expect(&page, &["only in A: case tcp-echo/c"]);
+    let error = checked("B", &[("a", Verdict::Error)]);
+    let found = compare(&all, &error, OtherHosts::CountsOnly).unwrap();
+    assert_eq!(found.exit(), Exit::Error);
+}
+
+#[test]
+fn results_belong_together_by_label() {
+    let labelled = |name: &str, labels: &[&str]| {
+        let run = |label: &&str| Run { label: (*label).to_owned(), ..check(Vec::new()) };
+        Results {
+            name: name.to_owned(),
+            runs: labels.iter().map(run).collect(),
+            ..Results::default()
+        }
+    };
+    let force = OtherHosts::CountsOnly;
+    let found = compare(&labelled("A", &["x", "y"]), &labelled("B", &["y", "z"]), force).unwrap();
+    assert_eq!(found.runs.len(), 1);
+    assert_eq!(found.unpaired, ["only A has x", "only B has z"]);
+    let twice = compare(&labelled("A", &["x", "x"]), &labelled("B", &["x"]), force);
+    assert!(twice.unwrap_err().contains("A has two results of x"));
+    let none = compare(&labelled("A", &["x"]), &side("B", vec![bench()]), force).unwrap_err();
+    assert!(none.contains("nothing in common: only A has x; only B has linux, a bench"), "{none}");
+}
