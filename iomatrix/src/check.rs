@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::usage;
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::case::Profile;
@@ -15,7 +16,6 @@ use conformance::plan::{Filter, Planned, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
-use crate::usage;
 use report::{Cell, Exit, Level, Run, Strictness, gate, junit, markdown, text};
 
 #[derive(clap::Args)]

@@ -16,6 +16,7 @@ fn bench(host: Host, system_calls: f64) -> Bench {
     let measurement = Measurement {
         validity: Validity::Valid,
         ending: Ending::Complete,
+        opening_seconds: Some(0.01),
         seconds: 1.0,
         traffic: Traffic::default(),
         throughput: None,

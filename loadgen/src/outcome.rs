@@ -7,7 +7,7 @@ use report::load::{
 
 use hdrhistogram::Histogram;
 
-use crate::clock::seconds;
+use crate::clock::seconds as seconds_of;
 use crate::load_loop::Stop;
 use crate::plan::Plan;
 use crate::run::Load;
@@ -38,6 +38,8 @@ pub(crate) struct Verdict<'a> {
     window: Option<Window>,
     reasons: Vec<String>,
     is_given_up: bool,
+    /// How long it took until every connection was open.
+    pub(crate) opening_ns: Option<u64>,
 }
 
 impl Outcome {
@@ -52,6 +54,7 @@ impl Outcome {
         let measurement = Measurement {
             validity: Validity::Invalid { reasons: vec![reason] },
             ending: Ending::Abandoned,
+            opening_seconds: None,
             seconds: 0.0,
             traffic: Traffic::default(),
             throughput: None,
@@ -91,6 +94,7 @@ impl<'a> Verdict<'a> {
             window: None,
             reasons: Vec::new(),
             is_given_up: false,
+            opening_ns: None,
         })
     }
 
@@ -128,6 +132,7 @@ impl<'a> Verdict<'a> {
                 (false, true) => Ending::Abandoned,
                 (false, false) => Ending::Complete,
             },
+            opening_seconds: self.opening_ns.map(seconds_of),
             seconds,
             traffic: self.sum.traffic,
             throughput: is_valid.then(|| Throughput {
@@ -152,7 +157,7 @@ impl<'a> Verdict<'a> {
 
     /// Length of the measured part: what was asked for, or as long as it lasted.
     fn seconds(&self) -> f64 {
-        let asked = self.window.map_or(0.0, |window| seconds(window.end - window.start));
+        let asked = self.window.map_or(0.0, |window| seconds_of(window.end - window.start));
         let lasted = self.costs.iter().map(|cost| cost.wall_seconds).fold(0.0, f64::max);
         if self.plan.is_counted() { asked } else { asked.min(lasted) }
     }

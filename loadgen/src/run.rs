@@ -101,6 +101,7 @@ pub fn run(
     let clock = Clock::start();
     let (teller, news) = mpsc::channel();
     let shared = Shared::new(interrupted, plan.threads, teller);
+    let mut opening_ns = None;
     let mut ended = thread::scope(|scope| -> anyhow::Result<Vec<Ended>> {
         let (starters, threads): (Vec<_>, Vec<_>) = (0..plan.threads)
             .map(|index| {
@@ -111,7 +112,9 @@ pub fn run(
             })
             .unzip();
         if all_open(plan.threads, &news, clock, watch) {
-            let start = clock.now() + LEAD_NS;
+            let open = clock.now();
+            opening_ns = Some(open);
+            let start = open + LEAD_NS;
             for starter in &starters {
                 // One that has ended meanwhile says why below.
                 let _ = starter.send(start);
@@ -122,6 +125,7 @@ pub fn run(
         threads.into_iter().map(|thread| joined(thread.join())).collect()
     })?;
     let mut verdict = Verdict::new(load, &plan, jitter)?;
+    verdict.opening_ns = opening_ns;
     for thread in &mut ended {
         verdict.add(&thread.tally, thread.stop.take())?;
     }

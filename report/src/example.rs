@@ -69,6 +69,7 @@ pub(crate) fn open() -> Measurement {
     Measurement {
         validity: Validity::Valid,
         ending: Ending::Complete,
+        opening_seconds: Some(0.01),
         seconds: 10.0,
         traffic: Traffic { sent: 200_012, echoed: 200_012, bytes: 204_812_288 },
         throughput: Some(Throughput {

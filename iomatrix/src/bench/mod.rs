@@ -9,9 +9,9 @@ use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::binaries;
 use loadgen::Load;
-use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION, Pinning, csv, markdown, text};
+use report::Exit;
+use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text};
 use report::load::{BuildProfile, Target, Transport};
-use report::{Exit, Host};
 
 mod pinning;
 mod rounds;
@@ -22,7 +22,7 @@ mod watch;
 
 pub(crate) use pinning::{Cpus, PinTo};
 pub(crate) use rounds::Rounds;
-pub(crate) use rows::{Candidate, Candidates};
+pub(crate) use rows::Candidates;
 
 use crate::load::{WorkloadArguments, interruption, now_unix};
 
@@ -102,49 +102,32 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let interrupted = interruption()?;
     candidates.build()?;
     candidates.verify(&host)?;
-    let cpus = Cpus::choose(arguments.subjects.pin, arguments.subjects.workers, arguments.threads());
+    let cpus =
+        Cpus::choose(arguments.subjects.pin, arguments.subjects.workers, arguments.threads());
     let load = arguments.load(&cpus);
     let rounds = Rounds { load: &load, cpus: &cpus, host: &host, interrupted: &interrupted };
+    let ceiling = rounds.ceiling();
+    let (rows, floor_ns) = rounds.run(&candidates, arguments.rounds)?;
     let bench = Bench {
-        seconds: 0.0,
-        ..measured(arguments, &candidates, &rounds, host.clone(), started.1)?
+        version: FORMAT_VERSION,
+        label: conformance::check::label(),
+        started_unix: started.1,
+        seconds: started.0.elapsed().as_secs_f64(),
+        build: build(),
+        workload: load.workload.clone(),
+        workers: arguments.subjects.workers,
+        pinning: cpus.pinning(),
+        baseline: candidates.baseline().to_owned(),
+        interrupted: interrupted.load(Ordering::Relaxed),
+        host,
+        floor_ns,
+        ceiling,
+        rows,
     };
-    let bench = Bench { seconds: started.0.elapsed().as_secs_f64(), ..bench };
     save(&folder, FILE_NAME, &serde_json::to_string_pretty(&bench)?)?;
     print(&bench, arguments.output)?;
     eprintln!("saved {}", folder.join(FILE_NAME).display());
     Ok(exit(&bench, &interrupted))
-}
-
-/// Measures the rows that can be, round by round.
-fn measured(
-    arguments: &Arguments,
-    candidates: &Candidates,
-    rounds: &Rounds<'_>,
-    host: Host,
-    started_unix: u64,
-) -> anyhow::Result<Bench> {
-    let ceiling = loadgen::ceiling(rounds.load, &rounds.cpus.server(), rounds.interrupted);
-    if let Err(reason) = &ceiling {
-        eprintln!("no ceiling: {reason:#}");
-    }
-    let (rows, floor_ns) = rounds.run(candidates, arguments.rounds)?;
-    Ok(Bench {
-        version: FORMAT_VERSION,
-        label: conformance::check::label(),
-        started_unix,
-        seconds: 0.0,
-        host,
-        build: build()?,
-        workload: rounds.load.workload.clone(),
-        workers: arguments.subjects.workers,
-        pinning: rounds.cpus.pinning(),
-        baseline: candidates.baseline().to_owned(),
-        interrupted: rounds.interrupted.load(Ordering::Relaxed),
-        floor_ns,
-        ceiling: ceiling.ok(),
-        rows,
-    })
 }
 
 impl Arguments {
@@ -184,14 +167,14 @@ pub(crate) fn save(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> 
 }
 
 /// How servers and generator were built.
-pub(crate) fn build() -> anyhow::Result<Build> {
+pub(crate) fn build() -> Build {
     let rustc = std::process::Command::new("rustc").arg("--version").output();
     let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    Ok(Build {
+    Build {
         rustc: rustc.unwrap_or_else(|error| format!("not known: {error}")),
         servers: BuildProfile::Release,
         generator: loadgen::PROFILE,
-    })
+    }
 }
 
 /// Programs of these packages, in release, each built alone.
@@ -203,7 +186,7 @@ fn release_programs(
 
 fn print(bench: &Bench, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Text => print!("{}", text::render(bench)),
+        Output::Text => print!("{}", text::render(bench, crate::check::terminal_width())),
         Output::Json => println!("{}", serde_json::to_string_pretty(bench)?),
         Output::Csv => print!("{}", csv::render(bench)),
         Output::Markdown => print!("{}", markdown::render(bench)),
@@ -231,20 +214,6 @@ pub(crate) fn exit(bench: &Bench, interrupted: &AtomicBool) -> Exit {
     };
     let measured = bench.rows.iter().filter(|row| !refused(row));
     if measured.into_iter().all(has_numbers) { Exit::Green } else { Exit::Error }
-}
-
-impl Pinned for Pinning {
-    fn is_apart(&self) -> bool {
-        match self {
-            Self::Apart { .. } => true,
-            Self::None { .. } => false,
-        }
-    }
-}
-
-/// Whether server and generator have processors of their own.
-pub(crate) trait Pinned {
-    fn is_apart(&self) -> bool;
 }
 
 impl From<TransportName> for Transport {

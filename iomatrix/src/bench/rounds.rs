@@ -7,7 +7,7 @@ use conformance::plan::Row;
 use conformance::transport::Transport;
 use indicatif::ProgressBar;
 use loadgen::{Load, Outcome, Watch};
-use report::bench::{BenchRow, Count, Sample};
+use report::bench::{BenchRow, Ceiling, Count, Sample};
 use report::load::{Amount, Arrival, Workload};
 use report::{Attestation, Host};
 
@@ -85,6 +85,12 @@ impl Rounds<'_> {
             report::load::Transport::Udp => Transport::Udp,
             report::load::Transport::Unix => Transport::Unix,
         }
+    }
+
+    /// What the generator itself can do here, if that can be told.
+    pub(crate) fn ceiling(&self) -> Option<Ceiling> {
+        let ceiling = loadgen::ceiling(self.load, &self.cpus.server(), self.interrupted);
+        ceiling.inspect_err(|reason| eprintln!("no ceiling: {reason:#}")).ok()
     }
 
     /// What the kernel alone charges for a message, on the server's processors.

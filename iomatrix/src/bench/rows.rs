@@ -68,7 +68,8 @@ impl Candidates {
 
     /// Builds the servers in release, each package alone, and finds their programs.
     pub(crate) fn build(&mut self) -> anyhow::Result<()> {
-        let mut packages: Vec<String> = self.measured().flat_map(|row| row.package.clone()).collect();
+        let mut packages: Vec<String> =
+            self.measured().flat_map(|row| row.package.clone()).collect();
         packages.dedup();
         for package in &packages {
             eprintln!("building {package} in release");

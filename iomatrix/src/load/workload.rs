@@ -58,7 +58,12 @@ pub(crate) struct WorkloadArguments {
 
 impl WorkloadArguments {
     /// The workload for a target, which takes these times if no others were asked for.
-    pub(crate) fn workload(&self, target: Target, duration: Duration, warmup: Duration) -> Workload {
+    pub(crate) fn workload(
+        &self,
+        target: Target,
+        duration: Duration,
+        warmup: Duration,
+    ) -> Workload {
         Workload {
             target,
             connections: self.connections,
@@ -71,9 +76,10 @@ impl WorkloadArguments {
             churn: self.churn,
             connect_rate: self.connect_rate,
             warmup_seconds: self.warmup.unwrap_or(warmup).as_secs_f64(),
-            amount: self
-                .requests
-                .map_or(Amount::Seconds(self.duration.unwrap_or(duration).as_secs_f64()), Amount::Messages),
+            amount: self.requests.map_or(
+                Amount::Seconds(self.duration.unwrap_or(duration).as_secs_f64()),
+                Amount::Messages,
+            ),
             threads: self.threads,
             seed: self.seed.unwrap_or_else(conformance::check::random_seed),
         }

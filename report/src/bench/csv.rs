@@ -34,6 +34,7 @@ fn blank(percents: &[f64]) -> Fields {
     let none = Measurement {
         validity: Validity::Valid,
         ending: Ending::Complete,
+        opening_seconds: Some(0.01),
         seconds: 0.0,
         traffic: Traffic::default(),
         throughput: None,

@@ -50,6 +50,9 @@ pub struct Measurement {
     pub validity: Validity,
     /// Whether it ran as long as it was asked to.
     pub ending: Ending,
+    /// Seconds from the first connect(2) until every connection was open; absent when that did not
+    /// come about.
+    pub opening_seconds: Option<f64>,
     /// Length of the measured part in seconds: warm-up and the wait for the last answers excluded.
     pub seconds: f64,
     /// Messages and bytes of the measured part.
