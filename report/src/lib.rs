@@ -8,6 +8,7 @@ pub mod gate;
 pub mod host;
 #[cfg(feature = "junit")]
 pub mod junit;
+pub mod ladder;
 pub mod load;
 pub mod markdown;
 pub mod run;

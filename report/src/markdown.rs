@@ -192,7 +192,7 @@ fn fenced(text: &str) -> String {
 }
 
 /// A server chooses some of these texts: none of its characters means anything in Markdown.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -230,7 +230,7 @@ fn models(run: &Run) -> String {
 }
 
 /// A server chooses some of these texts: no control character of theirs reaches a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let shown = |c: char| match c {
         '\t' => ' ',
         c if c.is_control() => '\u{fffd}',
