@@ -6,6 +6,7 @@ mod doctor;
 mod explain;
 mod list;
 mod merge;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ enum Command {
     Doctor(DoctorArguments),
     /// Merge result files into one page.
     Report(merge::Arguments),
+    /// Show the system calls of a request, rows side by side.
+    Trace(trace::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Doctor(arguments) => diagnose(arguments.output),
         Command::Report(arguments) => merge::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
     };
     match done {
         Ok(exit) => exit.into(),
