@@ -6,6 +6,7 @@
 #           lint        that, shellcheck, and the programs of ci/tools.txt in target/tools
 #           cross       Debian's Rust with its library source, to check code for macOS and Windows
 #           wine        that, wine and mingw, to build and run Windows programs
+#           trace       strace, whose picture of a server is tested; on Linux only
 # Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. Where packages are
 #         missing and cannot be installed it names them and ends with 69.
 set -euo pipefail
@@ -66,12 +67,17 @@ wine() {
   packages wine wine64 gcc-mingw-w64-x86-64
 }
 
-[ $# -gt 0 ] || set -- lint wine
+trace() {
+  [ "$(uname)" = Linux ] || return 0
+  command -v strace >/dev/null || packages strace
+}
+
+[ $# -gt 0 ] || set -- lint trace wine
 for group in "$@"; do
   case $group in
-    toolchain | lint | cross | wine) "$group" ;;
+    toolchain | lint | cross | wine | trace) "$group" ;;
     *)
-      echo "setup: no group '$group'; use toolchain, lint, cross or wine" >&2
+      echo "setup: no group '$group'; use toolchain, lint, cross, wine or trace" >&2
       exit 2
       ;;
   esac

@@ -9,6 +9,7 @@ mod explain;
 mod list;
 mod load;
 mod merge;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Command {
     Compare(compare::Arguments),
     /// Merge result files into one page.
     Report(merge::Arguments),
+    /// Show the system calls of a request, rows side by side.
+    Trace(trace::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => merge::run(&arguments),
+        Command::Trace(arguments) => trace::run(&arguments),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod host;
 #[cfg(feature = "junit")]
 pub mod junit;
+pub mod ladder;
 pub mod load;
 pub mod markdown;
 #[cfg(feature = "statistics")]

@@ -1,0 +1,206 @@
+//! `iomatrix trace`: the system calls of a request, rows side by side. strace shows them, so they
+//! are shapes and never numbers of time; the pages are those of `report::ladder`.
+
+mod gist;
+mod ladder;
+mod lines;
+mod rings;
+mod session;
+mod strace;
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use clap::ValueEnum;
+use clap::builder::RangedU64ValueParser;
+use conformance::launcher::{Origin, Program};
+use conformance::plan::{Filter, Row, missing_driver};
+use conformance::registry::{Entry, Registry};
+use conformance::{binaries, host};
+use report::Exit;
+use report::ladder::{FORMAT_VERSION, Ladder, Outcome, Trace, markdown, text};
+
+use session::Plan;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Rows, in the order of columns; `*` stands for any text.
+    #[arg(required = true, value_name = "ROW", value_delimiter = ',')]
+    rows: Vec<String>,
+    /// Requests, one after the other; in each, every connection sends one message.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = bounded(1, 100))]
+    requests: u32,
+    /// Clients.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounded(1, 256))]
+    connections: u32,
+    /// Length of a message in bytes.
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = bounded(1, 65_536))]
+    message: u32,
+    /// Threads of each server that do I/O. A flavor that refuses the number keeps its own.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounded(1, 1024))]
+    workers: u32,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Columns for a terminal.
+    Text,
+    /// A table for slides.
+    Markdown,
+    /// Every call, for a program.
+    Json,
+}
+
+fn bounded(least: u64, most: u64) -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(least..=most)
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let registry = Registry::load().map_err(anyhow::Error::msg)?;
+    let rows = match selected(&registry, &arguments.rows) {
+        Ok(rows) => rows,
+        Err(message) => {
+            eprintln!("iomatrix: {message}");
+            return Ok(Exit::Usage);
+        }
+    };
+    let tracer = match strace::find() {
+        Ok(tracer) => tracer,
+        Err(absence) => return Ok(untraceable(&absence)),
+    };
+    let host = host::probe();
+    let mut trace = Trace {
+        version: FORMAT_VERSION,
+        connections: arguments.connections,
+        message_bytes: u64::from(arguments.message),
+        rows: Vec::new(),
+    };
+    for entry in rows {
+        let outcome = match missing_driver(&Row::of(entry), &host) {
+            Some(reason) => Ok(unavailable(entry, reason)),
+            None => arguments.ladder(&tracer, entry)?,
+        };
+        match outcome {
+            Ok(ladder) => trace.rows.push(ladder),
+            Err(absence) => return Ok(untraceable(&absence)),
+        }
+    }
+    match arguments.output {
+        Output::Text => print!("{}", text::render(&trace, terminal_width())),
+        Output::Markdown => print!("{}", markdown::render(&trace)),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&trace)?),
+    }
+    let is_absent = |row: &Ladder| matches!(row.outcome, Outcome::Unavailable { .. });
+    Ok(if trace.rows.iter().all(is_absent) { Exit::Unavailable } else { Exit::Green })
+}
+
+/// The rows in the order in which they were asked for, each once.
+fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a Entry>, String> {
+    let mut rows: Vec<&Entry> = Vec::new();
+    for pattern in patterns {
+        let filter = Filter { rows: vec![pattern.clone()], ..Filter::default() };
+        let found: Vec<&Entry> =
+            registry.built_rows().filter(|row| filter.wants_row(&row.name)).collect();
+        if found.is_empty() {
+            let names: Vec<&str> = registry.built_rows().map(|row| row.name.as_str()).collect();
+            return Err(format!("no row is named {pattern}; there are: {}", names.join(", ")));
+        }
+        for row in found {
+            if rows.iter().all(|known| known.name != row.name) {
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+impl Arguments {
+    /// What a row's server does, or why none can be traced.
+    fn ladder(
+        &self,
+        tracer: &Path,
+        entry: &Entry,
+    ) -> anyhow::Result<Result<Ladder, strace::Absence>> {
+        let asked = Entry { workers: self.workers, ..entry.clone() };
+        let outcome = match self.session(tracer, &asked)? {
+            session::Outcome::Refused(_) => self.session(tracer, entry)?,
+            outcome @ (session::Outcome::Traced(..)
+            | session::Outcome::Unavailable(_)
+            | session::Outcome::Untraceable(_)) => outcome,
+        };
+        match outcome {
+            session::Outcome::Traced(ready, requests) => Ok(Ok(Ladder {
+                name: entry.name.clone(),
+                model: entry.model,
+                driver: ready.driver,
+                workers: ready.workers,
+                outcome: Outcome::Traced { requests },
+            })),
+            session::Outcome::Unavailable(reason) => Ok(Ok(unavailable(entry, reason))),
+            session::Outcome::Untraceable(absence) => Ok(Err(absence)),
+            session::Outcome::Refused(stderr) => {
+                quote(&stderr);
+                Err(anyhow!("{}: it refuses its arguments", entry.name))
+            }
+        }
+    }
+
+    fn session(&self, tracer: &Path, entry: &Entry) -> anyhow::Result<session::Outcome> {
+        let plan = Plan {
+            requests: self.requests,
+            connections: self.connections,
+            message_bytes: u64::from(self.message),
+        };
+        session::trace(tracer, program(entry)?, plan).map_err(|trouble| {
+            quote(&trouble.stderr);
+            let report::Failure { kind, expected, actual } = trouble.failure;
+            anyhow!("{}: {kind}: expected {expected}, got {actual}", entry.name)
+        })
+    }
+}
+
+/// A row's program, built or found, with the arguments that make it this row.
+fn program(entry: &Entry) -> anyhow::Result<Program> {
+    let programs = binaries::locate(&[&entry.package]).map_err(anyhow::Error::msg)?;
+    match (Row::of(entry).origin, programs.get(&entry.package)) {
+        (Origin::Contract(program), Some(executable)) => {
+            Ok(Program { executable: executable.clone(), ..program })
+        }
+        (Origin::Contract(_) | Origin::Command(_) | Origin::Address(_), _) => {
+            Err(anyhow!("{}: no program was built", entry.name))
+        }
+    }
+}
+
+fn unavailable(entry: &Entry, reason: String) -> Ladder {
+    Ladder {
+        name: entry.name.clone(),
+        model: entry.model,
+        driver: entry.driver_here().unwrap_or("-").to_owned(),
+        workers: entry.workers,
+        outcome: Outcome::Unavailable { reason },
+    }
+}
+
+/// A server's last words, none of whose characters means anything to a terminal.
+fn quote(lines: &[String]) {
+    lines.iter().for_each(|line| eprintln!("  | {}", line.escape_debug()));
+}
+
+fn untraceable(absence: &strace::Absence) -> Exit {
+    eprintln!("iomatrix: {}", absence.reason);
+    eprintln!("  fix: {}", absence.fix);
+    Exit::Unavailable
+}
+
+/// Columns of the terminal, else those that `COLUMNS` says, else a wide page.
+fn terminal_width() -> u16 {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() {
+        return terminal.size().1;
+    }
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(160)
+}

@@ -1,0 +1,213 @@
+//! One server below strace, from its start to the last request. Between two requests the server is
+//! at rest, and what strace has written by then is the boundary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use conformance::announcement::{Announcement, Ready};
+use conformance::case::{Profile, failure};
+use conformance::clock::Clock;
+use conformance::connection::Connection;
+use conformance::launcher::{Ended, Launch, Launcher, Origin, Program, Server, Start};
+use conformance::load::HIGHEST;
+use conformance::peer::Context;
+use conformance::process::{Process, Signal};
+use conformance::scratch::Scratch;
+use report::ladder::Request;
+use report::{Failure, FailureKind};
+
+use super::ladder::{Mark, requests};
+use super::lines::first_thread;
+use super::{rings, strace};
+
+/// Messages on each connection before anything is told: the first ones grow buffers and lists.
+const WARM_UP: u32 = 3;
+/// How long all threads sleep, and strace writes nothing, in a server at rest. Runtimes sleep for
+/// up to 10 ms and then go on (async-io waits so for another thread to poll).
+const QUIET: Duration = Duration::from_millis(50);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How long coming to rest may take.
+const REST_LIMIT: Duration = Duration::from_secs(5);
+/// Lines of a server's standard error that go with a failure.
+const TAIL_LINES: usize = 10;
+/// The bytes do not matter, as long as those of each connection are its own.
+const SEED: u64 = 1;
+/// What a program exits with that refuses its command line.
+const USAGE: i32 = 2;
+
+/// What is asked of every server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) requests: u32,
+    pub(super) connections: u32,
+    pub(super) message_bytes: u64,
+}
+
+/// What came of a row.
+pub(super) enum Outcome {
+    /// It served every request.
+    Traced(Ready, Vec<Request>),
+    /// It cannot run here, it says.
+    Unavailable(String),
+    /// It does not take these arguments, and says why.
+    Refused(Vec<String>),
+    /// No server can be traced here.
+    Untraceable(strace::Absence),
+}
+
+/// A failure, and the server's last words.
+pub(super) struct Trouble {
+    pub(super) failure: Failure,
+    pub(super) stderr: Vec<String>,
+}
+
+/// Starts a server, sends it the requests and says what it did.
+pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Outcome, Trouble> {
+    let scratch = Scratch::new().map_err(|e| Trouble {
+        failure: failure(FailureKind::Harness, "a folder for strace's output", e.to_string()),
+        stderr: Vec::new(),
+    })?;
+    let output = scratch.path().join("strace");
+    let program = strace::around(tracer, server, &output);
+    // Nothing is judged by its time, so the deadlines are those of the busiest host.
+    let clock = Clock::start(HIGHEST, Profile::Default.cell_limit());
+    let context = Arc::new(Context::new(1, SEED, Profile::Default, clock));
+    let launcher = Launcher::new(Origin::Contract(program), context);
+    follow(&launcher, output, plan)
+        .map_err(|failure| Trouble { failure, stderr: launcher.stderr_tail(TAIL_LINES) })
+}
+
+fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, Failure> {
+    let server = match launcher.launch(&Start::default())? {
+        Launch::Ready(server) => server,
+        Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
+            return Ok(Outcome::Unavailable(reason));
+        }
+        Launch::Ended(attempt) => {
+            if let Some(absence) = strace::denial(&attempt.stderr) {
+                return Ok(Outcome::Untraceable(absence));
+            }
+            if attempt.ended == Ended::Code(USAGE) {
+                return Ok(Outcome::Refused(attempt.stderr));
+            }
+            return Err(failure(
+                FailureKind::Crash,
+                "a server that becomes ready",
+                format!("{:?}", attempt.ended),
+            ));
+        }
+        declined @ Launch::Declined(Announcement::Ready(_)) => {
+            return Err(declined.expect_ready().err().unwrap_or_else(|| {
+                failure(FailureKind::Announcement, "ready, or a reason", "both")
+            }));
+        }
+    };
+    let session = Session { launcher, server: &server, output };
+    let found = session.requests(plan);
+    let requests = server.survives(launcher.clock(), found)?;
+    Ok(Outcome::Traced(server.ready()?.clone(), requests))
+}
+
+struct Session<'a> {
+    launcher: &'a Launcher,
+    server: &'a Server,
+    /// What strace writes.
+    output: PathBuf,
+}
+
+/// strace, stopped until this is dropped.
+struct Hold(Process);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Fails only when it has ended, which the echoes then show.
+        let _ = self.0.signal(Signal::Continue);
+    }
+}
+
+impl Session<'_> {
+    fn requests(&self, plan: Plan) -> Result<Vec<Request>, Failure> {
+        let peer = self.launcher.peer(self.server)?;
+        let mut connections = peer.connect_many(u64::from(plan.connections))?;
+        let mut marks = Vec::new();
+        for number in 0..WARM_UP + plan.requests {
+            if number >= WARM_UP {
+                marks.push(self.rest()?);
+            }
+            self.exchange(&mut connections, plan.message_bytes)?;
+        }
+        marks.push(self.rest()?);
+        let output = self.written()?;
+        connections.into_iter().for_each(Connection::reset);
+        Ok(requests(&output, &marks))
+    }
+
+    /// One message on each connection and its echo: all are sent before the first is waited for.
+    fn exchange(&self, connections: &mut [Connection], bytes: u64) -> Result<(), Failure> {
+        let hold = if connections.len() > 1 { Some(self.hold()?) } else { None };
+        for connection in connections.iter_mut() {
+            connection.send(bytes)?;
+        }
+        drop(hold);
+        connections.iter_mut().try_for_each(|connection| connection.receive(bytes))
+    }
+
+    /// Holds the server while messages are sent, by stopping strace: a thread that is woken comes
+    /// out of its call and waits for strace there. So each request finds all of its messages, and
+    /// how they are batched does not depend on how fast they are sent, which strace would distort.
+    fn hold(&self) -> Result<Hold, Failure> {
+        let clock = Arc::clone(&self.launcher.context().clock);
+        // What was started is strace, and nothing runs below the server.
+        let tracer = Process::new(self.server.pid(), self.server_pid()?, clock);
+        let hold = Hold(tracer);
+        hold.0.stop()?;
+        Ok(hold)
+    }
+
+    fn server_pid(&self) -> Result<u32, Failure> {
+        first_thread(&self.written()?).ok_or_else(|| {
+            failure(FailureKind::Harness, "strace to write the server's first call", "nothing")
+        })
+    }
+
+    /// Waits until the server is at rest: all threads sleep, and strace has nothing more to write.
+    /// Both at once, as one thread may wake another that was looked at before.
+    fn rest(&self) -> Result<Mark, Failure> {
+        let process: Process = self.launcher.process(self.server);
+        let deadline = self.launcher.clock().within(REST_LIMIT);
+        let mut at = self.written_bytes()?;
+        let mut since = Instant::now();
+        while since.elapsed() < QUIET {
+            if deadline.is_over() {
+                return Err(deadline.failure("a server at rest between two requests"));
+            }
+            let asleep = process.expect_asleep();
+            let now = self.written_bytes()?;
+            match asleep {
+                Ok(()) if now == at => thread::sleep(LOOK_EVERY),
+                // A thread may end between the listing and the look.
+                Err(e) if e.kind != FailureKind::Harness => return Err(e),
+                Ok(()) | Err(_) => (at, since) = (now, Instant::now()),
+            }
+        }
+        Ok(Mark { at, rings: rings::look(self.server_pid()?, deadline) })
+    }
+
+    fn written_bytes(&self) -> Result<usize, Failure> {
+        let length = fs::metadata(&self.output).map_err(|e| self.unreadable(&e))?.len();
+        Ok(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    fn written(&self) -> Result<Vec<u8>, Failure> {
+        fs::read(&self.output).map_err(|e| self.unreadable(&e))
+    }
+
+    fn unreadable(&self, error: &std::io::Error) -> Failure {
+        let expected = format!("to read {}", self.output.display());
+        failure(FailureKind::Harness, expected, error.to_string())
+    }
+}

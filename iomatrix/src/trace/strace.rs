@@ -1,0 +1,83 @@
+//! strace itself: where it is, how it starts a server, and how it says that it may not.
+//!
+//! It starts the server instead of attaching to it: a parent may trace its child where nobody may
+//! attach to a stranger (`kernel.yama.ptrace_scope` is 1 on Ubuntu), no thread is missed, and no
+//! call is interrupted, as that of every thread is when strace attaches.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use conformance::launcher::Program;
+
+/// How a tracer that may not trace is told so (ptrace(2)).
+const DENIED: &str = "Operation not permitted";
+
+/// Why strace cannot be used here, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Absence {
+    pub(super) reason: String,
+    pub(super) fix: String,
+}
+
+/// Where strace is.
+pub(super) fn find() -> Result<PathBuf, Absence> {
+    if !cfg!(target_os = "linux") {
+        return Err(Absence {
+            reason: format!("strace is Linux's, this is {}", std::env::consts::OS),
+            fix: "run it on Linux, or in a container there".to_owned(),
+        });
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let candidates = std::env::split_paths(&path).map(|folder| folder.join("strace"));
+    candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| Absence {
+        reason: "strace is not installed".to_owned(),
+        fix: "apt-get install strace, or your distribution's package of that name".to_owned(),
+    })
+}
+
+/// The server's program, started and followed by strace, which writes to `output`.
+pub(super) fn around(strace: &Path, server: Program, output: &Path) -> Program {
+    // Descriptors with what they are, no bytes of the payload, nothing about ends of threads.
+    let mut arguments: Vec<OsString> = ["-f", "-y", "-s", "0", "-qq", "-o"].map(Into::into).into();
+    arguments.extend([output.into(), "--".into(), server.executable.into()]);
+    arguments.extend(server.arguments);
+    Program { executable: strace.to_owned(), arguments }
+}
+
+/// Whether strace said that it may not trace, in the last lines that came from it or the server.
+pub(super) fn denial(lines: &[String]) -> Option<Absence> {
+    let line = lines.iter().find(|l| l.contains("strace: ") && l.contains(DENIED))?;
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    Some(denied(line, scope.trim()))
+}
+
+/// `scope` is yama's (Documentation/admin-guide/LSM/Yama.rst), empty where there is none.
+fn denied(line: &str, scope: &str) -> Absence {
+    let in_container = "in a container: docker run --cap-add SYS_PTRACE, or a seccomp profile \
+                        that allows ptrace";
+    let fix = match scope {
+        "" | "0" | "1" => in_container.to_owned(),
+        "3" => "kernel.yama.ptrace_scope is 3, which only a reboot changes".to_owned(),
+        scope => format!(
+            "sudo sysctl kernel.yama.ptrace_scope=0 (it is {scope}), or run as root; {in_container}"
+        ),
+    };
+    Absence { reason: format!("ptrace is not allowed here: {}", line.trim()), fix }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_is_that_of_the_cause() {
+        let line = "strace: ptrace(PTRACE_TRACEME, ...): Operation not permitted";
+        let lines = ["other: Operation not permitted".to_owned(), line.to_owned()];
+        assert!(denial(&lines).is_some_and(|absence| absence.reason.ends_with(line)));
+        assert_eq!(denial(&lines[..1]), None);
+        assert!(denied(line, "2").fix.starts_with("sudo sysctl kernel.yama.ptrace_scope=0"));
+        assert!(denied(line, "3").fix.contains("reboot"));
+        assert!(denied(line, "").fix.contains("SYS_PTRACE"));
+    }
+}
