@@ -9,6 +9,7 @@ mod explain;
 mod list;
 mod load;
 mod merge;
+mod sweep;
 mod trace;
 
 use std::process::ExitCode;
@@ -22,8 +23,8 @@ use report::Exit;
 #[derive(Parser)]
 #[command(version, about, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver, missing \
-required driver or regression; 2 usage; 3 the harness could not judge; 69 every selected row is \
-unavailable.")]
+required driver or regression; 2 usage; 3 the harness could not judge, or a measurement is \
+invalid; 69 every selected row is unavailable; 99 a --fail-if holds; 130 interrupted.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -43,6 +44,8 @@ enum Command {
     Load(load::Arguments),
     /// Measure what rows cost, side by side, with every answer checked.
     Bench(bench::Arguments),
+    /// Measure rows at several values of one quantity: where completion starts to pay.
+    Sweep(sweep::Arguments),
     /// Compare two results: cells that turned, counts beyond a gate, times that clearly differ.
     Compare(compare::Arguments),
     /// Merge result files into one page.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => diagnose(arguments.output),
         Command::Load(arguments) => load::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Report(arguments) => merge::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::binaries;
 use loadgen::Load;
-use report::Exit;
-use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text};
+use report::{Exit, Host};
+use report::bench::metric::{Standing, standing};
+use report::bench::{Bench, BenchRow, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text};
 use report::load::{BuildProfile, Target, Transport};
 
 mod pinning;
@@ -20,8 +22,8 @@ mod subject;
 mod verify;
 mod watch;
 
-pub(crate) use pinning::{Cpus, PinTo};
-pub(crate) use rounds::Rounds;
+use pinning::{Cpus, PinTo};
+use rounds::Rounds;
 pub(crate) use rows::Candidates;
 
 use crate::load::{WorkloadArguments, interruption, now_unix};
@@ -36,9 +38,13 @@ const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    pub(crate) subjects: SubjectArguments,
+    subjects: SubjectArguments,
+    /// Threads that do I/O in each server.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    workers: u32,
     #[command(flatten)]
-    pub(crate) workload: WorkloadArguments,
+    workload: WorkloadArguments,
     /// Rounds, each with every row once: A B C, then C B A.
     #[arg(long, value_name = "N", default_value_t = 5, aliases = ["runs", "repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -60,10 +66,6 @@ pub(crate) struct SubjectArguments {
     /// The row that others are compared to; default: the first.
     #[arg(long, value_name = "NAME")]
     pub(crate) baseline: Option<String>,
-    /// Threads that do I/O in each server.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) workers: u32,
     /// What clients connect to.
     #[arg(long, value_enum, default_value_t = TransportName::Tcp)]
     pub(crate) transport: TransportName,
@@ -91,59 +93,85 @@ pub(crate) enum Output {
     Markdown,
 }
 
+/// What all benches of one command share.
+pub(crate) struct Session<'a> {
+    pub(crate) subjects: &'a SubjectArguments,
+    pub(crate) host: Host,
+    pub(crate) interrupted: Arc<AtomicBool>,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let started = (Instant::now(), now_unix());
-    let host = conformance::host::probe();
-    let mut candidates = match Candidates::select(&arguments.subjects, &host)? {
+    let session = Session::new(&arguments.subjects)?;
+    let candidates = match session.candidates(arguments.workers)? {
         Ok(candidates) => candidates,
-        Err(usage) => return crate::usage(&usage),
+        Err(mistake) => return crate::usage(&mistake),
     };
-    let folder = arguments.folder(started.1)?;
-    let interrupted = interruption()?;
-    candidates.build()?;
-    candidates.verify(&host)?;
-    let cpus =
-        Cpus::choose(arguments.subjects.pin, arguments.subjects.workers, arguments.threads());
-    let load = arguments.load(&cpus);
-    let rounds = Rounds { load: &load, cpus: &cpus, host: &host, interrupted: &interrupted };
-    let ceiling = rounds.ceiling();
-    let (rows, floor_ns) = rounds.run(&candidates, arguments.rounds)?;
-    let bench = Bench {
-        version: FORMAT_VERSION,
-        label: conformance::check::label(),
-        started_unix: started.1,
-        seconds: started.0.elapsed().as_secs_f64(),
-        build: build(),
-        workload: load.workload.clone(),
-        workers: arguments.subjects.workers,
-        pinning: cpus.pinning(),
-        baseline: candidates.baseline().to_owned(),
-        interrupted: interrupted.load(Ordering::Relaxed),
-        host,
-        floor_ns,
-        ceiling,
-        rows,
-    };
+    let folder = result_folder(arguments.out.as_deref())?;
+    let bench = session.bench(candidates, &arguments.workload, arguments.rounds)?;
     save(&folder, FILE_NAME, &serde_json::to_string_pretty(&bench)?)?;
     print(&bench, arguments.output)?;
     eprintln!("saved {}", folder.join(FILE_NAME).display());
-    Ok(exit(&bench, &interrupted))
+    Ok(exit(&bench))
 }
 
-impl Arguments {
-    fn threads(&self) -> u32 {
-        self.workload.threads
+impl<'a> Session<'a> {
+    pub(crate) fn new(subjects: &'a SubjectArguments) -> anyhow::Result<Self> {
+        let host = conformance::host::probe();
+        Ok(Self { subjects, host, interrupted: interruption()? })
     }
 
-    fn folder(&self, started_unix: u64) -> anyhow::Result<PathBuf> {
-        result_folder(self.out.as_deref(), started_unix)
+    /// The rows that were asked for, with so many workers.
+    ///
+    /// # Errors
+    /// As [`Candidates::select`].
+    pub(crate) fn candidates(&self, workers: u32) -> anyhow::Result<Result<Candidates, String>> {
+        Candidates::select(self.subjects, workers, &self.host)
+    }
+
+    /// Builds the rows' programs, checks their answers, and measures those that are right.
+    pub(crate) fn bench(
+        &self,
+        mut candidates: Candidates,
+        workload: &WorkloadArguments,
+        rounds: u32,
+    ) -> anyhow::Result<Bench> {
+        let (started, started_unix) = (Instant::now(), now_unix());
+        candidates.build()?;
+        candidates.verify(&self.host);
+        let workers = candidates.workers();
+        let cpus = Cpus::choose(self.subjects.pin, workers, workload.threads);
+        let load = self.load(workload, &cpus);
+        let interrupted = &self.interrupted;
+        let measuring = Rounds { load: &load, cpus: &cpus, host: &self.host, interrupted };
+        let ceiling = measuring.ceiling();
+        let (rows, floor_ns) = measuring.run(&candidates, rounds);
+        Ok(Bench {
+            version: FORMAT_VERSION,
+            label: conformance::check::label(),
+            started_unix,
+            seconds: started.elapsed().as_secs_f64(),
+            host: self.host.clone(),
+            build: build(),
+            workload: load.workload.clone(),
+            workers,
+            pinning: cpus.pinning(),
+            baseline: candidates.baseline().to_owned(),
+            interrupted: self.is_interrupted(),
+            floor_ns,
+            ceiling,
+            rows,
+        })
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     /// The load of every row; each puts its own address into it.
-    fn load(&self, cpus: &Cpus) -> Load {
+    fn load(&self, workload: &WorkloadArguments, cpus: &Cpus) -> Load {
         let target = Target { transport: self.subjects.transport.into(), address: String::new() };
         Load {
-            workload: self.workload.workload(target, DURATION, WARMUP),
+            workload: workload.workload(target, DURATION, WARMUP),
             patience: Duration::from_secs(5),
             percentiles: PERCENTILES.to_vec(),
             cpus: cpus.generator(),
@@ -152,10 +180,9 @@ impl Arguments {
     }
 }
 
-/// Where a bench's results go: made now, so that a wrong path is not found out at the end.
-pub(crate) fn result_folder(asked: Option<&Path>, started_unix: u64) -> anyhow::Result<PathBuf> {
-    let time = std::time::UNIX_EPOCH + Duration::from_secs(started_unix);
-    let time = humantime::format_rfc3339_seconds(time).to_string().replace(':', "");
+/// Where results go: made at the start, so that a wrong path is not found out at the end.
+pub(crate) fn result_folder(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "");
     let folder = asked.map_or_else(|| Path::new("results").join(time), Path::to_owned);
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     Ok(folder)
@@ -195,25 +222,26 @@ fn print(bench: &Bench, output: Output) -> anyhow::Result<()> {
 }
 
 /// What a bench's rows say about its end: wrong answers outweigh what could not be measured.
-pub(crate) fn exit(bench: &Bench, interrupted: &AtomicBool) -> Exit {
-    if interrupted.load(Ordering::Relaxed) {
-        return Exit::Interrupted;
-    }
-    let refused = |row: &&report::bench::BenchRow| row.refused.is_some();
-    let is_wrong = |row: &report::bench::BenchRow| {
+pub(crate) fn exit(bench: &Bench) -> Exit {
+    let is_wrong = |row: &BenchRow| {
         row.refused.as_deref().is_some_and(|reason| reason.starts_with(verify::FAILS))
     };
-    if bench.rows.iter().any(is_wrong) {
-        return Exit::Red;
-    }
-    if bench.rows.iter().all(|row| refused(&row)) {
-        return Exit::Unavailable;
-    }
-    let has_numbers = |row: &report::bench::BenchRow| {
-        row.samples.iter().any(|sample| sample.measurement.validity.is_valid())
+    let measured = || bench.rows.iter().filter(|row| row.refused.is_none());
+    let has_numbers = |row: &BenchRow| match standing(row) {
+        Standing::Measured => true,
+        Standing::Refused { .. } | Standing::MostlyInvalid { .. } => false,
     };
-    let measured = bench.rows.iter().filter(|row| !refused(row));
-    if measured.into_iter().all(has_numbers) { Exit::Green } else { Exit::Error }
+    if bench.interrupted {
+        Exit::Interrupted
+    } else if bench.rows.iter().any(is_wrong) {
+        Exit::Red
+    } else if measured().next().is_none() {
+        Exit::Unavailable
+    } else if measured().all(has_numbers) {
+        Exit::Green
+    } else {
+        Exit::Error
+    }
 }
 
 impl From<TransportName> for Transport {

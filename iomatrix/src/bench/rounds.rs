@@ -33,11 +33,7 @@ pub(crate) struct Rounds<'a> {
 
 impl Rounds<'_> {
     /// All rounds: the rows with their samples, and the floor of each round.
-    pub(crate) fn run(
-        &self,
-        candidates: &Candidates,
-        rounds: u32,
-    ) -> anyhow::Result<(Vec<BenchRow>, Vec<f64>)> {
+    pub(crate) fn run(&self, candidates: &Candidates, rounds: u32) -> (Vec<BenchRow>, Vec<f64>) {
         let mut rows: Vec<BenchRow> =
             candidates.all.iter().map(|c| empty_row(&c.row, c.refused.clone())).collect();
         let sources: Vec<&Row> = candidates.all.iter().map(|candidate| &candidate.row).collect();
@@ -72,7 +68,7 @@ impl Rounds<'_> {
             }
         }
         bar.finish_and_clear();
-        Ok((rows, floors))
+        (rows, floors)
     }
 
     fn is_interrupted(&self) -> bool {

@@ -22,6 +22,7 @@ pub(crate) struct Candidate {
 pub(crate) struct Candidates {
     pub(crate) all: Vec<Candidate>,
     baseline: String,
+    workers: u32,
     transport: TransportName,
 }
 
@@ -32,6 +33,7 @@ impl Candidates {
     /// The outer one: the registry is wrong. The inner one: no such row, a sentence for the user.
     pub(crate) fn select(
         arguments: &SubjectArguments,
+        workers: u32,
         host: &Host,
     ) -> anyhow::Result<Result<Self, String>> {
         let registry = Registry::load().map_err(anyhow::Error::msg)?;
@@ -49,7 +51,7 @@ impl Candidates {
                 filter.wants_row(&entry.name) || arguments.baseline.as_ref() == Some(&entry.name)
             })
             .map(|entry| {
-                let row = Row::with_workers(entry, arguments.workers);
+                let row = Row::with_workers(entry, workers);
                 let refused = missing(&row, arguments.transport, host);
                 Candidate { row, refused }
             })
@@ -59,11 +61,16 @@ impl Candidates {
         let Some(baseline) = arguments.baseline.clone().or(first) else {
             return Ok(Err(format!("no row is named so; there are: {}", known.join(", "))));
         };
-        Ok(Ok(Self { all, baseline, transport: arguments.transport }))
+        Ok(Ok(Self { all, baseline, workers, transport: arguments.transport }))
     }
 
     pub(crate) fn baseline(&self) -> &str {
         &self.baseline
+    }
+
+    /// Threads that do I/O in each server.
+    pub(crate) fn workers(&self) -> u32 {
+        self.workers
     }
 
     /// Builds the servers in release, each package alone, and finds their programs.
@@ -87,7 +94,7 @@ impl Candidates {
     }
 
     /// Refuses the rows whose answers are wrong: nothing is timed that was not checked first.
-    pub(crate) fn verify(&mut self, host: &Host) -> anyhow::Result<()> {
+    pub(crate) fn verify(&mut self, host: &Host) {
         let rows: Vec<Row> = self.measured().cloned().collect();
         eprintln!("checking the answers of {} rows first", rows.len());
         let wrong = verify::wrong(&rows, self.transport, host, check::random_seed());
@@ -96,7 +103,6 @@ impl Candidates {
                 candidate.refused = Some(reason.clone());
             }
         }
-        Ok(())
     }
 
     /// The rows that are measured.

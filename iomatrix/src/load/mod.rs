@@ -20,6 +20,7 @@ mod workload;
 use progress::Bar;
 pub(crate) use workload::WorkloadArguments;
 use workload::{is_local, parse_target};
+pub(crate) use workload::{parse_rate, parse_size};
 
 /// How long is measured, and loaded before, unless asked otherwise.
 const DURATION: Duration = Duration::from_secs(10);

@@ -126,7 +126,7 @@ pub(crate) fn is_local(target: &Target) -> bool {
 }
 
 /// `20k`, `20000/s`, `1.5M`.
-fn parse_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix("/s").unwrap_or(text);
     let (number, factor) = match number.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&number[..at], 1e3),
@@ -146,7 +146,7 @@ fn parse_count(text: &str) -> Result<u64, String> {
 }
 
 /// `64`, `1KiB`, `2kB`.
-fn parse_size(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u32, String> {
     let hint = "write bytes, such as 64, 1KiB or 16KiB";
     let size: ByteSize = text.parse().map_err(|_| hint.to_owned())?;
     u32::try_from(size.as_u64()).map_err(|_| format!("too large; {hint}"))

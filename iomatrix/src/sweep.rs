@@ -1,0 +1,248 @@
+//! `iomatrix sweep`: a bench at each of several values of one quantity, to see where completion
+//! starts to pay, and where an open loop bends.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use report::Exit;
+use report::bench::metric::Metric;
+use report::plot::Ink;
+use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep, csv, markdown, text};
+
+use crate::bench::{self, Session, SubjectArguments, result_folder, save};
+use crate::load::{WorkloadArguments, parse_rate, parse_size};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    subjects: SubjectArguments,
+    #[command(flatten)]
+    values: Values,
+    /// Rounds at each value.
+    #[arg(long, value_name = "N", default_value_t = 5, aliases = ["runs", "repeat"])]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Measure for so long in each round.
+    #[arg(short, long, value_name = "TIME", default_value = "1s")]
+    #[arg(value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// Load that does not count, before the measured part.
+    #[arg(short, long, value_name = "TIME", default_value = "250ms")]
+    #[arg(value_parser = humantime::parse_duration)]
+    warmup: Duration,
+    /// Threads of the generator.
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    threads: u32,
+    /// Messages in flight on a connection.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pipeline: u32,
+    /// Send the same bytes again. Random if absent.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// What to plot.
+    #[arg(long, value_enum, default_value_t = MetricName::Cpu)]
+    metric: MetricName,
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = bench::Output::Text)]
+    output: bench::Output,
+    /// Folder for the results; default: results/ and the time.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// One of these has several values, and is what the sweep varies.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Give several values to one of these")]
+struct Values {
+    /// Connections that carry messages, such as 1,8,64,512.
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', default_value = "64")]
+    connections: Vec<u32>,
+    /// Open loop: messages a second over all connections, such as 10k,20k,40k.
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = parse_rate)]
+    rate: Vec<f64>,
+    /// Bytes of a message, such as 64,1KiB,16KiB.
+    #[arg(short, long, value_name = "LIST", value_delimiter = ',', default_value = "64")]
+    #[arg(value_parser = parse_size)]
+    payload: Vec<u32>,
+    /// Threads that do I/O in each server, such as 1,2,4.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    workers: Vec<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MetricName {
+    Cpu,
+    Throughput,
+    P99,
+    Calls,
+    Submissions,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let points = match arguments.values.points() {
+        Ok(points) => points,
+        Err(mistake) => return crate::usage(&mistake),
+    };
+    let session = Session::new(&arguments.subjects)?;
+    if let Err(mistake) = session.candidates(1)? {
+        return crate::usage(&mistake);
+    }
+    let folder = result_folder(arguments.out.as_deref())?;
+    let dimension = arguments.values.dimension();
+    let mut sweep =
+        Sweep { version: FORMAT_VERSION, dimension, points: Vec::new(), interrupted: false };
+    for (value, point) in points {
+        eprintln!("{}", dimension.long(value));
+        let candidates = session.candidates(point.workers[0])?.map_err(anyhow::Error::msg)?;
+        let workload = arguments.workload(&point);
+        let bench = session.bench(candidates, &workload, arguments.rounds)?;
+        sweep.interrupted = bench.interrupted;
+        sweep.points.push(Point { value, bench });
+        // After each value, because a sweep takes long.
+        save(&folder, FILE_NAME, &serde_json::to_string_pretty(&sweep)?)?;
+        if sweep.interrupted {
+            break;
+        }
+    }
+    arguments.print(&sweep)?;
+    eprintln!("saved {}", folder.join(FILE_NAME).display());
+    Ok(worst(&sweep))
+}
+
+impl Arguments {
+    fn workload(&self, point: &Values) -> WorkloadArguments {
+        WorkloadArguments {
+            connections: point.connections[0],
+            duration: Some(self.duration),
+            requests: None,
+            rate: point.rate.first().copied(),
+            payload: point.payload.clone(),
+            warmup: Some(self.warmup),
+            threads: self.threads,
+            pipeline: self.pipeline,
+            churn: false,
+            connect_rate: None,
+            idle: 0,
+            seed: self.seed,
+        }
+    }
+
+    fn print(&self, sweep: &Sweep) -> anyhow::Result<()> {
+        let metric = Metric::from(self.metric);
+        match self.output {
+            bench::Output::Text => {
+                let ink = if console::colors_enabled() { Ink::Coloured } else { Ink::Plain };
+                let width = crate::check::terminal_width();
+                print!("{}", text::render(sweep, metric, width, ink));
+            }
+            bench::Output::Json => println!("{}", serde_json::to_string_pretty(sweep)?),
+            bench::Output::Csv => print!("{}", csv::render(sweep)),
+            bench::Output::Markdown => print!("{}", markdown::render(sweep)),
+        }
+        Ok(())
+    }
+}
+
+impl Values {
+    /// The quantity that has several values.
+    fn dimension(&self) -> Dimension {
+        if self.connections.len() > 1 {
+            Dimension::Connections
+        } else if self.rate.len() > 1 {
+            Dimension::Rate
+        } else if self.payload.len() > 1 {
+            Dimension::MessageBytes
+        } else {
+            Dimension::Workers
+        }
+    }
+
+    /// Each value with the options that it stands for, of which every one has one value then.
+    ///
+    /// # Errors
+    /// A sentence for the user, unless exactly one quantity has several values.
+    fn points(&self) -> Result<Vec<(f64, Self)>, String> {
+        let lengths =
+            [self.connections.len(), self.rate.len(), self.payload.len(), self.workers.len()];
+        if lengths.iter().filter(|length| **length > 1).count() != 1 {
+            return Err("a sweep varies one quantity: give several values to one of -c, -r, -p \
+                        and --workers, as in -c 1,8,64,512"
+                .to_owned());
+        }
+        let at = |change: &dyn Fn(&mut Self)| {
+            let mut point = self.clone();
+            change(&mut point);
+            point
+        };
+        let whole = |list: &[u32], set: &dyn Fn(&mut Self, u32)| {
+            let point = |value: &u32| (f64::from(*value), at(&|point| set(point, *value)));
+            list.iter().map(point).collect()
+        };
+        Ok(match self.dimension() {
+            Dimension::Connections => {
+                whole(&self.connections, &|point, value| point.connections = vec![value])
+            }
+            Dimension::MessageBytes => {
+                whole(&self.payload, &|point, value| point.payload = vec![value])
+            }
+            Dimension::Workers => {
+                whole(&self.workers, &|point, value| point.workers = vec![value])
+            }
+            Dimension::Rate => {
+                let rates = self.rate.iter();
+                rates.map(|rate| (*rate, at(&|point| point.rate = vec![*rate]))).collect()
+            }
+        })
+    }
+}
+
+/// The status of the point that is worst off. An open loop is meant to find what is too much, so a
+/// point that gives no number is no error as long as another does.
+fn worst(sweep: &Sweep) -> Exit {
+    let exits: Vec<Exit> = sweep.points.iter().map(|point| bench::exit(&point.bench)).collect();
+    let first = |wanted: &[Exit]| exits.iter().copied().find(|exit| wanted.contains(exit));
+    first(&[Exit::Interrupted])
+        .or_else(|| first(&[Exit::Red]))
+        .or_else(|| first(&[Exit::Green]))
+        .or_else(|| first(&[Exit::Error]))
+        .unwrap_or(Exit::Unavailable)
+}
+
+impl From<MetricName> for Metric {
+    fn from(name: MetricName) -> Self {
+        match name {
+            MetricName::Cpu => Self::Cpu,
+            MetricName::Throughput => Self::Throughput,
+            MetricName::P99 => Self::P99,
+            MetricName::Calls => Self::SystemCalls,
+            MetricName::Submissions => Self::Submissions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(connections: &[u32], rate: &[f64]) -> Values {
+        Values {
+            connections: connections.to_vec(),
+            rate: rate.to_vec(),
+            payload: vec![64],
+            workers: vec![1],
+        }
+    }
+
+    #[test]
+    fn one_quantity_varies() {
+        let points = values(&[1, 8], &[100.0]).points().unwrap();
+        let found: Vec<(f64, u32)> =
+            points.iter().map(|(value, point)| (*value, point.connections[0])).collect();
+        assert_eq!(found, [(1.0, 1), (8.0, 8)]);
+        assert_eq!(values(&[1], &[5.0, 6.0]).points().unwrap()[1].1.rate, [6.0]);
+        assert!(values(&[1], &[]).points().is_err());
+        assert!(values(&[1, 2], &[1.0, 2.0]).points().is_err());
+    }
+}
