@@ -21,6 +21,8 @@ pub mod markdown;
 #[cfg(feature = "statistics")]
 mod page;
 pub mod pairs;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod quantity;
 pub mod run;
 pub mod text;
