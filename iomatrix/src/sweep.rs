@@ -133,7 +133,7 @@ impl Arguments {
         let metric = Metric::from(self.metric);
         match self.output {
             bench::Output::Text => {
-                let ink = if console::colors_enabled() { Ink::Coloured } else { Ink::Plain };
+                let ink = if console::colors_enabled() { Ink::Colour } else { Ink::Plain };
                 let width = crate::check::terminal_width();
                 print!("{}", text::render(sweep, metric, width, ink));
             }
@@ -187,9 +187,7 @@ impl Values {
             Dimension::MessageBytes => {
                 whole(&self.payload, &|point, value| point.payload = vec![value])
             }
-            Dimension::Workers => {
-                whole(&self.workers, &|point, value| point.workers = vec![value])
-            }
+            Dimension::Workers => whole(&self.workers, &|point, value| point.workers = vec![value]),
             Dimension::Rate => {
                 let rates = self.rate.iter();
                 rates.map(|rate| (*rate, at(&|point| point.rate = vec![*rate]))).collect()

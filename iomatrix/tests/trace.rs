@@ -146,7 +146,8 @@ mod linux {
 
     #[test]
     fn a_wrong_echo_ends_it_and_a_row_that_cannot_run_does_not() {
-        let mutant = &conformance::binaries::locate(&["mutant"]).expect("it is built")["mutant"];
+        use conformance::binaries::{OWN_PROFILE, locate};
+        let mutant = &locate(&["mutant"], OWN_PROFILE).expect("it is built")["mutant"];
         let says_why = r#"echo '{"unavailable":"no |\u001b[2J here"}'; exit 69"#.to_owned();
         // Without `--flavor multi-thread`, which it does not know.
         let folder = programs(&[

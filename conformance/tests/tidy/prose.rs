@@ -90,7 +90,9 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
     let words: Vec<&str> = command.split_whitespace().map(bare).collect();
     let mut found = Vec::new();
     let mut package: Option<&Package> = None;
-    for pair in words.windows(2).filter(|pair| !is_placeholder(pair[1])) {
+    // What stands behind it is for the program that Cargo runs, whose `-p` is another.
+    let for_program = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+    for (at, pair) in words.windows(2).enumerate().filter(|(_, pair)| !is_placeholder(pair[1])) {
         let (option, name) = (pair[0], pair[1]);
         let target = |kind: &str| {
             let mut packages = repository
@@ -100,7 +102,7 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
             packages.any(|member| member.targets.iter().any(|t| t.kind == kind && t.name == name))
         };
         let known = match option {
-            "-p" | "--package" if words.contains(&"cargo") => {
+            "-p" | "--package" if words.contains(&"cargo") && at < for_program => {
                 package = repository.package(name);
                 package.is_some()
             }

@@ -10,10 +10,10 @@ use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::binaries;
 use loadgen::Load;
-use report::{Exit, Host};
 use report::bench::metric::{Standing, standing};
 use report::bench::{Bench, BenchRow, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text};
 use report::load::{BuildProfile, Target, Transport};
+use report::{Exit, Host};
 
 mod pinning;
 mod rounds;
@@ -229,7 +229,7 @@ pub(crate) fn exit(bench: &Bench) -> Exit {
     let measured = || bench.rows.iter().filter(|row| row.refused.is_none());
     let has_numbers = |row: &BenchRow| match standing(row) {
         Standing::Measured => true,
-        Standing::Refused { .. } | Standing::MostlyInvalid { .. } => false,
+        Standing::Refused { .. } | Standing::MostlyInvalid { .. } | Standing::NotReached => false,
     };
     if bench.interrupted {
         Exit::Interrupted

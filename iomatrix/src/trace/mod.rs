@@ -164,7 +164,8 @@ impl Arguments {
 
 /// A row's program, built or found, with the arguments that make it this row.
 fn program(entry: &Entry) -> anyhow::Result<Program> {
-    let programs = binaries::locate(&[&entry.package]).map_err(anyhow::Error::msg)?;
+    let programs =
+        binaries::locate(&[&entry.package], binaries::OWN_PROFILE).map_err(anyhow::Error::msg)?;
     match (Row::of(entry).origin, programs.get(&entry.package)) {
         (Origin::Contract(program), Some(executable)) => {
             Ok(Program { executable: executable.clone(), ..program })

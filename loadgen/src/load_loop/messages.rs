@@ -10,7 +10,8 @@ use crate::connection::{Fault, State};
 use crate::socket::Socket;
 
 /// A read that leaves room in its buffer has emptied the socket (epoll(7)), and the next bytes are
-/// a change that the poller tells of. On Windows mio tells of it only after a read that would block.
+/// a change that the poller tells of. On Windows mio tells of it only after a read that would have
+/// to wait.
 const SHORT_READ_EMPTIES: bool = cfg!(unix);
 
 impl LoadLoop<'_> {

@@ -70,7 +70,7 @@ pub fn ratio(row: &Rounds, baseline: &Rounds) -> Option<Ratio> {
 }
 
 /// The probability of a difference at least as large if both came from one distribution: two-sided
-/// Mann-Whitney U. `None` with fewer than [`ENOUGH_ROUNDS`] numbers on a side, or no numbers at all.
+/// Mann-Whitney U. `None` with fewer than [`ENOUGH_ROUNDS`] numbers on a side.
 #[must_use]
 pub fn chance(before: &[f64], after: &[f64]) -> Option<f64> {
     if before.len().min(after.len()) < ENOUGH_ROUNDS {
