@@ -8,6 +8,7 @@ use crate::bench;
 use crate::example;
 use crate::host::{Ceiling, Counter, Driver, Hint, IoUring, Limit, Limits, Runner, Seccomp, State};
 use crate::load::{self, Amount, Arrival, ErrorKind};
+use crate::sweep::{self, Dimension, Point, Sweep};
 
 const PAGE: &str = include_str!("../../docs/FORMAT.md");
 
@@ -57,7 +58,15 @@ fn every_field_is_explained() {
     load.workload.amount = Amount::Messages(1);
     let mut bench = example::bench();
     bench.host = host();
+    let point = Point { value: 1.0, bench: bench.clone() };
+    let sweep = Sweep {
+        version: sweep::FORMAT_VERSION,
+        dimension: Dimension::MessageBytes,
+        points: vec![point],
+        interrupted: false,
+    };
     let mut found = BTreeSet::new();
+    fields(&serde_json::to_value(&sweep).unwrap(), &mut found);
     fields(&serde_json::to_value(&load).unwrap(), &mut found);
     fields(&serde_json::to_value(&bench).unwrap(), &mut found);
     let named = named();
@@ -69,8 +78,15 @@ fn every_field_is_explained() {
 
 #[test]
 fn versions_and_numbers_are_those_of_the_code() {
-    assert_eq!((load::FORMAT_VERSION, bench::FORMAT_VERSION), (1, 1));
-    assert!(PAGE.contains("`version` is 1.") && PAGE.contains(bench::FILE_NAME));
+    let versions = [load::FORMAT_VERSION, bench::FORMAT_VERSION, sweep::FORMAT_VERSION];
+    assert_eq!(versions, [1; 3]);
+    assert!(PAGE.contains("`version` is 1."));
+    assert!(PAGE.contains(bench::FILE_NAME) && PAGE.contains(sweep::FILE_NAME));
+    let dimensions =
+        [Dimension::Connections, Dimension::Rate, Dimension::MessageBytes, Dimension::Workers];
+    for word in dimensions.map(|dimension| serde_json::to_value(dimension).unwrap()) {
+        assert!(named().contains(word.as_str().unwrap()), "{word}");
+    }
     assert!(PAGE.contains(&crate::host::grouped(bench::statistics::RESAMPLES as u64)));
     let csv = load::csv::render(&example::load(Arrival::Closed, vec![example::open()]));
     let heads: Vec<&str> = csv.split("\r\n").next().unwrap().split(',').collect();

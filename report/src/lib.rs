@@ -25,6 +25,7 @@ pub mod pairs;
 pub mod plot;
 pub mod quantity;
 pub mod run;
+pub mod sweep;
 pub mod text;
 pub mod verdict;
 

@@ -10,23 +10,26 @@ use crate::load::{Ending, Generator, Measurement, Traffic, Validity};
 /// The whole table, with its heads.
 #[must_use]
 pub fn render(bench: &Bench) -> String {
-    let all = || bench.rows.iter().flat_map(|row| &row.samples);
-    let percents = percents(all().map(|sample| &sample.measurement));
+    table(&rows(bench, &percents(measurements(bench))))
+}
+
+/// Every measurement of a bench.
+pub(crate) fn measurements(bench: &Bench) -> impl Iterator<Item = &Measurement> {
+    bench.rows.iter().flat_map(|row| &row.samples).map(|sample| &sample.measurement)
+}
+
+/// The records, with columns for these percentiles.
+pub(crate) fn rows(bench: &Bench, percents: &[f64]) -> Vec<Fields> {
     let mut rows = Vec::new();
     for row in &bench.rows {
         for sample in &row.samples {
-            rows.push(fields(
-                bench,
-                row,
-                Some(sample),
-                measurement(&sample.measurement, &percents),
-            ));
+            rows.push(fields(bench, row, Some(sample), measurement(&sample.measurement, percents)));
         }
         if row.samples.is_empty() {
-            rows.push(fields(bench, row, None, blank(&percents)));
+            rows.push(fields(bench, row, None, blank(percents)));
         }
     }
-    table(&rows)
+    rows
 }
 
 /// The heads of a measurement, with nothing below them.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
 use crate::load::{BuildProfile, Measurement, Workload};
+use crate::pairs::Traits;
 use crate::run::Attestation;
 use crate::verdict::Model;
 
@@ -15,7 +16,7 @@ pub mod markdown;
 #[cfg(feature = "statistics")]
 pub mod metric;
 #[cfg(feature = "statistics")]
-mod parts;
+pub(crate) mod parts;
 #[cfg(feature = "statistics")]
 pub mod statistics;
 #[cfg(all(test, feature = "statistics"))]
@@ -168,6 +169,19 @@ pub enum Count {
         /// Why, and how to mend it where that is known.
         no_data: String,
     },
+}
+
+impl BenchRow {
+    /// What makes it one half of a pair; `os` is that of the host.
+    #[must_use]
+    pub fn traits<'a>(&'a self, os: &'a str) -> Traits<'a> {
+        Traits {
+            package: &self.package,
+            flavor: &self.flavor,
+            model: self.model,
+            systems: vec![os],
+        }
+    }
 }
 
 impl Count {

@@ -5,13 +5,13 @@ use super::statistics::{self, median};
 use super::{Bench, BenchRow, Count, Pinning};
 use crate::load::{Arrival, BuildProfile};
 use crate::page::{Cells, Group, Head, Part, Table};
-use crate::pairs::{self, Traits};
+use crate::pairs;
 use crate::quantity::{counted, number, time};
 use crate::run::Attestation;
 use crate::verdict::Model;
 
-const NO_DATA: &str = "no data";
-const NOT_HERE: &str = "-";
+pub(crate) const NO_DATA: &str = "no data";
+pub(crate) const NOT_HERE: &str = "-";
 
 /// A column of a table.
 enum Column {
@@ -39,7 +39,7 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
         Part::List("refused, and not measured", refused(bench)),
         Part::List("without numbers", without_numbers(bench)),
         Part::List("rounds that do not count", flaws(bench)),
-        Part::List("no data", reasons(bench)),
+        Part::List("no data", reasons(bench, &Metric::ALL)),
         Part::Table(drivers(bench)),
     ]
 }
@@ -92,26 +92,30 @@ fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<String>) -> Vec<Group
 }
 
 fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<String> {
-    let word = match standing(row) {
-        Standing::Measured => {
-            let cell = |column: &Column| match column {
-                Column::Value(metric, _) => shown(*metric, &metric.value(bench, row)),
-                Column::Ratio(metric) => against_baseline(bench, *metric, row),
-            };
-            let mut cells = vec![row.name.clone()];
-            cells.extend(columns.iter().map(cell));
-            return cells;
-        }
-        Standing::Refused { .. } => "refused",
-        Standing::MostlyInvalid { .. } => "invalid",
-        Standing::NotReached => "not reached",
-    };
-    let mut cells = vec![row.name.clone(), word.to_owned()];
-    cells.resize(columns.len() + 1, NOT_HERE.to_owned());
+    let mut cells = vec![row.name.clone()];
+    if let Some(word) = absence(row) {
+        cells.push(word.to_owned());
+        cells.resize(columns.len() + 1, NOT_HERE.to_owned());
+        return cells;
+    }
+    cells.extend(columns.iter().map(|column| match column {
+        Column::Value(metric, _) => shown(*metric, &metric.value(bench, row)),
+        Column::Ratio(metric) => against_baseline(bench, *metric, row),
+    }));
     cells
 }
 
-fn shown(metric: Metric, value: &Count) -> String {
+/// The word in the place of numbers for a row that has none.
+pub(crate) fn absence(row: &BenchRow) -> Option<&'static str> {
+    match standing(row) {
+        Standing::Measured => None,
+        Standing::Refused { .. } => Some("refused"),
+        Standing::MostlyInvalid { .. } => Some("invalid"),
+        Standing::NotReached => Some("not reached"),
+    }
+}
+
+pub(crate) fn shown(metric: Metric, value: &Count) -> String {
     value.number().map_or_else(|| NO_DATA.to_owned(), |number| metric.shown(number))
 }
 
@@ -132,12 +136,7 @@ fn against(bench: &Bench, metric: Metric, row: &BenchRow, other: &BenchRow) -> S
 
 /// The rows that are one program on two drivers: completion over readiness.
 fn controlled_pairs(bench: &Bench) -> Table {
-    let pairs = pairs::controlled(&bench.rows, |row| Traits {
-        package: &row.package,
-        flavor: &row.flavor,
-        model: row.model,
-        systems: vec![&bench.host.os],
-    });
+    let pairs = pairs::controlled(&bench.rows, |row| row.traits(&bench.host.os));
     let rows = pairs.into_iter().map(|pair| {
         let ratio = |metric| against(bench, metric, pair.completion, pair.readiness);
         vec![
@@ -186,6 +185,13 @@ fn frame(bench: &Bench) -> Vec<String> {
         format!("pinning: {}", pinning(&bench.pinning)),
         format!("rounds: {rounds}, {order}; an interval in brackets is 95 % of the median ratio"),
     ];
+    lines.extend(doubts(bench));
+    lines
+}
+
+/// Why no number is to be taken at its word.
+pub(crate) fn doubts(bench: &Bench) -> Vec<String> {
+    let mut lines = Vec::new();
     if [bench.build.servers, bench.build.generator].contains(&BuildProfile::Dev) {
         lines.push("build: for development; figures to compare need --release".to_owned());
     }
@@ -211,7 +217,7 @@ fn pinning(pinning: &Pinning) -> String {
     }
 }
 
-fn refused(bench: &Bench) -> Vec<String> {
+pub(crate) fn refused(bench: &Bench) -> Vec<String> {
     let line = |row: &BenchRow| Some(format!("{}: {}", row.name, row.refused.as_ref()?));
     bench.rows.iter().filter_map(line).collect()
 }
@@ -239,12 +245,12 @@ fn flaws(bench: &Bench) -> Vec<String> {
     bench.rows.iter().flat_map(of_row).collect()
 }
 
-/// Each reason once, with the rows that it is about.
-fn reasons(bench: &Bench) -> Vec<String> {
+/// Each reason for which one of these has no number, once, with the rows that it is about.
+pub(crate) fn reasons(bench: &Bench, metrics: &[Metric]) -> Vec<String> {
     let measured: Vec<&BenchRow> =
         bench.rows.iter().filter(|row| standing(row) == Standing::Measured).collect();
     let mut found: Vec<(String, Vec<&str>)> = Vec::new();
-    for metric in Metric::ALL {
+    for metric in metrics {
         for row in &measured {
             let Count::NoData { no_data } = metric.value(bench, row) else { continue };
             let reason = match no_data.starts_with(metric.name()) {

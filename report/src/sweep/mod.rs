@@ -1,0 +1,136 @@
+//! A sweep as it stands in its result folder: one bench for each value of what was varied, and what
+//! follows from them. `iomatrix sweep` fills it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bench::Bench;
+use crate::host::{grouped, size};
+use crate::quantity::number;
+
+#[cfg(feature = "statistics")]
+pub mod crossover;
+#[cfg(feature = "statistics")]
+pub mod csv;
+#[cfg(all(test, feature = "plot"))]
+mod example;
+#[cfg(feature = "statistics")]
+pub mod knee;
+#[cfg(feature = "statistics")]
+pub mod markdown;
+#[cfg(feature = "statistics")]
+mod parts;
+#[cfg(all(test, feature = "plot"))]
+mod tests;
+#[cfg(feature = "plot")]
+pub mod text;
+
+/// The version of the format of sweeps that this crate reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+/// Name of the file in a result folder.
+pub const FILE_NAME: &str = "sweep.json";
+
+/// One bench after another, of the same rows, that differ in one quantity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// What was varied.
+    pub dimension: Dimension,
+    /// One for each value that was reached.
+    pub points: Vec<Point>,
+    /// Whether it was stopped before all values were done.
+    pub interrupted: bool,
+}
+
+/// What was measured at one value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// In the unit of the [`Dimension`].
+    pub value: f64,
+    /// All of it.
+    pub bench: Bench,
+}
+
+/// The quantity that a sweep varies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Connections that carry messages.
+    Connections,
+    /// Messages a second over all connections, in an open loop.
+    Rate,
+    /// Length of a message in bytes.
+    MessageBytes,
+    /// Threads that do I/O in each server.
+    Workers,
+}
+
+impl Dimension {
+    /// What an axis or the head of a column says.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Rate => "messages/s",
+            Self::MessageBytes => "message bytes",
+            Self::Workers => "workers",
+        }
+    }
+
+    /// A value where it is clear what it is of, such as `64`, `20,000` or `16 KiB`.
+    #[must_use]
+    pub fn short(self, value: f64) -> String {
+        let is_whole = value >= 0.0 && value.fract() == 0.0;
+        match self {
+            Self::MessageBytes if is_whole => size(value as u64),
+            Self::Connections | Self::Rate | Self::MessageBytes | Self::Workers if is_whole => {
+                grouped(value as u64)
+            }
+            Self::Connections | Self::Rate | Self::MessageBytes | Self::Workers => number(value),
+        }
+    }
+
+    /// A value in a sentence, such as `64 connections`.
+    #[must_use]
+    pub fn long(self, value: f64) -> String {
+        let short = self.short(value);
+        let (one, many) = match self {
+            Self::Connections => ("connection", "connections"),
+            Self::Rate => ("message/s", "messages/s"),
+            Self::MessageBytes => return format!("messages of {short}"),
+            Self::Workers => ("worker", "workers"),
+        };
+        format!("{short} {}", if value == 1.0 { one } else { many })
+    }
+
+    /// Several values, such as `1, 8, 64`.
+    pub(crate) fn list(self, values: impl IntoIterator<Item = f64>) -> String {
+        values.into_iter().map(|value| self.short(value)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl Sweep {
+    /// The points, the smallest value first.
+    #[must_use]
+    pub fn ascending(&self) -> Vec<&Point> {
+        let mut points: Vec<&Point> = self.points.iter().collect();
+        points.sort_by(|a, b| a.value.total_cmp(&b.value));
+        points
+    }
+}
+
+impl Point {
+    /// The row of this name.
+    #[must_use]
+    pub fn row(&self, name: &str) -> Option<&crate::bench::BenchRow> {
+        self.bench.rows.iter().find(|row| row.name == name)
+    }
+}
