@@ -1,15 +1,9 @@
 //! Accept loop and echo with the connection's own buffer, one operation at a time.
 
-use std::{io, pin::pin, sync::Arc, task::Poll};
+use std::{io, ops::ControlFlow, pin::pin, sync::Arc, task::Poll};
 
-use common::{AcceptError, Context, Driver, Work};
-use compio::{
-    BufResult,
-    buf::{IntoInner as _, IoBuf as _},
-    io::AsyncWriteExt as _,
-    runtime::spawn,
-    time::sleep,
-};
+use common::{AcceptError, Context, Driver, Wait, Work};
+use compio::{BufResult, io::AsyncWriteExt as _, runtime::spawn, time::sleep};
 use futures_util::{
     future::{Either, select},
     poll,
@@ -83,42 +77,24 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
     let mut stop = context.stop();
     let mut at_once = 0;
+    // The driver owns the buffer until the read completes, then it goes on to the write and comes
+    // back.
     let BufResult(mut result, mut buffer) = loop {
-        let BufResult(result, filled) = {
-            // The driver owns the buffer until the read completes, then it goes on to the write
-            // and comes back.
-            let mut read = pin!(fill(&mut reader, buffer));
-            if let Poll::Ready(completed) = poll!(&mut read) {
-                at_once += 1;
-                completed
-            } else {
-                at_once = 0;
-                match select(&mut read, &mut stop).await {
-                    Either::Left((completed, _)) => completed,
-                    Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
-                        Either::Left((completed, _)) => completed,
-                        Either::Right((_, read)) => {
-                            send_fin(&writer)?;
-                            break read.await;
-                        }
-                    },
-                }
-            }
+        let read = next(&mut reader, &writer, buffer, &mut stop, &mut at_once);
+        let message = match read.await? {
+            ControlFlow::Continue(message) => message,
+            ControlFlow::Break(last) => break last,
         };
-        let bytes = result?;
-        if bytes == 0 {
-            return send_fin(&writer);
-        }
         if let Some(work) = work {
             capability::work(work).await;
         }
-        let BufResult(result, written) = writer.write_all(filled.slice(..bytes)).await;
+        let BufResult(result, written) = writer.write_all(message).await;
         result?;
-        buffer = written.into_inner();
         if context.stopping() {
             send_fin(&writer)?;
-            break fill(&mut reader, buffer).await;
+            break fill(&mut reader, written).await;
         }
+        buffer = written;
         if at_once == TURN {
             at_once = 0;
             yield_now().await;
@@ -129,6 +105,44 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
         BufResult(result, buffer) = fill(&mut reader, buffer).await;
     }
     Ok(())
+}
+
+/// Reads the next message, or what is not to be echoed any more: FIN, which is answered, or what
+/// comes once the stop has sent ours.
+///
+/// A future of its own, so that it shares its room in a connection's task with that of the write.
+async fn next<S: Stream>(
+    reader: &mut S,
+    writer: &S,
+    buffer: Vec<u8>,
+    stop: &mut Wait,
+    at_once: &mut u32,
+) -> io::Result<ControlFlow<BufResult<usize, Vec<u8>>, Vec<u8>>> {
+    let mut read = pin!(fill(reader, buffer));
+    let BufResult(result, filled) = if let Poll::Ready(completed) = poll!(&mut read) {
+        *at_once += 1;
+        completed
+    } else {
+        *at_once = 0;
+        match select(&mut read, stop).await {
+            Either::Left((completed, _)) => completed,
+            // In a box, or each connection would carry a timer from its start.
+            Either::Right(((), read)) => match select(read, Box::pin(sleep(LOOK))).await {
+                Either::Left((completed, _)) => completed,
+                Either::Right((_, read)) => {
+                    send_fin(writer)?;
+                    return Ok(ControlFlow::Break(read.await));
+                }
+            },
+        }
+    };
+    Ok(match result? {
+        0 => {
+            send_fin(writer)?;
+            ControlFlow::Break(BufResult(Ok(0), filled))
+        }
+        _ => ControlFlow::Continue(filled),
+    })
 }
 
 /// Reads what there is, as much as the whole buffer takes.

@@ -4,6 +4,7 @@ use std::{
     io,
     mem::take,
     net,
+    ops::ControlFlow,
     os::unix,
     pin::pin,
     sync::{Arc, mpsc},
@@ -12,12 +13,15 @@ use std::{
 };
 
 use common::{
-    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, ServeError, Work, classify,
+    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, ServeError, Wait, Work, classify,
 };
 use futures_util::future::{Either, pending, select};
 use monoio::{
+    BufResult,
     blocking::DefaultThreadPool,
-    io::{AsyncWriteRent as _, AsyncWriteRentExt as _, Splitable as _},
+    io::{
+        AsyncWriteRent as _, AsyncWriteRentExt as _, OwnedReadHalf, OwnedWriteHalf, Splitable as _,
+    },
     net::{TcpStream, UnixDatagram, UnixStream, udp::UdpSocket},
     spawn,
     task::JoinHandle,
@@ -179,52 +183,75 @@ fn serve_queue<S: Stream>(queue: &Socket, work: Option<Work>, context: &Context)
 
 fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
     let (connection, context) = (context.connection(), context.clone());
-    spawn(async move { connection.ended(echo(stream, work, context).await) });
+    stream.prepare();
+    // Dropping the half that writes sends FIN.
+    let (reader, writer) = stream.into_split();
+    spawn(async move { connection.ended(echo(reader, writer, work, context).await) });
 }
 
 /// The shortest timer. When one fires, the driver has been asked what completed before it was set.
 const LOOK: Duration = Duration::from_millis(1);
 
-async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
-    stream.prepare();
-    // Dropping the half that writes sends FIN.
-    let (mut reader, mut writer) = stream.into_split();
+async fn echo<S: Stream>(
+    mut reader: OwnedReadHalf<S>,
+    mut writer: OwnedWriteHalf<S>,
+    work: Option<Work>,
+    context: Context,
+) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
     let cancel_after = context.cancel().read;
     let mut stop = context.stop();
+    // The driver owns the buffer until the read completes, then it goes on to the write and comes
+    // back.
     let (mut result, mut buffer) = loop {
-        let (result, filled) = {
-            // The driver owns the buffer until the read completes, then it goes on to the write
-            // and comes back.
-            let mut read = pin!(capability::read(&mut reader, buffer, cancel_after));
-            match select(&mut read, &mut stop).await {
-                Either::Left((completed, _)) => completed,
-                Either::Right(((), read)) => match select(read, pin!(sleep(LOOK))).await {
-                    Either::Left((completed, _)) => completed,
-                    Either::Right((_, read)) => {
-                        writer.shutdown().await?;
-                        break read.await;
-                    }
-                },
-            }
+        let read = next(&mut reader, &mut writer, buffer, &mut stop, cancel_after);
+        let message = match read.await? {
+            ControlFlow::Continue(message) => message,
+            ControlFlow::Break(last) => break last,
         };
-        if result? == 0 {
-            return Ok(());
-        }
         if let Some(work) = work {
             capability::work(work).await;
         }
-        let (result, written) = writer.write_all(filled).await;
+        let (result, written) = writer.write_all(message).await;
         result?;
-        buffer = written;
         if context.stopping() {
             writer.shutdown().await?;
-            break capability::read(&mut reader, buffer, None).await;
+            break capability::read(&mut reader, written, None).await;
         }
+        buffer = written;
     };
     // Reads to the peer's FIN.
     while result? > 0 {
         (result, buffer) = capability::read(&mut reader, buffer, None).await;
     }
     Ok(())
+}
+
+/// Reads the next message, or what is not to be echoed any more: FIN, or what comes once the stop
+/// has sent ours.
+///
+/// A future of its own, so that it shares its room in a connection's task with that of the write.
+async fn next<S: Stream>(
+    reader: &mut OwnedReadHalf<S>,
+    writer: &mut OwnedWriteHalf<S>,
+    buffer: Vec<u8>,
+    stop: &mut Wait,
+    cancel_after: Option<Duration>,
+) -> io::Result<ControlFlow<BufResult<usize, Vec<u8>>, Vec<u8>>> {
+    let mut read = pin!(capability::read(reader, buffer, cancel_after));
+    let (result, filled) = match select(&mut read, stop).await {
+        Either::Left((completed, _)) => completed,
+        // A timer is 640 bytes: in a box, or each connection would carry it from its start.
+        Either::Right(((), read)) => match select(read, Box::pin(sleep(LOOK))).await {
+            Either::Left((completed, _)) => completed,
+            Either::Right((_, read)) => {
+                writer.shutdown().await?;
+                return Ok(ControlFlow::Break(read.await));
+            }
+        },
+    };
+    Ok(match result? {
+        0 => ControlFlow::Break((Ok(0), filled)),
+        _ => ControlFlow::Continue(filled),
+    })
 }

@@ -4,19 +4,21 @@ use std::{
     future::ready,
     io, mem,
     net::{Shutdown, UdpSocket},
+    ops::ControlFlow,
     pin::pin,
     sync::{Arc, mpsc},
     thread,
+    time::Duration,
 };
 
 use common::{
-    AcceptError, BACKLOG, Cancel, Context, Drained, Listeners, ServeError, Work, classify,
+    AcceptError, BACKLOG, Cancel, Context, Drained, Listeners, ServeError, Wait, Work, classify,
 };
 use socket2::SockRef;
 use tokio::{select, sync::Barrier, task::JoinHandle, time};
 use tokio_uring::{
     BufResult, Runtime,
-    buf::BoundedBuf as _,
+    buf::{BoundedBuf as _, Slice},
     net::{TcpStream, UnixStream},
 };
 
@@ -217,48 +219,64 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
     let cancel_after = context.cancel().read;
     let mut stop = context.stop();
-    loop {
-        // A read that is dropped is not cancelled either, and takes bytes with it. The kernel
-        // owns the buffer until the read completes, then it goes on to the write and comes back.
-        let mut read = pin!(capability::read(&stream, buffer, cancel_after));
-        let (result, filled) = select! {
-            biased;
-            completed = &mut read => completed,
-            () = &mut stop => {
-                // Completions come in order: once this one has, so has a read that need not wait.
-                tokio_uring::no_op().await?;
-                select! {
-                    biased;
-                    completed = &mut read => completed,
-                    () = ready(()) => return finish(&stream, read).await,
-                }
-            }
+    // The kernel owns the buffer until the read completes, then it goes on to the write and comes
+    // back.
+    let (mut result, mut buffer) = loop {
+        let message = match next(&stream, buffer, &mut stop, cancel_after).await? {
+            ControlFlow::Continue(message) => message,
+            ControlFlow::Break(last) => break last,
         };
-        let bytes = result?;
-        if bytes == 0 {
-            return stream.shutdown(Shutdown::Write);
-        }
         if let Some(work) = work {
             capability::work(work).await?;
         }
-        let (result, written) = stream.write_all(filled.slice(..bytes)).await;
+        let (result, written) = stream.write_all(message).await;
         result?;
         buffer = written.into_inner();
         if context.stopping() {
-            return finish(&stream, stream.read(buffer)).await;
+            stream.shutdown(Shutdown::Write)?;
+            break stream.read(buffer).await;
         }
-    }
-}
-
-/// Sends FIN, then reads to the peer's, beginning with a `read` that may be in flight.
-async fn finish<S: Stream>(
-    stream: &S,
-    read: impl Future<Output = BufResult<usize, Vec<u8>>>,
-) -> io::Result<()> {
-    stream.shutdown(Shutdown::Write)?;
-    let (mut result, mut buffer) = read.await;
+    };
+    // Reads to the peer's FIN.
     while result? > 0 {
         (result, buffer) = stream.read(buffer).await;
     }
     Ok(())
+}
+
+/// Reads the next message, or what is not to be echoed any more: FIN, which is answered, or what
+/// comes once the stop has sent ours.
+///
+/// A future of its own, so that it shares its room in a connection's task with that of the write.
+async fn next<S: Stream>(
+    stream: &S,
+    buffer: Vec<u8>,
+    stop: &mut Wait,
+    cancel_after: Option<Duration>,
+) -> io::Result<ControlFlow<BufResult<usize, Vec<u8>>, Slice<Vec<u8>>>> {
+    // A read that is dropped is not cancelled either, and takes bytes with it.
+    let mut read = pin!(capability::read(stream, buffer, cancel_after));
+    let (result, filled) = select! {
+        biased;
+        completed = &mut read => completed,
+        () = stop => {
+            // Completions come in order: once this one has, so has a read that need not wait.
+            tokio_uring::no_op().await?;
+            select! {
+                biased;
+                completed = &mut read => completed,
+                () = ready(()) => {
+                    stream.shutdown(Shutdown::Write)?;
+                    return Ok(ControlFlow::Break(read.await));
+                }
+            }
+        }
+    };
+    Ok(match result? {
+        0 => {
+            stream.shutdown(Shutdown::Write)?;
+            ControlFlow::Break((Ok(0), filled))
+        }
+        bytes => ControlFlow::Continue(filled.slice(..bytes)),
+    })
 }

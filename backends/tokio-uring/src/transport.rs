@@ -42,9 +42,12 @@ pub(crate) trait Stream: AsRawFd + Sized + 'static {
     /// Those of accept(2); `WouldBlock` when nobody waits there.
     fn accept_now(queue: &Self::Queue) -> io::Result<Self>;
 
-    async fn read(&self, buffer: Vec<u8>) -> BufResult<usize, Vec<u8>>;
+    fn read(&self, buffer: Vec<u8>) -> impl Future<Output = BufResult<usize, Vec<u8>>>;
 
-    async fn write_all(&self, message: Slice<Vec<u8>>) -> BufResult<(), Slice<Vec<u8>>>;
+    fn write_all(
+        &self,
+        message: Slice<Vec<u8>>,
+    ) -> impl Future<Output = BufResult<(), Slice<Vec<u8>>>>;
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
 }
@@ -66,12 +69,15 @@ impl Stream for TcpStream {
         Ok(without_delay(TcpStream::from_std(stream)))
     }
 
-    async fn read(&self, buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
-        self.read(buffer).await
+    fn read(&self, buffer: Vec<u8>) -> impl Future<Output = BufResult<usize, Vec<u8>>> {
+        self.read(buffer)
     }
 
-    async fn write_all(&self, message: Slice<Vec<u8>>) -> BufResult<(), Slice<Vec<u8>>> {
-        self.write_all(message).await
+    fn write_all(
+        &self,
+        message: Slice<Vec<u8>>,
+    ) -> impl Future<Output = BufResult<(), Slice<Vec<u8>>>> {
+        self.write_all(message)
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
@@ -112,12 +118,15 @@ impl Stream for UnixStream {
         queue.accept().map(|(stream, _)| UnixStream::from_std(stream))
     }
 
-    async fn read(&self, buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
-        self.read(buffer).await
+    fn read(&self, buffer: Vec<u8>) -> impl Future<Output = BufResult<usize, Vec<u8>>> {
+        self.read(buffer)
     }
 
-    async fn write_all(&self, message: Slice<Vec<u8>>) -> BufResult<(), Slice<Vec<u8>>> {
-        self.write_all(message).await
+    fn write_all(
+        &self,
+        message: Slice<Vec<u8>>,
+    ) -> impl Future<Output = BufResult<(), Slice<Vec<u8>>>> {
+        self.write_all(message)
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {

@@ -355,6 +355,8 @@ pub(crate) enum Fault {
     RefusesExistingPath,
     /// Leaves its Unix path behind
     LeavesPath,
+    /// Removes its Unix path as it ends, although another server has taken it over
+    UnlinksSuccessor,
     /// Panics at a Unix path that is too long
     PanicsOnLongPath,
     /// Does not start at a name that is in no file system
