@@ -40,8 +40,8 @@ pub(super) fn asked(trace: &Trace) -> String {
     match connections {
         1 => format!("each request: {message_bytes} bytes"),
         _ => format!(
-            "each request: {message_bytes} bytes on each of {connections} connections, all there at \
-             once"
+            "each request: {message_bytes} bytes on each of {connections} connections, all there \
+             at once"
         ),
     }
 }

@@ -19,8 +19,8 @@ pub const TOO_SLOW: f64 = 5.0;
 /// At a rate it keeps up when, in most of the rounds that count, all messages that were due were
 /// sent (but for [`TOLERANCE`]: some are due when a round ends), every message that was sent came
 /// back, and throughput is within [`TOLERANCE`] of the rate; and when the median of p99 response is
-/// below [`TOO_SLOW`] times that at the lowest rate that counts. The knee is the highest rate before
-/// the first at which it does not: what happens beyond that is chance.
+/// below [`TOO_SLOW`] times that at the lowest rate that counts. The knee is the highest rate
+/// before the first at which it does not: what happens beyond that is chance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Knee {
     /// The row.

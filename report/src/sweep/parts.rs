@@ -54,8 +54,8 @@ pub(super) fn findings(sweep: &Sweep) -> Vec<Part> {
     ];
     if !knees.is_empty() {
         let rule = format!(
-            "a row keeps up while it echoes what is sent, at the rate, and p99 stays below {TOO_SLOW} \
-             times that at the lowest rate"
+            "a row keeps up while it echoes what is sent, at the rate, and p99 stays below \
+             {TOO_SLOW} times that at the lowest rate"
         );
         parts.push(Part::Lines(vec![rule]));
     }
@@ -152,8 +152,8 @@ fn split(table: Table, width: Option<u16>) -> Vec<Table> {
     chunks.iter().map(of_chunk).collect()
 }
 
-/// What is to be said about each bench, each sentence once, with the values where it holds unless it
-/// does at all.
+/// What is to be said about each bench, each sentence once, with the values where it holds unless
+/// it does at all.
 fn noted(
     dimension: Dimension,
     points: &[&Point],
