@@ -35,7 +35,7 @@ fn bench(host: Host, system_calls: f64) -> Bench {
         started_unix: 0,
         seconds: 1.0,
         host,
-        build: Build { rustc: "rustc".to_owned(), servers, generator },
+        build: Build { rustc: "rustc".to_owned(), servers: Some(servers), generator },
         workload: Workload {
             target: Target { transport: Transport::Tcp, address: "127.0.0.1:1".to_owned() },
             connections: 1,

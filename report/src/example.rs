@@ -166,7 +166,7 @@ pub(crate) fn bench() -> Bench {
         host: host(),
         build: Build {
             rustc: "rustc 1.95.0".to_owned(),
-            servers: BuildProfile::Release,
+            servers: Some(BuildProfile::Release),
             generator: BuildProfile::Release,
         },
         workload: workload(Arrival::Closed),

@@ -199,7 +199,7 @@ pub(crate) fn build() -> Build {
     let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     Build {
         rustc: rustc.unwrap_or_else(|error| format!("not known: {error}")),
-        servers: BuildProfile::Release,
+        servers: std::env::var_os(binaries::BIN_DIR).is_none().then_some(BuildProfile::Release),
         generator: loadgen::PROFILE,
     }
 }

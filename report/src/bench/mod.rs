@@ -67,8 +67,8 @@ pub struct Bench {
 pub struct Build {
     /// `rustc --version`.
     pub rustc: String,
-    /// Profile of the servers.
-    pub servers: BuildProfile,
+    /// Profile of the servers; absent for ready-made programs, whose profile nobody knows.
+    pub servers: Option<BuildProfile>,
     /// Profile of the generator.
     pub generator: BuildProfile,
 }

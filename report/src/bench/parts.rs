@@ -192,8 +192,11 @@ fn frame(bench: &Bench) -> Vec<String> {
 /// Why no number is to be taken at its word.
 pub(crate) fn doubts(bench: &Bench) -> Vec<String> {
     let mut lines = Vec::new();
-    if [bench.build.servers, bench.build.generator].contains(&BuildProfile::Dev) {
+    if bench.build.generator == BuildProfile::Dev {
         lines.push("build: for development; figures to compare need --release".to_owned());
+    }
+    if bench.build.servers.is_none() {
+        lines.push("build: ready-made servers, whose profile is not known".to_owned());
     }
     let shared = match &bench.host.virtualisation {
         Some(hint) => format!("this machine is virtual ({})", hint.name),

@@ -45,12 +45,14 @@ pub fn workload_differences(before: &Bench, after: &Bench) -> Vec<String> {
     note(&mut found, "generator threads", one.threads, other.threads);
     note(&mut found, "workers a server", before.workers, after.workers);
     let profile = |profile| match profile {
-        BuildProfile::Release => "release",
-        BuildProfile::Dev => "dev",
+        Some(BuildProfile::Release) => "release",
+        Some(BuildProfile::Dev) => "dev",
+        None => "ready-made programs",
     };
     let (built, rebuilt) = (&before.build, &after.build);
     note(&mut found, "servers built as", profile(built.servers), profile(rebuilt.servers));
-    note(&mut found, "generator built as", profile(built.generator), profile(rebuilt.generator));
+    let generators = [built.generator, rebuilt.generator].map(|one| profile(Some(one)));
+    note(&mut found, "generator built as", generators[0], generators[1]);
     found
 }
 
