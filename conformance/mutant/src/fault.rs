@@ -2,12 +2,11 @@
 
 use clap::ValueEnum;
 
-/// What a mutant does wrong, or, for the names that begin with `odd`, does right in a strange way.
-/// Some strike only on connections of a certain size, or once in so many: a fault that spoils every
-/// connection would leave too few cases green to show that its own case names it.
+/// What a mutant does wrong, or, with `odd` in front, does right in a strange way. Some strike only
+/// now and then: spoiling every connection would leave too few cases green beside their own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Fault {
-    // The bytes.
+    // The bytes, and those of other connections.
     /// Echoes only the first 1024 bytes of each 300th full read (settable) of a lone connection
     #[value(name = "first-1024-bytes")]
     First1024Bytes,
@@ -55,7 +54,6 @@ pub(crate) enum Fault {
     Greets,
     /// Ends the process at a byte of urgent data (Linux only)
     DiesOfUrgentByte,
-    // Other connections' bytes.
     /// Leaves full reads in one buffer that all connections share until their next turn
     SharedBuffer,
     /// Beside 9000 open connections (settable), flips a bit of what comes on the next ones
@@ -355,6 +353,8 @@ pub(crate) enum Fault {
     RefusesExistingPath,
     /// Leaves its Unix path behind
     LeavesPath,
+    /// Removes its Unix path as it ends, although another server has taken it over
+    UnlinksSuccessor,
     /// Panics at a Unix path that is too long
     PanicsOnLongPath,
     /// Does not start at a name that is in no file system

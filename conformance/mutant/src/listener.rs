@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 #[cfg(unix)]
 use mio::net::UnixListener;
@@ -163,6 +164,55 @@ impl Bound {
                 None
             }
         }
+    }
+}
+
+/// A path that was bound, and the file that it was then.
+pub(crate) struct Name {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+/// What tells a file from another one that has its path later.
+#[derive(Eq, PartialEq)]
+struct File {
+    number: u64,
+    /// A file system may give the number of a file that is gone to the next one.
+    made: Option<SystemTime>,
+}
+
+impl Name {
+    pub(crate) fn of(path: PathBuf) -> Self {
+        let file = File::at(&path);
+        Self { path, file }
+    }
+
+    /// Removes the path, unless another server has it by now. Of a name in no file system there is
+    /// nothing to remove.
+    pub(crate) fn leave(&self, fault: Option<Fault>) {
+        let is_ours = match fault {
+            Some(Fault::LeavesPath) => false,
+            Some(Fault::UnlinksSuccessor) => true,
+            Some(_) | None => File::at(&self.path) == self.file,
+        };
+        if is_ours {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl File {
+    #[cfg(unix)]
+    fn at(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+
+        let found = std::fs::symlink_metadata(path).ok()?;
+        Some(Self { number: found.ino(), made: found.modified().ok() })
+    }
+
+    #[cfg(not(unix))]
+    fn at(_: &Path) -> Option<Self> {
+        None
     }
 }
 

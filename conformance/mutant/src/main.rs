@@ -17,13 +17,12 @@ mod start;
 mod stop;
 
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
 use crate::fault::Fault;
-use crate::listener::Bound;
+use crate::listener::{Bound, Name};
 use crate::options::Options;
 use crate::server::Server;
 use crate::stop::Stop;
@@ -64,7 +63,7 @@ fn main() -> ExitCode {
 fn serve(options: &Options) -> io::Result<ExitCode> {
     let listeners = listener::open(options)?;
     let locks = start::lock(options, &listeners)?;
-    let paths: Vec<PathBuf> = listeners.iter().filter_map(Bound::path).collect();
+    let paths: Vec<Name> = listeners.iter().filter_map(Bound::path).map(Name::of).collect();
     start::count_starts(options, &listeners)?;
     let mut server = Server::new(options, &listeners)?;
     let stop = Stop::watch(options, server.waker()?)?;
@@ -77,10 +76,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     for lock in locks {
         std::fs::remove_file(lock)?;
     }
-    for path in paths.iter().filter(|_| options.fault != Some(Fault::LeavesPath)) {
-        // Of a name in no file system there is nothing to remove.
-        let _ = std::fs::remove_file(path);
-    }
+    paths.iter().for_each(|name| name.leave(options.fault));
     Ok(stop::exit_code(options.fault))
 }
 

@@ -33,7 +33,7 @@ use start::{command, own_program};
 
 /// `EX_UNAVAILABLE` of sysexits.h: with a reason on standard output it means "not here".
 pub const EXIT_UNAVAILABLE: i32 = 69;
-/// `--drain` of every server that the judge starts.
+/// `--drain` of the servers that the judge starts, unless a case asks for another.
 pub const DRAIN: Duration = Duration::from_secs(1);
 
 /// What came of a start.

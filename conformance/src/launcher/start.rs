@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::DRAIN;
 use super::command_line::CommandLine;
 use super::supervisor::RESTRICT;
 use crate::restrict::Restrictions;
@@ -62,6 +64,8 @@ pub struct Start {
     pub listen: Vec<String>,
     /// More arguments.
     pub arguments: Vec<OsString>,
+    /// How long connections may take to end after the stop.
+    pub drain: Duration,
     /// What the process may not do.
     pub restrictions: Restrictions,
 }
@@ -72,6 +76,7 @@ impl Default for Start {
         Self {
             listen: vec!["tcp:127.0.0.1:0".to_owned()],
             arguments: Vec::new(),
+            drain: DRAIN,
             restrictions: Restrictions::default(),
         }
     }
@@ -113,8 +118,8 @@ pub(super) fn command(program: &Program, start: &Start) -> io::Result<Vec<OsStri
     for listen in &start.listen {
         command.extend(["--listen".into(), listen.into()]);
     }
-    command
-        .extend(["--announce", "json", "--stop-on-stdin-eof", "--drain", "1s"].map(OsString::from));
+    command.extend(["--announce", "json", "--stop-on-stdin-eof"].map(OsString::from));
+    command.extend(["--drain".into(), format!("{}s", start.drain.as_secs()).into()]);
     command.extend(start.arguments.iter().cloned());
     Ok(command)
 }

@@ -68,6 +68,10 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
             .lifecycle(path_removed_on_exit),
+        Case::must("successor-keeps-path", "A server that drains leaves its path to the next one.")
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .lifecycle(successor_keeps_path),
         Case::should("path-too-long", "A path that is too long ends the start with a message.")
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
@@ -213,6 +217,34 @@ fn path_removed_on_exit(launcher: &Launcher) -> Found {
     Observation::met()
 }
 
+fn successor_keeps_path(launcher: &Launcher) -> Found {
+    // Enough for the next one to start meanwhile, on a busy host too.
+    let drain = Duration::from_secs(10);
+    let start = Start { drain, ..launcher.over(Transport::Unix)? };
+    let first = launcher.start_with(&start)?;
+    let peer = launcher.peer_over(Transport::Unix, &first)?;
+    let mut old = peer.connect()?;
+    old.exchange(64)?;
+    launcher.stop(&first)?;
+    old.expect_end()?;
+    expect_no_service(launcher, &peer)?;
+    let next = match launcher.launch(&start)? {
+        // Whether it takes a path over by itself is asked by `stale-path`.
+        Launch::Ended(_) => {
+            fs::remove_file(launcher.path(Transport::Unix)?).map_err(|e| trouble(&e))?;
+            launcher.start_with(&start)?
+        }
+        launched @ (Launch::Ready(_) | Launch::Declined(_)) => launched.expect_ready()?,
+    };
+    expect_service(launcher, &next)?;
+    drop(old);
+    first.expect_graceful_end(launcher.clock(), drain)?;
+    if fs::symlink_metadata(launcher.path(Transport::Unix)?).is_err() {
+        return Err(failure(FailureKind::Output, "the path of the next server", "none"));
+    }
+    expect_service(launcher, &next)
+}
+
 fn path_too_long(launcher: &Launcher) -> Found {
     // 108 bytes on Linux and 104 on macOS and the BSDs, the zero at the end included (unix(7)).
     let path = launcher.folder()?.join("x".repeat(120));
@@ -244,6 +276,18 @@ fn expect_service(launcher: &Launcher, server: &Server) -> Found {
     let found = launcher.peer_over(Transport::Unix, server).and_then(|peer| peer.serves());
     server.survives(launcher.clock(), found)?;
     Observation::met()
+}
+
+/// Waits until a server that stops has closed its listener.
+fn expect_no_service(launcher: &Launcher, peer: &Peer) -> Result<(), Failure> {
+    let deadline = launcher.clock().within(DRAIN);
+    while peer.connect().and_then(|mut client| client.exchange(64)).is_ok() {
+        if deadline.is_over() {
+            let expected = "a new client to be refused or closed during the drain";
+            return Err(failure(FailureKind::NotRefused, expected, "its echo"));
+        }
+    }
+    Ok(())
 }
 
 /// The end of a server that cannot listen: status 1, no announcement, and a message that names the

@@ -185,6 +185,7 @@ pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn Hooks> {
         | Fault::UnlinksPath
         | Fault::RefusesExistingPath
         | Fault::LeavesPath
+        | Fault::UnlinksSuccessor
         | Fault::PanicsOnLongPath
         | Fault::NoAbstractNames
         | Fault::IgnoresDualStack
