@@ -6,6 +6,7 @@ Usage:  ci/facts.py packages                  Cargo packages of the workspace
         ci/facts.py servers SYSTEM            packages of the rows on linux, macos or windows
         ci/facts.py flavors SYSTEM            rows there whose package has another one before them
         ci/facts.py waivers SYSTEM            package and example of each waiver's reproduction
+        ci/facts.py lacks SYSTEM              and of each other one, of what a package lacks there
         ci/facts.py cells                     runner labels of the workflow's matrix
 Needs:  Python 3.11; cargo for `packages`.
 """
@@ -45,13 +46,24 @@ def flavors(system):
     return [row["name"] for row in there if row["name"] not in first.values()]
 
 
-def waivers(system):
+def waivers(system=None):
     package = {row["name"]: row["package"] for row in registry()["row"]}
-    found = [waiver for waiver in registry().get("waiver", []) if waiver["os"] == system]
+    found = registry().get("waiver", [])
     return dict.fromkeys(
         f"{package[waiver['row']]} {pathlib.PurePath(waiver['reproduction']).stem}"
         for waiver in found
+        if system in (None, waiver["os"])
     )
+
+
+def lacks(system):
+    """The examples of backends are reproductions; those of no waiver show what a runtime lacks."""
+    found = (
+        f"{package} {path.stem}"
+        for package in servers(system)
+        for path in (ROOT / "backends" / package.removeprefix("backend-")).glob("examples/*.rs")
+    )
+    return sorted(set(found) - set(waivers()))
 
 
 def cells():
@@ -60,7 +72,7 @@ def cells():
 
 
 def main():
-    facts = {f.__name__: f for f in (packages, rows, servers, flavors, waivers, cells)}
+    facts = {f.__name__: f for f in (packages, rows, servers, flavors, waivers, lacks, cells)}
     if len(sys.argv) < 2 or sys.argv[1] not in facts:
         sys.exit(__doc__)
     for line in facts[sys.argv[1]](*sys.argv[2:]):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the program that each waiver of backends/backends.toml names. A program ends with 0 when the
-# runtime alone still shows the failure: else the waiver has lost its ground.
+# Runs the program that each waiver of backends/backends.toml names, and those that show why a
+# backend lacks something. A program ends with 0 when the runtime alone still shows the failure:
+# else the waiver, or the reason, has lost its ground.
 #
 # Usage:  ci/waivers.sh
 # Needs:  cargo; Python 3.11.
@@ -11,7 +12,7 @@ case $(uname -s) in
   Darwin) system=macos ;;
   *) system=windows ;;
 esac
-reproductions=$(python3 ci/facts.py waivers "$system")
+reproductions=$(python3 ci/facts.py waivers "$system" && python3 ci/facts.py lacks "$system")
 status=0 count=0
 while read -r package example; do
   [ -n "$package" ] || continue
@@ -23,5 +24,5 @@ while read -r package example; do
     status=1
   fi
 done <<<"$reproductions"
-echo "$count reproductions of waivers on $system"
+echo "$count reproductions on $system"
 exit "$status"
