@@ -1,8 +1,8 @@
 //! Echo server on tokio-uring: threads with an io_uring each, that the kernel fills buffers for.
 //!
 //! An idle connection takes 4.9 KiB: its buffer of 4, and its task, which Tokio rounds up to a
-//! multiple of 128 bytes (768 here) so that tasks do not share cache lines. A batch of messages takes
-//! two kinds of system call, because Tokio waits in epoll for the ring and then submits to it.
+//! multiple of 128 bytes (768 here) so that tasks do not share cache lines. A batch of messages
+//! takes two kinds of system call: Tokio waits in epoll for the ring, and then submits to it.
 
 use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 

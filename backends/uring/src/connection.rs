@@ -107,7 +107,8 @@ impl Connection {
             found_pool_empty: false,
             ended: false,
             sending: None,
-            waiting: VecDeque::new(),
+            // Enough for one message at a time. Left to itself it would begin with room for four.
+            waiting: VecDeque::with_capacity(1),
             spare: None,
             buffer_bytes,
         }
