@@ -103,12 +103,12 @@ fn wrong_bytes_make_it_invalid_and_give_no_number() {
 #[test]
 fn a_condition_that_holds_is_status_99() {
     let address = server(None);
-    let output = load(address, &["--fail-if", "rate > 0", "--fail-if", "p99 > 1h"]);
+    let output = load(address, &["--fail-if", "throughput > 0", "--fail-if", "p99 > 1h"]);
     if is_saturated(&output) {
         return;
     }
     assert_eq!(output.status.code(), Some(99), "{output:?}");
-    assert!(text(&output.stderr).contains("rate > 0"), "{output:?}");
+    assert!(text(&output.stderr).contains("throughput > 0"), "{output:?}");
     let output = load(address, &["--fail-if", "errors > 0"]);
     assert!(output.status.success() || is_saturated(&output), "{output:?}");
     let output = load(address, &["--fail-if", "p99 is bad"]);

@@ -301,6 +301,8 @@ mod tests {
             plain(&plot(x, y, &[&[(8.0, 3.0)]]));
             plain(&plot(x, y, &[&[(8.0, 3.0), (8.0, 3.0)], &[]]));
             plain(&plot(x, y, &[&[(1e-9, 1e-9), (1e15, 1e15)]]));
+            plain(&plot(x, y, &[&[(1e16, 1e16), (1e16 + 2.0, 1e16 + 2.0)]]));
+            plain(&plot(x, y, &[&[(f64::MIN_POSITIVE, f64::MIN_POSITIVE), (1e300, 1e300)]]));
             plain(&plot(x, y, &[&[(1.0, f64::NAN), (f64::INFINITY, 1.0), (2.0, 2.0)]]));
             assert_eq!(terminal(&plot(x, y, &[]), 80, 16, Ink::Plain), None);
             assert_eq!(terminal(&plot(x, y, &[&[], &[]]), 80, 16, Ink::Plain), None);

@@ -175,7 +175,6 @@ pub(crate) struct Name {
 
 /// What tells a file from another one that has its path later.
 #[derive(Eq, PartialEq)]
-#[cfg_attr(not(unix), expect(dead_code, reason = "there are no Unix paths"))]
 struct File {
     number: u64,
     /// A file system may give the number of a file that is gone to the next one.

@@ -234,7 +234,7 @@ fn successor_keeps_path(launcher: &Launcher) -> Found {
             fs::remove_file(launcher.path(Transport::Unix)?).map_err(|e| trouble(&e))?;
             launcher.start_with(&start)?
         }
-        other @ (Launch::Ready(_) | Launch::Declined(_)) => other.expect_ready()?,
+        launched @ (Launch::Ready(_) | Launch::Declined(_)) => launched.expect_ready()?,
     };
     expect_service(launcher, &next)?;
     drop(old);

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = PERCENTILES)]
     #[arg(value_parser = parse_percentile)]
     percentiles: Vec<f64>,
-    /// Exit with 99 if this holds, such as 'p99 > 2ms', 'errors > 0' or 'rate < 100k'.
+    /// Exit with 99 if this holds, such as 'p99 > 2ms', 'errors > 0' or 'throughput < 100k'.
     #[arg(long = "fail-if", value_name = "CONDITION", value_parser = Condition::parse)]
     conditions: Vec<Condition>,
     /// What to print.

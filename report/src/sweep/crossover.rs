@@ -34,7 +34,7 @@ pub enum Gain {
     Throughput,
 }
 
-/// How completion compares with readiness at one value, by the ratio within rounds.
+/// How completion compares with readiness at one value: by the interval of the ratio within rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// The interval is on the good side of 1.
@@ -66,7 +66,7 @@ pub enum Onset {
 
 /// Every comparison that a sweep allows. A row of completion is compared with the row of readiness
 /// that is its pair. One that has none is compared with the baseline, where that is of readiness,
-/// else with each row of readiness. In an open loop the rate is given, and throughput no gain.
+/// else with each row of readiness. In an open loop the rate is given, so throughput is no gain.
 #[must_use]
 pub fn crossovers(sweep: &Sweep) -> Vec<Crossover> {
     let points = sweep.ascending();

@@ -109,7 +109,7 @@ fn judge(point: &Point, row: &BenchRow, lowest_p99: &mut Option<f64>) -> Judged 
     }
     let Some(p99) = Metric::P99.value(&point.bench, row).number() else { return Judged::Unknown };
     let lowest = *lowest_p99.get_or_insert(p99);
-    if p99 >= TOO_SLOW * lowest && p99 > lowest {
+    if lowest > 0.0 && p99 >= TOO_SLOW * lowest {
         return Judged::Not(Overload::Slow { times: p99 / lowest });
     }
     Judged::KeepsUp

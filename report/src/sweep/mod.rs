@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, BenchRow};
 use crate::host::{grouped, size};
 use crate::quantity::number;
 
@@ -106,6 +106,7 @@ impl Dimension {
     }
 
     /// Several values, such as `1, 8, 64`.
+    #[cfg(feature = "statistics")]
     pub(crate) fn list(self, values: impl IntoIterator<Item = f64>) -> String {
         values.into_iter().map(|value| self.short(value)).collect::<Vec<_>>().join(", ")
     }
@@ -130,7 +131,7 @@ impl Sweep {
 impl Point {
     /// The row of this name.
     #[must_use]
-    pub fn row(&self, name: &str) -> Option<&crate::bench::BenchRow> {
+    pub fn row(&self, name: &str) -> Option<&BenchRow> {
         self.bench.rows.iter().find(|row| row.name == name)
     }
 }
