@@ -1,7 +1,9 @@
 // A closed loop of clients, each with one message in flight, in one thread. Every byte that comes
-// back is compared.
+// back is compared, and every message timed, as the load generator does it.
 //
-//   load PORT CONNECTIONS BYTES SECONDS      prints the number of messages; status 1 on any error
+//   load PORT CONNECTIONS BYTES SECONDS
+//
+// prints the number of messages and their median time in microseconds; status 1 on any error
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
@@ -26,7 +28,19 @@ static double now(void) {
 struct client {
   int fd;
   ssize_t received;
+  double sent;
 };
+
+// Messages by their time in tenths of a microsecond, the last for all that took longer.
+enum { TENTHS = 1 << 20 };
+static uint32_t times[TENTHS];
+
+static double median(uint64_t messages) {
+  uint64_t before = 0;
+  int tenth = 0;
+  while (tenth < TENTHS - 1 && (before += times[tenth]) * 2 < messages) tenth++;
+  return tenth / 10.0;
+}
 
 int main(int count, char **arguments) {
   if (count != 5) errx(2, "load PORT CONNECTIONS BYTES SECONDS");
@@ -49,6 +63,7 @@ int main(int count, char **arguments) {
     clients[i].fd = fd;
   }
   for (int i = 0; i < connections; i++) {
+    clients[i].sent = now();
     if (send(clients[i].fd, message, bytes, 0) != bytes) err(1, "send");
   }
   uint64_t messages = 0;
@@ -69,8 +84,11 @@ int main(int count, char **arguments) {
       if (client->received < bytes) continue;
       client->received = 0;
       messages++;
+      double came = now(), tenths = (came - client->sent) * 1e7;
+      times[tenths < TENTHS - 1 ? (int)tenths : TENTHS - 1]++;
+      client->sent = came;
       if (send(client->fd, message, bytes, 0) != bytes) err(1, "send");
     }
   }
-  printf("%lu\n", (unsigned long)messages);
+  printf("%lu %.1f\n", (unsigned long)messages, median(messages));
 }

@@ -51,7 +51,7 @@ def client(port):
     out, cpu, status = run(f"{tools}/load", port, CONNECTIONS, BYTES, SECONDS)
     if status != 0:
         sys.exit("generator: the client in C failed")
-    messages = int(out)
+    messages = int(out.split()[0])
     return messages / SECONDS, cpu / messages * 1e9
 
 

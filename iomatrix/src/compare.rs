@@ -3,13 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use report::bench::{self, Bench};
+use report::Exit;
+use report::bench;
 use report::compare::{OtherHosts, Results, compare};
-use report::{Exit, Run, run};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use crate::merge;
+use crate::results::{self, Document};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -37,14 +35,6 @@ enum Output {
     Markdown,
 }
 
-/// What a JSON file holds.
-enum Document {
-    Bench(Box<Bench>),
-    Run(Box<Run>),
-    /// Something else, and what to say of it.
-    Other(String),
-}
-
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let other_hosts = if arguments.force { OtherHosts::TimesToo } else { OtherHosts::CountsOnly };
     let found = read(&arguments.before)
@@ -68,51 +58,27 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 /// All results below a folder, or the one in a file.
 fn read(path: &Path) -> Result<Results, String> {
     let shown = path.display();
-    let files = merge::result_files(path).map_err(|e| format!("{e:#}"))?;
-    let mut results = Results { name: shown.to_string(), ..Results::default() };
+    let files = results::result_files(path).map_err(|e| format!("{e:#}"))?;
+    let mut found = Results { name: shown.to_string(), ..Results::default() };
     let mut others = Vec::new();
     for file in &files {
-        match document(file)? {
-            Document::Bench(bench) => results.benches.push(*bench),
-            Document::Run(run) => results.runs.push(*run),
+        let others_of = |command| format!("{} is one of `iomatrix {command}`", file.display());
+        match results::read(file)? {
+            Document::Bench(bench) => found.benches.push(*bench),
+            Document::Run(run) => found.runs.push(*run),
+            Document::Sweep(_) => others.push(others_of("sweep")),
+            Document::Load(_) => others.push(others_of("load")),
             Document::Other(what) => others.push(what),
         }
     }
-    if results.benches.is_empty() && results.runs.is_empty() {
+    if found.benches.is_empty() && found.runs.is_empty() {
         others.truncate(3);
-        let found =
+        let others =
             if others.is_empty() { String::new() } else { format!(": {}", others.join("; ")) };
         return Err(format!(
-            "{shown} has no result of `iomatrix bench` ({}) or `iomatrix check --out FILE`{found}",
+            "{shown} has no result of `iomatrix bench` ({}) or `iomatrix check --out FILE`{others}",
             bench::FILE_NAME
         ));
     }
-    Ok(results)
-}
-
-/// Told apart by a field that only one kind of document has.
-fn document(path: &Path) -> Result<Document, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|e| format!("read {shown}: {e}"))?;
-    let Ok(value) = serde_json::from_str::<Value>(&text) else {
-        return Ok(Document::Other(format!("{shown} is no JSON")));
-    };
-    if value.get("baseline").is_some() {
-        return Ok(Document::Bench(Box::new(typed(value, path, bench::FORMAT_VERSION)?)));
-    }
-    if value.get("cells").is_some() {
-        return Ok(Document::Run(Box::new(typed(value, path, run::FORMAT_VERSION)?)));
-    }
-    let is_load = value.get("measurements").is_some();
-    let what = if is_load { "is one of `iomatrix load`" } else { "is no result" };
-    Ok(Document::Other(format!("{shown} {what}")))
-}
-
-fn typed<T: DeserializeOwned>(value: Value, path: &Path, reads: u32) -> Result<T, String> {
-    let version = value.get("version").and_then(Value::as_u64);
-    if version != Some(reads.into()) {
-        let version = version.map_or_else(|| "no version".to_owned(), |v| format!("format {v}"));
-        return Err(format!("{} has {version}, this program reads {reads}", path.display()));
-    }
-    serde_json::from_value(value).map_err(|e| format!("{} is no result: {e}", path.display()))
+    Ok(found)
 }

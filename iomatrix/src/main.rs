@@ -9,6 +9,7 @@ mod explain;
 mod list;
 mod load;
 mod merge;
+mod results;
 mod sweep;
 mod trace;
 

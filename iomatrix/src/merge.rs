@@ -1,11 +1,18 @@
-//! `iomatrix report`: the result files of several hosts as one page.
+//! `iomatrix report`: result files of all commands, and of several hosts, as one page.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::ValueEnum;
-use report::run::FORMAT_VERSION;
+use report::bench::Bench;
+use report::bench::metric::Metric;
+use report::load::LoadResult;
+use report::plot::Ink;
+use report::sweep::Sweep;
 use report::{Exit, Run, Strictness, gate, markdown, text};
+use serde::Serialize;
+
+use crate::results::{self, Document};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -26,30 +33,77 @@ enum Output {
     Markdown,
     /// For a terminal.
     Text,
-    /// The runs as one JSON array.
+    /// All documents, by kind.
     Json,
 }
 
+/// All documents that were found, by kind.
+#[derive(Default, Serialize)]
+struct Found {
+    runs: Vec<Run>,
+    benches: Vec<Bench>,
+    sweeps: Vec<Sweep>,
+    loads: Vec<LoadResult>,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let mut runs = Vec::new();
-    for path in &arguments.paths {
-        for file in result_files(path)? {
-            runs.push(read(&file)?);
-        }
-    }
-    runs.sort_by(|a, b| a.label.cmp(&b.label));
+    let found = Found::below(&arguments.paths)?;
+    let runs = &found.runs;
     match arguments.output {
-        Output::Markdown => print!("{}", markdown::render(&runs, &arguments.expected)),
-        Output::Text => runs.iter().for_each(|run| print!("{}", text::render(run, 160))),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&runs)?),
+        Output::Markdown => print!("{}", found.markdown(&arguments.expected)),
+        Output::Text => print!("{}", found.text()),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&found)?),
     }
-    let missing = markdown::missing(&runs, &arguments.expected);
+    let missing = markdown::missing(runs, &arguments.expected);
     for label in &missing {
         eprintln!("no result from {label}");
     }
     let worst = runs.iter().map(|run| gate::gate(run, Strictness::Must, &[]));
     let worst = worst.max_by_key(|exit| severity(*exit)).unwrap_or(Exit::Green);
     Ok(if missing.is_empty() { worst } else { Exit::Red })
+}
+
+impl Found {
+    fn below(paths: &[PathBuf]) -> anyhow::Result<Self> {
+        let mut found = Self::default();
+        for path in paths {
+            for file in results::result_files(path)? {
+                match results::read(&file).map_err(anyhow::Error::msg)? {
+                    Document::Run(run) => found.runs.push(*run),
+                    Document::Bench(bench) => found.benches.push(*bench),
+                    Document::Sweep(sweep) => found.sweeps.push(*sweep),
+                    Document::Load(load) => found.loads.push(*load),
+                    Document::Other(what) => bail!("{what}"),
+                }
+            }
+        }
+        found.runs.sort_by(|a, b| a.label.cmp(&b.label));
+        found.benches.sort_by(|a, b| a.label.cmp(&b.label));
+        Ok(found)
+    }
+
+    /// The matrix first: what is wrong has no speed.
+    fn markdown(&self, expected: &[String]) -> String {
+        let mut pages = Vec::new();
+        if !self.runs.is_empty() || !expected.is_empty() {
+            pages.push(markdown::render(&self.runs, expected));
+        }
+        pages.extend(self.benches.iter().map(report::bench::markdown::render));
+        pages.extend(self.sweeps.iter().map(report::sweep::markdown::render));
+        pages.extend(self.loads.iter().map(report::load::markdown::render));
+        pages.join("\n")
+    }
+
+    fn text(&self) -> String {
+        const WIDTH: u16 = 160;
+        let mut pages: Vec<String> = self.runs.iter().map(|run| text::render(run, WIDTH)).collect();
+        let benches = self.benches.iter().map(|bench| report::bench::text::render(bench, WIDTH));
+        pages.extend(benches);
+        let sweep = |sweep| report::sweep::text::render(sweep, Metric::Cpu, WIDTH, Ink::Plain);
+        pages.extend(self.sweeps.iter().map(sweep));
+        pages.extend(self.loads.iter().map(report::load::text::render));
+        pages.join("\n")
+    }
 }
 
 /// A failure outweighs a run that could not be judged, and that outweighs an absence.
@@ -60,36 +114,4 @@ fn severity(exit: Exit) -> u8 {
         Exit::Interrupted | Exit::Usage | Exit::Error => 2,
         Exit::Red | Exit::ConditionFired => 3,
     }
-}
-
-/// The file itself, or every .json file below a directory, sorted.
-pub(crate) fn result_files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    let entries =
-        std::fs::read_dir(path).with_context(|| format!("read directory {}", path.display()))?;
-    for entry in entries {
-        let entry = entry?.path();
-        if entry.is_dir() {
-            // Downloaded artifacts lie one directory deeper, each in a folder of its name.
-            files.extend(result_files(&entry)?);
-        } else if entry.extension().is_some_and(|extension| extension == "json") {
-            files.push(entry);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-fn read(path: &Path) -> anyhow::Result<Run> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let run: Run =
-        serde_json::from_str(&text).with_context(|| format!("{} is no result", path.display()))?;
-    if run.version != FORMAT_VERSION {
-        let version = run.version;
-        bail!("{} has format {version}, this program reads {FORMAT_VERSION}", path.display());
-    }
-    Ok(run)
 }

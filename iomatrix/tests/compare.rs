@@ -145,7 +145,7 @@ fn what_cannot_be_compared_is_a_usage_error() {
     expect(&compare(&[a.clone(), empty.clone()], &[]), 2, &["has no result of `iomatrix bench`"]);
     let load = empty.join("load.json");
     fs::write(&load, r#"{"measurements": []}"#).expect("write a file");
-    expect(&compare(&[a.clone(), load], &[]), 2, &["load.json is one of `iomatrix load`"]);
+    expect(&compare(&[a.clone(), load], &[]), 2, &["load.json has no version"]);
     let newer = b.join("bench.json");
     other.version += 1;
     fs::write(&newer, serde_json::to_string(&other).expect("JSON")).expect("write a file");

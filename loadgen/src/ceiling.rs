@@ -1,5 +1,5 @@
-//! The ceiling: what the generator itself could drive on this host, found by loading an echo that
-//! does nothing else, in a thread of this program.
+//! What a message costs the generator itself, found by loading an echo that does nothing else, in a
+//! thread of this program: it says what the generator could drive on this host.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,18 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use report::bench::Ceiling;
 use report::load::{Amount, Arrival, Target, Transport, Validity, Workload};
 
 use crate::affinity::pin;
 use crate::run::{Load, run};
 
 /// How long it is measured, in seconds.
-const SECONDS: f64 = 1.0;
-const WARMUP_SECONDS: f64 = 0.2;
+const SECONDS: f64 = 0.5;
+const WARMUP_SECONDS: f64 = 0.1;
 const BUFFER_BYTES: usize = 256 * 1024;
 const LISTENER: Token = Token(usize::MAX);
 
@@ -31,16 +30,16 @@ struct Echo {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// Loads such an echo as `load` would a server, in a closed loop over TCP. The echo runs on
-/// `server_cpus`.
+/// CPU time of the generator for a message, in nanoseconds, against such an echo, which it loads as
+/// `load` would a server, in a closed loop over TCP. The echo runs on `server_cpus`.
 ///
 /// # Errors
 /// A sentence that says why it cannot be told.
-pub fn ceiling(
+pub fn generator_ns(
     load: &Load,
     server_cpus: &[usize],
     interrupted: &AtomicBool,
-) -> anyhow::Result<Ceiling> {
+) -> anyhow::Result<f64> {
     if load.workload.target.transport != Transport::Tcp || load.workload.churn {
         bail!("it is measured for connections over TCP that last");
     }
@@ -60,18 +59,7 @@ pub fn ceiling(
     {
         bail!("{}", reasons.join("; "));
     }
-    let (Some(cpu), messages) = (measurement.generator.cpu_seconds, measurement.traffic.echoed)
-    else {
-        bail!("this system does not tell a thread's CPU time");
-    };
-    if messages == 0 {
-        bail!("no message came back");
-    }
-    let seconds = cpu / messages as f64;
-    Ok(Ceiling {
-        messages_per_second: f64::from(load.workload.threads) / seconds,
-        generator_ns: seconds * 1e9,
-    })
+    measurement.generator_ns().context("this system does not tell a thread's CPU time")
 }
 
 impl Echo {

@@ -23,7 +23,7 @@ mod tally;
 mod usage;
 
 pub use affinity::pin;
-pub use ceiling::ceiling;
+pub use ceiling::generator_ns;
 pub use export::export_hdr;
 pub use floor::floor_ns;
 pub use outcome::{Outcome, PROFILE};

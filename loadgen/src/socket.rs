@@ -17,7 +17,6 @@ use socket2::SockRef;
 pub(crate) enum Address {
     Tcp(SocketAddr),
     Udp(SocketAddr),
-    #[cfg_attr(not(unix), expect(dead_code, reason = "Windows has no such sockets in mio"))]
     Unix(PathBuf),
 }
 

@@ -23,7 +23,7 @@ mod verify;
 mod watch;
 
 use pinning::{Cpus, PinTo};
-use rounds::Rounds;
+use rounds::{Measured, Rounds};
 pub(crate) use rows::Candidates;
 
 use crate::load::{WorkloadArguments, interruption, now_unix};
@@ -143,8 +143,7 @@ impl<'a> Session<'a> {
         let load = self.load(workload, &cpus);
         let interrupted = &self.interrupted;
         let measuring = Rounds { load: &load, cpus: &cpus, host: &self.host, interrupted };
-        let ceiling = measuring.ceiling();
-        let (rows, floor_ns) = measuring.run(&candidates, rounds);
+        let Measured { rows, floor_ns, ceiling } = measuring.run(&candidates, rounds);
         Ok(Bench {
             version: FORMAT_VERSION,
             label: conformance::check::label(),

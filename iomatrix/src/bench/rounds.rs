@@ -8,7 +8,7 @@ use conformance::transport::Transport;
 use indicatif::ProgressBar;
 use loadgen::{Load, Outcome, Watch};
 use report::bench::{BenchRow, Ceiling, Count, Sample};
-use report::load::{Amount, Arrival, Workload};
+use report::load::{Amount, Arrival, Measurement, Workload};
 use report::{Attestation, Host};
 
 use super::pinning::Cpus;
@@ -31,19 +31,28 @@ pub(crate) struct Rounds<'a> {
     pub(crate) interrupted: &'a AtomicBool,
 }
 
+/// What came of all rounds.
+pub(crate) struct Measured {
+    /// With their samples.
+    pub(crate) rows: Vec<BenchRow>,
+    /// One for each round.
+    pub(crate) floor_ns: Vec<f64>,
+    pub(crate) ceiling: Option<Ceiling>,
+}
+
 impl Rounds<'_> {
-    /// All rounds: the rows with their samples, and the floor of each round.
-    pub(crate) fn run(&self, candidates: &Candidates, rounds: u32) -> (Vec<BenchRow>, Vec<f64>) {
+    /// All rounds.
+    pub(crate) fn run(&self, candidates: &Candidates, rounds: u32) -> Measured {
         let mut rows: Vec<BenchRow> =
             candidates.all.iter().map(|c| empty_row(&c.row, c.refused.clone())).collect();
         let sources: Vec<&Row> = candidates.all.iter().map(|candidate| &candidate.row).collect();
         let measured = candidates.measured().count() as u64;
         let bar = ProgressBar::new(measured * u64::from(rounds + 1));
-        let mut floors = Vec::new();
+        let (mut floors, mut bare) = (Vec::new(), Vec::new());
         for round in 0..rounds {
-            if let Some(floor) = self.floor() {
-                floors.push(floor);
-            }
+            show(&bar, &format!("round {} of {rounds}: floor and ceiling", round + 1));
+            floors.extend(self.floor());
+            bare.extend(loadgen::generator_ns(self.load, &self.cpus.server(), self.interrupted));
             let mut order: Vec<usize> = (0..rows.len()).collect();
             if round % 2 == 1 {
                 order.reverse();
@@ -68,7 +77,22 @@ impl Rounds<'_> {
             }
         }
         bar.finish_and_clear();
-        (rows, floors)
+        let ceiling = self.ceiling(&rows, &bare);
+        Measured { rows, floor_ns: floors, ceiling }
+    }
+
+    /// By the least that a message has cost the generator, of a row or of a bare echo.
+    fn ceiling(&self, rows: &[BenchRow], bare: &[f64]) -> Option<Ceiling> {
+        let samples = rows.iter().flat_map(|row| &row.samples);
+        let valid = samples.map(|s| &s.measurement).filter(|m| m.validity.is_valid());
+        let costs = valid.filter_map(Measurement::generator_ns).chain(bare.iter().copied());
+        // An open loop spins, so that its time says nothing.
+        let generator_ns = match self.load.workload.arrival {
+            Arrival::Closed => costs.reduce(f64::min),
+            Arrival::Open { .. } => bare.iter().copied().reduce(f64::min),
+        }?;
+        let threads = f64::from(self.load.workload.threads);
+        Some(Ceiling { messages_per_second: threads * 1e9 / generator_ns, generator_ns })
     }
 
     fn is_interrupted(&self) -> bool {
@@ -81,12 +105,6 @@ impl Rounds<'_> {
             report::load::Transport::Udp => Transport::Udp,
             report::load::Transport::Unix => Transport::Unix,
         }
-    }
-
-    /// What the generator itself can do here, if that can be told.
-    pub(crate) fn ceiling(&self) -> Option<Ceiling> {
-        let ceiling = loadgen::ceiling(self.load, &self.cpus.server(), self.interrupted);
-        ceiling.inspect_err(|reason| eprintln!("no ceiling: {reason:#}")).ok()
     }
 
     /// What the kernel alone charges for a message, on the server's processors.

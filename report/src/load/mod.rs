@@ -233,6 +233,13 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Measurement {
+    /// CPU time of the generator for a message that came back, in nanoseconds.
+    #[must_use]
+    pub fn generator_ns(&self) -> Option<f64> {
+        let echoed = Some(self.traffic.echoed).filter(|echoed| *echoed > 0)?;
+        Some(self.generator.cpu_seconds? * 1e9 / echoed as f64)
+    }
+
     /// The times that say how long a user waited: response in an open loop, in a closed one, which
     /// plans no sends, service.
     #[must_use]
