@@ -13,9 +13,9 @@ LIMITS = [
     ("message-64/check", "message-64/compare", 10),
     ("message-1024/check", "message-1024/compare", 4),
     ("message-65536/check", "message-65536/compare", 2),
-    ("stream-64/check", "stream-64/compare", 40),
-    ("stream-1024/check", "stream-1024/compare", 40),
-    ("stream-65536/check", "stream-65536/compare", 40),
+    ("stream-64/check", "stream-64/compare", 55),
+    ("stream-1024/check", "stream-1024/compare", 90),
+    ("stream-65536/check", "stream-65536/compare", 50),
 ]
 
 folder = Path(sys.argv[1])
