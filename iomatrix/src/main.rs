@@ -1,5 +1,5 @@
-//! `iomatrix`: check rows against the suites, list what there is, explain a case, ask what this
-//! host can do, compare two results, and merge results into one page.
+//! `iomatrix`: judge rows by the suites, explain cases, ask what this host can do, load servers,
+//! measure rows, trace their system calls, compare results, and merge them into one page.
 
 mod bench;
 mod check;
@@ -22,7 +22,7 @@ use report::Exit;
 
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
+#[command(version, max_term_width = 100)]
 #[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver, missing \
 required driver or regression; 2 usage; 3 the harness could not judge, or a measurement is \
 invalid; 69 every selected row is unavailable; 99 a --fail-if holds; 130 interrupted.")]

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// What to print.
     #[arg(long, value_enum, default_value_t = bench::Output::Text)]
     output: bench::Output,
-    /// Folder for the results; default: results/ and the time.
+    /// Folder for sweep.json; default: results/ and the time.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -73,10 +73,15 @@ struct Values {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MetricName {
+    /// CPU time of the server for a message.
     Cpu,
+    /// Messages a second.
     Throughput,
+    /// 99th percentile of the latency.
     P99,
+    /// System calls for a message.
     Calls,
+    /// Operations handed to a ring for a message.
     Submissions,
 }
 
@@ -85,6 +90,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(points) => points,
         Err(mistake) => return crate::usage(&mistake),
     };
+    for (_, point) in &points {
+        let workload = arguments.workload(point);
+        if let Err(mistake) = workload.expect_sense(arguments.subjects.transport.into()) {
+            return crate::usage(&mistake);
+        }
+    }
     let session = Session::new(&arguments.subjects)?;
     if let Err(mistake) = session.candidates(1)? {
         return crate::usage(&mistake);

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use conformance::binaries;
-use report::bench::{Bench, Pinning};
+use report::bench::{Because, Bench, Pinning};
 use report::load::{Ending, LoadResult};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
@@ -117,16 +117,18 @@ fn a_condition_that_holds_is_status_99() {
 
 #[test]
 fn mistakes_are_answered_with_what_to_write() {
-    let mistakes: [(&[&str], &str); 5] = [
+    let mistakes: [(&[&str], &str); 7] = [
         (&["127.0.0.1"], "has no port"),
         (&["10.1.2.3:80"], "--allow-remote"),
         (&["127.0.0.1:1", "-p", "much"], "such as 64"),
         (&["127.0.0.1:1", "-r", "fast"], "such as 500"),
         (&["udp:127.0.0.1:1", "-p", "4", "-d", "1s"], "datagram"),
+        (&["127.0.0.1:1", "-c", "0"], "1 at the least"),
+        (&["127.0.0.1:1", "--churn", "--pipeline", "2"], "one message"),
     ];
     for (arguments, expected) in mistakes {
         let output = iomatrix("load", arguments);
-        assert_ne!(output.status.code(), Some(0));
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(text(&output.stderr).contains(expected), "{output:?}");
     }
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -239,8 +241,9 @@ fn a_row_that_answers_wrongly_is_not_timed() {
     let output = bench(&program, &folder.0, &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let bench: Bench = serde_json::from_slice(&output.stdout).expect("a bench");
-    let refused = bench.rows[0].refused.as_deref().unwrap_or_default();
-    assert!(refused.starts_with("fails tcp-echo/"), "{refused}");
+    let refused = bench.rows[0].refused.as_ref().expect("it is wrong");
+    assert_eq!(refused.because, Because::Wrong);
+    assert!(refused.reason.starts_with("fails tcp-echo/"), "{refused:?}");
     assert!(bench.rows[0].samples.is_empty());
 }
 

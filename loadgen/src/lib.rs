@@ -27,5 +27,6 @@ pub use ceiling::generator_ns;
 pub use export::export_hdr;
 pub use floor::floor_ns;
 pub use outcome::{Outcome, PROFILE};
+pub use plan::expect_sense;
 pub use run::{Load, NOISE_LIMIT, Progress, Watch, run};
 pub use tally::Histograms;

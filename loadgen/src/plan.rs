@@ -104,7 +104,11 @@ fn part(all: u64, index: usize, of: usize) -> (u64, u64) {
     (index * each + index.min(rest), each + u64::from(index < rest))
 }
 
-fn expect_sense(workload: &Workload) -> anyhow::Result<()> {
+/// Whether a workload can be run.
+///
+/// # Errors
+/// A sentence that says what in it makes no sense, and what to write instead.
+pub fn expect_sense(workload: &Workload) -> anyhow::Result<()> {
     let is_udp = workload.target.transport == Transport::Udp;
     let Workload { connections, threads, pipeline, sizes, .. } = workload;
     if *connections == 0 || *threads == 0 || *pipeline == 0 {

@@ -11,7 +11,9 @@ use clap::ValueEnum;
 use conformance::binaries;
 use loadgen::Load;
 use report::bench::metric::{Standing, standing};
-use report::bench::{Bench, BenchRow, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text};
+use report::bench::{
+    Because, Bench, BenchRow, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text,
+};
 use report::load::{BuildProfile, Target, Transport};
 use report::{Exit, Host};
 
@@ -52,7 +54,7 @@ pub(crate) struct Arguments {
     /// What to print.
     #[arg(long, value_enum, default_value_t = Output::Text, aliases = ["output-format"])]
     output: Output,
-    /// Folder for the results; default: results/ and the time.
+    /// Folder for bench.json; default: results/ and the time.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -60,10 +62,11 @@ pub(crate) struct Arguments {
 /// Which servers are measured, and where they run: the same for a bench and a sweep.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SubjectArguments {
-    /// Only these rows; `*` stands for any text.
+    /// Only these rows, all if absent; `*` stands for any text.
     #[arg(long = "row", value_name = "NAME", value_delimiter = ',')]
     pub(crate) rows: Vec<String>,
-    /// The row that others are compared to; default: the first.
+    /// The row that others are compared to, measured too; default: the first that can be, in the
+    /// order of `iomatrix list`.
     #[arg(long, value_name = "NAME")]
     pub(crate) baseline: Option<String>,
     /// What clients connect to.
@@ -87,7 +90,7 @@ pub(crate) enum Output {
     Text,
     /// The result file.
     Json,
-    /// A line of values for each row.
+    /// A line of values for each round of each row.
     Csv,
     /// For a page.
     Markdown,
@@ -101,6 +104,9 @@ pub(crate) struct Session<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if let Err(mistake) = arguments.workload.expect_sense(arguments.subjects.transport.into()) {
+        return crate::usage(&mistake);
+    }
     let session = Session::new(&arguments.subjects)?;
     let candidates = match session.candidates(arguments.workers)? {
         Ok(candidates) => candidates,
@@ -222,24 +228,24 @@ fn print(bench: &Bench, output: Output) -> anyhow::Result<()> {
 
 /// What a bench's rows say about its end: wrong answers outweigh what could not be measured.
 pub(crate) fn exit(bench: &Bench) -> Exit {
-    let is_wrong = |row: &BenchRow| {
-        row.refused.as_deref().is_some_and(|reason| reason.starts_with(verify::FAILS))
+    let refused = |because| {
+        let all = bench.rows.iter().filter_map(|row| row.refused.as_ref());
+        all.filter(|refused| refused.because == because).count()
     };
-    let measured = || bench.rows.iter().filter(|row| row.refused.is_none());
-    let has_numbers = |row: &BenchRow| match standing(row) {
-        Standing::Measured => true,
-        Standing::Refused { .. } | Standing::MostlyInvalid { .. } | Standing::NotReached => false,
+    let lacks_numbers = |row: &BenchRow| match standing(row) {
+        Standing::Measured | Standing::Refused { .. } => false,
+        Standing::MostlyInvalid { .. } | Standing::NotReached => true,
     };
     if bench.interrupted {
         Exit::Interrupted
-    } else if bench.rows.iter().any(is_wrong) {
+    } else if refused(Because::Wrong) > 0 {
         Exit::Red
-    } else if measured().next().is_none() {
+    } else if refused(Because::Unavailable) == bench.rows.len() {
         Exit::Unavailable
-    } else if measured().all(has_numbers) {
-        Exit::Green
-    } else {
+    } else if refused(Because::Error) > 0 || bench.rows.iter().any(lacks_numbers) {
         Exit::Error
+    } else {
+        Exit::Green
     }
 }
 

@@ -7,21 +7,23 @@ use conformance::plan::Row;
 use conformance::transport::Transport;
 use indicatif::ProgressBar;
 use loadgen::{Load, Outcome, Watch};
-use report::bench::{BenchRow, Ceiling, Count, Sample};
-use report::load::{Amount, Arrival, Measurement, Workload};
+use report::bench::{Because, BenchRow, Ceiling, Count, Refused, Sample, ServerUse};
+use report::load::{Amount, Arrival, ErrorKind, Measurement, Validity, Workload};
 use report::{Attestation, Host};
 
 use super::pinning::Cpus;
 use super::rows::Candidates;
-use super::subject::{Subject, sentence};
+use super::subject::Subject;
 use super::watch::{CallWatch, MemoryWatch, ServerWatch, absent};
 
 /// Connections that are idle while memory is looked at.
 const IDLE: u32 = 1000;
 /// How long system calls are counted, and an idle server looked at, in seconds.
 const SHORT_SECONDS: f64 = 0.5;
-/// Messages a connection in one measurement of the floor.
-const FLOOR_ROUNDS: usize = 2000;
+/// Connections, and messages on all of them, in one measurement of the floor, which is the same for
+/// more.
+const FLOOR_CONNECTIONS: u32 = 64;
+const FLOOR_MESSAGES: usize = 128_000;
 
 /// What all measurements of a bench share.
 pub(crate) struct Rounds<'a> {
@@ -48,10 +50,14 @@ impl Rounds<'_> {
         let sources: Vec<&Row> = candidates.all.iter().map(|candidate| &candidate.row).collect();
         let measured = candidates.measured().count() as u64;
         let bar = ProgressBar::new(measured * u64::from(rounds + 1));
-        let (mut floors, mut bare) = (Vec::new(), Vec::new());
+        let (mut floors, mut bare) = (Some(Vec::new()), Vec::new());
         for round in 0..rounds {
             show(&bar, &format!("round {} of {rounds}: floor and ceiling", round + 1));
-            floors.extend(self.floor());
+            // One a round: a round without leaves no ratio to be trusted.
+            floors = floors.and_then(|mut floors: Vec<f64>| {
+                floors.push(self.floor()?);
+                Some(floors)
+            });
             bare.extend(loadgen::generator_ns(self.load, &self.cpus.server(), self.interrupted));
             let mut order: Vec<usize> = (0..rows.len()).collect();
             if round % 2 == 1 {
@@ -78,7 +84,7 @@ impl Rounds<'_> {
         }
         bar.finish_and_clear();
         let ceiling = self.ceiling(&rows, &bare);
-        Measured { rows, floor_ns: floors, ceiling }
+        Measured { rows, floor_ns: floors.unwrap_or_default(), ceiling }
     }
 
     /// By the least that a message has cost the generator, of a row or of a bare echo.
@@ -107,29 +113,39 @@ impl Rounds<'_> {
         }
     }
 
-    /// What the kernel alone charges for a message, on the server's processors.
+    /// What the kernel alone charges for a message over TCP, on the server's processors.
     fn floor(&self) -> Option<f64> {
         let workload = &self.load.workload;
-        let (connections, bytes) = (workload.connections as usize, workload.sizes.longest());
+        let connections = workload.connections.min(FLOOR_CONNECTIONS) as usize;
+        let bytes = workload.sizes.longest() as usize;
         let cpus = self.cpus.server();
+        if self.transport() != Transport::Tcp || workload.churn {
+            return None;
+        }
         std::thread::scope(|scope| {
             let floor = scope.spawn(|| {
                 loadgen::pin(&cpus)?;
-                loadgen::floor_ns(connections, bytes as usize, FLOOR_ROUNDS)
+                loadgen::floor_ns(connections, bytes, FLOOR_MESSAGES / connections)
             });
             floor.join().ok()?.ok()
         })
     }
 
-    /// Measures one row once, on a fresh server.
+    /// Measures one row once, on a fresh server. A row that is wrong once has no number at all.
     fn sample(&self, source: &Row, row: &mut BenchRow, round: u32) {
-        match self.measure(source, row) {
-            Ok((outcome, server)) => {
-                let is_valid = outcome.measurement.validity.is_valid();
-                let server = server.filter(|_| is_valid);
-                row.samples.push(Sample { round, measurement: outcome.measurement, server });
+        let measured = self.measure(source, row).and_then(|(outcome, server)| {
+            expect_right(&outcome.measurement)?;
+            Ok((outcome.measurement, server))
+        });
+        match measured {
+            Ok((measurement, server)) => {
+                let server = server.filter(|_| measurement.validity.is_valid());
+                row.samples.push(Sample { round, measurement, server });
             }
-            Err(error) => row.refused = Some(format!("round {}: {error:#}", round + 1)),
+            Err(Refused { because, reason }) => {
+                let reason = format!("round {}: {reason}", round + 1);
+                row.refused = Some(Refused { because, reason });
+            }
         }
     }
 
@@ -137,20 +153,22 @@ impl Rounds<'_> {
         &self,
         source: &Row,
         row: &mut BenchRow,
-    ) -> anyhow::Result<(Outcome, Option<report::bench::ServerUse>)> {
-        let subject = Subject::start(source, self.transport(), &self.cpus.server())?;
+    ) -> Result<(Outcome, Option<ServerUse>), Refused> {
+        let subject = self.start(source)?;
         row.runtime = subject.runtime();
         // Before and after: a server that changes its driver under load is found out.
-        let before = subject.attest(self.host).map_err(|e| sentence(&e))?;
+        row.attestation = subject.attest(self.host)?;
         let mut watch = ServerWatch::of(subject.process(), &row.driver);
-        let mut outcome = self.load(&subject, &mut watch, |_| {})?;
+        let outcome = self.load(&subject, &mut watch, |_| {})?;
         if let Some(death) = subject.death() {
-            outcome.measurement.notes.push(death);
-        } else {
-            subject.attest(self.host).map_err(|e| sentence(&e))?;
+            return Err(Refused::new(Because::Wrong, death));
         }
-        row.attestation = before;
+        subject.attest(self.host)?;
         Ok((outcome, watch.used))
+    }
+
+    fn start(&self, source: &Row) -> Result<Subject, Refused> {
+        Subject::start(source, self.transport(), &self.cpus.server())
     }
 
     /// Runs the load, or one that was changed a little, on a server.
@@ -159,24 +177,26 @@ impl Rounds<'_> {
         subject: &Subject,
         watch: &mut dyn Watch,
         change: impl Fn(&mut Workload),
-    ) -> anyhow::Result<Outcome> {
+    ) -> Result<Outcome, Refused> {
         let mut load = self.load.clone();
         load.workload.target = subject.target(self.transport())?;
         change(&mut load.workload);
         loadgen::run(&load, watch, self.interrupted)
+            .map_err(|error| Refused::new(Because::Error, format!("{error:#}")))
     }
 
     fn system_calls(&self, source: &Row) -> Count {
-        let counted = || -> anyhow::Result<Count> {
-            let subject = Subject::start(source, self.transport(), &self.cpus.server())?;
+        let counted = || -> Result<Count, Refused> {
+            let subject = self.start(source)?;
             let mut watch = CallWatch::of(subject.process());
-            self.load(&subject, &mut watch, |workload| {
+            let outcome = self.load(&subject, &mut watch, |workload| {
                 workload.amount = Amount::Seconds(SHORT_SECONDS);
                 workload.warmup_seconds = SHORT_SECONDS / 2.0;
             })?;
+            expect_right(&outcome.measurement)?;
             Ok(watch.calls)
         };
-        counted().unwrap_or_else(|error| Count::none(format!("{error:#}")))
+        counted().unwrap_or_else(|refused| Count::none(refused.reason))
     }
 
     /// Resident memory with many idle connections, less that with one, over how many these are.
@@ -184,9 +204,9 @@ impl Rounds<'_> {
         if self.transport() == Transport::Udp {
             return Count::none("UDP has no connections");
         }
-        let resident = |subject: &Subject, idle: u32| -> anyhow::Result<Result<u64, Count>> {
+        let resident = |subject: &Subject, idle: u32| -> Result<Result<u64, Count>, Refused> {
             let mut watch = MemoryWatch::of(subject.process());
-            self.load(subject, &mut watch, |workload| {
+            let outcome = self.load(subject, &mut watch, |workload| {
                 workload.connections = 1;
                 workload.threads = 1;
                 workload.idle_connections = idle;
@@ -195,13 +215,14 @@ impl Rounds<'_> {
                 workload.warmup_seconds = 0.0;
                 workload.amount = Amount::Seconds(SHORT_SECONDS / 5.0);
             })?;
+            expect_right(&outcome.measurement)?;
             Ok(match watch.resident {
                 Some(found) => found.map_err(|e| absent(&e)),
                 None => Err(Count::none("the load did not come so far")),
             })
         };
-        let looked = || -> anyhow::Result<Count> {
-            let subject = Subject::start(source, self.transport(), &self.cpus.server())?;
+        let looked = || -> Result<Count, Refused> {
+            let subject = self.start(source)?;
             let few = resident(&subject, 0)?;
             let many = resident(&subject, IDLE)?;
             Ok(match (few, many) {
@@ -209,11 +230,36 @@ impl Rounds<'_> {
                 (Err(none), _) | (_, Err(none)) => none,
             })
         };
-        looked().unwrap_or_else(|error| Count::none(format!("{error:#}")))
+        looked().unwrap_or_else(|refused| Count::none(refused.reason))
     }
 }
 
-fn empty_row(row: &Row, refused: Option<String>) -> BenchRow {
+/// What a server may not do under load, however the generator did.
+fn expect_right(measurement: &Measurement) -> Result<(), Refused> {
+    let wrong = match &measurement.validity {
+        Validity::Valid => return Ok(()),
+        Validity::Invalid { reasons } => [reasons.as_slice(), &measurement.notes].concat(),
+    };
+    let is_of_host = |kind: &ErrorKind| match kind {
+        ErrorKind::Connect | ErrorKind::Socket => true,
+        ErrorKind::Closed
+        | ErrorKind::Reset
+        | ErrorKind::Lost
+        | ErrorKind::Duplicated
+        | ErrorKind::Foreign
+        | ErrorKind::Extra
+        | ErrorKind::Altered => false,
+    };
+    if measurement.errors.is_empty() {
+        // The generator was late or saturated, which is no fault of the server's.
+        return Ok(());
+    }
+    let because =
+        if measurement.errors.keys().all(is_of_host) { Because::Error } else { Because::Wrong };
+    Err(Refused::new(because, format!("under load: {}", wrong.join("; "))))
+}
+
+fn empty_row(row: &Row, refused: Option<Refused>) -> BenchRow {
     let not_yet = || Count::none("it was not counted");
     BenchRow {
         name: row.name.clone(),

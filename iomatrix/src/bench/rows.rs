@@ -5,6 +5,7 @@ use conformance::launcher::Origin;
 use conformance::plan::{Filter, Row};
 use conformance::registry::Registry;
 use report::Host;
+use report::bench::{Because, Refused};
 use report::host::State;
 
 use super::{SubjectArguments, TransportName, release_programs, verify};
@@ -14,7 +15,7 @@ use super::{SubjectArguments, TransportName, release_programs, verify};
 pub(crate) struct Candidate {
     pub(crate) row: Row,
     /// Why it is not measured.
-    pub(crate) refused: Option<String>,
+    pub(crate) refused: Option<Refused>,
 }
 
 /// All rows that were asked for, in the registry's order.
@@ -112,9 +113,10 @@ impl Candidates {
 }
 
 /// What this host or the row lacks for a bench.
-fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<String> {
+fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<Refused> {
+    let unavailable = |reason: String| Some(Refused::new(Because::Unavailable, reason));
     let Some(driver) = &row.driver else {
-        return Some(format!("unavailable: it does not run on {}", host.os));
+        return unavailable(format!("unavailable: it does not run on {}", host.os));
     };
     let kind = match transport {
         TransportName::Tcp => "tcp",
@@ -122,11 +124,13 @@ fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<String> {
         TransportName::Unix => "unix",
     };
     if row.lacks(kind) {
-        return Some(format!("unsupported: it has no {kind} listener"));
+        return unavailable(format!("unsupported: it has no {kind} listener"));
     }
     let found = host.drivers.iter().find(|known| known.name == *driver)?;
     match &found.state {
-        State::Unavailable { reason, .. } => Some(format!("unavailable: {driver}: {reason}")),
+        State::Unavailable { reason, .. } => {
+            unavailable(format!("unavailable: {driver}: {reason}"))
+        }
         State::Available { .. } => None,
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use conformance::affinity::Cpus;
 use conformance::attest::attest;
 use conformance::case::Profile;
@@ -13,8 +12,9 @@ use conformance::peer::Context;
 use conformance::plan::Row;
 use conformance::process::Process;
 use conformance::transport::{Place, Transport};
+use report::bench::{Because, Refused};
 use report::load::Target;
-use report::{Attestation, Failure, Host};
+use report::{Attestation, Failure, FailureKind, Host};
 
 /// How long the start, the looks and the stop of a server may take together.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -28,20 +28,24 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Starts a row's server on these processors, with a listener of a transport beside TCP.
-    pub(super) fn start(row: &Row, transport: Transport, cpus: &[usize]) -> anyhow::Result<Self> {
+    pub(super) fn start(row: &Row, transport: Transport, cpus: &[usize]) -> Result<Self, Refused> {
         let clock = Clock::start(1.0, LIMIT);
         let context = Arc::new(Context::new(0, 0, Profile::Full, clock));
         let launcher = Launcher::new(row.origin.clone(), context);
-        let mut start = launcher.over(transport).map_err(|e| sentence(&e))?;
+        let mut start = launcher.over(transport).map_err(|e| refusal(&e))?;
         start.restrictions.cpus = Cpus::of(cpus.iter().copied());
-        let launched = launcher.launch(&start).map_err(|e| sentence(&e))?;
+        let launched = launcher.launch(&start).map_err(|e| refusal(&e))?;
         let server = match launched {
             Launch::Declined(announcement) => {
-                return Err(anyhow!("it says that it cannot serve here: {announcement:?}"));
+                let reason = format!("it says that it cannot serve here: {announcement:?}");
+                return Err(Refused::new(Because::Unavailable, reason));
             }
             other @ (Launch::Ready(_) | Launch::Ended(_)) => {
                 let said = || launcher.stderr_tail(3).join("; ");
-                other.expect_ready().map_err(|e| anyhow!("{} {}", sentence(&e), said()))?
+                other.expect_ready().map_err(|e| {
+                    let Refused { because, reason } = refusal(&e);
+                    Refused { because, reason: format!("{reason} {}", said()) }
+                })?
             }
         };
         let driver = row.driver.clone().unwrap_or_else(|| "-".to_owned());
@@ -49,8 +53,8 @@ impl Subject {
     }
 
     /// Where the generator finds it.
-    pub(super) fn target(&self, transport: Transport) -> anyhow::Result<Target> {
-        let place = self.launcher.place(transport, &self.server).map_err(|e| sentence(&e))?;
+    pub(super) fn target(&self, transport: Transport) -> Result<Target, Refused> {
+        let place = self.launcher.place(transport, &self.server).map_err(|e| refusal(&e))?;
         let address = match place {
             Place::Ip(address) => address.to_string(),
             Place::Path(path) => path.display().to_string(),
@@ -73,9 +77,9 @@ impl Subject {
     }
 
     /// Whether it really uses the row's driver.
-    pub(super) fn attest(&self, host: &Host) -> Result<Attestation, Failure> {
-        let peer = self.launcher.peer(&self.server)?;
-        attest(&self.driver, host, &peer, &self.process())
+    pub(super) fn attest(&self, host: &Host) -> Result<Attestation, Refused> {
+        let peer = self.launcher.peer(&self.server).map_err(|e| refusal(&e))?;
+        attest(&self.driver, host, &peer, &self.process()).map_err(|e| refusal(&e))
     }
 
     /// How it ended, if it has, and its last words.
@@ -86,7 +90,9 @@ impl Subject {
     }
 }
 
-/// A failure of the judge's, in one sentence.
-pub(super) fn sentence(failure: &Failure) -> anyhow::Error {
-    anyhow!("expected {}, got {}", failure.expected, failure.actual)
+/// A failure of the judge's: the server's fault, unless the harness itself could not go on.
+fn refusal(failure: &Failure) -> Refused {
+    let is_own = failure.kind == FailureKind::Harness;
+    let because = if is_own { Because::Error } else { Because::Wrong };
+    Refused::new(because, format!("expected {}, got {}", failure.expected, failure.actual))
 }

@@ -9,12 +9,10 @@ use conformance::judge::Judge;
 use conformance::plan::{Filter, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
+use report::bench::{Because, Refused};
 use report::{Host, Level, Strictness, gate};
 
 use super::TransportName;
-
-/// How the reason of a row begins whose answers are wrong.
-pub(super) const FAILS: &str = "fails ";
 
 /// The rows that are not to be timed, with the reason.
 pub(super) fn wrong(
@@ -22,7 +20,7 @@ pub(super) fn wrong(
     transport: TransportName,
     host: &Host,
     seed: u64,
-) -> BTreeMap<String, String> {
+) -> BTreeMap<String, Refused> {
     let suites = match transport {
         TransportName::Tcp => vec!["tcp-echo"],
         TransportName::Udp => vec!["tcp-echo", "udp"],
@@ -54,12 +52,13 @@ pub(super) fn wrong(
             let found = cell.failure.as_ref().map_or(String::new(), |failure| {
                 format!(": expected {}, got {}", failure.expected, failure.actual)
             });
-            let reason = format!("{FAILS}{}{found}; repeat: {}", cell.id(), cell.repeat);
-            wrong.entry(cell.row.clone()).or_insert(reason);
+            let reason = format!("fails {}{found}; repeat: {}", cell.id(), cell.repeat);
+            wrong.insert(cell.row.clone(), Refused::new(Because::Wrong, reason));
         } else if cell.verdict == report::Verdict::Error {
             let reason = cell.reason.as_deref().unwrap_or("no reason is known");
             let reason = format!("could not be checked: {}: {reason}", cell.id());
-            wrong.entry(cell.row.clone()).or_insert(reason);
+            let error = Refused::new(Because::Error, reason);
+            wrong.entry(cell.row.clone()).or_insert(error);
         }
     }
     wrong

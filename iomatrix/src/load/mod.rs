@@ -25,12 +25,9 @@ pub(crate) use workload::{parse_rate, parse_size};
 /// How long is measured, and loaded before, unless asked otherwise.
 const DURATION: Duration = Duration::from_secs(10);
 const WARMUP: Duration = Duration::from_secs(2);
-/// Percentiles that are given unless others are asked for.
-const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
-
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where the server listens: IP:PORT, udp:IP:PORT or unix:/PATH.
+    /// Where the server listens: IP:PORT, localhost:PORT, udp:IP:PORT or unix:/PATH.
     #[arg(value_name = "ADDR", value_parser = parse_target)]
     target: Target,
     #[command(flatten)]
@@ -44,10 +41,12 @@ pub(crate) struct Arguments {
     #[arg(value_parser = humantime::parse_duration)]
     patience: Duration,
     /// Percentiles to give.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = PERCENTILES)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "50,90,99,99.9")]
     #[arg(value_parser = parse_percentile)]
     percentiles: Vec<f64>,
-    /// Exit with 99 if this holds, such as 'p99 > 2ms', 'errors > 0' or 'throughput < 100k'.
+    /// Exit with 99 if this holds; can be given several times. It compares p50, p99.9, min, mean or
+    /// max (of the response with --rate, else of the service), throughput or errors, as in
+    /// 'p99 > 2ms', 'errors > 0' or 'throughput < 100k'.
     #[arg(long = "fail-if", value_name = "CONDITION", value_parser = Condition::parse)]
     conditions: Vec<Condition>,
     /// What to print.
@@ -83,6 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
              yours; say --allow-remote if it is"
         );
         return Ok(Exit::Usage);
+    }
+    if let Err(mistake) = arguments.workload.expect_sense(target.transport) {
+        return crate::usage(&mistake);
     }
     let load = Load {
         workload: arguments.workload.workload(target.clone(), DURATION, WARMUP),

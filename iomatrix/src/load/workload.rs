@@ -15,8 +15,8 @@ pub(crate) struct WorkloadArguments {
     /// Connections that carry messages.
     #[arg(short, long, value_name = "N", default_value_t = 64, aliases = ["number", "clients"])]
     pub(crate) connections: u32,
-    /// Measure for so long; default: 10s, in each round of a bench 2s.
-    #[arg(short, long, value_name = "TIME", aliases = ["time"])]
+    /// Measure for so long; default: 10s in a load, 2s in each round of a bench.
+    #[arg(short, long, value_name = "TIME", short_alias = 'z', aliases = ["time"])]
     #[arg(value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<Duration>,
     /// Measure so many messages instead.
@@ -25,15 +25,16 @@ pub(crate) struct WorkloadArguments {
     pub(crate) requests: Option<u64>,
     /// Open loop: so many messages a second over all connections, whatever the server does, such as
     /// 20k. Without it a message follows the echo of the one before.
-    #[arg(short, long, value_name = "RATE", aliases = ["qps", "mps", "message-rate"])]
+    #[arg(short, long, value_name = "RATE", short_aliases = ['R', 'q'])]
+    #[arg(aliases = ["qps", "mps", "message-rate"])]
     #[arg(value_parser = parse_rate)]
     pub(crate) rate: Option<f64>,
     /// Bytes of a message, such as 64 or 1KiB; several take turns, as in 64,1KiB,16KiB.
     #[arg(short, long, value_name = "SIZE", default_value = "64", value_delimiter = ',')]
-    #[arg(value_parser = parse_size, aliases = ["length", "msg-size", "size"])]
+    #[arg(value_parser = parse_size, short_alias = 'l', aliases = ["length", "msg-size", "size"])]
     pub(crate) payload: Vec<u32>,
-    /// Load that does not count, before the measured part; default: 2s, in a bench 500ms.
-    #[arg(short, long, value_name = "TIME", aliases = ["warm-up-time"])]
+    /// Load that does not count, before the measured part; default: 2s in a load, 500ms in a bench.
+    #[arg(short, long, value_name = "TIME", aliases = ["warm-up-time", "omit"])]
     #[arg(value_parser = humantime::parse_duration)]
     pub(crate) warmup: Option<Duration>,
     /// Threads of the generator.
@@ -57,6 +58,16 @@ pub(crate) struct WorkloadArguments {
 }
 
 impl WorkloadArguments {
+    /// Whether it can be run over a transport.
+    ///
+    /// # Errors
+    /// A sentence that says what to write instead.
+    pub(crate) fn expect_sense(&self, transport: Transport) -> Result<(), String> {
+        let target = Target { transport, address: String::new() };
+        let workload = self.workload(target, Duration::from_secs(1), Duration::ZERO);
+        loadgen::expect_sense(&workload).map_err(|error| error.to_string())
+    }
+
     /// The workload for a target, which takes these times if no others were asked for.
     pub(crate) fn workload(
         &self,

@@ -60,7 +60,7 @@ fn fields(bench: &Bench, row: &BenchRow, sample: Option<&Sample>, measured: Fiel
         field("flavor", &row.flavor),
         field("package", &row.package),
         optional("runtime", row.runtime.as_deref()),
-        optional("refused", row.refused.as_deref()),
+        optional("refused", row.refused.as_ref().map(|refused| &refused.reason)),
         optional("round", sample.map(|sample| sample.round + 1)),
     ];
     fields.extend(workload(&bench.workload).into_iter().filter(|(head, _)| head != "target"));

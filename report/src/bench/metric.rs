@@ -243,8 +243,8 @@ impl Metric {
 /// Whether a row has numbers, and why not.
 #[must_use]
 pub fn standing(row: &BenchRow) -> Standing {
-    if let Some(reason) = &row.refused {
-        return Standing::Refused { reason: reason.clone() };
+    if let Some(refused) = &row.refused {
+        return Standing::Refused { reason: refused.reason.clone() };
     }
     let rounds = row.samples.len();
     let invalid = row.samples.iter().filter(|s| s.measurement.flaw().is_some()).count();

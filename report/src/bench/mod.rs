@@ -54,7 +54,8 @@ pub struct Bench {
     pub baseline: String,
     /// Whether it was stopped before all rounds were done.
     pub interrupted: bool,
-    /// CPU time that the kernel alone charges a server for a message, in nanoseconds, one a round.
+    /// CPU time that the kernel alone charges a server for a message over TCP, in nanoseconds, one a
+    /// round; empty where it was not measured in all rounds.
     pub floor_ns: Vec<f64>,
     /// What the generator itself can do on this host.
     pub ceiling: Option<Ceiling>,
@@ -118,14 +119,35 @@ pub struct BenchRow {
     pub runtime: Option<String>,
     /// Whether the driver was seen, before the first round and after the last.
     pub attestation: Attestation,
-    /// Why it was not measured: a MUST of `tcp-echo` that it fails, or what this host lacks.
-    pub refused: Option<String>,
+    /// Why it was not measured, or not to the end, and has no number.
+    pub refused: Option<Refused>,
     /// One for each round.
     pub samples: Vec<Sample>,
     /// System calls for a message, counted in a run of their own because counting costs time.
     pub system_calls: Count,
     /// Memory for a connection that is idle after one echo, in bytes.
     pub idle_connection_bytes: Count,
+}
+
+/// Why a row has no number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Of what kind it is.
+    pub because: Because,
+    /// In words.
+    pub reason: String,
+}
+
+/// The kinds of reasons for which a row has no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Because {
+    /// This host, or the row itself, lacks what is needed.
+    Unavailable,
+    /// It answers wrongly: it fails a MUST, or has changed, lost or refused something under load.
+    Wrong,
+    /// It could not be judged or measured.
+    Error,
 }
 
 /// One round of one row.
@@ -182,6 +204,14 @@ impl BenchRow {
             // A row that does not run here is no half of anything.
             systems: if self.driver == "-" { Vec::new() } else { vec![os] },
         }
+    }
+}
+
+impl Refused {
+    /// A reason of some kind.
+    #[must_use]
+    pub fn new(because: Because, reason: impl Into<String>) -> Self {
+        Self { because, reason: reason.into() }
     }
 }
 

@@ -28,7 +28,8 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
     };
     let what = format!("{}; {latency}", bench.workload.describe());
     let host = bench.host.describe();
-    let built = format!("{} workers a server; {}", bench.workers, bench.build.rustc);
+    let workers = counted(bench.workers.into(), "worker");
+    let built = format!("{workers} a server; {}", bench.build.rustc);
     vec![
         Part::Title(format!("bench on {}", bench.label)),
         Part::Lines(vec![what, format!("host: {host}"), built]),
@@ -221,7 +222,7 @@ fn pinning(pinning: &Pinning) -> String {
 }
 
 pub(crate) fn refused(bench: &Bench) -> Vec<String> {
-    let line = |row: &BenchRow| Some(format!("{}: {}", row.name, row.refused.as_ref()?));
+    let line = |row: &BenchRow| Some(format!("{}: {}", row.name, row.refused.as_ref()?.reason));
     bench.rows.iter().filter_map(line).collect()
 }
 

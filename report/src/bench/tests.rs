@@ -1,6 +1,6 @@
 //! What the pages of a bench must say, and must not, on small benches.
 
-use super::{Bench, Count, Pinning, csv, markdown, text};
+use super::{Because, Bench, Count, Pinning, Refused, csv, markdown, text};
 use crate::example::{self, invalid};
 use crate::load::{Arrival, Ending};
 use crate::verdict::Model;
@@ -92,7 +92,8 @@ fn an_invalid_round_gives_no_number_and_most_of_them_none_at_all() {
 #[test]
 fn a_refused_row_says_why() {
     let mut bench = example::bench();
-    bench.rows[0].refused = Some("it fails tcp-echo/one-byte |\u{1b}[1m".to_owned());
+    bench.rows[0].refused =
+        Some(Refused::new(Because::Wrong, "it fails tcp-echo/one-byte |\u{1b}[1m"));
     let page = text::render(&bench, 160);
     expect(&page, &["base: it fails tcp-echo/one-byte |\u{fffd}[1m"]);
     expect(line(&page, "base"), &["refused"]);
@@ -130,7 +131,8 @@ fn rows_are_in_groups_by_model_in_the_registry_s_order() {
 fn a_round_is_a_record_and_a_row_without_rounds_too() {
     let mut bench: Bench = example::bench();
     let mut refused = example::row("none", "backend-none", Model::Blocking, 1.0);
-    (refused.samples, refused.refused) = (Vec::new(), Some("no, \"really\"".to_owned()));
+    (refused.samples, refused.refused) =
+        (Vec::new(), Some(Refused::new(Because::Wrong, "no, \"really\"")));
     bench.rows.push(refused);
     bench.rows[0].samples[1].measurement.validity = invalid("late");
     let page = csv::render(&bench);

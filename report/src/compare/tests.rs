@@ -1,7 +1,7 @@
 //! Comparisons of small results, both ways round.
 
 use super::*;
-use crate::bench::{Count, Pinning};
+use crate::bench::{Because, Count, Pinning, Refused};
 use crate::example::{bench, cell, check, invalid};
 use crate::verdict::Verdict;
 
@@ -134,7 +134,7 @@ fn another_workload_is_refused() {
 #[test]
 fn a_row_that_is_lost_or_alone_is_named() {
     let mut other = bench();
-    other.rows[0].refused = Some("it fails tcp-echo/one-byte".to_owned());
+    other.rows[0].refused = Some(Refused::new(Because::Wrong, "it fails tcp-echo/one-byte"));
     other.rows[2].name = "new\u{1b}".to_owned();
     other.rows[1].system_calls = Count::none("not permitted");
     let found = compared(bench(), other.clone());

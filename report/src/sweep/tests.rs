@@ -5,8 +5,8 @@ use super::example::{at, connections, open, rates};
 use super::knee::{Overload, knees};
 use super::text::METRICS;
 use super::{Dimension, Sweep, csv, markdown, text};
-use crate::bench::Count;
 use crate::bench::metric::Metric;
+use crate::bench::{Because, Count, Refused};
 use crate::example::invalid;
 use crate::load::Arrival;
 use crate::plot::Ink;
@@ -82,7 +82,7 @@ fn every_other_outcome_has_words_too() {
     assert_eq!(words(&sweep)[0], only);
     sweep = connections();
     at(&mut sweep, 0, "compio").samples.truncate(4);
-    at(&mut sweep, 3, "compio").refused = Some("no".to_owned());
+    at(&mut sweep, 3, "compio").refused = Some(Refused::new(Because::Wrong, "no"));
     sweep.points[1].bench = sweep.points[2].bench.clone();
     let rest = "too few rounds at 1; not compared at 512";
     let from = format!("compio: completion needs less CPU from 8 connections on; {rest}");
@@ -208,7 +208,7 @@ fn many_values_are_split_between_columns() {
 #[test]
 fn what_is_missing_says_why() {
     let mut sweep = connections();
-    at(&mut sweep, 1, "tokio").refused = Some("it fails |\u{1b}[1m".to_owned());
+    at(&mut sweep, 1, "tokio").refused = Some(Refused::new(Because::Wrong, "it fails |\u{1b}[1m"));
     for sample in &mut at(&mut sweep, 2, "tokio").samples[1..] {
         sample.measurement.validity = invalid("late");
     }
