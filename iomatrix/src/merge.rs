@@ -59,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         eprintln!("no result from {label}");
     }
     let worst = runs.iter().map(|run| gate::gate(run, Strictness::Must, &[]));
+    let worst = worst.chain(found.benches.iter().map(crate::bench::exit));
     let worst = worst.max_by_key(|exit| severity(*exit)).unwrap_or(Exit::Green);
     Ok(if missing.is_empty() { worst } else { Exit::Red })
 }

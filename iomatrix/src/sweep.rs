@@ -212,10 +212,16 @@ impl Values {
 fn worst(sweep: &Sweep) -> Exit {
     let exits: Vec<Exit> = sweep.points.iter().map(|point| bench::exit(&point.bench)).collect();
     let first = |wanted: &[Exit]| exits.iter().copied().find(|exit| wanted.contains(exit));
+    let rest = match sweep.dimension {
+        Dimension::Rate => [Exit::Green, Exit::Error],
+        Dimension::Connections | Dimension::MessageBytes | Dimension::Workers => {
+            [Exit::Error, Exit::Green]
+        }
+    };
     first(&[Exit::Interrupted])
         .or_else(|| first(&[Exit::Red]))
-        .or_else(|| first(&[Exit::Green]))
-        .or_else(|| first(&[Exit::Error]))
+        .or_else(|| first(&rest[..1]))
+        .or_else(|| first(&rest[1..]))
         .unwrap_or(Exit::Unavailable)
 }
 

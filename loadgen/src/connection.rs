@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     receiving: Position,
     /// Of each message from `receiving` to `admitted`.
     in_flight: VecDeque<Stamps>,
+    /// Those of them that have not come: datagrams may overtake each other.
+    outstanding: usize,
     lost: Vec<u64>,
     pub(crate) due: Due,
 }
@@ -85,6 +87,7 @@ impl Connection {
             sending: Position::default(),
             receiving: Position::default(),
             in_flight: VecDeque::with_capacity(pipeline),
+            outstanding: 0,
             lost: Vec::new(),
             due: Due::default(),
         }
@@ -93,7 +96,7 @@ impl Connection {
     /// Messages that were given to it and have not come back.
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len()
+        self.outstanding
     }
 
     /// Whether the kernel has not taken all that it was given.
@@ -111,6 +114,7 @@ impl Connection {
     pub(crate) fn admit(&mut self, planned: u64) {
         self.in_flight.push_back(Stamps { planned, sent: UNSENT });
         self.admitted += 1;
+        self.outstanding += 1;
     }
 
     /// Sends what it was given, as far as the kernel takes it. `now` is the time of sending.
@@ -197,6 +201,7 @@ impl Connection {
             }
             self.receiving = Position { counter: counter + 1, offset: 0 };
             if let Some(stamps) = self.in_flight.pop_front() {
+                self.outstanding -= 1;
                 done(stamps, offset + n);
             }
         }
@@ -212,20 +217,13 @@ impl Connection {
     ) -> Result<(), Fault> {
         let own = payload.decode(got).filter(|message| message.connection == self.number);
         let window = self.receiving.counter..self.sending.counter;
-        let Some(message) = own.filter(|message| message.counter < window.end) else {
+        let Some(message) = own else {
             let next = self.message(self.receiving.counter);
             return Err(self.wrong(payload, next, 0, got, 0));
         };
-        if !window.contains(&message.counter) {
-            let late = self.lost.iter().position(|counter| *counter == message.counter);
-            return match late {
-                // It is counted as lost already.
-                Some(index) => {
-                    self.lost.swap_remove(index);
-                    Ok(())
-                }
-                None => Err(self.second(message)),
-            };
+        if message.counter >= window.end {
+            let text = format!("{message}, which was not sent");
+            return Err(Fault { kind: ErrorKind::Extra, text });
         }
         let length = payload.length(message);
         let checked = payload.check(message, 0, &got[..got.len().min(length)]);
@@ -238,11 +236,23 @@ impl Connection {
             );
             return Err(Fault { kind: ErrorKind::Altered, text });
         }
+        if !window.contains(&message.counter) {
+            let late = self.lost.iter().position(|counter| *counter == message.counter);
+            return match late {
+                // It is counted as lost already.
+                Some(index) => {
+                    self.lost.swap_remove(index);
+                    Ok(())
+                }
+                None => Err(self.second(message)),
+            };
+        }
         let index = usize::try_from(message.counter - window.start).unwrap_or(usize::MAX);
         match self.in_flight.get_mut(index) {
             Some(stamps) if stamps.sent != CAME => {
                 done(*stamps, length);
                 stamps.sent = CAME;
+                self.outstanding -= 1;
             }
             Some(_) | None => return Err(self.second(message)),
         }
@@ -253,8 +263,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Gives up datagrams sent before a time, and says how many.
-    pub(crate) fn give_up(&mut self, before: u64) -> u64 {
+    /// Gives up datagrams sent before a time, tells `lost` of each, and says how many.
+    pub(crate) fn give_up(&mut self, before: u64, mut lost: impl FnMut(Stamps)) -> usize {
         let mut given_up = 0;
         while let Some(stamps) = self.in_flight.front() {
             let is_old = stamps.sent < before;
@@ -263,13 +273,16 @@ impl Connection {
             }
             if is_old {
                 given_up += 1;
-                if self.lost.len() < LOST_REMEMBERED {
-                    self.lost.push(self.receiving.counter);
+                lost(*stamps);
+                if self.lost.len() == LOST_REMEMBERED {
+                    self.lost.remove(0);
                 }
+                self.lost.push(self.receiving.counter);
             }
             self.in_flight.pop_front();
             self.receiving.counter += 1;
         }
+        self.outstanding -= given_up;
         given_up
     }
 
@@ -280,12 +293,11 @@ impl Connection {
         {
             socket.abort();
         }
-        let lost = self.in_flight.iter().filter(|stamps| stamps.sent != CAME).count();
         self.in_flight.clear();
         let next = Position { counter: self.admitted, offset: 0 };
         self.sending = next;
         self.receiving = next;
-        lost
+        std::mem::take(&mut self.outstanding)
     }
 
     fn message(&self, counter: u64) -> Message {
@@ -296,8 +308,14 @@ impl Connection {
         Fault { kind: ErrorKind::Duplicated, text: format!("{message} came a second time") }
     }
 
+    /// Its messages that were sent and have not come back.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = Stamps> {
+        let is_open = |stamps: &&Stamps| stamps.sent != CAME && stamps.sent != UNSENT;
+        self.in_flight.iter().filter(is_open).copied()
+    }
+
     /// Bytes that came when nothing more was to come.
-    fn surplus(&self, payload: &Payload, got: &[u8]) -> Fault {
+    pub(crate) fn surplus(&self, payload: &Payload, got: &[u8]) -> Fault {
         let connection = self.number;
         match payload.decode(got) {
             Some(message) if message.connection != connection => {
@@ -359,5 +377,68 @@ impl Fault {
     pub(crate) fn closed(number: u32) -> Self {
         let text = format!("connection {number}: the server closed it");
         Self { kind: ErrorKind::Closed, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: usize = 64;
+
+    /// The datagrams of one connection, of which three were sent at time 5.
+    fn sent() -> (Payload, Connection) {
+        let payload = Payload::new(1, &[64]);
+        let mut connection = Connection::new(3, 4);
+        for _ in 0..3 {
+            connection.admit(4);
+        }
+        connection.advance(&payload, 3 * BYTES, 5);
+        (payload, connection)
+    }
+
+    fn datagram(payload: &Payload, counter: u64) -> Vec<u8> {
+        let mut bytes = vec![0; BYTES];
+        payload.fill(Message { connection: 3, counter }, 0, &mut bytes);
+        bytes
+    }
+
+    fn kind(result: Result<(), Fault>) -> Option<ErrorKind> {
+        result.err().map(|fault| fault.kind)
+    }
+
+    #[test]
+    fn datagrams_overtake_each_other_and_come_late_but_not_twice() {
+        let (payload, mut connection) = sent();
+        let mut came = 0;
+        let mut take = |connection: &mut Connection, got: &[u8]| {
+            kind(connection.take_datagram(&payload, got, |_, _| came += 1))
+        };
+        assert_eq!(take(&mut connection, &datagram(&payload, 1)), None);
+        assert_eq!(connection.in_flight(), 2);
+        assert_eq!(take(&mut connection, &datagram(&payload, 1)), Some(ErrorKind::Duplicated));
+        assert_eq!(take(&mut connection, &datagram(&payload, 3)), Some(ErrorKind::Extra));
+        assert_eq!(connection.give_up(5, |_| {}), 0);
+        let mut lost = Vec::new();
+        assert_eq!(connection.give_up(6, |stamps| lost.push(stamps.planned)), 2);
+        assert_eq!((lost, connection.in_flight()), (vec![4, 4], 0));
+        // What comes late is compared all the same.
+        assert_eq!(take(&mut connection, &datagram(&payload, 0)[..20]), Some(ErrorKind::Altered));
+        assert_eq!(take(&mut connection, &datagram(&payload, 0)), None);
+        assert_eq!(take(&mut connection, &datagram(&payload, 0)), Some(ErrorKind::Duplicated));
+        assert_eq!(came, 1);
+    }
+
+    #[test]
+    fn a_stream_is_compared_in_any_pieces() {
+        let (payload, mut connection) = sent();
+        let stream: Vec<u8> = (0..3).flat_map(|counter| datagram(&payload, counter)).collect();
+        let mut came = 0;
+        for piece in stream.chunks(50) {
+            assert_eq!(kind(connection.take(&payload, piece, |_, _| came += 1)), None);
+        }
+        assert_eq!((came, connection.in_flight()), (3, 0));
+        let more = connection.take(&payload, &datagram(&payload, 3), |_, _| {});
+        assert_eq!(kind(more), Some(ErrorKind::Extra));
     }
 }

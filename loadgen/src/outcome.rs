@@ -9,15 +9,16 @@ use hdrhistogram::Histogram;
 
 use crate::clock::seconds as seconds_of;
 use crate::load_loop::Stop;
-use crate::plan::Plan;
 use crate::run::Load;
 use crate::tally::{Cost, Histograms, Tally, Window};
 
 /// Above this 99th percentile of the send lag, the generator was late.
 const LATE_NS: u64 = 100_000;
-/// A thread of a closed loop that waits less often than this, of all times that it looks for
-/// something to do, has been the bottleneck.
+/// A thread that finds nothing to do less often than this, of all times that it looks, has been the
+/// bottleneck.
 const LEAST_WAITS_SHARE: f64 = 0.005;
+/// The same by CPU time, where waits are not told.
+const HIGHEST_SHARE: f64 = 0.97;
 
 /// A measurement, with the distributions behind it.
 #[derive(Clone, Debug)]
@@ -28,10 +29,9 @@ pub struct Outcome {
     pub histograms: Histograms,
 }
 
-/// The measurement in the making.
-pub(crate) struct Verdict<'a> {
+/// What the threads have counted, on its way to a measurement.
+pub(crate) struct Account<'a> {
     load: &'a Load,
-    plan: &'a Plan,
     jitter_ns: Option<u64>,
     sum: Tally,
     costs: Vec<Cost>,
@@ -79,15 +79,10 @@ impl Outcome {
 pub const PROFILE: BuildProfile =
     if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
 
-impl<'a> Verdict<'a> {
-    pub(crate) fn new(
-        load: &'a Load,
-        plan: &'a Plan,
-        jitter_ns: Option<u64>,
-    ) -> anyhow::Result<Self> {
+impl<'a> Account<'a> {
+    pub(crate) fn new(load: &'a Load, jitter_ns: Option<u64>) -> anyhow::Result<Self> {
         Ok(Self {
             load,
-            plan,
             jitter_ns,
             sum: Tally::new()?,
             costs: Vec::new(),
@@ -120,7 +115,7 @@ impl<'a> Verdict<'a> {
 
     pub(crate) fn outcome(mut self, is_interrupted: bool) -> Outcome {
         let generator = self.generator();
-        self.judge(&generator, is_interrupted);
+        self.judge(&generator);
         let is_valid = self.reasons.is_empty();
         let seconds = self.seconds();
         let of = |histogram| latency(histogram, &self.load.percentiles);
@@ -157,9 +152,7 @@ impl<'a> Verdict<'a> {
 
     /// Length of the measured part: what was asked for, or as long as it lasted.
     fn seconds(&self) -> f64 {
-        let asked = self.window.map_or(0.0, |window| seconds_of(window.end - window.start));
-        let lasted = self.costs.iter().map(|cost| cost.wall_seconds).fold(0.0, f64::max);
-        if self.plan.is_counted() { asked } else { asked.min(lasted) }
+        self.window.map_or(0.0, |window| seconds_of(window.end - window.start))
     }
 
     fn generator(&self) -> Generator {
@@ -176,7 +169,7 @@ impl<'a> Verdict<'a> {
     }
 
     /// Finds what makes the measurement invalid.
-    fn judge(&mut self, generator: &Generator, is_interrupted: bool) {
+    fn judge(&mut self, generator: &Generator) {
         let is_udp = self.load.workload.target.transport == Transport::Udp;
         let forgiven = |kind| is_udp && kind == report::load::ErrorKind::Lost;
         let errors: Vec<String> = self
@@ -194,9 +187,9 @@ impl<'a> Verdict<'a> {
         }
         match self.load.workload.arrival {
             Arrival::Open { .. } => self.judge_lateness(),
-            Arrival::Closed if !is_interrupted => self.judge_saturation(generator),
             Arrival::Closed => {}
         }
+        self.judge_saturation(generator);
         if self.sum.unsent > 0 {
             let unsent = self.sum.unsent;
             self.sum.notes.push(format!(
@@ -218,14 +211,25 @@ impl<'a> Verdict<'a> {
         }
     }
 
+    /// By how often the generator found nothing to do: what it reads late is late for both loops,
+    /// because a connection counts as busy until its echo is read.
     fn judge_saturation(&mut self, generator: &Generator) {
-        let Some(waits) = generator.waits_share.filter(|share| *share < LEAST_WAITS_SHARE) else {
-            return;
+        let found = match (generator.waits_share, generator.busiest_share) {
+            (Some(share), _) if share >= LEAST_WAITS_SHARE => return,
+            (Some(share), _) => {
+                format!("in {:.1} % of all looks it found nothing to do", share * 100.0)
+            }
+            (None, Some(share)) if share < HIGHEST_SHARE => return,
+            (None, Some(share)) => format!("it used {:.0} % of its processor", share * 100.0),
+            (None, None) => {
+                let note = "whether the generator was saturated is not told on this system";
+                self.sum.notes.push(note.to_owned());
+                return;
+            }
         };
         self.reasons.push(format!(
-            "the generator was saturated: in {:.1} % of all looks it had to wait for the server, \
-             so the rate is its own; give it more threads, or set a rate",
-            waits * 100.0
+            "the generator was saturated: {found}, so the rate is its own; give it more threads, \
+             processors of its own, or a lower rate"
         ));
     }
 }

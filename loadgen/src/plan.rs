@@ -16,6 +16,9 @@ const LONGEST_DATAGRAM: u32 = 65_507;
 /// The longest message: beyond it a load is a transfer.
 const LONGEST_MESSAGE: u32 = 64 << 20;
 
+/// Beyond it a loop would do nothing but deal out what is due.
+const HIGHEST_RATE: f64 = 1e7;
+
 /// A workload, ready to be run.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -141,6 +144,11 @@ pub fn expect_sense(workload: &Workload) -> anyhow::Result<()> {
         && !is_positive(messages_per_second)
     {
         bail!("a rate is above 0");
+    }
+    if let Arrival::Open { messages_per_second } = workload.arrival
+        && messages_per_second > HIGHEST_RATE
+    {
+        bail!("a rate is {HIGHEST_RATE} messages a second at the most");
     }
     if workload.connect_rate.is_some_and(|rate| !is_positive(rate)) {
         bail!("a rate of connections is above 0");

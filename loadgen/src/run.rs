@@ -12,7 +12,7 @@ use crate::affinity::pin;
 use crate::clock::{Clock, SECOND};
 use crate::jitter;
 use crate::load_loop::{LoadLoop, Stop};
-use crate::outcome::{Outcome, Verdict};
+use crate::outcome::{Account, Outcome};
 use crate::plan::Plan;
 use crate::shared::{News, Shared};
 use crate::tally::{Tally, Window};
@@ -124,12 +124,12 @@ pub fn run(
         drop(starters);
         threads.into_iter().map(|thread| joined(thread.join())).collect()
     })?;
-    let mut verdict = Verdict::new(load, &plan, jitter)?;
-    verdict.opening_ns = opening_ns;
+    let mut account = Account::new(load, jitter)?;
+    account.opening_ns = opening_ns;
     for thread in &mut ended {
-        verdict.add(&thread.tally, thread.stop.take())?;
+        account.add(&thread.tally, thread.stop.take())?;
     }
-    Ok(verdict.outcome(shared.is_interrupted()))
+    Ok(account.outcome(shared.is_interrupted()))
 }
 
 fn joined<T>(result: thread::Result<anyhow::Result<T>>) -> anyhow::Result<T> {
@@ -197,7 +197,8 @@ fn attend(
     watch: &mut dyn Watch,
 ) {
     let window = plan.window(start);
-    let mut attendance = Attendance { window, at_begin: None, is_over: false, threads_over: 0 };
+    let mut attendance =
+        Attendance { window, at_begin: None, is_over: false, threads_over: 0, threads_ended: 0 };
     loop {
         let now = clock.now();
         attendance.look(now, shared, watch);
@@ -214,11 +215,13 @@ fn attend(
                     attendance.end(shared, watch);
                 }
             }
-            // The others go on to their end, or have been told to stop.
-            Ok(News::Ended) | Err(RecvTimeoutError::Disconnected) => {
-                attendance.end(shared, watch);
-                return;
+            Ok(News::Ended) => {
+                attendance.threads_ended += 1;
+                if attendance.threads_ended == plan.threads {
+                    return attendance.end(shared, watch);
+                }
             }
+            Err(RecvTimeoutError::Disconnected) => return attendance.end(shared, watch),
         }
     }
 }
@@ -230,14 +233,16 @@ struct Attendance {
     at_begin: Option<u64>,
     is_over: bool,
     threads_over: usize,
+    threads_ended: usize,
 }
 
 impl Attendance {
     /// Begins or ends the measured part if it is time.
     fn look(&mut self, now: u64, shared: &Shared<'_>, watch: &mut dyn Watch) {
         if now >= self.window.start && self.at_begin.is_none() {
-            watch.window_begins();
+            // As at the end, the count first: what is looked at next then spans the same messages.
             self.at_begin = Some(shared.echoed());
+            watch.window_begins();
         }
         if now >= self.window.end {
             self.end(shared, watch);

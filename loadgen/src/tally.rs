@@ -136,6 +136,17 @@ impl Tally {
         }
     }
 
+    /// A message that is not waited for any longer: it counts with the time that it has taken so
+    /// far, which is less than its answer would have.
+    pub(crate) fn given_up(&mut self, window: &Window, stamps: Stamps, now: u64, is_open: bool) {
+        if window.contains(stamps.planned) {
+            self.histograms.service.saturating_record(now.saturating_sub(stamps.sent));
+            if is_open {
+                self.responded(window, stamps, now);
+            }
+        }
+    }
+
     pub(crate) fn fault(&mut self, fault: Fault) {
         *self.errors.entry(fault.kind).or_default() += 1;
         if self.notes.len() < NOTES {
@@ -149,8 +160,11 @@ impl Tally {
         }
     }
 
-    pub(crate) fn error_count(&self) -> u64 {
-        self.errors.values().sum()
+    /// All errors; datagrams may be lost.
+    pub(crate) fn error_count(&self, is_datagram: bool) -> u64 {
+        let counts =
+            self.errors.iter().filter(|(kind, _)| !is_datagram || **kind != ErrorKind::Lost);
+        counts.map(|(_, count)| count).sum()
     }
 
     /// Adds what another thread has counted.

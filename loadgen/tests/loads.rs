@@ -193,6 +193,46 @@ fn messages_that_a_server_has_no_time_for_count_too() {
 }
 
 #[test]
+fn an_open_loop_of_a_number_of_messages_records_those_alone() {
+    let address = servers::tcp(|_, _, _| {
+        thread::sleep(Duration::from_millis(5));
+        After::Echo
+    });
+    let mut load = tcp(address);
+    load.workload.arrival = Arrival::Open { messages_per_second: 8000.0 };
+    load.workload.amount = Amount::Messages(100);
+    let outcome = run(&load);
+    assert_eq!(outcome.histograms.response.len(), 100);
+    assert_eq!(outcome.measurement.traffic.echoed, 100);
+}
+
+#[test]
+fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
+    use std::io::Write as _;
+    // After a while, a byte every 50 ms, which is progress each time.
+    let address = servers::tcp(|stream, bytes, number| {
+        if number < 20 {
+            return After::Echo;
+        }
+        for byte in bytes.iter() {
+            thread::sleep(Duration::from_millis(50));
+            if stream.write_all(&[*byte]).is_err() {
+                break;
+            }
+        }
+        bytes.clear();
+        After::Echo
+    });
+    let mut load = tcp(address);
+    load.workload.sizes = Sizes(vec![4000]);
+    load.patience = Duration::from_millis(500);
+    let outcome = run(&load);
+    assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+    let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+    assert!(reasons[0].contains("took too long"), "{reasons:?}");
+}
+
+#[test]
 fn a_changed_bit_is_refused() {
     let address = servers::tcp(|_, bytes, number| {
         if number == 100 {

@@ -24,6 +24,7 @@ const SHORT_SECONDS: f64 = 0.5;
 /// more.
 const FLOOR_CONNECTIONS: u32 = 64;
 const FLOOR_MESSAGES: usize = 128_000;
+const FLOOR_BYTES: usize = 1 << 30;
 
 /// What all measurements of a bench share.
 pub(crate) struct Rounds<'a> {
@@ -52,6 +53,9 @@ impl Rounds<'_> {
         let bar = ProgressBar::new(measured * u64::from(rounds + 1));
         let (mut floors, mut bare) = (Some(Vec::new()), Vec::new());
         for round in 0..rounds {
+            if self.is_interrupted() {
+                break;
+            }
             show(&bar, &format!("round {} of {rounds}: floor and ceiling", round + 1));
             // One a round: a round without leaves no ratio to be trusted.
             floors = floors.and_then(|mut floors: Vec<f64>| {
@@ -117,15 +121,17 @@ impl Rounds<'_> {
     fn floor(&self) -> Option<f64> {
         let workload = &self.load.workload;
         let connections = workload.connections.min(FLOOR_CONNECTIONS) as usize;
-        let bytes = workload.sizes.longest() as usize;
         let cpus = self.cpus.server();
+        let [bytes] = workload.sizes.0.as_slice() else { return None };
+        let bytes = *bytes as usize;
+        let rounds = FLOOR_MESSAGES.min(FLOOR_BYTES / bytes) / connections;
         if self.transport() != Transport::Tcp || workload.churn {
             return None;
         }
         std::thread::scope(|scope| {
             let floor = scope.spawn(|| {
                 loadgen::pin(&cpus)?;
-                loadgen::floor_ns(connections, bytes, FLOOR_MESSAGES / connections)
+                loadgen::floor_ns(connections, bytes, rounds.max(4))
             });
             floor.join().ok()?.ok()
         })
@@ -134,18 +140,15 @@ impl Rounds<'_> {
     /// Measures one row once, on a fresh server. A row that is wrong once has no number at all.
     fn sample(&self, source: &Row, row: &mut BenchRow, round: u32) {
         let measured = self.measure(source, row).and_then(|(outcome, server)| {
-            expect_right(&outcome.measurement)?;
-            Ok((outcome.measurement, server))
+            let measurement = outcome.measurement;
+            let right = self.expect_right(&measurement);
+            let server = server.filter(|_| measurement.validity.is_valid());
+            row.samples.push(Sample { round, measurement, server });
+            right
         });
-        match measured {
-            Ok((measurement, server)) => {
-                let server = server.filter(|_| measurement.validity.is_valid());
-                row.samples.push(Sample { round, measurement, server });
-            }
-            Err(Refused { because, reason }) => {
-                let reason = format!("round {}: {reason}", round + 1);
-                row.refused = Some(Refused { because, reason });
-            }
+        if let Err(Refused { because, reason }) = measured {
+            let reason = format!("round {}: {reason}", round + 1);
+            row.refused = Some(Refused { because, reason });
         }
     }
 
@@ -185,15 +188,40 @@ impl Rounds<'_> {
             .map_err(|error| Refused::new(Because::Error, format!("{error:#}")))
     }
 
+    /// What a server may not do under load, however the generator did.
+    fn expect_right(&self, measurement: &Measurement) -> Result<(), Refused> {
+        let wrong = match &measurement.validity {
+            Validity::Valid => return Ok(()),
+            Validity::Invalid { reasons } => [reasons.as_slice(), &measurement.notes].concat(),
+        };
+        let is_of_host = |kind: &ErrorKind| match kind {
+            ErrorKind::Connect | ErrorKind::Socket => true,
+            ErrorKind::Closed
+            | ErrorKind::Reset
+            | ErrorKind::Lost
+            | ErrorKind::Duplicated
+            | ErrorKind::Foreign
+            | ErrorKind::Extra
+            | ErrorKind::Altered => false,
+        };
+        if measurement.errors.is_empty() {
+            // The generator was late or saturated, which is no fault of the server's.
+            return Ok(());
+        }
+        let because =
+            if measurement.errors.keys().all(is_of_host) { Because::Error } else { Because::Wrong };
+        Err(Refused::new(because, format!("under load: {}", wrong.join("; "))))
+    }
+
     fn system_calls(&self, source: &Row) -> Count {
         let counted = || -> Result<Count, Refused> {
             let subject = self.start(source)?;
-            let mut watch = CallWatch::of(subject.process());
+            let mut watch = CallWatch::of(&subject.process());
             let outcome = self.load(&subject, &mut watch, |workload| {
                 workload.amount = Amount::Seconds(SHORT_SECONDS);
                 workload.warmup_seconds = SHORT_SECONDS / 2.0;
             })?;
-            expect_right(&outcome.measurement)?;
+            self.expect_right(&outcome.measurement)?;
             Ok(watch.calls)
         };
         counted().unwrap_or_else(|refused| Count::none(refused.reason))
@@ -215,7 +243,7 @@ impl Rounds<'_> {
                 workload.warmup_seconds = 0.0;
                 workload.amount = Amount::Seconds(SHORT_SECONDS / 5.0);
             })?;
-            expect_right(&outcome.measurement)?;
+            self.expect_right(&outcome.measurement)?;
             Ok(match watch.resident {
                 Some(found) => found.map_err(|e| absent(&e)),
                 None => Err(Count::none("the load did not come so far")),
@@ -232,31 +260,6 @@ impl Rounds<'_> {
         };
         looked().unwrap_or_else(|refused| Count::none(refused.reason))
     }
-}
-
-/// What a server may not do under load, however the generator did.
-fn expect_right(measurement: &Measurement) -> Result<(), Refused> {
-    let wrong = match &measurement.validity {
-        Validity::Valid => return Ok(()),
-        Validity::Invalid { reasons } => [reasons.as_slice(), &measurement.notes].concat(),
-    };
-    let is_of_host = |kind: &ErrorKind| match kind {
-        ErrorKind::Connect | ErrorKind::Socket => true,
-        ErrorKind::Closed
-        | ErrorKind::Reset
-        | ErrorKind::Lost
-        | ErrorKind::Duplicated
-        | ErrorKind::Foreign
-        | ErrorKind::Extra
-        | ErrorKind::Altered => false,
-    };
-    if measurement.errors.is_empty() {
-        // The generator was late or saturated, which is no fault of the server's.
-        return Ok(());
-    }
-    let because =
-        if measurement.errors.keys().all(is_of_host) { Because::Error } else { Because::Wrong };
-    Err(Refused::new(because, format!("under load: {}", wrong.join("; "))))
 }
 
 fn empty_row(row: &Row, refused: Option<Refused>) -> BenchRow {

@@ -10,7 +10,7 @@ use conformance::plan::{Filter, Row, plan};
 use conformance::registry::Registry;
 use conformance::schedule::Schedule;
 use report::bench::{Because, Refused};
-use report::{Host, Level, Strictness, gate};
+use report::{Host, Level, Strictness, Verdict, gate};
 
 use super::TransportName;
 
@@ -54,11 +54,22 @@ pub(super) fn wrong(
             });
             let reason = format!("fails {}{found}; repeat: {}", cell.id(), cell.repeat);
             wrong.insert(cell.row.clone(), Refused::new(Because::Wrong, reason));
-        } else if cell.verdict == report::Verdict::Error {
+        } else if cell.verdict == Verdict::Error {
             let reason = cell.reason.as_deref().unwrap_or("no reason is known");
             let reason = format!("could not be checked: {}: {reason}", cell.id());
             let error = Refused::new(Because::Error, reason);
             wrong.entry(cell.row.clone()).or_insert(error);
+        }
+    }
+    for row in rows {
+        let is_checked = |suite: &String| {
+            let own = run.cells.iter().filter(|cell| cell.row == row.name);
+            own.filter(|cell| cell.suite == *suite).any(|cell| cell.verdict == Verdict::Pass)
+        };
+        if let Some(suite) = filter.suites.iter().find(|suite| !is_checked(suite)) {
+            let reason = format!("none of its answers was checked by suite {suite}");
+            let error = Refused::new(Because::Error, reason);
+            wrong.entry(row.name.clone()).or_insert(error);
         }
     }
     wrong

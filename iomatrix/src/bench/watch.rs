@@ -91,21 +91,21 @@ impl Watch for ServerWatch {
 
 /// Counts a server's system calls during a load.
 pub(super) struct CallWatch {
-    process: Process,
-    counter: Option<Result<CallCounter, String>>,
+    counter: Result<CallCounter, String>,
     before: Option<conformance::process::Calls>,
     pub(super) calls: Count,
 }
 
 impl CallWatch {
-    pub(super) fn of(process: Process) -> Self {
+    pub(super) fn of(process: &Process) -> Self {
         let calls = Count::none("the load did not come so far");
-        Self { process, counter: None, before: None, calls }
+        // Before the measured part, because attaching takes its time.
+        let counter = process.count_calls();
+        Self { counter, before: None, calls }
     }
 
     fn count(&mut self, echoed: Option<u64>) -> Result<(), String> {
-        let counter = self.counter.get_or_insert_with(|| self.process.count_calls());
-        let now = counter.as_mut().map_err(|e| e.clone())?.calls()?;
+        let now = self.counter.as_mut().map_err(|e| e.clone())?.calls()?;
         match (echoed, self.before) {
             (Some(echoed), Some(before)) => self.calls = now.per_message(before, echoed),
             (Some(_), None) | (None, _) => self.before = Some(now),

@@ -75,7 +75,12 @@ impl LoadLoop<'_> {
                 self.in_flight -= completed;
             }
             if let Err(fault) = compared {
-                return self.fault(index, fault);
+                self.fault(index, fault);
+                if is_datagram {
+                    // Others may be there behind it, of which the poller has told already.
+                    continue;
+                }
+                return;
             }
             if completed > 0 {
                 self.answered(index, completed, now);
@@ -122,6 +127,8 @@ impl LoadLoop<'_> {
         self.echoed += completed as u64;
         self.shared.count(self.thread, self.echoed);
         if self.plan.workload.churn {
+            // What has come by now belongs to nobody.
+            self.expect_nothing(index);
             self.connections[index].end();
         }
         if self.schedule.is_some() {
@@ -167,8 +174,11 @@ impl LoadLoop<'_> {
         let connection = &self.connections[index];
         let is_missing = matches!(connection.state, State::Ended) && connection.in_flight() > 0;
         if self.plan.workload.churn && is_missing {
-            if let Err(error) = self.begin_connecting(index) {
-                self.fault(index, Fault::connect(&error));
+            match self.begin_connecting(index) {
+                Ok(()) => {}
+                // A Unix listener's queue is full: it is tried again at the next look around.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => self.fault(index, Fault::connect(&error)),
             }
             return;
         }
@@ -256,18 +266,49 @@ impl LoadLoop<'_> {
         }
     }
 
+    /// After an interruption: what is due, and what is on its way.
+    pub(super) fn count_unanswered(&mut self) {
+        self.count_unsent();
+        let now = self.clock.now();
+        for connection in &self.connections[..self.carriers] {
+            for stamps in connection.unanswered() {
+                self.tally.given_up(&self.window, stamps, now, self.plan.is_open_loop());
+            }
+        }
+    }
+
+    /// Once every message is back, nothing else may come.
+    pub(super) fn expect_silence(&mut self) {
+        for index in 0..self.connections.len() {
+            self.expect_nothing(index);
+        }
+    }
+
+    fn expect_nothing(&mut self, index: usize) {
+        let State::Open(socket) = &mut self.connections[index].state else { return };
+        if let Ok(n @ 1..) = socket.receive(&mut self.input) {
+            let fault = self.connections[index].surplus(&self.payload, &self.input[..n]);
+            self.tally.fault(fault);
+        }
+    }
+
     /// Datagrams that have not come back in time are lost; in a closed loop others follow.
     pub(super) fn give_up_datagrams(&mut self, now: u64) {
         if !self.is_datagram() {
             return;
         }
         for index in 0..self.carriers {
-            let lost = self.connections[index].give_up(now.saturating_sub(DATAGRAM_LIMIT_NS));
+            let Self { connections, tally, window, plan, .. } = self;
+            let lost =
+                connections[index].give_up(now.saturating_sub(DATAGRAM_LIMIT_NS), |stamps| {
+                    tally.given_up(window, stamps, now, plan.is_open_loop());
+                });
             if lost > 0 {
-                self.tally.lost(lost);
-                self.in_flight -= usize::try_from(lost).unwrap_or(0);
+                tally.lost(lost as u64);
+                self.in_flight -= lost;
+                self.connections[index].due.free_since = now;
                 if self.schedule.is_none() {
-                    self.admit(index, usize::try_from(lost).unwrap_or(0), now);
+                    self.admit(index, lost, now);
                     self.go_on(index, now);
                 } else {
                     self.offer(index);

@@ -29,6 +29,8 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 const SPIN_NS: u64 = 1_500_000;
 /// A datagram that has not come back after so long is lost.
 const DATAGRAM_LIMIT_NS: u64 = SECOND;
+/// 1 MB/s: what the last answers may take at the most, beyond twice the patience.
+const DRAIN_NS_PER_BYTE: u64 = 1000;
 /// Errors after which a thread gives up.
 const ERROR_LIMIT: u64 = 1000;
 
@@ -56,6 +58,8 @@ pub(crate) struct LoadLoop<'a> {
     allowed: Option<u64>,
     /// Messages in flight on all connections.
     in_flight: usize,
+    /// How often nothing was ready when it looked.
+    empty_looks: u64,
     last_progress: u64,
     last_look: u64,
     echoed: u64,
@@ -100,6 +104,7 @@ impl<'a> LoadLoop<'a> {
             next_slot: 0,
             allowed: None,
             in_flight: 0,
+            empty_looks: 0,
             last_progress: 0,
             last_look: 0,
             echoed: 0,
@@ -143,7 +148,7 @@ impl<'a> LoadLoop<'a> {
             }
             if before.is_none() && now >= self.window.start {
                 before = Some((usage::cpu_seconds(), usage::waits(), now));
-                looks = 0;
+                (looks, self.empty_looks) = (0, 0);
             }
             looks += 1;
             if let Err(stop) = self.look_around(now).and_then(|()| self.turn(&mut events, now)) {
@@ -153,23 +158,38 @@ impl<'a> LoadLoop<'a> {
         if let Some((cpu, waits, since)) = before {
             let cost = &mut self.tally.cost;
             cost.cpu_seconds = cpu.zip(usage::cpu_seconds()).map(|(before, now)| now - before);
-            cost.waits = waits.zip(usage::waits()).map(|(before, now)| now - before);
+            // An open loop spins instead of waiting.
+            cost.waits = if self.plan.is_open_loop() {
+                Some(self.empty_looks)
+            } else {
+                waits.zip(usage::waits()).map(|(before, now)| now - before)
+            };
             cost.looks = looks;
             cost.wall_seconds = crate::clock::seconds(self.clock.now() - since);
+        }
+        if !self.plan.is_counted() {
+            let ended = self.window.end.min(self.clock.now());
+            self.window.end = ended.max(self.window.start);
         }
         ended
     }
 
     /// The wait for the answers to what was sent.
     fn drain(&mut self) -> Result<(), Stop> {
-        if self.schedule.is_some() {
+        if self.allowed != Some(0) {
             self.count_unsent();
         }
         self.schedule = None;
         self.allowed = Some(0);
+        // A byte now and then is progress, and no end.
+        let bytes = self.in_flight as u64 * u64::from(self.plan.workload.sizes.longest());
+        let ends = self.clock.now() + 2 * self.plan.patience_ns + bytes * DRAIN_NS_PER_BYTE;
         let mut events = Events::with_capacity(EVENTS);
         while self.in_flight > 0 {
             let now = self.clock.now();
+            if now >= ends {
+                return Err(Stop::GivenUp("the last answers took too long".to_owned()));
+            }
             self.look_around(now)?;
             self.turn(&mut events, now)?;
         }
@@ -189,6 +209,7 @@ impl<'a> LoadLoop<'a> {
             }
             Err(_) | Ok(()) => {}
         }
+        self.empty_looks += u64::from(events.is_empty());
         for event in events.iter() {
             self.on_event(event);
             if self.schedule.is_some() {
@@ -230,8 +251,9 @@ impl<'a> LoadLoop<'a> {
                 self.carriers
             )));
         }
-        if self.tally.error_count() >= ERROR_LIMIT {
-            return Err(Stop::GivenUp(format!("{} errors", self.tally.error_count())));
+        let errors = self.tally.error_count(self.is_datagram());
+        if errors >= ERROR_LIMIT {
+            return Err(Stop::GivenUp(format!("{errors} errors")));
         }
         let is_alive = |c: &Connection| !matches!(c.state, State::Ended);
         if !self.plan.workload.churn && !self.connections[..self.carriers].iter().any(is_alive) {
@@ -240,8 +262,14 @@ impl<'a> LoadLoop<'a> {
         Ok(())
     }
 
-    /// What is still in flight at the end is lost, and connections are closed.
+    /// What is still in flight at the end is lost, or after an interruption counts with the time
+    /// that it has taken so far; and connections are closed.
     fn finish(&mut self, stop: Option<&Stop>) {
+        match stop {
+            None => self.expect_silence(),
+            Some(Stop::Asked) => self.count_unanswered(),
+            Some(Stop::GivenUp(_)) => {}
+        }
         for connection in &mut self.connections {
             let lost = connection.end() as u64;
             if matches!(stop, Some(Stop::GivenUp(_))) {
@@ -265,6 +293,8 @@ impl<'a> LoadLoop<'a> {
 
     /// Looks whether a connection stands by now, and notes how long that took.
     fn is_established(&mut self, index: usize) -> Result<bool, Fault> {
+        let is_counted = !self.is_datagram()
+            && (!self.plan.workload.churn || self.window.contains(self.clock.now()));
         let connection = &mut self.connections[index];
         let (socket, since) = match std::mem::replace(&mut connection.state, State::Ended) {
             State::Connecting(socket, since) => (socket, since),
@@ -276,8 +306,10 @@ impl<'a> LoadLoop<'a> {
         };
         let is_established = socket.is_established().map_err(|error| Fault::connect(&error))?;
         connection.state = if is_established {
-            let took = self.clock.now() - since;
-            self.tally.histograms.connect.saturating_record(took);
+            if is_counted {
+                let took = self.clock.now() - since;
+                self.tally.histograms.connect.saturating_record(took);
+            }
             State::Open(socket)
         } else {
             State::Connecting(socket, since)

@@ -30,6 +30,10 @@ impl LoadLoop<'_> {
         self.last_progress = start;
         while progress.ready < self.connections.len() {
             let has_room = self.begin_some(&mut progress, start, first)?;
+            if progress.begun == progress.ready {
+                // Nobody is waited for: the next one is not due yet.
+                self.last_progress = self.clock.now();
+            }
             let wait = if has_room { Duration::from_millis(1) } else { LONGEST_WAIT };
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {

@@ -72,7 +72,7 @@ pub struct Measurement {
     pub connect: Option<Latency>,
     /// What went wrong, warm-up included, by kind.
     pub errors: BTreeMap<ErrorKind, u64>,
-    /// Sentences about the first of these errors.
+    /// Sentences about the first of these errors, and about what else a reader has to know.
     pub notes: Vec<String>,
     /// What the generator itself needed.
     pub generator: Generator,
@@ -106,7 +106,7 @@ pub enum Ending {
 /// Messages and bytes of the measured part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Messages sent whole.
+    /// Messages given to a connection to be sent.
     pub sent: u64,
     /// Messages that came back whole and right.
     pub echoed: u64,
@@ -157,8 +157,8 @@ pub struct Generator {
     /// CPU share of the busiest thread, 1 being one core. An open loop spins, so it says little
     /// there.
     pub busiest_share: Option<f64>,
-    /// How often a thread found nothing to do and waited, over how often it looked. Near 0 in a
-    /// closed loop means that the generator was the bottleneck. `None` where not told.
+    /// How often a thread found nothing to do, over how often it looked. Near 0 means that the
+    /// generator was the bottleneck. `None` where not told.
     pub waits_share: Option<f64>,
     /// Lateness of the host's own sleep and spin, measured alone before an open loop: 99th
     /// percentile in nanoseconds.
