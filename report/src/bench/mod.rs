@@ -54,8 +54,8 @@ pub struct Bench {
     pub baseline: String,
     /// Whether it was stopped before all rounds were done.
     pub interrupted: bool,
-    /// CPU time that the kernel alone charges a server for a message over TCP, in nanoseconds, one a
-    /// round; empty where it was not measured in all rounds.
+    /// CPU time that the kernel alone charges a server for a message over TCP, in nanoseconds, one
+    /// a round; empty where it was not measured in all rounds.
     pub floor_ns: Vec<f64>,
     /// What the generator itself can do on this host.
     pub ceiling: Option<Ceiling>,

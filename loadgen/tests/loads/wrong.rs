@@ -1,0 +1,185 @@
+//! Servers that are wrong, and workloads that make no sense: what the generator says of them.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
+
+use loadgen::Outcome;
+use loadgen::payload::Payload;
+use report::load::{Amount, Arrival, Ending, ErrorKind, Sizes, Transport, Validity, Workload};
+
+use crate::servers::{self, After};
+use crate::{MESSAGE_BYTES, load, run, tcp};
+
+/// An invalid measurement with exactly these errors, and no number.
+#[track_caller]
+fn expect_errors(outcome: &Outcome, errors: &[(ErrorKind, u64)]) {
+    let measurement = &outcome.measurement;
+    assert!(!measurement.validity.is_valid());
+    assert_eq!(measurement.errors, errors.iter().copied().collect(), "{:?}", measurement.notes);
+    assert_eq!(measurement.throughput, None);
+    assert_eq!(measurement.service, None);
+    assert_eq!(measurement.response, None);
+}
+
+#[test]
+fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
+    use std::io::Write as _;
+    // After a while, a byte every 50 ms, which is progress each time.
+    let address = servers::tcp(|stream, bytes, number| {
+        if number < 20 {
+            return After::Echo;
+        }
+        for byte in bytes.iter() {
+            thread::sleep(Duration::from_millis(50));
+            if stream.write_all(&[*byte]).is_err() {
+                break;
+            }
+        }
+        bytes.clear();
+        After::Echo
+    });
+    let mut load = tcp(address);
+    load.workload.sizes = Sizes(vec![4000]);
+    load.patience = Duration::from_millis(500);
+    let outcome = run(&load);
+    assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+    let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+    assert!(reasons[0].contains("took too long"), "{reasons:?}");
+}
+
+#[test]
+fn a_changed_bit_is_refused() {
+    let address = servers::tcp(|_, bytes, number| {
+        if number == 100 {
+            bytes[40] ^= 1;
+        }
+        After::Echo
+    });
+    let outcome = run(&tcp(address));
+    expect_errors(&outcome, &[(ErrorKind::Altered, 1), (ErrorKind::Lost, 1)]);
+    assert!(outcome.measurement.notes[0].contains("byte 40"), "{:?}", outcome.measurement.notes);
+}
+
+#[test]
+fn what_is_wrong_is_called_by_its_name() {
+    let payload = Payload::new(7, &[MESSAGE_BYTES]);
+    let foreign = servers::tcp(move |_, bytes, number| {
+        if number == 100 {
+            let own = payload.decode(bytes).unwrap().connection;
+            let message = loadgen::payload::Message { connection: own ^ 1, counter: 1 };
+            payload.fill(message, 0, bytes);
+        }
+        After::Echo
+    });
+    let twice = servers::tcp(|stream, bytes, number| {
+        if number == 100 {
+            use std::io::Write as _;
+            stream.write_all(bytes).unwrap();
+        }
+        After::Echo
+    });
+    let surplus = servers::tcp(|_, bytes, number| {
+        if number == 100 {
+            bytes.push(b'!');
+        }
+        After::Echo
+    });
+    let outcome = run(&tcp(foreign));
+    expect_errors(&outcome, &[(ErrorKind::Foreign, 1), (ErrorKind::Lost, 1)]);
+    for (address, kind) in [(twice, ErrorKind::Duplicated), (surplus, ErrorKind::Extra)] {
+        let outcome = run(&tcp(address));
+        assert!(!outcome.measurement.validity.is_valid());
+        let count = |kind| outcome.measurement.errors.get(&kind).copied().unwrap_or(0);
+        // What came too much may stand in the place of the next message.
+        let found = count(kind) + count(ErrorKind::Altered);
+        assert_eq!(found, 1, "{kind}: {:?}", outcome.measurement.notes);
+    }
+}
+
+#[test]
+fn a_server_that_closes_makes_it_invalid_at_once() {
+    let address =
+        servers::tcp(|_, _, number| if number >= 50 { After::Close } else { After::Echo });
+    let mut load = tcp(address);
+    load.workload.amount = Amount::Seconds(600.0);
+    let outcome = run(&load);
+    assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+    let closed: u64 = [ErrorKind::Closed, ErrorKind::Reset]
+        .iter()
+        .filter_map(|kind| outcome.measurement.errors.get(kind))
+        .sum();
+    assert_eq!(closed, 4, "{:?}", outcome.measurement.errors);
+}
+
+#[test]
+fn a_server_that_stalls_for_good_is_given_up() {
+    let address = servers::tcp(|_, _, number| {
+        if number >= 50 {
+            thread::sleep(Duration::from_secs(600));
+        }
+        After::Echo
+    });
+    for arrival in [Arrival::Closed, Arrival::Open { messages_per_second: 500.0 }] {
+        let mut load = tcp(address);
+        load.workload.arrival = arrival;
+        load.workload.amount = Amount::Seconds(600.0);
+        load.patience = Duration::from_secs(1);
+        let outcome = run(&load);
+        assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+        let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+        assert!(reasons[0].contains("no answer for 1 s on 4 of 4"), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_to_be() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    for churn in [false, true] {
+        let mut load = tcp(address);
+        load.workload.churn = churn;
+        load.workload.amount = Amount::Seconds(600.0);
+        load.patience = Duration::from_secs(1);
+        let outcome = run(&load);
+        let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+        let all = [reasons, outcome.measurement.notes].concat();
+        assert!(all.iter().any(|said| said.contains("refused")), "{all:?}");
+    }
+}
+
+#[test]
+fn datagrams_may_be_lost_but_not_come_twice() {
+    let mut load = load(Transport::Udp, servers::udp(|number| usize::from(number % 500 != 499)));
+    load.workload.amount = Amount::Seconds(1.5);
+    let outcome = run(&load);
+    let lost = outcome.measurement.errors.get(&ErrorKind::Lost).copied().unwrap_or(0);
+    assert!(lost > 0, "{:?}", outcome.measurement);
+    assert_eq!(outcome.measurement.errors.len(), 1);
+    assert!(outcome.measurement.traffic.echoed > 0);
+
+    load.workload.target.address = servers::udp(|number| 1 + usize::from(number == 99)).to_string();
+    expect_errors(&run(&load), &[(ErrorKind::Duplicated, 1)]);
+}
+
+#[test]
+fn workloads_that_make_no_sense_are_refused_with_what_to_write() {
+    type Spoil = fn(&mut Workload);
+    let wrong: [(Spoil, &str); 6] = [
+        (|workload| workload.connections = 0, "1 at the least"),
+        (|workload| workload.threads = 5, "fewer threads"),
+        (|workload| workload.sizes = Sizes(vec![0]), "1 byte"),
+        (|workload| workload.target.transport = Transport::Udp, "datagram"),
+        (|workload| workload.amount = Amount::Seconds(0.0), "duration"),
+        (|workload| workload.arrival = Arrival::Open { messages_per_second: -1.0 }, "rate"),
+    ];
+    for (spoil, expected) in wrong {
+        let mut load = tcp(SocketAddr::from(([127, 0, 0, 1], 9)));
+        load.workload.sizes = Sizes(vec![8]);
+        spoil(&mut load.workload);
+        let error = loadgen::run(&load, &mut (), &AtomicBool::new(false)).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
