@@ -90,12 +90,12 @@ fn a_load_prints_what_it_measured_in_each_format() {
 
 #[test]
 fn wrong_bytes_make_it_invalid_and_give_no_number() {
-    let output = load(server(Some(1000)), &["--output", "json"]);
+    let output = load(server(Some(100)), &["--output", "json"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let measurement = &result(&output).measurements[0];
     assert_eq!(measurement.throughput, None);
     assert_eq!(measurement.ending, Ending::Abandoned);
-    let page = text(&load(server(Some(1000)), &[]).stdout);
+    let page = text(&load(server(Some(100)), &[]).stdout);
     assert!(page.contains("invalid") && page.contains("altered"), "{page}");
     assert!(!page.contains("messages/s"), "{page}");
 }

@@ -42,7 +42,7 @@ fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
     });
     let mut load = tcp(address);
     load.workload.sizes = Sizes(vec![4000]);
-    load.patience = Duration::from_millis(500);
+    load.patience = Duration::from_secs(2);
     let outcome = run(&load);
     assert_eq!(outcome.measurement.ending, Ending::Abandoned);
     let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
@@ -125,11 +125,11 @@ fn a_server_that_stalls_for_good_is_given_up() {
         let mut load = tcp(address);
         load.workload.arrival = arrival;
         load.workload.amount = Amount::Seconds(600.0);
-        load.patience = Duration::from_secs(1);
+        load.patience = Duration::from_secs(2);
         let outcome = run(&load);
         assert_eq!(outcome.measurement.ending, Ending::Abandoned);
         let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
-        assert!(reasons[0].contains("no answer for 1 s on 4 of 4"), "{reasons:?}");
+        assert!(reasons[0].contains("no answer for 2 s on 4 of 4"), "{reasons:?}");
     }
 }
 
@@ -161,7 +161,10 @@ fn datagrams_may_be_lost_but_not_come_twice() {
     assert!(outcome.measurement.traffic.echoed > 0);
 
     load.workload.target.address = servers::udp(|number| 1 + usize::from(number == 99)).to_string();
-    expect_errors(&run(&load), &[(ErrorKind::Duplicated, 1)]);
+    let mut outcome = run(&load);
+    // A host that stands still for a second loses some by itself.
+    outcome.measurement.errors.remove(&ErrorKind::Lost);
+    expect_errors(&outcome, &[(ErrorKind::Duplicated, 1)]);
 }
 
 #[test]
