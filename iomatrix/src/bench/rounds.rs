@@ -204,12 +204,16 @@ impl Rounds<'_> {
             | ErrorKind::Extra
             | ErrorKind::Altered => false,
         };
-        if measurement.errors.is_empty() {
+        // Datagrams may be lost.
+        let is_udp = self.transport() == Transport::Udp;
+        let counts = |kind: &&ErrorKind| !is_udp || **kind != ErrorKind::Lost;
+        let kinds: Vec<&ErrorKind> = measurement.errors.keys().filter(counts).collect();
+        if kinds.is_empty() {
             // The generator was late or saturated, which is no fault of the server's.
             return Ok(());
         }
-        let because =
-            if measurement.errors.keys().all(is_of_host) { Because::Error } else { Because::Wrong };
+        let is_of_host = kinds.into_iter().all(is_of_host);
+        let because = if is_of_host { Because::Error } else { Because::Wrong };
         Err(Refused::new(because, format!("under load: {}", wrong.join("; "))))
     }
 
