@@ -17,8 +17,10 @@ pub(crate) const NOT_HERE: &str = "-";
 enum Column {
     /// The median, under a short head.
     Value(Metric, &'static str),
-    /// The ratio to the baseline.
+    /// The ratio to the baseline, behind its number.
     Ratio(Metric),
+    /// The ratio to the baseline, under a head of its own.
+    Beside(Metric, &'static str),
 }
 
 pub(super) fn parts(bench: &Bench) -> Vec<Part> {
@@ -36,6 +38,12 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
         Part::Table(table(bench, "medians of the rounds", &comparison())),
         Part::Table(table(bench, "cost of a message, and what a server holds", &costs())),
         Part::Table(controlled_pairs(bench)),
+        Part::Table(table(bench, "the rest of latency and CPU beside the baseline", &latencies())),
+        Part::Table(table(
+            bench,
+            "the same of what a message needs and a server holds",
+            &holdings(),
+        )),
         Part::Lines(frame(bench)),
         Part::List("refused, and not measured", refused(bench)),
         Part::List("without numbers", without_numbers(bench)),
@@ -72,11 +80,32 @@ fn costs() -> [Column; 8] {
     ]
 }
 
+fn latencies() -> [Column; 4] {
+    [
+        Column::Beside(Metric::P50, "p50"),
+        Column::Beside(Metric::P999, "p99.9"),
+        Column::Beside(Metric::User, "user CPU"),
+        Column::Beside(Metric::System, "system CPU"),
+    ]
+}
+
+fn holdings() -> [Column; 6] {
+    [
+        Column::Beside(Metric::SystemCalls, "system calls"),
+        Column::Beside(Metric::Submissions, "submissions"),
+        Column::Beside(Metric::ContextSwitches, "context switches"),
+        Column::Beside(Metric::Resident, "resident"),
+        Column::Beside(Metric::IdleConnection, "idle connection"),
+        Column::Beside(Metric::Threads, "threads"),
+    ]
+}
+
 fn table(bench: &Bench, title: &'static str, columns: &[Column]) -> Table {
     let mut heads = vec![Head::of("row", "")];
     heads.extend(columns.iter().map(|column| match column {
         Column::Value(metric, head) => Head::of(head, metric.unit().0),
         Column::Ratio(_) => Head::of("against", &bench.baseline),
+        Column::Beside(_, head) => Head::of(head, ""),
     }));
     let groups = by_model(bench, |row| cells(bench, row, columns));
     Table { title, cells: Cells::Numbers, heads, groups }
@@ -101,7 +130,7 @@ fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<String> {
     }
     cells.extend(columns.iter().map(|column| match column {
         Column::Value(metric, _) => shown(*metric, &metric.value(bench, row)),
-        Column::Ratio(metric) => against_baseline(bench, *metric, row),
+        Column::Ratio(metric) | Column::Beside(metric, _) => against_baseline(bench, *metric, row),
     }));
     cells
 }
@@ -131,8 +160,14 @@ fn against_baseline(bench: &Bench, metric: Metric, row: &BenchRow) -> String {
 }
 
 fn against(bench: &Bench, metric: Metric, row: &BenchRow, other: &BenchRow) -> String {
-    let ratio = statistics::ratio(&metric.rounds(bench, row), &metric.rounds(bench, other));
-    ratio.map_or_else(|| NOT_HERE.to_owned(), |ratio| ratio.words())
+    if let Some(ratio) = statistics::ratio(&metric.rounds(bench, row), &metric.rounds(bench, other))
+    {
+        return ratio.words();
+    }
+    // What is counted once has no interval.
+    let (value, base) = (metric.value(bench, row).number(), metric.value(bench, other).number());
+    let once = value.zip(base).map(|(value, base)| value / base).filter(|ratio| ratio.is_finite());
+    once.map_or_else(|| NOT_HERE.to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
 /// The rows that are one program on two drivers: completion over readiness.

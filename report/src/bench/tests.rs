@@ -30,6 +30,20 @@ fn a_row_is_compared_with_the_baseline_in_words_or_an_interval() {
 }
 
 #[test]
+fn every_quantity_stands_beside_the_baseline() {
+    let mut bench = example::bench();
+    let fast = bench.rows.iter_mut().find(|row| row.name == "fast").expect("it is there");
+    fast.system_calls = Count::Of(0.52);
+    let page = text::render(&bench, 160);
+    let (_, latencies) = page.split_once("the rest of latency and CPU").expect("a table");
+    assert!(line(latencies, "fast").contains("0.50 [0.50, 0.50]"), "{latencies}");
+    let (_, holdings) = page.split_once("the same of what a message needs").expect("a table");
+    // Counted once, so there is no interval.
+    let words: Vec<&str> = line(holdings, "fast").split_whitespace().collect();
+    assert_eq!(words[2..4], ["0.25", "-"], "{holdings}");
+}
+
+#[test]
 fn a_page_says_what_its_numbers_rest_on() {
     let mut bench = example::bench();
     let page = text::render(&bench, 160);
