@@ -73,6 +73,9 @@ pub(super) const STALLED_BYTES: u64 = 2 * MIB;
 const NEW_CLIENTS: u64 = 128;
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
+/// The same for one that nothing may set going again: longer than the kernel waits before it sends
+/// once more what a full buffer has dropped (TCP_RTO_MIN, 200 ms).
+const BLOCKED_FOR_GOOD: Duration = Duration::from_millis(300);
 
 fn bounded(peer: &Peer, process: &Process) -> Found {
     peer.serves()?;
@@ -145,7 +148,7 @@ fn isolation(peer: &Peer) -> Found {
     let alone = p99_round(&mut clients, peer, None)?;
     let limit = floor.max(alone * 4);
     let mut stalled = peer.connect_with(Setup::tight())?;
-    fill(&mut stalled, peer)?;
+    stalled.send_until_blocked(peer.clock().scaled(BLOCKED_FOR_GOOD), PLATEAU_MIB * MIB)?;
     let beside = p99_round(&mut clients, peer, Some(limit))?;
     peer.clock().judge_time("p99 beside a client that does not read", beside, limit)?;
     stalled.receive_all()?;
