@@ -99,7 +99,7 @@ pub enum Ending {
     Complete,
     /// The user stopped it: what is there is partial.
     Interrupted,
-    /// It was given up, because the server had died or stalled.
+    /// It was given up: the server had died or stalled, or the host is too noisy to begin.
     Abandoned,
 }
 

@@ -150,7 +150,7 @@ pub(super) fn partial(ending: Ending) -> Option<&'static str> {
     match ending {
         Ending::Complete => None,
         Ending::Interrupted => Some("interrupted by the user: what is here is a part"),
-        Ending::Abandoned => Some("abandoned, because the server had died or stalled"),
+        Ending::Abandoned => Some("abandoned before its end"),
     }
 }
 
