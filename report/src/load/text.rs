@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_run_that_was_stopped_says_so() {
         for (ending, word) in
-            [(Ending::Interrupted, "interrupted by"), (Ending::Abandoned, "abandoned, because")]
+            [(Ending::Interrupted, "interrupted by"), (Ending::Abandoned, "abandoned before")]
         {
             let page = render(&load(OPEN, vec![Measurement { ending, ..open() }]));
             assert!(page.contains(&format!("  partial    {word}")), "{page}");
