@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use conformance::payload::Payload;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 
 const SIZES: [usize; 3] = [64, 1024, 65_536];
 
@@ -23,5 +23,8 @@ fn stamps(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, stamps);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    stamps(&mut criterion);
+    criterion.final_summary();
+}

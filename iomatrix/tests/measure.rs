@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use conformance::binaries;
-use report::bench::{Because, Bench, Pinning};
+use report::bench::{Bench, Pinning};
 use report::load::{Ending, LoadResult};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
@@ -244,7 +244,7 @@ fn a_row_that_answers_wrongly_is_not_timed() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let bench: Bench = serde_json::from_slice(&output.stdout).expect("a bench");
     let refused = bench.rows[0].refused.as_ref().expect("it is wrong");
-    assert_eq!(refused.because, Because::Wrong);
+    assert_eq!(refused.because, report::bench::Because::Wrong);
     assert!(refused.reason.starts_with("fails tcp-echo/"), "{refused:?}");
     assert!(bench.rows[0].samples.is_empty());
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput};
 use loadgen::Load;
 use loadgen::payload::{Message, Payload};
 use report::load::{Amount, Arrival, Sizes, Target, Transport, Workload};
@@ -93,5 +93,9 @@ fn echo() -> String {
     address.to_string()
 }
 
-criterion_group!(benches, payload, turns);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    payload(&mut criterion);
+    turns(&mut criterion);
+    criterion.final_summary();
+}

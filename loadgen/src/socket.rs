@@ -2,10 +2,9 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use mio::event::Source;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
@@ -17,7 +16,8 @@ use socket2::SockRef;
 pub(crate) enum Address {
     Tcp(SocketAddr),
     Udp(SocketAddr),
-    Unix(PathBuf),
+    #[cfg(unix)]
+    Unix(std::path::PathBuf),
 }
 
 /// A non-blocking socket on its way to a server, or connected to it.
@@ -39,8 +39,10 @@ impl Address {
         match target.transport {
             Transport::Tcp => Ok(Self::Tcp(ip()?)),
             Transport::Udp => Ok(Self::Udp(ip()?)),
-            Transport::Unix if cfg!(unix) => Ok(Self::Unix(PathBuf::from(&target.address))),
-            Transport::Unix => bail!("there are no Unix sockets on this system"),
+            #[cfg(unix)]
+            Transport::Unix => Ok(Self::Unix((&target.address).into())),
+            #[cfg(not(unix))]
+            Transport::Unix => anyhow::bail!("there are no Unix sockets on this system"),
         }
     }
 }
@@ -61,8 +63,6 @@ impl Socket {
             }
             #[cfg(unix)]
             Address::Unix(path) => Ok(Self::Unix(mio::net::UnixStream::connect(path)?)),
-            #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
