@@ -74,7 +74,7 @@ const NEW_CLIENTS: u64 = 128;
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
 /// The same for one that nothing may set going again: longer than the kernel waits before it sends
-/// once more what a full buffer has dropped (TCP_RTO_MIN, 200 ms).
+/// once more what a full buffer has dropped (200 ms at the least on Linux).
 const BLOCKED_FOR_GOOD: Duration = Duration::from_millis(300);
 
 fn bounded(peer: &Peer, process: &Process) -> Found {
