@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Shows that the suite finds public bugs: servers on the old releases that had them must be red, and
-# green on those that mended them. conformance/history/README.md says more. A minute to judge, after
+# green on those that mended them. proof/history/README.md says more. A minute to judge, after
 # some minutes to build.
 #
-# Usage:  ci/history.sh [NAME...]     bugs of conformance/history/bugs.toml; default: all
+# Usage:  ci/history.sh [NAME...]     bugs of proof/history/bugs.toml; default: all
 #         IOMATRIX=PROGRAM            another judge than the one built from these sources
 # Needs:  Linux; cargo; Python 3.11. It is no part of .ci/run.
 set -euo pipefail
@@ -14,11 +14,11 @@ if [ "$(uname -s)" != Linux ]; then
 fi
 target=${CARGO_TARGET_DIR:-target}
 for side in red green; do
-  cargo build --quiet --locked --manifest-path "conformance/history/$side/Cargo.toml" \
+  cargo build --quiet --locked --manifest-path "proof/history/$side/Cargo.toml" \
     --target-dir "$target/history/$side"
 done
 if [ -z "${IOMATRIX:-}" ]; then
   cargo build --quiet -p iomatrix --all-features
   IOMATRIX=$target/debug/iomatrix
 fi
-python3 conformance/history/run.py "$IOMATRIX" "$target/history" "$@"
+python3 proof/history/run.py "$IOMATRIX" "$target/history" "$@"

@@ -3,7 +3,7 @@
 # and leaves nothing behind. Writes the table in docs/METHODOLOGY.md if all of them were asked for.
 # About twenty-five minutes.
 #
-# Usage:  ci/hostile.sh [KIND...]     functions of conformance/hostile/server.py; default: all
+# Usage:  ci/hostile.sh [KIND...]     functions of proof/hostile/server.py; default: all
 # Needs:  Linux; Python 3.11. It is no part of .ci/run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ cargo build --quiet -p iomatrix
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 status=0
-python3 conformance/hostile/run.py target/debug/iomatrix default "$@" | tee "$table" || status=$?
+python3 proof/hostile/run.py target/debug/iomatrix default "$@" | tee "$table" || status=$?
 if [ $# -eq 0 ]; then
   python3 ci/place.py docs/METHODOLOGY.md hostile "$table"
 fi

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 status=0
-for manifest in backends/*/Cargo.toml */Cargo.toml conformance/mutant/Cargo.toml; do
+for manifest in backends/*/Cargo.toml */Cargo.toml proof/mutant/Cargo.toml; do
   # The judge's own tests are those of `cargo test -p conformance`.
   [ "$manifest" != conformance/Cargo.toml ] || continue
   if ! cargo test --quiet --manifest-path "$manifest" "$@"; then

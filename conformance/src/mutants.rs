@@ -1,4 +1,4 @@
-//! `conformance/mutant/mutants.toml`: which case catches which fault of the mutant, and the mutant
+//! `proof/mutant/mutants.toml`: which case catches which fault of the mutant, and the mutant
 //! as a row of the matrix.
 
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use crate::plan::Row;
 use crate::registry::Entry;
 
 /// The table as it was when this program was built.
-const TEXT: &str = include_str!("../mutant/mutants.toml");
+const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");
 
 /// The mutant's registry entry and its faults.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,7 +60,7 @@ impl Table {
     /// # Errors
     /// A sentence with the line that is wrong.
     pub fn load() -> Result<Self, String> {
-        toml::from_str(TEXT).map_err(|e| format!("conformance/mutant/mutants.toml: {e}"))
+        toml::from_str(TEXT).map_err(|e| format!("proof/mutant/mutants.toml: {e}"))
     }
 
     /// The mutant as a row, with a fault or with none.

@@ -114,7 +114,7 @@ impl Repository {
 /// Workspaces beside that of the root. Their manifests pin old releases, so the rules for packages
 /// are not theirs; those for files are.
 const APART: &[&str] =
-    &["conformance/history/contract", "conformance/history/green", "conformance/history/red"];
+    &["proof/history/contract", "proof/history/green", "proof/history/red"];
 
 pub(crate) const REGISTRY: &str = "backends/backends.toml";
 

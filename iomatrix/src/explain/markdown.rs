@@ -36,7 +36,7 @@ fn head(entries: &[Entry]) -> String {
          page is the output of `cargo run -p iomatrix -- explain --output markdown`; \
          `cargo run -p iomatrix -- explain {example}` shows a single case. The texts are written \
          in `conformance/pages/`; requirements and sizes come from the suites' tables, mutants \
-         from `conformance/mutant/mutants.toml`.\n\n\
+         from `proof/mutant/mutants.toml`.\n\n\
          Sizes in the texts are those of profile `default`, or of `full` where only that asks. \
          Unless a case says otherwise, what is expected must come within {} s of the last progress \
          (64 bytes, a whole message, a connection), and all of a case within {} s, in `full` {} s. \

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Judges the servers of bugs.toml: each red on the version that has the bug, green on the other.
 
-Usage:  conformance/history/run.py JUDGE TARGET [NAME...]   default: every bug
-        conformance/history/run.py table                    the bugs as a table in Markdown
+Usage:  proof/history/run.py JUDGE TARGET [NAME...]   default: every bug
+        proof/history/run.py table                    the bugs as a table in Markdown
         JUDGE   the program iomatrix
         TARGET  the folder into which red/ and green/ were built
 Needs:  Python 3.11 on Linux.
