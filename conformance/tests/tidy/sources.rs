@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::repository::{Finding, Repository};
 
-const FILE_LINES: usize = 400;
+const FILE_LINES: usize = 600;
 const LINE_CHARS: usize = 100;
 
 /// Every Rust file says in its first line what lives in it.
