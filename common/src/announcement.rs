@@ -5,71 +5,39 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::{Backend, Driver, Flavor, listen::Listen, log, options::Announce};
+use crate::{listen::Listen, log, versions::locked_version};
 
-/// Names and versions in the workspace's `Cargo.lock`, and of the standard library.
-const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
-
-/// For each package of which there are several versions, who uses which.
-const USED: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/used.rs"));
-
-/// Version of the package `name` that this program was built with.
-pub(crate) fn locked_version(name: &str) -> &'static str {
-    let mut versions = LOCKED.iter().filter(|(package, _)| *package == name);
-    match (versions.next(), versions.next()) {
-        (Some((_, version)), None) => version,
-        (None | Some(_), _) => "(version not known)",
-    }
-}
-
-/// Version of the package `name` that `user` depends on.
-pub(crate) fn used_version(user: &str, name: &str) -> &'static str {
-    let stated = USED.iter().find(|(by, package, _)| *by == user && *package == name);
-    stated.map_or_else(|| locked_version(name), |(_, _, version)| version)
+/// Form of the line on standard output that says the server is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Announce {
+    /// `Server listening on ADDRESS`, a line for each listener
+    Text,
+    /// One line of JSON
+    Json,
 }
 
 /// The announcement of a server that is ready.
 #[derive(Debug, Serialize)]
 pub(crate) struct Announcement {
-    ready: u32,
-    listeners: Vec<String>,
-    backend: &'static str,
-    runtime: String,
-    model: String,
-    driver: &'static str,
-    flavor: &'static str,
-    workers: usize,
-    capabilities: Vec<&'static str>,
+    pub(crate) ready: u32,
+    pub(crate) listeners: Vec<String>,
+    pub(crate) backend: &'static str,
+    pub(crate) runtime: String,
+    pub(crate) model: String,
+    pub(crate) driver: &'static str,
+    pub(crate) flavor: &'static str,
+    pub(crate) workers: usize,
+    pub(crate) capabilities: Vec<&'static str>,
     #[serde(skip)]
-    endpoints: Vec<Listen>,
+    pub(crate) endpoints: Vec<Listen>,
 }
 
 impl Announcement {
     /// Version of the announcement's format.
-    const FORMAT: u32 = 1;
-
-    pub(crate) fn new(
-        backend: &Backend,
-        flavor: &Flavor,
-        driver: Driver,
-        workers: usize,
-        endpoints: Vec<Listen>,
-    ) -> Announcement {
-        Announcement {
-            ready: Announcement::FORMAT,
-            listeners: endpoints.iter().map(Listen::to_string).collect(),
-            backend: backend.name(),
-            runtime: backend.runtime_and_version(),
-            model: driver.model().to_string(),
-            driver: driver.name(),
-            flavor: flavor.name,
-            workers,
-            capabilities: backend.capabilities.iter().map(|known| known.name()).collect(),
-            endpoints,
-        }
-    }
+    pub(crate) const FORMAT: u32 = 1;
 
     /// Tells standard output that the server is ready, and standard error what it runs on.
     pub(crate) fn print(&self, announce: Announce) {
@@ -169,12 +137,12 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Capability, backend::tests::BACKEND};
+    use crate::{Capability, Driver, backend::tests::BACKEND, versions::locked_version};
 
     fn announcement() -> Announcement {
         let endpoints = [("tcp", "127.0.0.1:41235"), ("cpu", "[::1]:8080")]
             .map(|(kind, address)| format!("{kind}:{address}").parse().unwrap());
-        Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, endpoints.to_vec())
+        BACKEND.announcement(&BACKEND.flavors[0], Driver::Epoll, 2, endpoints.to_vec())
     }
 
     #[test]
@@ -230,20 +198,10 @@ mod tests {
     }
 
     #[test]
-    fn versions_come_from_the_lock_file() {
-        let lock = include_str!("../../Cargo.lock");
-        let version = locked_version("clap");
-        assert!(lock.contains(&format!("name = \"clap\"\nversion = \"{version}\"")));
-        assert_eq!(used_version("common", "clap"), version);
-        assert_eq!(locked_version("no such package"), "(version not known)");
-        assert!(locked_version("std").starts_with("1."));
-    }
-
-    #[test]
     fn hints_name_an_address_that_can_be_reached() {
         let announcement = |listen: &str| {
             let endpoints = vec![listen.parse().unwrap()];
-            Announcement::new(&BACKEND, &BACKEND.flavors[1], Driver::Epoll, 1, endpoints)
+            BACKEND.announcement(&BACKEND.flavors[1], Driver::Epoll, 1, endpoints)
         };
         assert!(announcement("udp:[::]:80").hints().contains("nc -u ::1 80"));
         assert!(announcement("unix:/x").hints().contains("nc -U /x"));

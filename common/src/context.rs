@@ -4,11 +4,10 @@ use std::{io, sync::Arc};
 
 use crate::{
     AcceptError, Cancel, Drained, Driver, Wait,
-    announcement::Announcement,
+    announcement::{Announce, Announcement},
     classify,
     life::Life,
     log::{self, Limiter},
-    options::Announce,
 };
 
 /// The server's options, and its ties to the stop signal and the drain. Cheap to clone.
@@ -196,8 +195,7 @@ mod tests {
     use crate::{backend::tests::BACKEND, event::block_on};
 
     fn context() -> Context {
-        let announcement =
-            Announcement::new(&BACKEND, &BACKEND.flavors[0], Driver::Epoll, 2, Vec::new());
+        let announcement = BACKEND.announcement(&BACKEND.flavors[0], Driver::Epoll, 2, Vec::new());
         let life = Life::new(Duration::from_secs(3600));
         Context::new(announcement, Announce::Json, Driver::Epoll, 2, 4096, Cancel::default(), life)
     }

@@ -9,6 +9,7 @@ mod announcement;
 mod backend;
 mod capability;
 mod context;
+mod driver;
 mod event;
 mod host;
 mod jobs;
@@ -20,13 +21,16 @@ mod options;
 #[cfg(target_os = "linux")]
 mod ring;
 mod run;
+mod signals;
 #[cfg(unix)]
 mod unix_path;
+mod versions;
 
 pub use accept_error::{AcceptError, classify};
-pub use backend::{Backend, Driver, Flavor, Model, ServeError, Unavailable, Workers};
+pub use backend::{Backend, Flavor, ServeError, Unavailable, Workers};
 pub use capability::{Cancel, Capability, Work, burn};
 pub use context::{Connection, Context};
+pub use driver::{Driver, Model};
 pub use event::{Wait, block_on};
 pub use jobs::Jobs;
 pub use life::Drained;

@@ -3,16 +3,17 @@
 use std::{num::NonZeroUsize, thread, time::Duration};
 
 use clap::{
-    Arg, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum,
+    Arg, CommandFactory as _, FromArgMatches as _, Parser,
     builder::{PossibleValue, PossibleValuesParser},
     error::ErrorKind,
 };
 
 use crate::{
     Backend, Cancel, Driver, Work, Workers,
-    announcement::locked_version,
+    announcement::Announce,
     capability::{CancelAfter, parse_time},
     listen::Listen,
+    versions::locked_version,
 };
 
 /// Options as they were given; what they mean for a backend is decided in [`Options::parse`].
@@ -195,15 +196,6 @@ fn command(backend: &'static Backend) -> clap::Command {
         .mut_arg("driver", |arg: Arg| {
             arg.hide_possible_values(true).value_parser(PossibleValuesParser::new(drivers))
         })
-}
-
-/// Form of the line on standard output that says the server is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Announce {
-    /// `Server listening on ADDRESS`, a line for each listener
-    Text,
-    /// One line of JSON
-    Json,
 }
 
 fn parse_workers(text: &str) -> Result<NonZeroUsize, String> {

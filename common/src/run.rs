@@ -7,13 +7,14 @@ use crate::unix_path;
 use crate::{
     Backend, Cancel, Capability, Context, Drained, Flavor, Listener, Listeners, ServeError,
     Unavailable, Work,
-    announcement::{Announcement, Refusal},
+    announcement::Refusal,
     host,
     life::Life,
     listen::Listen,
     listener::{self, Family},
     log,
     options::Options,
+    signals,
 };
 
 /// Exit status of a server that cannot serve what was asked, EX_UNAVAILABLE of sysexits.h.
@@ -77,15 +78,15 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     (backend.probe)(driver).map_err(|Unavailable(reason)| End::Unavailable(reason))?;
     host::raise_descriptor_limit();
     let life = Life::new(options.drain);
-    host::stop_on_signals(&life).map_err(|e| End::Failed(format!("handle signals: {e}")))?;
+    signals::stop_on_signals(&life).map_err(|e| End::Failed(format!("handle signals: {e}")))?;
     if options.stop_on_stdin_eof {
-        let stdin = host::stop_on_stdin_eof(&life);
+        let stdin = signals::stop_on_stdin_eof(&life);
         stdin.map_err(|e| End::Failed(format!("read standard input: {e}")))?;
     }
     let (listeners, endpoints) = bind(asked)?;
     let flavor: &Flavor = options.flavor(backend);
     let workers = options.workers(flavor.workers);
-    let announcement = Announcement::new(backend, flavor, driver, workers, endpoints);
+    let announcement = backend.announcement(flavor, driver, workers, endpoints);
     let (announce, buffer_bytes) = (options.announce, options.buffer_bytes());
     let (cancel, life_of_server) = (options.cancel, life.clone());
     let context =
