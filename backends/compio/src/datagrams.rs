@@ -8,7 +8,7 @@ use common::{AcceptError, Context, DATAGRAM_BYTES};
 use compio::{BufResult, net::UdpSocket, time::sleep};
 use futures_util::future::{Either, select};
 
-use crate::server::{TURN, yield_now};
+use crate::turns::{TURN, yield_now};
 
 pub(crate) async fn udp(socket: UdpSocket, context: Context) {
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);

@@ -12,9 +12,11 @@ mod capability;
 mod datagrams;
 mod managed;
 mod owned;
+mod queue;
 mod runtime;
 mod server;
 mod transport;
+mod turns;
 
 use common::{Backend, Capability, Flavor, Transport, Workers};
 

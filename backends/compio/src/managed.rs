@@ -17,8 +17,9 @@ use socket2::Socket;
 
 use crate::{
     capability,
-    server::{LOOK, end_accepts, send_fin, take_queue},
+    queue::{end_accepts, take_queue},
     transport::Stream,
+    turns::LOOK,
 };
 
 /// What one read returned.
@@ -82,14 +83,14 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
                 Either::Right(((), read)) => match select(read, pin!(look_twice())).await {
                     Either::Left((message, _)) => message?,
                     Either::Right((_, read)) => {
-                        send_fin(&writer)?;
+                        writer.send_fin()?;
                         break read.await?;
                     }
                 },
             }
         };
         let Some(message) = message else {
-            return send_fin(&writer);
+            return writer.send_fin();
         };
         if let Some(work) = work {
             capability::work(work).await;
@@ -99,7 +100,7 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
             Message::Owned(buffer) => writer.write_all(buffer).await.0?,
         }
         if context.stopping() {
-            send_fin(&writer)?;
+            writer.send_fin()?;
             break next(&mut reader, &context).await?;
         }
     };

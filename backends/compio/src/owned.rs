@@ -12,8 +12,9 @@ use socket2::Socket;
 
 use crate::{
     capability,
-    server::{LOOK, TURN, end_accepts, send_fin, take_queue, yield_now},
+    queue::{end_accepts, take_queue},
     transport::Stream,
+    turns::{LOOK, TURN, yield_now},
 };
 
 pub(crate) async fn accept_loop<S: Stream>(
@@ -91,7 +92,7 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
         let BufResult(result, written) = writer.write_all(message).await;
         result?;
         if context.stopping() {
-            send_fin(&writer)?;
+            writer.send_fin()?;
             break fill(&mut reader, written).await;
         }
         buffer = written;
@@ -130,7 +131,7 @@ async fn next<S: Stream>(
             Either::Right(((), read)) => match select(read, Box::pin(sleep(LOOK))).await {
                 Either::Left((completed, _)) => completed,
                 Either::Right((_, read)) => {
-                    send_fin(writer)?;
+                    writer.send_fin()?;
                     return Ok(ControlFlow::Break(read.await));
                 }
             },
@@ -138,7 +139,7 @@ async fn next<S: Stream>(
     };
     Ok(match result? {
         0 => {
-            send_fin(writer)?;
+            writer.send_fin()?;
             ControlFlow::Break(BufResult(Ok(0), filled))
         }
         _ => ControlFlow::Continue(filled),

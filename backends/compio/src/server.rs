@@ -1,19 +1,15 @@
-//! Threads with a runtime each, and what the flavors have in common: the start, the queue, FIN.
+//! Threads with a runtime each, which either flavor starts and ends in the same way.
 
 use std::{
-    future::{pending, poll_fn},
+    future::pending,
     io,
-    mem::{replace, take},
-    net::{self, Shutdown},
+    mem::take,
+    net,
     sync::{Arc, mpsc},
-    task::Poll,
     thread,
-    time::Duration,
 };
 
-use common::{
-    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, ServeError, Work, classify,
-};
+use common::{Context, Drained, Listener, Listeners, ServeError, Work};
 #[cfg(unix)]
 use compio::net::UnixStream;
 use compio::{
@@ -23,13 +19,6 @@ use compio::{
 use socket2::Socket;
 
 use crate::{datagrams, managed, owned, runtime, transport::Stream};
-
-/// The shortest timer. When one fires, the driver has been asked what completed before it was set.
-pub(crate) const LOOK: Duration = Duration::from_millis(1);
-
-/// Echoes in a row after which others get a turn, if none had to wait: a call that succeeds at once
-/// completes without the driver, and compio has no budget for a task that does nothing else.
-pub(crate) const TURN: u32 = 4;
 
 /// Whose the buffers are that reads of connections fill.
 #[derive(Clone, Copy)]
@@ -157,41 +146,4 @@ fn start_accepts<S: Stream>(
         Buffers::Owned => spawn(owned::accept_loop::<S>(listener, queue, work, context)),
         Buffers::Managed => spawn(managed::accept_loop::<S>(listener, queue, work, context)),
     })
-}
-
-/// Takes the clients in the accept queue, which closing the listener would reset.
-pub(crate) fn take_queue<S: Stream>(queue: &Socket, mut serve: impl FnMut(S)) {
-    for _ in 0..=BACKLOG {
-        match queue.accept().and_then(|(socket, _)| S::from_socket(socket)) {
-            Ok(stream) => serve(stream),
-            Err(error) if classify(&error) == AcceptError::Retry => {}
-            Err(_) => break,
-        }
-    }
-}
-
-/// Ends the accepts that are in the kernel, in every thread, and none that has a client. Those on a
-/// TCP listener complete with EINVAL. Those on a Unix listener may stay, because it says EAGAIN to
-/// calls that must not wait; but no client can come to them any more.
-pub(crate) fn end_accepts(queue: &Socket) {
-    let _ = queue.shutdown(Shutdown::Both);
-}
-
-/// Sends FIN. Not by the operation for it: both drivers have that done on another thread, the
-/// kernel's or compio's, and it never blocks.
-pub(crate) fn send_fin(stream: &impl Stream) -> io::Result<()> {
-    stream.socket().shutdown(Shutdown::Write)
-}
-
-/// Lets the tasks that can run have a turn, and the driver too.
-pub(crate) async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

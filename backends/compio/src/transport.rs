@@ -1,6 +1,6 @@
 //! What TCP and Unix connections have in common, so that one accept loop and one echo serve both.
 
-use std::io;
+use std::{io, net::Shutdown};
 
 #[cfg(unix)]
 use compio::net::{UnixListener, UnixStream};
@@ -37,6 +37,12 @@ pub(crate) trait Stream:
     fn prepare(&self);
 
     fn socket(&self) -> SockRef<'_>;
+
+    /// Sends FIN. Not by the operation for it: both drivers have that done on another thread, the
+    /// kernel's or compio's, and it never blocks.
+    fn send_fin(&self) -> io::Result<()> {
+        self.socket().shutdown(Shutdown::Write)
+    }
 }
 
 impl Stream for TcpStream {

@@ -10,14 +10,14 @@ use std::{io, os::fd::AsRawFd, pin::pin, time::Duration};
 
 use common::{Unavailable, Work, burn};
 use io_uring_06::{
-    cqueue, opcode,
+    opcode,
     types::{CancelBuilder, Fd},
 };
 use rustix::io::Errno;
 use tokio::{select, task, time};
-use tokio_uring::{BufResult, OneshotOutputTransform, UnsubmittedOneshot};
+use tokio_uring::BufResult;
 
-use crate::transport::Stream;
+use crate::{request::submit, transport::Stream};
 
 /// Does the work of a message, on the pool of threads that blocking calls go to. It is Tokio's: a
 /// runtime of tokio-uring is one of Tokio's, with one thread, that watches a ring beside.
@@ -86,20 +86,7 @@ async fn cancelled_after<T>(
 pub(crate) async fn cancel(socket: &impl AsRawFd) -> io::Result<()> {
     let operation = CancelBuilder::fd(Fd(socket.as_raw_fd()));
     let request = opcode::AsyncCancel2::new(operation).build();
-    UnsubmittedOneshot::new((), Answer, request).submit().await.map(drop)
-}
-
-/// How the completion of a request reads: an error, or a number.
-pub(crate) struct Answer;
-
-impl OneshotOutputTransform for Answer {
-    type Output = io::Result<u32>;
-    type StoredData = ();
-
-    fn transform_oneshot_output(self, (): (), completion: cqueue::Entry) -> io::Result<u32> {
-        let result = completion.result();
-        u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
-    }
+    submit(request).await.map(drop)
 }
 
 /// Whether this kernel can cancel the operation on a descriptor; tried on one that has none.

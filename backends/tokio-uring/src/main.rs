@@ -10,6 +10,7 @@ cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         mod capability;
         mod datagrams;
+        mod request;
         mod ring;
         mod server;
         mod transport;

@@ -12,12 +12,12 @@ use std::{
 use io_uring_06::{opcode::PollAdd, types::Fd};
 use rustix::event::PollFlags;
 use tokio_uring::{
-    BufResult, UnsubmittedOneshot,
+    BufResult,
     buf::Slice,
     net::{TcpListener, TcpStream, UnixStream},
 };
 
-use crate::capability::Answer;
+use crate::request::submit;
 
 /// A connection, and where it comes from.
 pub(crate) trait Stream: AsRawFd + Sized + 'static {
@@ -104,7 +104,7 @@ impl Stream for UnixStream {
     async fn accept(listener: &unix::UnixListener) -> io::Result<UnixStream> {
         loop {
             let poll = PollAdd::new(Fd(listener.as_raw_fd()), PollFlags::IN.bits().into()).build();
-            let events = UnsubmittedOneshot::new((), Answer, poll).submit().await?;
+            let events = submit(poll).await?;
             let is_shut_down = events & u32::from(PollFlags::HUP.bits()) != 0;
             match Self::accept_now(listener) {
                 // Another thread was faster. Of a listener that is shut down Linux says the same.
