@@ -8,9 +8,9 @@ use conformance::scratch::Scratch;
 use report::bench::{self, Bench, BenchRow, Build, Count, Pinning};
 use report::load::{
     Amount, Arrival, BuildProfile, Ending, Generator, Measurement, Sizes, Target, Traffic,
-    Transport, Validity, Workload,
+    Validity, Workload,
 };
-use report::{Attestation, Host, Model};
+use report::{Attestation, Host, Model, Transport};
 
 fn bench(host: Host, system_calls: f64) -> Bench {
     let measurement = Measurement {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use loadgen::Load;
 use loadgen::payload::{Message, Payload};
-use report::load::{Amount, Arrival, Sizes, Target, Transport, Workload};
+use report::Transport;
+use report::load::{Amount, Arrival, Sizes, Target, Workload};
 
 const SIZES: [u32; 3] = [64, 1024, 65_536];
 /// Messages of one load; what opening its connections costs is lost among them.

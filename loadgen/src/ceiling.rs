@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use report::load::{Amount, Arrival, Target, Transport, Validity, Workload};
+use report::Transport;
+use report::load::{Amount, Arrival, Target, Validity, Workload};
 
 use crate::affinity::pin;
 use crate::run::{Load, run};

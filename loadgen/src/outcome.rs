@@ -1,8 +1,9 @@
 //! From what the threads have counted to a measurement: whether it counts, and its numbers if so.
 
+use report::Transport;
 use report::load::{
     Arrival, BuildProfile, Ending, Generator, Latency, Measurement, Percentile, Throughput,
-    Traffic, Transport, Validity,
+    Traffic, Validity,
 };
 
 use hdrhistogram::Histogram;

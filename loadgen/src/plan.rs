@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use report::load::{Amount, Arrival, Transport, Workload};
+use report::Transport;
+use report::load::{Amount, Arrival, Workload};
 
 use crate::clock::nanoseconds;
 use crate::payload::{Payload, STAMP_BYTES};

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use mio::event::Source;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
-use report::load::{Target, Transport};
+use report::Transport;
+use report::load::Target;
 use socket2::SockRef;
 
 /// Where a socket connects to.
@@ -43,6 +44,9 @@ impl Address {
             Transport::Unix => Ok(Self::Unix((&target.address).into())),
             #[cfg(not(unix))]
             Transport::Unix => anyhow::bail!("there are no Unix sockets on this system"),
+            Transport::Unixgram => {
+                anyhow::bail!("a load over datagrams to a Unix path is not offered")
+            }
         }
     }
 }

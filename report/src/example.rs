@@ -7,9 +7,10 @@ use crate::bench::{self, Bench, BenchRow, Build, Ceiling, Count, Pinning, Sample
 use crate::host::{Host, Limits, State};
 use crate::load::{
     self, Amount, Arrival, BuildProfile, Ending, Generator, Latency, LoadResult, Measurement,
-    Percentile, Sizes, Target, Throughput, Traffic, Transport, Validity, Workload,
+    Percentile, Sizes, Target, Throughput, Traffic, Validity, Workload,
 };
 use crate::run::{self, Attestation, Cell, Failure, FailureKind, Row, Run};
+use crate::transport::Transport;
 use crate::verdict::{Grade, Level, Model, Verdict};
 
 pub(crate) fn host() -> Host {

@@ -27,10 +27,12 @@ pub mod quantity;
 pub mod run;
 pub mod sweep;
 pub mod text;
+mod transport;
 pub mod verdict;
 
 pub use certificate::Certificate;
 pub use gate::{Exit, Strictness};
 pub use host::Host;
 pub use run::{Attestation, Cell, Failure, FailureKind, Margin, Row, Run, WaiverNote};
+pub use transport::Transport;
 pub use verdict::{Grade, Level, Model, Verdict};

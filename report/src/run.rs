@@ -123,6 +123,14 @@ pub struct Failure {
     pub actual: String,
 }
 
+impl Failure {
+    /// What should have been seen, and what was.
+    #[must_use]
+    pub fn new(kind: FailureKind, expected: impl Into<String>, actual: impl Into<String>) -> Self {
+        Self { kind, expected: expected.into(), actual: actual.into() }
+    }
+}
+
 /// The classes of faults. The first seven are about payload, found from its stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -113,8 +113,7 @@ impl Repository {
 
 /// Workspaces beside that of the root. Their manifests pin old releases, so the rules for packages
 /// are not theirs; those for files are.
-const APART: &[&str] =
-    &["proof/history/contract", "proof/history/green", "proof/history/red"];
+const APART: &[&str] = &["proof/history/contract", "proof/history/green", "proof/history/red"];
 
 pub(crate) const REGISTRY: &str = "backends/backends.toml";
 

@@ -14,8 +14,8 @@ use report::bench::metric::{Standing, standing};
 use report::bench::{
     Because, Bench, BenchRow, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text,
 };
-use report::load::{BuildProfile, Target, Transport};
-use report::{Exit, Host};
+use report::load::{BuildProfile, Target};
+use report::{Exit, Host, Transport};
 
 mod pinning;
 mod rounds;

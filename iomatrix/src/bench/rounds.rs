@@ -111,9 +111,10 @@ impl Rounds<'_> {
 
     fn transport(&self) -> Transport {
         match self.load.workload.target.transport {
-            report::load::Transport::Tcp => Transport::Tcp,
-            report::load::Transport::Udp => Transport::Udp,
-            report::load::Transport::Unix => Transport::Unix,
+            report::Transport::Tcp => Transport::Tcp,
+            report::Transport::Udp => Transport::Udp,
+            report::Transport::Unix => Transport::Unix,
+            report::Transport::Unixgram => Transport::Unixgram,
         }
     }
 

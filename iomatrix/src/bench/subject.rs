@@ -60,9 +60,10 @@ impl Subject {
             Place::Path(path) => path.display().to_string(),
         };
         let transport = match transport {
-            Transport::Udp => report::load::Transport::Udp,
-            Transport::Unix => report::load::Transport::Unix,
-            Transport::Tcp | Transport::Unixgram => report::load::Transport::Tcp,
+            Transport::Tcp => report::Transport::Tcp,
+            Transport::Udp => report::Transport::Udp,
+            Transport::Unix => report::Transport::Unix,
+            Transport::Unixgram => report::Transport::Unixgram,
         };
         Ok(Target { transport, address })
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use bytesize::ByteSize;
-use report::load::{Amount, Arrival, Sizes, Target, Transport, Workload};
+use report::Transport;
+use report::load::{Amount, Arrival, Sizes, Target, Workload};
 
 /// What is sent, how much of it, and when.
 #[derive(Clone, Debug, clap::Args)]
@@ -129,7 +130,7 @@ fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
 /// Whether a target is on this host.
 pub(crate) fn is_local(target: &Target) -> bool {
     match target.transport {
-        Transport::Unix => true,
+        Transport::Unix | Transport::Unixgram => true,
         Transport::Tcp | Transport::Udp => {
             SocketAddr::from_str(&target.address).is_ok_and(|address| address.ip().is_loopback())
         }

@@ -8,7 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use loadgen::{Load, Outcome, Watch};
-use report::load::{Amount, Arrival, Ending, Sizes, Target, Transport, Validity, Workload};
+use report::Transport;
+use report::load::{Amount, Arrival, Ending, Sizes, Target, Validity, Workload};
 
 mod servers;
 mod wrong;

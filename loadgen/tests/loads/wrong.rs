@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use loadgen::Outcome;
 use loadgen::payload::Payload;
-use report::load::{Amount, Arrival, Ending, ErrorKind, Sizes, Transport, Validity, Workload};
+use report::Transport;
+use report::load::{Amount, Arrival, Ending, ErrorKind, Sizes, Validity, Workload};
 
 use crate::servers::{self, After};
 use crate::{MESSAGE_BYTES, load, run, tcp};

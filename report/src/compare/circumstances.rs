@@ -30,7 +30,7 @@ pub fn host_differences(before: &Host, after: &Host) -> Vec<String> {
 pub fn workload_differences(before: &Bench, after: &Bench) -> Vec<String> {
     let mut found = Vec::new();
     let (one, other) = (&before.workload, &after.workload);
-    let transport = |bench: &Bench| bench.workload.target.transport.word();
+    let transport = |bench: &Bench| bench.workload.target.transport;
     note(&mut found, "transport", transport(before), transport(after));
     note(&mut found, "arrival", one.arrival, other.arrival);
     note(&mut found, "connections", one.connections, other.connections);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{grouped, size};
 use crate::quantity::{counted, number, seconds};
+use crate::transport::Transport;
 
 /// What is sent, to whom, how much and when.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,18 +44,6 @@ pub struct Target {
     pub transport: Transport,
     /// `IP:PORT`, or a path.
     pub address: String,
-}
-
-/// The kind of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP: a message is a datagram, and one that does not come back is counted and not repeated.
-    Udp,
-    /// Streams on a Unix path.
-    Unix,
 }
 
 /// Lengths of messages in bytes, used in turn.
@@ -96,7 +85,7 @@ impl Workload {
     /// What [`Workload::describe`] says after the arrival.
     #[must_use]
     pub fn details(&self) -> String {
-        let transport = self.target.transport.word();
+        let transport = self.target.transport;
         let mut parts =
             vec![format!("{} over {transport}", counted(self.connections.into(), "connection"))];
         if self.churn {
@@ -145,21 +134,9 @@ impl fmt::Display for Sizes {
     }
 }
 
-impl Transport {
-    /// The word of `--listen`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Unix => "unix",
-        }
-    }
-}
-
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transport.word(), self.address)
+        write!(f, "{}:{}", self.transport, self.address)
     }
 }
 

@@ -1,0 +1,76 @@
+//! The kinds of listeners, which are what a client connects to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What a server listens on. All serve TCP; what a row lacks of the others its registry entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP connections.
+    Tcp,
+    /// UDP: a message is a datagram, and one that does not come back is counted and not repeated.
+    Udp,
+    /// Connections to a Unix path.
+    Unix,
+    /// Datagrams to a Unix path.
+    Unixgram,
+}
+
+impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Unix, Self::Unixgram];
+
+    /// Whether this operating system has it, as far as the standard library knows.
+    #[must_use]
+    pub const fn exists_here(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp => true,
+            Self::Unix | Self::Unixgram => cfg!(unix),
+        }
+    }
+
+    /// The kind of listener in `--listen`, in announcements, in the registry and in result files.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Unix => "unix",
+            Self::Unixgram => "unixgram",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.kind())
+    }
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|transport| transport.kind() == text).ok_or_else(|| {
+            format!("{text:?} is no transport: write {}", Self::ALL.map(Self::kind).join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_reads_back_as_text_and_as_json() {
+        for transport in Transport::ALL {
+            assert_eq!(transport.to_string().parse(), Ok(transport));
+            let json = serde_json::to_string(&transport).unwrap();
+            assert_eq!(json, format!("\"{transport}\""));
+        }
+        assert!("sctp".parse::<Transport>().unwrap_err().contains("tcp, udp, unix, unixgram"));
+    }
+}
