@@ -9,6 +9,7 @@ mod repository;
 mod rooms;
 mod scripts;
 mod sources;
+mod syntax;
 
 use repository::{Finding, Repository};
 
@@ -50,7 +51,7 @@ checks! {
     files_open_with_what_lives_there: sources::openings;
     rooms_are_small: rooms::sizes;
     files_and_lines_are_short: sources::lengths;
-    unsafe_code_has_one_place: sources::unsafe_code;
+    unsafe_code_is_listed: sources::unsafe_code;
     every_source_file_is_reachable: sources::reachable;
     every_package_inherits_the_lints: packages::lints;
     versions_are_stated_once: packages::versions;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::repository::{Finding, Repository};
+use crate::syntax::words;
 
 const FILE_LINES: usize = 600;
 const LINE_CHARS: usize = 100;
@@ -35,28 +36,52 @@ pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
     found
 }
 
-/// Only the backend that nothing stands between and the kernel may use `unsafe`, and not often:
-/// what owns the kernel's buffers is small enough to be read.
+/// The files that may have `unsafe`, and what for.
+const UNSAFE: &[(&str, &str)] = &[
+    ("backends/uring/src/buffers.rs", "the kernel is given pointers to buffers"),
+    ("backends/uring/src/ring.rs", "the kernel is given entries with pointers and descriptors"),
+    ("proof/history/servers/compio-315.rs", "compio's listener takes over a raw descriptor only"),
+    ("proof/history/servers/compio-770.rs", "sets SIGPIPE as the program of the report has it"),
+];
+/// Few, so that what owns the kernel's buffers is small enough to be read.
+const UNSAFE_PLACES: usize = 12;
+
+/// `unsafe` and the exception from the lint against it stand in the files of the list only.
 pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Finding> {
-    const PLACE: &str = "backends/uring/src/";
-    const BLOCKS: usize = 12;
-    // Written so that it is not found here.
-    let (lint, block) = (concat!("expect(unsafe", "_code"), concat!("unsafe", " {"));
     let mut found = Vec::new();
-    let mut blocks = 0;
+    let mut places = 0;
     for path in repository.ending(".rs") {
-        let text = repository.text(path);
-        if path.starts_with(PLACE) {
-            blocks += text.matches(block).count();
-        } else if text.contains(lint) {
-            found.push(Finding::new(path, 0, format!("unsafe code belongs into {PLACE}")));
+        let lines = unsafe_lines(&repository.text(path));
+        match UNSAFE.iter().find(|(listed, _)| *listed == path) {
+            Some((_, reason)) if lines.is_empty() => {
+                let message = format!("is listed for unsafe code ({reason}) and has none");
+                found.push(Finding::new(path, 0, message));
+            }
+            Some(_) => places += lines.len(),
+            None => {
+                let finding = |line| Finding::new(path, line, "is not listed for unsafe code");
+                found.extend(lines.into_iter().map(finding));
+            }
         }
     }
-    if blocks > BLOCKS {
-        let message = format!("{blocks} unsafe blocks, more than {BLOCKS}");
-        found.push(Finding::new(PLACE, 0, message));
+    let gone = UNSAFE.iter().filter(|(path, _)| !repository.has(path));
+    found.extend(
+        gone.map(|(path, _)| Finding::new(path, 0, "is listed for unsafe code: no such file")),
+    );
+    if places > UNSAFE_PLACES {
+        let message =
+            format!("{places} times `unsafe` in the listed files, more than {UNSAFE_PLACES}");
+        found.push(Finding::new("", 0, message));
     }
     found
+}
+
+/// Where a file has `unsafe`, or names the lint in an attribute.
+fn unsafe_lines(text: &str) -> Vec<usize> {
+    let words = words(text);
+    let lint = words.windows(2).filter(|pair| pair[0].text == "(" && pair[1].text == "unsafe_code");
+    let keyword = words.iter().filter(|word| word.text == "unsafe");
+    keyword.chain(lint.map(|pair| &pair[1])).map(|word| word.line).collect()
 }
 
 /// Every Rust file is the root of a target, or declared as a module on the way from one.
@@ -82,7 +107,7 @@ pub(crate) fn reachable(repository: &Repository) -> Vec<Finding> {
 
 /// Whether a file is the root of a crate: its modules then lie beside it, as those of `mod.rs` do.
 #[derive(Clone, Copy, PartialEq)]
-enum Root {
+pub(crate) enum Root {
     Yes,
     No,
 }
@@ -90,13 +115,8 @@ enum Root {
 /// The files that the `mod` lines of a file may mean. Declarations inside macros (`cfg_if!`) count;
 /// modules within an inline module are not looked for.
 fn modules(path: &str, root: Root, text: &str) -> Vec<String> {
-    let (folder, file) = path.rsplit_once('/').unwrap_or((".", path));
-    let stem = file.trim_end_matches(".rs");
-    let base = if root == Root::Yes || stem == "mod" {
-        folder.to_owned()
-    } else {
-        format!("{folder}/{stem}")
-    };
+    let (folder, _) = path.rsplit_once('/').unwrap_or((".", path));
+    let base = folder_of_modules(path, root);
     let mut found = Vec::new();
     let mut stated = None;
     for line in text.lines().map(str::trim) {
@@ -113,6 +133,13 @@ fn modules(path: &str, root: Root, text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Where the files of the modules lie that a file declares.
+pub(crate) fn folder_of_modules(path: &str, root: Root) -> String {
+    let (folder, file) = path.rsplit_once('/').unwrap_or((".", path));
+    let stem = file.trim_end_matches(".rs");
+    if root == Root::Yes || stem == "mod" { folder.to_owned() } else { format!("{folder}/{stem}") }
 }
 
 /// The name in `mod NAME;`, whatever its visibility.
@@ -147,4 +174,15 @@ fn modules_are_found_in_every_spelling() {
     let expected = ["x/src/a.rs", "x/src/a/mod.rs", "x/src/b.rs", "x/src/b/mod.rs", "x/c.rs"];
     assert_eq!(found, expected);
     assert_eq!(modules("x/src/g.rs", Root::No, "mod h;")[0], "x/src/g/h.rs");
+}
+
+#[test]
+fn unsafe_code_is_found_whatever_it_is() {
+    let text = "// unsafe {
+unsafe fn f() {}
+unsafe impl A for B {}
+\"unsafe\"
+";
+    assert_eq!(unsafe_lines(text), [2, 3]);
+    assert_eq!(unsafe_lines("//! x\n#![expect(unsafe_code)]"), [2]);
 }
