@@ -15,7 +15,8 @@ use report::Transport;
 use report::load::{Amount, Arrival, Target, Validity, Workload};
 
 use crate::affinity::pin;
-use crate::run::{Load, run};
+use crate::load::Load;
+use crate::run::run;
 
 /// How long it is measured, in seconds.
 const SECONDS: f64 = 0.5;

@@ -4,6 +4,7 @@
 //! whatever the server does). What it measured is a [`report::load::Measurement`]; a generator that
 //! was late or the bottleneck, and a server that lost or changed a byte, make it invalid.
 
+mod account;
 mod affinity;
 mod ceiling;
 mod clock;
@@ -11,8 +12,8 @@ mod connection;
 mod export;
 mod floor;
 mod jitter;
+mod load;
 mod load_loop;
-mod outcome;
 pub mod payload;
 mod plan;
 mod run;
@@ -22,11 +23,12 @@ mod socket;
 mod tally;
 mod usage;
 
+pub use account::{PROFILE, Recording};
 pub use affinity::pin;
 pub use ceiling::generator_ns;
 pub use export::export_hdr;
 pub use floor::floor_ns;
-pub use outcome::{Outcome, PROFILE};
+pub use load::{Load, NOISE_LIMIT};
 pub use plan::expect_sense;
-pub use run::{Load, NOISE_LIMIT, Progress, Watch, run};
+pub use run::{Progress, Watch, run};
 pub use tally::Histograms;

@@ -6,13 +6,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use report::load::{Arrival, Workload};
+use report::load::Arrival;
 
+use crate::account::{Account, Recording};
 use crate::affinity::pin;
 use crate::clock::{Clock, SECOND};
 use crate::jitter;
+use crate::load::Load;
 use crate::load_loop::{LoadLoop, Stop};
-use crate::outcome::{Account, Outcome};
 use crate::plan::Plan;
 use crate::shared::{News, Shared};
 use crate::tally::{Tally, Window};
@@ -22,25 +23,6 @@ use crate::usage;
 const LEAD_NS: u64 = SECOND / 100;
 /// Descriptors that this process has beside its connections.
 const OWN_DESCRIPTORS: u64 = 64;
-
-/// A workload, and how it is run.
-#[derive(Clone, Debug)]
-pub struct Load {
-    /// What is sent, to whom, how much and when.
-    pub workload: Workload,
-    /// How long no answer at all is waited for.
-    pub patience: Duration,
-    /// Percentiles that are wanted, such as 99.9.
-    pub percentiles: Vec<f64>,
-    /// Processors of the generator's threads; wherever they may run if empty. Linux only.
-    pub cpus: Vec<usize>,
-    /// An open loop is not run on a host where a thread that only sleeps and spins is later than
-    /// this, 99th percentile: [`NOISE_LIMIT`] unless the numbers are of no interest.
-    pub noise_limit: Duration,
-}
-
-/// What a host may be late by itself before an open loop makes no sense on it.
-pub const NOISE_LIMIT: Duration = Duration::from_micros(50);
 
 /// What somebody wants to know while a load runs. Called on the thread that runs it.
 pub trait Watch {
@@ -83,7 +65,7 @@ pub fn run(
     load: &Load,
     watch: &mut dyn Watch,
     interrupted: &AtomicBool,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<Recording> {
     let plan = Plan::new(&load.workload, load.patience)?;
     let connections = load.workload.connections + load.workload.idle_connections;
     usage::raise_descriptor_limit(u64::from(connections) + OWN_DESCRIPTORS)?;
@@ -96,7 +78,7 @@ pub fn run(
     };
     let noise_limit = u64::try_from(load.noise_limit.as_nanos()).unwrap_or(u64::MAX);
     if let Some(jitter) = jitter.filter(|jitter| *jitter > noise_limit) {
-        return Outcome::too_noisy(load, jitter);
+        return Recording::too_noisy(load, jitter);
     }
     let clock = Clock::start();
     let (teller, news) = mpsc::channel();
@@ -129,7 +111,7 @@ pub fn run(
     for thread in &mut ended {
         account.add(&thread.tally, thread.stop.take())?;
     }
-    Ok(account.outcome(shared.is_interrupted()))
+    Ok(account.recording(shared.is_interrupted()))
 }
 
 fn joined<T>(result: thread::Result<anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use conformance::plan::Row;
 use conformance::transport::Transport;
 use indicatif::ProgressBar;
-use loadgen::{Load, Outcome, Watch};
+use loadgen::{Load, Recording, Watch};
 use report::bench::{Because, BenchRow, Ceiling, Count, Refused, Sample, ServerUse};
 use report::load::{Amount, Arrival, ErrorKind, Measurement, Validity, Workload};
 use report::{Attestation, Host};
@@ -157,7 +157,7 @@ impl Rounds<'_> {
         &self,
         source: &Row,
         row: &mut BenchRow,
-    ) -> Result<(Outcome, Option<ServerUse>), Refused> {
+    ) -> Result<(Recording, Option<ServerUse>), Refused> {
         let subject = self.start(source)?;
         row.runtime = subject.runtime();
         // Before and after: a server that changes its driver under load is found out.
@@ -181,7 +181,7 @@ impl Rounds<'_> {
         subject: &Subject,
         watch: &mut dyn Watch,
         change: impl Fn(&mut Workload),
-    ) -> Result<Outcome, Refused> {
+    ) -> Result<Recording, Refused> {
         let mut load = self.load.clone();
         load.workload.target = subject.target(self.transport())?;
         change(&mut load.workload);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use loadgen::{Load, Outcome, Watch};
+use loadgen::{Load, Recording, Watch};
 use report::Exit;
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target, csv, json, markdown, text};
@@ -179,7 +179,7 @@ pub(crate) fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn export(path: &PathBuf, outcomes: &[Outcome]) -> anyhow::Result<()> {
+fn export(path: &PathBuf, outcomes: &[Recording]) -> anyhow::Result<()> {
     let Some((first, rest)) = outcomes.split_first() else { return Ok(()) };
     let mut histograms = first.histograms.clone();
     for outcome in rest {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use loadgen::{Load, Outcome, Watch};
+use loadgen::{Load, Recording, Watch};
 use report::Transport;
 use report::load::{Amount, Arrival, Ending, Sizes, Target, Validity, Workload};
 
@@ -46,13 +46,13 @@ fn tcp(address: SocketAddr) -> Load {
     load(Transport::Tcp, address)
 }
 
-fn run(load: &Load) -> Outcome {
+fn run(load: &Load) -> Recording {
     loadgen::run(load, &mut (), &AtomicBool::new(false)).expect("a load that makes sense")
 }
 
 #[track_caller]
-fn expect_valid(outcome: &Outcome) {
-    let measurement = &outcome.measurement;
+fn expect_valid(recording: &Recording) {
+    let measurement = &recording.measurement;
     // A server that shares this host's processors may leave the generator nothing to wait for.
     let is_saturated = |reason: &String| reason.contains("was saturated");
     match &measurement.validity {
@@ -99,9 +99,9 @@ fn a_server_on_a_path_is_loaded_too() {
     let mut load = load(Transport::Unix, path.display());
     // More than the listener's queue of 128 has room for.
     load.workload.connections = 300;
-    let outcome = run(&load);
+    let recording = run(&load);
     std::fs::remove_file(&path).unwrap();
-    expect_valid(&outcome);
+    expect_valid(&recording);
 }
 
 #[test]
@@ -111,10 +111,10 @@ fn a_number_of_messages_is_kept_exactly() {
         let mut load = tcp(address);
         load.workload.amount = Amount::Messages(1001);
         load.workload.threads = threads;
-        let outcome = run(&load);
-        expect_valid(&outcome);
-        assert_eq!(outcome.measurement.traffic.echoed, 1001);
-        assert_eq!(outcome.histograms.service.len(), 1001);
+        let recording = run(&load);
+        expect_valid(&recording);
+        assert_eq!(recording.measurement.traffic.echoed, 1001);
+        assert_eq!(recording.histograms.service.len(), 1001);
     }
 }
 
@@ -125,13 +125,13 @@ fn a_known_delay_is_reported() {
         thread::sleep(delay);
         After::Echo
     });
-    let outcome = run(&tcp(address));
-    expect_valid(&outcome);
-    let service = outcome.measurement.service.unwrap();
+    let recording = run(&tcp(address));
+    expect_valid(&recording);
+    let service = recording.measurement.service.unwrap();
     assert!(service.min_ns >= 20_000_000, "{service:?}");
     // 4 connections in 0.3 s: 60 messages at the most.
-    assert!(outcome.measurement.traffic.echoed <= 60 + 4);
-    let rate = outcome.measurement.throughput.unwrap().messages_per_second;
+    assert!(recording.measurement.traffic.echoed <= 60 + 4);
+    let rate = recording.measurement.throughput.unwrap().messages_per_second;
     assert!(rate <= 4.0 / 0.020 + 14.0, "{rate}");
 }
 
@@ -151,15 +151,15 @@ fn an_open_loop_shows_the_queue_that_a_stall_causes() {
     let mut load = tcp(address);
     load.workload.arrival = Arrival::Open { messages_per_second: 1000.0 };
     load.workload.amount = Amount::Seconds(1.2);
-    let outcome = run(&load);
+    let recording = run(&load);
     let slow =
         |histogram: &hdrhistogram::Histogram<u64>| histogram.count_between(200_000_000, u64::MAX);
-    let (response, service) = (&outcome.histograms.response, &outcome.histograms.service);
+    let (response, service) = (&recording.histograms.response, &recording.histograms.service);
     // Those that were planned in the first 200 ms of the stall waited for 200 ms or longer.
     assert!(slow(response) >= 190, "{} slow of {}", slow(response), response.len());
     // Only one a connection was on its way, and that is all that a closed loop would have seen.
     assert!((1..=40).contains(&slow(service)), "{} slow", slow(service));
-    assert_eq!(outcome.measurement.errors, BTreeMap::new());
+    assert_eq!(recording.measurement.errors, BTreeMap::new());
 }
 
 #[test]
@@ -172,12 +172,12 @@ fn messages_that_a_server_has_no_time_for_count_too() {
     // Four connections with a message in flight each: 400 a second at the most.
     load.workload.arrival = Arrival::Open { messages_per_second: 4000.0 };
     load.workload.amount = Amount::Seconds(0.5);
-    let outcome = run(&load);
-    assert_eq!(outcome.histograms.response.len(), 2000);
-    assert!(outcome.measurement.traffic.echoed <= 220);
-    assert!(outcome.measurement.notes.iter().any(|note| note.contains("did not keep up")));
+    let recording = run(&load);
+    assert_eq!(recording.histograms.response.len(), 2000);
+    assert!(recording.measurement.traffic.echoed <= 220);
+    assert!(recording.measurement.notes.iter().any(|note| note.contains("did not keep up")));
     // Most of them had to wait for longer than a quarter of it.
-    assert!(outcome.histograms.response.value_at_quantile(0.9) > 125_000_000);
+    assert!(recording.histograms.response.value_at_quantile(0.9) > 125_000_000);
 }
 
 #[test]
@@ -189,9 +189,9 @@ fn an_open_loop_of_a_number_of_messages_records_those_alone() {
     let mut load = tcp(address);
     load.workload.arrival = Arrival::Open { messages_per_second: 8000.0 };
     load.workload.amount = Amount::Messages(100);
-    let outcome = run(&load);
-    assert_eq!(outcome.histograms.response.len(), 100);
-    assert_eq!(outcome.measurement.traffic.echoed, 100);
+    let recording = run(&load);
+    assert_eq!(recording.histograms.response.len(), 100);
+    assert_eq!(recording.measurement.traffic.echoed, 100);
 }
 
 #[test]
@@ -210,10 +210,10 @@ fn an_interruption_leaves_what_was_measured() {
     load.workload.amount = Amount::Seconds(600.0);
     let interrupted = AtomicBool::new(false);
     let start = Instant::now();
-    let outcome = loadgen::run(&load, &mut Interrupt(&interrupted), &interrupted).unwrap();
-    assert_eq!(outcome.measurement.ending, Ending::Interrupted);
-    assert!(outcome.measurement.seconds <= start.elapsed().as_secs_f64());
-    assert_eq!(outcome.measurement.errors, BTreeMap::new());
+    let recording = loadgen::run(&load, &mut Interrupt(&interrupted), &interrupted).unwrap();
+    assert_eq!(recording.measurement.ending, Ending::Interrupted);
+    assert!(recording.measurement.seconds <= start.elapsed().as_secs_f64());
+    assert_eq!(recording.measurement.errors, BTreeMap::new());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use loadgen::Outcome;
+use loadgen::Recording;
 use loadgen::payload::Payload;
 use report::Transport;
 use report::load::{Amount, Arrival, Ending, ErrorKind, Sizes, Validity, Workload};
@@ -15,8 +15,8 @@ use crate::{MESSAGE_BYTES, load, run, tcp};
 
 /// An invalid measurement with exactly these errors, and no number.
 #[track_caller]
-fn expect_errors(outcome: &Outcome, errors: &[(ErrorKind, u64)]) {
-    let measurement = &outcome.measurement;
+fn expect_errors(recording: &Recording, errors: &[(ErrorKind, u64)]) {
+    let measurement = &recording.measurement;
     assert!(!measurement.validity.is_valid());
     assert_eq!(measurement.errors, errors.iter().copied().collect(), "{:?}", measurement.notes);
     assert_eq!(measurement.throughput, None);
@@ -44,9 +44,9 @@ fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
     let mut load = tcp(address);
     load.workload.sizes = Sizes(vec![4000]);
     load.patience = Duration::from_secs(2);
-    let outcome = run(&load);
-    assert_eq!(outcome.measurement.ending, Ending::Abandoned);
-    let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+    let recording = run(&load);
+    assert_eq!(recording.measurement.ending, Ending::Abandoned);
+    let Validity::Invalid { reasons } = recording.measurement.validity else { panic!("valid") };
     assert!(reasons[0].contains("took too long"), "{reasons:?}");
 }
 
@@ -58,9 +58,13 @@ fn a_changed_bit_is_refused() {
         }
         After::Echo
     });
-    let outcome = run(&tcp(address));
-    expect_errors(&outcome, &[(ErrorKind::Altered, 1), (ErrorKind::Lost, 1)]);
-    assert!(outcome.measurement.notes[0].contains("byte 40"), "{:?}", outcome.measurement.notes);
+    let recording = run(&tcp(address));
+    expect_errors(&recording, &[(ErrorKind::Altered, 1), (ErrorKind::Lost, 1)]);
+    assert!(
+        recording.measurement.notes[0].contains("byte 40"),
+        "{:?}",
+        recording.measurement.notes
+    );
 }
 
 #[test]
@@ -87,15 +91,15 @@ fn what_is_wrong_is_called_by_its_name() {
         }
         After::Echo
     });
-    let outcome = run(&tcp(foreign));
-    expect_errors(&outcome, &[(ErrorKind::Foreign, 1), (ErrorKind::Lost, 1)]);
+    let recording = run(&tcp(foreign));
+    expect_errors(&recording, &[(ErrorKind::Foreign, 1), (ErrorKind::Lost, 1)]);
     for (address, kind) in [(twice, ErrorKind::Duplicated), (surplus, ErrorKind::Extra)] {
-        let outcome = run(&tcp(address));
-        assert!(!outcome.measurement.validity.is_valid());
-        let count = |kind| outcome.measurement.errors.get(&kind).copied().unwrap_or(0);
+        let recording = run(&tcp(address));
+        assert!(!recording.measurement.validity.is_valid());
+        let count = |kind| recording.measurement.errors.get(&kind).copied().unwrap_or(0);
         // What came too much may stand in the place of the next message.
         let found = count(kind) + count(ErrorKind::Altered);
-        assert_eq!(found, 1, "{kind}: {:?}", outcome.measurement.notes);
+        assert_eq!(found, 1, "{kind}: {:?}", recording.measurement.notes);
     }
 }
 
@@ -105,13 +109,13 @@ fn a_server_that_closes_makes_it_invalid_at_once() {
         servers::tcp(|_, _, number| if number >= 50 { After::Close } else { After::Echo });
     let mut load = tcp(address);
     load.workload.amount = Amount::Seconds(600.0);
-    let outcome = run(&load);
-    assert_eq!(outcome.measurement.ending, Ending::Abandoned);
+    let recording = run(&load);
+    assert_eq!(recording.measurement.ending, Ending::Abandoned);
     let closed: u64 = [ErrorKind::Closed, ErrorKind::Reset]
         .iter()
-        .filter_map(|kind| outcome.measurement.errors.get(kind))
+        .filter_map(|kind| recording.measurement.errors.get(kind))
         .sum();
-    assert_eq!(closed, 4, "{:?}", outcome.measurement.errors);
+    assert_eq!(closed, 4, "{:?}", recording.measurement.errors);
 }
 
 #[test]
@@ -127,9 +131,9 @@ fn a_server_that_stalls_for_good_is_given_up() {
         load.workload.arrival = arrival;
         load.workload.amount = Amount::Seconds(600.0);
         load.patience = Duration::from_secs(2);
-        let outcome = run(&load);
-        assert_eq!(outcome.measurement.ending, Ending::Abandoned);
-        let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
+        let recording = run(&load);
+        assert_eq!(recording.measurement.ending, Ending::Abandoned);
+        let Validity::Invalid { reasons } = recording.measurement.validity else { panic!("valid") };
         assert!(reasons[0].contains("no answer for 2 s on 4 of 4"), "{reasons:?}");
     }
 }
@@ -144,9 +148,9 @@ fn a_server_that_is_not_there_is_said_to_be() {
         load.workload.churn = churn;
         load.workload.amount = Amount::Seconds(600.0);
         load.patience = Duration::from_secs(1);
-        let outcome = run(&load);
-        let Validity::Invalid { reasons } = outcome.measurement.validity else { panic!("valid") };
-        let all = [reasons, outcome.measurement.notes].concat();
+        let recording = run(&load);
+        let Validity::Invalid { reasons } = recording.measurement.validity else { panic!("valid") };
+        let all = [reasons, recording.measurement.notes].concat();
         assert!(all.iter().any(|said| said.contains("refused")), "{all:?}");
     }
 }
@@ -155,17 +159,17 @@ fn a_server_that_is_not_there_is_said_to_be() {
 fn datagrams_may_be_lost_but_not_come_twice() {
     let mut load = load(Transport::Udp, servers::udp(|number| usize::from(number % 500 != 499)));
     load.workload.amount = Amount::Seconds(1.5);
-    let outcome = run(&load);
-    let lost = outcome.measurement.errors.get(&ErrorKind::Lost).copied().unwrap_or(0);
-    assert!(lost > 0, "{:?}", outcome.measurement);
-    assert_eq!(outcome.measurement.errors.len(), 1);
-    assert!(outcome.measurement.traffic.echoed > 0);
+    let recording = run(&load);
+    let lost = recording.measurement.errors.get(&ErrorKind::Lost).copied().unwrap_or(0);
+    assert!(lost > 0, "{:?}", recording.measurement);
+    assert_eq!(recording.measurement.errors.len(), 1);
+    assert!(recording.measurement.traffic.echoed > 0);
 
     load.workload.target.address = servers::udp(|number| 1 + usize::from(number == 99)).to_string();
-    let mut outcome = run(&load);
+    let mut recording = run(&load);
     // A host that stands still for a second loses some by itself.
-    outcome.measurement.errors.remove(&ErrorKind::Lost);
-    expect_errors(&outcome, &[(ErrorKind::Duplicated, 1)]);
+    recording.measurement.errors.remove(&ErrorKind::Lost);
+    expect_errors(&recording, &[(ErrorKind::Duplicated, 1)]);
 }
 
 #[test]

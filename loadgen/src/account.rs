@@ -9,8 +9,8 @@ use report::load::{
 use hdrhistogram::Histogram;
 
 use crate::clock::seconds as seconds_of;
+use crate::load::Load;
 use crate::load_loop::Stop;
-use crate::run::Load;
 use crate::tally::{Cost, Histograms, Tally, Window};
 
 /// Above this 99th percentile of the send lag, the generator was late.
@@ -23,7 +23,7 @@ const HIGHEST_SHARE: f64 = 0.97;
 
 /// A measurement, with the distributions behind it.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct Recording {
     /// What a result file carries.
     pub measurement: Measurement,
     /// The whole distributions, of an invalid measurement too.
@@ -43,7 +43,7 @@ pub(crate) struct Account<'a> {
     pub(crate) opening_ns: Option<u64>,
 }
 
-impl Outcome {
+impl Recording {
     /// A load that was not run: the host itself is late.
     pub(crate) fn too_noisy(load: &Load, jitter_ns: u64) -> anyhow::Result<Self> {
         let reason = format!(
@@ -114,7 +114,7 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    pub(crate) fn outcome(mut self, is_interrupted: bool) -> Outcome {
+    pub(crate) fn recording(mut self, is_interrupted: bool) -> Recording {
         let generator = self.generator();
         self.judge(&generator);
         let is_valid = self.reasons.is_empty();
@@ -148,7 +148,7 @@ impl<'a> Account<'a> {
                 Validity::Invalid { reasons: self.reasons }
             },
         };
-        Outcome { measurement, histograms: self.sum.histograms }
+        Recording { measurement, histograms: self.sum.histograms }
     }
 
     /// Length of the measured part: what was asked for, or as long as it lasted.
