@@ -4,7 +4,6 @@
 use report::host::Host;
 use report::{Attestation, Failure, FailureKind};
 
-use crate::case::failure;
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -89,5 +88,5 @@ pub fn not_declared(host: &Host, process: &Process) -> Attestation {
 }
 
 fn mismatch(expected: &str, actual: &str) -> Failure {
-    failure(FailureKind::Driver, expected, actual)
+    Failure::new(FailureKind::Driver, expected, actual)
 }

@@ -376,16 +376,6 @@ impl Observation {
     }
 }
 
-/// A failure from its three parts.
-#[must_use]
-pub fn failure(
-    kind: FailureKind,
-    expected: impl Into<String>,
-    actual: impl Into<String>,
-) -> Failure {
-    Failure { kind, expected: expected.into(), actual: actual.into() }
-}
-
 fn no_body(_: &Peer) -> Found {
-    Err(failure(FailureKind::Output, "a case with a function", "a table row without one"))
+    Err(Failure::new(FailureKind::Output, "a case with a function", "a table row without one"))
 }

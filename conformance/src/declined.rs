@@ -4,7 +4,7 @@
 use report::{Failure, FailureKind, Verdict};
 
 use crate::announcement::{Announcement, Ready};
-use crate::case::{Case, failure};
+use crate::case::Case;
 use crate::launcher::{Launch, Launcher};
 use crate::plan::Row;
 
@@ -42,7 +42,7 @@ pub fn ask(row: &Row, case: &Case, launcher: &Launcher) -> Result<Option<Decline
 pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
     if row.lacks(asked) {
         let expected = format!("a refusal: the registry says that it lacks {asked}");
-        return Err(failure(FailureKind::Announcement, expected, "ready"));
+        return Err(Failure::new(FailureKind::Announcement, expected, "ready"));
     }
     Ok(())
 }
@@ -54,7 +54,7 @@ pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
 /// `announcement` when the registry or the host's probe contradicts it.
 pub fn declined(row: &Row, asked: &str, said: Announcement) -> Result<Declined, Failure> {
     let contradicted =
-        |truth: String, said: String| failure(FailureKind::Announcement, truth, said);
+        |truth: String, said: String| Failure::new(FailureKind::Announcement, truth, said);
     match said {
         Announcement::Unavailable(reason) => {
             let driver = row.driver.clone().unwrap_or_default();
@@ -76,7 +76,7 @@ fn expect_announced(capability: &str, ready: &Ready) -> Result<(), Failure> {
         return Ok(());
     }
     let expected = format!("{capability} among the capabilities that it announces");
-    Err(failure(FailureKind::Announcement, expected, format!("{:?}", ready.capabilities)))
+    Err(Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.capabilities)))
 }
 
 #[cfg(test)]

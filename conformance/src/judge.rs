@@ -12,7 +12,7 @@ use report::{
 
 use crate::announcement::Ready;
 use crate::attest::{attest, not_declared};
-use crate::case::{Body, Case, Company, Found, Observation, Profile, failure};
+use crate::case::{Body, Case, Company, Found, Observation, Profile};
 use crate::clock::Clock;
 use crate::declined::{Declined, ask, declined, expect_no_lack};
 use crate::launcher::{Ended, Launch, Launcher, Server};
@@ -223,7 +223,7 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
         return Ok(());
     }
     let kind = if ready.driver == driver { FailureKind::Announcement } else { FailureKind::Driver };
-    Err(failure(kind, expected, actual))
+    Err(Failure::new(kind, expected, actual))
 }
 
 /// From what was found to a verdict.
@@ -236,12 +236,12 @@ fn settle(mut cell: Cell, declined: Option<Declined>, found: Found, ended: Optio
     let found = match (found, ended) {
         (found, None) => found,
         (Ok(_), Some(ended)) => {
-            Err(failure(FailureKind::Crash, "a server that goes on", format!("{ended:?}")))
+            Err(Failure::new(FailureKind::Crash, "a server that goes on", format!("{ended:?}")))
         }
         (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
         (Err(e), Some(ended)) => {
             let actual = format!("{ended:?}; the case saw {}: {}", e.kind, e.actual);
-            Err(failure(FailureKind::Crash, e.expected, actual))
+            Err(Failure::new(FailureKind::Crash, e.expected, actual))
         }
     };
     match found {
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn wrong_bytes_and_an_end_are_red_at_any_level() {
-        let verdict = |level, kind| verdict(level, &failure(kind, "", ""));
+        let verdict = |level, kind| verdict(level, &Failure::new(kind, "", ""));
         for level in [Level::Must, Level::Should, Level::Info] {
             assert_eq!(verdict(level, FailureKind::Foreign), Verdict::Fail);
             assert_eq!(verdict(level, FailureKind::Crash), Verdict::Crash);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Profile, failure};
+use crate::case::Profile;
 use crate::clock::Clock;
 use crate::connection::{Connection, Pending, Setup};
 use crate::transport::Place;
@@ -110,7 +110,7 @@ impl Peer {
     pub fn address(&self) -> Result<SocketAddr, Failure> {
         match &self.place {
             Place::Ip(address) => Ok(*address),
-            Place::Path(_) => Err(failure(FailureKind::Harness, "an IP address", "a path")),
+            Place::Path(_) => Err(Failure::new(FailureKind::Harness, "an IP address", "a path")),
         }
     }
 

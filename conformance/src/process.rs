@@ -10,7 +10,6 @@ use report::{Failure, FailureKind};
 use socket2::Socket;
 
 use crate::affinity::Cpus;
-use crate::case::failure;
 use crate::clock::Clock;
 use crate::peer::Peer;
 
@@ -286,7 +285,7 @@ impl Process {
             }
             if deadline.is_over() {
                 let expected = format!("at most {base} descriptors after {limit:?}");
-                return Err(failure(FailureKind::Descriptors, expected, format!("{now}")));
+                return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}")));
             }
             thread::sleep(LOOK_EVERY);
         }
@@ -323,5 +322,5 @@ impl Process {
 }
 
 fn unknown(what: &str, error: &std::io::Error) -> Failure {
-    failure(FailureKind::Harness, what, error.to_string())
+    Failure::new(FailureKind::Harness, what, error.to_string())
 }

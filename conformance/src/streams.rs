@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
-use crate::case::failure;
 use crate::clock::Clock;
 use crate::connection::{Connection, End, Read1};
 use crate::duplex::{Flow, exchange};
@@ -70,7 +69,7 @@ impl Streams {
             return Ok(());
         };
         let actual = format!("{:?}", stream.end);
-        Err(failure(FailureKind::Closed, "open streams before the stop", actual))
+        Err(Failure::new(FailureKind::Closed, "open streams before the stop", actual))
     }
 
     /// Bytes that have come back on each stream.

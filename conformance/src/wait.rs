@@ -7,8 +7,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::Socket;
 
-use crate::case::failure;
-
 /// What a wait is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -62,7 +60,9 @@ pub fn wait_any(wanted: &[(&Socket, Interest)], time: Duration) -> Result<Vec<bo
         match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
             Ok(_) => return Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect()),
             Err(Errno::INTR) => {}
-            Err(e) => return Err(failure(FailureKind::Harness, "poll to work", e.to_string())),
+            Err(e) => {
+                return Err(Failure::new(FailureKind::Harness, "poll to work", e.to_string()));
+            }
         }
     }
 }

@@ -9,7 +9,6 @@ use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
 use super::{Connection, harness, is_again, reset};
-use crate::case::failure;
 use crate::clock::{Clock, Deadline};
 use crate::payload::Payload;
 use crate::transport::Place;
@@ -183,5 +182,5 @@ fn connect_failure(error: &io::Error) -> Failure {
         ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::NotFound
     );
     let kind = if is_refused { FailureKind::Refused } else { FailureKind::Harness };
-    failure(kind, "a connection", error.to_string())
+    Failure::new(kind, "a connection", error.to_string())
 }

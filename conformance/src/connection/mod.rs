@@ -17,7 +17,6 @@ use socket2::Socket;
 
 pub use connect::{Pending, Setup};
 
-use crate::case::failure;
 use crate::clock::Clock;
 use crate::payload::{Payload, hex};
 use crate::wait::{Interest, wait};
@@ -82,7 +81,9 @@ impl Connection {
     /// `harness` when the kernel does not tell.
     pub fn local_address(&self) -> Result<SocketAddr, Failure> {
         let address = self.socket.local_addr().map_err(|e| harness("read an address", &e))?;
-        address.as_socket().ok_or_else(|| failure(FailureKind::Harness, "an IP address", "none"))
+        address
+            .as_socket()
+            .ok_or_else(|| Failure::new(FailureKind::Harness, "an IP address", "none"))
     }
 
     /// The socket, for a wait over several connections.
@@ -115,7 +116,7 @@ impl Connection {
             let m = match (&self.socket).read(&mut buffer) {
                 Ok(0) => {
                     let actual = format!("its end after {} bytes", got.len());
-                    return Err(failure(
+                    return Err(Failure::new(
                         FailureKind::Closed,
                         format!("{} bytes", bytes.len()),
                         actual,
@@ -128,7 +129,7 @@ impl Connection {
             got.extend_from_slice(&buffer[..m]);
             if let Some(place) = got.iter().zip(bytes).position(|(a, b)| a != b) {
                 let expected = format!("{} at byte {place}", hex(&bytes[place..]));
-                return Err(failure(FailureKind::Altered, expected, hex(&got[place..])));
+                return Err(Failure::new(FailureKind::Altered, expected, hex(&got[place..])));
             }
             if n + m > 0 {
                 deadline.put_off(n + m, &self.clock);
@@ -142,7 +143,7 @@ impl Connection {
         }
         if got.len() > bytes.len() {
             let extra = hex(&got[bytes.len()..]);
-            return Err(failure(FailureKind::Extra, "nothing more", extra));
+            return Err(Failure::new(FailureKind::Extra, "nothing more", extra));
         }
         Ok(())
     }
@@ -165,5 +166,5 @@ fn is_again(error: &io::Error) -> bool {
 }
 
 fn harness(doing: &str, error: &io::Error) -> Failure {
-    failure(FailureKind::Harness, format!("to {doing}"), error.to_string())
+    Failure::new(FailureKind::Harness, format!("to {doing}"), error.to_string())
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use super::{Connection, Read1, harness};
-use crate::case::failure;
 use crate::wait::{Interest, wait};
 
 impl Connection {
@@ -39,10 +38,10 @@ impl Connection {
             Ok(Ok(n)) if n == length => Ok(()),
             Ok(Ok(n)) => {
                 let expected = format!("one call to write {length} bytes");
-                Err(failure(FailureKind::Harness, expected, format!("{n}")))
+                Err(Failure::new(FailureKind::Harness, expected, format!("{n}")))
             }
             Ok(Err(e)) => Err(self.closed_while("sending", &e)),
-            Err(_) => Err(failure(FailureKind::Harness, "a writing thread", "its panic")),
+            Err(_) => Err(Failure::new(FailureKind::Harness, "a writing thread", "its panic")),
         }
     }
 
@@ -61,7 +60,7 @@ impl Connection {
                 Read1::End => {
                     let actual = format!("its end after {} bytes", self.received);
                     let expected = format!("{} bytes", self.sent);
-                    return Err(failure(FailureKind::Closed, expected, actual));
+                    return Err(Failure::new(FailureKind::Closed, expected, actual));
                 }
             }
         }

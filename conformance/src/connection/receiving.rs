@@ -6,7 +6,6 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use super::{Connection, End, READ_BYTES, Read1, is_again};
-use crate::case::failure;
 use crate::clock::Deadline;
 use crate::wait::{Interest, wait};
 
@@ -131,7 +130,7 @@ impl Connection {
                 Read1::End => {
                     let actual = format!("FIN after {} of them", self.received);
                     let expected = format!("{} bytes, then FIN", self.sent);
-                    return Err(failure(FailureKind::Lost, expected, actual));
+                    return Err(Failure::new(FailureKind::Lost, expected, actual));
                 }
                 Read1::Bytes(_) if whole.is_some() => {}
                 Read1::Bytes(n) => deadline.put_off(n, &self.clock),
@@ -187,10 +186,10 @@ impl Connection {
             match self.try_receive(READ_BYTES)? {
                 Read1::Nothing => {}
                 Read1::End => {
-                    return Err(failure(FailureKind::Closed, "an open connection", "its end"));
+                    return Err(Failure::new(FailureKind::Closed, "an open connection", "its end"));
                 }
                 Read1::Bytes(n) => {
-                    return Err(failure(FailureKind::Extra, "silence", format!("{n} bytes")));
+                    return Err(Failure::new(FailureKind::Extra, "silence", format!("{n} bytes")));
                 }
             }
         }

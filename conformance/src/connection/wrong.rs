@@ -7,7 +7,6 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use super::{Connection, READ_BYTES, Read1};
-use crate::case::failure;
 use crate::clock::Deadline;
 use crate::payload::RECORD_BYTES;
 use crate::wait::{Interest, wait};
@@ -39,7 +38,7 @@ impl Connection {
         } else {
             format!("nothing after the {sent} bytes of connection {}", self.number)
         };
-        failure(finding.kind, expected, finding.found)
+        Failure::new(finding.kind, expected, finding.found)
     }
 
     /// Bytes did not come in time. FIN tells a server that holds them back from one that lost
@@ -56,7 +55,7 @@ impl Connection {
                 Ok(Read1::End) if self.received < self.sent => {
                     let expected = format!("{} bytes", self.sent);
                     let actual = format!("{}, and FIN when asked for the rest", self.received);
-                    return failure(FailureKind::Lost, expected, actual);
+                    return Failure::new(FailureKind::Lost, expected, actual);
                 }
                 Ok(Read1::End) => return timeout,
                 Err(found) => return found,
@@ -70,7 +69,7 @@ impl Connection {
     pub(crate) fn ended_early(&self, goal: u64) -> Failure {
         let kind = if self.has_finished { FailureKind::Lost } else { FailureKind::Closed };
         let actual = format!("its end after {} bytes", self.received);
-        failure(kind, format!("{goal} bytes"), actual)
+        Failure::new(kind, format!("{goal} bytes"), actual)
     }
 
     pub(super) fn closed_while(&self, doing: &str, error: &io::Error) -> Failure {
@@ -84,6 +83,6 @@ impl Connection {
                 | ErrorKind::NotConnected
         );
         let kind = if is_closed { FailureKind::Reset } else { FailureKind::Harness };
-        failure(kind, expected, actual)
+        Failure::new(kind, expected, actual)
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
-use crate::case::failure;
 use crate::clock::{Clock, Deadline};
 use crate::payload::{Payload, RECORD_BYTES};
 use crate::peer::{Context, PROBE_LIMIT};
@@ -153,7 +152,7 @@ impl Client {
                 Err(deadline.failure("the server to take a datagram"))
             }
             Err(e) if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&e.kind()) => {
-                Err(failure(FailureKind::Refused, "a server at its address", e.to_string()))
+                Err(Failure::new(FailureKind::Refused, "a server at its address", e.to_string()))
             }
             Err(e) => Err(harness(&format!("send a datagram of {length} bytes"), &e)),
         }
@@ -264,7 +263,7 @@ impl Client {
                 Ok((_, from)) => {
                     let from = from.map_or_else(|| "nobody".to_owned(), |from| from.to_string());
                     let expected = format!("a reply from {}", self.place);
-                    return Err(failure(
+                    return Err(Failure::new(
                         FailureKind::Foreign,
                         expected,
                         format!("one from {from}"),
@@ -291,7 +290,7 @@ impl Client {
             None => {
                 let finding = self.payload.classify(self.next, reply, self.next);
                 let actual = format!("one of {} bytes: {}", reply.len(), finding.found);
-                failure(finding.kind, "no more datagrams", actual)
+                Failure::new(finding.kind, "no more datagrams", actual)
             }
         })
     }
@@ -303,19 +302,19 @@ impl Client {
         let expected = format!("a datagram of {length} bytes as it was sent");
         if same == reply.len() && same < length {
             let actual = format!("its first {same} bytes alone");
-            return failure(FailureKind::Lost, expected, actual);
+            return Failure::new(FailureKind::Lost, expected, actual);
         }
         if same >= length {
             let actual = format!("one of {} bytes that begins with it", reply.len());
-            return failure(FailureKind::Extra, expected, actual);
+            return Failure::new(FailureKind::Extra, expected, actual);
         }
         let at = position + same as u64;
         let finding = self.payload.classify(at, &reply[same..], self.next);
         let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), finding.found);
-        failure(finding.kind, expected, actual)
+        Failure::new(finding.kind, expected, actual)
     }
 }
 
 fn harness(doing: &str, error: &io::Error) -> Failure {
-    failure(FailureKind::Harness, format!("to {doing}"), error.to_string())
+    Failure::new(FailureKind::Harness, format!("to {doing}"), error.to_string())
 }

@@ -11,7 +11,6 @@ use report::{Failure, FailureKind};
 
 use super::server::{Ended, Supervised};
 use super::{Launch, Launcher, trouble};
-use crate::case::failure;
 use crate::process::listener_owner;
 
 /// How often it is looked whether it listens.
@@ -87,7 +86,7 @@ impl Launcher {
             }
         }
         let actual = format!("other programs on {PORTS_TRIED} ports, one after the other");
-        Err(failure(FailureKind::Harness, "the started server on its port", actual))
+        Err(Failure::new(FailureKind::Harness, "the started server on its port", actual))
     }
 
     fn wait_for_listener(

@@ -23,7 +23,7 @@ pub use start::{Origin, Program, Start};
 pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 
 use crate::announcement::{Announcement, Ready};
-use crate::case::{Profile, failure};
+use crate::case::Profile;
 use crate::clock::{Clock, PROGRESS_LIMIT};
 use crate::peer::{Context, Peer};
 use crate::process::{Process, Signal};
@@ -88,11 +88,11 @@ impl Launch {
         match self {
             Self::Ready(server) => Ok(*server),
             Self::Declined(announcement) => {
-                Err(failure(FailureKind::Announcement, expected, format!("{announcement:?}")))
+                Err(Failure::new(FailureKind::Announcement, expected, format!("{announcement:?}")))
             }
             Self::Ended(attempt) => {
                 let actual = format!("{:?} after writing {:?}", attempt.ended, attempt.stdout);
-                Err(failure(FailureKind::Crash, expected, actual))
+                Err(Failure::new(FailureKind::Crash, expected, actual))
             }
         }
     }
@@ -105,7 +105,11 @@ impl Launch {
     pub fn expect_obedience(self) -> Result<Server, Failure> {
         if let Self::Ended(Attempt { ended: Ended::Code(code), stderr, .. }) = &self {
             let actual = format!("exit {code}: {}", stderr.join("; "));
-            return Err(failure(FailureKind::ExitStatus, "a server that does as asked", actual));
+            return Err(Failure::new(
+                FailureKind::ExitStatus,
+                "a server that does as asked",
+                actual,
+            ));
         }
         self.expect_ready()
     }
@@ -156,7 +160,8 @@ impl Launcher {
     /// # Errors
     /// `announcement` when it announced none.
     pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
-        let wrong = |actual: String| failure(FailureKind::Announcement, "a TCP address", actual);
+        let wrong =
+            |actual: String| Failure::new(FailureKind::Announcement, "a TCP address", actual);
         let address = server.addresses.first().ok_or_else(|| wrong("none".to_owned()))?;
         Ok(Peer::new(*address, Arc::clone(&self.context)))
     }
@@ -204,7 +209,7 @@ impl Launcher {
     /// `not-refused` when it becomes ready, `timeout` when it does neither.
     pub fn attempt(&self, start: &Start) -> Result<Attempt, Failure> {
         let Origin::Contract(program) = &self.origin else {
-            return Err(failure(FailureKind::Harness, "a program of the contract", "another"));
+            return Err(Failure::new(FailureKind::Harness, "a program of the contract", "another"));
         };
         let process = self.spawn(command(program, start).map_err(trouble)?)?;
         let deadline = self.clock().within(PROGRESS_LIMIT);
@@ -213,7 +218,7 @@ impl Launcher {
             return Err(if stdout.is_empty() {
                 deadline.failure("the server to end")
             } else {
-                failure(FailureKind::NotRefused, "the server to end", format!("{stdout:?}"))
+                Failure::new(FailureKind::NotRefused, "the server to end", format!("{stdout:?}"))
             });
         };
         self.clock().judge_time("the refused server's end", deadline.elapsed(), PROGRESS_LIMIT)?;
@@ -229,7 +234,7 @@ impl Launcher {
             Origin::Contract(program) => self.launch_program(program, start),
             Origin::Command(line) => self.launch_command(line),
             Origin::Address(_) => {
-                Err(failure(FailureKind::Harness, "a server to start", "an address only"))
+                Err(Failure::new(FailureKind::Harness, "a server to start", "an address only"))
             }
         }
     }
@@ -245,14 +250,14 @@ impl Launcher {
             let ended = process.state.wait(deadline, |ended| *ended);
             return match ended {
                 Some(ended) => Ok(Launch::Ended(process.attempt(ended))),
-                None => Err(failure(
+                None => Err(Failure::new(
                     FailureKind::Announcement,
                     "an announcement",
                     "standard output closed without one",
                 )),
             };
         };
-        let wrong = |e| failure(FailureKind::Announcement, e, format!("{line:?}"));
+        let wrong = |e| Failure::new(FailureKind::Announcement, e, format!("{line:?}"));
         let announcement = Announcement::parse(&line).map_err(wrong)?;
         let Announcement::Ready(ready) = announcement else {
             return process.expect_declined(announcement, deadline);
@@ -286,12 +291,12 @@ impl Launcher {
             .map_err(trouble)?;
         let streams = (supervisor.stdin.take(), supervisor.stdout.take(), supervisor.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = streams else {
-            return Err(failure(FailureKind::Harness, "three pipes", "fewer"));
+            return Err(Failure::new(FailureKind::Harness, "three pipes", "fewer"));
         };
         let stderr = Captured::from_pipe(stderr);
         let (control, pid) = meet(&listener, &token).map_err(|e| {
             let said = stderr.lock().last_lines(3).join("; ");
-            failure(FailureKind::Harness, "to start a server", format!("{e} {said}"))
+            Failure::new(FailureKind::Harness, "to start a server", format!("{e} {said}"))
         })?;
         let state = Arc::new(Watched::default());
         let reading = control.get_ref().try_clone().map_err(trouble)?;
@@ -311,7 +316,7 @@ impl Launcher {
 }
 
 fn trouble(e: std::io::Error) -> Failure {
-    failure(FailureKind::Harness, "to start a server", e.to_string())
+    Failure::new(FailureKind::Harness, "to start a server", e.to_string())
 }
 
 impl Supervised {
@@ -337,7 +342,9 @@ impl Supervised {
         let expected = format!("exit {EXIT_UNAVAILABLE} after {announcement:?}");
         match self.state.wait(deadline, |ended| *ended) {
             Some(Ended::Code(EXIT_UNAVAILABLE)) => Ok(Launch::Declined(announcement)),
-            Some(ended) => Err(failure(FailureKind::ExitStatus, expected, format!("{ended:?}"))),
+            Some(ended) => {
+                Err(Failure::new(FailureKind::ExitStatus, expected, format!("{ended:?}")))
+            }
             None => Err(deadline.failure(&expected)),
         }
     }

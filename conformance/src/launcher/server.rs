@@ -11,7 +11,7 @@ use report::{Failure, FailureKind};
 
 use super::output::{Captured, Watched};
 use crate::announcement::Ready;
-use crate::case::{Profile, failure};
+use crate::case::Profile;
 use crate::clock::{Clock, Deadline};
 use crate::peer::Context;
 
@@ -64,7 +64,7 @@ impl Server {
     /// # Errors
     /// `harness` for a server that was not started to announce itself.
     pub fn ready(&self) -> Result<&Ready, Failure> {
-        let missing = || failure(FailureKind::Harness, "an announced server", "another");
+        let missing = || Failure::new(FailureKind::Harness, "an announced server", "another");
         self.ready.as_ref().ok_or_else(missing)
     }
 
@@ -97,10 +97,10 @@ impl Server {
         match self.wait(deadline, "exit 0 after the stop signal")? {
             Ended::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
             Ended::Code(code) => {
-                Err(failure(FailureKind::ExitStatus, "exit 0", format!("exit {code}")))
+                Err(Failure::new(FailureKind::ExitStatus, "exit 0", format!("exit {code}")))
             }
             Ended::Signal(signal) => {
-                Err(failure(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
+                Err(Failure::new(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
             }
         }
     }
@@ -128,7 +128,7 @@ impl Server {
             Ok(_) => String::new(),
             Err(e) => format!("; the case saw {}: {}", e.kind, e.actual),
         };
-        Err(failure(FailureKind::Crash, "a server that goes on", format!("{ended:?}{seen}")))
+        Err(Failure::new(FailureKind::Crash, "a server that goes on", format!("{ended:?}{seen}")))
     }
 
     /// Closes its standard input, which is the portable stop signal.
@@ -162,10 +162,9 @@ impl Supervised {
         // The supervisor may have ended already, together with the server.
         let _ = (&self.control).write_all(b"kill\n");
         let deadline = Clock::start(1.0, Profile::Quick.cell_limit()).within(KILL_LIMIT);
-        self.state
-            .wait(deadline, |ended| *ended)
-            .map(drop)
-            .ok_or_else(|| failure(FailureKind::Harness, "a killed server to end", "it runs on"))
+        self.state.wait(deadline, |ended| *ended).map(drop).ok_or_else(|| {
+            Failure::new(FailureKind::Harness, "a killed server to end", "it runs on")
+        })
     }
 }
 

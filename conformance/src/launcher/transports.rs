@@ -6,7 +6,6 @@ use std::sync::Arc;
 use report::{Failure, FailureKind};
 
 use super::{Launcher, Server, Start};
-use crate::case::failure;
 use crate::datagrams::Datagrams;
 use crate::peer::Peer;
 use crate::scratch::Scratch;
@@ -22,7 +21,7 @@ impl Launcher {
             return Ok(scratch.path());
         }
         let made = Scratch::new().map_err(|e| {
-            failure(FailureKind::Harness, "to make a folder for Unix paths", e.to_string())
+            Failure::new(FailureKind::Harness, "to make a folder for Unix paths", e.to_string())
         })?;
         Ok(self.scratch.get_or_init(|| made).path())
     }
@@ -72,7 +71,7 @@ impl Launcher {
     pub fn place(&self, transport: Transport, server: &Server) -> Result<Place, Failure> {
         let ready = server.ready()?;
         let wrong = |expected: String| {
-            failure(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+            Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
         };
         let kind = transport.kind();
         match transport {

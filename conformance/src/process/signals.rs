@@ -5,7 +5,6 @@ use std::thread;
 use report::{Failure, FailureKind};
 
 use super::{LOOK_EVERY, Process, system};
-use crate::case::failure;
 
 /// A signal that the judge sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl Process {
     /// `harness` when that fails.
     pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
         send_signal(self.pid, signal).map_err(|e| {
-            failure(FailureKind::Harness, format!("to send {signal:?}"), e.to_string())
+            Failure::new(FailureKind::Harness, format!("to send {signal:?}"), e.to_string())
         })?;
         if matches!(signal, Signal::Stop | Signal::Continue) {
             for pid in self.family()?.into_iter().skip(1) {

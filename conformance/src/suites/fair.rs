@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::{Connection, Read1};
 use crate::launcher::{Launcher, Server, Start};
@@ -112,7 +112,7 @@ fn bandwidth_split(peer: &Peer) -> Found {
     streams.finish(peer.clock())?;
     if shares.contains(&0) {
         let expected = "bytes for each of the streams";
-        return Err(failure(FailureKind::Slow, expected, format!("{shares:?}")));
+        return Err(Failure::new(FailureKind::Slow, expected, format!("{shares:?}")));
     }
     Observation::met()
 }
@@ -220,7 +220,7 @@ fn beside<T>(
 }
 
 fn joined(thread: thread::Result<Result<(), Failure>>) -> Result<(), Failure> {
-    thread.unwrap_or_else(|_| Err(failure(FailureKind::Harness, "a thread", "its panic")))
+    thread.unwrap_or_else(|_| Err(Failure::new(FailureKind::Harness, "a thread", "its panic")))
 }
 
 fn cpu_bound_request(launcher: &Launcher) -> Found {
@@ -301,7 +301,7 @@ impl Mixed {
         let server = launcher.start_with(&start)?;
         let ready = server.ready()?;
         let wrong = |expected: &str| {
-            failure(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+            Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
         };
         let addresses = ready.addresses("cpu").map_err(|e| wrong(&e))?;
         let [address] = addresses[..] else { return Err(wrong("one cpu listener")) };
@@ -340,7 +340,7 @@ impl Mixed {
                 Read1::Bytes(_) if sent.elapsed() < self.work => {
                     let expected = format!("an answer after {:?} of work", self.work);
                     let actual = format!("one after {:?}", sent.elapsed());
-                    return Err(failure(FailureKind::Announcement, expected, actual));
+                    return Err(Failure::new(FailureKind::Announcement, expected, actual));
                 }
                 Read1::Bytes(_) | Read1::Nothing => {}
                 Read1::End => return Err(client.ended_early(1)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::duplex::{Flow, Pieces, exchange};
 use crate::launcher::{Launcher, Server, Start};
 use crate::peer::Peer;
@@ -52,16 +52,16 @@ fn dual_stack_as_asked(launcher: &Launcher) -> Found {
         let port = launcher.peer(&server)?.address()?.port();
         let reached = |ip: IpAddr| is_served(launcher, &server, (ip, port).into());
         if !reached(Ipv6Addr::LOCALHOST.into())? {
-            return Err(failure(FailureKind::Refused, "service on ::1", "none"));
+            return Err(Failure::new(FailureKind::Refused, "service on ::1", "none"));
         }
         match (takes_ipv4, reached(Ipv4Addr::LOCALHOST.into())?) {
             (true, false) => {
                 let expected = "service on 127.0.0.1 too, as --dual-stack asks";
-                return Err(failure(FailureKind::Refused, expected, "none"));
+                return Err(Failure::new(FailureKind::Refused, expected, "none"));
             }
             (false, true) => {
                 let expected = "no service on 127.0.0.1, which nobody asked for";
-                return Err(failure(FailureKind::NotRefused, expected, "service"));
+                return Err(Failure::new(FailureKind::NotRefused, expected, "service"));
             }
             (true, true) | (false, false) => {}
         }
@@ -86,13 +86,13 @@ fn is_served(launcher: &Launcher, server: &Server, address: SocketAddr) -> Resul
 
 fn both_families_same_port(launcher: &Launcher) -> Found {
     let port = free_port()
-        .map_err(|e| failure(FailureKind::Harness, "to find a free port", e.to_string()))?;
+        .map_err(|e| Failure::new(FailureKind::Harness, "to find a free port", e.to_string()))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
     let both = Start::listening(&[&both[0], &both[1]]);
     let server = launcher.launch(&both)?.expect_obedience()?;
     for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
         if !is_served(launcher, &server, (ip, port).into())? {
-            return Err(failure(FailureKind::Refused, format!("service on {ip}"), "none"));
+            return Err(Failure::new(FailureKind::Refused, format!("service on {ip}"), "none"));
         }
     }
     Observation::met()

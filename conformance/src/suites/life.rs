@@ -9,7 +9,7 @@ use report::{Failure, FailureKind};
 
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
-use crate::case::{Body, Case, Company, Found, Need, Observation, Suite, failure};
+use crate::case::{Body, Case, Company, Found, Need, Observation, Suite};
 use crate::clock::PROGRESS_LIMIT;
 use crate::connection::Connection;
 use crate::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Launcher, Server, Start};
@@ -159,7 +159,7 @@ fn port_zero(launcher: &Launcher) -> Found {
     let server = launcher.start_with(&Start { listen, ..Start::default() })?;
     let ready = server.ready()?;
     let wrong = |expected: &str| {
-        failure(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+        Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
     };
     let mut addresses = ready.tcp_addresses().map_err(|e| wrong(&e))?;
     if addresses.len() != asked.len() {
@@ -214,21 +214,21 @@ fn expect_message(attempt: &Attempt, text: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let expected = format!("a message that names {text}");
-    Err(failure(FailureKind::Output, expected, format!("{:?}", attempt.stderr)))
+    Err(Failure::new(FailureKind::Output, expected, format!("{:?}", attempt.stderr)))
 }
 
 /// The end of a server that could not start: its exit status, no ready line, and a message.
 fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
     if attempt.ended != Ended::Code(code) {
         let (expected, actual) = (format!("exit {code}"), format!("{:?}", attempt.ended));
-        return Err(failure(FailureKind::ExitStatus, expected, actual));
+        return Err(Failure::new(FailureKind::ExitStatus, expected, actual));
     }
     if !attempt.stdout.is_empty() {
         let actual = format!("{:?}", attempt.stdout);
-        return Err(failure(FailureKind::Output, "nothing on standard output", actual));
+        return Err(Failure::new(FailureKind::Output, "nothing on standard output", actual));
     }
     if attempt.stderr.iter().all(|line| line.trim().is_empty()) {
-        return Err(failure(FailureKind::Output, "a message on standard error", "none"));
+        return Err(Failure::new(FailureKind::Output, "a message on standard error", "none"));
     }
     Ok(())
 }
@@ -241,15 +241,15 @@ fn unsupported_is_69(launcher: &Launcher) -> Found {
     match launch {
         Launch::Declined(Announcement::Unsupported(_)) => Observation::met(),
         Launch::Declined(other) => {
-            Err(failure(FailureKind::Announcement, expected, format!("{other:?}")))
+            Err(Failure::new(FailureKind::Announcement, expected, format!("{other:?}")))
         }
-        Launch::Ready(_) => Err(failure(FailureKind::NotRefused, expected, "ready")),
+        Launch::Ready(_) => Err(Failure::new(FailureKind::NotRefused, expected, "ready")),
         Launch::Ended(Attempt { ended: Ended::Code(69), stdout, .. }) => {
             let actual = format!("exit 69 after writing {stdout:?}");
-            Err(failure(FailureKind::Announcement, expected, actual))
+            Err(Failure::new(FailureKind::Announcement, expected, actual))
         }
         Launch::Ended(attempt) => {
-            Err(failure(FailureKind::ExitStatus, expected, format!("{:?}", attempt.ended)))
+            Err(Failure::new(FailureKind::ExitStatus, expected, format!("{:?}", attempt.ended)))
         }
     }
 }
@@ -262,12 +262,12 @@ fn backend_is_what_it_says(launcher: &Launcher) -> Found {
         "io_uring" | "iocp" => "completion",
         "threads" => "blocking",
         unknown => {
-            return Err(failure(FailureKind::Announcement, "a known driver", unknown));
+            return Err(Failure::new(FailureKind::Announcement, "a known driver", unknown));
         }
     };
     if ready.model != model {
         let expected = format!("{model}, which is what {} is", ready.driver);
-        return Err(failure(FailureKind::Announcement, expected, ready.model.clone()));
+        return Err(Failure::new(FailureKind::Announcement, expected, ready.model.clone()));
     }
     let found = attest_at_length(launcher, &server, &ready.driver);
     server.survives(launcher.clock(), found)?;
@@ -303,7 +303,7 @@ fn stdout_clean(launcher: &Launcher) -> Found {
     if total == announced {
         return Observation::met();
     }
-    Err(failure(FailureKind::Output, "one line on standard output", format!("{text:?}")))
+    Err(Failure::new(FailureKind::Output, "one line on standard output", format!("{text:?}")))
 }
 
 /// Connections that end in each way.

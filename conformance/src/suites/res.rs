@@ -6,10 +6,10 @@ mod memory;
 
 use std::time::Duration;
 
-use report::FailureKind;
 use report::host::size;
+use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Connection;
 use crate::kernel_log::KernelLog;
 use crate::peer::Peer;
@@ -235,7 +235,7 @@ fn kernel_log_clean(peer: &Peer, process: &Process) -> Found {
     /// Clients that come while the server is stopped.
     const QUEUED: u64 = 50;
     let unread =
-        |e: std::io::Error| failure(FailureKind::Harness, "the kernel's log", e.to_string());
+        |e: std::io::Error| Failure::new(FailureKind::Harness, "the kernel's log", e.to_string());
     let mut log = KernelLog::from_now_on().map_err(unread)?;
     for number in 0..peer.size() {
         let mut connection = peer.connect()?;

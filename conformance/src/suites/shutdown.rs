@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::{End, Setup};
 use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
@@ -164,11 +164,11 @@ fn drains_inflight(launcher: &Launcher) -> Found {
     if client.received() < had_read {
         let expected = format!("the {had_read} bytes that the server had read");
         let actual = format!("{} of them, then {end:?}", client.received());
-        return Err(failure(FailureKind::Lost, expected, actual));
+        return Err(Failure::new(FailureKind::Lost, expected, actual));
     }
     if end == End::Reset {
         let actual = format!("a reset after {} bytes, of {had_read} read", client.received());
-        return Err(failure(FailureKind::Reset, "FIN within the drain time", actual));
+        return Err(Failure::new(FailureKind::Reset, "FIN within the drain time", actual));
     }
     drop(client);
     server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
@@ -226,7 +226,7 @@ fn stops_accepting(launcher: &Launcher) -> Found {
     while is_served(&peer)? {
         if seen.elapsed() > DRAIN / 2 {
             let expected = "a new client to be refused or closed during the drain";
-            return Err(failure(FailureKind::NotRefused, expected, "its echo"));
+            return Err(Failure::new(FailureKind::NotRefused, expected, "its echo"));
         }
     }
     Observation::met()
@@ -278,7 +278,7 @@ fn second_signal(launcher: &Launcher) -> Found {
     let deadline = launcher.clock().within(DRAIN + BEYOND_DRAIN);
     let ended = server.wait(deadline, "exit 1 after a second signal")?;
     if ended != Ended::Code(1) {
-        return Err(failure(FailureKind::ExitStatus, "exit 1", format!("{ended:?}")));
+        return Err(Failure::new(FailureKind::ExitStatus, "exit 1", format!("{ended:?}")));
     }
     launcher.clock().judge_time("the end after a second signal", deadline.elapsed(), limit)?;
     Observation::met()
@@ -340,12 +340,12 @@ fn exit_code(launcher: &Launcher) -> Found {
 fn expect_refusal(attempt: &Attempt) -> Result<(), Failure> {
     match attempt.ended {
         Ended::Code(0) => {
-            Err(failure(FailureKind::ExitStatus, "not 0 after a failed start", "exit 0"))
+            Err(Failure::new(FailureKind::ExitStatus, "not 0 after a failed start", "exit 0"))
         }
         Ended::Code(_) => Ok(()),
         Ended::Signal(signal) => {
             let actual = format!("death by signal {signal}");
-            Err(failure(FailureKind::Crash, "an exit status after a failed start", actual))
+            Err(Failure::new(FailureKind::Crash, "an exit status after a failed start", actual))
         }
     }
 }

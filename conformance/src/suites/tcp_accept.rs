@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
@@ -182,7 +182,11 @@ fn emfile_recovers(launcher: &Launcher) -> Found {
             }
             if crowd.turned_away > 0 {
                 let actual = format!("{} of them closed", crowd.turned_away);
-                return Err(failure(FailureKind::Closed, "clients that wait to be served", actual));
+                return Err(Failure::new(
+                    FailureKind::Closed,
+                    "clients that wait to be served",
+                    actual,
+                ));
             }
             let freed = Crowd::WAITING.min(crowd.served.len());
             crowd.served.drain(..freed);
@@ -315,11 +319,11 @@ impl Crowd {
         }
         if self.served.is_empty() {
             let actual = format!("none of {} clients", self.not_served());
-            return Err(failure(FailureKind::Timeout, "clients that are served", actual));
+            return Err(Failure::new(FailureKind::Timeout, "clients that are served", actual));
         }
         let expected = format!("served and waiting clients at {OPEN_FILES} descriptors");
         let actual = format!("{} served, {} waiting", self.served.len(), self.not_served());
-        Err(failure(FailureKind::Harness, expected, actual))
+        Err(Failure::new(FailureKind::Harness, expected, actual))
     }
 
     fn not_served(&self) -> usize {

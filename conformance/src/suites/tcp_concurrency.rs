@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::peer::{PROBE_LIMIT, Peer};
@@ -159,7 +159,7 @@ fn same_port(peer: &Peer) -> Found {
     let homes = 1 + second.iter().len() as u64;
     if clients.len() as u64 <= peer.size() * homes / 2 {
         let actual = format!("{} clients", clients.len());
-        return Err(failure(FailureKind::Harness, "ports that nobody else takes", actual));
+        return Err(Failure::new(FailureKind::Harness, "ports that nobody else takes", actual));
     }
     thread::sleep(LATER);
     for client in &mut clients {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::datagrams::{Client, Datagrams, Sent};
 use crate::launcher::{DRAIN, Launcher, Server, Start};
@@ -278,7 +278,7 @@ fn ipv4_mapped_on_dual_stack(launcher: &Launcher) -> Found {
     let start = Start::listening(&["udp:[::]:0"]).with("--dual-stack");
     let server = launcher.launch(&start)?.expect_obedience()?;
     let Place::Ip(address) = launcher.place(Transport::Udp, &server)? else {
-        return Err(failure(FailureKind::Announcement, "a UDP address", "a path"));
+        return Err(Failure::new(FailureKind::Announcement, "a UDP address", "a path"));
     };
     for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
         let place = Place::Ip((ip, address.port()).into());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite, failure};
+use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Setup;
 use crate::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
@@ -168,7 +168,7 @@ fn stale_path(launcher: &Launcher) -> Found {
     first.kill()?;
     let path = launcher.path(Transport::Unix)?;
     if fs::symlink_metadata(&path).is_err() {
-        return Err(failure(FailureKind::Harness, "the path of a killed server", "none"));
+        return Err(Failure::new(FailureKind::Harness, "the path of a killed server", "none"));
     }
     // The kernel takes a ring apart in its own time, and with it the listener.
     let limit = Duration::from_secs(2);
@@ -200,8 +200,8 @@ fn path_is_a_file(launcher: &Launcher) -> Found {
     expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
     match fs::read(&path) {
         Ok(text) if text == TEXT => Observation::met(),
-        Ok(_) => Err(failure(FailureKind::Output, "the file as it was", "another text")),
-        Err(e) => Err(failure(FailureKind::Output, "the file as it was", e.to_string())),
+        Ok(_) => Err(Failure::new(FailureKind::Output, "the file as it was", "another text")),
+        Err(e) => Err(Failure::new(FailureKind::Output, "the file as it was", e.to_string())),
     }
 }
 
@@ -212,7 +212,7 @@ fn path_removed_on_exit(launcher: &Launcher) -> Found {
     server.expect_graceful_end(launcher.clock(), DRAIN)?;
     let path = launcher.path(Transport::Unix)?;
     if fs::symlink_metadata(&path).is_ok() {
-        return Err(failure(FailureKind::Output, "no path after the end", "the socket's"));
+        return Err(Failure::new(FailureKind::Output, "no path after the end", "the socket's"));
     }
     Observation::met()
 }
@@ -240,7 +240,7 @@ fn successor_keeps_path(launcher: &Launcher) -> Found {
     drop(old);
     first.expect_graceful_end(launcher.clock(), drain)?;
     if fs::symlink_metadata(launcher.path(Transport::Unix)?).is_err() {
-        return Err(failure(FailureKind::Output, "the path of the next server", "none"));
+        return Err(Failure::new(FailureKind::Output, "the path of the next server", "none"));
     }
     expect_service(launcher, &next)
 }
@@ -284,7 +284,7 @@ fn expect_no_service(launcher: &Launcher, peer: &Peer) -> Result<(), Failure> {
     while peer.connect().and_then(|mut client| client.exchange(64)).is_ok() {
         if deadline.is_over() {
             let expected = "a new client to be refused or closed during the drain";
-            return Err(failure(FailureKind::NotRefused, expected, "its echo"));
+            return Err(Failure::new(FailureKind::NotRefused, expected, "its echo"));
         }
     }
     Ok(())
@@ -296,15 +296,19 @@ fn expect_refusal(attempt: &Attempt, path: &Path) -> Result<(), Failure> {
     let path = path.display().to_string();
     let expected = format!("exit 1 and a message that names {path}");
     if attempt.ended != Ended::Code(1) {
-        return Err(failure(FailureKind::ExitStatus, expected, format!("{:?}", attempt.ended)));
+        return Err(Failure::new(
+            FailureKind::ExitStatus,
+            expected,
+            format!("{:?}", attempt.ended),
+        ));
     }
     if !attempt.stdout.is_empty() || !attempt.stderr.iter().any(|line| line.contains(&path)) {
         let actual = format!("{:?}, {:?}", attempt.stdout, attempt.stderr);
-        return Err(failure(FailureKind::Output, expected, actual));
+        return Err(Failure::new(FailureKind::Output, expected, actual));
     }
     Ok(())
 }
 
 fn trouble(error: &std::io::Error) -> Failure {
-    failure(FailureKind::Harness, "to write a file", error.to_string())
+    Failure::new(FailureKind::Harness, "to write a file", error.to_string())
 }

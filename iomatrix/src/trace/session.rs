@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use conformance::announcement::{Announcement, Ready};
-use conformance::case::{Profile, failure};
+use conformance::case::Profile;
 use conformance::clock::Clock;
 use conformance::connection::Connection;
 use conformance::launcher::{Ended, Launch, Launcher, Origin, Program, Server, Start};
@@ -68,7 +68,7 @@ pub(super) struct Trouble {
 /// Starts a server, sends it the requests and says what it did.
 pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Outcome, Trouble> {
     let scratch = Scratch::new().map_err(|e| Trouble {
-        failure: failure(FailureKind::Harness, "a folder for strace's output", e.to_string()),
+        failure: Failure::new(FailureKind::Harness, "a folder for strace's output", e.to_string()),
         stderr: Vec::new(),
     })?;
     let output = scratch.path().join("strace");
@@ -94,7 +94,7 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, F
             if attempt.ended == Ended::Code(USAGE) {
                 return Ok(Outcome::Refused(attempt.stderr));
             }
-            return Err(failure(
+            return Err(Failure::new(
                 FailureKind::Crash,
                 "a server that becomes ready",
                 format!("{:?}", attempt.ended),
@@ -102,7 +102,7 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, F
         }
         declined @ Launch::Declined(Announcement::Ready(_)) => {
             return Err(declined.expect_ready().err().unwrap_or_else(|| {
-                failure(FailureKind::Announcement, "ready, or a reason", "both")
+                Failure::new(FailureKind::Announcement, "ready, or a reason", "both")
             }));
         }
     };
@@ -170,7 +170,7 @@ impl Session<'_> {
 
     fn server_pid(&self) -> Result<u32, Failure> {
         first_thread(&self.written()?).ok_or_else(|| {
-            failure(FailureKind::Harness, "strace to write the server's first call", "nothing")
+            Failure::new(FailureKind::Harness, "strace to write the server's first call", "nothing")
         })
     }
 
@@ -208,6 +208,6 @@ impl Session<'_> {
 
     fn unreadable(&self, error: &std::io::Error) -> Failure {
         let expected = format!("to read {}", self.output.display());
-        failure(FailureKind::Harness, expected, error.to_string())
+        Failure::new(FailureKind::Harness, expected, error.to_string())
     }
 }

@@ -10,7 +10,7 @@ use report::{Failure, FailureKind};
 use super::{expect_message, expect_silent_error};
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
-use crate::case::{Found, Observation, failure};
+use crate::case::{Found, Observation};
 use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
@@ -120,11 +120,13 @@ fn serves_as_it_says(launcher: &Launcher, server: &Server) -> Result<(), Failure
 
 fn dishonest(expected: &str, launch: &Launch) -> Failure {
     match launch {
-        Launch::Ready(_) => failure(FailureKind::Announcement, expected, "ready"),
-        Launch::Declined(said) => failure(FailureKind::Announcement, expected, format!("{said:?}")),
+        Launch::Ready(_) => Failure::new(FailureKind::Announcement, expected, "ready"),
+        Launch::Declined(said) => {
+            Failure::new(FailureKind::Announcement, expected, format!("{said:?}"))
+        }
         Launch::Ended(attempt) => {
             let actual = format!("{:?} after writing {:?}", attempt.ended, attempt.stdout);
-            failure(FailureKind::Crash, expected, actual)
+            Failure::new(FailureKind::Crash, expected, actual)
         }
     }
 }
@@ -170,7 +172,7 @@ pub(super) fn signal_noise(peer: &Peer, process: &Process) -> Found {
         let found = streams.run(Duration::from_millis(peer.size()));
         stop.store(true, Ordering::Relaxed);
         noise.join().unwrap_or_else(|_| {
-            Err(failure(FailureKind::Harness, "a thread that sends signals", "its panic"))
+            Err(Failure::new(FailureKind::Harness, "a thread that sends signals", "its panic"))
         })?;
         found
     })?;
