@@ -4,27 +4,27 @@
 use report::host::Host;
 use report::{Attestation, Failure, FailureKind};
 
-use crate::peer::Peer;
 use crate::process::Process;
 
 /// Messages whose completions are counted.
 const MESSAGES: u64 = 4;
 
-/// Compares the declared driver with what the process holds and does.
+/// Compares the declared driver with what the process holds and does. `exchange` sends the server
+/// this many messages, one after the other, and waits for the echo of each.
 ///
 /// # Errors
 /// `driver` on a mismatch; what an exchange of messages may fail with.
 pub fn attest(
     driver: &str,
     host: &Host,
-    peer: &Peer,
     process: &Process,
+    exchange: impl FnMut(u64) -> Result<(), Failure>,
 ) -> Result<Attestation, Failure> {
     if host.os != "linux" {
         let reason = format!("what another process holds is not read on {}", host.os);
         return Ok(Attestation::NotAttested { reason });
     }
-    attest_process(driver, peer, process, MESSAGES)
+    attest_process(driver, process, MESSAGES, exchange)
 }
 
 /// As [`attest`] on Linux, with a ping-pong of so many messages.
@@ -33,16 +33,16 @@ pub fn attest(
 /// As [`attest`].
 pub fn attest_process(
     driver: &str,
-    peer: &Peer,
     process: &Process,
     messages: u64,
+    exchange: impl FnMut(u64) -> Result<(), Failure>,
 ) -> Result<Attestation, Failure> {
     let before = process.rings()?;
     if driver == "io_uring" {
         if before.count == 0 {
             return Err(mismatch("a ring", "no ring"));
         }
-        return attest_ring(peer, process, messages);
+        return attest_ring(process, messages, exchange);
     }
     if before.count > 0 {
         return Err(mismatch("no ring", &format!("{} rings", before.count)));
@@ -57,15 +57,16 @@ pub fn attest_process(
 ///
 /// # Errors
 /// `driver` when they post fewer.
-pub fn attest_ring(peer: &Peer, process: &Process, messages: u64) -> Result<Attestation, Failure> {
-    let mut connection = peer.connect()?;
-    connection.exchange(1)?;
+pub fn attest_ring(
+    process: &Process,
+    messages: u64,
+    mut exchange: impl FnMut(u64) -> Result<(), Failure>,
+) -> Result<Attestation, Failure> {
+    // The first one may have to connect.
+    exchange(1)?;
     let before = process.rings()?;
-    for _ in 0..messages {
-        connection.exchange(16)?;
-    }
+    exchange(messages)?;
     let after = process.rings()?;
-    connection.reset();
     // The kernel's counters are 32 bits wide and wrap.
     let posted = after.completions.wrapping_sub(before.completions) & 0xffff_ffff;
     if posted < messages {

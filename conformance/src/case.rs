@@ -1,15 +1,16 @@
 //! What a case is: a plain function over what it is given, and a row of its suite's table.
 
 use std::fmt;
-use std::time::Duration;
 
 use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level};
 
 use crate::datagrams::Datagrams;
-use crate::launcher::Launcher;
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 use crate::process::Process;
+use crate::profile::{Profile, Sizes};
+use crate::schedule::Company;
 use crate::transport::Transport;
 
 /// What a case returns.
@@ -61,26 +62,7 @@ pub enum Body {
     /// Only a socket for datagrams.
     Datagrams(fn(&Datagrams) -> Found),
     /// Starts and stops servers itself.
-    Lifecycle(fn(&Launcher) -> Found),
-}
-
-/// A case's size in each profile.
-#[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    quick: u64,
-    default: u64,
-    full: u64,
-}
-
-/// How much a check does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Profile {
-    /// About ten seconds a server.
-    Quick,
-    /// What `cargo test` runs.
-    Default,
-    /// The catalogue's counts.
-    Full,
+    Lifecycle(fn(&Lifecycle) -> Found),
 }
 
 /// What a case needs of the host. A host that lacks it makes the cell unavailable, with the reason.
@@ -134,15 +116,6 @@ pub enum Need {
     LockedMemoryLimit,
 }
 
-/// Whether other cells may run beside a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Company {
-    /// They may: nothing is judged that they could disturb.
-    Shared,
-    /// They may not: latency or fairness is judged.
-    Exclusive,
-}
-
 /// What a case found when its requirement was met.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
@@ -174,7 +147,7 @@ impl Case {
             name,
             level,
             requirement,
-            sizes: Sizes { quick: 0, default: 0, full: 0 },
+            sizes: Sizes::new(0, 0, 0),
             from: Profile::Quick,
             needs: &[],
             capability: None,
@@ -187,7 +160,7 @@ impl Case {
     /// How much is done in `quick`, `default` and `full`.
     #[must_use]
     pub const fn sizes(mut self, quick: u64, default: u64, full: u64) -> Self {
-        self.sizes = Sizes { quick, default, full };
+        self.sizes = Sizes::new(quick, default, full);
         self
     }
 
@@ -252,7 +225,7 @@ impl Case {
 
     /// A case that starts and stops servers.
     #[must_use]
-    pub const fn lifecycle(mut self, function: fn(&Launcher) -> Found) -> Self {
+    pub const fn lifecycle(mut self, function: fn(&Lifecycle) -> Found) -> Self {
         self.body = Body::Lifecycle(function);
         self
     }
@@ -316,45 +289,6 @@ impl fmt::Display for Need {
                 "the sockets of a killed process closed at once (not under wine)"
             }
         })
-    }
-}
-
-impl Sizes {
-    /// The size for a profile.
-    #[must_use]
-    pub fn of(self, profile: Profile) -> u64 {
-        match profile {
-            Profile::Quick => self.quick,
-            Profile::Default => self.default,
-            Profile::Full => self.full,
-        }
-    }
-}
-
-impl Profile {
-    /// Every profile, the smallest first.
-    pub const ALL: [Self; 3] = [Self::Quick, Self::Default, Self::Full];
-
-    /// The profile of this name, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.name() == name)
-    }
-
-    /// No cell takes longer, whatever progress it makes.
-    #[must_use]
-    pub fn cell_limit(self) -> Duration {
-        Duration::from_secs(if self == Self::Full { 300 } else { 40 })
-    }
-
-    /// `quick`, `default` or `full`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Quick => "quick",
-            Self::Default => "default",
-            Self::Full => "full",
-        }
     }
 }
 

@@ -13,11 +13,12 @@ use report::run::FORMAT_VERSION;
 use report::{Attestation, Cell, Level, Margin, Run, Verdict};
 
 use crate::binaries;
-use crate::case::Profile;
 use crate::judge::{Judge, Judged};
 use crate::launcher::Origin;
-use crate::plan::{Planned, Row};
+use crate::plan::Planned;
+use crate::profile::Profile;
 use crate::registry::Registry;
+use crate::row::Row;
 use crate::suites;
 
 /// Collects cells as they are judged and becomes a [`Run`].

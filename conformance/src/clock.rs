@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind, Margin};
 
+use crate::deadline::{Cut, Deadline};
+
 /// Without progress for this long, scaled by the host factor, a cell times out.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
 /// So many bytes are progress, and the last one of a message; one now and then is not.
@@ -40,25 +42,6 @@ struct Waited {
     allowed: Duration,
 }
 
-/// Why a deadline is earlier than it would be by itself.
-#[derive(Clone, Copy, Debug)]
-enum Cut {
-    /// The cell's own limit.
-    Cell(Duration),
-    /// The judge has waited so long in all.
-    Patience(Duration),
-}
-
-/// A moment by which something must have happened.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    at: Instant,
-    started: Instant,
-    /// Bytes that have moved since, too few to put it off.
-    moved: usize,
-    cut: Option<Cut>,
-}
-
 impl Clock {
     /// A clock that starts now, of a cell that takes `cell_limit` at most on an idle host. `factor`
     /// (1..=4) is how much slower this one is.
@@ -72,12 +55,14 @@ impl Clock {
     /// The end of the cell.
     #[must_use]
     pub fn cell_end(&self) -> Deadline {
-        Deadline {
-            at: self.cell_ends,
-            started: Instant::now(),
-            moved: 0,
-            cut: Some(Cut::Cell(self.cell_limit)),
-        }
+        self.cut_by_cell(Deadline::after(self.cell_limit))
+    }
+
+    /// A deadline that is not later than the end of the cell.
+    fn cut_by_cell(&self, deadline: Deadline) -> Deadline {
+        let words =
+            |limit: Duration| format!("the {} s of the cell were over first", limit.as_secs());
+        deadline.cut_at(self.cell_ends, Cut { limit: self.cell_limit, words })
     }
 
     /// The deadline for the next piece of progress: the first bytes of a message, for example.
@@ -93,16 +78,21 @@ impl Clock {
     }
 
     fn progress_for(&self, allowed: Duration) -> Deadline {
-        let mut deadline = self.within(PROGRESS_LIMIT);
+        let deadline = self.within(PROGRESS_LIMIT);
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         waited.allowed += allowed;
         let patience = self.scaled(PATIENCE + waited.allowed);
-        let ends = deadline.started + patience.saturating_sub(waited.time);
-        if ends < deadline.at {
-            deadline.at = ends;
-            deadline.cut = Some(Cut::Patience(patience));
+        let ends = deadline.started() + patience.saturating_sub(waited.time);
+        let words =
+            |time: Duration| format!("its answers have taken {:.1} s together", time.as_secs_f64());
+        deadline.cut_at(ends, Cut { limit: patience, words })
+    }
+
+    /// Bytes have moved: with [`PROGRESS_BYTES`] of them the time for progress begins anew.
+    pub fn put_off(&self, deadline: &mut Deadline, bytes: usize) {
+        if deadline.count(bytes) >= PROGRESS_BYTES {
+            *deadline = self.progress_for(FOR_BYTES);
         }
-        deadline
     }
 
     /// Lets `wait` wait for the server.
@@ -116,10 +106,7 @@ impl Clock {
     /// A deadline `limit` from now, scaled by the host factor.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Deadline {
-        let started = Instant::now();
-        let at = started + self.scaled(limit);
-        let cut = (at > self.cell_ends).then_some(Cut::Cell(self.cell_limit));
-        Deadline { at: at.min(self.cell_ends), started, moved: 0, cut }
+        self.cut_by_cell(Deadline::after(self.scaled(limit)))
     }
 
     /// A limit of time, scaled by the host factor.
@@ -169,52 +156,5 @@ impl Clock {
     #[must_use]
     pub fn margin(&self) -> Option<Margin> {
         self.nearest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Deadline {
-    /// Bytes have moved: with [`PROGRESS_BYTES`] of them the time for progress begins anew.
-    pub fn put_off(&mut self, bytes: usize, clock: &Clock) {
-        self.moved += bytes;
-        if self.moved >= PROGRESS_BYTES {
-            *self = clock.progress_for(FOR_BYTES);
-        }
-    }
-
-    /// What is left, zero when it is over.
-    #[must_use]
-    pub fn left(&self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
-    }
-
-    /// Whether it is over.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.left().is_zero()
-    }
-
-    /// How long it has been running.
-    #[must_use]
-    pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// The failure of a wait for `what` that this deadline ended.
-    #[must_use]
-    pub fn failure(&self, what: &str) -> Failure {
-        Failure {
-            kind: FailureKind::Timeout,
-            expected: what.to_owned(),
-            actual: match (self.cut, self.moved, self.elapsed().as_secs_f64()) {
-                (Some(Cut::Cell(limit)), ..) => {
-                    format!("the {} s of the cell were over first", limit.as_secs())
-                }
-                (Some(Cut::Patience(time)), ..) => {
-                    format!("its answers have taken {:.1} s together", time.as_secs_f64())
-                }
-                (None, 0, seconds) => format!("nothing within {seconds:.1} s"),
-                (None, few, seconds) => format!("only {few} bytes within {seconds:.1} s"),
-            },
-        }
     }
 }

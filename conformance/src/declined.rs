@@ -5,8 +5,9 @@ use report::{Failure, FailureKind, Verdict};
 
 use crate::announcement::{Announcement, Ready};
 use crate::case::Case;
-use crate::launcher::{Launch, Launcher};
-use crate::plan::Row;
+use crate::launcher::Launch;
+use crate::lifecycle::Lifecycle;
+use crate::row::Row;
 
 /// The verdict, and the reason in the server's words.
 pub type Declined = (Verdict, String);
@@ -15,14 +16,14 @@ pub type Declined = (Verdict, String);
 /// if it does not offer it, nothing if it does.
 ///
 /// # Errors
-/// `announcement` when the server contradicts the registry or itself, or as [`Launcher::launch`].
-pub fn ask(row: &Row, case: &Case, launcher: &Launcher) -> Result<Option<Declined>, Failure> {
+/// `announcement` when the server contradicts the registry or itself, or as [`Lifecycle::launch`].
+pub fn ask(row: &Row, case: &Case, lifecycle: &Lifecycle) -> Result<Option<Declined>, Failure> {
     let Some(asked) = case.asked_for() else { return Ok(None) };
-    let mut start = launcher.asking_for(case.transport)?;
+    let mut start = lifecycle.asking_for(case.transport)?;
     if let Some(capability) = case.capability {
         start = start.with("--capability").with(capability);
     }
-    match launcher.launch(&start)? {
+    match lifecycle.launch(&start)? {
         Launch::Declined(said) => declined(row, asked, said).map(Some),
         ready_or_ended @ (Launch::Ready(_) | Launch::Ended(_)) => {
             let server = ready_or_ended.expect_ready()?;

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use report::Failure;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
 use crate::connection::{Connection, Read1};
+use crate::deadline::Deadline;
 use crate::wait::{Interest, wait_any};
 
 /// Calls on one connection before the others get their turn.
@@ -171,7 +172,7 @@ pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
         }
         open.retain(|&index| !flows[index].is_done());
         if moved > 0 {
-            deadline.put_off(moved, clock);
+            clock.put_off(&mut deadline, moved);
             continue;
         }
         if deadline.is_over() {

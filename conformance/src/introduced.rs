@@ -2,17 +2,14 @@
 //! and what it announces then is what it is held to.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use report::{Failure, Model};
 
 use crate::announcement::{Announcement, Ready};
-use crate::case::Profile;
-use crate::clock::Clock;
-use crate::launcher::{Launch, Launcher, Origin, Program, Start};
-use crate::load::host_factor;
-use crate::peer::Context;
-use crate::plan::Row;
+use crate::deadline::Deadline;
+use crate::launcher::{Launch, Launcher, Origin, Program, START_LIMIT, Start};
+use crate::load::{HIGHEST, host_factor};
+use crate::row::Row;
 use crate::suites;
 use crate::transport::Transport;
 
@@ -34,11 +31,10 @@ pub enum Refusal {
 /// # Errors
 /// What it did instead of announcing that it is ready.
 pub fn introduce(name: &str, program: &Program) -> Result<Row, Refusal> {
-    let clock = Clock::start(host_factor(), Profile::Default.cell_limit());
-    let context = Arc::new(Context::new(0, 0, Profile::Default, clock));
-    let launcher = Launcher::new(Origin::Contract(program.clone()), context);
+    let limit = START_LIMIT.mul_f64(host_factor().min(HIGHEST));
+    let launcher = Launcher::new(Origin::Contract(program.clone()));
     let wrong = |failure| Refusal::Wrong(failure, launcher.stderr_tail(TAIL_LINES));
-    let server = match launcher.launch(&Start::default()).map_err(wrong)? {
+    let server = match launcher.launch(&Start::default(), Deadline::after(limit)).map_err(wrong)? {
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
             return Err(Refusal::Declined(reason));
         }
@@ -51,7 +47,9 @@ pub fn introduce(name: &str, program: &Program) -> Result<Row, Refusal> {
     drop(server);
     // An announcement names capabilities, and not what could have been listened to.
     for transport in Transport::ALL.into_iter().filter(|transport| transport.exists_here()) {
-        let asked = launcher.asking_for(transport).and_then(|start| launcher.launch(&start));
+        let asked = launcher
+            .asking_for(transport)
+            .and_then(|start| launcher.launch(&start, Deadline::after(limit)));
         if let Launch::Declined(Announcement::Unsupported(_)) = asked.map_err(wrong)? {
             row.lacks.push(transport.kind().to_owned());
         }

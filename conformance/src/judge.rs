@@ -12,15 +12,18 @@ use report::{
 
 use crate::announcement::Ready;
 use crate::attest::{attest, not_declared};
-use crate::case::{Body, Case, Company, Found, Observation, Profile};
+use crate::case::{Body, Case, Found, Observation};
 use crate::clock::Clock;
+use crate::context::Context;
 use crate::declined::{Declined, ask, declined, expect_no_lack};
-use crate::launcher::{Ended, Launch, Launcher, Server};
+use crate::launcher::{Ended, Launch, Server};
+use crate::lifecycle::Lifecycle;
 use crate::load::{HIGHEST, calm_host_factor, host_factor};
-use crate::peer::{Context, Peer};
-use crate::plan::{Planned, Row};
+use crate::plan::Planned;
+use crate::profile::Profile;
 use crate::registry::Waiver;
-use crate::schedule::Schedule;
+use crate::row::Row;
+use crate::schedule::{Company, Schedule};
 
 /// Lines of a server's standard error that go with a cell that is not green.
 const TAIL_LINES: usize = 20;
@@ -96,15 +99,15 @@ impl Judge {
         let size = planned.case.sizes.of(self.profile);
         let seed = cell_seed(self.seed, &planned.id());
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
-        let launcher = Launcher::new(row.origin.clone(), Arc::clone(&context));
+        let lifecycle = Lifecycle::new(row.origin.clone(), Arc::clone(&context));
         let own_cpu = thread_cpu();
-        let outcome = self.run(row, planned.case, &launcher);
-        cell.cpu_seconds = (thread_cpu() - own_cpu) + context.server_cpu().as_secs_f64();
+        let outcome = self.run(row, planned.case, &lifecycle);
+        cell.cpu_seconds = (thread_cpu() - own_cpu) + lifecycle.ended_cpu().as_secs_f64();
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
         cell.margin = context.clock.margin();
         if outcome.found.is_err() || outcome.ended.is_some() {
-            cell.stderr_tail = launcher.stderr_tail(TAIL_LINES);
+            cell.stderr_tail = lifecycle.stderr_tail(TAIL_LINES);
         }
         let judged = Judged {
             cell: settle(cell, outcome.declined, outcome.found, outcome.ended),
@@ -115,7 +118,7 @@ impl Judge {
     }
 
     /// Runs a case's function on a fresh server, or lets it start its own.
-    fn run(&self, row: &Row, case: &Case, launcher: &Launcher) -> Outcome {
+    fn run(&self, row: &Row, case: &Case, lifecycle: &Lifecycle) -> Outcome {
         let mut outcome = Outcome {
             found: Observation::met(),
             declined: None,
@@ -125,20 +128,20 @@ impl Judge {
         };
         let body = case.body;
         if let Body::Lifecycle(function) = body {
-            match ask(row, case, launcher) {
-                Ok(None) => outcome.found = function(launcher),
+            match ask(row, case, lifecycle) {
+                Ok(None) => outcome.found = function(lifecycle),
                 Ok(declined) => outcome.declined = declined,
                 Err(e) => outcome.found = Err(e),
             }
             return outcome;
         }
-        if let (Some(address), Body::Wire(function)) = (launcher.address(), body) {
-            let peer = Peer::new(address, Arc::clone(launcher.context()));
+        if let (Some(address), Body::Wire(function)) = (lifecycle.address(), body) {
+            let peer = lifecycle.peer_at(address);
             // Its process is not seen: that it goes on is asked for over the wire.
             outcome.found = function(&peer).and_then(|found| peer.serves().map(|()| found));
             return outcome;
         }
-        let launched = launcher.over(case.transport).and_then(|start| launcher.launch(&start));
+        let launched = lifecycle.over(case.transport).and_then(|start| lifecycle.launch(&start));
         let server = match launched {
             Ok(Launch::Ready(server)) => server,
             Ok(Launch::Declined(announcement)) => {
@@ -157,9 +160,9 @@ impl Judge {
                 return outcome;
             }
         };
-        outcome.found = self.run_on(row, case, launcher, &server, &mut outcome.attestation);
+        outcome.found = self.run_on(row, case, lifecycle, &server, &mut outcome.attestation);
         outcome.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
-        outcome.ended = server.end_behind(launcher.clock(), &outcome.found);
+        outcome.ended = server.end_behind(&outcome.found, |limit| lifecycle.clock().within(limit));
         outcome
     }
 
@@ -167,25 +170,26 @@ impl Judge {
         &self,
         row: &Row,
         case: &Case,
-        launcher: &Launcher,
+        lifecycle: &Lifecycle,
         server: &Server,
         attestation: &mut Option<Attestation>,
     ) -> Found {
-        let peer = launcher.peer(server)?;
-        let process = launcher.process(server);
+        let peer = lifecycle.peer(server)?;
+        let process = server.process();
         *attestation = Some(if row.grade() == Grade::Contract {
             compare(row, server.ready()?)?;
-            attest(row.driver.as_deref().unwrap_or("-"), &self.host, &peer, &process)?
+            let driver = row.driver.as_deref().unwrap_or("-");
+            peer.exchanging(|exchange| attest(driver, &self.host, &process, exchange))?
         } else {
             not_declared(&self.host, &process)
         });
         expect_no_lack(row, case.transport.kind())?;
-        let client = || launcher.peer_over(case.transport, server);
+        let client = || lifecycle.peer_over(case.transport, server);
         match case.body {
             Body::Wire(function) => function(&client()?),
             Body::Process(function) => function(&client()?, &process),
-            Body::Datagrams(function) => function(&launcher.datagrams(case.transport, server)?),
-            Body::Lifecycle(function) => function(launcher),
+            Body::Datagrams(function) => function(&lifecycle.datagrams(case.transport, server)?),
+            Body::Lifecycle(function) => function(lifecycle),
         }
     }
 

@@ -8,8 +8,8 @@ use report::Model;
 use serde::Deserialize;
 
 use crate::launcher::Origin;
-use crate::plan::Row;
 use crate::registry::Entry;
+use crate::row::Row;
 
 /// The table as it was when this program was built.
 const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");

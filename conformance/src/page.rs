@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use report::host::{grouped, size};
 use serde::{Deserialize, Deserializer};
 
-use crate::case::{Case, Profile, Suite};
+use crate::case::{Case, Suite};
+use crate::profile::Profile;
 use crate::suites;
 
 /// The file of each suite, as it was when this program was built.

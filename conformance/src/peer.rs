@@ -2,92 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
-use crate::case::Profile;
 use crate::clock::Clock;
 use crate::connection::{Connection, Pending, Setup};
+use crate::context::Context;
 use crate::transport::Place;
 
 /// How soon a new client must be served while nothing else is asked of the server.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(1);
-
-/// What is the same for everything in one cell.
-#[derive(Debug)]
-pub struct Context {
-    /// The size of the case's table row for the profile.
-    pub size: u64,
-    /// The cell's seed.
-    pub seed: u64,
-    /// The profile.
-    pub profile: Profile,
-    /// The cell's clock.
-    pub clock: Arc<Clock>,
-    connections: Arc<AtomicU32>,
-    server_cpu_ms: AtomicU64,
-}
 
 /// A listening server, as a client sees it.
 #[derive(Clone, Debug)]
 pub struct Peer {
     place: Place,
     context: Arc<Context>,
-}
-
-impl Context {
-    /// A cell that starts now.
-    #[must_use]
-    pub fn new(size: u64, seed: u64, profile: Profile, clock: Clock) -> Self {
-        Self {
-            size,
-            seed,
-            profile,
-            clock: Arc::new(clock),
-            connections: Arc::default(),
-            server_cpu_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// A part of this cell, as small as in `quick`. It goes on counting this cell's connections, so
-    /// that bytes of one part that turn up in another are known as foreign.
-    #[must_use]
-    pub fn quick_part(&self, size: u64) -> Self {
-        Self {
-            size,
-            seed: self.seed,
-            profile: Profile::Quick,
-            clock: Arc::clone(&self.clock),
-            connections: Arc::clone(&self.connections),
-            server_cpu_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// A number for the next connection, or client, of this cell.
-    #[must_use]
-    pub fn next_number(&self) -> u32 {
-        self.connections.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Adds what an ended server has used.
-    pub fn add_server_cpu(&self, used: Duration) {
-        let ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
-        self.server_cpu_ms.fetch_add(ms, Ordering::Relaxed);
-    }
-
-    /// CPU time of all servers of the cell that have ended, where the system tells.
-    #[must_use]
-    pub fn server_cpu(&self) -> Duration {
-        Duration::from_millis(self.server_cpu_ms.load(Ordering::Relaxed))
-    }
-
-    /// A random source that depends on nothing but the seed and `purpose`.
-    #[must_use]
-    pub fn random(&self, purpose: u64) -> fastrand::Rng {
-        fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)
-    }
 }
 
 impl Peer {
@@ -202,5 +133,25 @@ impl Peer {
         // Leaves nothing in TIME_WAIT: cases make thousands of connections.
         probe.reset();
         Ok(())
+    }
+
+    /// Lets `attest` exchange messages on one connection, which is made for the first of them.
+    ///
+    /// # Errors
+    /// What `attest` fails with.
+    pub fn exchanging<T>(
+        &self,
+        attest: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), Failure>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut connection = None;
+        let attested = attest(&mut |messages| {
+            let connection = match &mut connection {
+                Some(connection) => connection,
+                None => connection.insert(self.connect()?),
+            };
+            (0..messages).try_for_each(|_| connection.exchange(16))
+        });
+        connection.into_iter().for_each(Connection::reset);
+        attested
     }
 }

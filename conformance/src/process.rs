@@ -1,17 +1,13 @@
 //! A server's process, measured from outside: Linux tells through procfs, macOS some of it through
-//! libproc. What a system does not tell makes the cases that need it unavailable, known from
-//! [`crate::case::Need`] while listing.
+//! libproc. What a system does not tell makes the cases that need it unavailable, which is known
+//! while listing.
 
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
 use crate::affinity::Cpus;
-use crate::clock::Clock;
-use crate::peer::Peer;
 
 mod calls;
 mod cpu_time;
@@ -66,7 +62,6 @@ pub struct Process {
     pid: u32,
     /// Whatever runs below this one is the server.
     supervisor: u32,
-    clock: Arc<Clock>,
 }
 
 /// The rings that a process holds.
@@ -108,8 +103,8 @@ pub struct Switches {
 impl Process {
     /// The process of this id, and all that run below the one of `supervisor`.
     #[must_use]
-    pub fn new(pid: u32, supervisor: u32, clock: Arc<Clock>) -> Self {
-        Self { pid, supervisor, clock }
+    pub fn new(pid: u32, supervisor: u32) -> Self {
+        Self { pid, supervisor }
     }
 
     /// The ids of all its processes.
@@ -245,52 +240,6 @@ impl Process {
         found.map_err(|e| unknown("its end of a connection", &e))
     }
 
-    /// The number of descriptors at rest: after one served connection, and no longer changing.
-    ///
-    /// # Errors
-    /// As [`Peer::serves`], `harness`, or `timeout` when the number keeps changing.
-    pub fn descriptors_at_rest(&self, peer: &Peer) -> Result<usize, Failure> {
-        peer.serves()?;
-        let deadline = self.clock.progress();
-        let mut last = self.descriptors()?;
-        let mut since = Instant::now();
-        while since.elapsed() < Duration::from_millis(50) {
-            if deadline.is_over() {
-                return Err(deadline.failure("a number of descriptors that stays the same"));
-            }
-            thread::sleep(LOOK_EVERY);
-            let now = self.descriptors()?;
-            if now != last {
-                last = now;
-                since = Instant::now();
-            }
-        }
-        Ok(last)
-    }
-
-    /// Waits until it holds at most `base` descriptors, within `limit`.
-    ///
-    /// # Errors
-    /// `descriptors` when it does not come down, `slow` is never given: the limit is the deadline.
-    pub fn expect_descriptors(&self, base: usize, limit: Duration) -> Result<(), Failure> {
-        let deadline = self.clock.within(limit);
-        loop {
-            let now = self.descriptors()?;
-            if now <= base {
-                return self.clock.judge_time(
-                    "descriptors back at base",
-                    deadline.elapsed(),
-                    limit,
-                );
-            }
-            if deadline.is_over() {
-                let expected = format!("at most {base} descriptors after {limit:?}");
-                return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}")));
-            }
-            thread::sleep(LOOK_EVERY);
-        }
-    }
-
     /// What it has had of the processors so far.
     ///
     /// # Errors
@@ -298,26 +247,6 @@ impl Process {
     pub fn demand(&self) -> Result<Demand, Failure> {
         let of_each = self.in_each("its demand for processors", system::demand)?;
         Ok(Demand::of_all(of_each))
-    }
-
-    /// Judges the CPU time that it uses in `time`, as a share of one core.
-    ///
-    /// # Errors
-    /// `cpu` above `limit`.
-    pub fn expect_quiet(&self, time: Duration, limit: f64) -> Result<(), Failure> {
-        let before = self.demand()?;
-        thread::sleep(time);
-        self.judge_demand(&before, limit)
-    }
-
-    /// Judges the CPU time used since `before`, as a share of one core: of the time in which it
-    /// could have one, so that a server that spins is seen beside others that do.
-    ///
-    /// # Errors
-    /// `cpu` above `limit`.
-    pub fn judge_demand(&self, before: &Demand, limit: f64) -> Result<(), Failure> {
-        let share = self.demand()?.share_since(before);
-        self.clock.judge(FailureKind::Cpu, "share of one core", share, limit)
     }
 }
 

@@ -5,13 +5,20 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use crate::case::Company;
-
 /// The lock files of this host's cells.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     turnstile: PathBuf,
     floor: PathBuf,
+}
+
+/// Whether other cells may run beside a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// They may: nothing is judged that they could disturb.
+    Shared,
+    /// They may not: latency or fairness is judged.
+    Exclusive,
 }
 
 /// A place among the running cells, given back when dropped.

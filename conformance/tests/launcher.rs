@@ -2,31 +2,30 @@
 //! a clear verdict in bounded time, and nothing left behind.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use conformance::affinity::{self, Cpus};
-use conformance::case::Profile;
-use conformance::clock::Clock;
+use conformance::deadline::Deadline;
 use conformance::judge::Judge;
-use conformance::launcher::{Launcher, Origin, Program, Start};
+use conformance::launcher::{Launcher, Origin, Program, START_LIMIT, Server, Start};
 use conformance::mutants::Table;
-use conformance::peer::Context;
-use conformance::plan::{Filter, Row, plan};
+use conformance::plan::{Filter, plan};
+use conformance::profile::Profile;
 use conformance::restrict::Restrictions;
+use conformance::row::Row;
 use conformance::schedule::Schedule;
-use conformance::{binaries, host, launcher};
+use conformance::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, FailureKind, Strictness, Verdict};
+use report::{Cell, Failure, FailureKind, Strictness, Verdict};
 
 /// First argument of this program when it plays the harness that is killed.
 const VICTIM: &str = "victim";
 
 fn main() -> ExitCode {
-    launcher::run_if_asked();
+    supervisor::run_if_asked();
     if std::env::args().nth(1).as_deref() == Some(VICTIM) {
         return victim();
     }
@@ -144,8 +143,7 @@ fn no_orphan() -> Result<(), Failed> {
     TcpStream::connect(address)?;
     victim.kill()?;
     victim.wait()?;
-    let clock = Clock::start(1.0, Profile::Quick.cell_limit());
-    let deadline = clock.progress();
+    let deadline = Deadline::after(Duration::from_secs(5));
     while TcpStream::connect(address).is_ok() {
         if deadline.is_over() {
             return Err("the server still listens".into());
@@ -184,9 +182,8 @@ fn no_child() -> Result<(), Failed> {
 fn victim() -> ExitCode {
     let Some(executable) = std::env::args_os().nth(2) else { return ExitCode::FAILURE };
     let launcher = launcher_of(executable.into());
-    let Ok(server) = launcher.start() else { return ExitCode::FAILURE };
-    let Ok(peer) = launcher.peer(&server) else { return ExitCode::FAILURE };
-    let Ok(address) = peer.address() else { return ExitCode::FAILURE };
+    let Ok(server) = start(&launcher, &Start::default()) else { return ExitCode::FAILURE };
+    let Ok(address) = server.address() else { return ExitCode::FAILURE };
     println!("{address}");
     std::thread::sleep(Duration::from_secs(60));
     ExitCode::FAILURE
@@ -198,13 +195,11 @@ fn executable() -> Result<std::path::PathBuf, Failed> {
 
 fn launcher_of(executable: std::path::PathBuf) -> Launcher {
     let program = Program { executable, arguments: Vec::new() };
-    let context = Arc::new(Context::new(
-        0,
-        1,
-        Profile::Quick,
-        Clock::start(1.0, Profile::Quick.cell_limit()),
-    ));
-    Launcher::new(Origin::Contract(program), context)
+    Launcher::new(Origin::Contract(program))
+}
+
+fn start(launcher: &Launcher, start: &Start) -> Result<Server, Failure> {
+    launcher.launch(start, Deadline::after(START_LIMIT))?.expect_ready()
 }
 
 /// A server that is to run on one processor does, and what it uses of it is seen; it has no ring.
@@ -213,11 +208,12 @@ fn pinned() -> Result<(), Failed> {
     let one = Cpus::of(given.numbers().pop());
     let restrictions = Restrictions { cpus: one.clone(), ..Restrictions::default() };
     let launcher = launcher_of(executable()?);
-    let server = launcher.start_with(&Start { restrictions, ..Start::default() });
+    let server = start(&launcher, &Start { restrictions, ..Start::default() });
     let seen = server.and_then(|server| {
-        let process = launcher.process(&server);
+        let process = server.process();
         let (before, handed) = (process.cpu_times()?, process.submissions()?);
-        launcher.peer(&server)?.serves()?;
+        exchange(server.address()?)
+            .map_err(|e| Failure::new(FailureKind::Closed, "an echo", e.to_string()))?;
         let used = process.cpu_times()?.since(&before).total;
         Ok((process.cpus()?, used, process.submissions()?.since(&handed)))
     });
@@ -229,4 +225,14 @@ fn pinned() -> Result<(), Failed> {
         return Err("the harness was pinned along with its server".into());
     }
     Ok(())
+}
+
+/// A message of one kilobyte, and its echo.
+fn exchange(address: SocketAddr) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let (sent, mut echo) = ([7; 1024], [0; 1024]);
+    stream.write_all(&sent)?;
+    stream.read_exact(&mut echo)?;
+    if echo == sent { Ok(()) } else { Err(io::Error::other("other bytes")) }
 }

@@ -4,18 +4,19 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use conformance::case::Profile;
 use conformance::check::{self, Collector, Environment};
 use conformance::judge::Judge;
-use conformance::plan::{Filter, Planned, Row, plan};
+use conformance::plan::{Filter, Planned, plan};
+use conformance::profile::Profile;
 use conformance::registry::Registry;
+use conformance::row::Row;
 use conformance::schedule::Schedule;
-use conformance::{host, launcher};
+use conformance::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::{Cell, Exit, Strictness, Verdict, gate, text};
 
 fn main() -> ExitCode {
-    launcher::run_if_asked();
+    supervisor::run_if_asked();
     match run(&Arguments::from_args()) {
         Ok(exit) => exit.into(),
         Err(e) => {

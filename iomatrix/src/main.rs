@@ -16,8 +16,8 @@ mod trace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use conformance::launcher;
 use conformance::registry::Registry;
+use conformance::supervisor;
 use report::Exit;
 
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
@@ -63,7 +63,7 @@ struct DoctorArguments {
 }
 
 fn main() -> ExitCode {
-    launcher::run_if_asked();
+    supervisor::run_if_asked();
     let done = match Arguments::parse().command {
         Command::Check(arguments) => check::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

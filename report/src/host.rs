@@ -161,6 +161,18 @@ pub enum State {
     },
 }
 
+impl State {
+    /// Why it is unavailable, and what to do about it where that is known.
+    #[must_use]
+    pub fn lack(&self) -> Option<String> {
+        match self {
+            Self::Available { .. } => None,
+            Self::Unavailable { reason, fix: None } => Some(reason.clone()),
+            Self::Unavailable { reason, fix: Some(fix) } => Some(format!("{reason}; fix: {fix}")),
+        }
+    }
+}
+
 /// What the kernel's ring offers, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoUring {

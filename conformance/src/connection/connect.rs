@@ -9,7 +9,8 @@ use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
 use super::{Connection, harness, is_again, reset};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::payload::Payload;
 use crate::transport::Place;
 use crate::wait::{Interest, wait};

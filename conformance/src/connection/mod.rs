@@ -132,7 +132,7 @@ impl Connection {
                 return Err(Failure::new(FailureKind::Altered, expected, hex(&got[place..])));
             }
             if n + m > 0 {
-                deadline.put_off(n + m, &self.clock);
+                self.clock.put_off(&mut deadline, n + m);
             } else if !self
                 .clock
                 .waiting(|| wait(&self.socket, Interest::of(!rest.is_empty()), deadline.left()))?

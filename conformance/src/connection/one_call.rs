@@ -55,7 +55,7 @@ impl Connection {
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }
             match self.try_receive_into(&mut buffer)? {
-                Read1::Bytes(n) => deadline.put_off(n, &self.clock),
+                Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
                 Read1::Nothing => {}
                 Read1::End => {
                     let actual = format!("its end after {} bytes", self.received);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use super::{Connection, End, READ_BYTES, Read1, is_again};
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use crate::wait::{Interest, wait};
 
 impl Connection {
@@ -58,7 +58,7 @@ impl Connection {
             let room = usize::try_from(end - self.received).unwrap_or(READ_BYTES);
             match self.try_receive(room.min(READ_BYTES))? {
                 Read1::Bytes(_) if whole.is_some() => {}
-                Read1::Bytes(n) => deadline.put_off(n, &self.clock),
+                Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
                 Read1::Nothing => {
                     if !self
                         .clock
@@ -133,7 +133,7 @@ impl Connection {
                     return Err(Failure::new(FailureKind::Lost, expected, actual));
                 }
                 Read1::Bytes(_) if whole.is_some() => {}
-                Read1::Bytes(n) => deadline.put_off(n, &self.clock),
+                Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
                 Read1::Nothing => {
                     if !self
                         .clock
@@ -161,7 +161,7 @@ impl Connection {
         loop {
             match self.try_receive(READ_BYTES) {
                 Ok(Read1::End) => return Ok(End::Fin),
-                Ok(Read1::Bytes(n)) => deadline.put_off(n, &self.clock),
+                Ok(Read1::Bytes(n)) => self.clock.put_off(&mut deadline, n),
                 Ok(Read1::Nothing) => {
                     if !self
                         .clock

@@ -23,7 +23,7 @@ impl Connection {
         while self.sent < end {
             let taken = self.try_send(end - self.sent)?;
             if taken > 0 {
-                deadline.put_off(taken, &self.clock);
+                self.clock.put_off(&mut deadline, taken);
             } else if !self
                 .clock
                 .waiting(|| wait(&self.socket, Interest::Write, deadline.left()))?

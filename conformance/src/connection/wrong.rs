@@ -7,7 +7,7 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use super::{Connection, READ_BYTES, Read1};
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 use crate::payload::RECORD_BYTES;
 use crate::wait::{Interest, wait};
 

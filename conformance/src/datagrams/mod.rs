@@ -12,9 +12,11 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
+use crate::context::Context;
+use crate::deadline::Deadline;
 use crate::payload::{Payload, RECORD_BYTES};
-use crate::peer::{Context, PROBE_LIMIT};
+use crate::peer::PROBE_LIMIT;
 use crate::transport::Place;
 use end::{End, is_full, is_over};
 

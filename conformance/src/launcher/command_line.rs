@@ -11,14 +11,15 @@ use report::{Failure, FailureKind};
 
 use super::server::{Ended, Supervised};
 use super::{Launch, Launcher, trouble};
+use crate::deadline::Deadline;
 use crate::process::listener_owner;
 
 /// How often it is looked whether it listens.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Ports that another program may take between our choice and the server's bind.
 const PORTS_TRIED: usize = 5;
-/// How soon the end of a server is known.
-const NOTICED: Duration = Duration::from_millis(500);
+/// How soon the end of a server is known, even on a host that is too busy to be judged on.
+const NOTICED: Duration = Duration::from_secs(2);
 
 /// A command line in which `{port}` and `{addr}` stand for where the server is to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +74,15 @@ impl CommandLine {
 
 impl Launcher {
     /// Starts a command and waits until it listens on a port of our choice.
-    pub(super) fn launch_command(&self, line: &CommandLine) -> Result<Launch, Failure> {
+    pub(super) fn launch_command(
+        &self,
+        line: &CommandLine,
+        deadline: Deadline,
+    ) -> Result<Launch, Failure> {
         for _ in 0..PORTS_TRIED {
             let address = free_address().map_err(trouble)?;
             let process = self.spawn(line.words_at(address))?;
-            match self.wait_for_listener(&process, address)? {
+            match wait_for_listener(&process, address, deadline)? {
                 Started::Listens(pid) => {
                     return Ok(Launch::ready(process, pid, vec![address], None));
                 }
@@ -88,33 +93,32 @@ impl Launcher {
         let actual = format!("other programs on {PORTS_TRIED} ports, one after the other");
         Err(Failure::new(FailureKind::Harness, "the started server on its port", actual))
     }
+}
 
-    fn wait_for_listener(
-        &self,
-        process: &Supervised,
-        address: SocketAddr,
-    ) -> Result<Started, Failure> {
-        let deadline = self.clock().progress();
-        loop {
-            if TcpStream::connect_timeout(&address, LOOK_EVERY).is_ok() {
-                let owner = listener_owner(process.pid, process.supervisor.id(), address.port())
-                    .map_err(trouble)?;
-                if let Some(pid) = owner {
-                    return Ok(Started::Listens(pid));
-                }
-                // It may have died of its first client, which is this one.
-                let noticed = self.clock().within(NOTICED);
-                let ended = process.state.wait(noticed, |state| *state);
-                return Ok(ended.map_or(Started::Stranger, Started::Ended));
+fn wait_for_listener(
+    process: &Supervised,
+    address: SocketAddr,
+    deadline: Deadline,
+) -> Result<Started, Failure> {
+    loop {
+        if TcpStream::connect_timeout(&address, LOOK_EVERY).is_ok() {
+            let owner = listener_owner(process.pid, process.supervisor.id(), address.port())
+                .map_err(trouble)?;
+            if let Some(pid) = owner {
+                return Ok(Started::Listens(pid));
             }
-            if let Some(ended) = *process.state.lock() {
-                return Ok(Started::Ended(ended));
-            }
-            if deadline.is_over() {
-                return Err(deadline.failure(&format!("a server that listens on {address}")));
-            }
-            thread::sleep(LOOK_EVERY);
+            // It may have died of its first client, which is this one.
+            let noticed = Deadline::after(NOTICED);
+            let ended = process.state.wait(noticed, |state| *state);
+            return Ok(ended.map_or(Started::Stranger, Started::Ended));
         }
+        if let Some(ended) = *process.state.lock() {
+            return Ok(Started::Ended(ended));
+        }
+        if deadline.is_over() {
+            return Err(deadline.failure(&format!("a server that listens on {address}")));
+        }
+        thread::sleep(LOOK_EVERY);
     }
 }
 

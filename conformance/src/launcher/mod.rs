@@ -4,13 +4,13 @@ mod command_line;
 mod output;
 mod server;
 mod start;
-mod supervisor;
-mod transports;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -20,20 +20,20 @@ pub use command_line::CommandLine;
 pub use output::{Captured, Watched};
 pub use server::{Ended, Server};
 pub use start::{Origin, Program, Start};
-pub use supervisor::{RESTRICT, SUPERVISE, run_if_asked};
 
 use crate::announcement::{Announcement, Ready};
-use crate::case::Profile;
-use crate::clock::{Clock, PROGRESS_LIMIT};
-use crate::peer::{Context, Peer};
-use crate::process::{Process, Signal};
+use crate::deadline::Deadline;
 use crate::scratch::Scratch;
+use crate::supervisor::SUPERVISE;
+use crate::transport::Transport;
 use server::Supervised;
 use start::{command, own_program};
 
 /// `EX_UNAVAILABLE` of sysexits.h: with a reason on standard output it means "not here".
 pub const EXIT_UNAVAILABLE: i32 = 69;
-/// `--drain` of the servers that the judge starts, unless a case asks for another.
+/// How long a server may take to announce itself on an idle host.
+pub const START_LIMIT: Duration = Duration::from_secs(5);
+/// `--drain` of the servers that are started, unless another is asked for.
 pub const DRAIN: Duration = Duration::from_secs(1);
 
 /// What came of a start.
@@ -58,11 +58,12 @@ pub struct Attempt {
     pub stderr: Vec<String>,
 }
 
-/// What a lifecycle case gets: it starts servers of one row.
+/// Starts servers of one row.
 #[derive(Debug)]
 pub struct Launcher {
     origin: Origin,
-    context: Arc<Context>,
+    /// CPU time of the servers that have ended.
+    ended_cpu_ms: Arc<AtomicU64>,
     last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
     /// For Unix paths, once there is one.
     scratch: OnceLock<Scratch>,
@@ -116,34 +117,21 @@ impl Launch {
 }
 
 impl Launcher {
-    /// A launcher of one row's servers in one cell.
+    /// A launcher of one row's servers.
     #[must_use]
-    pub fn new(origin: Origin, context: Arc<Context>) -> Self {
-        Self { origin, context, last_stderr: Mutex::new(None), scratch: OnceLock::new() }
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            ended_cpu_ms: Arc::default(),
+            last_stderr: Mutex::new(None),
+            scratch: OnceLock::new(),
+        }
     }
 
-    /// The case's size in this profile.
+    /// CPU time of all its servers that have ended, where the system tells.
     #[must_use]
-    pub fn size(&self) -> u64 {
-        self.context.size
-    }
-
-    /// The cell's clock.
-    #[must_use]
-    pub fn clock(&self) -> &Clock {
-        &self.context.clock
-    }
-
-    /// A random source that depends on nothing but the seed and `purpose`.
-    #[must_use]
-    pub fn random(&self, purpose: u64) -> fastrand::Rng {
-        self.context.random(purpose)
-    }
-
-    /// What the cell's cases share.
-    #[must_use]
-    pub fn context(&self) -> &Arc<Context> {
-        &self.context
+    pub fn ended_cpu(&self) -> Duration {
+        Duration::from_millis(self.ended_cpu_ms.load(Ordering::Relaxed))
     }
 
     /// Where the server is that listens already, if it is one.
@@ -155,64 +143,16 @@ impl Launcher {
         }
     }
 
-    /// A started server as a client sees it: its first TCP listener.
-    ///
-    /// # Errors
-    /// `announcement` when it announced none.
-    pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
-        let wrong =
-            |actual: String| Failure::new(FailureKind::Announcement, "a TCP address", actual);
-        let address = server.addresses.first().ok_or_else(|| wrong("none".to_owned()))?;
-        Ok(Peer::new(*address, Arc::clone(&self.context)))
-    }
-
-    /// A started server's process.
-    #[must_use]
-    pub fn process(&self, server: &Server) -> Process {
-        let clock = Arc::clone(&self.context.clock);
-        Process::new(server.pid(), server.process.supervisor.id(), clock)
-    }
-
-    /// Asks a server to stop: with `SIGTERM` where there are signals, elsewhere by the end of its
-    /// standard input.
-    ///
-    /// # Errors
-    /// `harness` when the signal cannot be sent.
-    pub fn stop(&self, server: &Server) -> Result<(), Failure> {
-        if cfg!(unix) {
-            return self.process(server).signal(Signal::Terminate);
-        }
-        server.close_stdin();
-        Ok(())
-    }
-
-    /// Starts a server that must become ready.
-    ///
-    /// # Errors
-    /// `announcement`, `crash` or `timeout`.
-    pub fn start(&self) -> Result<Server, Failure> {
-        self.start_with(&Start::default())
-    }
-
-    /// As [`Launcher::start`], with options.
-    ///
-    /// # Errors
-    /// `announcement`, `crash` or `timeout`.
-    pub fn start_with(&self, start: &Start) -> Result<Server, Failure> {
-        self.launch(start)?.expect_ready()
-    }
-
-    /// Starts a server that is to end by itself within [`PROGRESS_LIMIT`], such as one with bad
+    /// Starts a server that is to end by itself before the deadline, such as one with bad
     /// arguments. One that becomes ready is killed.
     ///
     /// # Errors
     /// `not-refused` when it becomes ready, `timeout` when it does neither.
-    pub fn attempt(&self, start: &Start) -> Result<Attempt, Failure> {
+    pub fn attempt(&self, start: &Start, deadline: Deadline) -> Result<Attempt, Failure> {
         let Origin::Contract(program) = &self.origin else {
             return Err(Failure::new(FailureKind::Harness, "a program of the contract", "another"));
         };
         let process = self.spawn(command(program, start).map_err(trouble)?)?;
-        let deadline = self.clock().within(PROGRESS_LIMIT);
         let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
             let stdout = process.stdout.lock().text();
             return Err(if stdout.is_empty() {
@@ -221,7 +161,6 @@ impl Launcher {
                 Failure::new(FailureKind::NotRefused, "the server to end", format!("{stdout:?}"))
             });
         };
-        self.clock().judge_time("the refused server's end", deadline.elapsed(), PROGRESS_LIMIT)?;
         Ok(process.attempt(ended))
     }
 
@@ -229,19 +168,23 @@ impl Launcher {
     ///
     /// # Errors
     /// `announcement` when its first line is none, `timeout` when it writes none.
-    pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
+    pub fn launch(&self, start: &Start, deadline: Deadline) -> Result<Launch, Failure> {
         match &self.origin {
-            Origin::Contract(program) => self.launch_program(program, start),
-            Origin::Command(line) => self.launch_command(line),
+            Origin::Contract(program) => self.launch_program(program, start, deadline),
+            Origin::Command(line) => self.launch_command(line, deadline),
             Origin::Address(_) => {
                 Err(Failure::new(FailureKind::Harness, "a server to start", "an address only"))
             }
         }
     }
 
-    fn launch_program(&self, program: &Program, start: &Start) -> Result<Launch, Failure> {
+    fn launch_program(
+        &self,
+        program: &Program,
+        start: &Start,
+        deadline: Deadline,
+    ) -> Result<Launch, Failure> {
         let process = self.spawn(command(program, start).map_err(trouble)?)?;
-        let deadline = self.clock().progress();
         let line = process.stdout.wait(deadline, |out| {
             out.first_line().map(Some).or_else(|| out.is_closed().then_some(None))
         });
@@ -275,6 +218,58 @@ impl Launcher {
         last.as_ref().map(|stderr| stderr.lock().last_lines(lines)).unwrap_or_default()
     }
 
+    /// Where Unix paths can be, and nobody else's are.
+    ///
+    /// # Errors
+    /// `harness` when there is no room for temporary files.
+    pub fn folder(&self) -> Result<&Path, Failure> {
+        if let Some(scratch) = self.scratch.get() {
+            return Ok(scratch.path());
+        }
+        let made = Scratch::new().map_err(|e| {
+            Failure::new(FailureKind::Harness, "to make a folder for Unix paths", e.to_string())
+        })?;
+        Ok(self.scratch.get_or_init(|| made).path())
+    }
+
+    /// A start with a listener of this kind beside a TCP port, or with that port alone.
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn over(&self, transport: Transport) -> Result<Start, Failure> {
+        self.over_path(transport, transport.kind())
+    }
+
+    /// As [`Launcher::over`], to find out whether a server offers this kind of listener: a path
+    /// that it leaves behind is in nobody's way.
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn asking_for(&self, transport: Transport) -> Result<Start, Failure> {
+        self.over_path(transport, "asked")
+    }
+
+    fn over_path(&self, transport: Transport, name: &str) -> Result<Start, Failure> {
+        let mut start = Start::default();
+        match transport {
+            Transport::Tcp => {}
+            Transport::Udp => start.listen.push("udp:127.0.0.1:0".to_owned()),
+            Transport::Unix | Transport::Unixgram => {
+                let path = self.folder()?.join(name);
+                start.listen.push(format!("{}:{}", transport.kind(), path.display()));
+            }
+        }
+        Ok(start)
+    }
+
+    /// The Unix path that [`Launcher::over`] asks a server to listen at.
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn path(&self, transport: Transport) -> Result<PathBuf, Failure> {
+        Ok(self.folder()?.join(transport.kind()))
+    }
+
     /// Starts a program below a supervisor.
     fn spawn(&self, command: Vec<OsString>) -> Result<Supervised, Failure> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
@@ -300,7 +295,7 @@ impl Launcher {
         })?;
         let state = Arc::new(Watched::default());
         let reading = control.get_ref().try_clone().map_err(trouble)?;
-        server::follow(control, Arc::clone(&state), Arc::clone(&self.context));
+        server::follow(control, Arc::clone(&state), Arc::clone(&self.ended_cpu_ms));
         *self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&stderr));
         Ok(Supervised {
@@ -322,8 +317,7 @@ fn trouble(e: std::io::Error) -> Failure {
 impl Supervised {
     fn attempt(&self, ended: Ended) -> Attempt {
         // Both pipes close with the last process that holds them, which is at an end.
-        let deadline =
-            Clock::start(1.0, Profile::Quick.cell_limit()).within(Duration::from_secs(1));
+        let deadline = Deadline::after(Duration::from_secs(1));
         let stdout = self.stdout.wait(deadline, |out| out.is_closed().then(|| out.text()));
         self.stderr.wait(deadline, |out| out.is_closed().then_some(()));
         Attempt {
@@ -337,7 +331,7 @@ impl Supervised {
     fn expect_declined(
         &self,
         announcement: Announcement,
-        deadline: crate::clock::Deadline,
+        deadline: Deadline,
     ) -> Result<Launch, Failure> {
         let expected = format!("exit {EXIT_UNAVAILABLE} after {announcement:?}");
         match self.state.wait(deadline, |ended| *ended) {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::clock::Deadline;
+use crate::deadline::Deadline;
 
 /// Kept of the beginning and of the end of an output; a server may write megabytes.
 const KEPT_BYTES: usize = 64 * 1024;
@@ -118,15 +118,16 @@ impl Captured {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::clock::Clock;
 
     #[test]
     fn a_flood_is_kept_within_bounds() {
         let flood = std::io::repeat(b'x').take(3_000_000);
         let captured = Captured::from_pipe(flood.chain(&b"\nlast"[..]));
-        let clock = Clock::start(1.0, crate::case::Profile::Quick.cell_limit());
-        let total = captured.wait(clock.progress(), |c| c.is_closed().then(|| c.total()));
+        let deadline = Deadline::after(Duration::from_secs(5));
+        let total = captured.wait(deadline, |c| c.is_closed().then(|| c.total()));
         assert_eq!(total, Some(3_000_005));
         assert_eq!(captured.lock().text().len(), KEPT_BYTES);
         assert_eq!(captured.lock().last_lines(1), ["last"]);

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use report::{Failure, FailureKind};
 
 use super::output::{Captured, Watched};
 use crate::announcement::Ready;
-use crate::case::Profile;
-use crate::clock::{Clock, Deadline};
-use crate::peer::Context;
+use crate::deadline::Deadline;
+use crate::process::{Process, Signal};
+use crate::transport::{Place, Transport};
 
 /// How long the end of a killed server may take; more means that the kernel holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
@@ -68,10 +69,64 @@ impl Server {
         self.ready.as_ref().ok_or_else(missing)
     }
 
-    /// Its process id.
+    /// Its first TCP listener.
+    ///
+    /// # Errors
+    /// `announcement` when it announced none.
+    pub fn address(&self) -> Result<SocketAddr, Failure> {
+        let missing = || Failure::new(FailureKind::Announcement, "a TCP address", "none");
+        self.addresses.first().copied().ok_or_else(missing)
+    }
+
+    /// Where it announced its first listener of this kind.
+    ///
+    /// # Errors
+    /// `announcement` when there is none.
+    pub fn place(&self, transport: Transport) -> Result<Place, Failure> {
+        let ready = self.ready()?;
+        let wrong = |expected: String| {
+            Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+        };
+        let kind = transport.kind();
+        match transport {
+            Transport::Tcp | Transport::Udp => {
+                let addresses = ready.addresses(kind).map_err(wrong)?;
+                let first = addresses.first();
+                first
+                    .map(|address| Place::Ip(*address))
+                    .ok_or_else(|| wrong(format!("a {kind} address")))
+            }
+            Transport::Unix | Transport::Unixgram => ready
+                .paths(kind)
+                .next()
+                .map(|path| Place::Path(path.to_owned()))
+                .ok_or_else(|| wrong(format!("a {kind} path"))),
+        }
+    }
+
+    /// The id of the process that listens.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Its process, with all that it has started.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process::new(self.pid, self.process.supervisor.id())
+    }
+
+    /// Asks it to stop: with `SIGTERM` where there are signals, elsewhere by the end of its
+    /// standard input.
+    ///
+    /// # Errors
+    /// `harness` when the signal cannot be sent.
+    pub fn ask_to_stop(&self) -> Result<(), Failure> {
+        if cfg!(unix) {
+            return self.process().signal(Signal::Terminate);
+        }
+        self.close_stdin();
+        Ok(())
     }
 
     /// How it ended, if it has.
@@ -88,42 +143,33 @@ impl Server {
         self.process.state.wait(deadline, |ended| *ended).ok_or_else(|| deadline.failure(what))
     }
 
-    /// Waits for a graceful end within `limit`, judged as a time.
-    ///
-    /// # Errors
-    /// `timeout`, `exit-status` for anything but 0, `crash` for a signal, `slow`.
-    pub fn expect_graceful_end(&self, clock: &Clock, limit: Duration) -> Result<(), Failure> {
-        let deadline = clock.within(limit);
-        match self.wait(deadline, "exit 0 after the stop signal")? {
-            Ended::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
-            Ended::Code(code) => {
-                Err(Failure::new(FailureKind::ExitStatus, "exit 0", format!("exit {code}")))
-            }
-            Ended::Signal(signal) => {
-                Err(Failure::new(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
-            }
-        }
-    }
-
-    /// How it ended, if it has, once a case has found what it found: a failure may be how a death
-    /// looks from the wire, and the news of the death may still be on its way.
-    #[must_use]
-    pub fn end_behind<T>(&self, clock: &Clock, found: &Result<T, Failure>) -> Option<Ended> {
+    /// How it ended, if it has, once a caller has found what it found: a failure may be how a death
+    /// looks from the wire, and the news of the death may still be on its way. `deadline` makes one
+    /// from how long that takes on an idle host.
+    pub fn end_behind<T>(
+        &self,
+        found: &Result<T, Failure>,
+        deadline: impl FnOnce(Duration) -> Deadline,
+    ) -> Option<Ended> {
         if found.is_ok() {
             return self.ended();
         }
         let has_written = self.stderr().lock().total() > self.stderr_when_ready;
         let limit = if has_written { LONG_OBITUARY } else { OBITUARY };
-        self.process.state.wait(clock.within(limit), |ended| *ended)
+        self.process.state.wait(deadline(limit), |ended| *ended)
     }
 
-    /// What a case found that wants this server to go on: if it has died, that is what is wrong,
-    /// however it looked from the wire.
+    /// What was found by a caller that wants this server to go on: if it has died, that is what is
+    /// wrong, however it looked from the wire. `deadline` is that of [`Server::end_behind`].
     ///
     /// # Errors
     /// `crash` when it has ended, else what was found.
-    pub fn survives<T>(&self, clock: &Clock, found: Result<T, Failure>) -> Result<T, Failure> {
-        let Some(ended) = self.end_behind(clock, &found) else { return found };
+    pub fn survives<T>(
+        &self,
+        found: Result<T, Failure>,
+        deadline: impl FnOnce(Duration) -> Deadline,
+    ) -> Result<T, Failure> {
+        let Some(ended) = self.end_behind(&found, deadline) else { return found };
         let seen = match found {
             Ok(_) => String::new(),
             Err(e) => format!("; the case saw {}: {}", e.kind, e.actual),
@@ -161,7 +207,7 @@ impl Supervised {
     pub(super) fn kill(&self) -> Result<(), Failure> {
         // The supervisor may have ended already, together with the server.
         let _ = (&self.control).write_all(b"kill\n");
-        let deadline = Clock::start(1.0, Profile::Quick.cell_limit()).within(KILL_LIMIT);
+        let deadline = Deadline::after(KILL_LIMIT);
         self.state.wait(deadline, |ended| *ended).map(drop).ok_or_else(|| {
             Failure::new(FailureKind::Harness, "a killed server to end", "it runs on")
         })
@@ -181,14 +227,14 @@ impl Drop for Supervised {
 pub(super) fn follow(
     mut lines: BufReader<TcpStream>,
     state: Arc<Watched<Option<Ended>>>,
-    context: Arc<Context>,
+    ended_cpu_ms: Arc<AtomicU64>,
 ) {
     thread::spawn(move || {
         let mut line = String::new();
         while matches!(lines.read_line(&mut line), Ok(n) if n > 0) {
             let words: Vec<&str> = line.split_whitespace().collect();
             if let ["exited", how, number, "cpu_ms", cpu_ms] = words.as_slice() {
-                context.add_server_cpu(Duration::from_millis(cpu_ms.parse().unwrap_or(0)));
+                ended_cpu_ms.fetch_add(cpu_ms.parse().unwrap_or(0), Ordering::Relaxed);
                 let number = number.parse().unwrap_or(-1);
                 let ended =
                     if *how == "code" { Ended::Code(number) } else { Ended::Signal(number) };

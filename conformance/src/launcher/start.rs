@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::DRAIN;
 use super::command_line::CommandLine;
-use super::supervisor::RESTRICT;
 use crate::restrict::Restrictions;
+use crate::supervisor::RESTRICT;
 
 /// Where a row's server comes from. Its grade follows from that.
 #[derive(Clone, Debug, PartialEq, Eq)]

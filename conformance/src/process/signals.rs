@@ -5,6 +5,7 @@ use std::thread;
 use report::{Failure, FailureKind};
 
 use super::{LOOK_EVERY, Process, system};
+use crate::deadline::Deadline;
 
 /// A signal that the judge sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,22 +54,21 @@ impl Process {
     ///
     /// # Errors
     /// `timeout`, or `harness` when the system does not tell.
-    pub fn expect_asleep(&self) -> Result<(), Failure> {
-        self.expect_rest(Rest::Asleep, "a server that sleeps")
+    pub fn wait_asleep(&self, deadline: Deadline) -> Result<(), Failure> {
+        self.wait_for(Rest::Asleep, "a server that sleeps", deadline)
     }
 
     /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
     ///
     /// # Errors
-    /// As [`Process::expect_asleep`].
-    pub fn stop(&self) -> Result<(), Failure> {
+    /// As [`Process::wait_asleep`].
+    pub fn stop(&self, deadline: Deadline) -> Result<(), Failure> {
         self.signal(Signal::Stop)?;
-        self.expect_rest(Rest::Stopped, "a stopped server")
+        self.wait_for(Rest::Stopped, "a stopped server", deadline)
     }
 
     /// Waits until none of its threads runs, for this reason.
-    fn expect_rest(&self, rest: Rest, what: &str) -> Result<(), Failure> {
-        let deadline = self.clock.progress();
+    fn wait_for(&self, rest: Rest, what: &str, deadline: Deadline) -> Result<(), Failure> {
         while self.in_each("its threads", |pid| system::rests(pid, rest))?.contains(&false) {
             if rest == Rest::Stopped {
                 // One that was started meanwhile has not been asked to.

@@ -1,6 +1,5 @@
 //! Fairness: what one client does leaves the others their share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +9,9 @@ use report::{Failure, FailureKind};
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::{Connection, Read1};
-use crate::launcher::{Launcher, Server, Start};
+use crate::expectation::expect_survival;
+use crate::launcher::{Server, Start};
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 use crate::rounds::{p99_planned, p99_round};
 use crate::streams::Streams;
@@ -223,62 +224,62 @@ fn joined(thread: thread::Result<Result<(), Failure>>) -> Result<(), Failure> {
     thread.unwrap_or_else(|_| Err(Failure::new(FailureKind::Harness, "a thread", "its panic")))
 }
 
-fn cpu_bound_request(launcher: &Launcher) -> Found {
+fn cpu_bound_request(lifecycle: &Lifecycle) -> Found {
     /// Far above what a busy host does to a round, and far below what one message costs.
     const LIMIT: Duration = Duration::from_millis(100);
-    let work = Duration::from_millis(launcher.size());
-    let mixed = Mixed::start(launcher, work)?;
+    let work = Duration::from_millis(lifecycle.size());
+    let mixed = Mixed::start(lifecycle, work)?;
     // One for each thread that does I/O, so that none of them hides what the others do.
     let count = mixed.server.ready()?.workers.into();
-    let p99 = mixed.p99_beside(count, work, launcher.clock())?;
-    launcher.clock().judge_time("p99 of a round", p99, LIMIT)?;
+    let p99 = mixed.p99_beside(count, work, lifecycle.clock())?;
+    lifecycle.clock().judge_time("p99 of a round", p99, LIMIT)?;
     Observation::met()
 }
 
-fn cpu_bound_saturation(launcher: &Launcher) -> Found {
+fn cpu_bound_saturation(lifecycle: &Lifecycle) -> Found {
     /// The second finds out whether what did the work of the first can do more.
     const WAVES: usize = 2;
     /// Enough to be more than a pool of a few threads can begin at once.
     const LEAST: u64 = 4;
     const WISHED: Duration = Duration::from_millis(250);
-    let work = Duration::from_millis(launcher.size());
-    let mixed = Mixed::start(launcher, work)?;
+    let work = Duration::from_millis(lifecycle.size());
+    let mixed = Mixed::start(lifecycle, work)?;
     let cores = thread::available_parallelism().map_or(1, usize::from) as u64;
     let count = (2 * cores).max(LEAST);
     let mut slowest = Duration::ZERO;
     for _ in 0..WAVES {
-        slowest = slowest.max(mixed.p99_beside(count, 2 * work, launcher.clock())?);
+        slowest = slowest.max(mixed.p99_beside(count, 2 * work, lifecycle.clock())?);
     }
-    if slowest > launcher.clock().scaled(WISHED) {
+    if slowest > lifecycle.clock().scaled(WISHED) {
         return Observation::of(format!("p99 of a round beside the work is above {WISHED:?}"));
     }
     Observation::met()
 }
 
-fn udp_versus_tcp(launcher: &Launcher) -> Found {
-    let server = launcher.start_with(&launcher.over(Transport::Udp)?)?;
-    let found = beside_flood(launcher, &server);
-    server.survives(launcher.clock(), found)?;
+fn udp_versus_tcp(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
+    let found = beside_flood(lifecycle, &server);
+    expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
 }
 
-fn beside_flood(launcher: &Launcher, server: &Server) -> Result<(), Failure> {
+fn beside_flood(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
     const PACE: Duration = Duration::from_millis(2);
-    let datagrams = launcher.datagrams(Transport::Udp, server)?;
-    let mut neighbour = launcher.peer(server)?.connect()?;
+    let datagrams = lifecycle.datagrams(Transport::Udp, server)?;
+    let mut neighbour = lifecycle.peer(server)?.connect()?;
     neighbour.exchange(64)?;
     let mut flooder = datagrams.client()?;
     flooder.exchange(64)?;
     let stop = AtomicBool::new(false);
     let p99 = thread::scope(|scope| {
         let flood = scope.spawn(|| flooder.flood(64, &stop));
-        let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX);
+        let rounds = u32::try_from(lifecycle.size()).unwrap_or(u32::MAX);
         let p99 = p99_planned(rounds, PACE, |_| neighbour.exchange(64));
         stop.store(true, Ordering::Relaxed);
         joined(flood.join())?;
         p99
     })?;
-    launcher.clock().judge_time("p99 of a round beside a flood", p99, HOT_LIMIT)?;
+    lifecycle.clock().judge_time("p99 of a round beside a flood", p99, HOT_LIMIT)?;
     datagrams.serves()
 }
 
@@ -291,22 +292,22 @@ struct Mixed {
 }
 
 impl Mixed {
-    fn start(launcher: &Launcher, work: Duration) -> Result<Self, Failure> {
+    fn start(lifecycle: &Lifecycle, work: Duration) -> Result<Self, Failure> {
         let listen = ["tcp:127.0.0.1:0", "cpu:127.0.0.1:0"].map(str::to_owned).to_vec();
         let start = Start { listen, ..Start::default() }
             .with("--capability")
             .with("cpu")
             .with("--cpu-work")
             .with(format!("{}ms", work.as_millis()));
-        let server = launcher.start_with(&start)?;
+        let server = lifecycle.start_with(&start)?;
         let ready = server.ready()?;
         let wrong = |expected: &str| {
             Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
         };
         let addresses = ready.addresses("cpu").map_err(|e| wrong(&e))?;
         let [address] = addresses[..] else { return Err(wrong("one cpu listener")) };
-        let plain = launcher.peer(&server)?;
-        let costly = Peer::new(address, Arc::clone(launcher.context()));
+        let plain = lifecycle.peer(&server)?;
+        let costly = lifecycle.peer_at(address);
         Ok(Self { server, plain, costly, work })
     }
 
@@ -314,7 +315,7 @@ impl Mixed {
     /// `count` clients have sent a message that costs work. All of them must be answered, and none
     /// before the work is done.
     fn p99_beside(&self, count: u64, time: Duration, clock: &Clock) -> Result<Duration, Failure> {
-        self.server.survives(clock, self.measure(count, time))
+        expect_survival(&self.server, self.measure(count, time), clock)
     }
 
     fn measure(&self, count: u64, time: Duration) -> Result<Duration, Failure> {

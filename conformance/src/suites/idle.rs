@@ -7,6 +7,7 @@ use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::duplex::{Flow, exchange};
+use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -104,7 +105,7 @@ fn cpu_500_connections(peer: &Peer, process: &Process) -> Found {
 fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> Found {
     /// A client that leaves without a word has been silent for so long.
     const SILENCE: Duration = Duration::from_millis(150);
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     for leave in [Leave::Close, Leave::Reset, Leave::HalfClose] {
         let mut connections = peer.connect_many(peer.size())?;
         for connection in &mut connections {
@@ -124,8 +125,8 @@ fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> Found {
         }
     }
     // Freeing them is work, and a server that never does it is judged by what it uses first.
-    let freed = process.expect_descriptors(base, FREED);
-    process.expect_quiet(Duration::from_secs(1), QUIET)?;
+    let freed = expect_descriptors(process, base, FREED, peer.clock());
+    expect_quiet(process, Duration::from_secs(1), QUIET, peer.clock())?;
     freed?;
     peer.serves()?;
     Observation::met()
@@ -178,7 +179,8 @@ fn wakeups(peer: &Peer, process: &Process) -> Found {
 
 fn iowait_accounting(peer: &Peer, process: &Process) -> Found {
     peer.serves()?;
-    let waiting = process.waiting_for_io(Duration::from_millis(peer.size()))?;
+    let waiting =
+        process.waiting_for_io(Duration::from_millis(peer.size()), || peer.clock().progress())?;
     Observation::of(match waiting {
         0 => "none of its threads",
         _ => "threads that wait for clients, so that an idle host shows iowait",

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::duplex::{Flow, Pieces, exchange};
-use crate::launcher::{Launcher, Server, Start};
-use crate::peer::Peer;
+use crate::expectation::expect_survival;
+use crate::launcher::{Server, Start};
+use crate::lifecycle::Lifecycle;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -32,25 +32,25 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-fn echo(launcher: &Launcher) -> Found {
-    let server = launcher.start_with(&Start::listening(&["tcp:[::1]:0"]))?;
-    let peer = launcher.peer(&server)?;
+fn echo(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start_with(&Start::listening(&["tcp:[::1]:0"]))?;
+    let peer = lifecycle.peer(&server)?;
     let found = peer.connect().and_then(|mut connection| {
         connection.exchange(1)?;
-        let flow = Flow::new(&mut connection, launcher.size(), peer.seed());
+        let flow = Flow::new(&mut connection, lifecycle.size(), peer.seed());
         let flow = flow.writes(Pieces::UpTo(65_536)).reads(Pieces::UpTo(65_536));
-        exchange(&mut [flow], launcher.clock())
+        exchange(&mut [flow], lifecycle.clock())
     });
-    server.survives(launcher.clock(), found)?;
+    expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
 }
 
-fn dual_stack_as_asked(launcher: &Launcher) -> Found {
+fn dual_stack_as_asked(lifecycle: &Lifecycle) -> Found {
     let any = || Start::listening(&["tcp:[::]:0"]);
     for (start, takes_ipv4) in [(any().with("--dual-stack"), true), (any(), false)] {
-        let server = launcher.launch(&start)?.expect_obedience()?;
-        let port = launcher.peer(&server)?.address()?.port();
-        let reached = |ip: IpAddr| is_served(launcher, &server, (ip, port).into());
+        let server = lifecycle.launch(&start)?.expect_obedience()?;
+        let port = lifecycle.peer(&server)?.address()?.port();
+        let reached = |ip: IpAddr| is_served(lifecycle, &server, (ip, port).into());
         if !reached(Ipv6Addr::LOCALHOST.into())? {
             return Err(Failure::new(FailureKind::Refused, "service on ::1", "none"));
         }
@@ -75,23 +75,23 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// Whether a client gets its echo there.
-fn is_served(launcher: &Launcher, server: &Server, address: SocketAddr) -> Result<bool, Failure> {
-    let peer = Peer::new(address, Arc::clone(launcher.context()));
+fn is_served(lifecycle: &Lifecycle, server: &Server, address: SocketAddr) -> Result<bool, Failure> {
+    let peer = lifecycle.peer_at(address);
     match peer.serves() {
         Ok(()) => Ok(true),
         Err(e) if e.kind == FailureKind::Refused => Ok(false),
-        Err(e) => server.survives(launcher.clock(), Err(e)),
+        Err(e) => expect_survival(server, Err(e), lifecycle.clock()),
     }
 }
 
-fn both_families_same_port(launcher: &Launcher) -> Found {
+fn both_families_same_port(lifecycle: &Lifecycle) -> Found {
     let port = free_port()
         .map_err(|e| Failure::new(FailureKind::Harness, "to find a free port", e.to_string()))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
     let both = Start::listening(&[&both[0], &both[1]]);
-    let server = launcher.launch(&both)?.expect_obedience()?;
+    let server = lifecycle.launch(&both)?.expect_obedience()?;
     for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
-        if !is_served(launcher, &server, (ip, port).into())? {
+        if !is_served(lifecycle, &server, (ip, port).into())? {
             return Err(Failure::new(FailureKind::Refused, format!("service on {ip}"), "none"));
         }
     }

@@ -9,11 +9,14 @@ use report::{Failure, FailureKind};
 
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
-use crate::case::{Body, Case, Company, Found, Need, Observation, Suite};
+use crate::case::{Body, Case, Found, Need, Observation, Suite};
 use crate::clock::PROGRESS_LIMIT;
 use crate::connection::Connection;
-use crate::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::expectation::{expect_graceful_end, expect_survival};
+use crate::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
+use crate::schedule::Company;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -106,32 +109,32 @@ const ENOUGH: Duration = Duration::from_secs(20);
 /// The suites whose wire cases share one server.
 const SHARED_SUITES: [&str; 3] = ["tcp-echo", "tcp-half-close", "tcp-reset"];
 
-fn all_on_one_server(launcher: &Launcher) -> Found {
+fn all_on_one_server(lifecycle: &Lifecycle) -> Found {
     let mut cases: Vec<(&Suite, &Case)> = super::ALL
         .iter()
         .filter(|suite| SHARED_SUITES.contains(&suite.name))
         .flat_map(|suite| suite.cases.iter().map(move |case| (*suite, case)))
         .filter(|(_, case)| runs_beside_others(case))
         .collect();
-    let server = launcher.start()?;
-    let address = launcher.peer(&server)?.address()?;
-    let mut random = launcher.random(0);
+    let server = lifecycle.start()?;
+    let address = lifecycle.peer(&server)?.address()?;
+    let mut random = lifecycle.random(0);
     let start = Instant::now();
-    for _ in 0..launcher.size() {
+    for _ in 0..lifecycle.size() {
         random.shuffle(&mut cases);
         for (suite, case) in cases.iter().take_while(|_| start.elapsed() < ENOUGH) {
             let Body::Wire(function) = case.body else { continue };
-            let size = case.sizes.of(crate::case::Profile::Quick);
-            let part = Peer::new(address, Arc::new(launcher.context().quick_part(size)));
+            let size = case.sizes.of(crate::profile::Profile::Quick);
+            let part = Peer::new(address, Arc::new(lifecycle.context().quick_part(size)));
             let found = function(&part).map_err(|e| Failure {
                 expected: format!("{}/{}: {}", suite.name, case.name, e.expected),
                 ..e
             });
-            server.survives(launcher.clock(), found)?;
+            expect_survival(&server, found, lifecycle.clock())?;
         }
     }
-    let found = launcher.peer(&server)?.serves();
-    server.survives(launcher.clock(), found)?;
+    let found = lifecycle.peer(&server)?.serves();
+    expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
 }
 
@@ -144,19 +147,19 @@ fn runs_beside_others(case: &Case) -> bool {
     matches!(case.body, Body::Wire(_)) && case.company == Company::Shared && needs_little
 }
 
-fn ready_means_ready(launcher: &Launcher) -> Found {
-    for _ in 0..launcher.size() {
-        let server = launcher.start()?;
-        let found = launcher.peer(&server)?.connect().and_then(|mut client| client.exchange(64));
-        server.survives(launcher.clock(), found)?;
+fn ready_means_ready(lifecycle: &Lifecycle) -> Found {
+    for _ in 0..lifecycle.size() {
+        let server = lifecycle.start()?;
+        let found = lifecycle.peer(&server)?.connect().and_then(|mut client| client.exchange(64));
+        expect_survival(&server, found, lifecycle.clock())?;
     }
     Observation::met()
 }
 
-fn port_zero(launcher: &Launcher) -> Found {
+fn port_zero(lifecycle: &Lifecycle) -> Found {
     let asked = ["tcp:127.0.0.1:0", "127.0.0.1:0", "tcp:127.0.0.1:0"];
     let listen = asked.map(str::to_owned).to_vec();
-    let server = launcher.start_with(&Start { listen, ..Start::default() })?;
+    let server = lifecycle.start_with(&Start { listen, ..Start::default() })?;
     let ready = server.ready()?;
     let wrong = |expected: &str| {
         Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
@@ -166,8 +169,8 @@ fn port_zero(launcher: &Launcher) -> Found {
         return Err(wrong("three TCP addresses"));
     }
     for address in &addresses {
-        let found = Peer::new(*address, Arc::clone(launcher.context())).serves();
-        server.survives(launcher.clock(), found)?;
+        let found = Peer::new(*address, Arc::clone(lifecycle.context())).serves();
+        expect_survival(&server, found, lifecycle.clock())?;
     }
     addresses.sort_unstable();
     addresses.dedup();
@@ -177,21 +180,21 @@ fn port_zero(launcher: &Launcher) -> Found {
     Observation::met()
 }
 
-fn port_in_use(launcher: &Launcher) -> Found {
-    let first = launcher.start()?;
-    let peer = launcher.peer(&first)?;
+fn port_in_use(lifecycle: &Lifecycle) -> Found {
+    let first = lifecycle.start()?;
+    let peer = lifecycle.peer(&first)?;
     let mut old = peer.connect()?;
     old.exchange(64)?;
-    let second = launcher.attempt(&Start::on(peer.address()?))?;
+    let second = lifecycle.attempt(&Start::on(peer.address()?))?;
     expect_silent_error(&second, 1)?;
     expect_message(&second, &peer.address()?.port().to_string())?;
-    let found = (0..launcher.size()).try_for_each(|_| peer.serves());
-    first.survives(launcher.clock(), found.and_then(|()| old.exchange(64)))?;
+    let found = (0..lifecycle.size()).try_for_each(|_| peer.serves());
+    expect_survival(&first, found.and_then(|()| old.exchange(64)), lifecycle.clock())?;
     Observation::met()
 }
 
-fn bad_arguments(launcher: &Launcher) -> Found {
-    let option = format!("--no-such-option-{}", launcher.random(0).u32(..));
+fn bad_arguments(lifecycle: &Lifecycle) -> Found {
+    let option = format!("--no-such-option-{}", lifecycle.random(0).u32(..));
     let on = |address: &str| Start { listen: vec![address.to_owned()], ..Start::default() };
     let starts = [
         Start::default().with(option),
@@ -202,7 +205,7 @@ fn bad_arguments(launcher: &Launcher) -> Found {
         on(""),
     ];
     for start in starts {
-        let attempt = launcher.attempt(&start)?;
+        let attempt = lifecycle.attempt(&start)?;
         expect_silent_error(&attempt, 2)?;
     }
     Observation::met()
@@ -233,10 +236,10 @@ fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unsupported_is_69(launcher: &Launcher) -> Found {
-    let capability = format!("no-such-capability-{}", launcher.random(0).u32(..));
+fn unsupported_is_69(lifecycle: &Lifecycle) -> Found {
+    let capability = format!("no-such-capability-{}", lifecycle.random(0).u32(..));
     let start = Start::default().with("--capability").with(&capability);
-    let launch = launcher.launch(&start)?;
+    let launch = lifecycle.launch(&start)?;
     let expected = format!("{{\"unsupported\":...}} and exit 69 for --capability {capability}");
     match launch {
         Launch::Declined(Announcement::Unsupported(_)) => Observation::met(),
@@ -254,8 +257,8 @@ fn unsupported_is_69(launcher: &Launcher) -> Found {
     }
 }
 
-fn backend_is_what_it_says(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
+fn backend_is_what_it_says(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
     let ready = server.ready()?;
     let model = match ready.driver.as_str() {
         "epoll" | "kqueue" | "afd" => "readiness",
@@ -269,16 +272,19 @@ fn backend_is_what_it_says(launcher: &Launcher) -> Found {
         let expected = format!("{model}, which is what {} is", ready.driver);
         return Err(Failure::new(FailureKind::Announcement, expected, ready.model.clone()));
     }
-    let found = attest_at_length(launcher, &server, &ready.driver);
-    server.survives(launcher.clock(), found)?;
+    let found = attest_at_length(lifecycle, &server, &ready.driver);
+    expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
 }
 
 /// Looks at the process before, beside and after other connections.
-fn attest_at_length(launcher: &Launcher, server: &Server, driver: &str) -> Result<(), Failure> {
-    let peer = launcher.peer(server)?;
-    let process = launcher.process(server);
-    let look = || attest_process(driver, &peer, &process, launcher.size()).map(drop);
+fn attest_at_length(lifecycle: &Lifecycle, server: &Server, driver: &str) -> Result<(), Failure> {
+    let peer = lifecycle.peer(server)?;
+    let process = server.process();
+    let look = || {
+        peer.exchanging(|exchange| attest_process(driver, &process, lifecycle.size(), exchange))
+            .map(drop)
+    };
     look()?;
     let mut others = peer.connect_many(20)?;
     others.iter_mut().try_for_each(|other| other.exchange(16 * 1024))?;
@@ -287,13 +293,13 @@ fn attest_at_length(launcher: &Launcher, server: &Server, driver: &str) -> Resul
     look()
 }
 
-fn stdout_clean(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let found = mixed_traffic(&launcher.peer(&server)?);
-    server.survives(launcher.clock(), found)?;
-    launcher.stop(&server)?;
-    server.expect_graceful_end(launcher.clock(), DRAIN + PROGRESS_LIMIT)?;
-    let deadline = launcher.clock().progress();
+fn stdout_clean(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let found = mixed_traffic(&lifecycle.peer(&server)?);
+    expect_survival(&server, found, lifecycle.clock())?;
+    server.ask_to_stop()?;
+    expect_graceful_end(&server, DRAIN + PROGRESS_LIMIT, lifecycle.clock())?;
+    let deadline = lifecycle.clock().progress();
     let closed =
         |out: &Captured| out.is_closed().then(|| (out.first_line(), out.total(), out.text()));
     let Some((line, total, text)) = server.stdout().wait(deadline, closed) else {

@@ -11,6 +11,7 @@ use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Connection;
+use crate::expectation::{descriptors_at_rest, expect_descriptors};
 use crate::kernel_log::KernelLog;
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
@@ -112,7 +113,7 @@ const BATCH: u64 = 50;
 fn descriptors_after_churn(peer: &Peer, process: &Process) -> Found {
     /// At once, or a server that takes its time to answer FIN would take minutes.
     const TOGETHER: u64 = 10;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     for _ in 0..peer.size() / TOGETHER {
         let mut connections = peer.connect_many(TOGETHER)?;
         for connection in &mut connections {
@@ -121,14 +122,14 @@ fn descriptors_after_churn(peer: &Peer, process: &Process) -> Found {
         }
         connections.iter_mut().try_for_each(Connection::expect_end)?;
     }
-    process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
+    expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
     peer.serves()?;
     Observation::met()
 }
 
 fn descriptors_after_resets(peer: &Peer, process: &Process) -> Found {
     let mut random = peer.random(0);
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
         match random.u8(0..5) {
@@ -146,7 +147,7 @@ fn descriptors_after_resets(peer: &Peer, process: &Process) -> Found {
         }
         connection.reset();
     }
-    process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
+    expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
     peer.serves()?;
     Observation::met()
 }
@@ -155,7 +156,7 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> Found {
     /// Connections of one round, as many as nearly every accept queue has room for at once.
     const ROUND: u64 = 500;
     let mut random = peer.random(0);
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     for _ in 0..peer.size() {
         for _ in 0..ROUND {
             // On loopback the connection is established when the call returns, and the server is
@@ -173,7 +174,7 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> Found {
         }
         peer.serves()?;
     }
-    process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
+    expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
     peer.serves()?;
     Observation::met()
 }

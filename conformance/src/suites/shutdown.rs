@@ -9,7 +9,9 @@ use report::{Failure, FailureKind};
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::{End, Setup};
-use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::expectation::{expect_graceful_end, expect_survival};
+use crate::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 use crate::process::Signal;
 use crate::queues;
@@ -85,50 +87,50 @@ const IDLE_END: Duration = Duration::from_secs(2);
 /// What a server may take beyond `--drain`.
 const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
-fn sigterm_idle(launcher: &Launcher) -> Found {
-    signal_idle(launcher, Signal::Terminate)
+fn sigterm_idle(lifecycle: &Lifecycle) -> Found {
+    signal_idle(lifecycle, Signal::Terminate)
 }
 
-fn sigint_idle(launcher: &Launcher) -> Found {
-    signal_idle(launcher, Signal::Interrupt)
+fn sigint_idle(lifecycle: &Lifecycle) -> Found {
+    signal_idle(lifecycle, Signal::Interrupt)
 }
 
-fn signal_idle(launcher: &Launcher, signal: Signal) -> Found {
-    let untouched = launcher.start()?;
-    let used = launcher.start()?;
-    launcher.peer(&used)?.serves()?;
+fn signal_idle(lifecycle: &Lifecycle, signal: Signal) -> Found {
+    let untouched = lifecycle.start()?;
+    let used = lifecycle.start()?;
+    lifecycle.peer(&used)?.serves()?;
     for server in [untouched, used] {
-        launcher.process(&server).signal(signal)?;
-        server.expect_graceful_end(launcher.clock(), IDLE_END)?;
+        server.process().signal(signal)?;
+        expect_graceful_end(&server, IDLE_END, lifecycle.clock())?;
     }
     Observation::met()
 }
 
-fn with_idle_connections(launcher: &Launcher) -> Found {
+fn with_idle_connections(lifecycle: &Lifecycle) -> Found {
     let limit = DRAIN + BEYOND_DRAIN;
-    let server = launcher.start()?;
-    let mut clients = launcher.peer(&server)?.connect_many(launcher.size())?;
+    let server = lifecycle.start()?;
+    let mut clients = lifecycle.peer(&server)?.connect_many(lifecycle.size())?;
     for client in clients.iter_mut().step_by(2) {
         client.exchange(64)?;
     }
     let stopped = Instant::now();
-    launcher.stop(&server)?;
+    server.ask_to_stop()?;
     for client in &mut clients {
         client.expect_end_within(limit)?;
     }
-    expect_end_since(&server, launcher.clock(), stopped, limit)?;
+    expect_end_since(&server, lifecycle.clock(), stopped, limit)?;
     Observation::met()
 }
 
-fn serves_the_queue(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let peer = launcher.peer(&server)?;
-    let process = launcher.process(&server);
+fn serves_the_queue(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let peer = lifecycle.peer(&server)?;
+    let process = server.process();
     peer.serves()?;
-    process.expect_asleep()?;
+    process.wait_asleep(lifecycle.clock().progress())?;
     // It finds both when it goes on: clients in the accept queue, and the signal.
-    process.stop()?;
-    let connected = peer.connect_many(launcher.size()).and_then(|mut clients| {
+    process.stop(lifecycle.clock().progress())?;
+    let connected = peer.connect_many(lifecycle.size()).and_then(|mut clients| {
         // One byte: it takes one read, however small a server's reads are.
         clients.iter_mut().try_for_each(|client| client.send(1))?;
         Ok(clients)
@@ -139,26 +141,26 @@ fn serves_the_queue(launcher: &Launcher) -> Found {
         client.receive(1)?;
         client.expect_end()?;
     }
-    server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
+    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
     Observation::met()
 }
 
-fn drains_inflight(launcher: &Launcher) -> Found {
+fn drains_inflight(lifecycle: &Lifecycle) -> Found {
     /// How long the kernel must take nothing before both ends count as blocked.
     const BLOCKED: Duration = Duration::from_millis(200);
     const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
-    let server = launcher.start()?;
-    let peer = launcher.peer(&server)?;
+    let server = lifecycle.start()?;
+    let peer = lifecycle.peer(&server)?;
     let small = Setup { receive_buffer: Some(64 * 1024), ..Setup::default() };
     let mut client = peer.connect_with(small)?;
     // Without it, a server that has not even accepted would look like one that is blocked.
     client.exchange(64)?;
-    client.send_until_blocked(launcher.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    client.send_until_blocked(lifecycle.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     let had_read =
         if queues::ARE_TOLD { client.sent().saturating_sub(client.untaken()?) } else { 0 };
-    launcher.stop(&server)?;
+    server.ask_to_stop()?;
     // It learns of the stop while it still cannot write; one that drops everything is gone by then.
-    let noticed = launcher.clock().within(Duration::from_millis(200));
+    let noticed = lifecycle.clock().within(Duration::from_millis(200));
     let _ = server.wait(noticed, "the stop to be noticed");
     let end = client.drain_to_any_end()?;
     if client.received() < had_read {
@@ -171,36 +173,41 @@ fn drains_inflight(launcher: &Launcher) -> Found {
         return Err(Failure::new(FailureKind::Reset, "FIN within the drain time", actual));
     }
     drop(client);
-    server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
+    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
     if queues::ARE_TOLD {
         return Observation::met();
     }
     Observation::of("what the server had read is not known on this system")
 }
 
-fn prefix_exact(launcher: &Launcher) -> Found {
-    let mut random = launcher.random(0);
-    for _ in 0..launcher.size() {
-        let server = launcher.start()?;
-        let streams = Streams::start(&launcher.peer(&server)?, 4)?;
+fn prefix_exact(lifecycle: &Lifecycle) -> Found {
+    let mut random = lifecycle.random(0);
+    for _ in 0..lifecycle.size() {
+        let server = lifecycle.start()?;
+        let streams = Streams::start(&lifecycle.peer(&server)?, 4)?;
         let moment = Duration::from_micros(random.u64(0..25_000));
-        stop_after(moment, streams, launcher, &server)?;
+        stop_after(moment, streams, lifecycle, &server)?;
     }
     Observation::met()
 }
 
-fn under_load_no_crash(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let streams = Streams::start(&launcher.peer(&server)?, 100)?;
-    stop_after(Duration::from_millis(launcher.size()), streams, launcher, &server)
+fn under_load_no_crash(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let streams = Streams::start(&lifecycle.peer(&server)?, 100)?;
+    stop_after(Duration::from_millis(lifecycle.size()), streams, lifecycle, &server)
 }
 
 /// Streams for a while, stops the server, streams on to the end, and judges the server's.
-fn stop_after(time: Duration, mut streams: Streams, launcher: &Launcher, server: &Server) -> Found {
-    let clock = launcher.clock();
-    server.survives(clock, streams.run(time))?;
+fn stop_after(
+    time: Duration,
+    mut streams: Streams,
+    lifecycle: &Lifecycle,
+    server: &Server,
+) -> Found {
+    let clock = lifecycle.clock();
+    expect_survival(server, streams.run(time), clock)?;
     let stopped = Instant::now();
-    launcher.stop(server)?;
+    server.ask_to_stop()?;
     let run = streams.run_to_end(clock);
     let end = expect_end_since(server, clock, stopped, DRAIN + BEYOND_DRAIN);
     // A server that did not end in order explains whatever else was seen, except wrong bytes.
@@ -212,13 +219,13 @@ fn stop_after(time: Duration, mut streams: Streams, launcher: &Launcher, server:
     }
 }
 
-fn stops_accepting(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let peer = launcher.peer(&server)?;
+fn stops_accepting(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let peer = lifecycle.peer(&server)?;
     // It stays, so that the server drains for as long as it may.
     let mut witness = peer.connect()?;
     witness.exchange(64)?;
-    launcher.stop(&server)?;
+    server.ask_to_stop()?;
     witness.expect_end()?;
     // A server may need a moment from its first FIN to the end of its listener. Not scaled by
     // the host factor: the server's own time to drain isn't either.
@@ -249,91 +256,91 @@ fn is_served(peer: &Peer) -> Result<bool, Failure> {
     }
 }
 
-fn releases_port(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let peer = launcher.peer(&server)?;
-    let mut clients = peer.connect_many(launcher.size())?;
+fn releases_port(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let peer = lifecycle.peer(&server)?;
+    let mut clients = peer.connect_many(lifecycle.size())?;
     for client in &mut clients {
         client.exchange(64)?;
     }
-    launcher.stop(&server)?;
+    server.ask_to_stop()?;
     for client in &mut clients {
         // The server closes first, so that TIME_WAIT is on its port (RFC 9293, section 3.6).
         client.expect_end()?;
     }
     drop(clients);
-    server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
-    expect_start_on(launcher, peer.address()?)
+    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+    expect_start_on(lifecycle, peer.address()?)
 }
 
-fn second_signal(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let mut witness = launcher.peer(&server)?.connect()?;
+fn second_signal(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let mut witness = lifecycle.peer(&server)?.connect()?;
     witness.exchange(64)?;
-    let process = launcher.process(&server);
+    let process = server.process();
     process.signal(Signal::Terminate)?;
     witness.expect_end()?;
     process.signal(Signal::Terminate)?;
     let limit = Duration::from_secs(1);
-    let deadline = launcher.clock().within(DRAIN + BEYOND_DRAIN);
+    let deadline = lifecycle.clock().within(DRAIN + BEYOND_DRAIN);
     let ended = server.wait(deadline, "exit 1 after a second signal")?;
     if ended != Ended::Code(1) {
         return Err(Failure::new(FailureKind::ExitStatus, "exit 1", format!("{ended:?}")));
     }
-    launcher.clock().judge_time("the end after a second signal", deadline.elapsed(), limit)?;
+    lifecycle.clock().judge_time("the end after a second signal", deadline.elapsed(), limit)?;
     Observation::met()
 }
 
-fn sigkill_then_restart(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    let peer = launcher.peer(&server)?;
+fn sigkill_then_restart(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    let peer = lifecycle.peer(&server)?;
     let mut streams = Streams::start(&peer, 8)?;
-    streams.run(Duration::from_millis(launcher.size()))?;
+    streams.run(Duration::from_millis(lifecycle.size()))?;
     server.kill()?;
     // The kernel takes a ring apart in its own time, and with it the pending accept that holds the
     // port: until then a start in vain is no fault of the server.
     let limit = Duration::from_secs(2);
-    let deadline = launcher.clock().within(limit);
-    streams.run_to_end(launcher.clock())?;
+    let deadline = lifecycle.clock().within(limit);
+    streams.run_to_end(lifecycle.clock())?;
     let on = Start::on(peer.address()?);
-    let mut started = launcher.launch(&on)?;
+    let mut started = lifecycle.launch(&on)?;
     while matches!(started, Launch::Ended(_)) && !deadline.is_over() {
-        started = launcher.launch(&on)?;
+        started = lifecycle.launch(&on)?;
     }
     let next = started.expect_ready()?;
-    launcher.clock().judge_time("a start on the same port", deadline.elapsed(), limit)?;
-    expect_service(launcher, &next)
+    lifecycle.clock().judge_time("a start on the same port", deadline.elapsed(), limit)?;
+    expect_service(lifecycle, &next)
 }
 
-fn parent_gone(launcher: &Launcher) -> Found {
-    let server = launcher.start()?;
-    launcher.peer(&server)?.serves()?;
+fn parent_gone(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start()?;
+    lifecycle.peer(&server)?.serves()?;
     server.close_stdin();
-    server.expect_graceful_end(launcher.clock(), IDLE_END)?;
+    expect_graceful_end(&server, IDLE_END, lifecycle.clock())?;
     Observation::met()
 }
 
-fn exit_code(launcher: &Launcher) -> Found {
-    let (clock, limit) = (launcher.clock(), DRAIN + BEYOND_DRAIN);
-    let idle = launcher.start()?;
-    launcher.stop(&idle)?;
-    idle.expect_graceful_end(clock, limit)?;
-    let parentless = launcher.start()?;
+fn exit_code(lifecycle: &Lifecycle) -> Found {
+    let (clock, limit) = (lifecycle.clock(), DRAIN + BEYOND_DRAIN);
+    let idle = lifecycle.start()?;
+    idle.ask_to_stop()?;
+    expect_graceful_end(&idle, limit, clock)?;
+    let parentless = lifecycle.start()?;
     parentless.close_stdin();
-    parentless.expect_graceful_end(clock, limit)?;
-    let busy = launcher.start()?;
-    let mut clients = launcher.peer(&busy)?.connect_many(2)?;
+    expect_graceful_end(&parentless, limit, clock)?;
+    let busy = lifecycle.start()?;
+    let mut clients = lifecycle.peer(&busy)?.connect_many(2)?;
     for client in &mut clients {
         client.exchange(64)?;
     }
-    let address = launcher.peer(&busy)?.address()?;
-    expect_refusal(&launcher.attempt(&Start::on(address))?)?;
+    let address = lifecycle.peer(&busy)?.address()?;
+    expect_refusal(&lifecycle.attempt(&Start::on(address))?)?;
     let nonsense = Start::default().with("--no-such-option");
-    expect_refusal(&launcher.attempt(&nonsense)?)?;
+    expect_refusal(&lifecycle.attempt(&nonsense)?)?;
     // One client ends by itself during the drain; the other stays and is cut.
-    launcher.stop(&busy)?;
+    busy.ask_to_stop()?;
     clients.truncate(1);
-    busy.expect_graceful_end(clock, limit)?;
+    expect_graceful_end(&busy, limit, clock)?;
     Observation::met()
 }
 
@@ -351,14 +358,14 @@ fn expect_refusal(attempt: &Attempt) -> Result<(), Failure> {
 }
 
 /// A new server on an address that another has just left.
-fn expect_start_on(launcher: &Launcher, address: SocketAddr) -> Found {
-    let next = launcher.start_with(&Start::on(address))?;
-    expect_service(launcher, &next)
+fn expect_start_on(lifecycle: &Lifecycle, address: SocketAddr) -> Found {
+    let next = lifecycle.start_with(&Start::on(address))?;
+    expect_service(lifecycle, &next)
 }
 
-fn expect_service(launcher: &Launcher, server: &Server) -> Found {
-    let found = launcher.peer(server).and_then(|peer| peer.serves());
-    server.survives(launcher.clock(), found)?;
+fn expect_service(lifecycle: &Lifecycle, server: &Server) -> Found {
+    let found = lifecycle.peer(server).and_then(|peer| peer.serves());
+    expect_survival(server, found, lifecycle.clock())?;
     Observation::met()
 }
 
@@ -369,6 +376,6 @@ fn expect_end_since(
     stopped: Instant,
     limit: Duration,
 ) -> Result<(), Failure> {
-    server.expect_graceful_end(clock, limit)?;
+    expect_graceful_end(server, limit, clock)?;
     clock.judge_time("the server's end after the stop", stopped.elapsed(), limit)
 }

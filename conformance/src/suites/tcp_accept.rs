@@ -10,7 +10,9 @@ use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
-use crate::launcher::{Launcher, Start};
+use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet, expect_survival};
+use crate::launcher::Start;
+use crate::lifecycle::Lifecycle;
 use crate::peer::{PROBE_LIMIT, Peer};
 use crate::process::{Process, Signal};
 use crate::restrict::Restrictions;
@@ -96,7 +98,7 @@ fn burst(peer: &Peer) -> Found {
 }
 
 fn sequential_churn(peer: &Peer, process: &Process) -> Found {
-    let base = if Process::IS_TOLD { Some(process.descriptors_at_rest(peer)?) } else { None };
+    let base = if Process::IS_TOLD { Some(descriptors_at_rest(process, peer)?) } else { None };
     for number in 0..peer.size() {
         let mut connection = peer.connect()?;
         connection.exchange(64)?;
@@ -113,7 +115,7 @@ fn sequential_churn(peer: &Peer, process: &Process) -> Found {
     let Some(base) = base else {
         return Observation::of("descriptors are not counted on this system");
     };
-    process.expect_descriptors(base, Duration::from_secs(2))?;
+    expect_descriptors(process, base, Duration::from_secs(2), peer.clock())?;
     Observation::met()
 }
 
@@ -139,9 +141,9 @@ fn while_hot(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn emfile_survives(launcher: &Launcher) -> Found {
-    at_the_limit(launcher, |_, _, crowd| {
-        for _ in 0..launcher.size() {
+fn emfile_survives(lifecycle: &Lifecycle) -> Found {
+    at_the_limit(lifecycle, |_, _, crowd| {
+        for _ in 0..lifecycle.size() {
             for connection in &mut crowd.served {
                 connection.exchange(1024)?;
             }
@@ -150,9 +152,9 @@ fn emfile_survives(launcher: &Launcher) -> Found {
     })
 }
 
-fn emfile_no_spin(launcher: &Launcher) -> Found {
-    at_the_limit(launcher, |_, process, crowd| {
-        process.expect_quiet(Duration::from_millis(launcher.size()), 0.20)?;
+fn emfile_no_spin(lifecycle: &Lifecycle) -> Found {
+    at_the_limit(lifecycle, |_, process, crowd| {
+        expect_quiet(process, Duration::from_millis(lifecycle.size()), 0.20, lifecycle.clock())?;
         for connection in &mut crowd.served {
             connection.exchange(64)?;
         }
@@ -160,23 +162,23 @@ fn emfile_no_spin(launcher: &Launcher) -> Found {
     })
 }
 
-fn emfile_existing_progress(launcher: &Launcher) -> Found {
+fn emfile_existing_progress(lifecycle: &Lifecycle) -> Found {
     /// Rounds are planned this far apart.
     const PACE: Duration = Duration::from_millis(10);
-    at_the_limit(launcher, |_, _, crowd| {
+    at_the_limit(lifecycle, |_, _, crowd| {
         let served = crowd.served.len();
-        let rounds = u32::try_from(launcher.size()).unwrap_or(u32::MAX) / 10;
+        let rounds = u32::try_from(lifecycle.size()).unwrap_or(u32::MAX) / 10;
         let p99 =
             p99_planned(rounds, PACE, |round| crowd.served[round as usize % served].exchange(64))?;
-        launcher.clock().judge_time("p99 of a round", p99, Duration::from_millis(250))?;
+        lifecycle.clock().judge_time("p99 of a round", p99, Duration::from_millis(250))?;
         Observation::met()
     })
 }
 
-fn emfile_recovers(launcher: &Launcher) -> Found {
+fn emfile_recovers(lifecycle: &Lifecycle) -> Found {
     let limit = Duration::from_secs(3);
-    at_the_limit(launcher, |peer, _, crowd| {
-        for episode in 0..launcher.size() {
+    at_the_limit(lifecycle, |peer, _, crowd| {
+        for episode in 0..lifecycle.size() {
             if episode > 0 {
                 crowd.fill_up(peer)?;
             }
@@ -190,7 +192,7 @@ fn emfile_recovers(launcher: &Launcher) -> Found {
             }
             let freed = Crowd::WAITING.min(crowd.served.len());
             crowd.served.drain(..freed);
-            let deadline = launcher.clock().within(limit);
+            let deadline = lifecycle.clock().within(limit);
             let owed = crowd.waiting.len() - freed;
             while crowd.waiting.len() > owed {
                 if !crowd.take_served(deadline.left())? {
@@ -198,7 +200,7 @@ fn emfile_recovers(launcher: &Launcher) -> Found {
                     return Err(deadline.failure(&format!("{missing} more of the waiting clients")));
                 }
             }
-            launcher.clock().judge_time("all served", deadline.elapsed(), limit)?;
+            lifecycle.clock().judge_time("all served", deadline.elapsed(), limit)?;
             // Only now may a new client come: its arrival would have hidden a deaf listener.
             crowd.served.drain(..freed);
             let mut late = peer.connect()?;
@@ -252,22 +254,22 @@ const OPEN_FILES: u64 = 64;
 
 /// Runs a case on a server that has used up its descriptors.
 fn at_the_limit(
-    launcher: &Launcher,
+    lifecycle: &Lifecycle,
     case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
 ) -> Found {
-    at_the_limit_under(launcher, &Restrictions::default(), case)
+    at_the_limit_under(lifecycle, &Restrictions::default(), case)
 }
 
 /// The same on a server from which more is taken than its descriptors.
 pub(super) fn at_the_limit_under(
-    launcher: &Launcher,
+    lifecycle: &Lifecycle,
     taken: &Restrictions,
     case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
 ) -> Found {
     let restrictions = Restrictions { open_files: Some(OPEN_FILES), ..taken.clone() };
-    let server = launcher.start_with(&Start { restrictions, ..Start::default() })?;
-    let peer = launcher.peer(&server)?;
-    let process = launcher.process(&server);
+    let server = lifecycle.start_with(&Start { restrictions, ..Start::default() })?;
+    let peer = lifecycle.peer(&server)?;
+    let process = server.process();
     let found = Crowd::gather(&peer).and_then(|mut crowd| {
         let observation = case(&peer, &process, &mut crowd)?;
         match crowd.turned_away {
@@ -275,7 +277,7 @@ pub(super) fn at_the_limit_under(
             _ => Observation::of("clients that found no descriptor were closed"),
         }
     });
-    server.survives(launcher.clock(), found)
+    expect_survival(&server, found, lifecycle.clock())
 }
 
 /// Clients of a server at its descriptor limit: as many as it can serve, and some that wait.

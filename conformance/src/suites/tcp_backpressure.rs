@@ -7,6 +7,7 @@ use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::{Connection, Setup};
+use crate::expectation::judge_demand;
 use crate::peer::Peer;
 use crate::process::Process;
 use crate::rounds::p99_round;
@@ -137,7 +138,7 @@ fn slow_reader(peer: &Peer, process: &Process) -> Found {
         let due = start + Duration::from_millis(piece * PIECE * 1000 / (100 * 1024));
         thread::sleep(due.saturating_duration_since(Instant::now()));
     }
-    process.judge_demand(&before, 0.20)?;
+    judge_demand(process, &before, 0.20, peer.clock())?;
     connection.receive_all()?;
     Observation::met()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::expectation::{descriptors_at_rest, expect_descriptors};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -43,12 +44,12 @@ const UNREAD_BYTES: u64 = 1024 * 1024;
 const BLOCKED: Duration = Duration::from_millis(50);
 
 fn idle(peer: &Peer, process: &Process) -> Found {
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let connections = peer.connect_many(peer.size())?;
     // A later client that is served shows that the earlier ones were accepted.
     peer.serves()?;
     drop(connections);
-    process.expect_descriptors(base, FREED)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
     peer.serves()?;
     Observation::met()
 }
@@ -67,7 +68,7 @@ fn no_rst_after_fin(peer: &Peer) -> Found {
 fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
         connection.send_until_blocked(BLOCKED, UNREAD_BYTES)?;
@@ -76,7 +77,7 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
         drop(connection);
         neighbour.receive(8 * 1024)?;
     }
-    process.expect_descriptors(base, FREED)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
     peer.serves()?;
     Observation::met()
 }
@@ -84,12 +85,12 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
 fn connect_close_storm(peer: &Peer, process: &Process) -> Found {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     for _ in 0..peer.size() {
         drop(peer.connect()?);
     }
     neighbour.exchange(8 * 1024)?;
-    process.expect_descriptors(base, FREED)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
     peer.serves()?;
     Observation::met()
 }

@@ -7,6 +7,7 @@ use report::{Failure, FailureKind};
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::expectation::expect_quiet;
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -332,7 +333,7 @@ fn urgent_byte(peer: &Peer, process: &Process) -> Found {
         connection.expect_silence(Duration::from_millis(50))?;
         connection.exchange(1000)?;
     }
-    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     connection.exchange(10)?;
     connection.receive_all()?;
     peer.serves()?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Setup;
 use crate::duplex::{Flow, exchange};
+use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
 use crate::peer::Peer;
 use crate::process::Process;
 
@@ -116,13 +117,13 @@ fn no_spin(peer: &Peer, process: &Process) -> Found {
     connection.finish_sending()?;
     // A slow server, or one on a busy host, may still be at what it had got.
     connection.wait_until_untaken(BLOCKED)?;
-    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     connection.expect_end()?;
     Observation::met()
 }
 
 fn many(peer: &Peer, process: &Process) -> Found {
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let mut connections = peer.connect_many(peer.size())?;
     for connection in &mut connections {
         connection.exchange(64)?;
@@ -134,6 +135,6 @@ fn many(peer: &Peer, process: &Process) -> Found {
         connection.expect_end()?;
     }
     drop(connections);
-    process.expect_descriptors(base, Duration::from_secs(2))?;
+    expect_descriptors(process, base, Duration::from_secs(2), peer.clock())?;
     Observation::met()
 }

@@ -8,6 +8,7 @@ use report::Failure;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::{Connection, Setup};
+use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
 
@@ -71,7 +72,7 @@ const BURST: u64 = 25;
 fn idle(peer: &Peer, process: &Process) -> Found {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let mut connections = peer.connect_many(peer.size())?;
     for connection in connections.iter_mut().step_by(2) {
         connection.exchange(64)?;
@@ -81,7 +82,7 @@ fn idle(peer: &Peer, process: &Process) -> Found {
     for connection in connections {
         connection.reset();
     }
-    process.expect_descriptors(base, FREED)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
     neighbour.exchange(64)?;
     peer.serves()?;
     Observation::met()
@@ -114,12 +115,12 @@ fn mid_echo(peer: &Peer) -> Found {
 fn while_write_blocked(peer: &Peer, process: &Process) -> Found {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let mut connection = peer.connect()?;
     connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     connection.reset();
-    process.expect_descriptors(base, FREED)?;
-    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
+    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     neighbour.exchange(64)?;
     peer.serves()?;
     Observation::met()
@@ -202,7 +203,7 @@ fn then_descriptor_reuse(peer: &Peer) -> Found {
 /// duplicate: a read takes the bytes, and the first call that fails takes the error.
 fn data_delivery(peer: &Peer, process: &Process) -> Found {
     const PAYLOAD_BYTES: usize = 1024;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let mut connection = peer.connect()?;
     connection.exchange(1)?;
     let judge_port = connection.local_address()?.port();
@@ -211,8 +212,8 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
         Err(e) => return Observation::of(format!("not seen: {}", e.actual)),
     };
     // Between its write and its next read it would not notice the reset first, however it looks.
-    process.expect_asleep()?;
-    process.stop()?;
+    process.wait_asleep(peer.clock().progress())?;
+    process.stop(peer.clock().progress())?;
     connection.send(PAYLOAD_BYTES as u64)?;
     connection.reset();
     // A busy kernel delivers even to itself later; a socket without a peer has seen the reset.
@@ -224,7 +225,7 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
         thread::sleep(Duration::from_millis(1));
     }
     process.signal(Signal::Continue)?;
-    process.expect_descriptors(base, FREED)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
     let is_met = matches!(end.take_error(), Ok(None));
     let unread = end.read(&mut [0; 2 * PAYLOAD_BYTES]).unwrap_or(0);
     peer.serves()?;

@@ -10,7 +10,9 @@ use report::{Failure, FailureKind};
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::datagrams::{Client, Datagrams, Sent};
-use crate::launcher::{DRAIN, Launcher, Server, Start};
+use crate::expectation::{expect_graceful_end, expect_quiet, expect_survival};
+use crate::launcher::{DRAIN, Server, Start};
+use crate::lifecycle::Lifecycle;
 use crate::rounds::p99_planned;
 use crate::transport::{Place, Transport};
 
@@ -150,10 +152,10 @@ fn max_size(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn larger_than_server_buffer(launcher: &Launcher) -> Found {
-    let (server, datagrams) = on_ipv6(launcher)?;
+fn larger_than_server_buffer(lifecycle: &Lifecycle) -> Found {
+    let (server, datagrams) = on_ipv6(lifecycle)?;
     let found = survives_long(&datagrams, LARGEST_V6);
-    server.survives(launcher.clock(), found)
+    expect_survival(&server, found, lifecycle.clock())
 }
 
 /// A datagram that the server may cut off or drop, and what comes after it.
@@ -220,14 +222,14 @@ fn receive_own(clients: &mut [Client], sent: Vec<Sent>, clock: &Clock) -> Result
     Ok(())
 }
 
-fn burst(launcher: &Launcher) -> Found {
-    let server = launcher.start_with(&launcher.over(Transport::Udp)?)?;
-    let datagrams = launcher.datagrams(Transport::Udp, &server)?;
-    let process = launcher.process(&server);
+fn burst(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
+    let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
+    let process = server.process();
     let found = (|| {
         let mut client = datagrams.client()?;
         let mut sent = Vec::new();
-        for number in 0..launcher.size() {
+        for number in 0..lifecycle.size() {
             sent.push(client.send(64)?);
             // What has come back is looked at now and then, and what is behind it was lost.
             if number % 500 == 499 {
@@ -237,10 +239,10 @@ fn burst(launcher: &Launcher) -> Found {
             }
         }
         datagrams.serves()?;
-        process.expect_quiet(Duration::from_millis(500), 0.10)?;
+        expect_quiet(&process, Duration::from_millis(500), 0.10, lifecycle.clock())?;
         datagrams.serves()
     })();
-    server.survives(launcher.clock(), found)?;
+    expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
 }
 
@@ -262,43 +264,43 @@ fn send_pressure(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn ipv6(launcher: &Launcher) -> Found {
-    let (server, datagrams) = on_ipv6(launcher)?;
+fn ipv6(lifecycle: &Lifecycle) -> Found {
+    let (server, datagrams) = on_ipv6(lifecycle)?;
     let found = echo_basic(&datagrams);
-    server.survives(launcher.clock(), found)
+    expect_survival(&server, found, lifecycle.clock())
 }
 
-fn on_ipv6(launcher: &Launcher) -> Result<(Server, Datagrams), Failure> {
-    let server = launcher.start_with(&Start::listening(&["udp:[::1]:0"]))?;
-    let datagrams = launcher.datagrams(Transport::Udp, &server)?;
+fn on_ipv6(lifecycle: &Lifecycle) -> Result<(Server, Datagrams), Failure> {
+    let server = lifecycle.start_with(&Start::listening(&["udp:[::1]:0"]))?;
+    let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
     Ok((server, datagrams))
 }
 
-fn ipv4_mapped_on_dual_stack(launcher: &Launcher) -> Found {
+fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> Found {
     let start = Start::listening(&["udp:[::]:0"]).with("--dual-stack");
-    let server = launcher.launch(&start)?.expect_obedience()?;
-    let Place::Ip(address) = launcher.place(Transport::Udp, &server)? else {
+    let server = lifecycle.launch(&start)?.expect_obedience()?;
+    let Place::Ip(address) = server.place(Transport::Udp)? else {
         return Err(Failure::new(FailureKind::Announcement, "a UDP address", "a path"));
     };
     for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
         let place = Place::Ip((ip, address.port()).into());
-        let context = Arc::clone(launcher.context());
+        let context = Arc::clone(lifecycle.context());
         let found = echo_basic(&Datagrams::new(place, PathBuf::new(), context));
-        server.survives(launcher.clock(), found)?;
+        expect_survival(&server, found, lifecycle.clock())?;
     }
     Observation::met()
 }
 
-fn shutdown_and_rebind(launcher: &Launcher) -> Found {
-    let server = launcher.start_with(&launcher.over(Transport::Udp)?)?;
-    let datagrams = launcher.datagrams(Transport::Udp, &server)?;
-    let place = launcher.place(Transport::Udp, &server)?;
+fn shutdown_and_rebind(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
+    let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
+    let place = server.place(Transport::Udp)?;
     let found = datagrams.client().and_then(|mut client| client.exchange(64));
-    server.survives(launcher.clock(), found)?;
-    launcher.stop(&server)?;
-    server.expect_graceful_end(launcher.clock(), DRAIN)?;
-    let next = launcher.start_with(&Start::listening(&[&format!("udp:{place}")]))?;
-    let found = launcher.datagrams(Transport::Udp, &next).and_then(|next| next.serves());
-    next.survives(launcher.clock(), found)?;
+    expect_survival(&server, found, lifecycle.clock())?;
+    server.ask_to_stop()?;
+    expect_graceful_end(&server, DRAIN, lifecycle.clock())?;
+    let next = lifecycle.start_with(&Start::listening(&[&format!("udp:{place}")]))?;
+    let found = lifecycle.datagrams(Transport::Udp, &next).and_then(|next| next.serves());
+    expect_survival(&next, found, lifecycle.clock())?;
     Observation::met()
 }

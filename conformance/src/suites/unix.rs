@@ -9,7 +9,11 @@ use report::{Failure, FailureKind};
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Setup;
 use crate::duplex::{Flow, Pauses, Pieces, exchange};
-use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::expectation::{
+    descriptors_at_rest, expect_descriptors, expect_graceful_end, expect_quiet, expect_survival,
+};
+use crate::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 use crate::process::Process;
 use crate::transport::{Place, Transport};
@@ -133,12 +137,12 @@ fn write_then_shutdown_race(peer: &Peer) -> Found {
 fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> Found {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let mut connection = peer.connect()?;
     connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     drop(connection);
-    process.expect_descriptors(base, FREED)?;
-    process.expect_quiet(Duration::from_millis(peer.size()), 0.10)?;
+    expect_descriptors(process, base, FREED, peer.clock())?;
+    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     neighbour.exchange(64)?;
     peer.serves()?;
     Observation::met()
@@ -161,43 +165,43 @@ fn close_with_unread(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn stale_path(launcher: &Launcher) -> Found {
-    let start = launcher.over(Transport::Unix)?;
-    let first = launcher.start_with(&start)?;
-    launcher.peer_over(Transport::Unix, &first)?.serves()?;
+fn stale_path(lifecycle: &Lifecycle) -> Found {
+    let start = lifecycle.over(Transport::Unix)?;
+    let first = lifecycle.start_with(&start)?;
+    lifecycle.peer_over(Transport::Unix, &first)?.serves()?;
     first.kill()?;
-    let path = launcher.path(Transport::Unix)?;
+    let path = lifecycle.path(Transport::Unix)?;
     if fs::symlink_metadata(&path).is_err() {
         return Err(Failure::new(FailureKind::Harness, "the path of a killed server", "none"));
     }
     // The kernel takes a ring apart in its own time, and with it the listener.
     let limit = Duration::from_secs(2);
-    let deadline = launcher.clock().within(limit);
-    let mut next = launcher.launch(&start)?;
+    let deadline = lifecycle.clock().within(limit);
+    let mut next = lifecycle.launch(&start)?;
     while matches!(next, Launch::Ended(_)) && !deadline.is_over() {
-        next = launcher.launch(&start)?;
+        next = lifecycle.launch(&start)?;
     }
     let next = next.expect_obedience()?;
-    expect_service(launcher, &next)
+    expect_service(lifecycle, &next)
 }
 
-fn live_path_in_use(launcher: &Launcher) -> Found {
-    let first = launcher.start_with(&launcher.over(Transport::Unix)?)?;
-    let peer = launcher.peer_over(Transport::Unix, &first)?;
+fn live_path_in_use(lifecycle: &Lifecycle) -> Found {
+    let first = lifecycle.start_with(&lifecycle.over(Transport::Unix)?)?;
+    let peer = lifecycle.peer_over(Transport::Unix, &first)?;
     let mut old = peer.connect()?;
     old.exchange(64)?;
-    let path = launcher.path(Transport::Unix)?;
-    expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
+    let path = lifecycle.path(Transport::Unix)?;
+    expect_refusal(&lifecycle.attempt(&at(&path))?, &path)?;
     let found = peer.serves().and_then(|()| old.exchange(64));
-    first.survives(launcher.clock(), found)?;
+    expect_survival(&first, found, lifecycle.clock())?;
     Observation::met()
 }
 
-fn path_is_a_file(launcher: &Launcher) -> Found {
+fn path_is_a_file(lifecycle: &Lifecycle) -> Found {
     const TEXT: &[u8] = b"not a socket\n";
-    let path = launcher.folder()?.join("file");
+    let path = lifecycle.folder()?.join("file");
     fs::write(&path, TEXT).map_err(|e| trouble(&e))?;
-    expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
+    expect_refusal(&lifecycle.attempt(&at(&path))?, &path)?;
     match fs::read(&path) {
         Ok(text) if text == TEXT => Observation::met(),
         Ok(_) => Err(Failure::new(FailureKind::Output, "the file as it was", "another text")),
@@ -205,66 +209,66 @@ fn path_is_a_file(launcher: &Launcher) -> Found {
     }
 }
 
-fn path_removed_on_exit(launcher: &Launcher) -> Found {
-    let server = launcher.start_with(&launcher.over(Transport::Unix)?)?;
-    expect_service(launcher, &server)?;
-    launcher.stop(&server)?;
-    server.expect_graceful_end(launcher.clock(), DRAIN)?;
-    let path = launcher.path(Transport::Unix)?;
+fn path_removed_on_exit(lifecycle: &Lifecycle) -> Found {
+    let server = lifecycle.start_with(&lifecycle.over(Transport::Unix)?)?;
+    expect_service(lifecycle, &server)?;
+    server.ask_to_stop()?;
+    expect_graceful_end(&server, DRAIN, lifecycle.clock())?;
+    let path = lifecycle.path(Transport::Unix)?;
     if fs::symlink_metadata(&path).is_ok() {
         return Err(Failure::new(FailureKind::Output, "no path after the end", "the socket's"));
     }
     Observation::met()
 }
 
-fn successor_keeps_path(launcher: &Launcher) -> Found {
+fn successor_keeps_path(lifecycle: &Lifecycle) -> Found {
     // Enough for the next one to start meanwhile, on a busy host too.
     let drain = Duration::from_secs(10);
-    let start = Start { drain, ..launcher.over(Transport::Unix)? };
-    let first = launcher.start_with(&start)?;
-    let peer = launcher.peer_over(Transport::Unix, &first)?;
+    let start = Start { drain, ..lifecycle.over(Transport::Unix)? };
+    let first = lifecycle.start_with(&start)?;
+    let peer = lifecycle.peer_over(Transport::Unix, &first)?;
     let mut old = peer.connect()?;
     old.exchange(64)?;
-    launcher.stop(&first)?;
+    first.ask_to_stop()?;
     old.expect_end()?;
-    expect_no_service(launcher, &peer)?;
-    let next = match launcher.launch(&start)? {
+    expect_no_service(lifecycle, &peer)?;
+    let next = match lifecycle.launch(&start)? {
         // Whether it takes a path over by itself is asked by `stale-path`.
         Launch::Ended(_) => {
-            fs::remove_file(launcher.path(Transport::Unix)?).map_err(|e| trouble(&e))?;
-            launcher.start_with(&start)?
+            fs::remove_file(lifecycle.path(Transport::Unix)?).map_err(|e| trouble(&e))?;
+            lifecycle.start_with(&start)?
         }
         launched @ (Launch::Ready(_) | Launch::Declined(_)) => launched.expect_ready()?,
     };
-    expect_service(launcher, &next)?;
+    expect_service(lifecycle, &next)?;
     drop(old);
-    first.expect_graceful_end(launcher.clock(), drain)?;
-    if fs::symlink_metadata(launcher.path(Transport::Unix)?).is_err() {
+    expect_graceful_end(&first, drain, lifecycle.clock())?;
+    if fs::symlink_metadata(lifecycle.path(Transport::Unix)?).is_err() {
         return Err(Failure::new(FailureKind::Output, "the path of the next server", "none"));
     }
-    expect_service(launcher, &next)
+    expect_service(lifecycle, &next)
 }
 
-fn path_too_long(launcher: &Launcher) -> Found {
+fn path_too_long(lifecycle: &Lifecycle) -> Found {
     // 108 bytes on Linux and 104 on macOS and the BSDs, the zero at the end included (unix(7)).
-    let path = launcher.folder()?.join("x".repeat(120));
-    expect_refusal(&launcher.attempt(&at(&path))?, &path)?;
+    let path = lifecycle.folder()?.join("x".repeat(120));
+    expect_refusal(&lifecycle.attempt(&at(&path))?, &path)?;
     Observation::met()
 }
 
-fn abstract_name(launcher: &Launcher) -> Found {
+fn abstract_name(lifecycle: &Lifecycle) -> Found {
     let name = format!("@iomatrix-{:016x}", fastrand::u64(..));
-    let server = match launcher.launch(&at(Path::new(&name)))? {
+    let server = match lifecycle.launch(&at(Path::new(&name)))? {
         Launch::Ready(server) => server,
         Launch::Ended(_) | Launch::Declined(_) => {
             return Observation::of("it does not start there");
         }
     };
-    let peer = Peer::at(Place::Path(name.into()), launcher.context().clone());
+    let peer = Peer::at(Place::Path(name.into()), lifecycle.context().clone());
     match peer.serves() {
         Ok(()) => Observation::of("it serves there"),
         Err(e) if e.kind == FailureKind::Refused => Observation::of("it takes it for a path"),
-        Err(e) => server.survives(launcher.clock(), Err(e)),
+        Err(e) => expect_survival(&server, Err(e), lifecycle.clock()),
     }
 }
 
@@ -272,15 +276,15 @@ fn at(path: &Path) -> Start {
     Start::listening(&[&format!("unix:{}", path.display())])
 }
 
-fn expect_service(launcher: &Launcher, server: &Server) -> Found {
-    let found = launcher.peer_over(Transport::Unix, server).and_then(|peer| peer.serves());
-    server.survives(launcher.clock(), found)?;
+fn expect_service(lifecycle: &Lifecycle, server: &Server) -> Found {
+    let found = lifecycle.peer_over(Transport::Unix, server).and_then(|peer| peer.serves());
+    expect_survival(server, found, lifecycle.clock())?;
     Observation::met()
 }
 
 /// Waits until a server that stops has closed its listener.
-fn expect_no_service(launcher: &Launcher, peer: &Peer) -> Result<(), Failure> {
-    let deadline = launcher.clock().within(DRAIN);
+fn expect_no_service(lifecycle: &Lifecycle, peer: &Peer) -> Result<(), Failure> {
+    let deadline = lifecycle.clock().within(DRAIN);
     while peer.connect().and_then(|mut client| client.exchange(64)).is_ok() {
         if deadline.is_over() {
             let expected = "a new client to be refused or closed during the drain";

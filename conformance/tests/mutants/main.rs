@@ -11,14 +11,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use conformance::case::{Company, Profile};
 use conformance::check;
 use conformance::judge::Judge;
 use conformance::mutants::{Mutant, Table};
-use conformance::plan::{Filter, Planned, Row, plan};
+use conformance::plan::{Filter, Planned, plan};
+use conformance::profile::Profile;
 use conformance::registry::Registry;
+use conformance::row::Row;
+use conformance::schedule::Company;
 use conformance::schedule::Schedule;
-use conformance::{binaries, host, launcher, suites};
+use conformance::{binaries, host, suites, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict, text};
 
@@ -44,7 +46,7 @@ struct Shared {
 }
 
 fn main() -> ExitCode {
-    launcher::run_if_asked();
+    supervisor::run_if_asked();
     match run(Arguments::from_args()) {
         Ok(exit) => exit,
         Err(e) => {

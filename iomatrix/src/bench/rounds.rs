@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use conformance::plan::Row;
+use conformance::row::Row;
 use conformance::transport::Transport;
 use indicatif::ProgressBar;
 use loadgen::{Load, Recording, Watch};

@@ -2,11 +2,11 @@
 
 use conformance::check;
 use conformance::launcher::Origin;
-use conformance::plan::{Filter, Row};
+use conformance::pattern::matches_any;
 use conformance::registry::Registry;
+use conformance::row::Row;
 use report::Host;
 use report::bench::{Because, Refused};
-use report::host::State;
 
 use super::{SubjectArguments, TransportName, release_programs, verify};
 
@@ -38,7 +38,6 @@ impl Candidates {
         host: &Host,
     ) -> anyhow::Result<Result<Self, String>> {
         let registry = Registry::load().map_err(anyhow::Error::msg)?;
-        let filter = Filter { rows: arguments.rows.clone(), ..Filter::default() };
         let known: Vec<String> = registry.built_rows().map(|row| row.name.clone()).collect();
         let is_exact = |name: &&String| !name.contains('*') && !known.contains(name);
         let unknown = arguments.rows.iter().chain(&arguments.baseline).find(is_exact);
@@ -49,7 +48,8 @@ impl Candidates {
         let all: Vec<Candidate> = registry
             .built_rows()
             .filter(|entry| {
-                filter.wants_row(&entry.name) || arguments.baseline.as_ref() == Some(&entry.name)
+                matches_any(&arguments.rows, &entry.name)
+                    || arguments.baseline.as_ref() == Some(&entry.name)
             })
             .map(|entry| {
                 let row = Row::with_workers(entry, workers);
@@ -115,9 +115,9 @@ impl Candidates {
 /// What this host or the row lacks for a bench.
 fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<Refused> {
     let unavailable = |reason: String| Some(Refused::new(Because::Unavailable, reason));
-    let Some(driver) = &row.driver else {
-        return unavailable(format!("unavailable: it does not run on {}", host.os));
-    };
+    if let Some(lack) = row.missing_driver(host) {
+        return unavailable(format!("unavailable: {lack}"));
+    }
     let kind = match transport {
         TransportName::Tcp => "tcp",
         TransportName::Udp => "udp",
@@ -126,11 +126,5 @@ fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<Refused> 
     if row.lacks(kind) {
         return unavailable(format!("unsupported: it has no {kind} listener"));
     }
-    let found = host.drivers.iter().find(|known| known.name == *driver)?;
-    match &found.state {
-        State::Unavailable { reason, .. } => {
-            unavailable(format!("unavailable: {driver}: {reason}"))
-        }
-        State::Available { .. } => None,
-    }
+    None
 }

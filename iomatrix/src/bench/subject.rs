@@ -1,23 +1,22 @@
 //! One server under measurement: started on its processors, and found by the generator.
 
-use std::sync::Arc;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use conformance::affinity::Cpus;
 use conformance::attest::attest;
-use conformance::case::Profile;
-use conformance::clock::Clock;
-use conformance::launcher::{Launch, Launcher, Server};
-use conformance::peer::Context;
-use conformance::plan::Row;
+use conformance::deadline::Deadline;
+use conformance::launcher::{Launch, Launcher, START_LIMIT, Server};
 use conformance::process::Process;
+use conformance::row::Row;
 use conformance::transport::{Place, Transport};
 use report::bench::{Because, Refused};
 use report::load::Target;
 use report::{Attestation, Failure, FailureKind, Host};
 
-/// How long a server may be looked at, its load included; each wait has a limit of its own.
-const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a server may take to answer while nothing else is asked of it.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// A started server.
 pub(super) struct Subject {
@@ -29,12 +28,11 @@ pub(super) struct Subject {
 impl Subject {
     /// Starts a row's server on these processors, with a listener of a transport beside TCP.
     pub(super) fn start(row: &Row, transport: Transport, cpus: &[usize]) -> Result<Self, Refused> {
-        let clock = Clock::start(1.0, LIMIT);
-        let context = Arc::new(Context::new(0, 0, Profile::Full, clock));
-        let launcher = Launcher::new(row.origin.clone(), context);
+        let launcher = Launcher::new(row.origin.clone());
         let mut start = launcher.over(transport).map_err(|e| refusal(&e))?;
         start.restrictions.cpus = Cpus::of(cpus.iter().copied());
-        let launched = launcher.launch(&start).map_err(|e| refusal(&e))?;
+        let launched =
+            launcher.launch(&start, Deadline::after(START_LIMIT)).map_err(|e| refusal(&e))?;
         let server = match launched {
             Launch::Declined(announcement) => {
                 let reason = format!("it says that it cannot serve here: {announcement:?}");
@@ -54,7 +52,7 @@ impl Subject {
 
     /// Where the generator finds it.
     pub(super) fn target(&self, transport: Transport) -> Result<Target, Refused> {
-        let place = self.launcher.place(transport, &self.server).map_err(|e| refusal(&e))?;
+        let place = self.server.place(transport).map_err(|e| refusal(&e))?;
         let address = match place {
             Place::Ip(address) => address.to_string(),
             Place::Path(path) => path.display().to_string(),
@@ -69,7 +67,7 @@ impl Subject {
     }
 
     pub(super) fn process(&self) -> Process {
-        self.launcher.process(&self.server)
+        self.server.process()
     }
 
     /// Runtime and version, as it has announced.
@@ -79,8 +77,14 @@ impl Subject {
 
     /// Whether it really uses the row's driver.
     pub(super) fn attest(&self, host: &Host) -> Result<Attestation, Refused> {
-        let peer = self.launcher.peer(&self.server).map_err(|e| refusal(&e))?;
-        attest(&self.driver, host, &peer, &self.process()).map_err(|e| refusal(&e))
+        let address = self.server.address().map_err(|e| refusal(&e))?;
+        let mut connection = None;
+        let exchange = |messages| {
+            exchange(&mut connection, address, messages).map_err(|e| {
+                Failure::new(FailureKind::Closed, "echoes of short messages", e.to_string())
+            })
+        };
+        attest(&self.driver, host, &self.process(), exchange).map_err(|e| refusal(&e))
     }
 
     /// How it ended, if it has, and its last words.
@@ -96,4 +100,28 @@ fn refusal(failure: &Failure) -> Refused {
     let is_own = failure.kind == FailureKind::Harness;
     let because = if is_own { Because::Error } else { Because::Wrong };
     Refused::new(because, format!("expected {}, got {}", failure.expected, failure.actual))
+}
+
+/// Sends messages one by one, each after the echo of the one before, on a connection that is made
+/// for the first of them.
+fn exchange(
+    connection: &mut Option<TcpStream>,
+    address: SocketAddr,
+    messages: u64,
+) -> io::Result<()> {
+    let stream = match connection {
+        Some(stream) => stream,
+        None => connection.insert(TcpStream::connect_timeout(&address, ANSWER_LIMIT)?),
+    };
+    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
+    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
+    for message in 0..messages {
+        let (sent, mut echo) = (message.to_le_bytes(), [0; 8]);
+        stream.write_all(&sent)?;
+        stream.read_exact(&mut echo)?;
+        if echo != sent {
+            return Err(io::Error::other(format!("{echo:?} as the echo of {sent:?}")));
+        }
+    }
+    Ok(())
 }

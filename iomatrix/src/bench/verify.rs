@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use conformance::case::Profile;
 use conformance::check::{self, Options};
 use conformance::judge::Judge;
-use conformance::plan::{Filter, Row, plan};
+use conformance::plan::{Filter, plan};
+use conformance::profile::Profile;
 use conformance::registry::Registry;
+use conformance::row::Row;
 use conformance::schedule::Schedule;
 use report::bench::{Because, Refused};
 use report::{Host, Level, Strictness, Verdict, gate};

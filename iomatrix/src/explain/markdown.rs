@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use conformance::case::Profile;
 use conformance::clock::PROGRESS_LIMIT;
+use conformance::profile::Profile;
 
 use super::Entry;
 

@@ -8,10 +8,11 @@ mod text;
 use std::iter::once;
 
 use clap::ValueEnum;
-use conformance::case::{Body, Case, Company, Need, Suite};
+use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, Table};
 use conformance::page::Page;
-use conformance::plan::matches;
+use conformance::pattern::matches;
+use conformance::schedule::Company;
 use conformance::suites;
 use conformance::transport::Transport;
 use report::Exit;

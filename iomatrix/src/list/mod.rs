@@ -5,8 +5,10 @@ mod markdown;
 use std::fmt::Write as _;
 
 use clap::ValueEnum;
-use conformance::case::{Body, Case, Company, Profile};
+use conformance::case::{Body, Case};
+use conformance::profile::Profile;
 use conformance::registry::{Entry, Registry};
+use conformance::schedule::Company;
 use conformance::suites;
 use report::Exit;
 use serde_json::json;

@@ -14,8 +14,9 @@ use anyhow::anyhow;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use conformance::launcher::{Origin, Program};
-use conformance::plan::{Filter, Row, missing_driver};
+use conformance::pattern::matches;
 use conformance::registry::{Entry, Registry};
+use conformance::row::Row;
 use conformance::{binaries, host};
 use report::Exit;
 use report::ladder::{FORMAT_VERSION, Ladder, Outcome, Trace, markdown, text};
@@ -79,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         rows: Vec::new(),
     };
     for entry in rows {
-        let outcome = match missing_driver(&Row::of(entry), &host) {
+        let outcome = match Row::of(entry).missing_driver(&host) {
             Some(reason) => Ok(unavailable(entry, reason)),
             None => arguments.ladder(&tracer, entry)?,
         };
@@ -101,9 +102,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a Entry>, String> {
     let mut rows: Vec<&Entry> = Vec::new();
     for pattern in patterns {
-        let filter = Filter { rows: vec![pattern.clone()], ..Filter::default() };
         let found: Vec<&Entry> =
-            registry.built_rows().filter(|row| filter.wants_row(&row.name)).collect();
+            registry.built_rows().filter(|row| matches(pattern, &row.name)).collect();
         if found.is_empty() {
             let names: Vec<&str> = registry.built_rows().map(|row| row.name.as_str()).collect();
             return Err(format!("no row is named {pattern}; there are: {}", names.join(", ")));

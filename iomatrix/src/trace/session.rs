@@ -8,14 +8,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use conformance::announcement::{Announcement, Ready};
-use conformance::case::Profile;
 use conformance::clock::Clock;
-use conformance::connection::Connection;
-use conformance::launcher::{Ended, Launch, Launcher, Origin, Program, Server, Start};
+use conformance::connection::{Connection, Pending, Setup};
+use conformance::deadline::Deadline;
+use conformance::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
 use conformance::load::HIGHEST;
-use conformance::peer::Context;
 use conformance::process::{Process, Signal};
 use conformance::scratch::Scratch;
+use conformance::transport::Transport;
 use report::ladder::Request;
 use report::{Failure, FailureKind};
 
@@ -32,6 +32,8 @@ const QUIET: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long coming to rest may take.
 const REST_LIMIT: Duration = Duration::from_secs(5);
+/// How long a whole session may take.
+const SESSION_LIMIT: Duration = Duration::from_secs(40);
 /// Lines of a server's standard error that go with a failure.
 const TAIL_LINES: usize = 10;
 /// The bytes do not matter, as long as those of each connection are its own.
@@ -73,16 +75,13 @@ pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Outcom
     })?;
     let output = scratch.path().join("strace");
     let program = strace::around(tracer, server, &output);
-    // Nothing is judged by its time, so the deadlines are those of the busiest host.
-    let clock = Clock::start(HIGHEST, Profile::Default.cell_limit());
-    let context = Arc::new(Context::new(1, SEED, Profile::Default, clock));
-    let launcher = Launcher::new(Origin::Contract(program), context);
+    let launcher = Launcher::new(Origin::Contract(program));
     follow(&launcher, output, plan)
         .map_err(|failure| Trouble { failure, stderr: launcher.stderr_tail(TAIL_LINES) })
 }
 
 fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, Failure> {
-    let server = match launcher.launch(&Start::default())? {
+    let server = match launcher.launch(&Start::default(), patient(START_LIMIT))? {
         Launch::Ready(server) => server,
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
             return Ok(Outcome::Unavailable(reason));
@@ -106,15 +105,21 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, F
             }));
         }
     };
-    let session = Session { launcher, server: &server, output };
+    let clock = Arc::new(Clock::start(HIGHEST, SESSION_LIMIT));
+    let session = Session { server: &server, clock, output };
     let found = session.requests(plan);
-    let requests = server.survives(launcher.clock(), found)?;
+    let requests = server.survives(found, patient)?;
     Ok(Outcome::Traced(server.ready()?.clone(), requests))
 }
 
+/// Nothing is judged by its time, so all deadlines are those of the busiest host.
+fn patient(limit: Duration) -> Deadline {
+    Deadline::after(limit.mul_f64(HIGHEST))
+}
+
 struct Session<'a> {
-    launcher: &'a Launcher,
     server: &'a Server,
+    clock: Arc<Clock>,
     /// What strace writes.
     output: PathBuf,
 }
@@ -131,8 +136,9 @@ impl Drop for Hold {
 
 impl Session<'_> {
     fn requests(&self, plan: Plan) -> Result<Vec<Request>, Failure> {
-        let peer = self.launcher.peer(self.server)?;
-        let mut connections = peer.connect_many(u64::from(plan.connections))?;
+        let mut connections = (0..plan.connections)
+            .map(|number| self.connect(number))
+            .collect::<Result<Vec<_>, _>>()?;
         let mut marks = Vec::new();
         for number in 0..WARM_UP + plan.requests {
             if number >= WARM_UP {
@@ -144,6 +150,13 @@ impl Session<'_> {
         let output = self.written()?;
         connections.into_iter().for_each(Connection::reset);
         Ok(requests(&output, &marks))
+    }
+
+    fn connect(&self, number: u32) -> Result<Connection, Failure> {
+        let place = self.server.place(Transport::Tcp)?;
+        let clock = Arc::clone(&self.clock);
+        let pending = Pending::start(&place, Setup::default(), number, SEED, clock)?;
+        pending.finish(self.clock.progress())
     }
 
     /// One message on each connection and its echo: all are sent before the first is waited for.
@@ -160,11 +173,10 @@ impl Session<'_> {
     /// out of its call and waits for strace there. So each request finds all of its messages, and
     /// how they are batched does not depend on how fast they are sent, which strace would distort.
     fn hold(&self) -> Result<Hold, Failure> {
-        let clock = Arc::clone(&self.launcher.context().clock);
         // What was started is strace, and nothing runs below the server.
-        let tracer = Process::new(self.server.pid(), self.server_pid()?, clock);
+        let tracer = Process::new(self.server.pid(), self.server_pid()?);
         let hold = Hold(tracer);
-        hold.0.stop()?;
+        hold.0.stop(patient(REST_LIMIT))?;
         Ok(hold)
     }
 
@@ -177,15 +189,15 @@ impl Session<'_> {
     /// Waits until the server is at rest: all threads sleep, and strace has nothing more to write.
     /// Both at once, as one thread may wake another that was looked at before.
     fn rest(&self) -> Result<Mark, Failure> {
-        let process: Process = self.launcher.process(self.server);
-        let deadline = self.launcher.clock().within(REST_LIMIT);
+        let process = self.server.process();
+        let deadline = patient(REST_LIMIT);
         let mut at = self.written_bytes()?;
         let mut since = Instant::now();
         while since.elapsed() < QUIET {
             if deadline.is_over() {
                 return Err(deadline.failure("a server at rest between two requests"));
             }
-            let asleep = process.expect_asleep();
+            let asleep = process.wait_asleep(deadline);
             let now = self.written_bytes()?;
             match asleep {
                 Ok(()) if now == at => thread::sleep(LOOK_EVERY),

@@ -11,7 +11,9 @@ use super::{expect_message, expect_silent_error};
 use crate::announcement::Announcement;
 use crate::attest::attest_process;
 use crate::case::{Found, Observation};
-use crate::launcher::{Attempt, DRAIN, Ended, Launch, Launcher, Server, Start};
+use crate::expectation::{expect_graceful_end, expect_survival};
+use crate::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 use crate::process::{Process, Signal};
 use crate::restrict::{Denial, Restrictions};
@@ -23,14 +25,14 @@ const RECOVERY: Duration = Duration::from_secs(3);
 /// What a graceful end may take beyond the drain.
 const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
-pub(super) fn uring_denied(launcher: &Launcher) -> Found {
-    let usual = launcher.start()?;
+pub(super) fn uring_denied(lifecycle: &Lifecycle) -> Found {
+    let usual = lifecycle.start()?;
     let needs_ring = usual.ready()?.driver == "io_uring";
     drop(usual);
     for denial in [Denial::Enosys, Denial::Eperm, Denial::Enomem] {
         let taken = Restrictions { deny_io_uring: Some(denial), ..Restrictions::default() };
-        match launch_without(launcher, &taken)? {
-            Launch::Ready(server) => serves_as_it_says(launcher, &server)?,
+        match launch_without(lifecycle, &taken)? {
+            Launch::Ready(server) => serves_as_it_says(lifecycle, &server)?,
             Launch::Declined(Announcement::Unavailable(_)) if needs_ring => {}
             other @ (Launch::Declined(_) | Launch::Ended(_)) => {
                 return Err(dishonest("a server that serves, or is unavailable", &other));
@@ -40,11 +42,11 @@ pub(super) fn uring_denied(launcher: &Launcher) -> Found {
     Observation::met()
 }
 
-pub(super) fn memlock_tiny(launcher: &Launcher) -> Found {
+pub(super) fn memlock_tiny(lifecycle: &Lifecycle) -> Found {
     for bytes in [0, 64 * 1024] {
         let taken = Restrictions { memlock_bytes: Some(bytes), ..Restrictions::default() };
-        match launch_without(launcher, &taken)? {
-            Launch::Ready(server) => serves_as_it_says(launcher, &server)?,
+        match launch_without(lifecycle, &taken)? {
+            Launch::Ready(server) => serves_as_it_says(lifecycle, &server)?,
             Launch::Declined(Announcement::Unavailable(_)) => {}
             other @ (Launch::Declined(_) | Launch::Ended(_)) => {
                 return Err(dishonest("a server that serves, or is unavailable", &other));
@@ -54,10 +56,10 @@ pub(super) fn memlock_tiny(launcher: &Launcher) -> Found {
     Observation::met()
 }
 
-pub(super) fn few_descriptors(launcher: &Launcher) -> Found {
+pub(super) fn few_descriptors(lifecycle: &Lifecycle) -> Found {
     for open_files in [4, 6, 8, 10, 12, 16, 24] {
         let taken = Restrictions { open_files: Some(open_files), ..Restrictions::default() };
-        match launch_without(launcher, &taken)? {
+        match launch_without(lifecycle, &taken)? {
             // One that found enough for itself may have none left for a client.
             Launch::Ready(_) | Launch::Declined(Announcement::Unavailable(_)) => {}
             Launch::Ended(Attempt { ended: Ended::Code(1), stdout, stderr })
@@ -73,22 +75,22 @@ pub(super) fn few_descriptors(launcher: &Launcher) -> Found {
     Observation::met()
 }
 
-pub(super) fn no_ipv6(launcher: &Launcher) -> Found {
+pub(super) fn no_ipv6(lifecycle: &Lifecycle) -> Found {
     let restrictions = Restrictions { no_ipv6: true, ..Restrictions::default() };
     let usual = Start { restrictions, ..Start::default() };
-    let server = launcher.start_with(&usual)?;
-    server.survives(launcher.clock(), launcher.peer(&server)?.serves())?;
+    let server = lifecycle.start_with(&usual)?;
+    expect_survival(&server, lifecycle.peer(&server)?.serves(), lifecycle.clock())?;
     let on_ipv6 = Start { listen: vec!["tcp:[::1]:0".to_owned()], ..usual };
-    let attempt = launcher.attempt(&on_ipv6)?;
+    let attempt = lifecycle.attempt(&on_ipv6)?;
     expect_silent_error(&attempt, 1)?;
     expect_message(&attempt, "::1")?;
     Observation::met()
 }
 
-pub(super) fn stderr_closed(launcher: &Launcher) -> Found {
+pub(super) fn stderr_closed(lifecycle: &Lifecycle) -> Found {
     let taken = Restrictions { unread_stderr: true, ..Restrictions::default() };
     // Out of descriptors there is something to write.
-    at_the_limit_under(launcher, &taken, |peer, _, crowd| {
+    at_the_limit_under(lifecycle, &taken, |peer, _, crowd| {
         for connection in &mut crowd.served {
             connection.exchange(64)?;
             connection.finish_sending()?;
@@ -105,17 +107,19 @@ pub(super) fn stderr_closed(launcher: &Launcher) -> Found {
     })
 }
 
-fn launch_without(launcher: &Launcher, taken: &Restrictions) -> Result<Launch, Failure> {
-    launcher.launch(&Start { restrictions: taken.clone(), ..Start::default() })
+fn launch_without(lifecycle: &Lifecycle, taken: &Restrictions) -> Result<Launch, Failure> {
+    lifecycle.launch(&Start { restrictions: taken.clone(), ..Start::default() })
 }
 
 /// The driver that is announced is the one in use, whatever it fell back to.
-fn serves_as_it_says(launcher: &Launcher, server: &Server) -> Result<(), Failure> {
-    let peer = launcher.peer(server)?;
-    let process = launcher.process(server);
-    let found =
-        attest_process(&server.ready()?.driver, &peer, &process, 4).and_then(|_| peer.serves());
-    server.survives(launcher.clock(), found)
+fn serves_as_it_says(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
+    let peer = lifecycle.peer(server)?;
+    let process = server.process();
+    let driver = &server.ready()?.driver;
+    let found = peer
+        .exchanging(|exchange| attest_process(driver, &process, 4, exchange))
+        .and_then(|_| peer.serves());
+    expect_survival(server, found, lifecycle.clock())
 }
 
 fn dishonest(expected: &str, launch: &Launch) -> Failure {
@@ -134,7 +138,7 @@ fn dishonest(expected: &str, launch: &Launch) -> Failure {
 pub(super) fn stop_continue(peer: &Peer, process: &Process) -> Found {
     let mut streams = Streams::start(peer, 8)?;
     streams.run(Duration::from_millis(100))?;
-    process.stop()?;
+    process.stop(peer.clock().progress())?;
     // How long it is suspended is the case; what the kernel still takes for it goes on meanwhile.
     let suspended = streams.run(Duration::from_millis(peer.size()));
     process.signal(Signal::Continue)?;
@@ -153,8 +157,8 @@ pub(super) fn signal_noise(peer: &Peer, process: &Process) -> Found {
     peer.serves()?;
     // One that has nothing to do is interrupted while it waits.
     for _ in 0..IDLE_STOPS {
-        process.expect_asleep()?;
-        process.stop()?;
+        process.wait_asleep(peer.clock().progress())?;
+        process.stop(peer.clock().progress())?;
         process.signal(Signal::Continue)?;
     }
     let mut streams = Streams::start(peer, 4)?;
@@ -181,19 +185,19 @@ pub(super) fn signal_noise(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-pub(super) fn restart_loop(launcher: &Launcher) -> Found {
-    let mut server = launcher.start()?;
-    let address = launcher.peer(&server)?.address()?;
-    for _ in 0..launcher.size() {
-        let mut client = launcher.peer(&server)?.connect()?;
+pub(super) fn restart_loop(lifecycle: &Lifecycle) -> Found {
+    let mut server = lifecycle.start()?;
+    let address = lifecycle.peer(&server)?.address()?;
+    for _ in 0..lifecycle.size() {
+        let mut client = lifecycle.peer(&server)?.connect()?;
         client.exchange(64)?;
-        launcher.stop(&server)?;
+        server.ask_to_stop()?;
         client.expect_end()?;
         drop(client);
-        server.expect_graceful_end(launcher.clock(), DRAIN + BEYOND_DRAIN)?;
-        server = launcher.start_with(&Start::on(address))?;
+        expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+        server = lifecycle.start_with(&Start::on(address))?;
     }
-    let found = launcher.peer(&server)?.serves();
-    server.survives(launcher.clock(), found)?;
+    let found = lifecycle.peer(&server)?.serves();
+    expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
 }

@@ -7,7 +7,9 @@ use report::{Failure, FailureKind};
 
 use crate::case::{Found, Observation};
 use crate::connection::{Connection, Read1};
-use crate::launcher::{Launcher, Start};
+use crate::expectation::expect_survival;
+use crate::launcher::Start;
+use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 
 /// After how long the server cancels what waits.
@@ -16,7 +18,7 @@ const LIMIT: Duration = Duration::from_millis(1);
 /// Starts a server that cancels one kind of operation again and again, and runs a case on it.
 fn with_cancelled(
     operation: &str,
-    launcher: &Launcher,
+    lifecycle: &Lifecycle,
     case: impl FnOnce(&Peer) -> Found,
 ) -> Found {
     let start = Start::default()
@@ -24,13 +26,13 @@ fn with_cancelled(
         .with("cancel")
         .with("--cancel")
         .with(format!("{operation}={}ms", LIMIT.as_millis()));
-    let server = launcher.start_with(&start)?;
-    let found = launcher.peer(&server).and_then(|peer| {
+    let server = lifecycle.start_with(&start)?;
+    let found = lifecycle.peer(&server).and_then(|peer| {
         let observation = case(&peer)?;
         peer.serves()?;
         Ok(observation)
     });
-    server.survives(launcher.clock(), found)
+    expect_survival(&server, found, lifecycle.clock())
 }
 
 /// Up to so much of the time in which the server waits, at random: that hits each moment of it.
@@ -39,15 +41,15 @@ fn any_moment(random: &mut fastrand::Rng, longest: Duration) {
     thread::sleep(longest.mul_f64(random.f64()));
 }
 
-pub(super) fn cancelled_accept_no_orphan(launcher: &Launcher) -> Found {
+pub(super) fn cancelled_accept_no_orphan(lifecycle: &Lifecycle) -> Found {
     /// So few at once need no descriptors to speak of, and one that is forgotten shows soon.
     const BATCH: u64 = 25;
     const HELLO: u64 = 16;
     let limit = Duration::from_secs(2);
-    with_cancelled("accept", launcher, |peer| {
-        let mut random = launcher.random(0);
+    with_cancelled("accept", lifecycle, |peer| {
+        let mut random = lifecycle.random(0);
         let mut closed = 0;
-        for _ in 0..launcher.size() / BATCH {
+        for _ in 0..lifecycle.size() / BATCH {
             let mut clients = Vec::new();
             for _ in 0..BATCH {
                 any_moment(&mut random, 2 * LIMIT);
@@ -74,15 +76,15 @@ pub(super) fn cancelled_accept_no_orphan(launcher: &Launcher) -> Found {
     })
 }
 
-pub(super) fn cancelled_read_no_loss(launcher: &Launcher) -> Found {
+pub(super) fn cancelled_read_no_loss(lifecycle: &Lifecycle) -> Found {
     const BURSTS: usize = 5;
     const BURST_BYTES: u64 = 16 * 1024;
-    with_cancelled("read", launcher, |peer| {
-        let mut random = launcher.random(0);
+    with_cancelled("read", lifecycle, |peer| {
+        let mut random = lifecycle.random(0);
         let mut clients = peer.connect_many(4)?;
         // Each client sends a byte about once in the time of a read.
         let pause = LIMIT / 2;
-        let end = Instant::now() + Duration::from_millis(launcher.size());
+        let end = Instant::now() + Duration::from_millis(lifecycle.size());
         while Instant::now() < end {
             for client in &mut clients {
                 any_moment(&mut random, pause);

@@ -9,6 +9,7 @@ use super::{BATCH, KIB, MIB, SETTLED, SPARE_DESCRIPTORS};
 use crate::case::{Found, Observation};
 use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, exchange};
+use crate::expectation::{descriptors_at_rest, expect_descriptors};
 use crate::peer::Peer;
 use crate::process::Process;
 use crate::suites::tcp_backpressure::{STALLED_BYTES, stall};
@@ -58,7 +59,7 @@ fn growth(
     limit: u64,
     mut each: impl FnMut(&mut [Connection]) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     least_growth(process, limit, || {
         let mut left = peer.size();
         while left > 0 {
@@ -67,7 +68,7 @@ fn growth(
             each(&mut connections)?;
             connections.into_iter().for_each(Connection::reset);
             // Or the next batch would need memory beside this one, now and then.
-            process.expect_descriptors(base + SPARE_DESCRIPTORS, SETTLED)?;
+            expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
             left -= batch;
         }
         Ok(())
@@ -108,7 +109,7 @@ pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> Found {
     /// How long a server that is blocked may take to see FIN.
     const NOTICED: Duration = Duration::from_millis(150);
     const BYTES_PER_CONNECTION: u64 = 32 * KIB;
-    let base = process.descriptors_at_rest(peer)?;
+    let base = descriptors_at_rest(process, peer)?;
     let limit = BYTES_PER_CONNECTION * peer.size();
     let growth = least_growth(process, limit, || {
         let connect = |_| peer.connect_with(Setup::tight());
@@ -123,7 +124,7 @@ pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> Found {
         // That they stay blocked for a while is the case.
         thread::sleep(peer.clock().scaled(NOTICED));
         clients.into_iter().for_each(Connection::reset);
-        process.expect_descriptors(base, SETTLED)
+        expect_descriptors(process, base, SETTLED, peer.clock())
     })?;
     judge_growth(peer, growth, limit)
 }

@@ -1,0 +1,55 @@
+//! What is the same for everything in one cell: the case's size, the seed, the clock, and the
+//! numbers of its connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::clock::Clock;
+use crate::profile::Profile;
+
+/// What is the same for everything in one cell.
+#[derive(Debug)]
+pub struct Context {
+    /// The size of the case's table row for the profile.
+    pub size: u64,
+    /// The cell's seed.
+    pub seed: u64,
+    /// The profile.
+    pub profile: Profile,
+    /// The cell's clock.
+    pub clock: Arc<Clock>,
+    connections: Arc<AtomicU32>,
+}
+
+impl Context {
+    /// A cell that starts now.
+    #[must_use]
+    pub fn new(size: u64, seed: u64, profile: Profile, clock: Clock) -> Self {
+        Self { size, seed, profile, clock: Arc::new(clock), connections: Arc::default() }
+    }
+
+    /// A part of this cell, as small as in `quick`. It goes on counting this cell's connections, so
+    /// that bytes of one part that turn up in another are known as foreign.
+    #[must_use]
+    pub fn quick_part(&self, size: u64) -> Self {
+        Self {
+            size,
+            seed: self.seed,
+            profile: Profile::Quick,
+            clock: Arc::clone(&self.clock),
+            connections: Arc::clone(&self.connections),
+        }
+    }
+
+    /// A number for the next connection, or client, of this cell.
+    #[must_use]
+    pub fn next_number(&self) -> u32 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A random source that depends on nothing but the seed and `purpose`.
+    #[must_use]
+    pub fn random(&self, purpose: u64) -> fastrand::Rng {
+        fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)
+    }
+}

@@ -1,0 +1,80 @@
+//! A moment by which something must have happened, and the failure of a wait that it ended.
+
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+/// A moment by which something must have happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    at: Instant,
+    started: Instant,
+    /// Bytes that have moved since, too few to put it off.
+    moved: usize,
+    cut: Option<Cut>,
+}
+
+/// Why a deadline is earlier than it would be by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// The limit that is over first.
+    pub limit: Duration,
+    /// What a failure says of it.
+    pub words: fn(limit: Duration) -> String,
+}
+
+impl Deadline {
+    /// A deadline `limit` from now.
+    #[must_use]
+    pub fn after(limit: Duration) -> Self {
+        let started = Instant::now();
+        Self { at: started + limit, started, moved: 0, cut: None }
+    }
+
+    /// The same, or `at` where that is earlier, and why it is.
+    #[must_use]
+    pub fn cut_at(self, at: Instant, cut: Cut) -> Self {
+        if at < self.at { Self { at, cut: Some(cut), ..self } } else { self }
+    }
+
+    /// When it began to run.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What is left, zero when it is over.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// How long it has been running.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Counts bytes that have moved: how many in all since it began to run.
+    pub fn count(&mut self, bytes: usize) -> usize {
+        self.moved += bytes;
+        self.moved
+    }
+
+    /// The failure of a wait for `what` that this deadline ended.
+    #[must_use]
+    pub fn failure(&self, what: &str) -> Failure {
+        let actual = match (self.cut, self.moved, self.elapsed().as_secs_f64()) {
+            (Some(cut), ..) => (cut.words)(cut.limit),
+            (None, 0, seconds) => format!("nothing within {seconds:.1} s"),
+            (None, few, seconds) => format!("only {few} bytes within {seconds:.1} s"),
+        };
+        Failure::new(FailureKind::Timeout, what, actual)
+    }
+}

@@ -1,0 +1,122 @@
+//! What cases expect of a server's process, by the cell's clock. What a process shows is seen by
+//! [`Process`].
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::clock::Clock;
+use crate::launcher::{Ended, Server};
+use crate::peer::Peer;
+use crate::process::{Demand, Process};
+
+/// How often a state of a process is looked at while a deadline runs.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The number of descriptors at rest: after one served connection, and no longer changing.
+///
+/// # Errors
+/// As [`Peer::serves`], `harness`, or `timeout` when the number keeps changing.
+pub fn descriptors_at_rest(process: &Process, peer: &Peer) -> Result<usize, Failure> {
+    peer.serves()?;
+    let deadline = peer.clock().progress();
+    let mut last = process.descriptors()?;
+    let mut since = Instant::now();
+    while since.elapsed() < Duration::from_millis(50) {
+        if deadline.is_over() {
+            return Err(deadline.failure("a number of descriptors that stays the same"));
+        }
+        thread::sleep(LOOK_EVERY);
+        let now = process.descriptors()?;
+        if now != last {
+            last = now;
+            since = Instant::now();
+        }
+    }
+    Ok(last)
+}
+
+/// Waits until the process holds at most `base` descriptors, within `limit`.
+///
+/// # Errors
+/// `descriptors` when it does not come down, `slow` is never given: the limit is the deadline.
+pub fn expect_descriptors(
+    process: &Process,
+    base: usize,
+    limit: Duration,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let deadline = clock.within(limit);
+    loop {
+        let now = process.descriptors()?;
+        if now <= base {
+            return clock.judge_time("descriptors back at base", deadline.elapsed(), limit);
+        }
+        if deadline.is_over() {
+            let expected = format!("at most {base} descriptors after {limit:?}");
+            return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}")));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Judges the CPU time that the process uses in `time`, as a share of one core.
+///
+/// # Errors
+/// `cpu` above `limit`.
+pub fn expect_quiet(
+    process: &Process,
+    time: Duration,
+    limit: f64,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let before = process.demand()?;
+    thread::sleep(time);
+    judge_demand(process, &before, limit, clock)
+}
+
+/// Judges the CPU time used since `before`, as a share of one core: of the time in which the
+/// process could have one, so that a server that spins is seen beside others that do.
+///
+/// # Errors
+/// `cpu` above `limit`.
+pub fn judge_demand(
+    process: &Process,
+    before: &Demand,
+    limit: f64,
+    clock: &Clock,
+) -> Result<(), Failure> {
+    let share = process.demand()?.share_since(before);
+    clock.judge(FailureKind::Cpu, "share of one core", share, limit)
+}
+
+/// Waits for a server's graceful end within `limit`, judged as a time.
+///
+/// # Errors
+/// `timeout`, `exit-status` for anything but 0, `crash` for a signal, `slow`.
+pub fn expect_graceful_end(server: &Server, limit: Duration, clock: &Clock) -> Result<(), Failure> {
+    let deadline = clock.within(limit);
+    match server.wait(deadline, "exit 0 after the stop signal")? {
+        Ended::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
+        Ended::Code(code) => {
+            Err(Failure::new(FailureKind::ExitStatus, "exit 0", format!("exit {code}")))
+        }
+        Ended::Signal(signal) => {
+            Err(Failure::new(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
+        }
+    }
+}
+
+/// What a case found that wants this server to go on: if it has died, that is what is wrong,
+/// however it looked from the wire.
+///
+/// # Errors
+/// `crash` when it has ended, else what was found.
+pub fn expect_survival<T>(
+    server: &Server,
+    found: Result<T, Failure>,
+    clock: &Clock,
+) -> Result<T, Failure> {
+    server.survives(found, |limit| clock.within(limit))
+}

@@ -1,0 +1,180 @@
+//! What a lifecycle case gets: it starts and stops servers of one row by the cell's clock, and sees
+//! them as their clients do.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use report::Failure;
+
+use crate::clock::{Clock, PROGRESS_LIMIT};
+use crate::context::Context;
+use crate::datagrams::Datagrams;
+use crate::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
+use crate::peer::Peer;
+use crate::transport::{Place, Transport};
+
+/// Starts servers of one row in one cell.
+#[derive(Debug)]
+pub struct Lifecycle {
+    launcher: Launcher,
+    context: Arc<Context>,
+}
+
+impl Lifecycle {
+    /// The servers of one row in one cell.
+    #[must_use]
+    pub fn new(origin: Origin, context: Arc<Context>) -> Self {
+        Self { launcher: Launcher::new(origin), context }
+    }
+
+    /// The case's size in this profile.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.context.size
+    }
+
+    /// The cell's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.context.clock
+    }
+
+    /// A random source that depends on nothing but the seed and `purpose`.
+    #[must_use]
+    pub fn random(&self, purpose: u64) -> fastrand::Rng {
+        self.context.random(purpose)
+    }
+
+    /// What the cell's cases share.
+    #[must_use]
+    pub fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// Where the server is that listens already, if it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.launcher.address()
+    }
+
+    /// CPU time of all servers of the cell that have ended, where the system tells.
+    #[must_use]
+    pub fn ended_cpu(&self) -> Duration {
+        self.launcher.ended_cpu()
+    }
+
+    /// The last lines of the last started server's standard error.
+    #[must_use]
+    pub fn stderr_tail(&self, lines: usize) -> Vec<String> {
+        self.launcher.stderr_tail(lines)
+    }
+
+    /// As [`Launcher::folder`].
+    ///
+    /// # Errors
+    /// `harness` when there is no room for temporary files.
+    pub fn folder(&self) -> Result<&Path, Failure> {
+        self.launcher.folder()
+    }
+
+    /// As [`Launcher::over`].
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn over(&self, transport: Transport) -> Result<Start, Failure> {
+        self.launcher.over(transport)
+    }
+
+    /// As [`Launcher::asking_for`].
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn asking_for(&self, transport: Transport) -> Result<Start, Failure> {
+        self.launcher.asking_for(transport)
+    }
+
+    /// As [`Launcher::path`].
+    ///
+    /// # Errors
+    /// As [`Launcher::folder`].
+    pub fn path(&self, transport: Transport) -> Result<PathBuf, Failure> {
+        self.launcher.path(transport)
+    }
+
+    /// Starts a server that must become ready.
+    ///
+    /// # Errors
+    /// `announcement`, `crash` or `timeout`.
+    pub fn start(&self) -> Result<Server, Failure> {
+        self.start_with(&Start::default())
+    }
+
+    /// As [`Lifecycle::start`], with options.
+    ///
+    /// # Errors
+    /// `announcement`, `crash` or `timeout`.
+    pub fn start_with(&self, start: &Start) -> Result<Server, Failure> {
+        self.launch(start)?.expect_ready()
+    }
+
+    /// Starts a server and waits until it is ready or has ended.
+    ///
+    /// # Errors
+    /// As [`Launcher::launch`].
+    pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
+        self.launcher.launch(start, self.clock().progress())
+    }
+
+    /// Starts a server that is to end by itself within [`PROGRESS_LIMIT`].
+    ///
+    /// # Errors
+    /// As [`Launcher::attempt`].
+    pub fn attempt(&self, start: &Start) -> Result<Attempt, Failure> {
+        let deadline = self.clock().within(PROGRESS_LIMIT);
+        let attempt = self.launcher.attempt(start, deadline)?;
+        self.clock().judge_time("the refused server's end", deadline.elapsed(), PROGRESS_LIMIT)?;
+        Ok(attempt)
+    }
+
+    /// A started server as a client sees it: its first TCP listener.
+    ///
+    /// # Errors
+    /// `announcement` when it announced none.
+    pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
+        Ok(self.peer_at(server.address()?))
+    }
+
+    /// A server at this address as a client sees it.
+    #[must_use]
+    pub fn peer_at(&self, address: SocketAddr) -> Peer {
+        Peer::new(address, Arc::clone(&self.context))
+    }
+
+    /// A started server as a client sees it that connects to a listener of this kind.
+    ///
+    /// # Errors
+    /// As [`Server::place`].
+    pub fn peer_over(&self, transport: Transport, server: &Server) -> Result<Peer, Failure> {
+        match transport {
+            Transport::Tcp => self.peer(server),
+            Transport::Udp | Transport::Unix | Transport::Unixgram => {
+                Ok(Peer::at(server.place(transport)?, Arc::clone(&self.context)))
+            }
+        }
+    }
+
+    /// A started server as a client sees it that sends datagrams to a listener of this kind.
+    ///
+    /// # Errors
+    /// As [`Server::place`].
+    pub fn datagrams(&self, transport: Transport, server: &Server) -> Result<Datagrams, Failure> {
+        let place = server.place(transport)?;
+        let folder = match place {
+            Place::Path(_) => self.folder()?.to_owned(),
+            Place::Ip(_) => PathBuf::new(),
+        };
+        Ok(Datagrams::new(place, folder, Arc::clone(&self.context)))
+    }
+}

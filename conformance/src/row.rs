@@ -1,0 +1,105 @@
+//! A row of the matrix as one can start it, and why a host cannot.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use report::host::Host;
+use report::{Grade, Model};
+
+use crate::launcher::{Origin, Program};
+use crate::registry::Entry;
+
+/// A row as one can start it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// `NAME[-FLAVOR][-DRIVER]`.
+    pub name: String,
+    /// The group of columns.
+    pub model: Model,
+    /// The driver here; none where the row does not exist on this operating system.
+    pub driver: Option<String>,
+    /// The flavor.
+    pub flavor: String,
+    /// Threads that do I/O.
+    pub workers: u32,
+    /// What the server does not offer.
+    pub lacks: Vec<String>,
+    /// The Cargo package of its server, where that is in this repository.
+    pub package: Option<String>,
+    /// Where its server comes from.
+    pub origin: Origin,
+}
+
+impl Row {
+    /// A row of the registry, its executable not known yet: see [`crate::binaries`].
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        Self::with_workers(entry, entry.workers)
+    }
+
+    /// The same with another number of threads that do I/O.
+    #[must_use]
+    pub fn with_workers(entry: &Entry, workers: u32) -> Self {
+        let driver = entry.driver_here().map(str::to_owned);
+        let mut arguments = vec!["--flavor".to_owned(), entry.flavor.clone()];
+        arguments.extend(["--workers".to_owned(), workers.to_string()]);
+        if let Some(driver) = &driver {
+            arguments.extend(["--driver".to_owned(), driver.clone()]);
+        }
+        Self {
+            name: entry.name.clone(),
+            model: entry.model,
+            driver,
+            flavor: entry.flavor.clone(),
+            workers,
+            lacks: entry.lacks.keys().cloned().collect(),
+            package: Some(entry.package.clone()),
+            origin: Origin::Contract(Program {
+                executable: PathBuf::new(),
+                arguments: arguments.into_iter().map(OsString::from).collect(),
+            }),
+        }
+    }
+
+    /// A server of which nothing is declared.
+    #[must_use]
+    pub fn undeclared(name: &str, origin: Origin) -> Self {
+        Self {
+            name: name.to_owned(),
+            model: Model::Undeclared,
+            driver: None,
+            flavor: "-".to_owned(),
+            workers: 0,
+            lacks: Vec::new(),
+            package: None,
+            origin,
+        }
+    }
+
+    /// Whether the registry says that its server does not offer this.
+    #[must_use]
+    pub fn lacks(&self, what: &str) -> bool {
+        self.lacks.iter().any(|lacking| lacking == what)
+    }
+
+    /// How much its server offers to the judge.
+    #[must_use]
+    pub fn grade(&self) -> Grade {
+        match self.origin {
+            Origin::Contract(_) => Grade::Contract,
+            Origin::Command(_) => Grade::Command,
+            Origin::Address(_) => Grade::Address,
+        }
+    }
+
+    /// Why a host cannot run its driver, and what to do about it.
+    #[must_use]
+    pub fn missing_driver(&self, host: &Host) -> Option<String> {
+        let Some(driver) = &self.driver else {
+            let is_declared = self.grade() == Grade::Contract;
+            return is_declared.then(|| format!("{} does not exist on {}", self.name, host.os));
+        };
+        let known = host.drivers.iter().find(|known| known.name == *driver)?;
+        known.state.lack().map(|lack| format!("{driver}: {lack}"))
+    }
+}
