@@ -2,16 +2,16 @@
 
 use std::fmt;
 
+use harness::process::Process;
+use harness::schedule::Company;
+use harness::transport::Transport;
 use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level};
 
 use crate::datagrams::Datagrams;
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
-use crate::process::Process;
 use crate::profile::{Profile, Sizes};
-use crate::schedule::Company;
-use crate::transport::Transport;
 
 /// What a case returns.
 pub type Found = Result<Observation, Failure>;

@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use harness::binaries;
+use harness::launcher::Origin;
+use harness::registry::Registry;
+use harness::row::Row;
 use report::certificate::certify;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
 use report::{Attestation, Cell, Level, Margin, Run, Verdict};
 
-use crate::binaries;
 use crate::judge::{Judge, Judged};
-use crate::launcher::Origin;
 use crate::plan::Planned;
 use crate::profile::Profile;
-use crate::registry::Registry;
-use crate::row::Row;
 use crate::suites;
 
 /// Collects cells as they are judged and becomes a [`Run`].

@@ -4,9 +4,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use harness::deadline::{Cut, Deadline};
 use report::{Failure, FailureKind, Margin};
-
-use crate::deadline::{Cut, Deadline};
 
 /// Without progress for this long, scaled by the host factor, a cell times out.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);

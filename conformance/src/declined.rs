@@ -1,13 +1,13 @@
 //! What a server says it does not do: it is asked itself, and what it says must agree with the
 //! registry and with the harness's own probe of the host.
 
+use harness::announcement::{Announcement, Ready};
+use harness::launcher::Launch;
+use harness::row::Row;
 use report::{Failure, FailureKind, Verdict};
 
-use crate::announcement::{Announcement, Ready};
 use crate::case::Case;
-use crate::launcher::Launch;
 use crate::lifecycle::Lifecycle;
-use crate::row::Row;
 
 /// The verdict, and the reason in the server's words.
 pub type Declined = (Verdict, String);

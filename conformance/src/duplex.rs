@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use harness::deadline::Deadline;
+use harness::wait::{Interest, wait_any};
 use report::Failure;
 
 use crate::clock::Clock;
 use crate::connection::{Connection, Read1};
-use crate::deadline::Deadline;
-use crate::wait::{Interest, wait_any};
 
 /// Calls on one connection before the others get their turn.
 const CALLS_PER_TURN: usize = 32;

@@ -4,12 +4,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::launcher::{Ended, Server};
+use harness::process::{Demand, Process};
 use report::{Failure, FailureKind};
 
 use crate::clock::Clock;
-use crate::launcher::{Ended, Server};
 use crate::peer::Peer;
-use crate::process::{Demand, Process};
 
 /// How often a state of a process is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use harness::announcement::{Announcement, Ready};
+use harness::deadline::Deadline;
+use harness::host_factor::{HIGHEST, host_factor};
+use harness::launcher::{Launch, Launcher, Origin, Program, START_LIMIT, Start};
+use harness::row::Row;
+use harness::transport::Transport;
 use report::{Failure, Model};
 
-use crate::announcement::{Announcement, Ready};
-use crate::deadline::Deadline;
-use crate::launcher::{Launch, Launcher, Origin, Program, START_LIMIT, Start};
-use crate::load::{HIGHEST, host_factor};
-use crate::row::Row;
 use crate::suites;
-use crate::transport::Transport;
 
 /// Lines of standard error that go with a server that did not introduce itself.
 const TAIL_LINES: usize = 20;

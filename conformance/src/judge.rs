@@ -4,26 +4,26 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use harness::announcement::Ready;
+use harness::attest::{attest, not_declared};
+use harness::host_factor::{HIGHEST, calm_host_factor, host_factor};
+use harness::launcher::{Ended, Launch, Server};
+use harness::registry::Waiver;
+use harness::row::Row;
+use harness::schedule::{Company, Schedule};
 use report::host::Host;
 use report::run::WaiverState;
 use report::{
     Attestation, Cell, Failure, FailureKind, Grade, Level, Strictness, Verdict, WaiverNote,
 };
 
-use crate::announcement::Ready;
-use crate::attest::{attest, not_declared};
 use crate::case::{Body, Case, Found, Observation};
 use crate::clock::Clock;
 use crate::context::Context;
 use crate::declined::{Declined, ask, declined, expect_no_lack};
-use crate::launcher::{Ended, Launch, Server};
 use crate::lifecycle::Lifecycle;
-use crate::load::{HIGHEST, calm_host_factor, host_factor};
 use crate::plan::Planned;
 use crate::profile::Profile;
-use crate::registry::Waiver;
-use crate::row::Row;
-use crate::schedule::{Company, Schedule};
 
 /// Lines of a server's standard error that go with a cell that is not green.
 const TAIL_LINES: usize = 20;

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
+use harness::transport::{Place, Transport};
 use report::Failure;
 
 use crate::clock::{Clock, PROGRESS_LIMIT};
 use crate::context::Context;
 use crate::datagrams::Datagrams;
-use crate::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
 use crate::peer::Peer;
-use crate::transport::{Place, Transport};
 
 /// Starts servers of one row in one cell.
 #[derive(Debug)]

@@ -4,12 +4,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use harness::launcher::Origin;
+use harness::registry::Entry;
+use harness::row::Row;
 use report::Model;
 use serde::Deserialize;
-
-use crate::launcher::Origin;
-use crate::registry::Entry;
-use crate::row::Row;
 
 /// The table as it was when this program was built.
 const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");

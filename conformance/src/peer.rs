@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::transport::Place;
 use report::{Failure, FailureKind};
 
 use crate::clock::Clock;
 use crate::connection::{Connection, Pending, Setup};
 use crate::context::Context;
-use crate::transport::Place;
 
 /// How soon a new client must be served while nothing else is asked of the server.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(1);

@@ -1,14 +1,14 @@
 //! Which cells a check consists of, and which of them this host can judge: a pure function of rows,
 //! suites, filter and host. Listing starts no server.
 
+use harness::pattern::matches_any;
+use harness::row::Row;
+use harness::schedule::Company;
 use report::Level;
 use report::host::{Host, State};
 
 use crate::case::{Case, Need, Suite};
-use crate::pattern::matches_any;
 use crate::profile::Profile;
-use crate::row::Row;
-use crate::schedule::Company;
 use crate::suites;
 
 /// Which cells are wanted. An empty list wants all; `*` stands for any text.

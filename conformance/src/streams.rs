@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
 use crate::clock::Clock;
 use crate::connection::{Connection, End, Read1};
 use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
-use crate::wait::{Interest, wait_any};
 
 /// How often it is looked whether streams are to stop while none of them moves.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

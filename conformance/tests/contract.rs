@@ -1,7 +1,7 @@
 //! docs/CONTRACT.md as the judge reads it: its examples of announcements are understood. The
 //! servers' half of this test is in `common`, which must write them.
 
-use conformance::announcement::Announcement;
+use harness::announcement::Announcement;
 
 const CONTRACT: &str = include_str!("../../docs/CONTRACT.md");
 

@@ -7,17 +7,17 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use conformance::affinity::{self, Cpus};
-use conformance::deadline::Deadline;
 use conformance::judge::Judge;
-use conformance::launcher::{Launcher, Origin, Program, START_LIMIT, Server, Start};
 use conformance::mutants::Table;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
-use conformance::restrict::Restrictions;
-use conformance::row::Row;
-use conformance::schedule::Schedule;
-use conformance::{binaries, host, supervisor};
+use harness::affinity::{self, Cpus};
+use harness::deadline::Deadline;
+use harness::launcher::{Launcher, Origin, Program, START_LIMIT, Server, Start};
+use harness::restrict::Restrictions;
+use harness::row::Row;
+use harness::schedule::Schedule;
+use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::{Cell, Failure, FailureKind, Strictness, Verdict};
 

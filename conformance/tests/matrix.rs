@@ -8,10 +8,10 @@ use conformance::check::{self, Collector, Environment};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
-use conformance::registry::Registry;
-use conformance::row::Row;
-use conformance::schedule::Schedule;
-use conformance::{host, supervisor};
+use harness::registry::Registry;
+use harness::row::Row;
+use harness::schedule::Schedule;
+use harness::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::{Cell, Exit, Strictness, Verdict, gate, text};
 

@@ -10,12 +10,12 @@ use clap::ValueEnum;
 use conformance::check;
 use conformance::introduced::{Refusal, introduce};
 use conformance::judge::Judge;
-use conformance::launcher::{CommandLine, Origin, Program};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
-use conformance::registry::Registry;
-use conformance::row::Row;
-use conformance::schedule::Schedule;
+use harness::launcher::{CommandLine, Origin, Program};
+use harness::registry::Registry;
+use harness::row::Row;
+use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::{Cell, Exit, Level, Run, Strictness, gate, junit, markdown, text};
 
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         return usage(&format!("no row is named so; there are: {}", names.join(", ")));
     }
-    let host = conformance::host::probe();
+    let host = harness::host::probe();
     let profile = Profile::from(arguments.profile);
     let planned = plan(&rows, &filter, profile, &host);
     if planned.is_empty() {

@@ -16,8 +16,8 @@ mod trace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use conformance::registry::Registry;
-use conformance::supervisor;
+use harness::registry::Registry;
+use harness::supervisor;
 use report::Exit;
 
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
-use conformance::binaries;
+use harness::binaries;
 use report::{Grade, Run, Verdict};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");

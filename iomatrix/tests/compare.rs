@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use conformance::scratch::Scratch;
+use harness::scratch::Scratch;
 use report::bench::{self, Bench, BenchRow, Build, Count, Pinning};
 use report::load::{
     Amount, Arrival, BuildProfile, Ending, Generator, Measurement, Sizes, Target, Traffic,
@@ -105,7 +105,7 @@ fn expect(output: &Output, status: i32, parts: &[&str]) {
 #[test]
 fn more_system_calls_are_a_regression_and_fewer_are_none() {
     let scratch = Scratch::new().expect("make a folder");
-    let host = conformance::host::probe();
+    let host = harness::host::probe();
     let (few, many) = (bench(host.clone(), 2.0), bench(host, 3.0));
     let [a, b] = folders(&scratch, [&few, &many]);
     let line = "| row | here | system calls per message |  | 2.00 | 3.00 | +50 % | a regression |";
@@ -119,7 +119,7 @@ fn more_system_calls_are_a_regression_and_fewer_are_none() {
 #[test]
 fn times_of_another_host_need_force() {
     let scratch = Scratch::new().expect("make a folder");
-    let host = conformance::host::probe();
+    let host = harness::host::probe();
     let elsewhere = Host { cpus: host.cpus + 1, ..host.clone() };
     let paths = folders(&scratch, [&bench(host, 2.0), &bench(elsewhere, 2.0)]);
     expect(&compare(&paths, &[]), 0, &["not compared: other host (CPUs", "--force compares them"]);
@@ -129,7 +129,7 @@ fn times_of_another_host_need_force() {
 #[test]
 fn what_cannot_be_compared_is_a_usage_error() {
     let scratch = Scratch::new().expect("make a folder");
-    let host = conformance::host::probe();
+    let host = harness::host::probe();
     let mut other = bench(host.clone(), 2.0);
     other.workload.connections = 9;
     let [a, b] = folders(&scratch, [&bench(host, 2.0), &other]);

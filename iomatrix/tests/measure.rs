@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
-use conformance::binaries;
+use harness::binaries;
 use report::bench::{Bench, Pinning};
 use report::load::{Ending, LoadResult};
 

@@ -41,7 +41,7 @@ mod linux {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
-    use conformance::scratch::Scratch;
+    use harness::scratch::Scratch;
     use report::ladder::{Ladder, Operations, Outcome, Request, Trace};
 
     use super::*;
@@ -146,7 +146,7 @@ mod linux {
 
     #[test]
     fn a_wrong_echo_ends_it_and_a_row_that_cannot_run_does_not() {
-        use conformance::binaries::{OWN_PROFILE, locate};
+        use harness::binaries::{OWN_PROFILE, locate};
         let mutant = &locate(&["mutant"], OWN_PROFILE).expect("it is built")["mutant"];
         let says_why = r#"echo '{"unavailable":"no |\u001b[2J here"}'; exit 69"#.to_owned();
         // Without `--flavor multi-thread`, which it does not know.

@@ -1,5 +1,5 @@
 //! The host a run stood on: what it is, which drivers it offers, and why not. Plain data; the
-//! probes that fill it live in `conformance::host`.
+//! probes that fill it live in `harness::host`.
 
 use std::fmt;
 

@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::deadline::Deadline;
+use harness::transport::Place;
+use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
 use super::{Connection, harness, is_again, reset};
 use crate::clock::Clock;
-use crate::deadline::Deadline;
 use crate::payload::Payload;
-use crate::transport::Place;
-use crate::wait::{Interest, wait};
 
 /// How the judge's end of a connection is set up.
 #[derive(Clone, Copy, Debug, Default)]

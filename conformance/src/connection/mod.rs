@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
@@ -19,7 +20,6 @@ pub use connect::{Pending, Setup};
 
 use crate::clock::Clock;
 use crate::payload::{Payload, hex};
-use crate::wait::{Interest, wait};
 
 /// Bytes read in one call when nothing else is asked for.
 const READ_BYTES: usize = 16 * 1024;

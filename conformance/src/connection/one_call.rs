@@ -6,10 +6,10 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
+use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 
 use super::{Connection, Read1, harness};
-use crate::wait::{Interest, wait};
 
 impl Connection {
     /// Sends `length` bytes with a single call and receives them while it runs.

@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::time::Duration;
 
+use harness::deadline::Deadline;
+use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 
 use super::{Connection, End, READ_BYTES, Read1, is_again};
-use crate::deadline::Deadline;
-use crate::wait::{Interest, wait};
 
 impl Connection {
     /// Receives the next `length` bytes and checks them.

@@ -5,12 +5,12 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::wait::{Interest, wait};
 use report::Failure;
 use socket2::Socket;
 
 use super::{Connection, harness, is_again};
 use crate::queues::queues;
-use crate::wait::{Interest, wait};
 
 impl Connection {
     /// Sends the next `length` bytes of the stream, waiting while the server does not take them.

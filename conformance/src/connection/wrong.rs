@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use harness::deadline::Deadline;
+use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 
 use super::{Connection, READ_BYTES, Read1};
-use crate::deadline::Deadline;
 use crate::payload::RECORD_BYTES;
-use crate::wait::{Interest, wait};
 
 /// How much is looked at behind a wrong byte before it gets its name.
 const TAIL_BYTES: usize = 192 * 1024;

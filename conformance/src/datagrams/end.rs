@@ -7,10 +7,9 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use harness::transport::Place;
 use rustix::io::Errno;
 use socket2::{SockAddr, SockRef, Socket, Type};
-
-use crate::transport::Place;
 
 /// The client's end: blocking calls with a time limit each, as poll(2) does not say of a Unix
 /// datagram socket whether its receiver has room.

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use harness::deadline::Deadline;
+use harness::transport::Place;
 use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::deadline::Deadline;
 use crate::payload::{Payload, RECORD_BYTES};
 use crate::peer::PROBE_LIMIT;
-use crate::transport::Place;
 use end::{End, is_full, is_over};
 
 /// More than any datagram has that a case sends.

@@ -4,18 +4,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::launcher::{Server, Start};
+use harness::transport::Transport;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::{Connection, Read1};
 use crate::expectation::expect_survival;
-use crate::launcher::{Server, Start};
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 use crate::rounds::{p99_planned, p99_round};
 use crate::streams::Streams;
-use crate::transport::Transport;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -3,13 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::duplex::{Flow, exchange};
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
 use crate::peer::Peer;
-use crate::process::Process;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

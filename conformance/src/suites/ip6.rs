@@ -3,12 +3,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
+use harness::launcher::{Server, Start};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::duplex::{Flow, Pieces, exchange};
 use crate::expectation::expect_survival;
-use crate::launcher::{Server, Start};
 use crate::lifecycle::Lifecycle;
 
 /// The table.

@@ -5,18 +5,18 @@ mod hardship;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use harness::announcement::Announcement;
+use harness::attest::attest_process;
+use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
+use harness::schedule::Company;
 use report::{Failure, FailureKind};
 
-use crate::announcement::Announcement;
-use crate::attest::attest_process;
 use crate::case::{Body, Case, Found, Need, Observation, Suite};
 use crate::clock::PROGRESS_LIMIT;
 use crate::connection::Connection;
 use crate::expectation::{expect_graceful_end, expect_survival};
-use crate::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
-use crate::schedule::Company;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -6,15 +6,15 @@ mod memory;
 
 use std::time::Duration;
 
+use harness::kernel_log::KernelLog;
+use harness::process::{Process, Signal};
 use report::host::size;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Connection;
 use crate::expectation::{descriptors_at_rest, expect_descriptors};
-use crate::kernel_log::KernelLog;
 use crate::peer::Peer;
-use crate::process::{Process, Signal};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -4,16 +4,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use harness::process::Signal;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::connection::{End, Setup};
 use crate::expectation::{expect_graceful_end, expect_survival};
-use crate::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
-use crate::process::Signal;
 use crate::queues;
 use crate::streams::Streams;
 

@@ -4,6 +4,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::launcher::Start;
+use harness::process::{Process, Signal};
+use harness::restrict::Restrictions;
+use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
@@ -11,13 +15,9 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet, expect_survival};
-use crate::launcher::Start;
 use crate::lifecycle::Lifecycle;
 use crate::peer::{PROBE_LIMIT, Peer};
-use crate::process::{Process, Signal};
-use crate::restrict::Restrictions;
 use crate::rounds::p99_planned;
-use crate::wait::{Interest, wait_any};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -3,15 +3,15 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::process::Process;
+use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::{Connection, Setup};
 use crate::expectation::judge_demand;
 use crate::peer::Peer;
-use crate::process::Process;
 use crate::rounds::p99_round;
-use crate::wait::{Interest, wait_any};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use harness::process::Process;
+
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::expectation::{descriptors_at_rest, expect_descriptors};
 use crate::peer::Peer;
-use crate::process::Process;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
+use harness::process::{Cpu, Process};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Connection;
 use crate::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::peer::{PROBE_LIMIT, Peer};
-use crate::process::{Cpu, Process};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
@@ -9,7 +10,6 @@ use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::expectation::expect_quiet;
 use crate::peer::Peer;
-use crate::process::Process;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

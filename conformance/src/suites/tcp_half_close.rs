@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use harness::process::Process;
+
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Setup;
 use crate::duplex::{Flow, exchange};
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
 use crate::peer::Peer;
-use crate::process::Process;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

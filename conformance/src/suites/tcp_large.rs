@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use harness::wait::{Interest, wait};
 use report::Failure;
 
 use crate::case::{Case, Found, Observation, Suite};
 use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, exchange};
 use crate::peer::Peer;
-use crate::wait::{Interest, wait};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -4,13 +4,13 @@ use std::io::Read as _;
 use std::thread;
 use std::time::Duration;
 
+use harness::process::{Process, Signal};
 use report::Failure;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::{Connection, Setup};
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
 use crate::peer::Peer;
-use crate::process::{Process, Signal};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

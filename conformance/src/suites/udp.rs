@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::launcher::{DRAIN, Server, Start};
+use harness::transport::{Place, Transport};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;
 use crate::datagrams::{Client, Datagrams, Sent};
 use crate::expectation::{expect_graceful_end, expect_quiet, expect_survival};
-use crate::launcher::{DRAIN, Server, Start};
 use crate::lifecycle::Lifecycle;
 use crate::rounds::p99_planned;
-use crate::transport::{Place, Transport};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

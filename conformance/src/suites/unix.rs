@@ -4,6 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use harness::process::Process;
+use harness::transport::{Place, Transport};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
@@ -12,11 +15,8 @@ use crate::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::expectation::{
     descriptors_at_rest, expect_descriptors, expect_graceful_end, expect_quiet, expect_survival,
 };
-use crate::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
-use crate::process::Process;
-use crate::transport::{Place, Transport};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

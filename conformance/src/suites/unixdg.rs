@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use harness::transport::Transport;
+
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::datagrams::Datagrams;
 use crate::rounds::p99_planned;
 use crate::suites::udp;
-use crate::transport::Transport;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

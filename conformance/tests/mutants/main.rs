@@ -16,11 +16,12 @@ use conformance::judge::Judge;
 use conformance::mutants::{Mutant, Table};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
-use conformance::registry::Registry;
-use conformance::row::Row;
-use conformance::schedule::Company;
-use conformance::schedule::Schedule;
-use conformance::{binaries, host, suites, supervisor};
+use conformance::suites;
+use harness::registry::Registry;
+use harness::row::Row;
+use harness::schedule::Company;
+use harness::schedule::Schedule;
+use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict, text};
 

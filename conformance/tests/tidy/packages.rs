@@ -10,15 +10,16 @@ use crate::repository::{Finding, Repository};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("backend-*", &["common"]),
     ("common", &[]),
-    ("conformance", &["report"]),
-    ("iomatrix", &["conformance", "loadgen", "report"]),
+    ("conformance", &["harness", "report"]),
+    ("harness", &["report"]),
+    ("iomatrix", &["conformance", "harness", "loadgen", "report"]),
     ("loadgen", &["report"]),
     ("mutant", &[]),
     ("report", &[]),
 ];
 
 /// The packages that judge: what they link must not be what they judge.
-const JUDGE: &[&str] = &["conformance", "report"];
+const JUDGE: &[&str] = &["conformance", "harness", "report"];
 const RUNTIMES: &[&str] = &[
     "async-executor",
     "async-global-executor",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
-use conformance::binaries;
+use harness::binaries;
 use loadgen::Load;
 use report::bench::metric::{Standing, standing};
 use report::bench::{
@@ -122,7 +122,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 impl<'a> Session<'a> {
     pub(crate) fn new(subjects: &'a SubjectArguments) -> anyhow::Result<Self> {
-        let host = conformance::host::probe();
+        let host = harness::host::probe();
         Ok(Self { subjects, host, interrupted: interruption()? })
     }
 

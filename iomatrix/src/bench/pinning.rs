@@ -1,7 +1,7 @@
 //! Which processors the server gets, and which the generator.
 
 use clap::ValueEnum;
-use conformance::affinity;
+use harness::affinity;
 use report::bench::Pinning;
 
 /// What the user wants.

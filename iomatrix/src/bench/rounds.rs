@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use conformance::row::Row;
-use conformance::transport::Transport;
+use harness::row::Row;
+use harness::transport::Transport;
 use indicatif::ProgressBar;
 use loadgen::{Load, Recording, Watch};
 use report::bench::{Because, BenchRow, Ceiling, Count, Refused, Sample, ServerUse};

@@ -1,10 +1,10 @@
 //! The rows of a bench: which were asked for, which this host can run, and their programs.
 
 use conformance::check;
-use conformance::launcher::Origin;
-use conformance::pattern::matches_any;
-use conformance::registry::Registry;
-use conformance::row::Row;
+use harness::launcher::Origin;
+use harness::pattern::matches_any;
+use harness::registry::Registry;
+use harness::row::Row;
 use report::Host;
 use report::bench::{Because, Refused};
 

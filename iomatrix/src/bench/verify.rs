@@ -7,9 +7,9 @@ use conformance::check::{self, Options};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
-use conformance::registry::Registry;
-use conformance::row::Row;
-use conformance::schedule::Schedule;
+use harness::registry::Registry;
+use harness::row::Row;
+use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
 use report::{Host, Level, Strictness, Verdict, gate};
 

@@ -1,6 +1,6 @@
 //! Looks at a server when the measured part of a load begins and when it ends.
 
-use conformance::process::{CallCounter, CpuTimes, Process, Submissions, Switches};
+use harness::process::{CallCounter, CpuTimes, Process, Submissions, Switches};
 use loadgen::Watch;
 use report::Failure;
 use report::bench::{Count, ServerUse};
@@ -40,7 +40,7 @@ impl ServerWatch {
             (Ok(before), Ok(now)) => Ok(now.since(before)),
             (Err(e), _) | (_, Err(e)) => Err(e),
         };
-        let of_split = |part: fn(&conformance::process::Cpu) -> std::time::Duration| match cpu {
+        let of_split = |part: fn(&harness::process::Cpu) -> std::time::Duration| match cpu {
             Ok(used) => match &used.split {
                 Some(split) => Count::Of(each(part(split).as_nanos() as f64)),
                 None => Count::none("too little CPU time to tell who ran"),
@@ -92,7 +92,7 @@ impl Watch for ServerWatch {
 /// Counts a server's system calls during a load.
 pub(super) struct CallWatch {
     counter: Result<CallCounter, String>,
-    before: Option<conformance::process::Calls>,
+    before: Option<harness::process::Calls>,
     pub(super) calls: Count,
 }
 

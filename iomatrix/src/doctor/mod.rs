@@ -1,5 +1,5 @@
 //! `iomatrix doctor`: which drivers work on this host, exactly why not, and what to change. The
-//! probes and their sentences are `conformance::host`'s; here they are judged and laid out.
+//! probes and their sentences are `harness::host`'s; here they are judged and laid out.
 
 mod judge;
 mod markdown;
@@ -8,7 +8,7 @@ mod text;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use conformance::host;
+use harness::host;
 use report::host::{Driver, Hint, Host, Seccomp, State, size};
 
 /// In what form the host is printed.

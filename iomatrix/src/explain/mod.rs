@@ -11,10 +11,10 @@ use clap::ValueEnum;
 use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, Table};
 use conformance::page::Page;
-use conformance::pattern::matches;
-use conformance::schedule::Company;
 use conformance::suites;
-use conformance::transport::Transport;
+use harness::pattern::matches;
+use harness::schedule::Company;
+use harness::transport::Transport;
 use report::Exit;
 
 #[derive(clap::Args)]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use conformance::registry::{Entry, Finding, Registry};
+use harness::registry::{Entry, Finding, Registry};
 use report::Model;
 use report::pairs::{self, Pair, Traits};
 

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 use conformance::case::{Body, Case};
 use conformance::profile::Profile;
-use conformance::registry::{Entry, Registry};
-use conformance::schedule::Company;
 use conformance::suites;
+use harness::registry::{Entry, Registry};
+use harness::schedule::Company;
 use report::Exit;
 use serde_json::json;
 

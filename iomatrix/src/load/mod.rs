@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut result = LoadResult {
         version: FORMAT_VERSION,
         started_unix: now_unix(),
-        host: conformance::host::probe(),
+        host: harness::host::probe(),
         workload: load.workload.clone(),
         measurements: Vec::new(),
     };

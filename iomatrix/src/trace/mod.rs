@@ -13,11 +13,11 @@ use std::path::Path;
 use anyhow::anyhow;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
-use conformance::launcher::{Origin, Program};
-use conformance::pattern::matches;
-use conformance::registry::{Entry, Registry};
-use conformance::row::Row;
-use conformance::{binaries, host};
+use harness::launcher::{Origin, Program};
+use harness::pattern::matches;
+use harness::registry::{Entry, Registry};
+use harness::row::Row;
+use harness::{binaries, host};
 use report::Exit;
 use report::ladder::{FORMAT_VERSION, Ladder, Outcome, Trace, markdown, text};
 

@@ -7,7 +7,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use conformance::deadline::Deadline;
+use harness::deadline::Deadline;
 use report::ladder::Operations;
 
 /// What the descriptor of a ring is a link to.

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use conformance::announcement::{Announcement, Ready};
 use conformance::clock::Clock;
 use conformance::connection::{Connection, Pending, Setup};
-use conformance::deadline::Deadline;
-use conformance::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
-use conformance::load::HIGHEST;
-use conformance::process::{Process, Signal};
-use conformance::scratch::Scratch;
-use conformance::transport::Transport;
+use harness::announcement::{Announcement, Ready};
+use harness::deadline::Deadline;
+use harness::host_factor::HIGHEST;
+use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
+use harness::process::{Process, Signal};
+use harness::scratch::Scratch;
+use harness::transport::Transport;
 use report::ladder::Request;
 use report::{Failure, FailureKind};
 

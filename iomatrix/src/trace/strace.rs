@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use conformance::launcher::Program;
+use harness::launcher::Program;
 
 /// How a tracer that may not trace is told so (ptrace(2)).
 const DENIED: &str = "Operation not permitted";

@@ -5,18 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use harness::announcement::Announcement;
+use harness::attest::attest_process;
+use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use harness::process::{Process, Signal};
+use harness::restrict::{Denial, Restrictions};
 use report::{Failure, FailureKind};
 
 use super::{expect_message, expect_silent_error};
-use crate::announcement::Announcement;
-use crate::attest::attest_process;
 use crate::case::{Found, Observation};
 use crate::expectation::{expect_graceful_end, expect_survival};
-use crate::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
-use crate::process::{Process, Signal};
-use crate::restrict::{Denial, Restrictions};
 use crate::streams::Streams;
 use crate::suites::tcp_accept::at_the_limit_under;
 

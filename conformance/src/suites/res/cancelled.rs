@@ -3,12 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::launcher::Start;
 use report::{Failure, FailureKind};
 
 use crate::case::{Found, Observation};
 use crate::connection::{Connection, Read1};
 use crate::expectation::expect_survival;
-use crate::launcher::Start;
 use crate::lifecycle::Lifecycle;
 use crate::peer::Peer;
 

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use super::{BATCH, KIB, MIB, SETTLED, SPARE_DESCRIPTORS};
@@ -11,7 +12,6 @@ use crate::connection::{Connection, Setup};
 use crate::duplex::{Flow, exchange};
 use crate::expectation::{descriptors_at_rest, expect_descriptors};
 use crate::peer::Peer;
-use crate::process::Process;
 use crate::suites::tcp_backpressure::{STALLED_BYTES, stall};
 
 pub(super) fn memory_after_churn(peer: &Peer, process: &Process) -> Found {

@@ -1,0 +1,22 @@
+//! Starts, restricts, watches and attests servers, and probes the host. It knows no backend's name:
+//! the registry has them. What is asked of a server, and what its clients see, is `conformance`'s.
+
+pub mod affinity;
+pub mod announcement;
+pub mod attest;
+pub mod binaries;
+pub mod deadline;
+pub mod host;
+pub mod host_factor;
+pub mod kernel_log;
+pub mod launcher;
+pub mod pattern;
+pub mod process;
+pub mod registry;
+pub mod restrict;
+pub mod row;
+pub mod schedule;
+pub mod scratch;
+pub mod supervisor;
+pub mod transport;
+pub mod wait;
