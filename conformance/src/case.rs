@@ -4,9 +4,8 @@ use std::fmt;
 
 use harness::process::Process;
 use harness::schedule::Company;
-use harness::transport::Transport;
 use report::host::grouped;
-use report::{Failure, FailureKind, Grade, Level};
+use report::{Failure, FailureKind, Grade, Level, Transport};
 
 use crate::datagrams::Datagrams;
 use crate::lifecycle::Lifecycle;

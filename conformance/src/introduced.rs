@@ -8,8 +8,7 @@ use harness::deadline::Deadline;
 use harness::host_factor::{HIGHEST, host_factor};
 use harness::launcher::{Launch, Launcher, Origin, Program, START_LIMIT, Start};
 use harness::row::Row;
-use harness::transport::Transport;
-use report::{Failure, Model};
+use report::{Failure, Model, Transport};
 
 use crate::suites;
 

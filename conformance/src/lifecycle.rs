@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
-use harness::transport::{Place, Transport};
-use report::Failure;
+use harness::place::Place;
+use report::{Failure, Transport};
 
 use crate::clock::{Clock, PROGRESS_LIMIT};
 use crate::context::Context;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::transport::Place;
+use harness::place::Place;
 use report::{Failure, FailureKind};
 
 use crate::clock::Clock;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::deadline::Deadline;
-use harness::transport::Place;
+use harness::place::Place;
 use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};

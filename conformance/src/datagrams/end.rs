@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use harness::transport::Place;
+use harness::place::Place;
 use rustix::io::Errno;
 use socket2::{SockAddr, SockRef, Socket, Type};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use harness::deadline::Deadline;
-use harness::transport::Place;
+use harness::place::Place;
 use report::{Failure, FailureKind};
 use socket2::SockAddr;
 

@@ -5,8 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::launcher::{Server, Start};
-use harness::transport::Transport;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Transport};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::launcher::{DRAIN, Server, Start};
-use harness::transport::{Place, Transport};
-use report::{Failure, FailureKind};
+use harness::place::Place;
+use report::{Failure, FailureKind, Transport};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::clock::Clock;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
+use harness::place::Place;
 use harness::process::Process;
-use harness::transport::{Place, Transport};
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Transport};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::connection::Setup;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::transport::Transport;
+use report::Transport;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::datagrams::Datagrams;

@@ -25,8 +25,6 @@ struct Exception {
 }
 
 const EXCEPTIONS: &[Exception] = &[
-    exception("rooms_are_small", "conformance/", "what starts and watches servers is to leave it"),
-    exception("modules_import_in_no_circle", "conformance/src/lib.rs", "to be untangled"),
     exception("modules_import_in_no_circle", "report/src/lib.rs", "to be untangled"),
     exception("modules_import_in_no_circle", "proof/mutant/src/main.rs", "to be untangled"),
 ];

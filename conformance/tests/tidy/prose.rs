@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use conformance::plan::matches;
 use conformance::suites;
+use harness::pattern::matches;
 
 use crate::registry::is_case;
 use crate::repository::{Finding, Package, Repository, field};

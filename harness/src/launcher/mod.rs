@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Transport};
 
 pub use command_line::CommandLine;
 pub use output::{Captured, Watched};
@@ -25,7 +25,6 @@ use crate::announcement::{Announcement, Ready};
 use crate::deadline::Deadline;
 use crate::scratch::Scratch;
 use crate::supervisor::SUPERVISE;
-use crate::transport::Transport;
 use server::Supervised;
 use start::{command, own_program};
 

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Transport};
 
 use super::output::{Captured, Watched};
 use crate::announcement::Ready;
 use crate::deadline::Deadline;
+use crate::place::Place;
 use crate::process::{Process, Signal};
-use crate::transport::{Place, Transport};
 
 /// How long the end of a killed server may take; more means that the kernel holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(10);

@@ -4,12 +4,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness::row::Row;
-use harness::transport::Transport;
 use indicatif::ProgressBar;
 use loadgen::{Load, Recording, Watch};
 use report::bench::{Because, BenchRow, Ceiling, Count, Refused, Sample, ServerUse};
 use report::load::{Amount, Arrival, ErrorKind, Measurement, Validity, Workload};
-use report::{Attestation, Host};
+use report::{Attestation, Host, Transport};
 
 use super::pinning::Cpus;
 use super::rows::Candidates;
@@ -110,12 +109,7 @@ impl Rounds<'_> {
     }
 
     fn transport(&self) -> Transport {
-        match self.load.workload.target.transport {
-            report::Transport::Tcp => Transport::Tcp,
-            report::Transport::Udp => Transport::Udp,
-            report::Transport::Unix => Transport::Unix,
-            report::Transport::Unixgram => Transport::Unixgram,
-        }
+        self.load.workload.target.transport
     }
 
     /// What the kernel alone charges for a message over TCP, on the server's processors.

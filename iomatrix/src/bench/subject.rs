@@ -8,12 +8,12 @@ use harness::affinity::Cpus;
 use harness::attest::attest;
 use harness::deadline::Deadline;
 use harness::launcher::{Launch, Launcher, START_LIMIT, Server};
+use harness::place::Place;
 use harness::process::Process;
 use harness::row::Row;
-use harness::transport::{Place, Transport};
 use report::bench::{Because, Refused};
 use report::load::Target;
-use report::{Attestation, Failure, FailureKind, Host};
+use report::{Attestation, Failure, FailureKind, Host, Transport};
 
 /// How long a server may take to answer while nothing else is asked of it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -56,12 +56,6 @@ impl Subject {
         let address = match place {
             Place::Ip(address) => address.to_string(),
             Place::Path(path) => path.display().to_string(),
-        };
-        let transport = match transport {
-            Transport::Tcp => report::Transport::Tcp,
-            Transport::Udp => report::Transport::Udp,
-            Transport::Unix => report::Transport::Unix,
-            Transport::Unixgram => report::Transport::Unixgram,
         };
         Ok(Target { transport, address })
     }

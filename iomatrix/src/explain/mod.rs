@@ -14,8 +14,7 @@ use conformance::page::Page;
 use conformance::suites;
 use harness::pattern::matches;
 use harness::schedule::Company;
-use harness::transport::Transport;
-use report::Exit;
+use report::{Exit, Transport};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

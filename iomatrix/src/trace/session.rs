@@ -15,9 +15,8 @@ use harness::host_factor::HIGHEST;
 use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
 use harness::process::{Process, Signal};
 use harness::scratch::Scratch;
-use harness::transport::Transport;
 use report::ladder::Request;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Transport};
 
 use super::ladder::{Mark, requests};
 use super::lines::first_thread;

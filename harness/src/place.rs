@@ -1,4 +1,4 @@
-//! What a server can listen on, and where a client finds it.
+//! Where a client finds a server.
 
 use std::fmt;
 use std::io;
@@ -7,19 +7,6 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr};
 
-/// What a server listens on. All serve TCP; what a row lacks of the others its registry entry says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP connections.
-    Tcp,
-    /// UDP datagrams.
-    Udp,
-    /// Connections to a Unix path.
-    Unix,
-    /// Datagrams to a Unix path.
-    Unixgram,
-}
-
 /// Where a server is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -27,31 +14,6 @@ pub enum Place {
     Ip(SocketAddr),
     /// At a Unix path.
     Path(PathBuf),
-}
-
-impl Transport {
-    /// Every transport.
-    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Unix, Self::Unixgram];
-
-    /// Whether this operating system has it, as far as the standard library knows.
-    #[must_use]
-    pub const fn exists_here(self) -> bool {
-        match self {
-            Self::Tcp | Self::Udp => true,
-            Self::Unix | Self::Unixgram => cfg!(unix),
-        }
-    }
-
-    /// The kind of listener in `--listen`, in announcements and in the registry.
-    #[must_use]
-    pub const fn kind(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Unix => "unix",
-            Self::Unixgram => "unixgram",
-        }
-    }
 }
 
 impl Place {
