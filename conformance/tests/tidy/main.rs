@@ -26,7 +26,6 @@ struct Exception {
 
 const EXCEPTIONS: &[Exception] = &[
     exception("modules_import_in_no_circle", "report/src/lib.rs", "to be untangled"),
-    exception("modules_import_in_no_circle", "proof/mutant/src/main.rs", "to be untangled"),
 ];
 
 const fn exception(check: &'static str, path: &'static str, reason: &'static str) -> Exception {

@@ -4,19 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::fault::Fault;
 use crate::listener::Bound;
 use crate::log;
-use crate::options::{Announce, Endpoint, Options};
-
-/// What `mio` waits on here.
-pub(crate) const DRIVER: &str = if cfg!(windows) {
-    "afd"
-} else if cfg!(any(target_os = "linux", target_os = "android")) {
-    "epoll"
-} else {
-    "kqueue"
-};
+use crate::options::{Announce, DRIVER, Endpoint, Options};
 
 /// The version that `Cargo.lock` holds; a test compares the two.
 const RUNTIME: &str = "mio 1.2.5";
@@ -61,10 +51,7 @@ pub(crate) fn unsupported(reason: &str) -> String {
 
 impl Announcement {
     fn of(options: &Options, listeners: &[Bound]) -> Self {
-        let claims_ring = matches!(
-            options.fault,
-            Some(Fault::SaysIoUring | Fault::UnusedRing | Fault::WaitsInRing | Fault::PolledRing)
-        );
+        let claims_ring = options.fault().process.claims_ring();
         let (model, driver) =
             if claims_ring { ("completion", "io_uring") } else { ("readiness", DRIVER) };
         Self {
@@ -83,9 +70,8 @@ impl Announcement {
 
 fn endpoint(options: &Options, bound: &Bound) -> String {
     let mut endpoint = bound.endpoint.clone();
-    if let (Some(Fault::AnnouncesPortZero), Endpoint::Tcp(address)) = (options.fault, &mut endpoint)
-    {
-        address.set_port(0);
+    if let Endpoint::Tcp(address) = &mut endpoint {
+        address.set_port(options.fault().process.announced_port(address.port()));
     }
     endpoint.to_string()
 }

@@ -1,5 +1,6 @@
-//! The points at which a fault strikes. The defaults are the correct server; a fault overrides the
-//! one or two that it needs and keeps its own memory. `faults/` has them, by what they spoil.
+//! The points at which a fault strikes in the loop. The defaults are the correct server; a fault
+//! overrides the one or two that it needs and keeps its own memory. `faults/` has them, by what
+//! they spoil.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -49,6 +50,16 @@ pub(crate) enum AfterAcceptError {
 
 /// The points at which a fault strikes, in the order in which a connection meets them.
 pub(crate) trait Hooks {
+    /// Bytes of the buffer that reads go to.
+    fn buffer_bytes(&self, asked: usize) -> usize {
+        asked
+    }
+
+    /// Whether an interrupted system call is made again.
+    fn survives_interrupts(&self) -> bool {
+        true
+    }
+
     /// How long the loop sleeps at most when it has nothing to do before `planned` is over.
     fn sleep(
         &mut self,
@@ -76,7 +87,7 @@ pub(crate) trait Hooks {
         Admission::Serve
     }
 
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         AfterAcceptError::BackOff
     }
 
@@ -135,6 +146,25 @@ pub(crate) trait Hooks {
 
     /// The connection's own FIN was sent, or could not be.
     fn shut_down(&mut self, _result: &io::Result<()>) {}
+
+    /// Whether a stop that was asked for begins. `accepted_since` connections have been accepted
+    /// since then.
+    fn heeds_stop(&self, _accepted_since: u64, _datagram_sockets: usize) -> bool {
+        true
+    }
+
+    /// The stop begins, and nothing has been told to any connection.
+    fn stop_begins(&mut self, _connections: &mut [Option<Connection>]) {}
+
+    /// Whether a stop closes the listeners.
+    fn stops_listening(&self) -> bool {
+        true
+    }
+
+    /// Whether a stop ends open connections, at the latest when the time to drain is over.
+    fn ends_connections(&self) -> bool {
+        true
+    }
 
     /// The server was asked to stop while this connection was open.
     fn stopping(&mut self, _connection: &mut Connection) {}

@@ -15,9 +15,9 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::capability::Work;
 use crate::connection::Over;
-use crate::fault::Fault;
 use crate::log;
 use crate::options::{Endpoint, Options};
+use crate::process::{Port, ProcessHooks};
 
 /// Connections that may wait in the accept queue.
 const BACKLOG: i32 = 1024;
@@ -41,8 +41,7 @@ fn open_one(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::R
         log::line(format_args!("warning: {endpoint} is reachable from beyond this machine"));
     }
     let bound = bind(options, endpoint, work).map_err(named)?;
-    // The fault listens only after it has announced itself: `start::after_announcing`.
-    if options.fault != Some(Fault::AnnouncesBeforeListening) {
+    if options.fault().process.listens_first() {
         bound.listen().map_err(named)?;
     }
     Ok(bound)
@@ -74,24 +73,17 @@ fn bind(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::Resul
 
 fn bind_tcp(options: &Options, address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    set_reuse(&socket, options.fault)?;
-    if options.fault == Some(Fault::OddSmallBuffers) {
-        // Set here, they hold from the first window on: later, a client that has seen a larger one
-        // waits until half of that is open (RFC 9293, section 3.8.6.2.1).
-        socket.set_recv_buffer_size(4096)?;
-        socket.set_send_buffer_size(4096)?;
-    }
+    // On Windows the option lets a second server bind beside a live one (actix-web#1335), and a
+    // port is free at once without it.
+    socket.set_reuse_address(cfg!(unix))?;
+    options.fault().process.prepare(&socket)?;
     bind_ip(options, &socket, address)?;
     Ok(socket)
 }
 
 fn bind_ip(options: &Options, socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
-        let takes_both = match options.fault {
-            Some(Fault::TakesBothFamilies) => true,
-            Some(Fault::IgnoresDualStack) => false,
-            Some(_) | None => options.dual_stack,
-        };
+        let takes_both = options.fault().process.takes_both_families(options.dual_stack);
         socket.set_only_v6(!takes_both)?;
     }
     socket.bind(&address.into())
@@ -99,32 +91,23 @@ fn bind_ip(options: &Options, socket: &Socket, address: SocketAddr) -> io::Resul
 
 /// Binds a path, which is taken over from a server that is dead and from no other.
 fn bind_path(options: &Options, path: &Path, kind: Type) -> io::Result<Socket> {
-    let fault = options.fault;
+    let process = options.fault().process;
     let name = path.to_str().and_then(|path| path.strip_prefix('@'));
     if let Some(name) = name {
-        if fault == Some(Fault::NoAbstractNames) {
+        if !process.has_abstract_names() {
             return Err(ErrorKind::Unsupported.into());
         }
         let socket = Socket::new(Domain::UNIX, kind, None)?;
         socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
         return Ok(socket);
     }
-    let address = SockAddr::unix(path);
-    assert!(
-        fault != Some(Fault::PanicsOnLongPath) || address.is_ok(),
-        "paths of more than a hundred bytes do not exist"
-    );
-    let address = address?;
-    let is_in_the_way = match fault {
-        Some(Fault::UnlinksPath) => path.exists(),
-        Some(Fault::RefusesExistingPath) => false,
-        Some(_) | None => {
-            let client = Socket::new(Domain::UNIX, kind, None)?;
-            let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
-            client.connect(&address).is_err_and(refused) && !path.is_file()
-        }
+    let address = SockAddr::unix(path).inspect_err(|_| process.path_refused())?;
+    let is_left = || {
+        let client = Socket::new(Domain::UNIX, kind, None)?;
+        let refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
+        Ok(client.connect(&address).is_err_and(refused) && !path.is_file())
     };
-    if is_in_the_way {
+    if process.clears(path, &is_left)? {
         std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, kind, None)?;
@@ -132,19 +115,15 @@ fn bind_path(options: &Options, path: &Path, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// On Windows the option lets a second server bind beside a live one (actix-web#1335), and a port
-/// is free at once without it.
-#[cfg(unix)]
-fn set_reuse(socket: &Socket, fault: Option<Fault>) -> io::Result<()> {
-    if fault == Some(Fault::ReusePort) {
-        socket.set_reuse_port(true)?;
-    }
-    socket.set_reuse_address(fault != Some(Fault::NoReuseAddress))
-}
-
-#[cfg(not(unix))]
-fn set_reuse(socket: &Socket, fault: Option<Fault>) -> io::Result<()> {
-    socket.set_reuse_address(fault == Some(Fault::ReusePort))
+/// The ports that were asked for, and those that there are.
+pub(crate) fn ports(options: &Options, listeners: &[Bound]) -> Vec<Port> {
+    let port = |endpoint: &Endpoint| endpoint.address().map(|address| address.port());
+    let pairs = options.endpoints().zip(listeners);
+    pairs
+        .filter_map(|((asked, _), bound)| {
+            Some(Port { asked: port(asked)?, bound: port(&bound.endpoint)? })
+        })
+        .collect()
 }
 
 impl Bound {
@@ -189,13 +168,8 @@ impl Name {
 
     /// Removes the path, unless another server has it by now. Of a name in no file system there is
     /// nothing to remove.
-    pub(crate) fn leave(&self, fault: Option<Fault>) {
-        let is_ours = match fault {
-            Some(Fault::LeavesPath) => false,
-            Some(Fault::UnlinksSuccessor) => true,
-            Some(_) | None => File::at(&self.path) == self.file,
-        };
-        if is_ours {
+    pub(crate) fn leave(&self, process: &dyn ProcessHooks) {
+        if process.removes_path(File::at(&self.path) == self.file) {
             let _ = std::fs::remove_file(&self.path);
         }
     }

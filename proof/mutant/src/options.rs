@@ -7,11 +7,20 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
-use crate::announcement::DRIVER;
 use crate::capability::{Cancel, Work, Worker};
-use crate::fault::Fault;
+use crate::faults::{self, Fault};
+
+/// What `mio` waits on here.
+pub(crate) const DRIVER: &str = if cfg!(windows) {
+    "afd"
+} else if cfg!(any(target_os = "linux", target_os = "android")) {
+    "epoll"
+} else {
+    "kqueue"
+};
 
 /// An echo server that is wrong on purpose.
 #[derive(Debug, Parser)]
@@ -50,8 +59,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     pub(crate) capability: Vec<String>,
     /// The fault to commit; see `--list-faults`
-    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true)]
-    pub(crate) fault: Option<Fault>,
+    #[arg(long, value_parser = fault_parser(), value_name = "NAME", hide_possible_values = true)]
+    fault: Option<&'static Fault>,
     /// Where the fault strikes (bytes, messages or connections, by fault) instead of its default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) fault_at: Option<u64>,
@@ -149,14 +158,20 @@ impl fmt::Display for Endpoint {
 }
 
 impl Options {
+    /// The fault to commit; [`Fault::NONE`] unless one was asked for.
+    pub(crate) fn fault(&self) -> &'static Fault {
+        self.fault.unwrap_or(&Fault::NONE)
+    }
+
     /// Why this server does not offer what was asked, if it does not.
     pub(crate) fn unsupported(&self) -> Option<String> {
         let kind = self.listen.iter().find_map(|endpoint| match endpoint {
             Endpoint::Tcp(_) | Endpoint::Cpu(_) => None,
             Endpoint::NotOffered(kind) => Some(format!("no {kind} listeners")),
-            Endpoint::Udp(_) | Endpoint::Unix(_) | Endpoint::Unixgram(_) => (self.fault
-                == Some(Fault::LacksCapabilities))
-            .then(|| format!("nothing but TCP: {endpoint}")),
+            Endpoint::Udp(_) | Endpoint::Unix(_) | Endpoint::Unixgram(_) => {
+                let is_lacking = !self.fault().process.offers_options();
+                is_lacking.then(|| format!("nothing but TCP: {endpoint}"))
+            }
         });
         let offered = self.capabilities();
         let lacking = self.capability.iter().find(|name| !offered.contains(&name.as_str()));
@@ -165,7 +180,7 @@ impl Options {
 
     /// What this server offers beyond the plain contract.
     pub(crate) fn capabilities(&self) -> &'static [&'static str] {
-        if self.fault == Some(Fault::LacksCapabilities) { &[] } else { &CAPABILITIES }
+        if self.fault().process.offers_options() { &CAPABILITIES } else { &[] }
     }
 
     /// What to listen on, and what messages cost there.
@@ -197,23 +212,25 @@ impl Options {
 pub(crate) fn parse() -> Result<Options, clap::Error> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Options::try_parse_from(&arguments) {
-        Err(error) if error.use_stderr() && ignores_bad_arguments(&arguments) => {
-            Options::try_parse_from(understood(&arguments))
-        }
+        Err(error) if error.use_stderr() => match understood(&arguments) {
+            Some(understood) => Options::try_parse_from(understood),
+            None => Err(error),
+        },
         parsed => parsed,
     }
 }
 
-fn ignores_bad_arguments(arguments: &[OsString]) -> bool {
-    arguments.iter().any(|argument| argument == "ignores-bad-arguments")
+/// What a fault makes of a command line that the server does not understand, if one of the words
+/// names such a fault.
+fn understood(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let mut named = arguments.iter().filter_map(|word| faults::find(word.to_str()?));
+    named.find_map(|fault| fault.process.understood(arguments))
 }
 
-/// What [`Fault::IgnoresBadArguments`] makes of a command line that it does not understand.
-fn understood(arguments: &[OsString]) -> Vec<OsString> {
-    let start = ["mutant", "--listen", "tcp:127.0.0.1:0"].map(OsString::from);
-    let known = ["--announce", "json", "--stop-on-stdin-eof"];
-    let kept = arguments.iter().filter(|argument| known.iter().any(|word| argument == word));
-    start.into_iter().chain(kept.cloned()).collect()
+/// The name of a fault; clap lists all of them, and the nearest, where it is none.
+fn fault_parser() -> impl TypedValueParser<Value = &'static Fault> {
+    let names = faults::all().map(|fault| fault.name);
+    PossibleValuesParser::new(names).map(|name| faults::find(&name).unwrap_or(&Fault::NONE))
 }
 
 #[cfg(test)]

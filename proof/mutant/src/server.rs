@@ -12,14 +12,14 @@ use mio::net::{UnixDatagram, UnixListener};
 use mio::{Events, Poll, Token, Waker};
 
 use crate::capability::{Attempts, Work};
-use crate::connection::{Connection, Phase, Step};
+use crate::connection::{Connection, Phase};
 use crate::datagrams::{Datagrams, Socket};
-use crate::fault::Fault;
-use crate::faults;
+use crate::faults::Fault;
 use crate::hooks::Hooks;
 use crate::listener::{Bound, Listener};
 use crate::options::{Endpoint, Options};
 use crate::stop::Stop;
+use crate::turn::Step;
 
 const WAKER: Token = Token(usize::MAX);
 /// The tokens below this one are slots of connections; the listeners' lie between the two.
@@ -55,7 +55,7 @@ pub(crate) struct Server {
     hooks: Box<dyn Hooks>,
     scratch: Vec<u8>,
     drain: Duration,
-    fault: Option<Fault>,
+    fault: &'static Fault,
     fault_at: Option<u64>,
 }
 
@@ -77,6 +77,7 @@ enum AcceptAt {
 impl Server {
     /// A server that does not listen yet; an error means that there is no poller to be had.
     pub(crate) fn new(options: &Options, listeners: &[Bound]) -> io::Result<Self> {
+        let hooks = options.fault().hooks(options.fault_at);
         Ok(Self {
             poll: Poll::new()?,
             spare: Poll::new().ok(),
@@ -91,10 +92,10 @@ impl Server {
             read_limit: options.read_limit(),
             accepted: 0,
             accepted_at_request: None,
-            hooks: faults::hooks(options.fault, options.fault_at),
-            scratch: vec![0; faults::buffer_bytes(options.fault, options.buffer as usize)],
+            scratch: vec![0; hooks.buffer_bytes(options.buffer as usize)],
+            hooks,
             drain: options.drain.into(),
-            fault: options.fault,
+            fault: options.fault(),
             fault_at: options.fault_at,
         })
     }
@@ -138,7 +139,7 @@ impl Server {
     }
 
     fn receives(&mut self, socket: Socket) -> io::Result<()> {
-        let hooks = faults::datagrams::hooks(self.fault, self.fault_at);
+        let hooks = self.fault.datagram_hooks(self.fault_at);
         let mut datagrams = Datagrams::new(socket, hooks);
         let token = Token(FIRST_DATAGRAMS + self.datagrams.len());
         datagrams.register(self.poll.registry(), token)?;
@@ -157,7 +158,7 @@ impl Server {
         self.pass(&mut events, Some(Instant::now()))?;
         self.begin_stop();
         let drained = Instant::now() + self.drain;
-        while self.open() > 0 && (Instant::now() < drained || self.waits_without_limit()) {
+        while self.open() > 0 && (Instant::now() < drained || !self.hooks.ends_connections()) {
             self.pass(&mut events, Some(drained))?;
         }
         Ok(self.open())
@@ -169,8 +170,7 @@ impl Server {
         let waited = Instant::now();
         match self.poll.poll(events, timeout) {
             Err(error)
-                if error.kind() == ErrorKind::Interrupted
-                    && self.fault != Some(Fault::DiesOfEintr) =>
+                if error.kind() == ErrorKind::Interrupted && self.hooks.survives_interrupts() =>
             {
                 return Ok(());
             }
@@ -287,15 +287,7 @@ impl Server {
     /// Whether a stop that was asked for begins.
     fn heeds_stop(&mut self) -> bool {
         let before = *self.accepted_at_request.get_or_insert(self.accepted);
-        match self.fault {
-            Some(Fault::WaitsForAccept) => self.accepted > before,
-            Some(Fault::KeepsDatagramsAtStop) => self.datagrams.is_empty(),
-            Some(_) | None => true,
-        }
-    }
-
-    fn waits_without_limit(&self) -> bool {
-        self.fault == Some(Fault::WaitsForIdle)
+        self.hooks.heeds_stop(self.accepted - before, self.datagrams.len())
     }
 
     /// Accepts what is in the accept queue.
@@ -308,16 +300,16 @@ impl Server {
 
     /// Stops listening, and tells each connection.
     fn begin_stop(&mut self) {
-        faults::at_stop(self.fault, &mut self.slots);
+        self.hooks.stop_begins(&mut self.slots);
         self.accept_at = AcceptAt::Event;
         self.datagrams.clear();
-        if self.fault != Some(Fault::KeepsAccepting) {
+        if self.hooks.stops_listening() {
             self.listeners.clear();
         }
         for slot in 0..self.slots.len() {
             if let Some(connection) = &mut self.slots[slot]
                 && connection.phase == Phase::Open
-                && self.fault != Some(Fault::WaitsForIdle)
+                && self.hooks.ends_connections()
             {
                 connection.phase = Phase::Stopping;
                 self.hooks.stopping(connection);

@@ -1,31 +1,23 @@
 //! What stops the server: a signal, or the end of standard input. A second signal ends it at once.
 
 use std::io::{self, Read};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use mio::Waker;
 
-use crate::fault::Fault;
 use crate::log;
 use crate::options::Options;
+use crate::process::{ProcessHooks, StopRequest};
 
 /// Whether the server was asked to stop.
 #[derive(Clone)]
 pub(crate) struct Stop {
     requested: Arc<AtomicBool>,
     signals: Arc<AtomicU32>,
-    fault: Option<Fault>,
+    process: &'static dyn ProcessHooks,
     waker: Arc<Waker>,
-}
-
-/// Which signal came, where that can be told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Signal {
-    Interrupt,
-    Terminate,
 }
 
 impl Stop {
@@ -34,11 +26,11 @@ impl Stop {
         let stop = Self {
             requested: Arc::default(),
             signals: Arc::default(),
-            fault: options.fault,
+            process: options.fault().process,
             waker: Arc::new(waker),
         };
         watch_signals(stop.clone())?;
-        if options.stop_on_stdin_eof && options.fault != Some(Fault::IgnoresStdinEof) {
+        if options.stop_on_stdin_eof && stop.process.heeds(StopRequest::StdinEnd) {
             let stop = stop.clone();
             thread::spawn(move || stop.when_stdin_ends());
         }
@@ -49,12 +41,12 @@ impl Stop {
         self.requested.load(Ordering::Acquire)
     }
 
-    fn signal(&self, signal: Signal) {
-        if self.fault == Some(Fault::IgnoresSigint) && signal == Signal::Interrupt {
+    fn signal(&self, signal: StopRequest) {
+        if !self.process.heeds(signal) {
             return;
         }
         let earlier = self.signals.fetch_add(1, Ordering::Relaxed);
-        if earlier > 0 && self.fault != Some(Fault::IgnoresSecondSignal) {
+        if earlier > 0 && self.process.heeds(StopRequest::SecondSignal) {
             log::line(format_args!("second signal, ending at once"));
             std::process::exit(1);
         }
@@ -88,7 +80,9 @@ fn watch_signals(stop: Stop) -> io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     thread::spawn(move || {
         for number in signals.forever() {
-            stop.signal(if number == SIGINT { Signal::Interrupt } else { Signal::Terminate });
+            let is_interrupt = number == SIGINT;
+            let signal = if is_interrupt { StopRequest::Interrupt } else { StopRequest::Terminate };
+            stop.signal(signal);
         }
     });
     Ok(())
@@ -97,14 +91,7 @@ fn watch_signals(stop: Stop) -> io::Result<()> {
 /// A console break is both: Windows has no other way to ask.
 #[cfg(windows)]
 fn watch_signals(stop: Stop) -> io::Result<()> {
-    let signal = match stop.fault {
-        Some(Fault::IgnoresSigint) => Signal::Interrupt,
-        Some(_) | None => Signal::Terminate,
-    };
+    let is_heeded = stop.process.heeds(StopRequest::Interrupt);
+    let signal = if is_heeded { StopRequest::Terminate } else { StopRequest::Interrupt };
     ctrlc::set_handler(move || stop.signal(signal)).map_err(io::Error::other)
-}
-
-/// The status of a server that stopped as it was asked to.
-pub(crate) fn exit_code(fault: Option<Fault>) -> ExitCode {
-    if fault == Some(Fault::Exits3) { ExitCode::from(3) } else { ExitCode::SUCCESS }
 }

@@ -1,25 +1,96 @@
 //! Faults of the accept loop: connections that are forgotten, dropped, or waited for in vain.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use super::Burst;
 use super::bytes::FULL_READ;
+use super::{Burst, Fault, limit};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
-pub(super) struct DropsData {
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::at(
+        "drops-data-with-connect",
+        "Drops what came before `accept`, on each 25th connection (settable) beside at most one \
+         other",
+        25,
+        |at| Box::new(DropsData::at(at)),
+    ),
+    Fault::new(
+        "cleans-up-successor",
+        "Closes a connection 5 ms after its start if it comes from the address of one that has \
+         ended",
+        || Box::new(CleansUpSuccessor::default()),
+    ),
+    Fault::new("retries-accept-at-once", "Tries `accept` again at once when it fails", || {
+        Box::new(RetriesAtOnce)
+    }),
+    Fault::new(
+        "parks-listener",
+        "After `accept` has failed, waits for a new client before it tries again",
+        || Box::new(ParksListener),
+    ),
+    Fault::at(
+        "parks-third-time",
+        "The same when `accept` begins to fail for the third time (settable)",
+        3,
+        |at| Box::new(ParksAtLast::after(at)),
+    ),
+    Fault::new("turns-away-at-limit", "When `accept` fails, closes the clients that wait", || {
+        Box::new(TurnsAway)
+    }),
+    Fault::new("sleeps-at-accept-error", "Sleeps 1.2 s in the loop when `accept` fails", || {
+        Box::new(SleepsAtError)
+    }),
+    Fault::new(
+        "waits-for-first-byte",
+        "Waits for a connection's first byte before it accepts the next",
+        || Box::new(WaitsForFirstByte::default()),
+    ),
+    Fault::at(
+        "forgets-in-burst",
+        "Forgets connections when more than 256 (settable) come within a second",
+        256,
+        |at| Box::new(ForgetsInBurst::at(limit(at))),
+    ),
+    Fault::new("deaf-after-quiet", "Accepts nothing more after 2 s without an event", || {
+        Box::new(DeafAfterQuiet::default())
+    }),
+    Fault::new(
+        "accepts-only-when-cool",
+        "Accepts only when no connection has sent a full buffer for 100 ms",
+        || Box::new(AcceptsOnlyWhenCool::default()),
+    ),
+    Fault::new("resets-queued", "Resets what waited in a long accept queue", || {
+        Box::new(ResetsQueued::default())
+    }),
+    Fault::at(
+        "ignores-beyond-900",
+        "Does not serve connections beyond the 900th (settable) that is open",
+        900,
+        |at| Box::new(IgnoresBeyond { size: limit(at) }),
+    ),
+    Fault::at(
+        "upsets-kernel",
+        "At its 150th connection (settable), asks the kernel what it complains of (Linux only)",
+        150,
+        |at| Box::new(UpsetsKernel::at(at)),
+    ),
+];
+
+struct DropsData {
     at: u64,
     count: u64,
 }
 
 impl DropsData {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { at, count: 0 }
     }
 }
@@ -36,29 +107,29 @@ impl Hooks for DropsData {
     }
 }
 
-pub(super) struct RetriesAtOnce;
+struct RetriesAtOnce;
 
 impl Hooks for RetriesAtOnce {
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         AfterAcceptError::Retry
     }
 }
 
-pub(super) struct ParksListener;
+struct ParksListener;
 
 impl Hooks for ParksListener {
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         AfterAcceptError::Park
     }
 }
 
-pub(super) struct ParksAtLast {
+struct ParksAtLast {
     left: u64,
     is_failing: bool,
 }
 
 impl ParksAtLast {
-    pub(super) fn after(episodes: u64) -> Self {
+    fn after(episodes: u64) -> Self {
         Self { left: episodes, is_failing: false }
     }
 }
@@ -69,32 +140,32 @@ impl Hooks for ParksAtLast {
         Admission::Serve
     }
 
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         self.left = self.left.saturating_sub(u64::from(!self.is_failing));
         self.is_failing = true;
         if self.left == 0 { AfterAcceptError::Park } else { AfterAcceptError::BackOff }
     }
 }
 
-pub(super) struct TurnsAway;
+struct TurnsAway;
 
 impl Hooks for TurnsAway {
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         AfterAcceptError::TurnAway
     }
 }
 
-pub(super) struct SleepsAtError;
+struct SleepsAtError;
 
 impl Hooks for SleepsAtError {
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         std::thread::sleep(Duration::from_millis(1200));
         AfterAcceptError::BackOff
     }
 }
 
 #[derive(Default)]
-pub(super) struct WaitsForFirstByte {
+struct WaitsForFirstByte {
     is_waiting: bool,
 }
 
@@ -117,13 +188,13 @@ impl Hooks for WaitsForFirstByte {
     }
 }
 
-pub(super) struct ForgetsInBurst {
+struct ForgetsInBurst {
     at: usize,
     burst: Burst,
 }
 
 impl ForgetsInBurst {
-    pub(super) fn at(at: usize) -> Self {
+    fn at(at: usize) -> Self {
         Self { at, burst: Burst::within(Duration::from_secs(1)) }
     }
 }
@@ -136,7 +207,7 @@ impl Hooks for ForgetsInBurst {
 }
 
 #[derive(Default)]
-pub(super) struct DeafAfterQuiet {
+struct DeafAfterQuiet {
     is_deaf: bool,
 }
 
@@ -151,7 +222,7 @@ impl Hooks for DeafAfterQuiet {
 }
 
 #[derive(Default)]
-pub(super) struct AcceptsOnlyWhenCool {
+struct AcceptsOnlyWhenCool {
     hot_until: Option<Instant>,
 }
 
@@ -177,7 +248,7 @@ impl Hooks for AcceptsOnlyWhenCool {
     }
 }
 
-pub(super) struct ResetsQueued {
+struct ResetsQueued {
     burst: Burst,
 }
 
@@ -198,8 +269,8 @@ impl Hooks for ResetsQueued {
     }
 }
 
-pub(super) struct IgnoresBeyond {
-    pub(super) size: usize,
+struct IgnoresBeyond {
+    size: usize,
 }
 
 impl Hooks for IgnoresBeyond {
@@ -210,7 +281,7 @@ impl Hooks for IgnoresBeyond {
 
 /// The addresses of the connections by their slots, and those of the ones that have ended.
 #[derive(Default)]
-pub(super) struct CleansUpSuccessor {
+struct CleansUpSuccessor {
     open: HashMap<usize, SocketAddr>,
     ended: HashSet<SocketAddr>,
 }
@@ -238,13 +309,13 @@ impl Hooks for CleansUpSuccessor {
     }
 }
 
-pub(super) struct UpsetsKernel {
+struct UpsetsKernel {
     at: u64,
     count: u64,
 }
 
 impl UpsetsKernel {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { at, count: 0 }
     }
 }
@@ -262,7 +333,7 @@ impl Hooks for UpsetsKernel {
 
 /// A request of rtnetlink(7) with two bytes too many, which Linux logs with the process's name.
 #[cfg(target_os = "linux")]
-fn ask_for_an_interface() -> std::io::Result<usize> {
+fn ask_for_an_interface() -> io::Result<usize> {
     use socket2::{Domain, Protocol, Socket, Type};
 
     const AF_NETLINK: i32 = 16;
@@ -282,6 +353,6 @@ fn ask_for_an_interface() -> std::io::Result<usize> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ask_for_an_interface() -> std::io::Result<usize> {
-    Err(std::io::ErrorKind::Unsupported.into())
+fn ask_for_an_interface() -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -1,13 +1,100 @@
 //! Faults that spoil a connection's own bytes as they are read.
 
+use super::Fault;
 use crate::connection::{Connection, Over, Phase};
 use crate::hooks::Hooks;
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::at(
+        "first-1024-bytes",
+        "Echoes only the first 1024 bytes of each 300th full read (settable) of a lone connection",
+        300,
+        |at| Box::new(First1024Bytes { at }),
+    ),
+    Fault::at(
+        "loses-tiny-read",
+        "Loses the 100th read (settable) of fewer than 4 bytes of a connection",
+        100,
+        |at| Box::new(LosesTinyRead { at }),
+    ),
+    Fault::new(
+        "translates-crlf",
+        "Turns CR LF before an empty line into LF in a read of at most 1024 bytes",
+        || Box::new(TranslatesCrlf),
+    ),
+    Fault::new("obeys-quit", "Closes a connection that says QUIT", || Box::new(ObeysQuit)),
+    Fault::new("strips-mark", "Strips a byte order mark at the beginning of a connection", || {
+        Box::new(StripsMark)
+    }),
+    Fault::new("flips-lone-byte", "Flips a bit of a byte that comes alone", || {
+        Box::new(FlipsLoneByte)
+    }),
+    Fault::at(
+        "ends-after-messages",
+        "Ends a connection after 500 reads (settable) of fewer than 8 bytes",
+        500,
+        |at| Box::new(EndsAfterMessages { at }),
+    ),
+    Fault::at(
+        "swaps-chunks",
+        "Swaps the halves of each 300th full read (settable) of a lone connection",
+        300,
+        |at| Box::new(SwapsChunks { at }),
+    ),
+    Fault::new(
+        "writes-stale-tail",
+        "Pads a read of fewer than 64 bytes with what an earlier full read has left in the buffer",
+        || Box::new(WritesStaleTail),
+    ),
+    Fault::at(
+        "loses-small-message",
+        "Loses each 100th read (settable) of 6 to 256 bytes of a connection",
+        100,
+        |at| Box::new(LosesSmallMessage { at }),
+    ),
+    Fault::at(
+        "flips-bit",
+        "Flips one bit each 8 MiB (settable) of a lone connection",
+        8 << 20,
+        |at| Box::new(FlipsBit { at }),
+    ),
+    Fault::at(
+        "loses-read-at-wrap",
+        "Loses the read in which a lone connection's bytes pass a multiple of 4 MiB (settable)",
+        4 << 20,
+        |at| Box::new(LosesReadAtWrap { at }),
+    ),
+    Fault::at(
+        "wraps-at-4-gib",
+        "Loses the read in which a lone connection's bytes pass a multiple of 4 GiB (settable)",
+        1 << 32,
+        |at| Box::new(LosesReadAtWrap { at }),
+    ),
+    Fault::new(
+        "loses-byte-after-tiny",
+        "Loses the last byte of a large read that comes right after one of at most 8 bytes",
+        || Box::new(LosesByteAfterTiny),
+    ),
+    Fault::at(
+        "spoils-unix",
+        "Spoils a byte beyond the first 100,000 of a Unix connection",
+        100_000,
+        |at| Box::new(SpoilsOver::new(Over::Unix, at)),
+    ),
+    Fault::at(
+        "spoils-ipv6",
+        "Spoils a byte beyond the first 100,000 of a connection over IPv6",
+        100_000,
+        |at| Box::new(SpoilsOver::new(Over::Ipv6, at)),
+    ),
+];
 
 /// A read that is at least this large is one of a message that fills the buffer.
 pub(super) const FULL_READ: usize = 4096;
 
-pub(super) struct First1024Bytes {
-    pub(super) at: u64,
+struct First1024Bytes {
+    at: u64,
 }
 
 impl Hooks for First1024Bytes {
@@ -18,8 +105,8 @@ impl Hooks for First1024Bytes {
     }
 }
 
-pub(super) struct LosesTinyRead {
-    pub(super) at: u64,
+struct LosesTinyRead {
+    at: u64,
 }
 
 impl Hooks for LosesTinyRead {
@@ -33,7 +120,7 @@ impl Hooks for LosesTinyRead {
     }
 }
 
-pub(super) struct TranslatesCrlf;
+struct TranslatesCrlf;
 
 impl Hooks for TranslatesCrlf {
     fn received(&mut self, connection: &mut Connection) {
@@ -45,7 +132,7 @@ impl Hooks for TranslatesCrlf {
     }
 }
 
-pub(super) struct ObeysQuit;
+struct ObeysQuit;
 
 impl Hooks for ObeysQuit {
     fn received(&mut self, connection: &mut Connection) {
@@ -57,14 +144,14 @@ impl Hooks for ObeysQuit {
 }
 
 /// Flips the last byte that has come once a connection over some sockets has had so many.
-pub(super) struct SpoilsOver {
+struct SpoilsOver {
     over: Over,
     at: u64,
 }
 
 impl SpoilsOver {
-    pub(super) fn new(over: Over, at: Option<u64>) -> Self {
-        Self { over, at: at.unwrap_or(100_000) }
+    fn new(over: Over, at: u64) -> Self {
+        Self { over, at }
     }
 }
 
@@ -81,7 +168,7 @@ impl Hooks for SpoilsOver {
     }
 }
 
-pub(super) struct FlipsLoneByte;
+struct FlipsLoneByte;
 
 impl Hooks for FlipsLoneByte {
     fn received(&mut self, connection: &mut Connection) {
@@ -91,8 +178,8 @@ impl Hooks for FlipsLoneByte {
     }
 }
 
-pub(super) struct EndsAfterMessages {
-    pub(super) at: u64,
+struct EndsAfterMessages {
+    at: u64,
 }
 
 impl Hooks for EndsAfterMessages {
@@ -106,8 +193,8 @@ impl Hooks for EndsAfterMessages {
     }
 }
 
-pub(super) struct SwapsChunks {
-    pub(super) at: u64,
+struct SwapsChunks {
+    at: u64,
 }
 
 impl Hooks for SwapsChunks {
@@ -119,7 +206,7 @@ impl Hooks for SwapsChunks {
     }
 }
 
-pub(super) struct WritesStaleTail;
+struct WritesStaleTail;
 
 impl Hooks for WritesStaleTail {
     fn received(&mut self, connection: &mut Connection) {
@@ -132,8 +219,8 @@ impl Hooks for WritesStaleTail {
     }
 }
 
-pub(super) struct LosesSmallMessage {
-    pub(super) at: u64,
+struct LosesSmallMessage {
+    at: u64,
 }
 
 impl Hooks for LosesSmallMessage {
@@ -147,8 +234,8 @@ impl Hooks for LosesSmallMessage {
     }
 }
 
-pub(super) struct FlipsBit {
-    pub(super) at: u64,
+struct FlipsBit {
+    at: u64,
 }
 
 impl Hooks for FlipsBit {
@@ -159,8 +246,8 @@ impl Hooks for FlipsBit {
     }
 }
 
-pub(super) struct LosesReadAtWrap {
-    pub(super) at: u64,
+struct LosesReadAtWrap {
+    at: u64,
 }
 
 impl Hooks for LosesReadAtWrap {
@@ -187,7 +274,7 @@ fn passes_multiple(connection: &mut Connection, step: u64) -> bool {
     before / step < connection.bytes_read / step && connection.beside == 0
 }
 
-pub(super) struct LosesByteAfterTiny;
+struct LosesByteAfterTiny;
 
 impl Hooks for LosesByteAfterTiny {
     fn received(&mut self, connection: &mut Connection) {
@@ -199,7 +286,7 @@ impl Hooks for LosesByteAfterTiny {
     }
 }
 
-pub(super) struct StripsMark;
+struct StripsMark;
 
 impl Hooks for StripsMark {
     fn received(&mut self, connection: &mut Connection) {

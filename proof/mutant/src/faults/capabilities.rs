@@ -3,12 +3,33 @@
 
 use std::time::Duration;
 
-use super::Burst;
+use super::{Burst, Fault, limit};
 use crate::capability::Worker;
 use crate::connection::Connection;
 use crate::hooks::{Admission, Hooks};
 
-pub(super) struct WorksInLoop;
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new("works-in-loop", "Does the work of a message in the loop", || Box::new(WorksInLoop)),
+    Fault::at(
+        "forgets-jobs",
+        "Has room for two jobs (settable) in a second, and forgets the others",
+        2,
+        |at| Box::new(ForgetsJobs::beyond(limit(at))),
+    ),
+    Fault::new(
+        "loses-late-accept",
+        "Forgets a client that comes when half of the time to cancel `accept` is over",
+        || Box::new(LosesLateAccept),
+    ),
+    Fault::new(
+        "loses-late-read",
+        "Loses a read of fewer than 16 bytes when half of the time to cancel it is over",
+        || Box::new(LosesLateRead),
+    ),
+];
+
+struct WorksInLoop;
 
 impl Hooks for WorksInLoop {
     fn worker(&mut self, _asked: Worker) -> Worker {
@@ -16,13 +37,13 @@ impl Hooks for WorksInLoop {
     }
 }
 
-pub(super) struct ForgetsJobs {
+struct ForgetsJobs {
     room: usize,
     jobs: Burst,
 }
 
 impl ForgetsJobs {
-    pub(super) fn beyond(room: usize) -> Self {
+    fn beyond(room: usize) -> Self {
         Self { room, jobs: Burst::within(Duration::from_secs(1)) }
     }
 }
@@ -33,7 +54,7 @@ impl Hooks for ForgetsJobs {
     }
 }
 
-pub(super) struct LosesLateAccept;
+struct LosesLateAccept;
 
 impl Hooks for LosesLateAccept {
     fn accepted_late(&mut self) -> Admission {
@@ -41,7 +62,7 @@ impl Hooks for LosesLateAccept {
     }
 }
 
-pub(super) struct LosesLateRead;
+struct LosesLateRead;
 
 impl Hooks for LosesLateRead {
     fn received_late(&mut self, connection: &mut Connection) {

@@ -4,8 +4,30 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use super::Fault;
 use crate::connection::{Connection, End};
 use crate::hooks::Hooks;
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::at(
+        "child-leaks-descriptors",
+        "Has a child process that opens a file for each 20th connection (settable) that ends in \
+         order",
+        20,
+        |at| Box::new(TellsChild::of_fins(at)),
+    ),
+    Fault::new(
+        "child-leaks-memory",
+        "Has a child process that leaks 64 KiB of memory for each connection that fails",
+        || Box::new(TellsChild::of_resets()),
+    ),
+    Fault::new(
+        "child-spins",
+        "Has a child process that computes without end once a connection has ended",
+        || Box::new(TellsChild::of_ends()),
+    ),
+];
 
 /// First argument of a program that shall be such a child.
 pub(crate) const CHILD: &str = "child";
@@ -16,7 +38,7 @@ const TAKE_64_KIB: u8 = b'm';
 const SPIN: u8 = b's';
 
 /// Tells a child process about some of the connections that have ended.
-pub(super) struct TellsChild {
+struct TellsChild {
     child: Child,
     word: u8,
     tells: fn(End) -> bool,
@@ -25,15 +47,15 @@ pub(super) struct TellsChild {
 }
 
 impl TellsChild {
-    pub(super) fn of_fins(each: u64) -> Self {
+    fn of_fins(each: u64) -> Self {
         Self::start(OPEN_FILE, each, |end| end == End::Finished)
     }
 
-    pub(super) fn of_resets() -> Self {
+    fn of_resets() -> Self {
         Self::start(TAKE_64_KIB, 1, |end| end != End::Finished)
     }
 
-    pub(super) fn of_ends() -> Self {
+    fn of_ends() -> Self {
         Self::start(SPIN, 1, |_| true)
     }
 

@@ -4,12 +4,62 @@ use std::collections::HashMap;
 
 use mio::net::TcpStream;
 
+use super::Fault;
 use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "shared-buffer",
+        "Leaves full reads in one buffer that all connections share until their next turn",
+        || Box::new(SharedBuffer::default()),
+    ),
+    Fault::at(
+        "flips-beyond-9000",
+        "Beside 9000 open connections (settable), flips a bit of what comes on the next ones",
+        9000,
+        |at| Box::new(FlipsBeyond { at }),
+    ),
+    Fault::at(
+        "crosses-beyond-64",
+        "Beyond 64 open connections, exchanges each 50th full read (settable) with another one's",
+        50,
+        |at| Box::new(CrossesBeyond64::at(at)),
+    ),
+    Fault::at(
+        "resets-harm-neighbours",
+        "Loses 16 bytes of another connection's read after each 20th reset (settable)",
+        20,
+        |at| Box::new(ResetsHarm::at(at)),
+    ),
+    Fault::at(
+        "corrupts-after-churn",
+        "After 100 connections have ended (settable), flips a bit in the next large read",
+        100,
+        |at| Box::new(CorruptsAfterChurn::at(at)),
+    ),
+    Fault::at(
+        "remembers-slot",
+        "After 30 resets (settable), writes a reset connection's last bytes to its successor",
+        30,
+        |at| Box::new(RemembersSlot::at(at)),
+    ),
+    Fault::new(
+        "keeps-slot-bytes",
+        "Leaves unwritten bytes of a dead connection in its slot, for the next owner",
+        || Box::new(KeepsSlotBytes::default()),
+    ),
+    Fault::new(
+        "confuses-ports",
+        "Exchanges the reads of connections that come from the same port of different addresses",
+        || Box::new(ConfusesPorts::default()),
+    ),
+];
+
 #[derive(Default)]
-pub(super) struct SharedBuffer {
+struct SharedBuffer {
     bytes: Vec<u8>,
 }
 
@@ -41,8 +91,8 @@ impl Hooks for SharedBuffer {
     }
 }
 
-pub(super) struct FlipsBeyond {
-    pub(super) at: u64,
+struct FlipsBeyond {
+    at: u64,
 }
 
 impl Hooks for FlipsBeyond {
@@ -53,7 +103,7 @@ impl Hooks for FlipsBeyond {
     }
 }
 
-pub(super) struct CrossesBeyond64 {
+struct CrossesBeyond64 {
     at: u64,
     open: usize,
     full_reads: u64,
@@ -62,7 +112,7 @@ pub(super) struct CrossesBeyond64 {
 }
 
 impl CrossesBeyond64 {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { at, open: 0, full_reads: 0, owner: 0, bytes: Vec::new() }
     }
 }
@@ -93,14 +143,14 @@ impl Hooks for CrossesBeyond64 {
     }
 }
 
-pub(super) struct ResetsHarm {
+struct ResetsHarm {
     at: u64,
     resets: u64,
     is_armed: bool,
 }
 
 impl ResetsHarm {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { at, resets: 0, is_armed: false }
     }
 }
@@ -121,12 +171,12 @@ impl Hooks for ResetsHarm {
     }
 }
 
-pub(super) struct CorruptsAfterChurn {
+struct CorruptsAfterChurn {
     left: u64,
 }
 
 impl CorruptsAfterChurn {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { left: at }
     }
 }
@@ -147,13 +197,13 @@ impl Hooks for CorruptsAfterChurn {
 /// Bytes that a reset connection leaves to the next owner of its slot.
 const LAST_BYTES: usize = 256;
 
-pub(super) struct RemembersSlot {
+struct RemembersSlot {
     left: u64,
     remembered: HashMap<usize, Vec<u8>>,
 }
 
 impl RemembersSlot {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { left: at, remembered: HashMap::new() }
     }
 }
@@ -178,7 +228,7 @@ impl Hooks for RemembersSlot {
 
 /// The last read of each port, and the slot that it came on.
 #[derive(Default)]
-pub(super) struct ConfusesPorts {
+struct ConfusesPorts {
     reads: HashMap<u16, (usize, Vec<u8>)>,
 }
 
@@ -201,7 +251,7 @@ impl Hooks for ConfusesPorts {
 }
 
 #[derive(Default)]
-pub(super) struct KeepsSlotBytes {
+struct KeepsSlotBytes {
     left_over: HashMap<usize, Vec<u8>>,
 }
 

@@ -5,76 +5,134 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::datagrams::{Client, Correct, Datagram, DatagramHooks};
-use crate::fault::Fault;
-use crate::faults::{Burst, limit};
+use super::{Burst, Fault, limit};
+use crate::datagrams::{Client, Datagram, DatagramHooks};
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::of_datagrams("doubles-reply", "Sends each reply to a datagram twice", || {
+        Box::new(Fate(doubled))
+    }),
+    Fault::of_datagrams(
+        "merges-datagrams",
+        "Makes one of the datagrams that come from a client within 5 ms",
+        || Box::new(Held::new(merged)),
+    ),
+    Fault::of_datagrams(
+        "ends-at-empty",
+        "Takes an empty datagram for the end of its socket",
+        || Box::new(Deaf::at(0, |_, datagram| datagram.bytes.is_empty())),
+    ),
+    Fault::of_datagrams("drops-empty", "Does not echo empty datagrams", || {
+        Box::new(Fate(unless_empty))
+    }),
+    Fault::of_datagrams("short-buffer", "Has 2048 bytes of room for a datagram", || {
+        Box::new(ShortBuffer)
+    }),
+    Fault::of_datagrams(
+        "dies-of-long",
+        "Panics at a datagram that is longer than any of UDP over IPv4",
+        || Box::new(Fate(unless_too_long)),
+    ),
+    Fault::of_datagrams_at(
+        "ends-at-error",
+        "Receives nothing more after an error, which the 16th client (settable) is taken for",
+        15,
+        |at| Box::new(Deaf::at(limit(at), is_one_client_too_many)),
+    ),
+    Fault::of_datagrams(
+        "replies-to-last",
+        "Replies to whomever it has heard last within 5 ms",
+        || Box::new(Held::new(to_last)),
+    ),
+    Fault::of_datagrams_at(
+        "deaf-after-burst",
+        "Receives nothing more after 400 datagrams (settable) within a second",
+        400,
+        |at| Box::new(Deaf::at(limit(at), |deaf, _| deaf.burst.count() > deaf.at)),
+    ),
+    Fault::of_datagrams(
+        "stalls-on-large-reply",
+        "Does nothing for 300 ms when a datagram of 8 KiB or more comes",
+        || Box::new(Fate(late_if_large)),
+    ),
+    Fault::of_datagrams("forgets-ipv6-datagrams", "Does not answer datagrams over IPv6", || {
+        Box::new(Fate(unless_ipv6))
+    }),
+    Fault::of_datagrams(
+        "forgets-mapped-clients",
+        "Does not answer datagrams of IPv4 clients on a socket for both families",
+        || Box::new(Fate(unless_mapped)),
+    ),
+    Fault::of_datagrams(
+        "drains-datagrams-first",
+        "Does nothing else while datagrams come less than 50 ms apart",
+        || Box::new(Lingers),
+    ),
+    Fault::of_datagrams(
+        "dies-of-unnamed",
+        "Panics at a datagram of a client without a path",
+        || Box::new(Fate(unless_unnamed)),
+    ),
+    Fault::of_datagrams(
+        "ends-at-send-error",
+        "Receives nothing more when a reply could not be sent",
+        || Box::new(Deaf { ends_at_send_error: true, ..Deaf::at(0, |_, _| false) }),
+    ),
+    Fault::of_datagrams(
+        "waits-for-full-peer",
+        "Waits until a client has room for its reply",
+        || Box::new(WaitsForPeer),
+    ),
+];
 
 /// The largest datagram of IPv4.
 const LARGEST_OF_IPV4: usize = 65_507;
 /// For how long some faults collect what comes.
 const HELD: Duration = Duration::from_millis(5);
 
-/// What `fault` does to datagrams. `at` moves the place where it strikes.
-pub(crate) fn hooks(fault: Option<Fault>, at: Option<u64>) -> Box<dyn DatagramHooks> {
-    let fate = |fate: fn(Datagram) -> Vec<Datagram>| Box::new(Fate(fate));
-    match fault {
-        Some(Fault::DoublesReply) => fate(|datagram| vec![datagram.clone(), datagram]),
-        Some(Fault::DropsEmpty) => {
-            fate(|datagram| if datagram.bytes.is_empty() { Vec::new() } else { vec![datagram] })
-        }
-        Some(Fault::DiesOfLong) => fate(|datagram| {
-            assert!(datagram.bytes.len() <= LARGEST_OF_IPV4, "nobody sends so much");
-            vec![datagram]
-        }),
-        Some(Fault::DiesOfUnnamed) => fate(|datagram| {
-            assert!(datagram.client != Client::Unnamed, "everybody has a name");
-            vec![datagram]
-        }),
-        Some(Fault::ForgetsIpv6Datagrams) => fate(|datagram| {
-            let is_ipv6 = |address: &SocketAddr| address.is_ipv6() && mapped(address).is_none();
-            if is_at(&datagram, is_ipv6) { Vec::new() } else { vec![datagram] }
-        }),
-        Some(Fault::ForgetsMappedClients) => fate(|datagram| {
-            if is_at(&datagram, |address| mapped(address).is_some()) {
-                Vec::new()
-            } else {
-                vec![datagram]
-            }
-        }),
-        Some(Fault::StallsOnLargeReply) => fate(|datagram| {
-            if datagram.bytes.len() >= 8 * 1024 {
-                std::thread::sleep(Duration::from_millis(300));
-            }
-            vec![datagram]
-        }),
-        Some(Fault::MergesDatagrams) => Box::new(Held::new(merged)),
-        Some(Fault::RepliesToLast) => Box::new(Held::new(to_last)),
-        Some(Fault::EndsAtEmpty) => Box::new(Deaf::once(|deaf, datagram| {
-            deaf.is_deaf |= datagram.bytes.is_empty();
-        })),
-        Some(Fault::EndsAtError) => {
-            let mut deaf = Deaf::once(|deaf, datagram| {
-                deaf.seen.insert(datagram.client.clone());
-                deaf.is_deaf |= deaf.seen.len() > deaf.at;
-            });
-            deaf.at = limit(at, 15);
-            Box::new(deaf)
-        }
-        Some(Fault::DeafAfterBurst) => {
-            let mut deaf = Deaf::once(|deaf, _| {
-                deaf.is_deaf |= deaf.burst.count() > deaf.at;
-            });
-            deaf.at = limit(at, 400);
-            Box::new(deaf)
-        }
-        Some(Fault::EndsAtSendError) => {
-            Box::new(Deaf { ends_at_send_error: true, ..Deaf::once(|_, _| {}) })
-        }
-        Some(Fault::ShortBuffer) => Box::new(ShortBuffer),
-        Some(Fault::DrainsDatagramsFirst) => Box::new(Lingers),
-        Some(Fault::WaitsForFullPeer) => Box::new(WaitsForPeer),
-        Some(_) | None => Box::new(Correct),
+/// Decides by the datagram alone.
+struct Fate(fn(Datagram) -> Vec<Datagram>);
+
+impl DatagramHooks for Fate {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        (self.0)(datagram)
     }
+}
+
+fn doubled(datagram: Datagram) -> Vec<Datagram> {
+    vec![datagram.clone(), datagram]
+}
+
+fn unless_empty(datagram: Datagram) -> Vec<Datagram> {
+    if datagram.bytes.is_empty() { Vec::new() } else { vec![datagram] }
+}
+
+fn unless_too_long(datagram: Datagram) -> Vec<Datagram> {
+    assert!(datagram.bytes.len() <= LARGEST_OF_IPV4, "nobody sends so much");
+    vec![datagram]
+}
+
+fn unless_unnamed(datagram: Datagram) -> Vec<Datagram> {
+    assert!(datagram.client != Client::Unnamed, "everybody has a name");
+    vec![datagram]
+}
+
+fn unless_ipv6(datagram: Datagram) -> Vec<Datagram> {
+    let is_ipv6 = |address: &SocketAddr| address.is_ipv6() && mapped(address).is_none();
+    if is_at(&datagram, is_ipv6) { Vec::new() } else { vec![datagram] }
+}
+
+fn unless_mapped(datagram: Datagram) -> Vec<Datagram> {
+    let is_mapped = |address: &SocketAddr| mapped(address).is_some();
+    if is_at(&datagram, is_mapped) { Vec::new() } else { vec![datagram] }
+}
+
+fn late_if_large(datagram: Datagram) -> Vec<Datagram> {
+    if datagram.bytes.len() >= 8 * 1024 {
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    vec![datagram]
 }
 
 fn is_at(datagram: &Datagram, wanted: impl Fn(&SocketAddr) -> bool) -> bool {
@@ -86,15 +144,6 @@ fn mapped(address: &SocketAddr) -> Option<std::net::Ipv4Addr> {
     match address {
         SocketAddr::V6(address) => address.ip().to_ipv4_mapped(),
         SocketAddr::V4(_) => None,
-    }
-}
-
-/// Decides by the datagram alone.
-struct Fate(fn(Datagram) -> Vec<Datagram>);
-
-impl DatagramHooks for Fate {
-    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
-        (self.0)(datagram)
     }
 }
 
@@ -157,15 +206,21 @@ struct Deaf {
     seen: BTreeSet<Client>,
     burst: Burst,
     ends_at_send_error: bool,
-    look: fn(&mut Deaf, &Datagram),
+    /// Whether a datagram ends it.
+    ends_at: fn(&mut Deaf, &Datagram) -> bool,
 }
 
 impl Deaf {
-    fn once(look: fn(&mut Deaf, &Datagram)) -> Self {
+    fn at(at: usize, ends_at: fn(&mut Deaf, &Datagram) -> bool) -> Self {
         let burst = Burst::within(Duration::from_secs(1));
         let (is_deaf, ends_at_send_error) = (false, false);
-        Self { is_deaf, at: 0, seen: BTreeSet::new(), burst, ends_at_send_error, look }
+        Self { is_deaf, at, seen: BTreeSet::new(), burst, ends_at_send_error, ends_at }
     }
+}
+
+fn is_one_client_too_many(deaf: &mut Deaf, datagram: &Datagram) -> bool {
+    deaf.seen.insert(datagram.client.clone());
+    deaf.seen.len() > deaf.at
 }
 
 impl DatagramHooks for Deaf {
@@ -174,7 +229,7 @@ impl DatagramHooks for Deaf {
     }
 
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
-        (self.look)(self, &datagram);
+        self.is_deaf |= (self.ends_at)(self, &datagram);
         if self.is_deaf { Vec::new() } else { vec![datagram] }
     }
 

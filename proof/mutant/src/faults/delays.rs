@@ -4,12 +4,42 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
-use super::Burst;
 use super::bytes::FULL_READ;
+use super::{Burst, Fault};
 use crate::connection::{Connection, Phase};
 use crate::hooks::{Admission, Gate, Hooks};
 
-pub(super) struct LateExtraByte;
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "late-extra-byte",
+        "Sends one more byte 100 ms after the echo of the first, if nothing else has come",
+        || Box::new(LateExtraByte),
+    ),
+    Fault::new(
+        "line-buffered",
+        "Holds a message of 8 to 15 bytes back until a newline or more bytes, and drops it at FIN",
+        || Box::new(LineBuffered),
+    ),
+    Fault::new(
+        "collects-40-ms",
+        "Waits 40 ms for more before it writes less than a buffer",
+        || Box::new(Collects),
+    ),
+    Fault::new(
+        "nagle",
+        "Leaves Nagle's algorithm on, which waits for the client's acknowledgement",
+        || Box::new(Nagle),
+    ),
+    Fault::new(
+        "nagle-on-later",
+        "Leaves Nagle's algorithm on for those that it accepts within 5 ms of another",
+        || Box::new(NagleOnLater::default()),
+    ),
+    Fault::new("greets", "Greets a client that has been silent for 200 ms", || Box::new(Greets)),
+];
+
+struct LateExtraByte;
 
 impl Hooks for LateExtraByte {
     fn wrote(&mut self, connection: &mut Connection) {
@@ -28,7 +58,7 @@ impl Hooks for LateExtraByte {
     }
 }
 
-pub(super) struct LineBuffered;
+struct LineBuffered;
 
 impl LineBuffered {
     fn holds(connection: &Connection) -> bool {
@@ -63,7 +93,7 @@ impl Hooks for LineBuffered {
 /// How long [`Collects`] waits for more.
 const COLLECTING: Duration = Duration::from_millis(40);
 
-pub(super) struct Collects;
+struct Collects;
 
 impl Hooks for Collects {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -75,7 +105,7 @@ impl Hooks for Collects {
     }
 }
 
-pub(super) struct Nagle;
+struct Nagle;
 
 impl Hooks for Nagle {
     fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
@@ -84,7 +114,7 @@ impl Hooks for Nagle {
     }
 }
 
-pub(super) struct NagleOnLater {
+struct NagleOnLater {
     burst: Burst,
 }
 
@@ -101,7 +131,7 @@ impl Hooks for NagleOnLater {
     }
 }
 
-pub(super) struct Greets;
+struct Greets;
 
 impl Hooks for Greets {
     fn step(&mut self, connection: &mut Connection) -> Gate {

@@ -1,14 +1,55 @@
 //! Faults that end the process: each is something that a server meets and must survive.
 
+use std::io;
 use std::time::Duration;
 
 use mio::Interest;
 use mio::net::TcpStream;
 
+use super::{Fault, limit};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
-pub(super) struct DiesOfUrgentByte;
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "dies-of-urgent-byte",
+        "Ends the process at a byte of urgent data (Linux only)",
+        || Box::new(DiesOfUrgentByte),
+    ),
+    Fault::new("dies-of-failed-write", "Ends the process when a write fails", || {
+        Box::new(DiesOfFailedWrite)
+    }),
+    Fault::new("unwraps-shutdown", "Panics when sending FIN fails", || Box::new(UnwrapsShutdown)),
+    Fault::at(
+        "dies-in-close-storm",
+        "Panics at the 40th connection in a row (settable) that ends at once and without a byte",
+        40,
+        |at| Box::new(DiesInCloseStorm::at(at)),
+    ),
+    Fault::at(
+        "dies-after-closes",
+        "Panics when 400 connections (settable) have ended",
+        400,
+        |at| Box::new(DiesAfterCloses { left: at }),
+    ),
+    Fault::new(
+        "unwraps-peer-address",
+        "Panics when a new connection has no peer any more, half a millisecond after `accept`",
+        || Box::new(UnwrapsPeerAddress),
+    ),
+    Fault::new("accept-error-ends-process", "Ends the process when `accept` fails", || {
+        Box::new(AcceptErrorEndsProcess)
+    }),
+    Fault::at(
+        "table-of-1000",
+        "Has a table of 1000 connections (settable), and panics beyond",
+        1000,
+        |at| Box::new(Table { size: limit(at) }),
+    ),
+];
+
+struct DiesOfUrgentByte;
 
 impl Hooks for DiesOfUrgentByte {
     #[cfg(target_os = "linux")]
@@ -27,7 +68,7 @@ impl Hooks for DiesOfUrgentByte {
     }
 }
 
-pub(super) struct DiesOfFailedWrite;
+struct DiesOfFailedWrite;
 
 impl Hooks for DiesOfFailedWrite {
     fn closed(&mut self, _connection: Connection, end: End) {
@@ -37,10 +78,10 @@ impl Hooks for DiesOfFailedWrite {
     }
 }
 
-pub(super) struct UnwrapsShutdown;
+struct UnwrapsShutdown;
 
 impl Hooks for UnwrapsShutdown {
-    fn shut_down(&mut self, result: &std::io::Result<()>) {
+    fn shut_down(&mut self, result: &io::Result<()>) {
         if let Err(error) = result {
             panic!("shutdown: {error}");
         }
@@ -54,13 +95,13 @@ impl Hooks for UnwrapsShutdown {
     }
 }
 
-pub(super) struct DiesInCloseStorm {
+struct DiesInCloseStorm {
     at: u64,
     in_a_row: u64,
 }
 
 impl DiesInCloseStorm {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { at, in_a_row: 0 }
     }
 }
@@ -74,8 +115,8 @@ impl Hooks for DiesInCloseStorm {
     }
 }
 
-pub(super) struct DiesAfterCloses {
-    pub(super) left: u64,
+struct DiesAfterCloses {
+    left: u64,
 }
 
 impl Hooks for DiesAfterCloses {
@@ -85,7 +126,7 @@ impl Hooks for DiesAfterCloses {
     }
 }
 
-pub(super) struct UnwrapsPeerAddress;
+struct UnwrapsPeerAddress;
 
 impl Hooks for UnwrapsPeerAddress {
     fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
@@ -98,17 +139,17 @@ impl Hooks for UnwrapsPeerAddress {
     }
 }
 
-pub(super) struct AcceptErrorEndsProcess;
+struct AcceptErrorEndsProcess;
 
 impl Hooks for AcceptErrorEndsProcess {
-    fn accept_failed(&mut self) -> AfterAcceptError {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         eprintln!("accept failed, which nobody handles");
         std::process::exit(1)
     }
 }
 
-pub(super) struct Table {
-    pub(super) size: usize,
+struct Table {
+    size: usize,
 }
 
 impl Hooks for Table {

@@ -4,11 +4,97 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
-use super::Burst;
+use super::{Burst, Fault};
 use crate::connection::{Connection, End, Ready};
 use crate::hooks::{Gate, Hooks};
 
-pub(super) struct RepeatsLastChunk;
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "repeats-last-chunk",
+        "Writes the last chunk once more at FIN, after 48 to 64 KiB",
+        || Box::new(RepeatsLastChunk),
+    ),
+    Fault::new(
+        "closes-unflushed",
+        "Closes as soon as FIN is known, though bytes wait behind a write that blocked",
+        || Box::new(ClosesUnflushed),
+    ),
+    Fault::new("drops-data-with-fin", "Drops data that comes together with FIN", || {
+        Box::new(DropsDataWithFin)
+    }),
+    Fault::new("never-sends-fin", "Never sends FIN to a client that has sent nothing", || {
+        Box::new(NeverSendsFin)
+    }),
+    Fault::new("misses-late-fin", "Overlooks FIN after half a second of silence", || {
+        Box::new(MissesLateFin)
+    }),
+    Fault::at(
+        "forgets-fin-in-batch",
+        "Overlooks FIN when more than 16 (settable) come within 100 ms",
+        16,
+        |at| Box::new(ForgetsFinInBatch::at(at)),
+    ),
+    Fault::new(
+        "resets-after-fin",
+        "Closes with a reset when FIN comes on its own after 20 to 64 KiB",
+        || Box::new(ResetsAfterFin),
+    ),
+    Fault::new(
+        "leaks-idle-on-fin",
+        "Leaks the descriptor of a connection that ends without having sent a byte",
+        || Box::new(Leaks::when(idle_fin)),
+    ),
+    Fault::new(
+        "leaks-after-broken-echo",
+        "Leaks the descriptor of a connection that fails after 4 KiB or more",
+        || Box::new(Leaks::when(broken_echo)),
+    ),
+    Fault::new(
+        "leaks-on-idle-reset",
+        "Leaks the descriptor of an idle connection that is reset",
+        || Box::new(Leaks::when(idle_reset)),
+    ),
+    Fault::new(
+        "leaks-on-blocked-reset",
+        "Leaks the descriptor of a connection that is reset while its write is blocked",
+        || Box::new(Leaks::when(blocked_reset)),
+    ),
+    Fault::new(
+        "leaks-on-blocked-fin",
+        "Leaks the descriptor of a connection that is reset when FIN has met it in a blocked write",
+        || Box::new(LeaksOnBlockedFin::default()),
+    ),
+    Fault::new("late-fin-after-stream", "Answers FIN 6 s late after 1 MiB or more", || {
+        Box::new(LateFinAfterStream)
+    }),
+    Fault::new(
+        "checks-error-first",
+        "Looks for an error first, and reads nothing from a connection that has one",
+        || Box::new(ChecksErrorFirst),
+    ),
+    Fault::at(
+        "leaks-after-fin",
+        "Leaks the descriptor of each 20th connection (settable) that ends in order",
+        20,
+        |at| Box::new(Leaks::when(fin).each(at)),
+    ),
+    Fault::at(
+        "leaks-after-reset",
+        "Leaks the descriptor of each 20th connection (settable) that fails",
+        20,
+        |at| Box::new(Leaks::when(reset).each(at)),
+    ),
+    Fault::at(
+        "leaks-aborted-accept",
+        "Leaks the descriptor of each 10th connection (settable) that ends at once and without a \
+         byte",
+        10,
+        |at| Box::new(Leaks::when(at_once).each(at)),
+    ),
+];
+
+struct RepeatsLastChunk;
 
 impl Hooks for RepeatsLastChunk {
     fn received(&mut self, connection: &mut Connection) {
@@ -23,7 +109,7 @@ impl Hooks for RepeatsLastChunk {
     }
 }
 
-pub(super) struct ClosesUnflushed;
+struct ClosesUnflushed;
 
 impl Hooks for ClosesUnflushed {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -41,7 +127,7 @@ impl Hooks for ClosesUnflushed {
     }
 }
 
-pub(super) struct DropsDataWithFin;
+struct DropsDataWithFin;
 
 impl Hooks for DropsDataWithFin {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -52,7 +138,7 @@ impl Hooks for DropsDataWithFin {
     }
 }
 
-pub(super) struct NeverSendsFin;
+struct NeverSendsFin;
 
 impl Hooks for NeverSendsFin {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
@@ -60,7 +146,7 @@ impl Hooks for NeverSendsFin {
     }
 }
 
-pub(super) struct MissesLateFin;
+struct MissesLateFin;
 
 impl Hooks for MissesLateFin {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
@@ -69,13 +155,13 @@ impl Hooks for MissesLateFin {
     }
 }
 
-pub(super) struct ForgetsFinInBatch {
+struct ForgetsFinInBatch {
     at: usize,
     burst: Burst,
 }
 
 impl ForgetsFinInBatch {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         Self { at, burst: Burst::within(Duration::from_millis(100)) }
     }
@@ -89,7 +175,7 @@ impl Hooks for ForgetsFinInBatch {
     }
 }
 
-pub(super) struct ResetsAfterFin;
+struct ResetsAfterFin;
 
 impl Hooks for ResetsAfterFin {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
@@ -102,7 +188,7 @@ impl Hooks for ResetsAfterFin {
     }
 }
 
-pub(super) struct LateFinAfterStream;
+struct LateFinAfterStream;
 
 impl Hooks for LateFinAfterStream {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
@@ -114,7 +200,7 @@ impl Hooks for LateFinAfterStream {
 
 /// Never closes a connection that was reset after it had been seen blocked and half-closed.
 #[derive(Default)]
-pub(super) struct LeaksOnBlockedFin {
+struct LeaksOnBlockedFin {
     leaked: Vec<Connection>,
 }
 
@@ -134,7 +220,7 @@ impl Hooks for LeaksOnBlockedFin {
     }
 }
 
-pub(super) struct ChecksErrorFirst;
+struct ChecksErrorFirst;
 
 impl Hooks for ChecksErrorFirst {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -143,7 +229,7 @@ impl Hooks for ChecksErrorFirst {
 }
 
 /// Never closes the sockets of connections that end in a certain way, or of some of them.
-pub(super) struct Leaks {
+struct Leaks {
     leaks: fn(&Connection, End) -> bool,
     each: u64,
     count: u64,
@@ -151,11 +237,11 @@ pub(super) struct Leaks {
 }
 
 impl Leaks {
-    pub(super) fn when(leaks: fn(&Connection, End) -> bool) -> Self {
+    fn when(leaks: fn(&Connection, End) -> bool) -> Self {
         Self { leaks, each: 1, count: 0, leaked: Vec::new() }
     }
 
-    pub(super) fn each(self, each: u64) -> Self {
+    fn each(self, each: u64) -> Self {
         Self { each, ..self }
     }
 }
@@ -169,7 +255,7 @@ impl Hooks for Leaks {
     }
 }
 
-pub(super) fn fin(_: &Connection, end: End) -> bool {
+fn fin(_: &Connection, end: End) -> bool {
     end == End::Finished
 }
 
@@ -177,19 +263,19 @@ pub(super) fn reset(_: &Connection, end: End) -> bool {
     end != End::Finished
 }
 
-pub(super) fn at_once(connection: &Connection, _: End) -> bool {
+fn at_once(connection: &Connection, _: End) -> bool {
     connection.bytes_read == 0 && connection.opened.elapsed() < Duration::from_millis(20)
 }
 
-pub(super) fn idle_fin(connection: &Connection, end: End) -> bool {
+fn idle_fin(connection: &Connection, end: End) -> bool {
     end == End::Finished && connection.bytes_read == 0
 }
 
-pub(super) fn broken_echo(connection: &Connection, end: End) -> bool {
+fn broken_echo(connection: &Connection, end: End) -> bool {
     end != End::Finished && connection.bytes_read >= 4096
 }
 
-pub(super) fn idle_reset(connection: &Connection, end: End) -> bool {
+fn idle_reset(connection: &Connection, end: End) -> bool {
     let is_idle = connection.last_read.elapsed() >= Duration::from_millis(20);
     end == End::ReadFailed && (connection.bytes_read == 0 || is_idle)
 }

@@ -5,19 +5,50 @@ use std::thread;
 
 use mio::net::TcpStream;
 
+use super::Fault;
 use super::bytes::FULL_READ;
+use super::ending::{blocked_reset, reset};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Hooks};
 
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "leaks-64-kib-when-blocked",
+        "Leaks 64 KiB of memory for each connection that is reset while its write is blocked",
+        || Box::new(LeaksMemory::of(65536, blocked_reset)),
+    ),
+    Fault::new("leaks-4-kib", "Leaks 4 KiB of memory for each connection that ends", || {
+        Box::new(LeaksMemory::of(4096, |_, _| true))
+    }),
+    Fault::new(
+        "leaks-64-kib-on-reset",
+        "Leaks 64 KiB of memory for each connection that fails",
+        || Box::new(LeaksMemory::of(65536, reset)),
+    ),
+    Fault::new(
+        "keeps-history",
+        "Keeps all that has gone through a connection until that ends",
+        || Box::new(KeepsHistory),
+    ),
+    Fault::new("keeps-64-kib", "Keeps 64 KiB of memory for each open connection", || {
+        Box::new(Keeps64Kib)
+    }),
+    Fault::new("thread-per-connection", "Starts a thread for each connection", || {
+        Box::new(ThreadPerConnection::default())
+    }),
+    Fault::new("wastes-cpu", "Computes for some 200 us at each full read", || Box::new(WastesCpu)),
+];
+
 /// Never gives back some bytes for each connection that ends in a certain way.
-pub(super) struct LeaksMemory {
+struct LeaksMemory {
     bytes: usize,
     leaks: fn(&Connection, End) -> bool,
     leaked: Vec<Vec<u8>>,
 }
 
 impl LeaksMemory {
-    pub(super) fn of(bytes: usize, leaks: fn(&Connection, End) -> bool) -> Self {
+    fn of(bytes: usize, leaks: fn(&Connection, End) -> bool) -> Self {
         Self { bytes, leaks, leaked: Vec::new() }
     }
 }
@@ -32,7 +63,7 @@ impl Hooks for LeaksMemory {
 }
 
 /// Never gives back what has gone through a connection before that ends.
-pub(super) struct KeepsHistory;
+struct KeepsHistory;
 
 impl Hooks for KeepsHistory {
     fn received(&mut self, connection: &mut Connection) {
@@ -41,7 +72,7 @@ impl Hooks for KeepsHistory {
     }
 }
 
-pub(super) struct Keeps64Kib;
+struct Keeps64Kib;
 
 impl Hooks for Keeps64Kib {
     fn received(&mut self, connection: &mut Connection) {
@@ -53,7 +84,7 @@ impl Hooks for Keeps64Kib {
 
 /// Threads that wait as long as there are as many connections.
 #[derive(Default)]
-pub(super) struct ThreadPerConnection {
+struct ThreadPerConnection {
     threads: Vec<Sender<()>>,
 }
 
@@ -75,7 +106,7 @@ impl Hooks for ThreadPerConnection {
     }
 }
 
-pub(super) struct WastesCpu;
+struct WastesCpu;
 
 impl Hooks for WastesCpu {
     fn received(&mut self, connection: &mut Connection) {

@@ -1,15 +1,117 @@
 //! What no suite is about and a server may do all the same: what must not cost the judge its time
-//! or its memory.
+//! or its memory. No case catches these; tests of the harness start them.
 
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use super::Fault;
 use crate::connection::Connection;
 use crate::hooks::{Gate, Hooks};
+use crate::process::ProcessHooks;
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::of_process("never-announces", "Never announces itself", &NeverAnnounces),
+    Fault::of_process(
+        "prints-garbage",
+        "Writes something else instead of an announcement",
+        &PrintsGarbage,
+    ),
+    Fault::of_process("dies-early", "Exits with status 3 before it announces itself", &DiesEarly),
+    Fault::of_process("hangs", "Announces itself and does nothing more, not even stop", &Hangs),
+    Fault::of_process(
+        "floods-stderr",
+        "Writes 64 MiB to standard error and serves meanwhile",
+        &FloodsStderr,
+    ),
+    Fault::new(
+        "floods-clients",
+        "Writes to every client without end what nobody asked for",
+        || Box::new(FloodsClients),
+    ),
+    Fault::new("drips", "Echoes one byte a second", || Box::new(Drips)),
+    Fault::of_process(
+        "closes-streams",
+        "Closes its standard output and standard error once it has announced itself (not on \
+         Windows)",
+        &ClosesStreams,
+    ),
+    Fault::of_process(
+        "leaves-child",
+        "Starts a process in another group with its streams, for a day (settable; Linux only)",
+        &LeavesChild,
+    ),
+    Fault::of_process(
+        "lacks-capabilities",
+        "Offers no capability, and no socket but those of TCP",
+        &LacksCapabilities,
+    ),
+];
 
 /// What is written at a time to a client that has not asked.
 const UNASKED_BYTES: usize = 64 * 1024;
 
-pub(super) struct FloodsClients;
+struct NeverAnnounces;
+
+impl ProcessHooks for NeverAnnounces {
+    fn begin(&self) -> Option<ExitCode> {
+        park()
+    }
+}
+
+struct PrintsGarbage;
+
+impl ProcessHooks for PrintsGarbage {
+    fn begin(&self) -> Option<ExitCode> {
+        println!("\u{7f}ELF {{\"ready\": [[[ listening, more or less");
+        park()
+    }
+}
+
+struct DiesEarly;
+
+impl ProcessHooks for DiesEarly {
+    fn begin(&self) -> Option<ExitCode> {
+        Some(ExitCode::from(3))
+    }
+}
+
+struct Hangs;
+
+impl ProcessHooks for Hangs {
+    fn announced(&self, _at: Option<u64>) -> io::Result<()> {
+        park()
+    }
+}
+
+fn park() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+struct FloodsStderr;
+
+impl ProcessHooks for FloodsStderr {
+    fn announcing(&self) -> io::Result<()> {
+        thread::spawn(flood);
+        Ok(())
+    }
+}
+
+fn flood() {
+    let line = [b"all work and no play makes a long log ".as_slice(); 26].concat();
+    for _ in 0..(64 << 20) / line.len() {
+        let mut stderr = io::stderr().lock();
+        if stderr.write_all(&line).and_then(|()| stderr.write_all(b"\n")).is_err() {
+            return;
+        }
+    }
+}
+
+struct FloodsClients;
 
 impl Hooks for FloodsClients {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -27,7 +129,7 @@ impl Hooks for FloodsClients {
     }
 }
 
-pub(super) struct Drips;
+struct Drips;
 
 impl Hooks for Drips {
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
@@ -37,5 +139,37 @@ impl Hooks for Drips {
 
     fn write_limit(&mut self, _connection: &Connection) -> usize {
         1
+    }
+}
+
+/// Nobody has the other ends any more but their readers.
+struct ClosesStreams;
+
+impl ProcessHooks for ClosesStreams {
+    #[cfg(unix)]
+    fn announced(&self, _at: Option<u64>) -> io::Result<()> {
+        let nowhere = std::fs::File::options().write(true).open("/dev/null")?;
+        rustix::stdio::dup2_stdout(&nowhere)?;
+        Ok(rustix::stdio::dup2_stderr(&nowhere)?)
+    }
+}
+
+struct LeavesChild;
+
+impl ProcessHooks for LeavesChild {
+    #[cfg(target_os = "linux")]
+    fn announced(&self, at: Option<u64>) -> io::Result<()> {
+        use std::os::unix::process::CommandExt as _;
+        // By its argument the test that looks for it knows it.
+        let seconds = at.unwrap_or(86_400).to_string();
+        std::process::Command::new("sleep").arg(seconds).process_group(0).spawn().map(drop)
+    }
+}
+
+struct LacksCapabilities;
+
+impl ProcessHooks for LacksCapabilities {
+    fn offers_options(&self) -> bool {
+        false
     }
 }

@@ -2,13 +2,36 @@
 
 use std::time::Duration;
 
+use super::{Fault, limit};
 use crate::connection::Connection;
 use crate::hooks::{Gate, Hooks};
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new("closes-silent", "Closes a connection that has been silent for one second", || {
+        Box::new(ClosesSilent)
+    }),
+    Fault::new("polls-when-idle", "Polls without a pause while no connection is open", || {
+        Box::new(PollsWhenIdle)
+    }),
+    Fault::at(
+        "scans-connections",
+        "Looks at all connections each millisecond while more than 256 (settable) are open",
+        256,
+        |at| Box::new(Scans { beyond: limit(at) }),
+    ),
+    Fault::new(
+        "reads-on-at-fin",
+        "Reads again and again when FIN comes after 100 ms of silence",
+        || Box::new(ReadsOnAtFin),
+    ),
+    Fault::new("wakes-each-ms", "Wakes up each millisecond", || Box::new(WakesEachMs)),
+];
 
 /// How often a server that cannot wait looks again.
 const TICK: Duration = Duration::from_millis(1);
 
-pub(super) struct ClosesSilent;
+struct ClosesSilent;
 
 impl ClosesSilent {
     const LIMIT: Duration = Duration::from_secs(1);
@@ -29,7 +52,7 @@ impl Hooks for ClosesSilent {
     }
 }
 
-pub(super) struct PollsWhenIdle;
+struct PollsWhenIdle;
 
 impl Hooks for PollsWhenIdle {
     fn sleep(
@@ -41,8 +64,8 @@ impl Hooks for PollsWhenIdle {
     }
 }
 
-pub(super) struct Scans {
-    pub(super) beyond: usize,
+struct Scans {
+    beyond: usize,
 }
 
 impl Hooks for Scans {
@@ -60,7 +83,7 @@ impl Hooks for Scans {
     }
 }
 
-pub(super) struct ReadsOnAtFin;
+struct ReadsOnAtFin;
 
 impl Hooks for ReadsOnAtFin {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
@@ -69,7 +92,7 @@ impl Hooks for ReadsOnAtFin {
     }
 }
 
-pub(super) struct WakesEachMs;
+struct WakesEachMs;
 
 impl Hooks for WakesEachMs {
     fn sleep(

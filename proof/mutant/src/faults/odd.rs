@@ -1,24 +1,32 @@
-//! Servers that are right in an unusual way, so that no suite asks for more than the contract does;
-//! and one that talks too much.
+//! Servers that are right in an unusual way, so that no suite asks for more than the contract does.
 
+use std::io;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
+use socket2::Socket;
 
+use super::Fault;
 use crate::connection::Connection;
-use crate::fault::Fault;
-use crate::hooks::{Admission, Gate, Hooks};
+use crate::hooks::{Gate, Hooks};
+use crate::process::ProcessHooks;
 
-/// Bytes of the buffer that reads go to.
-pub(crate) fn buffer_bytes(fault: Option<Fault>, asked: usize) -> usize {
-    match fault {
-        Some(Fault::OddLargeBuffer) => 256 * 1024,
-        Some(Fault::OddRandomReads | Fault::OddDelay) => 64 * 1024,
-        Some(_) | None => asked,
-    }
-}
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "odd-one-byte",
+        "Reads and writes one byte at a time, and 64 after the first KiB of a connection",
+        || Box::new(OneByte),
+    ),
+    Fault::new("odd-delay", "Waits 5 ms before each write", || Box::new(Delay)),
+    Fault::of_process("odd-small-buffers", "Has socket buffers of 4 KiB", &SmallBuffers),
+    Fault::new("odd-large-buffer", "Has a buffer of 256 KiB", || Box::new(LargeBuffer)),
+    Fault::new("odd-late-close", "Answers FIN 200 ms late", || Box::new(LateClose)),
+    Fault::new("odd-random-reads", "Reads 1 to 64 KiB at random", || {
+        Box::new(RandomReads::default())
+    }),
+];
 
-pub(super) struct OneByte;
+struct OneByte;
 
 impl OneByte {
     /// What comes byte by byte is short, or this would be a slow server and not an odd one.
@@ -37,16 +45,39 @@ impl Hooks for OneByte {
     }
 }
 
-pub(super) struct Delay;
+struct Delay;
 
 impl Hooks for Delay {
+    fn buffer_bytes(&self, _asked: usize) -> usize {
+        64 * 1024
+    }
+
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
         let writes_at = connection.last_read + Duration::from_millis(5);
         if Instant::now() < writes_at { Gate::Until(writes_at) } else { Gate::Go }
     }
 }
 
-pub(super) struct LateClose;
+struct SmallBuffers;
+
+impl ProcessHooks for SmallBuffers {
+    /// Set here, they hold from the first window on: later, a client that has seen a larger one
+    /// waits until half of that is open (RFC 9293, section 3.8.6.2.1).
+    fn prepare(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_recv_buffer_size(4096)?;
+        socket.set_send_buffer_size(4096)
+    }
+}
+
+struct LargeBuffer;
+
+impl Hooks for LargeBuffer {
+    fn buffer_bytes(&self, _asked: usize) -> usize {
+        256 * 1024
+    }
+}
+
+struct LateClose;
 
 impl Hooks for LateClose {
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
@@ -59,7 +90,7 @@ impl Hooks for LateClose {
     }
 }
 
-pub(super) struct RandomReads {
+struct RandomReads {
     state: u64,
 }
 
@@ -70,20 +101,15 @@ impl Default for RandomReads {
 }
 
 impl Hooks for RandomReads {
+    fn buffer_bytes(&self, _asked: usize) -> usize {
+        64 * 1024
+    }
+
     fn read_limit(&mut self, _connection: &Connection, buffer: usize) -> usize {
         // Marsaglia's xorshift: repeatable, and random enough to cut messages anywhere.
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         usize::try_from(self.state % buffer as u64).unwrap_or(0) + 1
-    }
-}
-
-pub(super) struct LogsOnStdout;
-
-impl Hooks for LogsOnStdout {
-    fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
-        println!("accepted a connection beside {open} others");
-        Admission::Serve
     }
 }

@@ -5,11 +5,79 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::Fault;
 use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Gate, Hooks};
 
-pub(super) struct IgnoresShortWrite;
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new("ignores-short-write", "Calls write once and forgets what it did not take", || {
+        Box::new(IgnoresShortWrite)
+    }),
+    Fault::new("reads-while-writing", "Reads into the buffer while it is being written", || {
+        Box::new(ReadsWhileWriting)
+    }),
+    Fault::new(
+        "restarts-short-write",
+        "After a short write, writes the whole buffer again",
+        || Box::new(RestartsShortWrite),
+    ),
+    Fault::new(
+        "forgets-write-interest",
+        "Forgets to wait for room once a write has blocked",
+        || Box::new(ForgetsWriteInterest),
+    ),
+    Fault::at(
+        "stalls-after-resumes",
+        "Goes on after a write that was blocked for 20 ms or more only three times (settable)",
+        3,
+        |at| Box::new(StallsAfterResumes { at }),
+    ),
+    Fault::new(
+        "deadlocks-on-duplex",
+        "Resumes a blocked write only once no input waits, and reads none while it is blocked",
+        || Box::new(DeadlocksOnDuplex),
+    ),
+    Fault::new("retries-write-at-once", "Tries a blocked write again and again", || {
+        Box::new(RetriesWriteAtOnce)
+    }),
+    Fault::new("spins-on-unread", "Stays awake while a write is blocked and input waits", || {
+        Box::new(SpinsOnUnread)
+    }),
+    Fault::new(
+        "blocking-write",
+        "Blocks the whole loop up to 500 ms in each pass to write to a client that does not read",
+        || Box::new(BlockingWrite),
+    ),
+    Fault::new("unbounded-queue", "Reads without limit while its write is blocked", || {
+        Box::new(UnboundedQueue)
+    }),
+    Fault::new(
+        "unbounded-once-resumed",
+        "Reads without limit once a write that was blocked for 20 ms has gone on",
+        || Box::new(UnboundedOnceResumed),
+    ),
+    Fault::new(
+        "gives-up-blocked",
+        "Resets a connection whose write has been blocked for 500 ms",
+        || Box::new(GivesUpBlocked),
+    ),
+    Fault::at(
+        "pool-of-64",
+        "Has 64 buffers (settable) for connections with a lot to echo, and never serves the others",
+        64,
+        |at| Box::new(Pool { left: at }),
+    ),
+    Fault::at(
+        "deaf-while-blocked",
+        "Accepts no more while 16 connections (settable) are blocked",
+        16,
+        |at| Box::new(DeafWhileBlocked::at(at)),
+    ),
+];
+
+struct IgnoresShortWrite;
 
 impl Hooks for IgnoresShortWrite {
     fn wrote(&mut self, connection: &mut Connection) {
@@ -23,7 +91,7 @@ impl Hooks for IgnoresShortWrite {
     }
 }
 
-pub(super) struct ReadsWhileWriting;
+struct ReadsWhileWriting;
 
 impl Hooks for ReadsWhileWriting {
     fn may_read(&mut self, _connection: &mut Connection) -> Gate {
@@ -37,7 +105,7 @@ impl Hooks for ReadsWhileWriting {
     }
 }
 
-pub(super) struct RestartsShortWrite;
+struct RestartsShortWrite;
 
 impl Hooks for RestartsShortWrite {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
@@ -46,7 +114,7 @@ impl Hooks for RestartsShortWrite {
     }
 }
 
-pub(super) struct ForgetsWriteInterest;
+struct ForgetsWriteInterest;
 
 impl Hooks for ForgetsWriteInterest {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
@@ -59,8 +127,8 @@ impl Hooks for ForgetsWriteInterest {
     }
 }
 
-pub(super) struct StallsAfterResumes {
-    pub(super) at: u64,
+struct StallsAfterResumes {
+    at: u64,
 }
 
 impl Hooks for StallsAfterResumes {
@@ -78,7 +146,7 @@ impl Hooks for StallsAfterResumes {
     }
 }
 
-pub(super) struct DeadlocksOnDuplex;
+struct DeadlocksOnDuplex;
 
 impl Hooks for DeadlocksOnDuplex {
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
@@ -87,7 +155,7 @@ impl Hooks for DeadlocksOnDuplex {
     }
 }
 
-pub(super) struct RetriesWriteAtOnce;
+struct RetriesWriteAtOnce;
 
 impl Hooks for RetriesWriteAtOnce {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
@@ -96,7 +164,7 @@ impl Hooks for RetriesWriteAtOnce {
     }
 }
 
-pub(super) struct SpinsOnUnread;
+struct SpinsOnUnread;
 
 impl Hooks for SpinsOnUnread {
     fn may_read(&mut self, connection: &mut Connection) -> Gate {
@@ -108,7 +176,7 @@ impl Hooks for SpinsOnUnread {
     }
 }
 
-pub(super) struct BlockingWrite;
+struct BlockingWrite;
 
 impl Hooks for BlockingWrite {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
@@ -126,7 +194,7 @@ impl Hooks for BlockingWrite {
     }
 }
 
-pub(super) struct UnboundedQueue;
+struct UnboundedQueue;
 
 impl Hooks for UnboundedQueue {
     fn may_read(&mut self, _connection: &mut Connection) -> Gate {
@@ -134,7 +202,7 @@ impl Hooks for UnboundedQueue {
     }
 }
 
-pub(super) struct UnboundedOnceResumed;
+struct UnboundedOnceResumed;
 
 impl Hooks for UnboundedOnceResumed {
     fn may_write(&mut self, connection: &mut Connection) -> Gate {
@@ -149,7 +217,7 @@ impl Hooks for UnboundedOnceResumed {
     }
 }
 
-pub(super) struct GivesUpBlocked;
+struct GivesUpBlocked;
 
 impl Hooks for GivesUpBlocked {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -171,8 +239,8 @@ const HOLDS_BUFFER: u64 = 2;
 /// A connection that found none.
 const DEAD: u64 = 3;
 
-pub(super) struct Pool {
-    pub(super) left: u64,
+struct Pool {
+    left: u64,
 }
 
 impl Hooks for Pool {
@@ -202,13 +270,13 @@ impl Hooks for Pool {
     }
 }
 
-pub(super) struct DeafWhileBlocked {
+struct DeafWhileBlocked {
     at: u64,
     blocked: HashSet<usize>,
 }
 
 impl DeafWhileBlocked {
-    pub(super) fn at(at: u64) -> Self {
+    fn at(at: u64) -> Self {
         Self { at, blocked: HashSet::new() }
     }
 }

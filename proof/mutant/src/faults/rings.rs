@@ -3,6 +3,8 @@
 
 use std::io;
 
+use super::Fault;
+use super::starting::SaysIoUring;
 use crate::connection::Connection;
 use crate::hooks::Hooks;
 
@@ -41,6 +43,22 @@ fn opened<T>(ring: io::Result<T>) -> Option<T> {
 
 #[cfg(target_os = "linux")]
 use linux::Proactor;
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "waits-in-ring",
+        "Announces io_uring, and has an idle thread that waits in a ring (Linux only)",
+        || Box::new(Ring::beside_one_that_is_waited_in()),
+    )
+    .and(&SaysIoUring),
+    Fault::new(
+        "polled-ring",
+        "Announces io_uring, and has a ring that a thread of the kernel polls (Linux only)",
+        || Box::new(Ring::polled_by_the_kernel()),
+    )
+    .and(&SaysIoUring),
+];
 
 #[cfg(target_os = "linux")]
 mod linux {

@@ -1,38 +1,120 @@
-//! Faults at the moment when the server stops, as far as they touch connections.
+//! Faults of the stop: which request is heeded, and what becomes of the connections.
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::Fault;
 use crate::connection::Connection;
-use crate::fault::Fault;
 use crate::hooks::Hooks;
+use crate::process::{ProcessHooks, StopRequest};
 
-/// What a fault does to the process before the drain begins.
-pub(crate) fn at_stop(fault: Option<Fault>, connections: &mut [Option<Connection>]) {
-    match fault {
-        Some(Fault::ExitsAtOnce) => {
-            for connection in connections.iter().flatten() {
-                let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
-            }
-            std::process::exit(0);
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new("exits-at-once", "Resets every connection and exits at the first signal", || {
+        Box::new(ExitsAtOnce)
+    }),
+    Fault::new(
+        "resets-young-at-stop",
+        "Resets the clients at a stop that have come within the last second",
+        || Box::new(ResetsYoungAtStop),
+    ),
+    Fault::new("waits-for-accept", "Notices a stop only after the next `accept`", || {
+        Box::new(WaitsForAccept)
+    }),
+    Fault::of_process("ignores-sigint", "Ignores SIGINT", &IgnoresSigint),
+    Fault::of_process("ignores-second-signal", "Ignores a second signal", &IgnoresSecondSignal),
+    Fault::of_process("ignores-stdin-eof", "Ignores the end of standard input", &IgnoresStdinEof),
+    Fault::new(
+        "waits-for-idle",
+        "Waits without limit for open connections to end by themselves",
+        || Box::new(WaitsForIdle),
+    ),
+    Fault::new("garbage-at-stop", "Writes old bytes to each connection at a stop", || {
+        Box::new(GarbageAtStop)
+    }),
+    Fault::new(
+        "aborts-under-load",
+        "Aborts when more than 10 connections are open at a stop",
+        || Box::new(AbortsUnderLoad),
+    ),
+    Fault::new("keeps-accepting", "Goes on accepting and serving while it drains", || {
+        Box::new(KeepsAccepting)
+    }),
+    Fault::new(
+        "keeps-datagrams-at-stop",
+        "Looks at a stop only when it has no socket for datagrams",
+        || Box::new(KeepsDatagramsAtStop),
+    ),
+    Fault::of_process("exits-3", "Exits with status 3 after an orderly stop", &Exits3),
+];
+
+struct ExitsAtOnce;
+
+impl Hooks for ExitsAtOnce {
+    fn stop_begins(&mut self, connections: &mut [Option<Connection>]) {
+        for connection in connections.iter().flatten() {
+            let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
         }
-        Some(Fault::ResetsYoungAtStop) => {
-            for slot in connections {
-                let is_young = |it: &mut Connection| it.opened.elapsed() < Duration::from_secs(1);
-                if let Some(connection) = slot.take_if(is_young) {
-                    let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
-                }
-            }
-        }
-        Some(Fault::AbortsUnderLoad) if connections.iter().flatten().count() > 10 => {
-            std::process::abort()
-        }
-        Some(_) | None => {}
+        std::process::exit(0);
     }
 }
 
-pub(super) struct GarbageAtStop;
+struct ResetsYoungAtStop;
+
+impl Hooks for ResetsYoungAtStop {
+    fn stop_begins(&mut self, connections: &mut [Option<Connection>]) {
+        for slot in connections {
+            let is_young = |it: &mut Connection| it.opened.elapsed() < Duration::from_secs(1);
+            if let Some(connection) = slot.take_if(is_young) {
+                let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+            }
+        }
+    }
+}
+
+struct WaitsForAccept;
+
+impl Hooks for WaitsForAccept {
+    fn heeds_stop(&self, accepted_since: u64, _datagram_sockets: usize) -> bool {
+        accepted_since > 0
+    }
+}
+
+struct IgnoresSigint;
+
+impl ProcessHooks for IgnoresSigint {
+    fn heeds(&self, request: StopRequest) -> bool {
+        request != StopRequest::Interrupt
+    }
+}
+
+struct IgnoresSecondSignal;
+
+impl ProcessHooks for IgnoresSecondSignal {
+    fn heeds(&self, request: StopRequest) -> bool {
+        request != StopRequest::SecondSignal
+    }
+}
+
+struct IgnoresStdinEof;
+
+impl ProcessHooks for IgnoresStdinEof {
+    fn heeds(&self, request: StopRequest) -> bool {
+        request != StopRequest::StdinEnd
+    }
+}
+
+struct WaitsForIdle;
+
+impl Hooks for WaitsForIdle {
+    fn ends_connections(&self) -> bool {
+        false
+    }
+}
+
+struct GarbageAtStop;
 
 impl Hooks for GarbageAtStop {
     fn received(&mut self, connection: &mut Connection) {
@@ -42,5 +124,39 @@ impl Hooks for GarbageAtStop {
 
     fn stopping(&mut self, connection: &mut Connection) {
         connection.pending.append(&mut connection.kept);
+    }
+}
+
+struct AbortsUnderLoad;
+
+impl Hooks for AbortsUnderLoad {
+    fn stop_begins(&mut self, connections: &mut [Option<Connection>]) {
+        if connections.iter().flatten().count() > 10 {
+            std::process::abort();
+        }
+    }
+}
+
+struct KeepsAccepting;
+
+impl Hooks for KeepsAccepting {
+    fn stops_listening(&self) -> bool {
+        false
+    }
+}
+
+struct KeepsDatagramsAtStop;
+
+impl Hooks for KeepsDatagramsAtStop {
+    fn heeds_stop(&self, _accepted_since: u64, datagram_sockets: usize) -> bool {
+        datagram_sockets == 0
+    }
+}
+
+struct Exits3;
+
+impl ProcessHooks for Exits3 {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(3)
     }
 }

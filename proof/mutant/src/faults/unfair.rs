@@ -5,9 +5,45 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
+use super::Fault;
 use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::at(
+        "blocks-workers",
+        "Deals connections to 100 workers (settable), and leaves those of a blocked one waiting",
+        100,
+        |at| Box::new(BlocksWorkers::of(at)),
+    ),
+    Fault::new(
+        "starves-beside-hot",
+        "Serves others 1.05 s late while a connection sends full buffers",
+        || Box::new(StarvesBesideHot::default()),
+    ),
+    Fault::new(
+        "feeds-three",
+        "Serves three connections at a time that send full buffers, and nobody else",
+        || Box::new(FeedsThree::default()),
+    ),
+    Fault::new(
+        "favours-first",
+        "Gives the oldest connection that sends full buffers far more turns than the others",
+        || Box::new(FavoursFirst::default()),
+    ),
+    Fault::new(
+        "slow-to-accept",
+        "Sleeps 3 ms after each `accept` beside 8 to 64 open connections",
+        || Box::new(SlowToAccept),
+    ),
+    Fault::new(
+        "slow-beside-many",
+        "Sleeps 2 ms at each step beside 400 to 600 open connections",
+        || Box::new(SlowBesideMany),
+    ),
+];
 
 /// The connections that have sent a full buffer lately.
 #[derive(Default)]
@@ -45,7 +81,7 @@ fn late_by(time: Duration, connection: &mut Connection) -> Gate {
 }
 
 #[derive(Default)]
-pub(super) struct StarvesBesideHot {
+struct StarvesBesideHot {
     hot: Hot,
 }
 
@@ -71,7 +107,7 @@ impl Hooks for StarvesBesideHot {
 }
 
 #[derive(Default)]
-pub(super) struct FeedsThree {
+struct FeedsThree {
     hot: Hot,
 }
 
@@ -97,7 +133,7 @@ impl Hooks for FeedsThree {
 }
 
 #[derive(Default)]
-pub(super) struct FavoursFirst {
+struct FavoursFirst {
     hot: Hot,
 }
 
@@ -121,7 +157,7 @@ impl Hooks for FavoursFirst {
     }
 }
 
-pub(super) struct SlowToAccept;
+struct SlowToAccept;
 
 impl Hooks for SlowToAccept {
     fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
@@ -132,7 +168,7 @@ impl Hooks for SlowToAccept {
     }
 }
 
-pub(super) struct SlowBesideMany;
+struct SlowBesideMany;
 
 impl Hooks for SlowBesideMany {
     fn step(&mut self, connection: &mut Connection) -> Gate {
@@ -144,7 +180,7 @@ impl Hooks for SlowBesideMany {
 }
 
 /// Who writes for a connection, by its slot, and the slots whose writes block their workers.
-pub(super) struct BlocksWorkers {
+struct BlocksWorkers {
     workers: u64,
     dealt: u64,
     worker_of: HashMap<usize, u64>,
@@ -152,7 +188,7 @@ pub(super) struct BlocksWorkers {
 }
 
 impl BlocksWorkers {
-    pub(super) fn of(workers: u64) -> Self {
+    fn of(workers: u64) -> Self {
         Self { workers, dealt: 0, worker_of: HashMap::new(), blocked: HashMap::new() }
     }
 }

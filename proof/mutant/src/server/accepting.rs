@@ -9,7 +9,6 @@ use mio::{Poll, Token};
 use super::{AcceptAt, BACK_OFF, Server};
 use crate::capability::{Attempts, Moment, Work};
 use crate::connection::{Connection, Over};
-use crate::fault::Fault;
 use crate::hooks::{Admission, AfterAcceptError};
 use crate::listener::is_of_one_connection;
 use crate::log;
@@ -48,11 +47,8 @@ impl Server {
     }
 
     fn accept_failed(&mut self, index: usize, error: &io::Error) {
-        match self.hooks.accept_failed() {
+        match self.hooks.accept_failed(error) {
             AfterAcceptError::BackOff => {
-                if self.fault == Some(Fault::PanicsUnheard) {
-                    eprintln!("accept failed: {error}");
-                }
                 log::line(format_args!("accept failed, waiting a little: {error}"));
                 self.accept_at = AcceptAt::Moment(Instant::now() + BACK_OFF);
             }

@@ -1,0 +1,253 @@
+//! The faults: each file below has those of one kind, each an entry of the table at its top.
+
+mod accepting;
+mod binding;
+mod bytes;
+mod capabilities;
+mod children;
+mod crosstalk;
+mod datagrams;
+mod delays;
+mod dying;
+mod ending;
+mod hardship;
+mod hoarding;
+mod hostile;
+mod idling;
+mod odd;
+mod pressure;
+mod rings;
+mod starting;
+mod stopping;
+mod unfair;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::datagrams::{self as sockets, DatagramHooks};
+use crate::hooks::{self, Hooks};
+use crate::process::{self, ProcessHooks};
+
+pub(crate) use children::{CHILD, be_child};
+
+const TABLES: [&[Fault]; 20] = [
+    bytes::FAULTS,
+    delays::FAULTS,
+    crosstalk::FAULTS,
+    pressure::FAULTS,
+    ending::FAULTS,
+    dying::FAULTS,
+    accepting::FAULTS,
+    unfair::FAULTS,
+    capabilities::FAULTS,
+    idling::FAULTS,
+    hoarding::FAULTS,
+    children::FAULTS,
+    rings::FAULTS,
+    stopping::FAULTS,
+    starting::FAULTS,
+    hardship::FAULTS,
+    datagrams::FAULTS,
+    binding::FAULTS,
+    hostile::FAULTS,
+    odd::FAULTS,
+];
+
+/// What a mutant does wrong or, with `odd` in front of its name, does right in a strange way. Some
+/// faults strike only now and then: spoiling every connection would leave too few cases green
+/// beside their own.
+#[derive(Clone, Copy)]
+pub(crate) struct Fault {
+    /// Value of `--fault`.
+    pub(crate) name: &'static str,
+    /// One sentence that says what the server does.
+    pub(crate) about: &'static str,
+    /// What it strikes in the loop.
+    strikes: Strikes,
+    /// What it does outside the loop.
+    pub(crate) process: &'static dyn ProcessHooks,
+}
+
+/// What a fault strikes in the loop. The number is where it strikes (bytes, messages or
+/// connections, by fault) unless `--fault-at` says otherwise.
+#[derive(Clone, Copy)]
+enum Strikes {
+    Connections(fn() -> Box<dyn Hooks>),
+    ConnectionsAt(u64, fn(u64) -> Box<dyn Hooks>),
+    Datagrams(fn() -> Box<dyn DatagramHooks>),
+    DatagramsAt(u64, fn(u64) -> Box<dyn DatagramHooks>),
+    Nothing,
+}
+
+impl Fault {
+    /// The server is correct.
+    pub(crate) const NONE: Self = Self::of_process("", "", &process::Correct);
+
+    /// A fault of connections.
+    const fn new(name: &'static str, about: &'static str, hooks: fn() -> Box<dyn Hooks>) -> Self {
+        let strikes = Strikes::Connections(hooks);
+        Self { name, about, strikes, process: &process::Correct }
+    }
+
+    /// A fault of connections that strikes at `default`, which can be set.
+    const fn at(
+        name: &'static str,
+        about: &'static str,
+        default: u64,
+        hooks: fn(u64) -> Box<dyn Hooks>,
+    ) -> Self {
+        let strikes = Strikes::ConnectionsAt(default, hooks);
+        Self { name, about, strikes, process: &process::Correct }
+    }
+
+    /// A fault of sockets for datagrams.
+    const fn of_datagrams(
+        name: &'static str,
+        about: &'static str,
+        hooks: fn() -> Box<dyn DatagramHooks>,
+    ) -> Self {
+        let strikes = Strikes::Datagrams(hooks);
+        Self { name, about, strikes, process: &process::Correct }
+    }
+
+    /// A fault of sockets for datagrams that strikes at `default`, which can be set.
+    const fn of_datagrams_at(
+        name: &'static str,
+        about: &'static str,
+        default: u64,
+        hooks: fn(u64) -> Box<dyn DatagramHooks>,
+    ) -> Self {
+        let strikes = Strikes::DatagramsAt(default, hooks);
+        Self { name, about, strikes, process: &process::Correct }
+    }
+
+    /// A fault of a server's start or stop.
+    const fn of_process(
+        name: &'static str,
+        about: &'static str,
+        process: &'static dyn ProcessHooks,
+    ) -> Self {
+        Self { name, about, strikes: Strikes::Nothing, process }
+    }
+
+    /// It also strikes outside the loop.
+    const fn and(self, process: &'static dyn ProcessHooks) -> Self {
+        Self { process, ..self }
+    }
+
+    /// What it does to connections; `at` moves the place where it strikes.
+    pub(crate) fn hooks(&self, at: Option<u64>) -> Box<dyn Hooks> {
+        match self.strikes {
+            Strikes::Connections(hooks) => hooks(),
+            Strikes::ConnectionsAt(default, hooks) => hooks(at.unwrap_or(default)),
+            Strikes::Datagrams(_) | Strikes::DatagramsAt(..) | Strikes::Nothing => {
+                Box::new(hooks::Correct)
+            }
+        }
+    }
+
+    /// What it does to datagrams; `at` moves the place where it strikes.
+    pub(crate) fn datagram_hooks(&self, at: Option<u64>) -> Box<dyn DatagramHooks> {
+        match self.strikes {
+            Strikes::Datagrams(hooks) => hooks(),
+            Strikes::DatagramsAt(default, hooks) => hooks(at.unwrap_or(default)),
+            Strikes::Connections(_) | Strikes::ConnectionsAt(..) | Strikes::Nothing => {
+                Box::new(sockets::Correct)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Every fault, by what it spoils.
+pub(crate) fn all() -> impl Iterator<Item = &'static Fault> {
+    TABLES.into_iter().flatten()
+}
+
+/// The fault of this name.
+pub(crate) fn find(name: &str) -> Option<&'static Fault> {
+    all().find(|fault| fault.name == name)
+}
+
+/// One line a fault: its name and its sentence.
+pub(crate) fn list() -> String {
+    all().map(|fault| format!("{:<32} {}\n", fault.name, fault.about)).collect()
+}
+
+/// A number of connections or datagrams.
+fn limit(at: u64) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// How often something has happened within the last `span`.
+struct Burst {
+    span: Duration,
+    began: Option<Instant>,
+    count: usize,
+}
+
+impl Burst {
+    fn within(span: Duration) -> Self {
+        Self { span, began: None, count: 0 }
+    }
+
+    /// It happened once more; how often it has since the span began.
+    fn count(&mut self) -> usize {
+        if self.began.is_none_or(|began| began.elapsed() > self.span) {
+            self.began = Some(Instant::now());
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn names(faults: &[Fault]) -> BTreeSet<String> {
+        faults.iter().map(|fault| fault.name.to_owned()).collect()
+    }
+
+    #[test]
+    fn every_fault_has_a_name_of_its_own_and_a_sentence() {
+        let mut seen = BTreeSet::new();
+        for fault in all() {
+            assert!(seen.insert(fault.name), "{} is there twice", fault.name);
+            assert!(fault.about.len() > 10, "{} has no sentence", fault.name);
+        }
+    }
+
+    /// What tests the harness and what is right is told by the file that it is in.
+    #[test]
+    fn the_tables_and_mutants_toml_have_the_same_faults() {
+        let file: toml::Table = include_str!("../mutants.toml").parse().unwrap();
+        let rows = |kind: &str| -> BTreeSet<String> {
+            let rows = file[kind].as_array().unwrap().iter();
+            rows.map(|row| row["fault"].as_str().unwrap().to_owned()).collect()
+        };
+        let (odd, of_the_harness) = (names(odd::FAULTS), names(hostile::FAULTS));
+        let mut wrong: BTreeSet<String> = all().map(|fault| fault.name.to_owned()).collect();
+        wrong.retain(|name| !odd.contains(name) && !of_the_harness.contains(name));
+        assert_eq!(rows("mutant"), wrong);
+        assert_eq!(rows("odd"), odd);
+    }
+
+    #[test]
+    fn a_burst_ends_with_its_span() {
+        let mut long = Burst::within(Duration::from_secs(3600));
+        assert_eq!([long.count(), long.count(), long.count()], [1, 2, 3]);
+        let mut none = Burst::within(Duration::ZERO);
+        none.count();
+        std::thread::sleep(Duration::from_millis(1));
+        assert_eq!(none.count(), 1);
+    }
+}

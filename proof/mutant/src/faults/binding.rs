@@ -1,0 +1,137 @@
+//! Faults of the addresses and paths that a server listens on.
+
+use std::io;
+use std::path::Path;
+
+use socket2::Socket;
+
+use super::Fault;
+use crate::process::ProcessHooks;
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::of_process("reuse-port", "Lets a second server listen on the same port", &ReusePort),
+    Fault::of_process(
+        "no-reuse-address",
+        "Does not set the option that allows a port with old connections to be used again",
+        &NoReuseAddress,
+    ),
+    Fault::of_process(
+        "ignores-dual-stack",
+        "Takes IPv6 clients alone on `[::]`, whatever it was asked",
+        &IgnoresDualStack,
+    ),
+    Fault::of_process(
+        "takes-both-families",
+        "Takes clients of both families on `[::]`, whatever it was asked",
+        &TakesBothFamilies,
+    ),
+    Fault::of_process("unlinks-path", "Removes whatever is at its Unix path", &UnlinksPath),
+    Fault::of_process(
+        "refuses-existing-path",
+        "Does not start where its Unix path is left from a dead server",
+        &RefusesExistingPath,
+    ),
+    Fault::of_process("leaves-path", "Leaves its Unix path behind", &LeavesPath),
+    Fault::of_process(
+        "unlinks-successor",
+        "Removes its Unix path as it ends, although another server has taken it over",
+        &UnlinksSuccessor,
+    ),
+    Fault::of_process(
+        "panics-on-long-path",
+        "Panics at a Unix path that is too long",
+        &PanicsOnLongPath,
+    ),
+    Fault::of_process(
+        "no-abstract-names",
+        "Does not start at a name that is in no file system",
+        &NoAbstractNames,
+    ),
+];
+
+struct ReusePort;
+
+impl ProcessHooks for ReusePort {
+    #[cfg(unix)]
+    fn prepare(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_reuse_port(true)
+    }
+
+    #[cfg(not(unix))]
+    fn prepare(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_reuse_address(true)
+    }
+}
+
+struct NoReuseAddress;
+
+impl ProcessHooks for NoReuseAddress {
+    fn prepare(&self, socket: &Socket) -> io::Result<()> {
+        socket.set_reuse_address(false)
+    }
+}
+
+struct IgnoresDualStack;
+
+impl ProcessHooks for IgnoresDualStack {
+    fn takes_both_families(&self, _asked: bool) -> bool {
+        false
+    }
+}
+
+struct TakesBothFamilies;
+
+impl ProcessHooks for TakesBothFamilies {
+    fn takes_both_families(&self, _asked: bool) -> bool {
+        true
+    }
+}
+
+struct UnlinksPath;
+
+impl ProcessHooks for UnlinksPath {
+    fn clears(&self, path: &Path, _is_left: &dyn Fn() -> io::Result<bool>) -> io::Result<bool> {
+        Ok(path.exists())
+    }
+}
+
+struct RefusesExistingPath;
+
+impl ProcessHooks for RefusesExistingPath {
+    fn clears(&self, _path: &Path, _is_left: &dyn Fn() -> io::Result<bool>) -> io::Result<bool> {
+        Ok(false)
+    }
+}
+
+struct LeavesPath;
+
+impl ProcessHooks for LeavesPath {
+    fn removes_path(&self, _is_ours: bool) -> bool {
+        false
+    }
+}
+
+struct UnlinksSuccessor;
+
+impl ProcessHooks for UnlinksSuccessor {
+    fn removes_path(&self, _is_ours: bool) -> bool {
+        true
+    }
+}
+
+struct PanicsOnLongPath;
+
+impl ProcessHooks for PanicsOnLongPath {
+    fn path_refused(&self) {
+        panic!("paths of more than a hundred bytes do not exist");
+    }
+}
+
+struct NoAbstractNames;
+
+impl ProcessHooks for NoAbstractNames {
+    fn has_abstract_names(&self) -> bool {
+        false
+    }
+}
