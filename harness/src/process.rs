@@ -19,16 +19,17 @@ mod submissions;
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
         mod fdinfo;
+        mod links;
         mod linux;
         use linux as system;
     } else if #[cfg(target_os = "macos")] {
         mod macos;
-        mod untold;
+        mod linux_stubs;
         use macos as system;
     } else {
-        mod elsewhere;
-        mod untold;
-        use elsewhere as system;
+        mod stubs;
+        mod linux_stubs;
+        use stubs as system;
     }
 }
 

@@ -3,8 +3,8 @@
 use report::host::{Counter, State};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-use super::drivers::available;
-use super::drivers::foreign;
+use super::answer::available;
+use super::answer::foreign;
 use super::facts::Facts;
 
 /// System calls by tracepoint, completions by ring, what the kernel keeps of a process, and what it

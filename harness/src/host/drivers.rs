@@ -2,25 +2,11 @@
 
 use std::thread;
 
-use report::host::{Driver, IoUring, State};
+use report::host::{Driver, State};
 
-/// What the probe of io_uring gives.
-pub(super) struct Ring {
-    pub(super) state: State,
-    pub(super) offers: Option<IoUring>,
-    /// Whether the kernel shows the ring's counters.
-    pub(super) counters: State,
-}
+use super::answer::{available, foreign};
 
-#[cfg(target_os = "linux")]
-pub(super) use super::ring::probe as ring;
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn ring(_: &super::facts::Facts, _: &report::host::Limits) -> Ring {
-    Ring { state: foreign("Linux only"), offers: None, counters: foreign("Linux only") }
-}
-
-/// Every driver in the order of the documents, io_uring as found by [`ring`].
+/// Every driver in the order of the documents, io_uring as its own probe found it.
 pub(super) fn all(io_uring: State) -> Vec<Driver> {
     [
         ("epoll", epoll()),
@@ -32,15 +18,6 @@ pub(super) fn all(io_uring: State) -> Vec<Driver> {
     ]
     .map(|(name, state)| Driver { name: name.to_owned(), state })
     .into()
-}
-
-/// A driver that this system does not have: nothing on this host would help.
-pub(super) fn foreign(reason: &str) -> State {
-    State::Unavailable { reason: reason.to_owned(), fix: None }
-}
-
-pub(super) fn available(details: impl Into<String>) -> State {
-    State::Available { details: details.into() }
 }
 
 #[cfg(target_os = "linux")]
@@ -111,13 +88,8 @@ fn refused(call: &str, error: std::io::Error) -> State {
     use rustix::io::Errno;
 
     let fix = match Errno::from_io_error(&error) {
-        Some(Errno::MFILE) => Some(MORE_DESCRIPTORS.to_owned()),
+        Some(Errno::MFILE) => Some(super::answer::MORE_DESCRIPTORS.to_owned()),
         _ => None,
     };
     State::Unavailable { reason: format!("{call} answers {error}"), fix }
 }
-
-/// What helps against EMFILE.
-#[cfg(unix)]
-pub(super) const MORE_DESCRIPTORS: &str =
-    "ulimit -n 4096 (docker run --ulimit nofile=4096, LimitNOFILE=4096 in a systemd unit)";

@@ -1,6 +1,7 @@
 //! Looks at the host: what it is, and what each driver says when it is really asked. The
 //! result is `report::host::Host`; the sentences about a refused ring are in `refusal.rs`.
 
+mod answer;
 #[cfg(any(all(unix, not(target_os = "linux")), test))]
 mod bsd;
 mod counters;
@@ -25,6 +26,8 @@ use report::host::{Host, Runner, State};
 
 #[cfg(target_os = "linux")]
 pub(crate) use counters::system_call_tracepoint;
+#[cfg(target_os = "linux")]
+use ring::probe as ring;
 
 /// Probes the host as this process sees it, under its own limits, filters and container. Takes a
 /// few milliseconds, sends nothing and leaves nothing behind; what cannot be read is `None`.
@@ -33,7 +36,7 @@ pub(crate) use counters::system_call_tracepoint;
 pub fn probe() -> Host {
     let facts = facts::read();
     let limits = facts::limits(&facts);
-    let ring = drivers::ring(&facts, &limits);
+    let ring = ring(&facts, &limits);
     Host {
         os: env::consts::OS.to_owned(),
         arch: env::consts::ARCH.to_owned(),
@@ -54,6 +57,12 @@ pub fn probe() -> Host {
         ipv6: ipv6(),
         ephemeral_ports: facts.ephemeral_ports,
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::Ring {
+    let none = || answer::foreign("Linux only");
+    answer::Ring { state: none(), offers: None, counters: none() }
 }
 
 /// Containers often have no IPv6, not even to themselves.

@@ -4,7 +4,7 @@
 use report::host::{Ceiling, IoUring, Limits, Seccomp, State, grouped, size};
 use rustix::io::Errno;
 
-use super::drivers::MORE_DESCRIPTORS;
+use super::answer::MORE_DESCRIPTORS;
 use super::facts::Facts;
 
 /// A system call of io_uring that did not go through.

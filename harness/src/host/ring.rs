@@ -11,7 +11,7 @@ use io_uring::{IoUring as Kernel, Parameters, Probe, opcode};
 use report::host::{IoUring, Limits, State, grouped};
 use rustix::io::Errno;
 
-use super::drivers::{Ring, available};
+use super::answer::{Ring, available};
 use super::facts::Facts;
 use super::refusal::{Call, Refusal};
 

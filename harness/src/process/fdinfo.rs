@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Rings;
-use super::linux::{holding, is_link};
+use super::links::{holding, is_link};
 use super::submissions::RingId;
 
 /// What the descriptor of a ring is a link to.

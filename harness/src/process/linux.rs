@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
@@ -15,6 +14,7 @@ use socket2::Socket;
 
 use super::cpu_time::CpuTime;
 use super::demand::Turns;
+use super::links::holding;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 use crate::affinity;
 
@@ -223,22 +223,4 @@ pub(super) fn rests(pid: u32, rest: Rest) -> io::Result<bool> {
 fn process(pid: u32) -> io::Result<Process> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     Process::new(pid).map_err(io::Error::other)
-}
-
-/// The descriptors of a process that are links to `target`.
-pub(super) fn holding(pid: u32, target: &str) -> io::Result<Vec<String>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        let entry = entry?;
-        if is_link(entry.path(), target) {
-            numbers.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    Ok(numbers)
-}
-
-/// Whether a descriptor is there, as one may be closed between the listing and the look, and what
-/// it is.
-pub(super) fn is_link(descriptor: impl AsRef<Path>, target: &str) -> bool {
-    fs::read_link(descriptor).is_ok_and(|link| link.as_os_str() == target)
 }

@@ -6,7 +6,7 @@ use std::io;
 use super::cpu_time::CpuTime;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 
-pub(super) use super::untold::{
+pub(super) use super::linux_stubs::{
     Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, submissions, thread_names,
     waiting_for_io,
 };

@@ -1,0 +1,25 @@
+//! What a probe answers: that something works, or why not and what would help.
+
+use report::host::{IoUring, State};
+
+/// What the probe of io_uring gives.
+pub(super) struct Ring {
+    pub(super) state: State,
+    pub(super) offers: Option<IoUring>,
+    /// Whether the kernel shows the ring's counters.
+    pub(super) counters: State,
+}
+
+/// A driver that this system does not have: nothing on this host would help.
+pub(super) fn foreign(reason: &str) -> State {
+    State::Unavailable { reason: reason.to_owned(), fix: None }
+}
+
+pub(super) fn available(details: impl Into<String>) -> State {
+    State::Available { details: details.into() }
+}
+
+/// What helps against EMFILE.
+#[cfg(unix)]
+pub(super) const MORE_DESCRIPTORS: &str =
+    "ulimit -n 4096 (docker run --ulimit nofile=4096, LimitNOFILE=4096 in a systemd unit)";
