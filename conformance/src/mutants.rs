@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use harness::launcher::Origin;
-use harness::registry::Entry;
+use harness::registry::RowEntry;
 use harness::row::Row;
 use report::Model;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Table {
-    row: Entry,
+    row: RowEntry,
     /// Servers that are wrong on purpose.
     #[serde(rename = "mutant")]
     pub mutants: Vec<Mutant>,

@@ -15,7 +15,7 @@ const TEXT: &str = include_str!("../../backends/backends.toml");
 pub struct Registry {
     /// The rows, in the order of columns.
     #[serde(rename = "row")]
-    pub rows: Vec<Entry>,
+    pub rows: Vec<RowEntry>,
     /// What was found out about runtimes on the way.
     #[serde(default, rename = "finding")]
     pub findings: Vec<Finding>,
@@ -27,7 +27,7 @@ pub struct Registry {
 /// One row: backend, flavor, driver and workers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct RowEntry {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: String,
     /// Cargo package, and name of its program.
@@ -89,7 +89,7 @@ impl Registry {
     }
 
     /// The rows that belong to this build: those without a feature, and those whose feature is on.
-    pub fn built_rows(&self) -> impl Iterator<Item = &Entry> {
+    pub fn built_rows(&self) -> impl Iterator<Item = &RowEntry> {
         self.rows.iter().filter(|row| row.feature.as_deref().is_none_or(is_enabled))
     }
 
@@ -100,7 +100,7 @@ impl Registry {
     }
 }
 
-impl Entry {
+impl RowEntry {
     /// The driver that this row uses on this operating system.
     #[must_use]
     pub fn driver_here(&self) -> Option<&str> {

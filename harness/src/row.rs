@@ -7,7 +7,7 @@ use report::host::Host;
 use report::{Grade, Model};
 
 use crate::launcher::{Origin, Program};
-use crate::registry::Entry;
+use crate::registry::RowEntry;
 
 /// A row as one can start it.
 #[derive(Clone, Debug)]
@@ -33,13 +33,13 @@ pub struct Row {
 impl Row {
     /// A row of the registry, its executable not known yet: see [`crate::binaries`].
     #[must_use]
-    pub fn of(entry: &Entry) -> Self {
+    pub fn of(entry: &RowEntry) -> Self {
         Self::with_workers(entry, entry.workers)
     }
 
     /// The same with another number of threads that do I/O.
     #[must_use]
-    pub fn with_workers(entry: &Entry, workers: u32) -> Self {
+    pub fn with_workers(entry: &RowEntry, workers: u32) -> Self {
         let driver = entry.driver_here().map(str::to_owned);
         let mut arguments = vec!["--flavor".to_owned(), entry.flavor.clone()];
         arguments.extend(["--workers".to_owned(), workers.to_string()]);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use harness::registry::{Entry, Finding, Registry};
+use harness::registry::{Finding, Registry, RowEntry};
 use report::Model;
 use report::pairs::{self, Pair, Traits};
 
@@ -16,7 +16,7 @@ const SYSTEMS: [(&str, &str); 3] = [("linux", "Linux"), ("macos", "macOS"), ("wi
 pub(super) fn render(registry: &Registry) -> String {
     let mut page = String::new();
     for model in [Model::Readiness, Model::Completion, Model::Blocking] {
-        let rows: Vec<&Entry> = registry.rows.iter().filter(|row| row.model == model).collect();
+        let rows: Vec<&RowEntry> = registry.rows.iter().filter(|row| row.model == model).collect();
         if rows.is_empty() {
             continue;
         }
@@ -28,7 +28,7 @@ pub(super) fn render(registry: &Registry) -> String {
         );
         for row in rows {
             let drivers = SYSTEMS.map(|(system, _)| driver(row, system)).join(" | ");
-            let Entry { name, about, flavor, workers, .. } = row;
+            let RowEntry { name, about, flavor, workers, .. } = row;
             let _ = writeln!(page, "| `{name}` | {about} | `{flavor}` | {workers} | {drivers} |");
         }
         page.push('\n');
@@ -39,7 +39,7 @@ pub(super) fn render(registry: &Registry) -> String {
     page.trim_end().to_owned() + "\n"
 }
 
-fn driver<'a>(row: &'a Entry, system: &str) -> &'a str {
+fn driver<'a>(row: &'a RowEntry, system: &str) -> &'a str {
     row.driver.get(system).map_or("-", String::as_str)
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use conformance::case::{Body, Case};
 use conformance::profile::Profile;
 use conformance::suites;
-use harness::registry::{Entry, Registry};
+use harness::registry::{Registry, RowEntry};
 use harness::schedule::Company;
 use report::Exit;
 use serde_json::json;
@@ -78,7 +78,7 @@ fn json(registry: &Registry) -> serde_json::Value {
     json!({ "rows": rows, "suites": suites })
 }
 
-fn row_json(row: &Entry) -> serde_json::Value {
+fn row_json(row: &RowEntry) -> serde_json::Value {
     json!({
         "row": row.name,
         "package": row.package,

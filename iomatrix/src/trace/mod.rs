@@ -15,7 +15,7 @@ use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use harness::launcher::{Origin, Program};
 use harness::pattern::matches;
-use harness::registry::{Entry, Registry};
+use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
 use report::Exit;
@@ -99,10 +99,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// The rows in the order in which they were asked for, each once.
-fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a Entry>, String> {
-    let mut rows: Vec<&Entry> = Vec::new();
+fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a RowEntry>, String> {
+    let mut rows: Vec<&RowEntry> = Vec::new();
     for pattern in patterns {
-        let found: Vec<&Entry> =
+        let found: Vec<&RowEntry> =
             registry.built_rows().filter(|row| matches(pattern, &row.name)).collect();
         if found.is_empty() {
             let names: Vec<&str> = registry.built_rows().map(|row| row.name.as_str()).collect();
@@ -122,9 +122,9 @@ impl Arguments {
     fn ladder(
         &self,
         tracer: &Path,
-        entry: &Entry,
+        entry: &RowEntry,
     ) -> anyhow::Result<Result<Ladder, strace::Absence>> {
-        let asked = Entry { workers: self.workers, ..entry.clone() };
+        let asked = RowEntry { workers: self.workers, ..entry.clone() };
         let outcome = match self.session(tracer, &asked)? {
             session::Outcome::Refused(_) => self.session(tracer, entry)?,
             outcome @ (session::Outcome::Traced(..)
@@ -148,7 +148,7 @@ impl Arguments {
         }
     }
 
-    fn session(&self, tracer: &Path, entry: &Entry) -> anyhow::Result<session::Outcome> {
+    fn session(&self, tracer: &Path, entry: &RowEntry) -> anyhow::Result<session::Outcome> {
         let plan = Plan {
             requests: self.requests,
             connections: self.connections,
@@ -163,7 +163,7 @@ impl Arguments {
 }
 
 /// A row's program, built or found, with the arguments that make it this row.
-fn program(entry: &Entry) -> anyhow::Result<Program> {
+fn program(entry: &RowEntry) -> anyhow::Result<Program> {
     let programs =
         binaries::locate(&[&entry.package], binaries::OWN_PROFILE).map_err(anyhow::Error::msg)?;
     match (Row::of(entry).origin, programs.get(&entry.package)) {
@@ -176,7 +176,7 @@ fn program(entry: &Entry) -> anyhow::Result<Program> {
     }
 }
 
-fn unavailable(entry: &Entry, reason: String) -> Ladder {
+fn unavailable(entry: &RowEntry, reason: String) -> Ladder {
     Ladder {
         name: entry.name.clone(),
         model: entry.model,
