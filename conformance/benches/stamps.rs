@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use conformance::payload::Payload;
+use conformance::client::payload::Payload;
 use criterion::{Criterion, Throughput};
 
 const SIZES: [usize; 3] = [64, 1024, 65_536];

@@ -7,9 +7,9 @@ use harness::schedule::Company;
 use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level, Transport};
 
-use crate::datagrams::Datagrams;
+use crate::client::datagrams::Datagrams;
+use crate::client::peer::Peer;
 use crate::lifecycle::Lifecycle;
-use crate::peer::Peer;
 use crate::profile::{Profile, Sizes};
 
 /// What a case returns.

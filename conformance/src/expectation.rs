@@ -8,8 +8,8 @@ use harness::launcher::{Ended, Server};
 use harness::process::{Demand, Process};
 use report::{Failure, FailureKind};
 
+use crate::client::peer::Peer;
 use crate::clock::Clock;
-use crate::peer::Peer;
 
 /// How often a state of a process is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

@@ -20,7 +20,7 @@ use report::{
 use crate::case::{Body, Case, Found, Observation};
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::declined::{Declined, ask, declined, expect_no_lack};
+use crate::lack::{Lack, ask, expect_no_lack};
 use crate::lifecycle::Lifecycle;
 use crate::plan::Planned;
 use crate::profile::Profile;
@@ -57,9 +57,9 @@ pub struct Judged {
 }
 
 /// What came of running a case, before its level is looked at.
-struct Outcome {
+struct Evidence {
     found: Found,
-    declined: Option<Declined>,
+    lack: Option<Lack>,
     ended: Option<Ended>,
     runtime: Option<String>,
     attestation: Option<Attestation>,
@@ -101,27 +101,27 @@ impl Judge {
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
         let lifecycle = Lifecycle::new(row.origin.clone(), Arc::clone(&context));
         let own_cpu = thread_cpu();
-        let outcome = self.run(row, planned.case, &lifecycle);
+        let evidence = self.run(row, planned.case, &lifecycle);
         cell.cpu_seconds = (thread_cpu() - own_cpu) + lifecycle.ended_cpu().as_secs_f64();
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
         cell.margin = context.clock.margin();
-        if outcome.found.is_err() || outcome.ended.is_some() {
+        if evidence.found.is_err() || evidence.ended.is_some() {
             cell.stderr_tail = lifecycle.stderr_tail(TAIL_LINES);
         }
         let judged = Judged {
-            cell: settle(cell, outcome.declined, outcome.found, outcome.ended),
-            runtime: outcome.runtime,
-            attestation: outcome.attestation,
+            cell: settle(cell, evidence.lack, evidence.found, evidence.ended),
+            runtime: evidence.runtime,
+            attestation: evidence.attestation,
         };
         with_waiver(judged, waiver)
     }
 
     /// Runs a case's function on a fresh server, or lets it start its own.
-    fn run(&self, row: &Row, case: &Case, lifecycle: &Lifecycle) -> Outcome {
-        let mut outcome = Outcome {
+    fn run(&self, row: &Row, case: &Case, lifecycle: &Lifecycle) -> Evidence {
+        let mut evidence = Evidence {
             found: Observation::met(),
-            declined: None,
+            lack: None,
             ended: None,
             runtime: None,
             attestation: None,
@@ -129,41 +129,42 @@ impl Judge {
         let body = case.body;
         if let Body::Lifecycle(function) = body {
             match ask(row, case, lifecycle) {
-                Ok(None) => outcome.found = function(lifecycle),
-                Ok(declined) => outcome.declined = declined,
-                Err(e) => outcome.found = Err(e),
+                Ok(None) => evidence.found = function(lifecycle),
+                Ok(lack) => evidence.lack = lack,
+                Err(e) => evidence.found = Err(e),
             }
-            return outcome;
+            return evidence;
         }
         if let (Some(address), Body::Wire(function)) = (lifecycle.address(), body) {
             let peer = lifecycle.peer_at(address);
             // Its process is not seen: that it goes on is asked for over the wire.
-            outcome.found = function(&peer).and_then(|found| peer.serves().map(|()| found));
-            return outcome;
+            evidence.found = function(&peer).and_then(|found| peer.serves().map(|()| found));
+            return evidence;
         }
         let launched = lifecycle.over(case.transport).and_then(|start| lifecycle.launch(&start));
         let server = match launched {
             Ok(Launch::Ready(server)) => server,
             Ok(Launch::Declined(announcement)) => {
-                match declined(row, case.transport.kind(), announcement) {
-                    Ok(declined) => outcome.declined = Some(declined),
-                    Err(e) => outcome.found = Err(e),
+                match Lack::read(row, case.transport.kind(), announcement) {
+                    Ok(lack) => evidence.lack = Some(lack),
+                    Err(e) => evidence.found = Err(e),
                 }
-                return outcome;
+                return evidence;
             }
             Ok(ended @ Launch::Ended(_)) => {
-                outcome.found = ended.expect_ready().map(|_| Observation::default());
-                return outcome;
+                evidence.found = ended.expect_ready().map(|_| Observation::default());
+                return evidence;
             }
             Err(e) => {
-                outcome.found = Err(e);
-                return outcome;
+                evidence.found = Err(e);
+                return evidence;
             }
         };
-        outcome.found = self.run_on(row, case, lifecycle, &server, &mut outcome.attestation);
-        outcome.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
-        outcome.ended = server.end_behind(&outcome.found, |limit| lifecycle.clock().within(limit));
-        outcome
+        evidence.found = self.run_on(row, case, lifecycle, &server, &mut evidence.attestation);
+        evidence.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
+        evidence.ended =
+            server.end_behind(&evidence.found, |limit| lifecycle.clock().within(limit));
+        evidence
     }
 
     fn run_on(
@@ -231,9 +232,9 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
 }
 
 /// From what was found to a verdict.
-fn settle(mut cell: Cell, declined: Option<Declined>, found: Found, ended: Option<Ended>) -> Cell {
-    if let Some((verdict, reason)) = declined {
-        cell.verdict = verdict;
+fn settle(mut cell: Cell, lack: Option<Lack>, found: Found, ended: Option<Ended>) -> Cell {
+    if let Some(Lack(reason)) = lack {
+        cell.verdict = Verdict::Unsupported;
         cell.reason = Some(reason);
         return cell;
     }

@@ -3,23 +3,16 @@
 
 pub mod case;
 pub mod check;
+pub mod client;
 pub mod clock;
-pub mod connection;
 pub mod context;
-pub mod datagrams;
-pub mod declined;
-pub mod duplex;
 pub mod expectation;
-pub mod introduced;
+pub mod introduction;
 pub mod judge;
+pub mod lack;
 pub mod lifecycle;
 pub mod mutants;
 pub mod page;
-pub mod payload;
-pub mod peer;
 pub mod plan;
 pub mod profile;
-pub mod queues;
-pub mod rounds;
-pub mod streams;
 pub mod suites;

@@ -10,10 +10,10 @@ use harness::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
 use harness::place::Place;
 use report::{Failure, Transport};
 
+use crate::client::datagrams::Datagrams;
+use crate::client::peer::Peer;
 use crate::clock::{Clock, PROGRESS_LIMIT};
 use crate::context::Context;
-use crate::datagrams::Datagrams;
-use crate::peer::Peer;
 
 /// Starts servers of one row in one cell.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::usage;
 use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::check;
-use conformance::introduced::{Refusal, introduce};
+use conformance::introduction::{Refusal, introduce};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;

@@ -8,13 +8,13 @@ use harness::launcher::{Server, Start};
 use report::{Failure, FailureKind, Transport};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::client::connection::{Connection, Read1};
+use crate::client::peer::Peer;
+use crate::client::ping_pong::{p99_planned, p99_round};
+use crate::client::streams::Streams;
 use crate::clock::Clock;
-use crate::connection::{Connection, Read1};
 use crate::expectation::expect_survival;
 use crate::lifecycle::Lifecycle;
-use crate::peer::Peer;
-use crate::rounds::{p99_planned, p99_round};
-use crate::streams::Streams;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

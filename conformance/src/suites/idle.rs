@@ -7,9 +7,9 @@ use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::duplex::{Flow, exchange};
+use crate::client::duplex::{Flow, exchange};
+use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
-use crate::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -7,7 +7,7 @@ use harness::launcher::{Server, Start};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::duplex::{Flow, Pieces, exchange};
+use crate::client::duplex::{Flow, Pieces, exchange};
 use crate::expectation::expect_survival;
 use crate::lifecycle::Lifecycle;
 

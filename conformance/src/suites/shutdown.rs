@@ -9,13 +9,13 @@ use harness::process::Signal;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::client::connection::{End, Setup};
+use crate::client::peer::Peer;
+use crate::client::queues;
+use crate::client::streams::Streams;
 use crate::clock::Clock;
-use crate::connection::{End, Setup};
 use crate::expectation::{expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
-use crate::peer::Peer;
-use crate::queues;
-use crate::streams::Streams;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -11,13 +11,13 @@ use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::client::connection::Connection;
+use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
+use crate::client::peer::{PROBE_LIMIT, Peer};
+use crate::client::ping_pong::p99_planned;
 use crate::clock::Clock;
-use crate::connection::Connection;
-use crate::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
-use crate::peer::{PROBE_LIMIT, Peer};
-use crate::rounds::p99_planned;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -8,10 +8,10 @@ use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::{Connection, Setup};
+use crate::client::connection::{Connection, Setup};
+use crate::client::peer::Peer;
+use crate::client::ping_pong::p99_round;
 use crate::expectation::judge_demand;
-use crate::peer::Peer;
-use crate::rounds::p99_round;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use harness::process::Process;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors};
-use crate::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -9,9 +9,9 @@ use harness::process::{Cpu, Process};
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::Connection;
-use crate::duplex::{Flow, Pieces, exchange, exchange_first};
-use crate::peer::{PROBE_LIMIT, Peer};
+use crate::client::connection::Connection;
+use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
+use crate::client::peer::{PROBE_LIMIT, Peer};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

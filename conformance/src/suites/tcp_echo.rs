@@ -6,10 +6,10 @@ use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::{Connection, Setup};
-use crate::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::client::connection::{Connection, Setup};
+use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::client::peer::Peer;
 use crate::expectation::expect_quiet;
-use crate::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use harness::process::Process;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::Setup;
-use crate::duplex::{Flow, exchange};
+use crate::client::connection::Setup;
+use crate::client::duplex::{Flow, exchange};
+use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
-use crate::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

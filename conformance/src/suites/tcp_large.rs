@@ -7,9 +7,9 @@ use harness::wait::{Interest, wait};
 use report::Failure;
 
 use crate::case::{Case, Found, Observation, Suite};
-use crate::connection::{Connection, Setup};
-use crate::duplex::{Flow, exchange};
-use crate::peer::Peer;
+use crate::client::connection::{Connection, Setup};
+use crate::client::duplex::{Flow, exchange};
+use crate::client::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -8,9 +8,9 @@ use harness::process::{Process, Signal};
 use report::Failure;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::{Connection, Setup};
+use crate::client::connection::{Connection, Setup};
+use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
-use crate::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -10,11 +10,11 @@ use harness::place::Place;
 use report::{Failure, FailureKind, Transport};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::client::datagrams::{Client, Datagrams, Sent};
+use crate::client::ping_pong::p99_planned;
 use crate::clock::Clock;
-use crate::datagrams::{Client, Datagrams, Sent};
 use crate::expectation::{expect_graceful_end, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
-use crate::rounds::p99_planned;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -10,13 +10,13 @@ use harness::process::Process;
 use report::{Failure, FailureKind, Transport};
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::connection::Setup;
-use crate::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::client::connection::Setup;
+use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::client::peer::Peer;
 use crate::expectation::{
     descriptors_at_rest, expect_descriptors, expect_graceful_end, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
-use crate::peer::Peer;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

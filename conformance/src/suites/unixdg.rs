@@ -5,8 +5,8 @@ use std::time::Duration;
 use report::Transport;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
-use crate::datagrams::Datagrams;
-use crate::rounds::p99_planned;
+use crate::client::datagrams::Datagrams;
+use crate::client::ping_pong::p99_planned;
 use crate::suites::udp;
 
 /// The table.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use conformance::client::connection::{Connection, Pending, Setup};
 use conformance::clock::Clock;
-use conformance::connection::{Connection, Pending, Setup};
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
 use harness::host_factor::HIGHEST;

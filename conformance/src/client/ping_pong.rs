@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use report::Failure;
 
+use crate::client::connection::Connection;
+use crate::client::peer::Peer;
 use crate::clock::PROGRESS_LIMIT;
-use crate::connection::Connection;
-use crate::peer::Peer;
 
 /// The 99th percentile of rounds of 64 bytes, `peer.size()` for each client. Ends early when too
 /// many rounds are above `limit` for it to be still met.

@@ -11,9 +11,10 @@ use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
-use super::{Connection, harness, is_again, reset};
+use super::{Connection, is_again, reset};
+use crate::client::harness_failure;
+use crate::client::payload::Payload;
 use crate::clock::Clock;
-use crate::payload::Payload;
 
 /// How the judge's end of a connection is set up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +73,7 @@ impl Pending {
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Self, Failure> {
-        let socket = open(place, setup).map_err(|e| harness("open a socket", &e))?;
+        let socket = open(place, setup).map_err(|e| harness_failure("open a socket", &e))?;
         Self::on(socket, place, number, seed, clock)
     }
 
@@ -87,11 +88,12 @@ impl Pending {
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Option<Self>, Failure> {
-        let socket = open(place, Setup::default()).map_err(|e| harness("open a socket", &e))?;
+        let socket =
+            open(place, Setup::default()).map_err(|e| harness_failure("open a socket", &e))?;
         match socket.bind(&from.into()) {
             Ok(()) => Self::on(socket, place, number, seed, clock).map(Some),
             Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
-            Err(e) => Err(harness(&format!("connect from {from}"), &e)),
+            Err(e) => Err(harness_failure(&format!("connect from {from}"), &e)),
         }
     }
 
@@ -102,7 +104,7 @@ impl Pending {
         seed: u64,
         clock: Arc<Clock>,
     ) -> Result<Self, Failure> {
-        let address = place.socket_address().map_err(|e| harness("use a path", &e))?;
+        let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         if let Place::Path(_) = place {
             // A Unix socket whose server has a full queue would say so at once and keep nothing to
             // wait for (connect(2), EAGAIN); a blocking one waits, as long as it may write.

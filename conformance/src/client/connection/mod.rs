@@ -2,10 +2,8 @@
 //! Sockets are non-blocking and waited for with poll(2), so that each wait has its own deadline.
 
 mod connect;
-mod one_call;
 mod receiving;
 mod sending;
-mod wrong;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -18,8 +16,9 @@ use socket2::Socket;
 
 pub use connect::{Pending, Setup};
 
+use crate::client::harness_failure;
+use crate::client::payload::{Payload, hex};
 use crate::clock::Clock;
-use crate::payload::{Payload, hex};
 
 /// Bytes read in one call when nothing else is asked for.
 const READ_BYTES: usize = 16 * 1024;
@@ -80,7 +79,8 @@ impl Connection {
     /// # Errors
     /// `harness` when the kernel does not tell.
     pub fn local_address(&self) -> Result<SocketAddr, Failure> {
-        let address = self.socket.local_addr().map_err(|e| harness("read an address", &e))?;
+        let address =
+            self.socket.local_addr().map_err(|e| harness_failure("read an address", &e))?;
         address
             .as_socket()
             .ok_or_else(|| Failure::new(FailureKind::Harness, "an IP address", "none"))
@@ -163,8 +163,4 @@ fn reset(socket: Socket) {
 
 fn is_again(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-fn harness(doing: &str, error: &io::Error) -> Failure {
-    Failure::new(FailureKind::Harness, format!("to {doing}"), error.to_string())
 }

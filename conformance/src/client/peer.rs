@@ -7,8 +7,8 @@ use std::time::Duration;
 use harness::place::Place;
 use report::{Failure, FailureKind};
 
+use crate::client::connection::{Connection, Pending, Setup};
 use crate::clock::Clock;
-use crate::connection::{Connection, Pending, Setup};
 use crate::context::Context;
 
 /// How soon a new client must be served while nothing else is asked of the server.

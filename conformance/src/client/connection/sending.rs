@@ -9,8 +9,9 @@ use harness::wait::{Interest, wait};
 use report::Failure;
 use socket2::Socket;
 
-use super::{Connection, harness, is_again};
-use crate::queues::queues;
+use super::{Connection, is_again};
+use crate::client::harness_failure;
+use crate::client::queues::queues;
 
 impl Connection {
     /// Sends the next `length` bytes of the stream, waiting while the server does not take them.
@@ -151,7 +152,7 @@ impl Connection {
     /// # Errors
     /// `harness` where the system does not tell.
     pub fn untaken(&self) -> Result<u64, Failure> {
-        let unknown = |e: io::Error| harness("see what the server has not read", &e);
+        let unknown = |e: io::Error| harness_failure("see what the server has not read", &e);
         let near = self.local_address()?;
         let far = self.socket.peer_addr().map_err(unknown)?.as_socket();
         let far = far.ok_or_else(|| unknown(io::ErrorKind::Unsupported.into()))?;

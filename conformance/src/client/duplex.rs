@@ -6,8 +6,8 @@ use harness::deadline::Deadline;
 use harness::wait::{Interest, wait_any};
 use report::Failure;
 
+use crate::client::connection::{Connection, Read1};
 use crate::clock::Clock;
-use crate::connection::{Connection, Read1};
 
 /// Calls on one connection before the others get their turn.
 const CALLS_PER_TURN: usize = 32;

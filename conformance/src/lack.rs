@@ -1,30 +1,56 @@
-//! What a server says it does not do: it is asked itself, and what it says must agree with the
-//! registry and with the harness's own probe of the host.
+//! What a server says that it does not offer, a capability or a kind of listener, and whether the
+//! registry says so too.
 
 use harness::announcement::{Announcement, Ready};
 use harness::launcher::Launch;
 use harness::row::Row;
-use report::{Failure, FailureKind, Verdict};
+use report::{Failure, FailureKind};
 
 use crate::case::Case;
 use crate::lifecycle::Lifecycle;
 
-/// The verdict, and the reason in the server's words.
-pub type Declined = (Verdict, String);
+/// Why a server does not offer what a case asks for, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack(pub String);
+
+impl Lack {
+    /// That of a server which was asked for `asked`, a kind of listener or a capability, and says why
+    /// it does not serve.
+    ///
+    /// # Errors
+    /// `announcement` when the registry or the host's probe contradicts it.
+    pub fn read(row: &Row, asked: &str, said: Announcement) -> Result<Self, Failure> {
+        let contradicted =
+            |truth: String, said: String| Failure::new(FailureKind::Announcement, truth, said);
+        match said {
+            Announcement::Unavailable(reason) => {
+                let driver = row.driver.clone().unwrap_or_default();
+                let truth = format!("a server that runs: the host offers {driver}");
+                Err(contradicted(truth, format!("unavailable: {reason}")))
+            }
+            Announcement::Unsupported(reason) if row.lacks(asked) => Ok(Self(reason)),
+            Announcement::Unsupported(reason) => {
+                let truth = format!("{asked}, which the registry does not say it lacks");
+                Err(contradicted(truth, format!("unsupported: {reason}")))
+            }
+            Announcement::Ready(_) => Err(contradicted("a refusal".to_owned(), "ready".to_owned())),
+        }
+    }
+}
 
 /// Asks the server for the capability, or the kind of listener, that a case is about: what it says
 /// if it does not offer it, nothing if it does.
 ///
 /// # Errors
 /// `announcement` when the server contradicts the registry or itself, or as [`Lifecycle::launch`].
-pub fn ask(row: &Row, case: &Case, lifecycle: &Lifecycle) -> Result<Option<Declined>, Failure> {
+pub fn ask(row: &Row, case: &Case, lifecycle: &Lifecycle) -> Result<Option<Lack>, Failure> {
     let Some(asked) = case.asked_for() else { return Ok(None) };
     let mut start = lifecycle.asking_for(case.transport)?;
     if let Some(capability) = case.capability {
         start = start.with("--capability").with(capability);
     }
     match lifecycle.launch(&start)? {
-        Launch::Declined(said) => declined(row, asked, said).map(Some),
+        Launch::Declined(said) => Lack::read(row, asked, said).map(Some),
         ready_or_ended @ (Launch::Ready(_) | Launch::Ended(_)) => {
             let server = ready_or_ended.expect_ready()?;
             expect_no_lack(row, asked)?;
@@ -46,29 +72,6 @@ pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
         return Err(Failure::new(FailureKind::Announcement, expected, "ready"));
     }
     Ok(())
-}
-
-/// The verdict on a server that was asked for `asked`, a kind of listener or a capability, and says
-/// why it does not serve.
-///
-/// # Errors
-/// `announcement` when the registry or the host's probe contradicts it.
-pub fn declined(row: &Row, asked: &str, said: Announcement) -> Result<Declined, Failure> {
-    let contradicted =
-        |truth: String, said: String| Failure::new(FailureKind::Announcement, truth, said);
-    match said {
-        Announcement::Unavailable(reason) => {
-            let driver = row.driver.clone().unwrap_or_default();
-            let truth = format!("a server that runs: the host offers {driver}");
-            Err(contradicted(truth, format!("unavailable: {reason}")))
-        }
-        Announcement::Unsupported(reason) if row.lacks(asked) => Ok((Verdict::Unsupported, reason)),
-        Announcement::Unsupported(reason) => {
-            let truth = format!("{asked}, which the registry does not say it lacks");
-            Err(contradicted(truth, format!("unsupported: {reason}")))
-        }
-        Announcement::Ready(_) => Err(contradicted("a refusal".to_owned(), "ready".to_owned())),
-    }
 }
 
 /// A server that did not refuse a capability announces it.
@@ -96,12 +99,12 @@ mod tests {
     #[test]
     fn unsupported_is_only_what_the_registry_says_is_lacking() {
         let said = || Announcement::Unsupported("no such thing".to_owned());
-        let (verdict, reason) = declined(&row(&["cancel", "cpu"]), "cpu", said()).unwrap();
-        assert_eq!((verdict, reason.as_str()), (Verdict::Unsupported, "no such thing"));
-        let contradicted = declined(&row(&["cancel"]), "cpu", said()).unwrap_err();
+        let lack = Lack::read(&row(&["cancel", "cpu"]), "cpu", said()).unwrap();
+        assert_eq!(lack, Lack("no such thing".to_owned()));
+        let contradicted = Lack::read(&row(&["cancel"]), "cpu", said()).unwrap_err();
         assert_eq!(contradicted.kind, FailureKind::Announcement);
         let lost = Announcement::Unavailable("no ring".to_owned());
-        assert!(declined(&row(&["cpu"]), "cpu", lost).is_err());
+        assert!(Lack::read(&row(&["cpu"]), "cpu", lost).is_err());
     }
 
     #[test]

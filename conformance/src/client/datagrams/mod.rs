@@ -14,10 +14,11 @@ use harness::place::Place;
 use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
+use crate::client::harness_failure;
+use crate::client::payload::{Payload, RECORD_BYTES};
+use crate::client::peer::PROBE_LIMIT;
 use crate::clock::Clock;
 use crate::context::Context;
-use crate::payload::{Payload, RECORD_BYTES};
-use crate::peer::PROBE_LIMIT;
 use end::{End, is_full, is_over};
 
 /// More than any datagram has that a case sends.
@@ -101,9 +102,9 @@ impl Datagrams {
     }
 
     fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
-        let end =
-            End::open(&self.place, path.as_ref()).map_err(|e| harness("open a socket", &e))?;
-        let address = self.place.socket_address().map_err(|e| harness("use a path", &e))?;
+        let end = End::open(&self.place, path.as_ref())
+            .map_err(|e| harness_failure("open a socket", &e))?;
+        let address = self.place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         Ok(Client {
             end,
             place: self.place.clone(),
@@ -156,7 +157,7 @@ impl Client {
             Err(e) if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&e.kind()) => {
                 Err(Failure::new(FailureKind::Refused, "a server at its address", e.to_string()))
             }
-            Err(e) => Err(harness(&format!("send a datagram of {length} bytes"), &e)),
+            Err(e) => Err(harness_failure(&format!("send a datagram of {length} bytes"), &e)),
         }
     }
 
@@ -165,7 +166,7 @@ impl Client {
     /// # Errors
     /// As [`Client::send`].
     pub fn try_send(&mut self, length: usize) -> Result<Option<Sent>, Failure> {
-        let harness = |e: io::Error| harness("send without waiting", &e);
+        let harness = |e: io::Error| harness_failure("send without waiting", &e);
         self.end.set_nonblocking(true).map_err(harness)?;
         let sent = self.send(length);
         self.end.set_nonblocking(false).map_err(harness)?;
@@ -186,7 +187,7 @@ impl Client {
             match self.end.socket().send_to(&bytes, &self.address) {
                 Ok(_) => {}
                 Err(e) if is_over(&e) || is_full(&e) => {}
-                Err(e) => return Err(harness("send many datagrams", &e)),
+                Err(e) => return Err(harness_failure("send many datagrams", &e)),
             }
         }
         Ok(())
@@ -243,7 +244,7 @@ impl Client {
     pub fn remove_path(&self) -> Result<(), Failure> {
         let removed =
             self.path.as_ref().map_or(Err(ErrorKind::NotFound.into()), std::fs::remove_file);
-        removed.map_err(|e| harness("remove a client's path", &e))
+        removed.map_err(|e| harness_failure("remove a client's path", &e))
     }
 
     /// Gives the client so little room for replies that most of them are lost.
@@ -251,7 +252,10 @@ impl Client {
     /// # Errors
     /// `harness` when the system refuses.
     pub fn shrink(&self) -> Result<(), Failure> {
-        self.end.socket().set_recv_buffer_size(2048).map_err(|e| harness("shrink a buffer", &e))
+        self.end
+            .socket()
+            .set_recv_buffer_size(2048)
+            .map_err(|e| harness_failure("shrink a buffer", &e))
     }
 
     /// The next datagram; none when the deadline is over.
@@ -274,7 +278,7 @@ impl Client {
                 Err(e) if is_over(&e) && deadline.is_over() => return Ok(None),
                 // Windows reports here that nobody listened to an earlier datagram.
                 Err(e) if is_over(&e) || e.kind() == ErrorKind::ConnectionReset => {}
-                Err(e) => return Err(harness("receive a datagram", &e)),
+                Err(e) => return Err(harness_failure("receive a datagram", &e)),
             }
         }
     }
@@ -315,8 +319,4 @@ impl Client {
         let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), finding.found);
         Failure::new(finding.kind, expected, actual)
     }
-}
-
-fn harness(doing: &str, error: &io::Error) -> Failure {
-    Failure::new(FailureKind::Harness, format!("to {doing}"), error.to_string())
 }

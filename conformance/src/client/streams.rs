@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
+use crate::client::connection::{Connection, End, Read1};
+use crate::client::duplex::{Flow, exchange};
+use crate::client::peer::Peer;
 use crate::clock::Clock;
-use crate::connection::{Connection, End, Read1};
-use crate::duplex::{Flow, exchange};
-use crate::peer::Peer;
 
 /// How often it is looked whether streams are to stop while none of them moves.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -129,7 +129,7 @@ impl Streams {
 }
 
 impl Stream {
-    /// Bytes on their way at most, as [`crate::duplex::Flow::window`] has it.
+    /// Bytes on their way at most, as [`crate::client::duplex::Flow::window`] has it.
     const WINDOW: u64 = 256 * 1024;
 
     fn sends_now(&self) -> bool {
