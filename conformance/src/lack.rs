@@ -14,8 +14,8 @@ use crate::lifecycle::Lifecycle;
 pub struct Lack(pub String);
 
 impl Lack {
-    /// That of a server which was asked for `asked`, a kind of listener or a capability, and says why
-    /// it does not serve.
+    /// That of a server which was asked for `asked`, a kind of listener or a capability, and says
+    /// why it does not serve.
     ///
     /// # Errors
     /// `announcement` when the registry or the host's probe contradicts it.

@@ -24,9 +24,8 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[
-    exception("modules_import_in_no_circle", "report/src/lib.rs", "to be untangled"),
-];
+const EXCEPTIONS: &[Exception] =
+    &[exception("modules_import_in_no_circle", "report/src/lib.rs", "to be untangled")];
 
 const fn exception(check: &'static str, path: &'static str, reason: &'static str) -> Exception {
     Exception { check, path, reason }
