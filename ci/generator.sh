@@ -6,7 +6,7 @@
 #
 # Usage:  ci/generator.sh
 # Needs:  Linux with two CPUs and nothing else to do; cargo, a C compiler, Python 3.11, taskset.
-#         It is not part of .ci/run.
+#         It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" != Linux ]; then

@@ -5,7 +5,7 @@
 #
 # Usage:  ci/history.sh [NAME...]     bugs of proof/history/bugs.toml; default: all
 #         IOMATRIX=PROGRAM            another judge than the one built from these sources
-# Needs:  Linux; cargo; Python 3.11. It is no part of .ci/run.
+# Needs:  Linux; cargo; Python 3.11. It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" != Linux ]; then

@@ -4,7 +4,7 @@
 # About twenty-five minutes.
 #
 # Usage:  ci/hostile.sh [KIND...]     functions of proof/hostile/server.py; default: all
-# Needs:  Linux; Python 3.11. It is no part of .ci/run.
+# Needs:  Linux; Python 3.11. It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" != Linux ]; then

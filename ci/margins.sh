@@ -4,7 +4,7 @@
 # that only ask whether a new client is served in time are left out. About twenty minutes.
 #
 # Usage:  ci/margins.sh [REPEATS [ROWS [PROFILE]]]     default: 50 tokio,tokio-uring default
-# Needs:  nothing beyond Cargo and Python 3. It is no part of .ci/run.
+# Needs:  cargo; Python 3. It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 repeats=${1:-50}

@@ -3,7 +3,8 @@
 # matrix under wine. Good evidence of behaviour, no proof, and never a source of timings.
 #
 # Usage:  ci/wine.sh                                   the first row of each package
-#         ci/wine.sh ARGUMENTS OF THE TEST MATRIX...   e.g. ci/wine.sh smol-per-core::
+#         ci/wine.sh ARGUMENTS OF THE TEST MATRIX...   e.g. ci/wine.sh smol-per-core::, and
+#                                                      ci/wine.sh :: for every row
 #         CONFORMANCE_PROFILE (default quick) and the other CONFORMANCE_ variables are passed on.
 # Needs:  ci/setup.sh wine (Debian 12); Python 3.11. Ends with 69 without.
 set -euo pipefail

@@ -2,12 +2,12 @@
 
 use crate::repository::{Finding, Repository};
 
-const RUN: &str = ".ci/run";
+/// The scripts that consist of steps, which `ci/steps.sh` runs.
+const RUNS: [&str; 2] = [".ci/run", "ci/nightly"];
 
 /// Every `run:` of a workflow is one line that starts a script of the repository.
 pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
-    let steps = steps(&repository.text(RUN));
     for workflow in repository.ending(".yml").filter(|path| path.contains("/workflows/")) {
         for (index, line) in repository.text(workflow).lines().enumerate() {
             let trimmed = line.trim_start().trim_start_matches("- ");
@@ -16,14 +16,16 @@ pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
             };
             let mut words = command.split_whitespace();
             let script = words.next().unwrap_or_default();
-            let named = script.starts_with("ci/") || script == RUN;
+            let run = RUNS.into_iter().find(|run| script == *run);
+            let named = script.starts_with("ci/") || run.is_some();
             if !named || !repository.files.iter().any(|file| file == script) {
                 let message = format!("`{command}` starts no script of ci/");
                 found.push(Finding::new(workflow, index + 1, message));
             }
             let prefix = words.next().unwrap_or_default();
-            if script == RUN && !steps.iter().any(|step| step.starts_with(prefix)) {
-                let message = format!("{RUN} has no step {prefix}");
+            let steps = run.map(|run| steps(&repository.text(run)));
+            if steps.is_some_and(|steps| !steps.iter().any(|step| step.starts_with(prefix))) {
+                let message = format!("{script} has no step {prefix}");
                 found.push(Finding::new(workflow, index + 1, message));
             }
         }
@@ -51,7 +53,7 @@ pub(crate) fn headers(repository: &Repository) -> Vec<Finding> {
     found
 }
 
-/// Scripts that scripts call exist, and each step of `.ci/run` has a name of its own.
+/// Scripts that scripts call exist, and each step has a name of its own.
 pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
     for path in scripts(repository) {
@@ -65,20 +67,23 @@ pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
             }
         }
     }
-    let steps = steps(&repository.text(RUN));
-    for (index, step) in steps.iter().enumerate() {
-        if steps[..index].contains(step) {
-            found.push(Finding::new(RUN, 0, format!("two steps are called {step}")));
+    for run in RUNS {
+        let steps = steps(&repository.text(run));
+        for (index, step) in steps.iter().enumerate() {
+            if steps[..index].contains(step) {
+                found.push(Finding::new(run, 0, format!("two steps are called {step}")));
+            }
         }
     }
     found
 }
 
 fn scripts(repository: &Repository) -> impl Iterator<Item = &str> {
-    repository.ending(".sh").chain(repository.ending(RUN))
+    let runs = RUNS.into_iter().flat_map(|run| repository.ending(run));
+    repository.ending(".sh").chain(runs)
 }
 
-/// The names of the steps of `.ci/run`.
+/// The names of the steps in `run`.
 fn steps(run: &str) -> Vec<String> {
     let lines = run.lines().filter_map(|line| line.strip_prefix("step "));
     lines.filter_map(|rest| rest.split_whitespace().next().map(str::to_owned)).collect()

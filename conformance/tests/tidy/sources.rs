@@ -18,7 +18,7 @@ pub(crate) fn openings(repository: &Repository) -> Vec<Finding> {
 /// Limits on Rust files and on scripts.
 pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
     let mut found = Vec::new();
-    let suffixes = [".rs", ".sh", ".py", ".ci/run"];
+    let suffixes = [".rs", ".sh", ".py", ".ci/run", "ci/nightly"];
     for path in suffixes.iter().flat_map(|suffix| repository.ending(suffix)) {
         let text = repository.text(path);
         let lines = text.lines().count();
