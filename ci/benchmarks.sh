@@ -10,6 +10,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || set -- --warm-up-time 0.2 --measurement-time 0.5 --noplot
-cargo bench --quiet --profile dev -p loadgen --bench generator -- "$@" >&2
-cargo bench --quiet --profile dev -p conformance --bench stamps -- "$@" >&2
-python3 ci/benchmarks.py "${CARGO_TARGET_DIR:-target}/criterion"
+export CRITERION_HOME=${CARGO_TARGET_DIR:-target}/criterion
+# In the profile for development; `--bench` tells criterion to measure.
+for program in generator stamps; do
+  cargo run --quiet -p benchmarks --bin "$program" -- --bench "$@" >&2
+done
+python3 ci/benchmarks.py "$CRITERION_HOME"

@@ -9,6 +9,7 @@ use crate::repository::{Finding, Repository};
 /// Which of the workspace's packages a package may use. `backend-*` stands for every backend.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("backend-*", &["common"]),
+    ("benchmarks", &["conformance", "loadgen", "report"]),
     ("common", &[]),
     ("conformance", &["harness", "report"]),
     ("harness", &["report"]),
