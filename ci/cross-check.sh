@@ -11,9 +11,6 @@ cd "$(dirname "$0")/.."
 packages=$(python3 ci/facts.py packages)
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/cross
 
-# Nothing built here runs but macros and build scripts, so optimising costs more than it saves.
-quick=(--config 'profile.dev.package."*".opt-level=0' --config profile.dev.debug=0)
-
 status=0
 for target in "$@"; do
   build_std=()
@@ -28,7 +25,7 @@ for target in "$@"; do
   fi
   before=$SECONDS
   for package in $packages; do
-    if ! cargo clippy --quiet "${quick[@]}" "${build_std[@]}" --target "$target" \
+    if ! cargo clippy --quiet "${build_std[@]}" --target "$target" \
       -p "$package" --all-targets --all-features -- -D warnings; then
       echo "cross-check: red: $package for $target" >&2
       status=1
