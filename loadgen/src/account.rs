@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use crate::clock::seconds as seconds_of;
 use crate::load::Load;
-use crate::load_loop::Stop;
+use crate::shared::Stop;
 use crate::tally::{Cost, Histograms, Tally, Window};
 
 /// Above this 99th percentile of the send lag, the generator was late.

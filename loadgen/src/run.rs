@@ -13,9 +13,9 @@ use crate::affinity::pin;
 use crate::clock::{Clock, SECOND};
 use crate::jitter;
 use crate::load::Load;
-use crate::load_loop::{LoadLoop, Stop};
+use crate::load_loop::LoadLoop;
 use crate::plan::Plan;
-use crate::shared::{News, Shared};
+use crate::shared::{News, Shared, Stop};
 use crate::tally::{Tally, Window};
 use crate::usage;
 

@@ -14,6 +14,15 @@ pub(crate) enum News {
     Ended,
 }
 
+/// Why a thread stopped early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The user wants it so, or another thread has given up.
+    Asked,
+    /// It makes no sense to go on.
+    GivenUp(String),
+}
+
 /// What all threads of a load see.
 #[derive(Debug)]
 pub(crate) struct Shared<'a> {

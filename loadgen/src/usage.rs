@@ -1,7 +1,37 @@
 //! What the calling thread has used of the host.
 
+use crate::clock::{Clock, seconds};
+use crate::tally::Cost;
+
+/// What a thread had used when its measured part began.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    since: u64,
+    cpu_seconds: Option<f64>,
+    waits: Option<u64>,
+}
+
+impl Meter {
+    pub(crate) fn start(now: u64) -> Self {
+        Self { since: now, cpu_seconds: cpu_seconds(), waits: waits() }
+    }
+
+    /// What the thread has used since. It looked for something to do `looks` times; where it does
+    /// not wait for that, it found nothing `empty_looks` times.
+    pub(crate) fn stop(self, clock: Clock, looks: u64, empty_looks: Option<u64>) -> Cost {
+        let cpu_seconds = self.cpu_seconds.zip(cpu_seconds()).map(|(before, now)| now - before);
+        let waits = || self.waits.zip(waits()).map(|(before, now)| now - before);
+        Cost {
+            cpu_seconds,
+            waits: empty_looks.or_else(waits),
+            looks,
+            wall_seconds: seconds(clock.now() - self.since),
+        }
+    }
+}
+
 /// CPU time of this thread in seconds, where the system tells.
-pub(crate) fn cpu_seconds() -> Option<f64> {
+fn cpu_seconds() -> Option<f64> {
     #[cfg(unix)]
     {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -12,7 +42,7 @@ pub(crate) fn cpu_seconds() -> Option<f64> {
 }
 
 /// How often this thread gave its processor away to wait for something, where the system tells.
-pub(crate) fn waits() -> Option<u64> {
+fn waits() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         use procfs::FromRead as _;

@@ -4,19 +4,20 @@
 use std::io;
 use std::time::Duration;
 
+use mio::event::Event;
 use mio::{Events, Poll};
+use report::load::ErrorKind;
 
 use crate::clock::{Clock, SECOND};
 use crate::connection::{Connection, Fault, State};
 use crate::payload::Payload;
 use crate::plan::Plan;
-use crate::schedule::Schedule;
-use crate::shared::Shared;
+use crate::schedule::{Due, Schedule};
+use crate::shared::{Shared, Stop};
 use crate::socket::Socket;
 use crate::tally::{Tally, Window};
-use crate::usage;
+use crate::usage::Meter;
 
-mod messages;
 mod opening;
 
 /// Events of one wait.
@@ -33,6 +34,10 @@ const DATAGRAM_LIMIT_NS: u64 = SECOND;
 const DRAIN_NS_PER_BYTE: u64 = 1000;
 /// Errors after which a thread gives up.
 const ERROR_LIMIT: u64 = 1000;
+/// A read that leaves room in its buffer has emptied the socket (epoll(7)), and the next bytes are
+/// a change that the poller tells of. On Windows mio tells of it only after a read that would have
+/// to wait.
+const SHORT_READ_EMPTIES: bool = cfg!(unix);
 
 /// One thread of a load.
 pub(crate) struct LoadLoop<'a> {
@@ -51,9 +56,8 @@ pub(crate) struct LoadLoop<'a> {
     input: Vec<u8>,
     tally: Tally,
     window: Window,
+    /// In an open loop, when messages are due.
     schedule: Option<Schedule>,
-    /// The next slot of the schedule.
-    next_slot: u64,
     /// Messages of the measured part that may still be sent, where their number is the limit.
     allowed: Option<u64>,
     /// Messages in flight on all connections.
@@ -63,15 +67,6 @@ pub(crate) struct LoadLoop<'a> {
     last_progress: u64,
     last_look: u64,
     echoed: u64,
-}
-
-/// Why a thread stopped early.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// The user wants it so, or another thread has given up.
-    Asked,
-    /// It makes no sense to go on.
-    GivenUp(String),
 }
 
 impl<'a> LoadLoop<'a> {
@@ -101,7 +96,6 @@ impl<'a> LoadLoop<'a> {
             tally: Tally::new()?,
             window: Window::NEVER,
             schedule: None,
-            next_slot: 0,
             allowed: None,
             in_flight: 0,
             empty_looks: 0,
@@ -116,12 +110,10 @@ impl<'a> LoadLoop<'a> {
     /// The load, from `start` on: warm-up, measured part, and the wait for the last answers.
     pub(crate) fn run(mut self, start: u64) -> (Tally, Option<Stop>) {
         self.window = self.plan.window(start);
+        let Plan { workload, threads, .. } = self.plan;
         self.schedule =
-            Schedule::new(self.plan.workload.arrival, start, self.thread, self.plan.threads);
+            Schedule::new(workload.arrival, start, self.thread, *threads, self.carriers);
         self.allowed = self.plan.allowed(self.thread);
-        for (index, connection) in self.connections[..self.carriers].iter_mut().enumerate() {
-            connection.due.slot = index as u64;
-        }
         // Nothing is sent before the start that all threads share.
         std::thread::sleep(Duration::from_nanos(start.saturating_sub(self.clock.now())));
         self.last_progress = self.clock.now();
@@ -137,7 +129,7 @@ impl<'a> LoadLoop<'a> {
 
     /// Warm-up and measured part.
     fn load(&mut self) -> Result<(), Stop> {
-        let mut before = None;
+        let mut meter = None;
         let mut looks = 0;
         let mut events = Events::with_capacity(EVENTS);
         self.begin();
@@ -146,8 +138,8 @@ impl<'a> LoadLoop<'a> {
             if now >= self.window.end || self.allowed == Some(0) {
                 break Ok(());
             }
-            if before.is_none() && now >= self.window.start {
-                before = Some((usage::cpu_seconds(), usage::waits(), now));
+            if meter.is_none() && now >= self.window.start {
+                meter = Some(Meter::start(now));
                 (looks, self.empty_looks) = (0, 0);
             }
             looks += 1;
@@ -155,17 +147,10 @@ impl<'a> LoadLoop<'a> {
                 break Err(stop);
             }
         };
-        if let Some((cpu, waits, since)) = before {
-            let cost = &mut self.tally.cost;
-            cost.cpu_seconds = cpu.zip(usage::cpu_seconds()).map(|(before, now)| now - before);
+        if let Some(meter) = meter {
             // An open loop spins instead of waiting.
-            cost.waits = if self.plan.is_open_loop() {
-                Some(self.empty_looks)
-            } else {
-                waits.zip(usage::waits()).map(|(before, now)| now - before)
-            };
-            cost.looks = looks;
-            cost.wall_seconds = crate::clock::seconds(self.clock.now() - since);
+            let empty_looks = self.plan.is_open_loop().then_some(self.empty_looks);
+            self.tally.cost = meter.stop(self.clock, looks, empty_looks);
         }
         if !self.plan.is_counted() {
             let ended = self.window.end.min(self.clock.now());
@@ -224,7 +209,7 @@ impl<'a> LoadLoop<'a> {
     #[inline]
     fn longest_wait(&self, now: u64) -> Duration {
         let Some(schedule) = &self.schedule else { return LONGEST_WAIT };
-        let next = schedule.planned(self.next_slot).min(self.window.end);
+        let next = schedule.next_planned().min(self.window.end);
         let sleep = next.saturating_sub(now).saturating_sub(SPIN_NS);
         Duration::from_millis(sleep / 1_000_000).min(LONGEST_WAIT)
     }
@@ -278,6 +263,314 @@ impl<'a> LoadLoop<'a> {
         }
     }
 
+    /// In a closed loop, the first messages of each connection.
+    fn begin(&mut self) {
+        if self.schedule.is_some() {
+            return;
+        }
+        for index in 0..self.carriers {
+            let now = self.clock.now();
+            self.admit(index, self.plan.pipeline, now);
+            self.go_on(index, now);
+        }
+    }
+
+    /// What the poller told of one connection.
+    #[inline]
+    fn on_event(&mut self, event: &Event) {
+        let index = event.token().0;
+        match self.connections[index].state {
+            State::Open(_) => {}
+            State::Connecting(..) => match self.is_established(index) {
+                Ok(false) => return,
+                Ok(true) => {
+                    let now = self.clock.now();
+                    self.flush(index, now);
+                }
+                Err(fault) => return self.fault(index, fault),
+            },
+            // An event of the same batch has ended it.
+            State::Ended => return,
+        }
+        if event.is_writable() && self.connections[index].has_unsent() {
+            let now = self.clock.now();
+            self.flush(index, now);
+        }
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.receive(index, event.is_read_closed());
+        }
+    }
+
+    /// Receives what is there, and sends what may follow.
+    fn receive(&mut self, index: usize, is_closing: bool) {
+        let is_datagram = self.is_datagram();
+        loop {
+            let State::Open(socket) = &mut self.connections[index].state else { return };
+            let received = match socket.receive(&mut self.input) {
+                Ok(0) if !is_datagram => {
+                    let number = self.connections[index].number;
+                    return self.fault(index, Fault::closed(number));
+                }
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return self.fault(index, Fault::of(&error)),
+            };
+            let now = self.clock.now();
+            self.last_progress = now;
+            let (completed, compared) = self.compare(index, received, now);
+            if index < self.carriers {
+                self.in_flight -= completed;
+            }
+            if let Err(fault) = compared {
+                self.fault(index, fault);
+                if is_datagram {
+                    // Others may be there behind it, of which the poller has told already.
+                    continue;
+                }
+                return;
+            }
+            if completed > 0 {
+                self.answered(index, completed, now);
+            }
+            let is_emptied = if is_datagram {
+                self.connections[index].in_flight() == 0
+            } else {
+                received < self.input.len()
+            };
+            if SHORT_READ_EMPTIES && is_emptied && !is_closing {
+                return;
+            }
+        }
+    }
+
+    /// Compares what was received, and records the messages that are complete: so many.
+    #[inline]
+    fn compare(&mut self, index: usize, received: usize, now: u64) -> (usize, Result<(), Fault>) {
+        let Self { tally, window, payload, input, plan, .. } = self;
+        let is_open_loop = plan.is_open_loop();
+        let connection = &mut self.connections[index];
+        let mut completed = 0;
+        let done = |stamps, length| {
+            completed += 1;
+            tally.came(window, stamps, length, now);
+            if is_open_loop {
+                tally.responded(window, stamps, now);
+            }
+        };
+        let got = &input[..received];
+        let compared = if matches!(connection.state, State::Open(Socket::Udp(_))) {
+            connection.take_datagram(payload, got, done)
+        } else {
+            connection.take(payload, got, done)
+        };
+        (completed, compared)
+    }
+
+    /// So many messages have come back: there is room for more.
+    fn answered(&mut self, index: usize, completed: usize, now: u64) {
+        if index >= self.carriers {
+            return;
+        }
+        self.echoed += completed as u64;
+        self.shared.count(self.thread, self.echoed);
+        if self.plan.workload.churn {
+            // What has come by now belongs to nobody.
+            self.expect_nothing(index);
+            self.connections[index].end();
+        }
+        if let Some(schedule) = &mut self.schedule {
+            if self.connections[index].in_flight() + completed == self.plan.pipeline {
+                schedule.note_room(index, now);
+            }
+            if schedule.has_due(index) {
+                self.offer(index);
+            }
+        } else if self.window.end > now {
+            self.admit(index, completed, now);
+            self.go_on(index, now);
+        }
+    }
+
+    /// Gives a connection messages, as many as are still allowed.
+    fn admit(&mut self, index: usize, messages: usize, planned: u64) {
+        let is_measured = self.window.contains(planned);
+        let mut messages = messages;
+        if let Some(allowed) = &mut self.allowed {
+            // During the warm-up messages do not count, and are sent as ever.
+            if is_measured {
+                messages = messages.min(usize::try_from(*allowed).unwrap_or(usize::MAX));
+                *allowed -= messages as u64;
+            } else if *allowed == 0 {
+                messages = 0;
+            }
+        }
+        for _ in 0..messages {
+            self.connections[index].admit(planned);
+        }
+        if self.in_flight == 0 && self.schedule.is_some() {
+            // Nobody has waited for an answer up to now.
+            self.last_progress = self.last_progress.max(planned);
+        }
+        self.in_flight += messages;
+        self.tally.traffic.sent += if is_measured { messages as u64 } else { 0 };
+    }
+
+    /// Sends what a connection was given; with churn, once there is a connection.
+    fn go_on(&mut self, index: usize, now: u64) {
+        let connection = &self.connections[index];
+        let is_missing = matches!(connection.state, State::Ended) && connection.in_flight() > 0;
+        if self.plan.workload.churn && is_missing {
+            match self.begin_connecting(index) {
+                Ok(()) => {}
+                // A Unix listener's queue is full: it is tried again at the next look around.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => self.fault(index, Fault::connect(&error)),
+            }
+            return;
+        }
+        self.flush(index, now);
+    }
+
+    fn flush(&mut self, index: usize, now: u64) {
+        let Self { payload, out, connections, .. } = self;
+        if let Err(fault) = connections[index].flush(payload, out, now) {
+            self.fault(index, fault);
+        }
+    }
+
+    /// Sends what has become due, each message on the connection whose turn it is.
+    #[inline]
+    fn send_due(&mut self, now: u64) {
+        while let Some(schedule) = &mut self.schedule {
+            let planned = schedule.next_planned();
+            if planned > now || planned >= self.window.end {
+                return;
+            }
+            let index = schedule.deal();
+            self.offer(index);
+        }
+    }
+
+    /// Sends what is due on a connection, as far as it may have messages in flight.
+    fn offer(&mut self, index: usize) {
+        let is_lost = |state: &State| matches!(state, State::Ended);
+        if !self.plan.workload.churn && is_lost(&self.connections[index].state) {
+            return;
+        }
+        let now = self.clock.now();
+        let mut is_sent = false;
+        while self.connections[index].in_flight() < self.plan.pipeline
+            && self.allowed != Some(0)
+            && let Some(schedule) = &mut self.schedule
+            && let Some(Due { planned, lag }) = schedule.take(index, now)
+        {
+            if self.window.contains(planned) {
+                self.tally.histograms.send_lag.saturating_record(lag);
+            }
+            self.admit(index, 1, planned);
+            is_sent = true;
+        }
+        if is_sent {
+            self.go_on(index, now);
+        }
+    }
+
+    /// Messages that were due and could not be sent by the end: the server did not keep up. They
+    /// are recorded with the time that they have waited, which is less than their answers would
+    /// have taken.
+    fn count_unsent(&mut self) {
+        let Some(schedule) = &mut self.schedule else { return };
+        let Self { window, tally, .. } = self;
+        let end = window.end.min(self.clock.now());
+        schedule.close(end, |planned| {
+            if window.contains(planned) {
+                tally.unsent += 1;
+                tally.histograms.response.saturating_record(end.saturating_sub(planned));
+            }
+        });
+    }
+
+    /// After an interruption: what is due, and what is on its way.
+    fn count_unanswered(&mut self) {
+        self.count_unsent();
+        let now = self.clock.now();
+        for connection in &self.connections[..self.carriers] {
+            for stamps in connection.unanswered() {
+                self.tally.given_up(&self.window, stamps, now, self.plan.is_open_loop());
+            }
+        }
+    }
+
+    /// Once every message is back, nothing else may come.
+    fn expect_silence(&mut self) {
+        for index in 0..self.connections.len() {
+            self.expect_nothing(index);
+        }
+    }
+
+    fn expect_nothing(&mut self, index: usize) {
+        let State::Open(socket) = &mut self.connections[index].state else { return };
+        if let Ok(n @ 1..) = socket.receive(&mut self.input) {
+            let fault = self.connections[index].surplus(&self.payload, &self.input[..n]);
+            self.tally.fault(fault);
+        }
+    }
+
+    /// Datagrams that have not come back in time are lost; in a closed loop others follow.
+    fn give_up_datagrams(&mut self, now: u64) {
+        if !self.is_datagram() {
+            return;
+        }
+        for index in 0..self.carriers {
+            let Self { connections, tally, window, plan, .. } = self;
+            let lost =
+                connections[index].give_up(now.saturating_sub(DATAGRAM_LIMIT_NS), |stamps| {
+                    tally.given_up(window, stamps, now, plan.is_open_loop());
+                });
+            if lost > 0 {
+                tally.lost(lost as u64);
+                self.in_flight -= lost;
+                if let Some(schedule) = &mut self.schedule {
+                    schedule.note_room(index, now);
+                    self.offer(index);
+                } else {
+                    self.admit(index, lost, now);
+                    self.go_on(index, now);
+                }
+            }
+        }
+    }
+
+    /// A connection that has gone wrong ends, and with it what was in flight on it.
+    fn fault(&mut self, index: usize, fault: Fault) {
+        let is_datagram = self.is_datagram();
+        let is_lost = fault.kind == ErrorKind::Lost;
+        self.tally.fault(fault);
+        if is_datagram {
+            return;
+        }
+        let lost = self.connections[index].end();
+        if index >= self.carriers {
+            return;
+        }
+        self.in_flight -= lost;
+        // The fault itself is about one of them.
+        self.tally.lost((lost as u64).saturating_sub(u64::from(is_lost)));
+        if self.plan.workload.churn && self.schedule.is_none() {
+            let now = self.clock.now();
+            // It is sent at the next look around: a server that refuses is not asked in a hurry.
+            self.admit(index, 1, now);
+        }
+    }
+
+    /// Messages whose connection could not be had get another.
+    fn try_again(&mut self, now: u64) {
+        for index in 0..self.carriers {
+            self.go_on(index, now);
+        }
+    }
+
     fn is_datagram(&self) -> bool {
         matches!(self.plan.address, crate::socket::Address::Udp(_))
     }
@@ -285,35 +578,19 @@ impl<'a> LoadLoop<'a> {
     /// Begins to connect one of the connections.
     fn begin_connecting(&mut self, index: usize) -> io::Result<()> {
         let now = self.clock.now();
-        let mut socket = Socket::connect(&self.plan.address)?;
-        socket.register(self.poll.registry(), mio::Token(index))?;
-        self.connections[index].state = State::Connecting(socket, now);
-        Ok(())
+        let (address, registry) = (&self.plan.address, self.poll.registry());
+        self.connections[index].connect(address, registry, mio::Token(index), now)
     }
 
     /// Looks whether a connection stands by now, and notes how long that took.
     fn is_established(&mut self, index: usize) -> Result<bool, Fault> {
-        let is_counted = !self.is_datagram()
-            && (!self.plan.workload.churn || self.window.contains(self.clock.now()));
-        let connection = &mut self.connections[index];
-        let (socket, since) = match std::mem::replace(&mut connection.state, State::Ended) {
-            State::Connecting(socket, since) => (socket, since),
-            other @ State::Open(_) => {
-                connection.state = other;
-                return Ok(true);
+        let is_datagram = self.is_datagram();
+        let Self { plan, clock, window, tally, .. } = self;
+        self.connections[index].is_established(|since| {
+            let now = clock.now();
+            if !is_datagram && (!plan.workload.churn || window.contains(now)) {
+                tally.histograms.connect.saturating_record(now - since);
             }
-            State::Ended => return Ok(false),
-        };
-        let is_established = socket.is_established().map_err(|error| Fault::connect(&error))?;
-        connection.state = if is_established {
-            if is_counted {
-                let took = self.clock.now() - since;
-                self.tally.histograms.connect.saturating_record(took);
-            }
-            State::Open(socket)
-        } else {
-            State::Connecting(socket, since)
-        };
-        Ok(is_established)
+        })
     }
 }

@@ -6,16 +6,23 @@ use std::time::Duration;
 
 use mio::Events;
 
-use super::{EVENTS, LONGEST_WAIT, LoadLoop, Stop};
+use super::{EVENTS, LONGEST_WAIT, LoadLoop};
 use crate::clock::SECOND;
 use crate::connection::State;
+use crate::plan::Plan;
+use crate::shared::Stop;
 
 /// Connections on their way at a time.
 const PENDING: usize = 128;
 
-/// How far the opening has come.
-#[derive(Default)]
-struct Progress {
+/// The connections of a thread on their way.
+struct Opening<'l, 'a> {
+    load: &'l mut LoadLoop<'a>,
+    /// The first that is opened before the load begins.
+    first: usize,
+    /// When the first was begun.
+    start: u64,
+    /// How many are begun, and how many of them ready.
     begun: usize,
     ready: usize,
 }
@@ -24,38 +31,43 @@ impl LoadLoop<'_> {
     /// Opens all connections. With churn only the idle ones: the others come one by one.
     pub(super) fn open_connections(&mut self) -> Result<(), Stop> {
         let first = if self.plan.workload.churn { self.carriers } else { 0 };
-        let mut progress = Progress { begun: first, ready: first };
-        let mut events = Events::with_capacity(EVENTS);
         let start = self.clock.now();
-        self.last_progress = start;
-        while progress.ready < self.connections.len() {
-            let has_room = self.begin_some(&mut progress, start, first)?;
-            if progress.begun == progress.ready {
+        Opening { load: self, first, start, begun: first, ready: first }.run()
+    }
+}
+
+impl Opening<'_, '_> {
+    fn run(&mut self) -> Result<(), Stop> {
+        let mut events = Events::with_capacity(EVENTS);
+        self.load.last_progress = self.start;
+        while self.ready < self.load.connections.len() {
+            let has_room = self.begin_some()?;
+            if self.begun == self.ready {
                 // Nobody is waited for: the next one is not due yet.
-                self.last_progress = self.clock.now();
+                self.load.last_progress = self.load.clock.now();
             }
             let wait = if has_room { Duration::from_millis(1) } else { LONGEST_WAIT };
-            match self.poll.poll(&mut events, Some(wait)) {
+            match self.load.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(Stop::GivenUp(format!("waiting for sockets: {error}")));
                 }
                 Err(_) | Ok(()) => {}
             }
             for event in events.iter() {
-                if self.on_opening(event.token().0)? {
-                    progress.ready += 1;
-                    self.last_progress = self.clock.now();
+                if self.on_event(event.token().0)? {
+                    self.ready += 1;
+                    self.load.last_progress = self.load.clock.now();
                 }
             }
-            if self.shared.is_stopped() {
+            if self.load.shared.is_stopped() {
                 return Err(Stop::Asked);
             }
-            if self.clock.now() - self.last_progress > self.plan.patience_ns {
+            if self.load.clock.now() - self.load.last_progress > self.load.plan.patience_ns {
                 return Err(Stop::GivenUp(format!(
                     "{} of {} connections were open, and no more for {} s",
-                    progress.ready,
-                    self.connections.len(),
-                    self.plan.patience_ns / SECOND
+                    self.ready,
+                    self.load.connections.len(),
+                    self.load.plan.patience_ns / SECOND
                 )));
             }
         }
@@ -63,59 +75,56 @@ impl LoadLoop<'_> {
     }
 
     /// Begins as many as may be on their way. Says whether there could be more soon.
-    fn begin_some(
-        &mut self,
-        progress: &mut Progress,
-        start: u64,
-        first: usize,
-    ) -> Result<bool, Stop> {
-        while progress.begun < self.connections.len() && progress.begun - progress.ready < PENDING {
-            let rate = self.plan.workload.connect_rate.map(|rate| rate / self.plan.threads as f64);
+    fn begin_some(&mut self) -> Result<bool, Stop> {
+        let Plan { workload, threads, .. } = self.load.plan;
+        let rate = workload.connect_rate.map(|rate| rate / *threads as f64);
+        while self.begun < self.load.connections.len() && self.begun - self.ready < PENDING {
             let due = rate.map_or(0, |rate| {
-                start + ((progress.begun - first) as f64 / rate * SECOND as f64) as u64
+                self.start + ((self.begun - self.first) as f64 / rate * SECOND as f64) as u64
             });
-            if self.clock.now() < due {
+            if self.load.clock.now() < due {
                 return Ok(true);
             }
-            match self.begin_connecting(progress.begun) {
-                Ok(()) => progress.begun += 1,
+            match self.load.begin_connecting(self.begun) {
+                Ok(()) => self.begun += 1,
                 // A Unix listener's queue is full: its server takes some first.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
-                Err(error) => return Err(self.cannot_open(progress.begun, &error.to_string())),
+                Err(error) => return Err(self.refusal(self.begun, &error.to_string())),
             }
         }
         Ok(false)
     }
 
     /// Goes on with one connection. Says whether it has become ready just now.
-    fn on_opening(&mut self, index: usize) -> Result<bool, Stop> {
-        let was_open = self.connections[index].is_open();
-        match self.is_established(index) {
-            Err(fault) => return Err(self.cannot_open(index, &fault.text)),
+    fn on_event(&mut self, index: usize) -> Result<bool, Stop> {
+        let was_open = self.load.connections[index].is_open();
+        match self.load.is_established(index) {
+            Err(fault) => return Err(self.refusal(index, &fault.text)),
             Ok(false) => return Ok(false),
             Ok(true) => {}
         }
-        if index < self.carriers {
+        if index < self.load.carriers {
             return Ok(!was_open);
         }
-        let now = self.clock.now();
+        let now = self.load.clock.now();
         if !was_open {
-            self.connections[index].admit(now);
-            self.flush(index, now);
+            self.load.connections[index].admit(now);
+            self.load.flush(index, now);
             return Ok(false);
         }
-        let before = self.connections[index].in_flight();
-        self.receive(index, true);
-        let connection = &self.connections[index];
+        let before = self.load.connections[index].in_flight();
+        self.load.receive(index, true);
+        let connection = &self.load.connections[index];
         if matches!(connection.state, State::Ended) {
-            let said = self.tally.notes.last().cloned().unwrap_or_default();
-            return Err(self.cannot_open(index, &said));
+            let said = self.load.tally.notes.last().cloned().unwrap_or_default();
+            return Err(self.refusal(index, &said));
         }
         Ok(before == 1 && connection.in_flight() == 0)
     }
 
-    fn cannot_open(&self, index: usize, error: &str) -> Stop {
-        let (count, address) = (self.connections.len(), &self.plan.workload.target);
+    /// Why a connection cannot be opened.
+    fn refusal(&self, index: usize, error: &str) -> Stop {
+        let (count, address) = (self.load.connections.len(), &self.load.plan.workload.target);
         Stop::GivenUp(format!(
             "cannot open connection {} of {count} to {address}: {error}",
             index + 1

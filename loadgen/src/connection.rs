@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 
+use mio::{Registry, Token};
 use report::load::ErrorKind;
 
 use crate::payload::{Message, Payload, STAMP_BYTES};
-use crate::socket::Socket;
+use crate::socket::{Address, Socket};
 
-mod datagrams;
-
+/// Lost datagrams of a connection that are remembered, to tell a late one from a second one.
+const LOST_REMEMBERED: usize = 1024;
 /// In the place of the time of sending: this datagram has come, before one that was sent earlier.
 const CAME: u64 = u64::MAX;
 /// In the place of the time of sending: no byte of it has been sent yet.
@@ -31,7 +33,6 @@ pub(crate) struct Connection {
     /// Those of them that have not come: datagrams may overtake each other.
     outstanding: usize,
     lost: Vec<u64>,
-    pub(crate) due: Due,
 }
 
 /// Where a connection is in its life.
@@ -43,17 +44,6 @@ pub(crate) enum State {
     Connecting(Socket, u64),
     /// It stands.
     Open(Socket),
-}
-
-/// Messages of an open loop that are due on a connection and not given to it yet.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Due {
-    /// How many.
-    pub(crate) messages: u64,
-    /// Slot of the first of them.
-    pub(crate) slot: u64,
-    /// When the connection last got room for another message.
-    pub(crate) free_since: u64,
 }
 
 /// A byte of a connection's stream.
@@ -89,7 +79,6 @@ impl Connection {
             in_flight: VecDeque::with_capacity(pipeline),
             outstanding: 0,
             lost: Vec::new(),
-            due: Due::default(),
         }
     }
 
@@ -107,6 +96,40 @@ impl Connection {
 
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_))
+    }
+
+    /// Begins to connect; `now` is the time.
+    pub(crate) fn connect(
+        &mut self,
+        address: &Address,
+        registry: &Registry,
+        token: Token,
+        now: u64,
+    ) -> io::Result<()> {
+        let mut socket = Socket::connect(address)?;
+        socket.register(registry, token)?;
+        self.state = State::Connecting(socket, now);
+        Ok(())
+    }
+
+    /// Looks whether it stands by now. Tells `opened` when connecting began, if it has just ended.
+    pub(crate) fn is_established(&mut self, opened: impl FnOnce(u64)) -> Result<bool, Fault> {
+        let (socket, since) = match mem::replace(&mut self.state, State::Ended) {
+            State::Connecting(socket, since) => (socket, since),
+            other @ State::Open(_) => {
+                self.state = other;
+                return Ok(true);
+            }
+            State::Ended => return Ok(false),
+        };
+        let is_established = socket.is_established().map_err(|error| Fault::connect(&error))?;
+        self.state = if is_established {
+            opened(since);
+            State::Open(socket)
+        } else {
+            State::Connecting(socket, since)
+        };
+        Ok(is_established)
     }
 
     /// Gives it one more message, which [`Connection::flush`] sends.
@@ -208,10 +231,88 @@ impl Connection {
         Ok(())
     }
 
+    /// Compares a datagram that came. Datagrams may come in any order, and not at all.
+    pub(crate) fn take_datagram(
+        &mut self,
+        payload: &Payload,
+        got: &[u8],
+        mut done: impl FnMut(Stamps, usize),
+    ) -> Result<(), Fault> {
+        let own = payload.decode(got).filter(|message| message.connection == self.number);
+        let window = self.receiving.counter..self.sending.counter;
+        let Some(message) = own else {
+            let next = self.message(self.receiving.counter);
+            return Err(self.wrong(payload, next, 0, got, 0));
+        };
+        if message.counter >= window.end {
+            let text = format!("{message}, which was not sent");
+            return Err(Fault { kind: ErrorKind::Extra, text });
+        }
+        let length = payload.length(message);
+        let checked = payload.check(message, 0, &got[..got.len().min(length)]);
+        if got.len() != length || checked.is_err() {
+            let text = format!(
+                "{message}: {} bytes came back as {}, the first {} of them right",
+                length,
+                got.len(),
+                checked.err().unwrap_or(length.min(got.len()))
+            );
+            return Err(Fault { kind: ErrorKind::Altered, text });
+        }
+        if !window.contains(&message.counter) {
+            let late = self.lost.iter().position(|counter| *counter == message.counter);
+            return match late {
+                // It is counted as lost already.
+                Some(index) => {
+                    self.lost.swap_remove(index);
+                    Ok(())
+                }
+                None => Err(self.second(message)),
+            };
+        }
+        let index = usize::try_from(message.counter - window.start).unwrap_or(usize::MAX);
+        match self.in_flight.get_mut(index) {
+            Some(stamps) if stamps.sent != CAME => {
+                done(*stamps, length);
+                stamps.sent = CAME;
+                self.outstanding -= 1;
+            }
+            Some(_) | None => return Err(self.second(message)),
+        }
+        while self.in_flight.front().is_some_and(|stamps| stamps.sent == CAME) {
+            self.in_flight.pop_front();
+            self.receiving.counter += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives up datagrams sent before a time, tells `lost` of each, and says how many.
+    pub(crate) fn give_up(&mut self, before: u64, mut lost: impl FnMut(Stamps)) -> usize {
+        let mut given_up = 0;
+        while let Some(stamps) = self.in_flight.front() {
+            let is_old = stamps.sent < before;
+            if !is_old && stamps.sent != CAME {
+                break;
+            }
+            if is_old {
+                given_up += 1;
+                lost(*stamps);
+                if self.lost.len() == LOST_REMEMBERED {
+                    self.lost.remove(0);
+                }
+                self.lost.push(self.receiving.counter);
+            }
+            self.in_flight.pop_front();
+            self.receiving.counter += 1;
+        }
+        self.outstanding -= given_up;
+        given_up
+    }
+
     /// Forgets what was in flight: the connection has ended. Says how many messages that were.
     pub(crate) fn end(&mut self) -> usize {
         if let State::Connecting(socket, _) | State::Open(socket) =
-            std::mem::replace(&mut self.state, State::Ended)
+            mem::replace(&mut self.state, State::Ended)
         {
             socket.abort();
         }
@@ -219,7 +320,7 @@ impl Connection {
         let next = Position { counter: self.admitted, offset: 0 };
         self.sending = next;
         self.receiving = next;
-        std::mem::take(&mut self.outstanding)
+        mem::take(&mut self.outstanding)
     }
 
     fn message(&self, counter: u64) -> Message {
@@ -299,5 +400,68 @@ impl Fault {
     pub(crate) fn closed(number: u32) -> Self {
         let text = format!("connection {number}: the server closed it");
         Self { kind: ErrorKind::Closed, text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: usize = 64;
+
+    /// The datagrams of one connection, of which three were sent at time 5.
+    fn sent() -> (Payload, Connection) {
+        let payload = Payload::new(1, &[64]);
+        let mut connection = Connection::new(3, 4);
+        for _ in 0..3 {
+            connection.admit(4);
+        }
+        connection.advance(&payload, 3 * BYTES, 5);
+        (payload, connection)
+    }
+
+    fn datagram(payload: &Payload, counter: u64) -> Vec<u8> {
+        let mut bytes = vec![0; BYTES];
+        payload.fill(Message { connection: 3, counter }, 0, &mut bytes);
+        bytes
+    }
+
+    fn kind(result: Result<(), Fault>) -> Option<ErrorKind> {
+        result.err().map(|fault| fault.kind)
+    }
+
+    #[test]
+    fn datagrams_overtake_each_other_and_come_late_but_not_twice() {
+        let (payload, mut connection) = sent();
+        let mut came = 0;
+        let mut take = |connection: &mut Connection, got: &[u8]| {
+            kind(connection.take_datagram(&payload, got, |_, _| came += 1))
+        };
+        assert_eq!(take(&mut connection, &datagram(&payload, 1)), None);
+        assert_eq!(connection.in_flight(), 2);
+        assert_eq!(take(&mut connection, &datagram(&payload, 1)), Some(ErrorKind::Duplicated));
+        assert_eq!(take(&mut connection, &datagram(&payload, 3)), Some(ErrorKind::Extra));
+        assert_eq!(connection.give_up(5, |_| {}), 0);
+        let mut lost = Vec::new();
+        assert_eq!(connection.give_up(6, |stamps| lost.push(stamps.planned)), 2);
+        assert_eq!((lost, connection.in_flight()), (vec![4, 4], 0));
+        // What comes late is compared all the same.
+        assert_eq!(take(&mut connection, &datagram(&payload, 0)[..20]), Some(ErrorKind::Altered));
+        assert_eq!(take(&mut connection, &datagram(&payload, 0)), None);
+        assert_eq!(take(&mut connection, &datagram(&payload, 0)), Some(ErrorKind::Duplicated));
+        assert_eq!(came, 1);
+    }
+
+    #[test]
+    fn a_stream_is_compared_in_any_pieces() {
+        let (payload, mut connection) = sent();
+        let stream: Vec<u8> = (0..3).flat_map(|counter| datagram(&payload, counter)).collect();
+        let mut came = 0;
+        for piece in stream.chunks(50) {
+            assert_eq!(kind(connection.take(&payload, piece, |_, _| came += 1)), None);
+        }
+        assert_eq!((came, connection.in_flight()), (3, 0));
+        let more = connection.take(&payload, &datagram(&payload, 3), |_, _| {});
+        assert_eq!(kind(more), Some(ErrorKind::Extra));
     }
 }
