@@ -4,8 +4,6 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::usage;
-use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use conformance::check;
 use conformance::introduction::{Refusal, introduce};
@@ -18,6 +16,10 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::{Cell, Exit, Level, Run, Strictness, gate, junit, markdown, text};
+
+use crate::error::Error;
+use crate::output::json;
+use crate::selection;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -75,14 +77,6 @@ pub(crate) struct Arguments {
     list: bool,
 }
 
-/// Why a server that is in no registry has no row.
-enum NoRow {
-    /// The command line was wrong.
-    Mistake(String),
-    /// The server was started and did not become ready.
-    Refused(Refusal),
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// The matrix for a terminal.
@@ -111,36 +105,22 @@ enum ProfileName {
     Full,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let registry = Registry::load().map_err(anyhow::Error::msg)?;
-    let mut rows = match arguments.row_of_its_own() {
-        Ok(Some(row)) => vec![row],
-        Ok(None) => check::rows(&registry),
-        Err(NoRow::Mistake(e)) => return usage(&e),
-        Err(NoRow::Refused(refusal)) => return Ok(refused(refusal)),
-    };
-    let filter = arguments.filter();
-    if !rows.iter().any(|row| filter.wants_row(&row.name)) {
-        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-        return usage(&format!("no row is named so; there are: {}", names.join(", ")));
-    }
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let registry = Registry::load().map_err(Error::Repository)?;
+    let filter = arguments.filter()?;
+    let mut rows = arguments.rows(&registry)?;
     let host = harness::host::probe();
     let profile = Profile::from(arguments.profile);
     let planned = plan(&rows, &filter, profile, &host);
     if planned.is_empty() {
-        if !plan(&rows, &filter, Profile::Full, &host).is_empty() {
-            return usage("no case is selected: these are asked in --profile full only");
-        }
-        return usage(
-            "no case is selected: `iomatrix list` shows them, and `*` in a name stands for any \
-             text, as in --case 'res/memory*'",
-        );
+        let only_in_full = !plan(&rows, &filter, Profile::Full, &host).is_empty();
+        return Err(Error::NoCase { only_in_full });
     }
     if arguments.list {
         print!("{}", listing(&rows, &planned));
         return Ok(Exit::Green);
     }
-    check::find_programs(&mut rows, &planned).map_err(|e| anyhow!(e))?;
+    check::find_programs(&mut rows, &planned).map_err(Error::Programs)?;
     let judge = Judge {
         profile,
         seed: arguments.seed.unwrap_or_else(check::random_seed),
@@ -159,50 +139,58 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl Arguments {
-    /// The server that is judged by its command or address alone, if one was given.
-    fn row_of_its_own(&self) -> Result<Option<Row>, NoRow> {
+    /// The rows of the registry that are selected, or the one that is given by its command or
+    /// address.
+    fn rows(&self, registry: &Registry) -> Result<Vec<Row>, Error> {
+        let mistake = |option| move |reason| Error::ServerCommand { option, reason };
         if let Some(command) = &self.command {
-            let line = CommandLine::parse(command).map_err(NoRow::Mistake)?;
-            return Ok(Some(Row::undeclared("command", Origin::Command(line))));
+            let line = CommandLine::parse(command).map_err(mistake("--command"))?;
+            return Ok(vec![Row::undeclared("command", Origin::Command(line))]);
         }
         if let Some(command) = &self.contract {
-            let program = Program::parse(command).map_err(NoRow::Mistake)?;
-            return introduce("contract", &program).map(Some).map_err(NoRow::Refused);
+            let program = Program::parse(command).map_err(mistake("--contract"))?;
+            return Ok(vec![introduce("contract", &program)?]);
         }
-        let Some(address) = self.address else { return Ok(None) };
+        let Some(address) = self.address else {
+            let selected = selection::rows(registry, &self.rows)?;
+            return Ok(selected.into_iter().map(Row::of).collect());
+        };
         if !address.ip().is_loopback() && !self.allow_remote {
-            return Err(NoRow::Mistake(format!(
-                "{address} is beyond loopback: the suite opens thousands of connections and resets \
-                 them; say --allow-remote if that host is yours"
-            )));
+            return Err(Error::BeyondLoopback {
+                address: address.to_string(),
+                deed: "the suite opens thousands of connections and resets them",
+            });
         }
-        Ok(Some(Row::undeclared("address", Origin::Address(address))))
+        Ok(vec![Row::undeclared("address", Origin::Address(address))])
     }
 
     fn strictness(&self) -> Strictness {
         if self.strict { Strictness::Strict } else { Strictness::Must }
     }
 
-    fn filter(&self) -> Filter {
-        Filter {
-            rows: self.rows.clone(),
+    /// The cases that are selected; rows are selected beside it.
+    fn filter(&self) -> Result<Filter, Error> {
+        selection::expect_suites(&self.suites)?;
+        selection::cases(&self.cases)?;
+        Ok(Filter {
+            rows: Vec::new(),
             suites: self.suites.clone(),
             cases: self.cases.clone(),
             level: self.level.map(Level::from),
-        }
+        })
     }
 
     /// Writes and prints the result; the exit status is the gate's.
-    fn finish(&self, run: &Run) -> anyhow::Result<Exit> {
-        let json = serde_json::to_string_pretty(run).context("write the result as JSON")?;
+    fn finish(&self, run: &Run) -> Result<Exit, Error> {
+        let json = json(run)?;
         if let Some(path) = &self.out {
-            std::fs::write(path, &json).with_context(|| format!("write {}", path.display()))?;
+            std::fs::write(path, &json).map_err(|error| Error::write(path, error))?;
         }
         match self.output {
             Output::Text => print!("{}", text::render(run, terminal_width())),
             Output::Json => println!("{json}"),
             Output::Markdown => print!("{}", markdown::render(std::slice::from_ref(run), &[])),
-            Output::Junit => println!("{}", junit::render(run).map_err(anyhow::Error::msg)?),
+            Output::Junit => println!("{}", junit::render(run).map_err(Error::render("junit"))?),
             Output::Margins => print!("{}", markdown::margins(run)),
         }
         for driver in gate::missing_drivers(run, &self.require) {
@@ -212,24 +200,11 @@ impl Arguments {
     }
 }
 
-/// Says why a server that was to speak the contract is not judged.
-fn refused(refusal: Refusal) -> Exit {
-    match refusal {
-        Refusal::Declined(reason) => {
-            eprintln!("iomatrix: the server says that it cannot serve here: {reason}");
-            Exit::Unavailable
-        }
-        Refusal::Wrong(failure, stderr) => {
-            eprintln!(
-                "iomatrix: no case was judged: it does not announce itself (docs/CONTRACT.md)"
-            );
-            eprintln!("  expected  {}", failure.expected);
-            eprintln!("  actual    {}", failure.actual);
-            for line in stderr {
-                eprintln!("  | {line}");
-            }
-            eprintln!("  A server that knows nothing of the contract is judged by --command.");
-            Exit::Red
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Declined(reason) => Self::Declined(reason),
+            Refusal::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },
         }
     }
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use report::Exit;
-use report::bench;
 use report::compare::{OtherHosts, Results, compare};
 
-use crate::results::{self, Document};
+use crate::error::Error;
+use crate::output::json;
+use crate::results::{Document, Found, Unused};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -35,50 +36,40 @@ enum Output {
     Markdown,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let other_hosts = if arguments.force { OtherHosts::TimesToo } else { OtherHosts::CountsOnly };
-    let found = read(&arguments.before)
-        .and_then(|before| Ok((before, read(&arguments.after)?)))
-        .and_then(|(before, after)| compare(&before, &after, other_hosts));
-    let comparison = match found {
-        Ok(comparison) => comparison,
-        Err(mistake) => {
-            eprintln!("iomatrix compare: {mistake}");
-            return Ok(Exit::Usage);
-        }
-    };
+    let (before, mut unused) = side(&arguments.before)?;
+    let (after, others) = side(&arguments.after)?;
+    unused.extend(others);
+    unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
+    let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
     match arguments.output {
         Output::Text => print!("{}", comparison.text(crate::check::terminal_width())),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&comparison)?),
+        Output::Json => println!("{}", json(&comparison)?),
         Output::Markdown => print!("{}", comparison.markdown()),
     }
-    Ok(comparison.exit())
+    let exit = comparison.exit();
+    Ok(if exit == Exit::Green && !unused.is_empty() { Exit::Error } else { exit })
 }
 
-/// All results below a folder, or the one in a file.
-fn read(path: &Path) -> Result<Results, String> {
-    let shown = path.display();
-    let files = results::result_files(path).map_err(|e| format!("{e:#}"))?;
-    let mut found = Results { name: shown.to_string(), ..Results::default() };
-    let mut others = Vec::new();
-    for file in &files {
-        let others_of = |command| format!("{} is one of `iomatrix {command}`", file.display());
-        match results::read(file)? {
-            Document::Bench(bench) => found.benches.push(*bench),
-            Document::Run(run) => found.runs.push(*run),
-            Document::Sweep(_) => others.push(others_of("sweep")),
-            Document::Load(_) => others.push(others_of("load")),
-            Document::Other(what) => others.push(what),
+/// All results below a folder, or the one in a file, and the files that cannot be compared.
+fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
+    let mut found = Found::below(&[path.to_owned()]);
+    found.refuse_unless("compare", |document| match document {
+        Document::Bench(_) | Document::Run(_) => true,
+        Document::Sweep(_) | Document::Load(_) | Document::Trace(_) => false,
+    });
+    let Found { documents, unused } = found;
+    if documents.is_empty() {
+        return Err(Error::no_result(&[path.to_owned()], unused));
+    }
+    let mut results = Results { name: path.display().to_string(), ..Results::default() };
+    for (_, document) in documents {
+        match document {
+            Document::Bench(bench) => results.benches.push(*bench),
+            Document::Run(run) => results.runs.push(*run),
+            Document::Sweep(_) | Document::Load(_) | Document::Trace(_) => {}
         }
     }
-    if found.benches.is_empty() && found.runs.is_empty() {
-        others.truncate(3);
-        let others =
-            if others.is_empty() { String::new() } else { format!(": {}", others.join("; ")) };
-        return Err(format!(
-            "{shown} has no result of `iomatrix bench` ({}) or `iomatrix check --out FILE`{others}",
-            bench::FILE_NAME
-        ));
-    }
-    Ok(found)
+    Ok((results, unused))
 }

@@ -5,20 +5,21 @@ mod bench;
 mod check;
 mod compare;
 mod doctor;
+mod error;
 mod explain;
 mod list;
 mod load;
-mod merge;
+mod output;
+mod report;
 mod results;
+mod selection;
 mod sweep;
 mod trace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use harness::registry::Registry;
 use harness::supervisor;
-use report::Exit;
 
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
@@ -40,7 +41,7 @@ enum Command {
     /// Explain cases: why, what is sent and expected, and which public bugs they would have caught.
     Explain(explain::Arguments),
     /// Probe this host: which drivers work, exactly why not, and the fix.
-    Doctor(DoctorArguments),
+    Doctor(doctor::Arguments),
     /// Load a server that listens somewhere, compare every byte, and say what it does.
     Load(load::Arguments),
     /// Measure what rows cost, side by side, with every answer checked.
@@ -50,16 +51,9 @@ enum Command {
     /// Compare two results: cells that turned, counts beyond a gate, times that clearly differ.
     Compare(compare::Arguments),
     /// Merge result files into one page.
-    Report(merge::Arguments),
+    Report(report::Arguments),
     /// Show the system calls of a request, rows side by side.
     Trace(trace::Arguments),
-}
-
-#[derive(clap::Args)]
-struct DoctorArguments {
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = doctor::Output::Text)]
-    output: doctor::Output,
 }
 
 fn main() -> ExitCode {
@@ -68,35 +62,19 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Doctor(arguments) => diagnose(arguments.output),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
-        Command::Report(arguments) => merge::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
     };
     match done {
         Ok(exit) => exit.into(),
         Err(e) => {
-            eprintln!("iomatrix: {e:#}");
-            Exit::Error.into()
+            eprintln!("iomatrix: {e}");
+            e.exit().into()
         }
     }
-}
-
-/// What the user should have written instead.
-fn usage(message: &str) -> anyhow::Result<Exit> {
-    eprintln!("iomatrix: {message}");
-    Ok(Exit::Usage)
-}
-
-fn diagnose(output: doctor::Output) -> anyhow::Result<Exit> {
-    let registry = Registry::load().map_err(anyhow::Error::msg)?;
-    let rows: Vec<doctor::RowDriver> = registry
-        .built_rows()
-        .filter_map(|row| Some((row.name.clone(), row.driver_here()?.to_owned())))
-        .collect();
-    doctor::run(output, &rows)?;
-    Ok(Exit::Green)
 }

@@ -11,7 +11,9 @@ use report::plot::Ink;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep, csv, markdown, text};
 
 use crate::bench::{self, Session, SubjectArguments, result_folder, save};
+use crate::error::Error;
 use crate::load::{WorkloadArguments, parse_rate, parse_size};
+use crate::output::json;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -85,34 +87,26 @@ enum MetricName {
     Submissions,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let points = match arguments.values.points() {
-        Ok(points) => points,
-        Err(mistake) => return crate::usage(&mistake),
-    };
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let points = arguments.values.points()?;
     for (_, point) in &points {
-        let workload = arguments.workload(point);
-        if let Err(mistake) = workload.expect_sense(arguments.subjects.transport.into()) {
-            return crate::usage(&mistake);
-        }
+        arguments.workload(point).expect_sense(arguments.subjects.transport.into())?;
     }
     let session = Session::new(&arguments.subjects)?;
-    if let Err(mistake) = session.candidates(1)? {
-        return crate::usage(&mistake);
-    }
+    session.candidates(1)?;
     let folder = result_folder(arguments.out.as_deref())?;
     let dimension = arguments.values.dimension();
     let mut sweep =
         Sweep { version: FORMAT_VERSION, dimension, points: Vec::new(), interrupted: false };
     for (value, point) in points {
         eprintln!("{}", dimension.long(value));
-        let candidates = session.candidates(point.workers[0])?.map_err(anyhow::Error::msg)?;
+        let candidates = session.candidates(point.workers[0])?;
         let workload = arguments.workload(&point);
         let bench = session.bench(candidates, &workload, arguments.rounds)?;
         sweep.interrupted = bench.interrupted;
         sweep.points.push(Point { value, bench });
         // After each value, because a sweep takes long.
-        save(&folder, FILE_NAME, &serde_json::to_string_pretty(&sweep)?)?;
+        save(&folder, FILE_NAME, &json(&sweep)?)?;
         if sweep.interrupted {
             break;
         }
@@ -140,7 +134,7 @@ impl Arguments {
         }
     }
 
-    fn print(&self, sweep: &Sweep) -> anyhow::Result<()> {
+    fn print(&self, sweep: &Sweep) -> Result<(), Error> {
         let metric = Metric::from(self.metric);
         match self.output {
             bench::Output::Text => {
@@ -148,7 +142,7 @@ impl Arguments {
                 let width = crate::check::terminal_width();
                 print!("{}", text::render(sweep, metric, width, ink));
             }
-            bench::Output::Json => println!("{}", serde_json::to_string_pretty(sweep)?),
+            bench::Output::Json => println!("{}", json(sweep)?),
             bench::Output::Csv => print!("{}", csv::render(sweep)),
             bench::Output::Markdown => print!("{}", markdown::render(sweep)),
         }
@@ -173,14 +167,12 @@ impl Values {
     /// Each value with the options that it stands for, of which every one has one value then.
     ///
     /// # Errors
-    /// A sentence for the user, unless exactly one quantity has several values.
-    fn points(&self) -> Result<Vec<(f64, Self)>, String> {
+    /// Unless exactly one quantity has several values.
+    fn points(&self) -> Result<Vec<(f64, Self)>, Error> {
         let lengths =
             [self.connections.len(), self.rate.len(), self.payload.len(), self.workers.len()];
         if lengths.iter().filter(|length| **length > 1).count() != 1 {
-            return Err("a sweep varies one quantity: give several values to one of -c, -r, -p \
-                        and --workers, as in -c 1,8,64,512"
-                .to_owned());
+            return Err(Error::NoDimension);
         }
         let at = |change: &dyn Fn(&mut Self)| {
             let mut point = self.clone();

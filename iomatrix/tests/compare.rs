@@ -142,12 +142,20 @@ fn what_cannot_be_compared_is_a_usage_error() {
     expect(&compare(&[a.clone(), nowhere], &[]), 2, &["nowhere"]);
     let empty = scratch.path().join("empty");
     fs::create_dir(&empty).expect("make a folder");
-    expect(&compare(&[a.clone(), empty.clone()], &[]), 2, &["has no result of `iomatrix bench`"]);
+    expect(&compare(&[a.clone(), empty.clone()], &[]), 2, &["no file there is a result"]);
     let load = empty.join("load.json");
     fs::write(&load, r#"{"measurements": []}"#).expect("write a file");
-    expect(&compare(&[a.clone(), load], &[]), 2, &["load.json has no version"]);
+    expect(
+        &compare(&[a.clone(), load], &[]),
+        2,
+        &["load.json: it is a result of `iomatrix load` and has no version"],
+    );
     let newer = b.join("bench.json");
     other.version += 1;
     fs::write(&newer, serde_json::to_string(&other).expect("JSON")).expect("write a file");
-    expect(&compare(&[a, newer], &[]), 2, &["has format 2, this program reads 1"]);
+    expect(
+        &compare(&[a, newer], &[]),
+        2,
+        &["it is a result of `iomatrix bench` and has format 2; this program reads format 1"],
+    );
 }

@@ -256,5 +256,5 @@ fn a_sweep_wants_one_quantity_with_several_values() {
     assert!(text(&output.stderr).contains("-c 1,8,64,512"), "{output:?}");
     let output = iomatrix("bench", &["--row", "nope"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("there are: tokio"), "{output:?}");
+    assert!(text(&output.stderr).contains("the rows are: tokio"), "{output:?}");
 }

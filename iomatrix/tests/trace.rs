@@ -26,7 +26,7 @@ fn assert_refused(output: &Output, status: i32, sentence: &str) {
 #[test]
 fn a_row_that_is_none_is_named_with_those_that_are() {
     let output = trace(&["tokio,nothing"], &[]);
-    assert_refused(&output, 2, "no row is named nothing; there are: tokio, ");
+    assert_refused(&output, 2, "no row matches 'nothing'; the rows are: tokio, ");
 }
 
 #[test]

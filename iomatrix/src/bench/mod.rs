@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, anyhow};
 use clap::ValueEnum;
 use harness::binaries;
 use loadgen::Load;
@@ -28,7 +27,9 @@ use pinning::{Cpus, PinTo};
 use rounds::{Measured, Rounds};
 pub(crate) use rows::Candidates;
 
+use crate::error::Error;
 use crate::load::{WorkloadArguments, interruption, now_unix};
+use crate::output::json;
 
 /// How long a row is loaded in one round, unless asked otherwise: many short rounds see more of a
 /// host that changes than few long ones.
@@ -103,25 +104,20 @@ pub(crate) struct Session<'a> {
     pub(crate) interrupted: Arc<AtomicBool>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    if let Err(mistake) = arguments.workload.expect_sense(arguments.subjects.transport.into()) {
-        return crate::usage(&mistake);
-    }
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    arguments.workload.expect_sense(arguments.subjects.transport.into())?;
     let session = Session::new(&arguments.subjects)?;
-    let candidates = match session.candidates(arguments.workers)? {
-        Ok(candidates) => candidates,
-        Err(mistake) => return crate::usage(&mistake),
-    };
+    let candidates = session.candidates(arguments.workers)?;
     let folder = result_folder(arguments.out.as_deref())?;
     let bench = session.bench(candidates, &arguments.workload, arguments.rounds)?;
-    save(&folder, FILE_NAME, &serde_json::to_string_pretty(&bench)?)?;
+    save(&folder, FILE_NAME, &json(&bench)?)?;
     print(&bench, arguments.output)?;
     eprintln!("saved {}", folder.join(FILE_NAME).display());
     Ok(exit(&bench))
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(subjects: &'a SubjectArguments) -> anyhow::Result<Self> {
+    pub(crate) fn new(subjects: &'a SubjectArguments) -> Result<Self, Error> {
         let host = harness::host::probe();
         Ok(Self { subjects, host, interrupted: interruption()? })
     }
@@ -130,7 +126,7 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// As [`Candidates::select`].
-    pub(crate) fn candidates(&self, workers: u32) -> anyhow::Result<Result<Candidates, String>> {
+    pub(crate) fn candidates(&self, workers: u32) -> Result<Candidates, Error> {
         Candidates::select(self.subjects, workers, &self.host)
     }
 
@@ -140,7 +136,7 @@ impl<'a> Session<'a> {
         mut candidates: Candidates,
         workload: &WorkloadArguments,
         rounds: u32,
-    ) -> anyhow::Result<Bench> {
+    ) -> Result<Bench, Error> {
         let (started, started_unix) = (Instant::now(), now_unix());
         candidates.build()?;
         candidates.verify(&self.host);
@@ -186,16 +182,16 @@ impl<'a> Session<'a> {
 }
 
 /// Where results go: made at the start, so that a wrong path is not found out at the end.
-pub(crate) fn result_folder(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(crate) fn result_folder(asked: Option<&Path>) -> Result<PathBuf, Error> {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "");
     let folder = asked.map_or_else(|| Path::new("results").join(time), Path::to_owned);
-    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
     Ok(folder)
 }
 
-pub(crate) fn save(folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+pub(crate) fn save(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
     let path = folder.join(name);
-    fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    fs::write(&path, text).map_err(|error| Error::write(&path, error))
 }
 
 /// How servers and generator were built.
@@ -212,14 +208,14 @@ pub(crate) fn build() -> Build {
 /// Programs of these packages, in release, each built alone.
 fn release_programs(
     packages: &[&str],
-) -> anyhow::Result<std::collections::BTreeMap<String, PathBuf>> {
-    binaries::locate(packages, BuildProfile::Release).map_err(|error| anyhow!(error))
+) -> Result<std::collections::BTreeMap<String, PathBuf>, Error> {
+    binaries::locate(packages, BuildProfile::Release).map_err(Error::Programs)
 }
 
-fn print(bench: &Bench, output: Output) -> anyhow::Result<()> {
+fn print(bench: &Bench, output: Output) -> Result<(), Error> {
     match output {
         Output::Text => print!("{}", text::render(bench, crate::check::terminal_width())),
-        Output::Json => println!("{}", serde_json::to_string_pretty(bench)?),
+        Output::Json => println!("{}", json(bench)?),
         Output::Csv => print!("{}", csv::render(bench)),
         Output::Markdown => print!("{}", markdown::render(bench)),
     }

@@ -2,11 +2,13 @@
 
 use conformance::check;
 use harness::launcher::Origin;
-use harness::pattern::matches_any;
 use harness::registry::Registry;
 use harness::row::Row;
 use report::Host;
 use report::bench::{Because, Refused};
+
+use crate::error::Error;
+use crate::selection;
 
 use super::{SubjectArguments, TransportName, release_programs, verify};
 
@@ -31,26 +33,23 @@ impl Candidates {
     /// The rows that were asked for, and what this host lacks for some.
     ///
     /// # Errors
-    /// The outer one: the registry is wrong. The inner one: no such row, a sentence for the user.
+    /// The registry is wrong, or a row is named that there is not.
     pub(crate) fn select(
         arguments: &SubjectArguments,
         workers: u32,
         host: &Host,
-    ) -> anyhow::Result<Result<Self, String>> {
-        let registry = Registry::load().map_err(anyhow::Error::msg)?;
-        let known: Vec<String> = registry.built_rows().map(|row| row.name.clone()).collect();
-        let is_exact = |name: &&String| !name.contains('*') && !known.contains(name);
-        let unknown = arguments.rows.iter().chain(&arguments.baseline).find(is_exact);
-        if let Some(unknown) = unknown {
-            let known = known.join(", ");
-            return Ok(Err(format!("no row is named '{unknown}'; there are: {known}")));
+    ) -> Result<Self, Error> {
+        let registry = Registry::load().map_err(Error::Repository)?;
+        let mut selected = selection::rows(&registry, &arguments.rows)?;
+        if let Some(name) = &arguments.baseline {
+            let baseline = selection::row(&registry, name)?;
+            if selected.iter().all(|entry| entry.name != *name) {
+                selected.push(baseline);
+            }
         }
         let all: Vec<Candidate> = registry
             .built_rows()
-            .filter(|entry| {
-                matches_any(&arguments.rows, &entry.name)
-                    || arguments.baseline.as_ref() == Some(&entry.name)
-            })
+            .filter(|entry| selected.iter().any(|selected| selected.name == entry.name))
             .map(|entry| {
                 let row = Row::with_workers(entry, workers);
                 let refused = missing(&row, arguments.transport, host);
@@ -59,10 +58,8 @@ impl Candidates {
             .collect();
         let measured = || all.iter().filter(|candidate| candidate.refused.is_none());
         let first = measured().next().or(all.first()).map(|first| first.row.name.clone());
-        let Some(baseline) = arguments.baseline.clone().or(first) else {
-            return Ok(Err(format!("no row is named so; there are: {}", known.join(", "))));
-        };
-        Ok(Ok(Self { all, baseline, workers, transport: arguments.transport }))
+        let baseline = arguments.baseline.clone().or(first).unwrap_or_default();
+        Ok(Self { all, baseline, workers, transport: arguments.transport })
     }
 
     pub(crate) fn baseline(&self) -> &str {
@@ -75,7 +72,7 @@ impl Candidates {
     }
 
     /// Builds the servers in release, each package alone, and finds their programs.
-    pub(crate) fn build(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn build(&mut self) -> Result<(), Error> {
         let mut packages: Vec<String> =
             self.measured().flat_map(|row| row.package.clone()).collect();
         packages.dedup();

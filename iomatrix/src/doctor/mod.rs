@@ -5,15 +5,25 @@ mod judge;
 mod markdown;
 mod text;
 
-use std::io::{self, Write};
-
 use clap::ValueEnum;
 use harness::host;
+use harness::registry::Registry;
+use report::Exit;
 use report::host::{Driver, Hint, Host, Seccomp, State, size};
+
+use crate::error::Error;
+use crate::output::json;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// What to print.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
 
 /// In what form the host is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
+enum Output {
     /// For a terminal.
     #[default]
     Text,
@@ -24,22 +34,22 @@ pub(crate) enum Output {
 }
 
 /// A row of the matrix and the driver it runs on, as the registry names them.
-pub(crate) type RowDriver = (String, String);
+type RowDriver = (String, String);
 
 /// Probes this host and prints what was found. A driver that is not available is a finding.
-///
-/// # Errors
-/// Standard output cannot be written to.
-pub(crate) fn run(output: Output, rows: &[RowDriver]) -> io::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let registry = Registry::load().map_err(Error::Repository)?;
+    let rows: Vec<RowDriver> = registry
+        .built_rows()
+        .filter_map(|row| Some((row.name.clone(), row.driver_here()?.to_owned())))
+        .collect();
     let host = host::probe();
-    let page = match output {
-        Output::Text => text::render(&host, rows),
-        Output::Markdown => markdown::render(&host, rows),
-        Output::Json => serde_json::to_string_pretty(&host)? + "\n",
-    };
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(page.as_bytes())?;
-    stdout.flush()
+    match arguments.output {
+        Output::Text => print!("{}", text::render(&host, &rows)),
+        Output::Markdown => print!("{}", markdown::render(&host, &rows)),
+        Output::Json => println!("{}", json(&host)?),
+    }
+    Ok(Exit::Green)
 }
 
 /// Names of the rows that `driver` keeps from running, in the registry's order.

@@ -2,7 +2,6 @@
 //! `conformance::page`'s; here they are found by id and laid out.
 
 mod markdown;
-mod nearest;
 mod text;
 
 use std::iter::once;
@@ -11,10 +10,11 @@ use clap::ValueEnum;
 use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, Table};
 use conformance::page::Page;
-use conformance::suites;
-use harness::pattern::matches;
 use harness::schedule::Company;
 use report::{Exit, Transport};
+
+use crate::error::Error;
+use crate::selection::{self, id_of};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -43,15 +43,8 @@ struct Entry {
     mutants: Vec<Mutant>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let selected = match select(&arguments.ids) {
-        Ok(selected) => selected,
-        Err(message) => {
-            eprintln!("iomatrix: {message}");
-            return Ok(Exit::Usage);
-        }
-    };
-    let entries = entries(&selected).map_err(anyhow::Error::msg)?;
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let entries = entries(&selection::cases(&arguments.ids)?)?;
     match arguments.output {
         Output::Text => print!("{}", text::render(&entries, terminal_width())),
         Output::Markdown => print!("{}", markdown::render(&entries)),
@@ -59,38 +52,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Green)
 }
 
-/// The cases of these ids, in catalogue order; without an id, all.
-///
-/// # Errors
-/// For an id that no case has: a sentence with what may have been meant.
-fn select(ids: &[String]) -> Result<Vec<(&'static Suite, &'static Case)>, String> {
-    for id in ids {
-        if !cases().any(|(suite, case)| matches(id, &id_of(suite, case))) {
-            return Err(nearest::sentence(id));
-        }
-    }
-    let is_selected = |id: &str| ids.is_empty() || ids.iter().any(|pattern| matches(pattern, id));
-    Ok(cases().filter(|(suite, case)| is_selected(&id_of(suite, case))).collect())
-}
-
-/// Every case, in catalogue order.
-fn cases() -> impl Iterator<Item = (&'static Suite, &'static Case)> {
-    suites::ALL.iter().flat_map(|suite| suite.cases.iter().map(|case| (*suite, case)))
-}
-
-fn id_of(suite: &Suite, case: &Case) -> String {
-    format!("{}/{}", suite.name, case.name)
-}
-
-fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, String> {
-    let table = Table::load()?;
+fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, Error> {
+    let table = Table::load().map_err(Error::Repository)?;
     selected
         .iter()
         .map(|&(suite, case)| {
             let id = id_of(suite, case);
             let caught = table.mutants.iter().filter(|mutant| mutant.caught_by == id);
             let mutants = caught.cloned().collect();
-            Ok(Entry { suite, case, page: Page::of(suite, case)?, mutants })
+            Ok(Entry {
+                suite,
+                case,
+                page: Page::of(suite, case).map_err(Error::Repository)?,
+                mutants,
+            })
         })
         .collect()
 }
@@ -142,23 +117,11 @@ fn terminal_width() -> usize {
 mod tests {
     use super::*;
 
-    fn ids(patterns: &[&str]) -> Vec<String> {
-        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
-        select(&patterns).unwrap().into_iter().map(|(suite, case)| id_of(suite, case)).collect()
-    }
-
-    #[test]
-    fn cases_come_once_and_in_catalogue_order() {
-        let some = ids(&["tcp-close/idle", "tcp-*/idle", "tcp-echo/one-byte"]);
-        assert_eq!(some, ["tcp-echo/one-byte", "tcp-reset/idle", "tcp-close/idle"]);
-        assert_eq!(ids(&[]).len(), cases().count());
-    }
-
     #[test]
     fn every_case_is_explained_in_either_form() {
-        let all = entries(&select(&[]).unwrap()).unwrap();
+        let all = entries(&selection::cases(&[]).unwrap()).unwrap();
         let (text, page) = (text::render(&all, 100), markdown::render(&all));
-        for (suite, case) in cases() {
+        for (suite, case) in selection::catalogue() {
             assert!(text.contains(&format!("{} ({})\n", id_of(suite, case), case.level)));
             assert!(page.contains(&format!("\n### {}\n", id_of(suite, case))));
         }

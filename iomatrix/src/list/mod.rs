@@ -13,6 +13,8 @@ use harness::schedule::Company;
 use report::Exit;
 use serde_json::json;
 
+use crate::error::Error;
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// What to print.
@@ -30,8 +32,8 @@ enum Output {
     Markdown,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let registry = Registry::load().map_err(anyhow::Error::msg)?;
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let registry = Registry::load().map_err(Error::Repository)?;
     match arguments.output {
         Output::Text => print!("{}", text(&registry)),
         Output::Json => println!("{:#}", json(&registry)),

@@ -1,18 +1,19 @@
 //! `iomatrix load`: what an echo server does under load, whatever it is written in.
 
-use std::fs::File;
+use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 use loadgen::{Load, Recording, Watch};
 use report::Exit;
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target, csv, json, markdown, text};
+
+use crate::error::Error;
 
 mod progress;
 mod workload;
@@ -74,18 +75,15 @@ enum Output {
     Markdown,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let target = &arguments.target;
     if !is_local(target) && !arguments.allow_remote {
-        eprintln!(
-            "iomatrix: {target} is beyond loopback, and a load is an attack on a host that is not \
-             yours; say --allow-remote if it is"
-        );
-        return Ok(Exit::Usage);
+        return Err(Error::BeyondLoopback {
+            address: target.to_string(),
+            deed: "a load is an attack on a host that is not yours",
+        });
     }
-    if let Err(mistake) = arguments.workload.expect_sense(target.transport) {
-        return crate::usage(&mistake);
-    }
+    arguments.workload.expect_sense(target.transport)?;
     let load = Load {
         workload: arguments.workload.workload(target.clone(), DURATION, WARMUP),
         patience: arguments.patience,
@@ -104,12 +102,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let mut outcomes = Vec::new();
     for _ in 0..arguments.runs {
         let mut bar = Bar::new(&load.workload);
-        let outcome = loadgen::run(&load, &mut bar as &mut dyn Watch, &interrupted)?;
+        let outcome =
+            loadgen::run(&load, &mut bar as &mut dyn Watch, &interrupted).map_err(|error| {
+                let (target, reason) = (target.to_string(), format!("{error:#}"));
+                Error::Generator { target, reason }
+            })?;
         drop(bar);
         result.measurements.push(outcome.measurement.clone());
         if arguments.output == Output::Jsonl {
             // Those before have been printed.
-            println!("{}", json::lines(&result)?.lines().last().unwrap_or_default());
+            println!(
+                "{}",
+                json::lines(&result)
+                    .map_err(Error::render("jsonl"))?
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+            );
         }
         let is_last = outcome.measurement.ending != Ending::Complete;
         outcomes.push(outcome);
@@ -118,11 +127,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
     }
     if let Some(path) = &arguments.export_hdr {
-        export(path, &outcomes).with_context(|| format!("write {}", path.display()))?;
+        export(path, &outcomes)?;
     }
     match arguments.output {
         Output::Text => print!("{}", text::render(&result)),
-        Output::Json => print!("{}", json::document(&result)?),
+        Output::Json => print!("{}", json::document(&result).map_err(Error::render("json"))?),
         Output::Jsonl => {}
         Output::Csv => print!("{}", csv::render(&result)),
         Output::Markdown => print!("{}", markdown::render(&result)),
@@ -162,7 +171,7 @@ impl Arguments {
 }
 
 /// A flag that Ctrl-C sets. A second one ends the program at once.
-pub(crate) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
+pub(crate) fn interruption() -> Result<Arc<AtomicBool>, Error> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || {
@@ -170,7 +179,7 @@ pub(crate) fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
             std::process::exit(i32::from(Exit::Interrupted.status()));
         }
     })
-    .context("watch for Ctrl-C")?;
+    .map_err(|error| Error::Signals(error.to_string()))?;
     Ok(interrupted)
 }
 
@@ -179,21 +188,25 @@ pub(crate) fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn export(path: &PathBuf, outcomes: &[Recording]) -> anyhow::Result<()> {
+fn export(path: &Path, outcomes: &[Recording]) -> Result<(), Error> {
     let Some((first, rest)) = outcomes.split_first() else { return Ok(()) };
     let mut histograms = first.histograms.clone();
     for outcome in rest {
-        histograms.add(&outcome.histograms)?;
+        histograms.add(&outcome.histograms).map_err(Error::render("hdr"))?;
     }
     let seconds: f64 = outcomes.iter().map(|outcome| outcome.measurement.seconds).sum();
-    let seconds = Duration::from_secs_f64(seconds);
-    loadgen::export_hdr(&histograms, seconds, &mut File::create(path)?)
+    let mut log = Vec::new();
+    loadgen::export_hdr(&histograms, Duration::from_secs_f64(seconds), &mut log)
+        .map_err(Error::render("hdr"))?;
+    fs::write(path, log).map_err(|error| Error::write(path, error))
 }
 
-fn parse_percentile(text: &str) -> Result<f64, String> {
+fn parse_percentile(text: &str) -> Result<f64, Error> {
     match text.trim_start_matches('p').parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
-        Ok(_) | Err(_) => Err("write a number between 0 and 100, such as 99.9".to_owned()),
+        Ok(_) | Err(_) => {
+            Err(Error::Value("write a number between 0 and 100, such as 99.9".to_owned()))
+        }
     }
 }
 

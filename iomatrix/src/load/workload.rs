@@ -4,10 +4,11 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
 use bytesize::ByteSize;
 use report::Transport;
 use report::load::{Amount, Arrival, Sizes, Target, Workload};
+
+use crate::error::Error;
 
 /// What is sent, how much of it, and when.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,10 +64,10 @@ impl WorkloadArguments {
     ///
     /// # Errors
     /// A sentence that says what to write instead.
-    pub(crate) fn expect_sense(&self, transport: Transport) -> Result<(), String> {
+    pub(crate) fn expect_sense(&self, transport: Transport) -> Result<(), Error> {
         let target = Target { transport, address: String::new() };
         let workload = self.workload(target, Duration::from_secs(1), Duration::ZERO);
-        loadgen::expect_sense(&workload).map_err(|error| error.to_string())
+        loadgen::expect_sense(&workload).map_err(|error| Error::Workload(error.to_string()))
     }
 
     /// The workload for a target, which takes these times if no others were asked for.
@@ -102,7 +103,7 @@ impl WorkloadArguments {
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub(crate) fn parse_target(text: &str) -> Result<Target, String> {
+pub(crate) fn parse_target(text: &str) -> Result<Target, Error> {
     let (transport, address) = match text.split_once(':') {
         Some(("tcp", address)) => (Transport::Tcp, address),
         Some(("udp", address)) => (Transport::Udp, address),
@@ -111,20 +112,21 @@ pub(crate) fn parse_target(text: &str) -> Result<Target, String> {
         }
         Some(_) | None => (Transport::Tcp, text),
     };
-    let address = resolve(address).map_err(|error| format!("{error:#}"))?;
+    let address = resolve(address)?;
     Ok(Target { transport, address: address.to_string() })
 }
 
-fn resolve(text: &str) -> anyhow::Result<SocketAddr> {
+fn resolve(text: &str) -> Result<SocketAddr, Error> {
     if let Ok(address) = SocketAddr::from_str(text) {
         return Ok(address);
     }
     let hint = "write IP:PORT such as 127.0.0.1:8080, udp:IP:PORT, or unix:/PATH";
     if !text.contains(':') {
-        bail!("'{text}' has no port; {hint}");
+        return Err(Error::Value(format!("'{text}' has no port; {hint}")));
     }
-    let mut found = text.to_socket_addrs().with_context(|| format!("'{text}'; {hint}"))?;
-    found.next().ok_or_else(|| anyhow!("'{text}' is no address; {hint}"))
+    let no_address = |why: &str| Error::Value(format!("'{text}' is no address{why}; {hint}"));
+    let mut found = text.to_socket_addrs().map_err(|error| no_address(&format!(": {error}")))?;
+    found.next().ok_or_else(|| no_address(""))
 }
 
 /// Whether a target is on this host.
@@ -138,7 +140,7 @@ pub(crate) fn is_local(target: &Target) -> bool {
 }
 
 /// `20k`, `20000/s`, `1.5M`.
-pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
+pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
     let number = text.strip_suffix("/s").unwrap_or(text);
     let (number, factor) = match number.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&number[..at], 1e3),
@@ -147,21 +149,23 @@ pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     };
     match number.trim().parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate * factor),
-        Ok(_) | Err(_) => Err("write a number above 0, such as 500, 20k or 20000/s".to_owned()),
+        Ok(_) | Err(_) => {
+            Err(Error::Value("write a number above 0, such as 500, 20k or 20000/s".to_owned()))
+        }
     }
 }
 
 /// A number of messages: `1000000`, `500k`, `1M`.
-fn parse_count(text: &str) -> Result<u64, String> {
+fn parse_count(text: &str) -> Result<u64, Error> {
     let count = parse_rate(text)?.round();
-    if count < 1.0 { Err("write 1 or more".to_owned()) } else { Ok(count as u64) }
+    if count < 1.0 { Err(Error::Value("write 1 or more".to_owned())) } else { Ok(count as u64) }
 }
 
 /// `64`, `1KiB`, `2kB`.
-pub(crate) fn parse_size(text: &str) -> Result<u32, String> {
+pub(crate) fn parse_size(text: &str) -> Result<u32, Error> {
     let hint = "write bytes, such as 64, 1KiB or 16KiB";
-    let size: ByteSize = text.parse().map_err(|_| hint.to_owned())?;
-    u32::try_from(size.as_u64()).map_err(|_| format!("too large; {hint}"))
+    let size: ByteSize = text.parse().map_err(|_| Error::Value(hint.to_owned()))?;
+    u32::try_from(size.as_u64()).map_err(|_| Error::Value(format!("too large; {hint}")))
 }
 
 #[cfg(test)]
@@ -170,23 +174,23 @@ mod tests {
 
     #[test]
     fn quantities_are_read_as_people_write_them() {
-        assert_eq!(parse_rate("20k"), Ok(20_000.0));
-        assert_eq!(parse_rate("20000/s"), Ok(20_000.0));
-        assert_eq!(parse_rate("1.5M/s"), Ok(1_500_000.0));
+        assert_eq!(parse_rate("20k").unwrap(), 20_000.0);
+        assert_eq!(parse_rate("20000/s").unwrap(), 20_000.0);
+        assert_eq!(parse_rate("1.5M/s").unwrap(), 1_500_000.0);
         assert!(parse_rate("0").is_err() && parse_rate("fast").is_err() && parse_rate("").is_err());
-        assert_eq!(parse_size("64"), Ok(64));
-        assert_eq!(parse_size("1KiB"), Ok(1024));
+        assert_eq!(parse_size("64").unwrap(), 64);
+        assert_eq!(parse_size("1KiB").unwrap(), 1024);
         assert!(parse_size("1 parsec").is_err() && parse_size("8GiB").is_err());
-        assert_eq!(parse_count("500k"), Ok(500_000));
+        assert_eq!(parse_count("500k").unwrap(), 500_000);
     }
 
     #[test]
     fn targets_name_transport_and_address() {
         let target = |text| parse_target(text).map(|target| target.to_string());
-        assert_eq!(target("127.0.0.1:80"), Ok("tcp:127.0.0.1:80".to_owned()));
-        assert_eq!(target("udp:[::1]:80"), Ok("udp:[::1]:80".to_owned()));
-        assert_eq!(target("unix:/tmp/x"), Ok("unix:/tmp/x".to_owned()));
-        assert!(target("127.0.0.1").is_err_and(|error| error.contains("has no port")));
+        assert_eq!(target("127.0.0.1:80").unwrap(), "tcp:127.0.0.1:80");
+        assert_eq!(target("udp:[::1]:80").unwrap(), "udp:[::1]:80");
+        assert_eq!(target("unix:/tmp/x").unwrap(), "unix:/tmp/x");
+        assert!(target("127.0.0.1").is_err_and(|error| error.to_string().contains("has no port")));
         assert!(is_local(&parse_target("[::1]:1").unwrap()));
         assert!(!is_local(&parse_target("10.0.0.1:1").unwrap()));
     }

@@ -10,18 +10,20 @@ mod strace;
 
 use std::path::Path;
 
-use anyhow::anyhow;
 use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use harness::launcher::{Origin, Program};
-use harness::pattern::matches;
 use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
 use report::Exit;
 use report::ladder::{FORMAT_VERSION, Ladder, Outcome, Trace, markdown, text};
 
-use session::Plan;
+use session::{Plan, Trouble};
+
+use crate::error::Error;
+use crate::output::json;
+use crate::selection;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -59,19 +61,10 @@ fn bounded(least: u64, most: u64) -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(least..=most)
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let registry = Registry::load().map_err(anyhow::Error::msg)?;
-    let rows = match selected(&registry, &arguments.rows) {
-        Ok(rows) => rows,
-        Err(message) => {
-            eprintln!("iomatrix: {message}");
-            return Ok(Exit::Usage);
-        }
-    };
-    let tracer = match strace::find() {
-        Ok(tracer) => tracer,
-        Err(absence) => return Ok(untraceable(&absence)),
-    };
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let registry = Registry::load().map_err(Error::Repository)?;
+    let rows = selected(&registry, &arguments.rows)?;
+    let tracer = strace::find()?;
     let host = host::probe();
     let mut trace = Trace {
         version: FORMAT_VERSION,
@@ -80,35 +73,25 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         rows: Vec::new(),
     };
     for entry in rows {
-        let outcome = match Row::of(entry).missing_driver(&host) {
-            Some(reason) => Ok(unavailable(entry, reason)),
+        trace.rows.push(match Row::of(entry).missing_driver(&host) {
+            Some(reason) => unavailable(entry, reason),
             None => arguments.ladder(&tracer, entry)?,
-        };
-        match outcome {
-            Ok(ladder) => trace.rows.push(ladder),
-            Err(absence) => return Ok(untraceable(&absence)),
-        }
+        });
     }
     match arguments.output {
         Output::Text => print!("{}", text::render(&trace, terminal_width())),
         Output::Markdown => print!("{}", markdown::render(&trace)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&trace)?),
+        Output::Json => println!("{}", json(&trace)?),
     }
     let is_absent = |row: &Ladder| matches!(row.outcome, Outcome::Unavailable { .. });
     Ok(if trace.rows.iter().all(is_absent) { Exit::Unavailable } else { Exit::Green })
 }
 
 /// The rows in the order in which they were asked for, each once.
-fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a RowEntry>, String> {
+fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a RowEntry>, Error> {
     let mut rows: Vec<&RowEntry> = Vec::new();
     for pattern in patterns {
-        let found: Vec<&RowEntry> =
-            registry.built_rows().filter(|row| matches(pattern, &row.name)).collect();
-        if found.is_empty() {
-            let names: Vec<&str> = registry.built_rows().map(|row| row.name.as_str()).collect();
-            return Err(format!("no row is named {pattern}; there are: {}", names.join(", ")));
-        }
-        for row in found {
+        for row in selection::rows(registry, std::slice::from_ref(pattern))? {
             if rows.iter().all(|known| known.name != row.name) {
                 rows.push(row);
             }
@@ -118,60 +101,53 @@ fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a R
 }
 
 impl Arguments {
-    /// What a row's server does, or why none can be traced.
-    fn ladder(
-        &self,
-        tracer: &Path,
-        entry: &RowEntry,
-    ) -> anyhow::Result<Result<Ladder, strace::Absence>> {
+    /// What a row's server does, or why it does not run here.
+    fn ladder(&self, tracer: &Path, entry: &RowEntry) -> Result<Ladder, Error> {
         let asked = RowEntry { workers: self.workers, ..entry.clone() };
         let outcome = match self.session(tracer, &asked)? {
             session::Outcome::Refused(_) => self.session(tracer, entry)?,
-            outcome @ (session::Outcome::Traced(..)
-            | session::Outcome::Unavailable(_)
-            | session::Outcome::Untraceable(_)) => outcome,
+            outcome @ (session::Outcome::Traced(..) | session::Outcome::Unavailable(_)) => outcome,
         };
         match outcome {
-            session::Outcome::Traced(ready, requests) => Ok(Ok(Ladder {
+            session::Outcome::Traced(ready, requests) => Ok(Ladder {
                 name: entry.name.clone(),
                 model: entry.model,
                 driver: ready.driver,
                 workers: ready.workers,
                 outcome: Outcome::Traced { requests },
-            })),
-            session::Outcome::Unavailable(reason) => Ok(Ok(unavailable(entry, reason))),
-            session::Outcome::Untraceable(absence) => Ok(Err(absence)),
+            }),
+            session::Outcome::Unavailable(reason) => Ok(unavailable(entry, reason)),
             session::Outcome::Refused(stderr) => {
-                quote(&stderr);
-                Err(anyhow!("{}: it refuses its arguments", entry.name))
+                Err(Error::RefusesArguments { row: entry.name.clone(), stderr })
             }
         }
     }
 
-    fn session(&self, tracer: &Path, entry: &RowEntry) -> anyhow::Result<session::Outcome> {
+    fn session(&self, tracer: &Path, entry: &RowEntry) -> Result<session::Outcome, Error> {
         let plan = Plan {
             requests: self.requests,
             connections: self.connections,
             message_bytes: u64::from(self.message),
         };
-        session::trace(tracer, program(entry)?, plan).map_err(|trouble| {
-            quote(&trouble.stderr);
-            let report::Failure { kind, expected, actual } = trouble.failure;
-            anyhow!("{}: {kind}: expected {expected}, got {actual}", entry.name)
+        session::trace(tracer, program(entry)?, plan).map_err(|trouble| match trouble {
+            Trouble::Untraceable(absence) => absence.into(),
+            Trouble::Wrong { failure, stderr } => {
+                Error::Traced { row: entry.name.clone(), failure, stderr }
+            }
         })
     }
 }
 
 /// A row's program, built or found, with the arguments that make it this row.
-fn program(entry: &RowEntry) -> anyhow::Result<Program> {
+fn program(entry: &RowEntry) -> Result<Program, Error> {
     let programs =
-        binaries::locate(&[&entry.package], binaries::OWN_PROFILE).map_err(anyhow::Error::msg)?;
+        binaries::locate(&[&entry.package], binaries::OWN_PROFILE).map_err(Error::Programs)?;
     match (Row::of(entry).origin, programs.get(&entry.package)) {
         (Origin::Contract(program), Some(executable)) => {
             Ok(Program { executable: executable.clone(), ..program })
         }
         (Origin::Contract(_) | Origin::Command(_) | Origin::Address(_), _) => {
-            Err(anyhow!("{}: no program was built", entry.name))
+            Err(Error::Programs(format!("{}: no program was built", entry.name)))
         }
     }
 }
@@ -184,17 +160,6 @@ fn unavailable(entry: &RowEntry, reason: String) -> Ladder {
         workers: entry.workers,
         outcome: Outcome::Unavailable { reason },
     }
-}
-
-/// A server's last words, none of whose characters means anything to a terminal.
-fn quote(lines: &[String]) {
-    lines.iter().for_each(|line| eprintln!("  | {}", line.escape_debug()));
-}
-
-fn untraceable(absence: &strace::Absence) -> Exit {
-    eprintln!("iomatrix: {}", absence.reason);
-    eprintln!("  fix: {}", absence.fix);
-    Exit::Unavailable
 }
 
 /// Columns of the terminal, else those that `COLUMNS` says, else a wide page.

@@ -56,30 +56,39 @@ pub(super) enum Outcome {
     Unavailable(String),
     /// It does not take these arguments, and says why.
     Refused(Vec<String>),
+}
+
+/// Why nothing came of a row.
+pub(super) enum Trouble {
+    /// A failure, and the server's last words.
+    Wrong { failure: Failure, stderr: Vec<String> },
     /// No server can be traced here.
     Untraceable(strace::Absence),
 }
 
-/// A failure, and the server's last words.
-pub(super) struct Trouble {
-    pub(super) failure: Failure,
-    pub(super) stderr: Vec<String>,
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Wrong { failure, stderr: Vec::new() }
+    }
 }
 
 /// Starts a server, sends it the requests and says what it did.
 pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Outcome, Trouble> {
-    let scratch = Scratch::new().map_err(|e| Trouble {
-        failure: Failure::new(FailureKind::Harness, "a folder for strace's output", e.to_string()),
-        stderr: Vec::new(),
+    let scratch = Scratch::new().map_err(|e| {
+        Failure::new(FailureKind::Harness, "a folder for strace's output", e.to_string())
     })?;
     let output = scratch.path().join("strace");
     let program = strace::around(tracer, server, &output);
     let launcher = Launcher::new(Origin::Contract(program));
-    follow(&launcher, output, plan)
-        .map_err(|failure| Trouble { failure, stderr: launcher.stderr_tail(TAIL_LINES) })
+    follow(&launcher, output, plan).map_err(|trouble| match trouble {
+        Trouble::Wrong { failure, .. } => {
+            Trouble::Wrong { failure, stderr: launcher.stderr_tail(TAIL_LINES) }
+        }
+        untraceable @ Trouble::Untraceable(_) => untraceable,
+    })
 }
 
-fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, Failure> {
+fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, Trouble> {
     let server = match launcher.launch(&Start::default(), patient(START_LIMIT))? {
         Launch::Ready(server) => server,
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
@@ -87,21 +96,24 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, F
         }
         Launch::Ended(attempt) => {
             if let Some(absence) = strace::denial(&attempt.stderr) {
-                return Ok(Outcome::Untraceable(absence));
+                return Err(Trouble::Untraceable(absence));
             }
             if attempt.ended == Ended::Code(USAGE) {
                 return Ok(Outcome::Refused(attempt.stderr));
             }
-            return Err(Failure::new(
-                FailureKind::Crash,
-                "a server that becomes ready",
-                format!("{:?}", attempt.ended),
-            ));
+            let ended = format!("{:?}", attempt.ended);
+            return Err(
+                Failure::new(FailureKind::Crash, "a server that becomes ready", ended).into()
+            );
         }
         declined @ Launch::Declined(Announcement::Ready(_)) => {
-            return Err(declined.expect_ready().err().unwrap_or_else(|| {
-                Failure::new(FailureKind::Announcement, "ready, or a reason", "both")
-            }));
+            return Err(declined
+                .expect_ready()
+                .err()
+                .unwrap_or_else(|| {
+                    Failure::new(FailureKind::Announcement, "ready, or a reason", "both")
+                })
+                .into());
         }
     };
     let clock = Arc::new(Clock::start(HIGHEST, SESSION_LIMIT));

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use harness::launcher::Program;
 
+use crate::error::Error;
+
 /// How a tracer that may not trace is told so (ptrace(2)).
 const DENIED: &str = "Operation not permitted";
 
@@ -18,6 +20,12 @@ const DENIED: &str = "Operation not permitted";
 pub(super) struct Absence {
     pub(super) reason: String,
     pub(super) fix: String,
+}
+
+impl From<Absence> for Error {
+    fn from(Absence { reason, fix }: Absence) -> Self {
+        Self::NoTracer { reason, fix }
+    }
 }
 
 /// Where strace is.

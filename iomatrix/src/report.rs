@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::ValueEnum;
 use report::bench::Bench;
 use report::bench::metric::Metric;
+use report::ladder::Trace;
 use report::load::LoadResult;
 use report::plot::Ink;
 use report::sweep::Sweep;
 use report::{Exit, Run, Strictness, gate, markdown, text};
 use serde::Serialize;
 
-use crate::results::{self, Document};
+use crate::error::Error;
+use crate::output::json;
+use crate::results::{self, Document, Unused};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -44,15 +46,21 @@ struct Found {
     benches: Vec<Bench>,
     sweeps: Vec<Sweep>,
     loads: Vec<LoadResult>,
+    traces: Vec<Trace>,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let found = Found::below(&arguments.paths)?;
+pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let results::Found { documents, unused } = results::Found::below(&arguments.paths);
+    if documents.is_empty() && arguments.expected.is_empty() {
+        return Err(Error::no_result(&arguments.paths, unused));
+    }
+    unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
+    let found = Found::of(documents.into_iter().map(|(_, document)| document));
     let runs = &found.runs;
     match arguments.output {
         Output::Markdown => print!("{}", found.markdown(&arguments.expected)),
         Output::Text => print!("{}", found.text()),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&found)?),
+        Output::Json => println!("{}", json(&found)?),
     }
     let missing = markdown::missing(runs, &arguments.expected);
     for label in &missing {
@@ -60,27 +68,26 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     let worst = runs.iter().map(|run| gate::gate(run, Strictness::Must, &[]));
     let worst = worst.chain(found.benches.iter().map(crate::bench::exit));
+    let worst = worst.chain(unused.iter().map(|_: &Unused| Exit::Error));
     let worst = worst.max_by_key(|exit| severity(*exit)).unwrap_or(Exit::Green);
     Ok(if missing.is_empty() { worst } else { Exit::Red })
 }
 
 impl Found {
-    fn below(paths: &[PathBuf]) -> anyhow::Result<Self> {
+    fn of(documents: impl Iterator<Item = Document>) -> Self {
         let mut found = Self::default();
-        for path in paths {
-            for file in results::result_files(path)? {
-                match results::read(&file).map_err(anyhow::Error::msg)? {
-                    Document::Run(run) => found.runs.push(*run),
-                    Document::Bench(bench) => found.benches.push(*bench),
-                    Document::Sweep(sweep) => found.sweeps.push(*sweep),
-                    Document::Load(load) => found.loads.push(*load),
-                    Document::Other(what) => bail!("{what}"),
-                }
+        for document in documents {
+            match document {
+                Document::Run(run) => found.runs.push(*run),
+                Document::Bench(bench) => found.benches.push(*bench),
+                Document::Sweep(sweep) => found.sweeps.push(*sweep),
+                Document::Load(load) => found.loads.push(*load),
+                Document::Trace(trace) => found.traces.push(*trace),
             }
         }
         found.runs.sort_by(|a, b| a.label.cmp(&b.label));
         found.benches.sort_by(|a, b| a.label.cmp(&b.label));
-        Ok(found)
+        found
     }
 
     /// The matrix first: what is wrong has no speed.
@@ -92,6 +99,7 @@ impl Found {
         pages.extend(self.benches.iter().map(report::bench::markdown::render));
         pages.extend(self.sweeps.iter().map(report::sweep::markdown::render));
         pages.extend(self.loads.iter().map(report::load::markdown::render));
+        pages.extend(self.traces.iter().map(report::ladder::markdown::render));
         pages.join("\n")
     }
 
@@ -103,6 +111,7 @@ impl Found {
         let sweep = |sweep| report::sweep::text::render(sweep, Metric::Cpu, WIDTH, Ink::Plain);
         pages.extend(self.sweeps.iter().map(sweep));
         pages.extend(self.loads.iter().map(report::load::text::render));
+        pages.extend(self.traces.iter().map(|trace| report::ladder::text::render(trace, WIDTH)));
         pages.join("\n")
     }
 }

@@ -1,0 +1,225 @@
+//! Why a command has no result: each expected error, its sentence and its exit status.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use report::{Exit, Failure};
+
+use crate::results::Unused;
+
+/// Files that are named when none is a result.
+const UNUSED_SHOWN: usize = 10;
+
+/// An expected error. The sentence says what was done to what, what went wrong, and what to type
+/// instead; what a server said is on lines of its own below it.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The value of an option, which clap names: what to write instead.
+    Value(String),
+    /// No row, suite or case has this name.
+    UnknownName {
+        /// `row`, `suite` or `case`.
+        noun: &'static str,
+        name: String,
+        /// What may have been meant, the likeliest first.
+        nearest: Vec<String>,
+        /// The names that there are, or how to list them.
+        known: String,
+    },
+    /// `--case` got the name of a suite.
+    SuiteForCase { suite: &'static str, cases: Vec<String> },
+    /// Rows, suites, cases and level exist, but no case is selected by all of them together.
+    NoCase { only_in_full: bool },
+    /// `--command` or `--contract` cannot be started as it is written.
+    ServerCommand { option: &'static str, reason: String },
+    /// The address is not this host's, and what is done there is an attack on a stranger's.
+    BeyondLoopback { address: String, deed: &'static str },
+    /// The generator does not run this workload.
+    Workload(String),
+    /// No file that was named holds a result that can be used; why for each that was read.
+    NoResult { paths: Vec<PathBuf>, unused: Vec<Unused> },
+    /// Two results that have nothing to compare.
+    NotComparable(String),
+    /// A sweep has no quantity, or more than one, with several values.
+    NoDimension,
+    /// The registry, the cases' pages or the mutants' table does not hold together.
+    Repository(String),
+    /// Programs of rows could not be built or found.
+    Programs(String),
+    /// A result could not be rendered in a format.
+    Render { format: &'static str, reason: String },
+    /// A file could not be written, or standard output.
+    Write { target: String, error: std::io::Error },
+    /// Ctrl-C cannot be watched for.
+    Signals(String),
+    /// The generator could not work.
+    Generator { target: String, reason: String },
+    /// A server did not do while it was traced what every server does.
+    Traced { row: String, failure: Failure, stderr: Vec<String> },
+    /// A server takes the arguments of its row neither with the workers asked for nor with its own.
+    RefusesArguments { row: String, stderr: Vec<String> },
+    /// A server that was to speak the contract does not announce itself.
+    NoAnnouncement { failure: Failure, stderr: Vec<String> },
+    /// A server that speaks the contract says that it cannot serve here.
+    Declined(String),
+    /// Nothing can be traced here.
+    NoTracer { reason: String, fix: String },
+}
+
+impl Error {
+    /// A file that cannot be written.
+    pub(crate) fn write(path: &Path, error: std::io::Error) -> Self {
+        Self::Write { target: path.display().to_string(), error }
+    }
+
+    /// A result that cannot be rendered in a format; to be used as what maps another error.
+    pub(crate) fn render<E: fmt::Display>(format: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Render { format, reason: format!("{error:#}") }
+    }
+
+    /// The error of a command that has found nothing to show.
+    pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<Unused>) -> Self {
+        Self::NoResult { paths: paths.to_vec(), unused }
+    }
+
+    /// The documented exit status.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Value(_)
+            | Self::UnknownName { .. }
+            | Self::SuiteForCase { .. }
+            | Self::NoCase { .. }
+            | Self::ServerCommand { .. }
+            | Self::BeyondLoopback { .. }
+            | Self::Workload(_)
+            | Self::NotComparable(_)
+            | Self::NoDimension => Exit::Usage,
+            Self::NoResult { unused, .. } => {
+                let broken = unused.iter().map(Unused::exit).find(|exit| *exit == Exit::Error);
+                broken.unwrap_or(Exit::Usage)
+            }
+            Self::Repository(_)
+            | Self::Programs(_)
+            | Self::Render { .. }
+            | Self::Write { .. }
+            | Self::Signals(_)
+            | Self::Generator { .. }
+            | Self::Traced { .. }
+            | Self::RefusesArguments { .. } => Exit::Error,
+            Self::NoAnnouncement { .. } => Exit::Red,
+            Self::Declined(_) | Self::NoTracer { .. } => Exit::Unavailable,
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(sentence)
+            | Self::Workload(sentence)
+            | Self::NotComparable(sentence)
+            | Self::Repository(sentence)
+            | Self::Programs(sentence) => f.write_str(sentence),
+            Self::UnknownName { noun, name, nearest, known } => {
+                write!(f, "no {noun} matches '{}'; ", printable(name))?;
+                if !nearest.is_empty() {
+                    write!(f, "did you mean {}? ", either(nearest))?;
+                }
+                f.write_str(known)
+            }
+            Self::SuiteForCase { suite, cases } => {
+                write!(f, "{suite} is a suite; write '{suite}/*' or one of")?;
+                cases.iter().try_for_each(|case| write!(f, "\n  {case}"))
+            }
+            Self::NoCase { only_in_full: true } => {
+                f.write_str("no case is selected: these are asked in --profile full only")
+            }
+            Self::NoCase { only_in_full: false } => f.write_str(
+                "no case is selected: `iomatrix list` shows them, and `*` in a name stands for any \
+                 text, as in --case 'res/memory*'",
+            ),
+            Self::ServerCommand { option, reason } => write!(f, "{option}: {}", printable(reason)),
+            Self::BeyondLoopback { address, deed } => write!(
+                f,
+                "{address} is beyond loopback: {deed}; say --allow-remote if that host is yours"
+            ),
+            Self::NoResult { paths, unused } => no_result(f, paths, unused),
+            Self::NoDimension => f.write_str(
+                "a sweep varies one quantity: give several values to one of -c, -r, -p and \
+                 --workers, as in -c 1,8,64,512",
+            ),
+            Self::Render { format, reason } => {
+                write!(f, "render the result as {format}: {}", printable(reason))
+            }
+            Self::Write { target, error } => write!(f, "write {}: {error}", printable(target)),
+            Self::Signals(reason) => write!(f, "watch for Ctrl-C: {reason}"),
+            Self::Generator { target, reason } => {
+                write!(f, "load {}: {}", printable(target), printable(reason))
+            }
+            Self::Traced { row, failure, stderr } => {
+                let Failure { kind, expected, actual } = failure;
+                let (expected, actual) = (printable(expected), printable(actual));
+                write!(f, "{row}: {kind}: expected {expected}, got {actual}")?;
+                quote(f, stderr)
+            }
+            Self::RefusesArguments { row, stderr } => {
+                write!(f, "{row}: the server refuses the arguments of its row")?;
+                quote(f, stderr)
+            }
+            Self::NoAnnouncement { failure, stderr } => {
+                let (expected, actual) = (printable(&failure.expected), printable(&failure.actual));
+                write!(
+                    f,
+                    "no case was judged: the server does not announce itself (docs/CONTRACT.md)\n  \
+                     expected  {expected}\n  actual    {actual}"
+                )?;
+                quote(f, stderr)?;
+                f.write_str("\n  judge a server that knows nothing of the contract with --command")
+            }
+            Self::Declined(reason) => {
+                write!(f, "the server says that it cannot serve here: {}", printable(reason))
+            }
+            Self::NoTracer { reason, fix } => {
+                write!(f, "{}\n  fix: {}", printable(reason), printable(fix))
+            }
+        }
+    }
+}
+
+fn no_result(f: &mut fmt::Formatter<'_>, paths: &[PathBuf], unused: &[Unused]) -> fmt::Result {
+    if let [unused] = unused {
+        return write!(f, "{unused}");
+    }
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    write!(
+        f,
+        "{}: no file there is a result; write one with --output json=FILE, to a name that ends in \
+         .json",
+        printable(&paths.join(", "))
+    )?;
+    let shown = unused.iter().take(UNUSED_SHOWN);
+    shown.clone().try_for_each(|unused| write!(f, "\n  {unused}"))?;
+    let rest = unused.len().saturating_sub(UNUSED_SHOWN);
+    if rest > 0 { write!(f, "\n  and {rest} more") } else { Ok(()) }
+}
+
+/// A server's last words, a line each.
+fn quote(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
+    lines.iter().try_for_each(|line| write!(f, "\n  | {}", printable(line)))
+}
+
+/// `'a', 'b' or 'c'`.
+fn either(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some(_) | None => quoted.concat(),
+    }
+}
+
+/// Text of a server, a file or a command line, none of whose characters moves a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,188 @@
+//! Rows, suites and cases as a command line names them: found by name or pattern, and what to
+//! answer for a name that nothing has.
+
+use conformance::case::{Case, Suite};
+use conformance::suites;
+use harness::pattern::{matches, matches_any};
+use harness::registry::{Registry, RowEntry};
+
+use crate::error::Error;
+
+/// How many names are suggested at most.
+const SUGGESTIONS: usize = 3;
+
+/// The rows of this build that a pattern matches, in the registry's order; without a pattern, all.
+///
+/// # Errors
+/// A pattern that no row matches.
+pub(crate) fn rows<'a>(
+    registry: &'a Registry,
+    patterns: &[String],
+) -> Result<Vec<&'a RowEntry>, Error> {
+    expect_rows(registry, patterns)?;
+    let is_selected = |entry: &&RowEntry| matches_any(patterns, &entry.name);
+    Ok(registry.built_rows().filter(is_selected).collect())
+}
+
+/// The row of this build with exactly this name.
+///
+/// # Errors
+/// No row has it.
+pub(crate) fn row<'a>(registry: &'a Registry, name: &str) -> Result<&'a RowEntry, Error> {
+    let found = registry.built_rows().find(|entry| entry.name == name);
+    found.ok_or_else(|| unknown_row(registry, name))
+}
+
+fn expect_rows(registry: &Registry, patterns: &[String]) -> Result<(), Error> {
+    let is_known = |pattern: &&String| registry.built_rows().any(|row| matches(pattern, &row.name));
+    match patterns.iter().find(|pattern| !is_known(pattern)) {
+        Some(unknown) => Err(unknown_row(registry, unknown)),
+        None => Ok(()),
+    }
+}
+
+fn unknown_row(registry: &Registry, name: &str) -> Error {
+    let names: Vec<&str> = registry.built_rows().map(|row| row.name.as_str()).collect();
+    Error::UnknownName {
+        noun: "row",
+        name: name.to_owned(),
+        nearest: nearest(name, names.iter().map(|name| ((*name).to_owned(), *name))),
+        known: format!("the rows are: {}", names.join(", ")),
+    }
+}
+
+/// Expects each pattern to match a suite.
+///
+/// # Errors
+/// A pattern that no suite matches.
+pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
+    let names = || suites::ALL.iter().map(|suite| suite.name);
+    match patterns.iter().find(|pattern| !names().any(|name| matches(pattern, name))) {
+        None => Ok(()),
+        Some(name) => Err(Error::UnknownName {
+            noun: "suite",
+            name: name.clone(),
+            nearest: nearest(name, names().map(|name| (name.to_owned(), name))),
+            known: format!("the suites are: {}", names().collect::<Vec<_>>().join(", ")),
+        }),
+    }
+}
+
+/// The cases that an id matches, in catalogue order; without an id, all.
+///
+/// # Errors
+/// An id that no case matches.
+pub(crate) fn cases(ids: &[String]) -> Result<Vec<(&'static Suite, &'static Case)>, Error> {
+    let is_known = |id: &&String| catalogue().any(|(suite, case)| matches(id, &id_of(suite, case)));
+    if let Some(unknown) = ids.iter().find(|id| !is_known(id)) {
+        return Err(unknown_case(unknown));
+    }
+    Ok(catalogue().filter(|(suite, case)| matches_any(ids, &id_of(suite, case))).collect())
+}
+
+/// Every case, in catalogue order.
+pub(crate) fn catalogue() -> impl Iterator<Item = (&'static Suite, &'static Case)> {
+    suites::ALL.iter().flat_map(|suite| suite.cases.iter().map(|case| (*suite, case)))
+}
+
+/// `suite/case`.
+pub(crate) fn id_of(suite: &Suite, case: &Case) -> String {
+    format!("{}/{}", suite.name, case.name)
+}
+
+fn unknown_case(id: &str) -> Error {
+    if let Some(suite) = suites::ALL.iter().find(|suite| suite.name == id.trim_end_matches('/')) {
+        let cases = suite.cases.iter().map(|case| id_of(suite, case)).collect();
+        return Error::SuiteForCase { suite: suite.name, cases };
+    }
+    Error::UnknownName {
+        noun: "case",
+        name: id.to_owned(),
+        nearest: nearest_cases(id),
+        known: "`iomatrix list` shows the cases".to_owned(),
+    }
+}
+
+/// Ids of cases, and `suite/*` for a suite's name.
+fn nearest_cases(written: &str) -> Vec<String> {
+    let suites = suites::ALL.iter().map(|suite| (format!("{}/*", suite.name), suite.name));
+    let cases = catalogue().map(|(suite, case)| (id_of(suite, case), case.name));
+    nearest(written, cases.chain(suites))
+}
+
+/// What may have been meant, the likeliest first. A candidate is what to write, and a shorter name
+/// that may have been written for it.
+fn nearest<'a>(written: &str, candidates: impl Iterator<Item = (String, &'a str)>) -> Vec<String> {
+    // As in the names of tests.
+    let written = written.to_lowercase().replace("::", "/");
+    let edits = |name: &str| strsim::levenshtein(&written, name);
+    let mut found: Vec<(usize, String)> = candidates
+        .map(|(full, short)| (edits(&full).min(edits(short)), full))
+        .filter(|(edits, full)| *edits <= written.len() / 3 || full.contains(&written))
+        .collect();
+    found.sort();
+    found.into_iter().take(SUGGESTIONS).map(|(_, full)| full).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(patterns: &[&str]) -> Vec<String> {
+        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        cases(&patterns).unwrap().into_iter().map(|(suite, case)| id_of(suite, case)).collect()
+    }
+
+    #[track_caller]
+    fn suggestions(error: Error) -> Vec<String> {
+        let Error::UnknownName { nearest, .. } = error else { panic!("no name: {error:?}") };
+        nearest
+    }
+
+    #[test]
+    fn cases_come_once_and_in_catalogue_order() {
+        let some = ids(&["tcp-close/idle", "tcp-*/idle", "tcp-echo/one-byte"]);
+        assert_eq!(some, ["tcp-echo/one-byte", "tcp-reset/idle", "tcp-close/idle"]);
+        assert_eq!(ids(&[]).len(), catalogue().count());
+    }
+
+    #[test]
+    fn the_nearest_case_comes_first() {
+        let nearest = nearest_cases;
+        assert_eq!(nearest("tcp-half-close/large-backlogs")[0], "tcp-half-close/large-backlog");
+        assert_eq!(nearest("large-backlog"), ["tcp-half-close/large-backlog"]);
+        assert_eq!(nearest("tcp-half-close::empty")[0], "tcp-half-close/empty");
+        assert_eq!(nearest("idle")[..3], ["idle/*", "tcp-close/idle", "tcp-reset/idle"]);
+        assert_eq!(nearest("tcp-ecoh")[0], "tcp-echo/*");
+        assert!(nearest("nothing-of-the-kind").is_empty());
+    }
+
+    #[test]
+    fn a_suite_for_a_case_lists_its_cases() {
+        let sentence = unknown_case("tcp-large").to_string();
+        assert!(sentence.starts_with("tcp-large is a suite; write 'tcp-large/*' or one of\n"));
+        assert!(sentence.contains("\n  tcp-large/single-write"));
+    }
+
+    #[test]
+    fn rows_and_suites_are_suggested_as_cases_are() {
+        let registry = Registry::load().unwrap();
+        let found = rows(&registry, &["tokio".to_owned(), "toki".to_owned()]).unwrap_err();
+        assert!(found.to_string().starts_with("no row matches 'toki'; did you mean 'tokio'"));
+        assert!(found.to_string().contains("the rows are: tokio, "), "{found}");
+        assert_eq!(suggestions(row(&registry, "tok*").unwrap_err()), Vec::<String>::new());
+        let found = expect_suites(&["tcp-ecoh".to_owned()]).unwrap_err();
+        assert_eq!(suggestions(found)[0], "tcp-echo");
+        assert!(expect_suites(&["tcp-*".to_owned()]).is_ok());
+    }
+
+    #[test]
+    fn rows_keep_the_order_of_the_registry() {
+        let registry = Registry::load().unwrap();
+        let patterns = ["mio".to_owned(), "tokio".to_owned()];
+        let names: Vec<&str> =
+            rows(&registry, &patterns).unwrap().iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["tokio", "mio"]);
+        assert_eq!(rows(&registry, &[]).unwrap().len(), registry.built_rows().count());
+    }
+}

@@ -1,0 +1,149 @@
+//! What `iomatrix report` and `iomatrix compare` say of files that are no results: each is named,
+//! none is waited for, and the others are still shown.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use harness::scratch::Scratch;
+
+/// How long a file may be looked at on a busy host; to wait for a FIFO would take for ever.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A trace of no row, which is a result.
+const TRACE: &str = r#"{"version": 1, "connections": 1, "message_bytes": 64, "rows": []}"#;
+
+fn iomatrix(command: &str, paths: &[&Path]) -> Output {
+    let start = Instant::now();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+    let output = program.arg(command).args(paths).output().expect("start iomatrix");
+    assert!(start.elapsed() < LIMIT, "it has waited");
+    output
+}
+
+#[track_caller]
+fn expect(output: &Output, status: i32, parts: &[&str]) {
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(status), "{said}");
+    for part in parts {
+        assert!(said.contains(part), "expected '{part}' in:\n{said}");
+    }
+}
+
+fn file(scratch: &Scratch, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    let path = scratch.path().join(name);
+    fs::write(&path, text).expect("write a file");
+    path
+}
+
+#[test]
+fn a_file_alone_that_is_no_result_is_named_with_what_it_is() {
+    let scratch = Scratch::new().expect("make a folder");
+    let texts = [
+        ("", 3, "it is empty"),
+        (" \n", 3, "it is empty"),
+        ("hello", 3, "it is no JSON: expected value at line 1"),
+        ("{}", 2, "it is JSON, but no result of iomatrix"),
+        ("[1, 2]", 3, "an object"),
+        (&TRACE[..40], 3, "it is truncated: a JSON document ends at line 1, column 40"),
+        (&TRACE[..60], 3, "a result of `iomatrix trace` ends at line 1, column 60"),
+        (r#"{"version": 7, "dimension": "rate"}"#, 2, "has format 7; this program reads format 1"),
+        (r#"{"dimension": "rate"}"#, 2, "it is a result of `iomatrix sweep` and has no version"),
+        (r#"{"version": 1, "dimension": 3}"#, 3, "it is no result of `iomatrix sweep` that can be"),
+        (r#"{"suites": []}"#, 2, "a result of `iomatrix list`, which `iomatrix report` does not"),
+    ];
+    for (text, status, sentence) in texts {
+        let path = file(&scratch, "one.json", text);
+        let name = path.display().to_string();
+        expect(&iomatrix("report", &[&path]), status, &[sentence, &name]);
+    }
+    let latin = file(&scratch, "latin.json", b"{\"\xe9\": 1}");
+    expect(&iomatrix("report", &[&latin]), 3, &["it is no JSON"]);
+    expect(&iomatrix("report", &[&scratch.path().join("none")]), 2, &["there is no such file"]);
+}
+
+#[test]
+fn others_are_shown_and_the_status_says_that_one_is_missing() {
+    let scratch = Scratch::new().expect("make a folder");
+    file(&scratch, "good.json", TRACE);
+    file(&scratch, "half.json", &TRACE[..60]);
+    file(&scratch, "notes.txt", "no result, and not looked at");
+    fs::create_dir(scratch.path().join("folder.json")).expect("make a folder");
+    let page = iomatrix("report", &[scratch.path()]);
+    expect(&page, 3, &["half.json: it is truncated", "shapes, not times"]);
+    assert!(!String::from_utf8_lossy(&page.stderr).contains("notes.txt"));
+}
+
+#[test]
+fn a_folder_without_results_is_an_error_and_not_an_empty_page() {
+    let scratch = Scratch::new().expect("make a folder");
+    expect(&iomatrix("report", &[scratch.path()]), 2, &["no file there is a result"]);
+    for index in 0..12 {
+        file(&scratch, &format!("{index:02}.json"), "{}");
+    }
+    let parts = ["09.json: it is JSON, but no result", "\n  and 2 more"];
+    expect(&iomatrix("report", &[scratch.path()]), 2, &parts);
+}
+
+#[test]
+fn compare_takes_benches_and_checks_only() {
+    let scratch = Scratch::new().expect("make a folder");
+    let trace = file(&scratch, "trace.json", TRACE);
+    let sentence = "trace.json: it is a result of `iomatrix trace`, which `iomatrix compare` does";
+    expect(&iomatrix("compare", &[&trace, &trace]), 2, &[sentence]);
+}
+
+#[test]
+fn a_file_longer_than_the_limit_is_not_read() {
+    let scratch = Scratch::new().expect("make a folder");
+    let path = scratch.path().join("long.json");
+    let sparse = fs::File::create(&path).expect("make a file");
+    sparse.set_len(300 * 1024 * 1024).expect("make it long");
+    expect(&iomatrix("report", &[&path]), 3, &["long.json: it is longer than 256 MiB"]);
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let scratch = Scratch::new().expect("make a folder");
+        let fifo = scratch.path().join("fifo.json");
+        let made = Command::new("mkfifo").arg(&fifo).status().expect("start mkfifo");
+        assert!(made.success());
+        expect(&iomatrix("report", &[&fifo]), 2, &["fifo.json: it is a FIFO; name a file"]);
+        expect(&iomatrix("compare", &[&fifo, &fifo]), 2, &["it is a FIFO"]);
+        let socket = scratch.path().join("socket.json");
+        let _listener = UnixListener::bind(&socket).expect("listen");
+        expect(&iomatrix("report", &[&socket]), 2, &["it is a socket"]);
+        expect(&iomatrix("report", &[Path::new("/dev/zero")]), 2, &["it is a device"]);
+        // All of them below a folder, with a result among them.
+        file(&scratch, "good.json", TRACE);
+        let parts = ["fifo.json: it is a FIFO", "socket.json: it is a socket", "not times"];
+        expect(&iomatrix("report", &[scratch.path()]), 3, &parts);
+    }
+
+    #[test]
+    fn a_link_that_leads_back_is_not_followed() {
+        let scratch = Scratch::new().expect("make a folder");
+        file(&scratch, "good.json", TRACE);
+        symlink(scratch.path(), scratch.path().join("back")).expect("make a link");
+        symlink("nowhere", scratch.path().join("broken.json")).expect("make a link");
+        expect(&iomatrix("report", &[scratch.path()]), 3, &["broken.json: there is no such file"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_claims_no_length_is_read_to_its_end() {
+        expect(&iomatrix("report", &[Path::new("/proc/self/status")]), 3, &["it is no JSON"]);
+    }
+}
