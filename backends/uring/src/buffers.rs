@@ -8,12 +8,13 @@
 use std::{
     cell::Cell,
     io,
-    ptr::NonNull,
+    ptr::{self, NonNull},
     rc::Rc,
     sync::atomic::{AtomicU16, Ordering},
 };
 
 use io_uring::{Submitter, types::BufRingEntry};
+use libc::{iovec, msghdr, sockaddr_storage, sockaddr_un};
 
 /// The one group of buffers of a ring.
 pub(crate) const GROUP: u16 = 0;
@@ -59,69 +60,69 @@ pub(crate) struct Datagram {
 }
 
 /// What the kernel reads and writes beside the bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Envelope {
-    header: Cell<Header>,
-    vector: Cell<Vector>,
+    header: Cell<msghdr>,
+    vector: Cell<iovec>,
     address: Cell<Address>,
 }
 
-/// struct user_msghdr of Linux, which libraries call msghdr. Pointers are numbers to the kernel.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Header {
-    address: usize,
-    address_length: u32,
-    vectors: usize,
-    vector_count: usize,
-    control: usize,
-    control_length: usize,
-    flags: u32,
-}
-
-/// struct iovec.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-struct Vector {
-    start: usize,
-    length: usize,
-}
-
-/// As long and as aligned as struct sockaddr_storage.
+/// As long and as aligned as sockaddr_storage, whose own fields are private.
 type Address = [u64; 16];
 
-/// The length of struct sockaddr_un, which no other address's exceeds. Of a path that fills it the
-/// kernel says one byte more (unix(7)), and would not take that back.
-const LONGEST_ADDRESS: u32 = 110;
+const _: () = assert!(
+    size_of::<Address>() == size_of::<sockaddr_storage>()
+        && align_of::<Address>() == align_of::<sockaddr_storage>()
+);
+
+/// The longest address that there is. Of a path that fills it the kernel says one byte more
+/// (unix(7)), and would not take that back.
+const LONGEST_ADDRESS: u32 = size_of::<sockaddr_un>() as u32;
+
+/// Without bytes and without an address.
+const EMPTY: msghdr = msghdr {
+    msg_name: ptr::null_mut(),
+    msg_namelen: 0,
+    msg_iov: ptr::null_mut(),
+    msg_iovlen: 0,
+    msg_control: ptr::null_mut(),
+    msg_controllen: 0,
+    msg_flags: 0,
+};
 
 impl Datagram {
     pub(crate) fn new(bytes: usize) -> Datagram {
-        Datagram { bytes: Buffer::new(bytes), envelope: Rc::default() }
+        let envelope = Envelope {
+            header: Cell::new(EMPTY),
+            vector: Cell::new(iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
+            address: Cell::default(),
+        };
+        Datagram { bytes: Buffer::new(bytes), envelope: Rc::new(envelope) }
     }
 
     /// What the kernel is told to fill all of it.
-    pub(crate) fn to_receive(&self) -> *mut Header {
+    pub(crate) fn to_receive(&self) -> *mut msghdr {
         self.header(size_of::<Address>() as u32, self.bytes.len())
     }
 
     /// What the kernel is told to send the first `length` bytes back; none if the client that has
     /// sent them has no name.
-    pub(crate) fn to_answer(&self, length: usize) -> Option<*const Header> {
-        match self.envelope.header.get().address_length {
+    pub(crate) fn to_answer(&self, length: usize) -> Option<*const msghdr> {
+        match self.envelope.header.get().msg_namelen {
             0 => None,
             said => Some(self.header(said.min(LONGEST_ADDRESS), length)),
         }
     }
 
-    fn header(&self, address_length: u32, length: usize) -> *mut Header {
+    fn header(&self, address_length: u32, length: usize) -> *mut msghdr {
         let Envelope { header, vector, address } = &*self.envelope;
-        vector.set(Vector { start: self.bytes.start() as usize, length });
-        header.set(Header {
-            address: address.as_ptr() as usize,
-            address_length,
-            vectors: vector.as_ptr() as usize,
-            vector_count: 1,
-            ..Header::default()
+        vector.set(iovec { iov_base: self.bytes.start().cast(), iov_len: length });
+        header.set(msghdr {
+            msg_name: address.as_ptr().cast(),
+            msg_namelen: address_length,
+            msg_iov: vector.as_ptr(),
+            msg_iovlen: 1,
+            ..EMPTY
         });
         header.as_ptr()
     }
