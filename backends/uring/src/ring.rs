@@ -34,7 +34,7 @@ pub(crate) enum Bytes {
 
 /// What became of an operation.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Effect {
     Accepted(io::Result<OwnedFd>),
     /// How many bytes there are, and where. A pooled buffer is there only with bytes.
     Received(io::Result<usize>, Option<Bytes>),
@@ -50,7 +50,7 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Completion {
     pub(crate) owner: u64,
-    pub(crate) outcome: Outcome,
+    pub(crate) effect: Effect,
     /// The operation goes on, and completes again.
     pub(crate) more: bool,
 }
@@ -334,18 +334,18 @@ fn completed(
         let operation = operations.remove(slot);
         (operation.owner, operation.held)
     };
-    let outcome = match held {
-        Held::Accept => Outcome::Accepted(result.map(|descriptor| {
+    let effect = match held {
+        Held::Accept => Effect::Accepted(result.map(|descriptor| {
             // SAFETY: the kernel has made this descriptor for us, and nobody else knows of it.
             unsafe { OwnedFd::from_raw_fd(descriptor as i32) }
         })),
-        Held::Receive(buffer) => Outcome::Received(result, Some(Bytes::Owned(buffer))),
-        Held::ReceiveMany => Outcome::Received(result, lease.map(Bytes::Pooled)),
-        Held::Send(bytes) => Outcome::Sent(result, bytes),
-        Held::Come(datagram) => Outcome::Came(result, datagram),
-        Held::Answer(datagram) => Outcome::Answered(result.map(drop), datagram),
+        Held::Receive(buffer) => Effect::Received(result, Some(Bytes::Owned(buffer))),
+        Held::ReceiveMany => Effect::Received(result, lease.map(Bytes::Pooled)),
+        Held::Send(bytes) => Effect::Sent(result, bytes),
+        Held::Come(datagram) => Effect::Came(result, datagram),
+        Held::Answer(datagram) => Effect::Answered(result.map(drop), datagram),
     };
-    Completion { owner, outcome, more }
+    Completion { owner, effect, more }
 }
 
 #[cfg(test)]
@@ -403,7 +403,7 @@ mod tests {
             peer.write_all(&[1]).unwrap();
             match wait(&mut ring).pop() {
                 Some(Completion {
-                    outcome: Outcome::Received(Ok(1), Some(Bytes::Pooled(lease))),
+                    effect: Effect::Received(Ok(1), Some(Bytes::Pooled(lease))),
                     more: true,
                     ..
                 }) => leases.push(lease),
@@ -414,7 +414,7 @@ mod tests {
         peer.write_all(&[1]).unwrap();
         match wait(&mut ring).pop() {
             Some(Completion {
-                outcome: Outcome::Received(Err(error), None), more: false, ..
+                effect: Effect::Received(Err(error), None), more: false, ..
             }) => {
                 assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
             }
@@ -422,9 +422,7 @@ mod tests {
         }
         ring.receive(&socket, Buffer::new(8), true, 0);
         match wait(&mut ring).pop() {
-            Some(Completion {
-                outcome: Outcome::Received(Ok(1), Some(Bytes::Owned(_))), ..
-            }) => {}
+            Some(Completion { effect: Effect::Received(Ok(1), Some(Bytes::Owned(_))), .. }) => {}
             other => panic!("not the byte that the pool had no room for: {other:?}"),
         }
         leases.into_iter().for_each(|lease| ring.give(lease));

@@ -22,7 +22,7 @@ use crate::{
     buffers::Buffer,
     connection::{Connection, Next},
     datagrams::Datagrams,
-    ring::{Bytes, Completion, Key, Outcome, Ring},
+    ring::{Bytes, Completion, Effect, Key, Ring},
 };
 
 /// Owner of the receive that ends the loop's wait. The listeners' numbers come next, then those of
@@ -149,30 +149,30 @@ impl Server {
         }
     }
 
-    fn completed(&mut self, Completion { owner, outcome, more }: Completion) -> io::Result<()> {
-        match outcome {
-            Outcome::Accepted(result) => {
+    fn completed(&mut self, Completion { owner, effect, more }: Completion) -> io::Result<()> {
+        match effect {
+            Effect::Accepted(result) => {
                 self.accepted((owner - FIRST_LISTENER) as usize, result, more)?;
             }
-            Outcome::Received(_, Some(Bytes::Owned(buffer))) if owner == WAKER => {
+            Effect::Received(_, Some(Bytes::Owned(buffer))) if owner == WAKER => {
                 self.await_waker(buffer);
             }
-            Outcome::Received(result, bytes) => {
+            Effect::Received(result, bytes) => {
                 self.with((owner - self.first_connection) as usize, |connection, ring| {
                     connection.received(ring, result, bytes, more)
                 });
             }
-            Outcome::Sent(result, bytes) => {
+            Effect::Sent(result, bytes) => {
                 self.with((owner - self.first_connection) as usize, |connection, ring| {
                     connection.sent(ring, result, bytes)
                 });
             }
-            Outcome::Came(result, datagram) => {
+            Effect::Came(result, datagram) => {
                 self.with_datagrams(owner, |datagrams, ring, context| {
                     datagrams.came(ring, context, result, datagram);
                 });
             }
-            Outcome::Answered(result, datagram) => {
+            Effect::Answered(result, datagram) => {
                 self.with_datagrams(owner, |datagrams, ring, context| {
                     datagrams.answered(ring, context, result, datagram);
                 });
