@@ -81,12 +81,10 @@ impl Schedule {
 
     /// The next message that is due on a connection, which is sent `now`.
     pub(crate) fn take(&mut self, index: usize, now: u64) -> Option<Due> {
-        let Hand { messages, slot, free_since } = self.hands[index];
-        if messages == 0 {
-            return None;
-        }
+        let connections = self.hands.len() as u64;
+        let hand = &mut self.hands[index];
+        let (slot, free_since) = (hand.take(connections)?, hand.free_since);
         let planned = self.planned(slot);
-        self.pass(index);
         Some(Due { planned, lag: now.saturating_sub(planned.max(free_since)) })
     }
 
@@ -101,26 +99,28 @@ impl Schedule {
         while self.next_planned() < end {
             self.deal();
         }
+        let connections = self.hands.len() as u64;
         for index in 0..self.hands.len() {
-            while self.has_due(index) {
-                unsent(self.planned(self.hands[index].slot));
-                self.pass(index);
+            while let Some(slot) = self.hands[index].take(connections) {
+                unsent(self.planned(slot));
             }
         }
-    }
-
-    /// Goes on to a connection's next slot.
-    fn pass(&mut self, index: usize) {
-        let connections = self.hands.len() as u64;
-        let hand = &mut self.hands[index];
-        hand.messages -= 1;
-        hand.slot += connections;
     }
 
     /// The time of a slot. Multiplied and not added up, so that no error accumulates.
     #[inline]
     fn planned(&self, slot: u64) -> u64 {
         self.start + ((self.first + slot * self.step) as f64 * self.interval) as u64
+    }
+}
+
+impl Hand {
+    /// The slot of the first message; the next one is as many slots on as there are connections.
+    fn take(&mut self, connections: u64) -> Option<u64> {
+        let slot = self.slot;
+        self.messages = self.messages.checked_sub(1)?;
+        self.slot += connections;
+        Some(slot)
     }
 }
 
