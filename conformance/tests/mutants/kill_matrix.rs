@@ -1,5 +1,5 @@
 //! The kill matrix, `docs/MUTANTS.md`: each mutant, the case that catches it, and what else turns
-//! red for it. It is written from a whole run:
+//! red for it. It is written from a whole run, which asks each mutant all cases:
 //! `KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants`.
 
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use conformance::mutants::Table;
 pub(crate) const PAGE: &str = include_str!("../../../docs/MUTANTS.md");
 
 /// What a fault does, by its name.
-pub(crate) type Faults = BTreeMap<String, String>;
+pub(crate) type Sentences = BTreeMap<String, String>;
 
 /// What the mutant says of its faults.
-pub(crate) fn faults(mutant: &Path) -> Result<Faults, String> {
+pub(crate) fn sentences(mutant: &Path) -> Result<Sentences, String> {
     let output = Command::new(mutant).arg("--list-faults").output().map_err(|e| e.to_string())?;
     let text = String::from_utf8(output.stdout).map_err(|e| e.to_string())?;
     let fault = |line: &str| {
@@ -27,8 +27,8 @@ pub(crate) fn faults(mutant: &Path) -> Result<Faults, String> {
 }
 
 /// The rows without their last cell, which differs from run to run.
-fn rows(table: &Table, faults: &Faults) -> Vec<(String, String)> {
-    let about = |fault: &str| faults.get(fault).map_or("", String::as_str);
+fn rows(table: &Table, sentences: &Sentences) -> Vec<(String, String)> {
+    let about = |fault: &str| sentences.get(fault).map_or("", String::as_str);
     let row = |fault: &str, caught_by: &str, failure: &str| {
         (fault.to_owned(), format!("| {fault} | {} | {caught_by} | {failure} |", about(fault)))
     };
@@ -38,8 +38,8 @@ fn rows(table: &Table, faults: &Faults) -> Vec<(String, String)> {
 }
 
 /// The rows of the table that [`PAGE`] lacks, and how many it has too many.
-pub(crate) fn flaws(table: &Table, faults: &Faults) -> Vec<String> {
-    let expected = rows(table, faults);
+pub(crate) fn flaws(table: &Table, sentences: &Sentences) -> Vec<String> {
+    let expected = rows(table, sentences);
     let is_there = |row: &str| PAGE.lines().any(|line| line.starts_with(row));
     let missing = expected.iter().filter(|(_, row)| !is_there(row));
     let mut flaws: Vec<String> = missing.map(|(_, row)| format!("missing: {row}")).collect();
@@ -52,7 +52,11 @@ pub(crate) fn flaws(table: &Table, faults: &Faults) -> Vec<String> {
 }
 
 /// The page, with the other reds of each mutant by its name.
-pub(crate) fn page(table: &Table, faults: &Faults, others: &BTreeMap<String, String>) -> String {
+pub(crate) fn page(
+    table: &Table,
+    sentences: &Sentences,
+    others: &BTreeMap<String, String>,
+) -> String {
     let mut page = format!(
         "# The kill matrix
 
@@ -72,7 +76,7 @@ or stopping is not asked.
 ",
         std::env::consts::OS,
     );
-    for (fault, row) in rows(table, faults) {
+    for (fault, row) in rows(table, sentences) {
         let other = others.get(&fault).map_or("not asked", String::as_str);
         let _ = writeln!(page, "{row} {other} |");
     }

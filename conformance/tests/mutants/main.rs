@@ -1,8 +1,9 @@
 //! The suite's own test: each mutant must make its named case red with the named failure, three
 //! times of three, and be right otherwise; each odd but correct server must pass; every case must
-//! be proven by a mutant.
+//! be proven by a mutant. `CONFORMANCE_MUTANTS=all` asks each mutant all other MUST cases.
 
 mod kill_matrix;
+mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use conformance::check;
 use conformance::judge::Judge;
@@ -19,31 +21,38 @@ use conformance::profile::Profile;
 use conformance::suites;
 use harness::registry::Registry;
 use harness::row::Row;
-use harness::schedule::Company;
-use harness::schedule::Schedule;
+use harness::schedule::{Company, Schedule};
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict, text};
 
+use crate::sample::Extent;
+
 /// A mutant must be caught so many times of so many.
 const TIMES: u64 = 3;
-/// A mutant passes at least this share of the other MUST cases.
+/// A mutant passes at least this share of the other MUST cases that it is asked.
 const OTHERWISE_RIGHT: f64 = 0.8;
 
-/// What a trial does.
-type Test = Box<dyn FnOnce(&Shared) -> Result<(), Failed> + Send>;
+/// How many of the trials that took longest are printed.
+const SLOWEST: usize = 5;
 
-/// What every trial shares.
-struct Shared {
+/// What a trial does.
+type Proof = Box<dyn FnOnce(&SelfTest) -> Result<(), Failed> + Send>;
+
+/// What every trial is given, and what they find.
+struct SelfTest {
     table: Table,
     executable: PathBuf,
     registry: Registry,
     judge: Judge,
+    /// Which of the other cases a mutant is asked.
+    extent: Extent,
     /// What each mutant turned red beside its case.
     others: Mutex<BTreeMap<String, String>>,
     /// Cases that this host cannot ask for.
     unproven_here: Mutex<BTreeSet<String>>,
     reds: Mutex<Vec<String>>,
+    times: Mutex<Vec<(Duration, String)>>,
 }
 
 fn main() -> ExitCode {
@@ -64,7 +73,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
         Some(binaries::locate(&["mutant"], binaries::OWN_PROFILE)?)
     };
     let executable = programs.map(|programs| programs["mutant"].clone()).unwrap_or_default();
-    let shared = Arc::new(Shared {
+    let self_test = Arc::new(SelfTest {
         table: Table::load()?,
         executable,
         registry: Registry::default(),
@@ -76,24 +85,30 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
             strictness: Strictness::Must,
             repeat: repeat_command,
         },
+        extent: Extent::read(page_to_write().is_some())?,
         others: Mutex::default(),
         unproven_here: Mutex::default(),
         reds: Mutex::default(),
+        times: Mutex::default(),
     });
     // Most mutants are waited for until a deadline, and nobody asks how fast they are.
     arguments.test_threads.get_or_insert_with(|| 3 * check::default_jobs());
-    let conclusion = libtest_mimic::run(&arguments, trials(&shared));
-    let others = shared.others.lock().map_err(|e| e.to_string())?;
+    let conclusion = libtest_mimic::run(&arguments, trials(&self_test));
+    let others = self_test.others.lock().map_err(|e| e.to_string())?;
     others.iter().for_each(|(fault, red)| println!("{fault:<28} also red: {red}"));
-    let unproven_here = shared.unproven_here.lock().map_err(|e| e.to_string())?;
+    let unproven_here = self_test.unproven_here.lock().map_err(|e| e.to_string())?;
     unproven_here.iter().for_each(|case| println!("not proven here: {case}"));
     if let Some(path) = page_to_write() {
-        let faults = kill_matrix::faults(&shared.executable)?;
-        let page = kill_matrix::page(&shared.table, &faults, &others);
+        let sentences = kill_matrix::sentences(&self_test.executable)?;
+        let page = kill_matrix::page(&self_test.table, &sentences, &others);
         fs::write(&path, page).map_err(|e| format!("{}: {e}", path.display()))?;
     }
+    let mut times = self_test.times.lock().map_err(|e| e.to_string())?;
+    times.sort_by(|(one, _), (other, _)| other.cmp(one));
+    let slowest = times.iter().take(SLOWEST);
+    slowest.for_each(|(time, name)| println!("took {:.1} s: {name}", time.as_secs_f64()));
     // Once more, where the end of a long log shows it.
-    let reds = shared.reds.lock().map_err(|e| e.to_string())?;
+    let reds = self_test.reds.lock().map_err(|e| e.to_string())?;
     reds.iter().for_each(|line| println!("red: {line}"));
     Ok(conclusion.exit_code())
 }
@@ -106,40 +121,52 @@ fn page_to_write() -> Option<PathBuf> {
 
 /// All trials, those of cells that need the host for themselves first: each of them later on would
 /// hold up everything that runs beside it.
-fn trials(shared: &Arc<Shared>) -> Vec<Trial> {
-    let unproven = unproven(&shared.table.mutants).join(", ");
+fn trials(self_test: &Arc<SelfTest>) -> Vec<Trial> {
+    let unproven = unproven(&self_test.table.mutants).join(", ");
     let mut trials = vec![];
-    let mut add = |company: Company, name: String, test: Test| {
-        let shared = Arc::clone(shared);
+    let mut add = |company: Company, name: String, proof: Proof| {
+        let self_test = Arc::clone(self_test);
         let trial = Trial::test(name.clone(), move || {
-            test(&shared).inspect_err(|failed| note_red(&shared, &name, failed))
+            let start = Instant::now();
+            let proven = proof(&self_test).inspect_err(|red| note_red(&self_test, &name, red));
+            self_test.times.lock().map_err(|e| e.to_string())?.push((start.elapsed(), name));
+            proven
         });
         trials.push((company, trial));
     };
-    let is_proven = move |_: &Shared| {
+    let is_proven = move |_: &SelfTest| {
         if unproven.is_empty() { Ok(()) } else { Err(format!("no mutant for {unproven}").into()) }
     };
     add(Company::Shared, "every-case-is-proven".to_owned(), Box::new(is_proven));
     add(Company::Shared, "kill-matrix-is-current".to_owned(), Box::new(is_current));
-    let odd = shared.table.odd.iter().map(|odd| Some(odd.fault.clone()));
+    add(Company::Shared, "sample-covers-every-suite".to_owned(), Box::new(is_sampled));
+    let odd = self_test.table.odd.iter().map(|odd| Some(odd.fault.clone()));
     for fault in odd.chain([None]) {
         let name = format!("correct::{}", fault.as_deref().unwrap_or("no-fault"));
-        for (company, suffix) in [(Company::Shared, ""), (Company::Exclusive, "::alone")] {
-            let fault = fault.clone();
-            let passes = move |shared: &Shared| passes_all(shared, fault.as_deref(), company);
-            add(company, format!("{name}{suffix}"), Box::new(passes));
+        // Suites side by side: one after the other they would take longer than all else.
+        for suite in suites::ALL {
+            for (company, suffix) in [(Company::Shared, ""), (Company::Exclusive, "::alone")] {
+                if !suite.cases.iter().any(|c| c.level == Level::Must && c.company == company) {
+                    continue;
+                }
+                let fault = fault.clone();
+                let passes = move |self_test: &SelfTest| {
+                    passes_suite(self_test, fault.as_deref(), suite.name, company)
+                };
+                add(company, format!("{name}::{}{suffix}", suite.name), Box::new(passes));
+            }
         }
     }
     let mut tried = BTreeSet::new();
-    for mutant in shared.table.mutants.clone() {
+    for mutant in self_test.table.mutants.clone() {
         let name = format!("caught::{}::{}", mutant.fault, mutant.caught_by.replace('/', "::"));
         let company = company(&mutant.caught_by);
         let caught = mutant.clone();
-        add(company, name, Box::new(move |shared| is_caught(shared, &caught)));
+        add(company, name, Box::new(move |self_test| is_caught(self_test, &caught)));
         let is_first = tried.insert(mutant.fault.clone());
         if !mutant.stops && is_first {
             let name = format!("otherwise-right::{}", mutant.fault);
-            let is_right = move |shared: &Shared| is_otherwise_right(shared, &mutant);
+            let is_right = move |self_test: &SelfTest| is_otherwise_right(self_test, &mutant);
             add(Company::Shared, name, Box::new(is_right));
         }
     }
@@ -164,9 +191,9 @@ fn unproven(mutants: &[Mutant]) -> Vec<String> {
 }
 
 /// The page of the repository has each mutant as it is.
-fn is_current(shared: &Shared) -> Result<(), Failed> {
-    let faults = kill_matrix::faults(&shared.executable)?;
-    let flaws = kill_matrix::flaws(&shared.table, &faults);
+fn is_current(self_test: &SelfTest) -> Result<(), Failed> {
+    let sentences = kill_matrix::sentences(&self_test.executable)?;
+    let flaws = kill_matrix::flaws(&self_test.table, &sentences);
     // The run that writes it finds the old one.
     if flaws.is_empty() || page_to_write().is_some() {
         return Ok(());
@@ -174,20 +201,26 @@ fn is_current(shared: &Shared) -> Result<(), Failed> {
     Err(format!("docs/MUTANTS.md is not current\n{}", flaws.join("\n")).into())
 }
 
+/// The sample asks only what exists, and something of each suite.
+fn is_sampled(_: &SelfTest) -> Result<(), Failed> {
+    let flaws = sample::flaws();
+    if flaws.is_empty() { Ok(()) } else { Err(flaws.join("\n").into()) }
+}
+
 /// Three times of three, each with another seed, the named case fails in the named way.
-fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
-    let row = row(shared, Some(&mutant.fault));
-    let planned = planned(shared, &row, &mutant.caught_by)?;
+fn is_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
+    let row = row(self_test, Some(&mutant.fault));
+    let planned = planned(self_test, &row, &mutant.caught_by)?;
     for time in 0..TIMES {
-        let judge = shared.judge.with_seed(shared.judge.seed + time);
+        let judge = self_test.judge.with_seed(self_test.judge.seed + time);
         let cell = judge.judge_cell(&row, &planned, None).cell;
         if cell.verdict == Verdict::Unavailable {
             let case = format!("{} ({})", mutant.caught_by, reason(&cell));
-            shared.unproven_here.lock().map_err(|e| e.to_string())?.insert(case);
+            self_test.unproven_here.lock().map_err(|e| e.to_string())?.insert(case);
             return Ok(());
         }
         let found = if mutant.failure == "observation" && cell.failure.is_none() {
-            let right = judge.judge_cell(&self::row(shared, None), &planned, None).cell;
+            let right = judge.judge_cell(&self::row(self_test, None), &planned, None).cell;
             if cell.observation == right.observation {
                 "the same observation"
             } else {
@@ -206,21 +239,24 @@ fn is_caught(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
 }
 
 /// One byte comes back, and most of what the mutant is not about works.
-fn is_otherwise_right(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
+fn is_otherwise_right(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
     // So many mutants would keep the host to themselves for minutes: cells that judge latency are
     // left to the servers that must pass.
-    let all = shared.table.mutants.iter();
+    let all = self_test.table.mutants.iter();
     let catching: Vec<&str> = all
         .filter(|other| other.fault == mutant.fault)
         .map(|other| other.caught_by.as_str())
         .collect();
-    let (passed, red) = quick_musts(shared, Some(&mutant.fault), |planned| {
-        !catching.contains(&planned.id().as_str()) && planned.case.company == Company::Shared
+    let (passed, red) = quick_musts(self_test, Some(&mutant.fault), |planned| {
+        let id = planned.id();
+        planned.case.company == Company::Shared
+            && self_test.extent.includes(&id)
+            && !catching.contains(&id.as_str())
     });
     let names: Vec<String> =
         red.iter().map(|cell| format!("{} {}", cell.id(), kind(cell))).collect();
     let others = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    shared.others.lock().map_err(|e| e.to_string())?.insert(mutant.fault.clone(), others);
+    self_test.others.lock().map_err(|e| e.to_string())?.insert(mutant.fault.clone(), others);
     if red.iter().any(|cell| cell.id() == "tcp-echo/one-byte") {
         return Err("does not even echo one byte".into());
     }
@@ -232,47 +268,54 @@ fn is_otherwise_right(shared: &Shared, mutant: &Mutant) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Every MUST is met.
-fn passes_all(shared: &Shared, fault: Option<&str>, company: Company) -> Result<(), Failed> {
-    let (_, red) = quick_musts(shared, fault, |planned| planned.case.company == company);
+/// Every MUST of a suite is met.
+fn passes_suite(
+    self_test: &SelfTest,
+    fault: Option<&str>,
+    suite: &str,
+    company: Company,
+) -> Result<(), Failed> {
+    let (_, red) = quick_musts(self_test, fault, |planned| {
+        planned.suite.name == suite && planned.case.company == company
+    });
     let details: Vec<String> = red.iter().map(text::detail).collect();
     if details.is_empty() { Ok(()) } else { Err(details.join("\n").into()) }
 }
 
 /// The MUST cases that are wanted, in the quick profile: how many passed, and the others.
 fn quick_musts(
-    shared: &Shared,
+    self_test: &SelfTest,
     fault: Option<&str>,
     is_wanted: impl Fn(&Planned) -> bool,
 ) -> (usize, Vec<Cell>) {
-    let row = row(shared, fault);
+    let row = row(self_test, fault);
     let filter = Filter { level: Some(Level::Must), ..Filter::default() };
-    let judge = Judge { profile: Profile::Quick, ..shared.judge.clone() };
+    let judge = Judge { profile: Profile::Quick, ..self_test.judge.clone() };
     let rows = [row];
     let cells: Vec<Cell> = plan(&rows, &filter, judge.profile, &judge.host)
         .iter()
         .filter(|planned| planned.unavailable.is_none() && is_wanted(planned))
-        .map(|planned| check::one(&judge, &shared.registry, &rows, planned).cell)
+        .map(|planned| check::one(&judge, &self_test.registry, &rows, planned).cell)
         .collect();
     let total = cells.len();
     let red: Vec<Cell> = cells.into_iter().filter(|cell| cell.verdict != Verdict::Pass).collect();
     (total - red.len(), red)
 }
 
-fn planned(shared: &Shared, row: &Row, id: &str) -> Result<Planned, Failed> {
+fn planned(self_test: &SelfTest, row: &Row, id: &str) -> Result<Planned, Failed> {
     let filter = Filter { cases: vec![id.to_owned()], ..Filter::default() };
     // Also those that only `full` asks for, with the sizes of the self-test.
-    let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &shared.judge.host);
+    let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &self_test.judge.host);
     cells.into_iter().next().ok_or_else(|| format!("no case {id}").into())
 }
 
-fn row(shared: &Shared, fault: Option<&str>) -> Row {
-    shared.table.row(shared.executable.clone(), fault)
+fn row(self_test: &SelfTest, fault: Option<&str>) -> Row {
+    self_test.table.row(self_test.executable.clone(), fault)
 }
 
-fn note_red(shared: &Shared, name: &str, failed: &Failed) {
+fn note_red(self_test: &SelfTest, name: &str, failed: &Failed) {
     let message = failed.message().unwrap_or_default();
-    if let Ok(mut reds) = shared.reds.lock() {
+    if let Ok(mut reds) = self_test.reds.lock() {
         let lines: Vec<&str> = message.lines().map(str::trim).collect();
         reds.push(format!("{name}: {}", lines.join("; ")));
     }

@@ -1,0 +1,90 @@
+//! Which MUST cases show that a mutant is otherwise right: a fixed sample of them, or all.
+
+use std::collections::BTreeSet;
+
+use conformance::case::Case;
+use conformance::suites;
+use harness::schedule::Company;
+use report::Level;
+
+/// The variable that says so.
+const VARIABLE: &str = "CONFORMANCE_MUTANTS";
+
+/// The sample. Whether a mutant is right in general shows as well in few cases as in all, as long
+/// as they cover what a server does: so each suite is there with what it is about at its plainest,
+/// and the suites with most cases are there more than once. Of the cases that say the same, it has
+/// those that a right server passes soonest, all within 0.7 s. `life/all-on-one-server` is not
+/// there because a third of the mutants break it by their own fault.
+const SAMPLE: [&str; 25] = [
+    "tcp-echo/one-byte",
+    "tcp-echo/size-sweep",
+    "tcp-echo/many-small-writes",
+    "tcp-echo/cross-connection-isolation",
+    "tcp-large/duplex-no-deadlock",
+    "tcp-half-close/echo-then-fin",
+    "tcp-half-close/many",
+    "tcp-close/connect-close-storm",
+    "tcp-reset/mid-echo",
+    "tcp-reset/then-descriptor-reuse",
+    "tcp-backpressure/resume",
+    "tcp-accept/burst",
+    "tcp-accept/idle-connections",
+    "tcp-concurrency/100-exact",
+    "fair/bandwidth-split",
+    "idle/cpu-no-connections",
+    "res/descriptors-after-churn",
+    "shutdown/sigterm-idle",
+    "shutdown/releases-port",
+    "life/ready-means-ready",
+    "ip6/echo",
+    "udp/echo-basic",
+    "udp/max-size",
+    "unix/half-close",
+    "unixdg/echo-bound-peer",
+];
+
+/// Which of the other cases a mutant is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Those of the sample: enough to tell whether a mutant is right in general.
+    Sample,
+    /// All, which takes many times as long. The kill matrix is written from it.
+    All,
+}
+
+impl Extent {
+    /// What `CONFORMANCE_MUTANTS` says, and all where a run `writes_page`.
+    pub(crate) fn read(writes_page: bool) -> Result<Self, String> {
+        match std::env::var(VARIABLE).unwrap_or_default().as_str() {
+            _ if writes_page => Ok(Self::All),
+            "" | "sample" => Ok(Self::Sample),
+            "all" => Ok(Self::All),
+            other => Err(format!("{VARIABLE} is '{other}'; write sample or all")),
+        }
+    }
+
+    pub(crate) fn includes(self, id: &str) -> bool {
+        match self {
+            Self::Sample => SAMPLE.contains(&id),
+            Self::All => true,
+        }
+    }
+}
+
+/// What is wrong with the sample: a case that a mutant cannot be asked, and a suite that it leaves
+/// out.
+pub(crate) fn flaws() -> Vec<String> {
+    let is_asked = |case: &Case| case.level == Level::Must && case.company == Company::Shared;
+    let asked = suites::ALL.iter().flat_map(|suite| {
+        let cases = suite.cases.iter().filter(move |case| is_asked(case));
+        cases.map(move |case| (suite.name, format!("{}/{}", suite.name, case.name)))
+    });
+    let asked: Vec<(&str, String)> = asked.collect();
+    let ids: BTreeSet<&str> = asked.iter().map(|(_, id)| id.as_str()).collect();
+    let unknown = SAMPLE.iter().filter(|id| !ids.contains(*id));
+    let sampled = asked.iter().filter(|(_, id)| SAMPLE.contains(&id.as_str()));
+    let sampled: BTreeSet<&str> = sampled.map(|(suite, _)| *suite).collect();
+    let all: BTreeSet<&str> = asked.iter().map(|(suite, _)| *suite).collect();
+    let unknown = unknown.map(|id| format!("{id} is no MUST that a mutant can be asked"));
+    unknown.chain(all.difference(&sampled).map(|suite| format!("none of {suite}"))).collect()
+}
