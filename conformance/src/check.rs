@@ -11,9 +11,9 @@ use harness::binaries;
 use harness::launcher::Origin;
 use harness::registry::Registry;
 use harness::row::Row;
-use report::certificate::certify;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
+use report::run::certificate::certify;
 use report::{Attestation, Cell, Level, Margin, Run, Verdict};
 
 use crate::judge::{Judge, Judged};

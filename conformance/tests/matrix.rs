@@ -13,7 +13,8 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use harness::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, Exit, Strictness, Verdict, gate, text};
+use report::run::text;
+use report::{Cell, Document as _, Exit, Finding, Gate, Strictness, Verdict};
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
@@ -32,7 +33,7 @@ struct Shared {
     registry: Registry,
     rows: Vec<Row>,
     collector: Collector,
-    required: Vec<String>,
+    gate: Gate,
 }
 
 fn run(arguments: &Arguments) -> Result<Exit, String> {
@@ -63,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
         registry,
         rows,
         collector: Collector::start(),
-        required: environment.require.clone(),
+        gate: Gate { strictness: Strictness::Must, required_drivers: environment.require.clone() },
     });
     for planned in selected.iter().filter(|planned| planned.unavailable.is_some()) {
         shared.collector.add(check::one(&shared.judge, &shared.registry, &shared.rows, planned));
@@ -85,20 +86,21 @@ fn finish(
     has_failed: bool,
 ) -> Result<Exit, String> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
-    let run = shared.collector.finish(&shared.judge, &shared.rows, check::label());
+    let Shared { judge, rows, collector, gate, .. } = shared;
+    let run = collector.finish(&judge, &rows, check::label());
     if run.cells.is_empty() {
         return Ok(Exit::Green);
     }
     println!("{}", text::costs(&run));
     println!("{}", text::closing_line(&run));
-    for driver in gate::missing_drivers(&run, &environment.require) {
+    for driver in gate.missing_drivers(&run) {
         println!("required driver {driver} was not judged");
     }
     if let Some(path) = &environment.out {
         let json = serde_json::to_string_pretty(&run).map_err(|e| e.to_string())?;
         std::fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    let exit = gate::gate(&run, Strictness::Must, &environment.require);
+    let exit = run.exit(&gate);
     Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })
 }
 
@@ -115,14 +117,15 @@ fn is_selected(arguments: &Arguments, name: &str) -> bool {
 fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let name = name(&shared.rows, &planned);
     let row = &shared.rows[planned.row];
-    let is_required = row.driver.as_ref().is_some_and(|driver| shared.required.contains(driver));
+    let driver = row.driver.clone().unwrap_or_else(|| "-".to_owned());
+    let is_required = shared.gate.required_drivers.contains(&driver);
     let ignored = planned.unavailable.clone().filter(|_| !is_required);
     let kind = ignored.as_ref().map(|reason| format!("unavailable: {reason}"));
     let shared = Arc::clone(shared);
     let is_ignored = ignored.is_some();
     let trial = Trial::test(name, move || {
         let judged = check::one(&shared.judge, &shared.registry, &shared.rows, &planned);
-        let outcome = outcome(&judged.cell, is_required);
+        let outcome = outcome(&judged.cell, shared.gate.finding(&judged.cell, &driver));
         if planned.unavailable.is_none() {
             shared.collector.add(judged);
         }
@@ -131,12 +134,8 @@ fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     trial.with_kind(kind.unwrap_or_default()).with_ignored_flag(is_ignored)
 }
 
-fn outcome(cell: &Cell, is_required: bool) -> Result<(), Failed> {
-    let is_red = cell.has_stale_waiver()
-        || (cell.verdict.is_broken() && !cell.is_waived())
-        || cell.verdict == Verdict::Error
-        || (cell.verdict == Verdict::Unavailable && is_required);
-    if is_red {
+fn outcome(cell: &Cell, finding: Finding) -> Result<(), Failed> {
+    if finding.fails_a_test() {
         return Err(text::detail(cell).into());
     }
     if !matches!(cell.verdict, Verdict::Pass | Verdict::Unavailable) || cell.is_waived() {

@@ -15,10 +15,10 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::{Cell, Exit, Level, Run, Strictness, gate, junit, markdown, text};
+use report::{Cell, Document as _, Exit, Format, Gate, Level, Run, Strictness};
 
 use crate::error::Error;
-use crate::output::json;
+use crate::output::{self, json};
 use crate::selection;
 
 #[derive(clap::Args)]
@@ -168,6 +168,10 @@ impl Arguments {
         if self.strict { Strictness::Strict } else { Strictness::Must }
     }
 
+    fn gate(&self) -> Gate {
+        Gate { strictness: self.strictness(), required_drivers: self.require.clone() }
+    }
+
     /// The cases that are selected; rows are selected beside it.
     fn filter(&self) -> Result<Filter, Error> {
         selection::expect_suites(&self.suites)?;
@@ -186,17 +190,12 @@ impl Arguments {
         if let Some(path) = &self.out {
             std::fs::write(path, &json).map_err(|error| Error::write(path, error))?;
         }
-        match self.output {
-            Output::Text => print!("{}", text::render(run, terminal_width())),
-            Output::Json => println!("{json}"),
-            Output::Markdown => print!("{}", markdown::render(std::slice::from_ref(run), &[])),
-            Output::Junit => println!("{}", junit::render(run).map_err(Error::render("junit"))?),
-            Output::Margins => print!("{}", markdown::margins(run)),
-        }
-        for driver in gate::missing_drivers(run, &self.require) {
+        let gate = self.gate();
+        output::print(run, &gate, self.output.into())?;
+        for driver in gate.missing_drivers(run) {
             eprintln!("required driver {driver} was not judged");
         }
-        Ok(gate::gate(run, self.strictness(), &self.require))
+        Ok(run.exit(&gate))
     }
 }
 
@@ -257,10 +256,16 @@ fn show_progress(progress: &ProgressBar, cell: &Cell) {
     progress.inc(1);
 }
 
-/// Columns of the terminal; a wide page where there is none, so that nothing is wrapped.
-pub(crate) fn terminal_width() -> u16 {
-    let terminal = console::Term::stdout();
-    if terminal.is_term() { terminal.size().1 } else { 160 }
+impl From<Output> for Format {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text,
+            Output::Json => Self::Json,
+            Output::Markdown => Self::Markdown,
+            Output::Junit => Self::Junit,
+            Output::Margins => Self::Margins,
+        }
+    }
 }
 
 impl From<LevelName> for Level {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use report::Exit;
 use report::compare::{OtherHosts, Results, compare};
+use report::{Document as _, Exit, Format};
 
 use crate::error::Error;
-use crate::output::json;
+use crate::output;
 use crate::results::{Document, Found, Unused};
 
 #[derive(clap::Args)]
@@ -43,12 +43,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     unused.extend(others);
     unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
-    match arguments.output {
-        Output::Text => print!("{}", comparison.text(crate::check::terminal_width())),
-        Output::Json => println!("{}", json(&comparison)?),
-        Output::Markdown => print!("{}", comparison.markdown()),
-    }
-    let exit = comparison.exit();
+    let format = match arguments.output {
+        Output::Text => Format::Text,
+        Output::Json => Format::Json,
+        Output::Markdown => Format::Markdown,
+    };
+    output::print(&comparison, &(), format)?;
+    let exit = comparison.exit(&());
     Ok(if exit == Exit::Green && !unused.is_empty() { Exit::Error } else { exit })
 }
 

@@ -15,6 +15,7 @@ mod results;
 mod selection;
 mod sweep;
 mod trace;
+mod view;
 
 use std::process::ExitCode;
 

@@ -4,16 +4,15 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use report::bench::Bench;
-use report::bench::metric::Metric;
-use report::ladder::Trace;
 use report::load::LoadResult;
-use report::plot::Ink;
+use report::run::markdown;
 use report::sweep::Sweep;
-use report::{Exit, Run, Strictness, gate, markdown, text};
+use report::trace::Trace;
+use report::{Document as _, Exit, Format, Gate, Run};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::output::json;
+use crate::output::{self, json};
 use crate::results::{self, Document, Unused};
 
 #[derive(clap::Args)]
@@ -58,18 +57,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let found = Found::of(documents.into_iter().map(|(_, document)| document));
     let runs = &found.runs;
     match arguments.output {
-        Output::Markdown => print!("{}", found.markdown(&arguments.expected)),
-        Output::Text => print!("{}", found.text()),
+        Output::Markdown => print!("{}", found.markdown(&arguments.expected)?),
+        Output::Text => print!("{}", found.text()?),
         Output::Json => println!("{}", json(&found)?),
     }
     let missing = markdown::missing(runs, &arguments.expected);
     for label in &missing {
         eprintln!("no result from {label}");
     }
-    let worst = runs.iter().map(|run| gate::gate(run, Strictness::Must, &[]));
-    let worst = worst.chain(found.benches.iter().map(crate::bench::exit));
-    let worst = worst.chain(unused.iter().map(|_: &Unused| Exit::Error));
-    let worst = worst.max_by_key(|exit| severity(*exit)).unwrap_or(Exit::Green);
+    let exits = runs.iter().map(|run| run.exit(&Gate::default()));
+    let exits = exits.chain(found.benches.iter().map(|bench| bench.exit(&())));
+    let worst = Exit::worst(exits.chain(unused.iter().map(|_: &Unused| Exit::Error)));
     Ok(if missing.is_empty() { worst } else { Exit::Red })
 }
 
@@ -91,37 +89,32 @@ impl Found {
     }
 
     /// The matrix first: what is wrong has no speed.
-    fn markdown(&self, expected: &[String]) -> String {
+    fn markdown(&self, expected: &[String]) -> Result<String, Error> {
         let mut pages = Vec::new();
         if !self.runs.is_empty() || !expected.is_empty() {
             pages.push(markdown::render(&self.runs, expected));
         }
-        pages.extend(self.benches.iter().map(report::bench::markdown::render));
-        pages.extend(self.sweeps.iter().map(report::sweep::markdown::render));
-        pages.extend(self.loads.iter().map(report::load::markdown::render));
-        pages.extend(self.traces.iter().map(report::ladder::markdown::render));
-        pages.join("\n")
+        pages.extend(self.measured(Format::Markdown)?);
+        Ok(pages.join("\n"))
     }
 
-    fn text(&self) -> String {
-        const WIDTH: u16 = 160;
-        let mut pages: Vec<String> = self.runs.iter().map(|run| text::render(run, WIDTH)).collect();
-        let benches = self.benches.iter().map(|bench| report::bench::text::render(bench, WIDTH));
-        pages.extend(benches);
-        let sweep = |sweep| report::sweep::text::render(sweep, Metric::Cpu, WIDTH, Ink::Plain);
-        pages.extend(self.sweeps.iter().map(sweep));
-        pages.extend(self.loads.iter().map(report::load::text::render));
-        pages.extend(self.traces.iter().map(|trace| report::ladder::text::render(trace, WIDTH)));
-        pages.join("\n")
+    fn text(&self) -> Result<String, Error> {
+        let mut pages = pages(&self.runs, Format::Text)?;
+        pages.extend(self.measured(Format::Text)?);
+        Ok(pages.join("\n"))
+    }
+
+    /// The pages of all documents but runs.
+    fn measured(&self, format: Format) -> Result<Vec<String>, Error> {
+        let mut found = pages(&self.benches, format)?;
+        found.extend(pages(&self.sweeps, format)?);
+        found.extend(pages(&self.loads, format)?);
+        found.extend(pages(&self.traces, format)?);
+        Ok(found)
     }
 }
 
-/// A failure outweighs a run that could not be judged, and that outweighs an absence.
-fn severity(exit: Exit) -> u8 {
-    match exit {
-        Exit::Green => 0,
-        Exit::Unavailable => 1,
-        Exit::Interrupted | Exit::Usage | Exit::Error => 2,
-        Exit::Red | Exit::ConditionFired => 3,
-    }
+fn pages<D: report::Document>(documents: &[D], format: Format) -> Result<Vec<String>, Error> {
+    let question = D::Question::default();
+    documents.iter().map(|document| output::page(document, &question, format)).collect()
 }

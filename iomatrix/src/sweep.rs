@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use report::Exit;
 use report::bench::metric::Metric;
-use report::plot::Ink;
-use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep, csv, markdown, text};
+use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
+use report::{Document as _, Exit};
 
 use crate::bench::{self, Session, SubjectArguments, result_folder, save};
 use crate::error::Error;
 use crate::load::{WorkloadArguments, parse_rate, parse_size};
-use crate::output::json;
+use crate::output::{self, json};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -111,9 +110,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             break;
         }
     }
-    arguments.print(&sweep)?;
+    let metric = Metric::from(arguments.metric);
+    output::print(&sweep, &metric, arguments.output.into())?;
     eprintln!("saved {}", folder.join(FILE_NAME).display());
-    Ok(worst(&sweep))
+    Ok(sweep.exit(&metric))
 }
 
 impl Arguments {
@@ -132,21 +132,6 @@ impl Arguments {
             idle: 0,
             seed: self.seed,
         }
-    }
-
-    fn print(&self, sweep: &Sweep) -> Result<(), Error> {
-        let metric = Metric::from(self.metric);
-        match self.output {
-            bench::Output::Text => {
-                let ink = if console::colors_enabled() { Ink::Colour } else { Ink::Plain };
-                let width = crate::check::terminal_width();
-                print!("{}", text::render(sweep, metric, width, ink));
-            }
-            bench::Output::Json => println!("{}", json(sweep)?),
-            bench::Output::Csv => print!("{}", csv::render(sweep)),
-            bench::Output::Markdown => print!("{}", markdown::render(sweep)),
-        }
-        Ok(())
     }
 }
 
@@ -197,24 +182,6 @@ impl Values {
             }
         })
     }
-}
-
-/// The status of the point that is worst off. An open loop is meant to find what is too much, so a
-/// point that gives no number is no error as long as another does.
-fn worst(sweep: &Sweep) -> Exit {
-    let exits: Vec<Exit> = sweep.points.iter().map(|point| bench::exit(&point.bench)).collect();
-    let first = |wanted: &[Exit]| exits.iter().copied().find(|exit| wanted.contains(exit));
-    let rest = match sweep.dimension {
-        Dimension::Rate => [Exit::Green, Exit::Error],
-        Dimension::Connections | Dimension::MessageBytes | Dimension::Workers => {
-            [Exit::Error, Exit::Green]
-        }
-    };
-    first(&[Exit::Interrupted])
-        .or_else(|| first(&[Exit::Red]))
-        .or_else(|| first(&rest[..1]))
-        .or_else(|| first(&rest[1..]))
-        .unwrap_or(Exit::Unavailable)
 }
 
 impl From<MetricName> for Metric {

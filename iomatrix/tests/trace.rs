@@ -42,7 +42,7 @@ mod linux {
     use std::path::Path;
 
     use harness::scratch::Scratch;
-    use report::ladder::{Ladder, Operations, Outcome, Request, Trace};
+    use report::trace::{Ladder, Operations, Outcome, Request, Trace};
 
     use super::*;
 

@@ -1,38 +1,41 @@
-//! Results as data: the `Run` that a check writes, what follows from it, and the pages rendered
-//! from it. Nothing here starts a server or opens a socket; `conformance` and `iomatrix` do.
+//! Results as data: the documents that the commands write, what follows from them, and the pages
+//! rendered from them. Nothing here starts a server or opens a socket; `conformance` and `iomatrix`
+//! do.
 
 pub mod bench;
-pub mod certificate;
 #[cfg(feature = "statistics")]
 pub mod compare;
-pub mod difference;
+pub mod document;
+#[cfg(all(test, feature = "statistics"))]
+mod documented;
 mod escape;
 #[cfg(all(test, feature = "statistics"))]
 mod example;
-#[cfg(all(test, feature = "statistics"))]
-mod format;
-pub mod gate;
+mod exit;
 pub mod host;
-#[cfg(feature = "junit")]
-pub mod junit;
-pub mod ladder;
 pub mod load;
-pub mod markdown;
-#[cfg(feature = "statistics")]
-mod page;
 pub mod pairs;
+#[cfg(feature = "statistics")]
+mod part;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod quantity;
 pub mod run;
+#[cfg(feature = "statistics")]
+pub mod statistics;
 pub mod sweep;
-pub mod text;
+pub mod trace;
 mod transport;
 pub mod verdict;
+mod view;
 
-pub use certificate::Certificate;
-pub use gate::{Exit, Strictness};
+pub use document::{Document, Format, Kind, ParseError, RenderError, kind_of, parse, render};
+pub use exit::{Exit, Finding, Findings};
 pub use host::Host;
-pub use run::{Attestation, Cell, Failure, FailureKind, Margin, Row, Run, WaiverNote};
+pub use run::{
+    Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Row, Run, Strictness,
+    WaiverNote,
+};
 pub use transport::Transport;
 pub use verdict::{Grade, Level, Model, Verdict};
+pub use view::{Ink, View, Width};

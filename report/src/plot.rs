@@ -14,6 +14,7 @@ use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
 
 use crate::escape;
+use crate::view::Ink;
 
 /// Some lines in one pair of axes.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,15 +52,6 @@ pub struct Line {
     pub name: String,
     /// From left to right; one that is not finite is left out.
     pub points: Vec<(f64, f64)>,
-}
-
-/// What a terminal is given to draw with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ink {
-    /// Its own colours, which are readable on its own background.
-    Colour,
-    /// Characters alone: for `NO_COLOR`, a pipe, a file.
-    Plain,
 }
 
 /// One for each line at its points; where two meet, the later one is seen.

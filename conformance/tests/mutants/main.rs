@@ -24,7 +24,8 @@ use harness::row::Row;
 use harness::schedule::{Company, Schedule};
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict, text};
+use report::run::text;
+use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict};
 
 use crate::sample::Extent;
 

@@ -9,12 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::ValueEnum;
 use harness::binaries;
 use loadgen::Load;
-use report::bench::metric::{Standing, standing};
-use report::bench::{
-    Because, Bench, BenchRow, Build, FILE_NAME, FORMAT_VERSION, csv, markdown, text,
-};
+use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION};
 use report::load::{BuildProfile, Target};
-use report::{Exit, Host, Transport};
+use report::{Document as _, Exit, Format, Host, Transport};
 
 mod pinning;
 mod rounds;
@@ -29,7 +26,7 @@ pub(crate) use rows::Candidates;
 
 use crate::error::Error;
 use crate::load::{WorkloadArguments, interruption, now_unix};
-use crate::output::json;
+use crate::output::{self, json};
 
 /// How long a row is loaded in one round, unless asked otherwise: many short rounds see more of a
 /// host that changes than few long ones.
@@ -111,9 +108,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let folder = result_folder(arguments.out.as_deref())?;
     let bench = session.bench(candidates, &arguments.workload, arguments.rounds)?;
     save(&folder, FILE_NAME, &json(&bench)?)?;
-    print(&bench, arguments.output)?;
+    output::print(&bench, &(), arguments.output.into())?;
     eprintln!("saved {}", folder.join(FILE_NAME).display());
-    Ok(exit(&bench))
+    Ok(bench.exit(&()))
 }
 
 impl<'a> Session<'a> {
@@ -212,36 +209,14 @@ fn release_programs(
     binaries::locate(packages, BuildProfile::Release).map_err(Error::Programs)
 }
 
-fn print(bench: &Bench, output: Output) -> Result<(), Error> {
-    match output {
-        Output::Text => print!("{}", text::render(bench, crate::check::terminal_width())),
-        Output::Json => println!("{}", json(bench)?),
-        Output::Csv => print!("{}", csv::render(bench)),
-        Output::Markdown => print!("{}", markdown::render(bench)),
-    }
-    Ok(())
-}
-
-/// What a bench's rows say about its end: wrong answers outweigh what could not be measured.
-pub(crate) fn exit(bench: &Bench) -> Exit {
-    let refused = |because| {
-        let all = bench.rows.iter().filter_map(|row| row.refused.as_ref());
-        all.filter(|refused| refused.because == because).count()
-    };
-    let lacks_numbers = |row: &BenchRow| match standing(row) {
-        Standing::Measured | Standing::Refused { .. } => false,
-        Standing::MostlyInvalid { .. } | Standing::NotReached => true,
-    };
-    if bench.interrupted {
-        Exit::Interrupted
-    } else if refused(Because::Wrong) > 0 {
-        Exit::Red
-    } else if refused(Because::Unavailable) == bench.rows.len() {
-        Exit::Unavailable
-    } else if refused(Because::Error) > 0 || bench.rows.iter().any(lacks_numbers) {
-        Exit::Error
-    } else {
-        Exit::Green
+impl From<Output> for Format {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text,
+            Output::Json => Self::Json,
+            Output::Csv => Self::Csv,
+            Output::Markdown => Self::Markdown,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
-use report::{Host, Level, Strictness, Verdict, gate};
+use report::{Finding, Gate, Host, Level, Strictness, Verdict};
 
 use super::TransportName;
 
@@ -49,7 +49,7 @@ pub(super) fn wrong(
     for cell in &run.cells {
         let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);
         let driver = driver.map_or("-", String::as_str);
-        if gate::red(cell, Strictness::Must, &[], driver) {
+        if Gate::default().finding(cell, driver) == Finding::Red {
             let found = cell.failure.as_ref().map_or(String::new(), |failure| {
                 format!(": expected {}, got {}", failure.expected, failure.actual)
             });

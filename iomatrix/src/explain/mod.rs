@@ -46,7 +46,7 @@ struct Entry {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let entries = entries(&selection::cases(&arguments.ids)?)?;
     match arguments.output {
-        Output::Text => print!("{}", text::render(&entries, terminal_width())),
+        Output::Text => print!("{}", text::render(&entries, easy_width())),
         Output::Markdown => print!("{}", markdown::render(&entries)),
     }
     Ok(Exit::Green)
@@ -105,12 +105,10 @@ impl Entry {
     }
 }
 
-/// Columns for the text: those of the terminal, but no more than are easy to read.
-fn terminal_width() -> usize {
+/// Columns for sentences: those of a page, but no more than are easy to read.
+fn easy_width() -> usize {
     const EASY: u16 = 100;
-    let terminal = console::Term::stdout();
-    let columns = if terminal.is_term() { terminal.size().1 } else { EASY };
-    usize::from(columns.min(EASY))
+    usize::from(crate::view::view().width.columns().min(EASY))
 }
 
 #[cfg(test)]

@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use loadgen::{Load, Recording, Watch};
-use report::Exit;
 use report::load::condition::Condition;
-use report::load::{Ending, FORMAT_VERSION, LoadResult, Target, csv, json, markdown, text};
+use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
+use report::{Document as _, Exit, Format};
 
 use crate::error::Error;
+use crate::output;
 
 mod progress;
 mod workload;
@@ -111,14 +112,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         result.measurements.push(outcome.measurement.clone());
         if arguments.output == Output::Jsonl {
             // Those before have been printed.
-            println!(
-                "{}",
-                json::lines(&result)
-                    .map_err(Error::render("jsonl"))?
-                    .lines()
-                    .last()
-                    .unwrap_or_default()
-            );
+            let lines = output::page(&result, &arguments.conditions, Format::Jsonl)?;
+            println!("{}", lines.lines().last().unwrap_or_default());
         }
         let is_last = outcome.measurement.ending != Ending::Complete;
         outcomes.push(outcome);
@@ -129,14 +124,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if let Some(path) = &arguments.export_hdr {
         export(path, &outcomes)?;
     }
-    match arguments.output {
-        Output::Text => print!("{}", text::render(&result)),
-        Output::Json => print!("{}", json::document(&result).map_err(Error::render("json"))?),
-        Output::Jsonl => {}
-        Output::Csv => print!("{}", csv::render(&result)),
-        Output::Markdown => print!("{}", markdown::render(&result)),
+    let format = match arguments.output {
+        Output::Text => Some(Format::Text),
+        Output::Json => Some(Format::Json),
+        // Each line has been printed.
+        Output::Jsonl => None,
+        Output::Csv => Some(Format::Csv),
+        Output::Markdown => Some(Format::Markdown),
+    };
+    if let Some(format) = format {
+        output::print(&result, &arguments.conditions, format)?;
     }
-    Ok(arguments.exit(&result))
+    for sentence in result.fired(&arguments.conditions) {
+        eprintln!("iomatrix: {sentence}");
+    }
+    Ok(result.exit(&arguments.conditions))
 }
 
 impl Arguments {
@@ -147,26 +149,6 @@ impl Arguments {
         all.sort_by(f64::total_cmp);
         all.dedup();
         all
-    }
-
-    /// The status that says what came of it; an invalid measurement meets no condition.
-    fn exit(&self, result: &LoadResult) -> Exit {
-        let measurements = &result.measurements;
-        if measurements.iter().any(|m| m.ending == Ending::Interrupted) {
-            return Exit::Interrupted;
-        }
-        if measurements.iter().any(|m| !m.validity.is_valid()) {
-            return Exit::Error;
-        }
-        let fired: Vec<String> = self
-            .conditions
-            .iter()
-            .flat_map(|condition| measurements.iter().filter_map(|m| condition.fires(m)))
-            .collect();
-        for sentence in &fired {
-            eprintln!("iomatrix: {sentence}");
-        }
-        if fired.is_empty() { Exit::Green } else { Exit::ConditionFired }
     }
 }
 

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use report::Exit;
 use report::Run;
 use report::bench::{self, Bench};
-use report::ladder::{self, Trace};
 use report::load::{self, LoadResult};
 use report::run;
 use report::sweep::{self, Sweep};
+use report::trace::{self, Trace};
 use serde::de::{DeserializeOwned, DeserializeSeed as _};
 
 use kind::{Kind, Marks};
@@ -157,7 +157,7 @@ fn parse(text: &[u8]) -> Result<Document, Fault> {
         Kind::Bench => Document::Bench(typed(text, kind, version, bench::FORMAT_VERSION)?),
         Kind::Sweep => Document::Sweep(typed(text, kind, version, sweep::FORMAT_VERSION)?),
         Kind::Load => Document::Load(typed(text, kind, version, load::FORMAT_VERSION)?),
-        Kind::Trace => Document::Trace(typed(text, kind, version, ladder::FORMAT_VERSION)?),
+        Kind::Trace => Document::Trace(typed(text, kind, version, trace::FORMAT_VERSION)?),
         Kind::Compare | Kind::Doctor | Kind::List => {
             return Err(Fault::NotTaken { kind, by: "report" });
         }

@@ -1,6 +1,6 @@
 //! From strace's lines to requests: which calls belong to which.
 
-use report::ladder::{Call, Request};
+use report::trace::{Call, Request};
 
 use super::gist::gist;
 use super::lines::{Line, parse};
@@ -63,7 +63,7 @@ fn request(lines: &[Line], from: &Mark, to: &Mark, threads: &mut Vec<u32>) -> Re
 mod tests {
     use std::collections::BTreeMap;
 
-    use report::ladder::Operations;
+    use report::trace::Operations;
 
     use super::*;
 

@@ -1,5 +1,5 @@
 //! `iomatrix trace`: the system calls of a request, rows side by side. strace shows them, so they
-//! are shapes and never numbers of time; the pages are those of `report::ladder`.
+//! are shapes and never numbers of time; the pages are those of `report::trace`.
 
 mod gist;
 mod ladder;
@@ -16,13 +16,13 @@ use harness::launcher::{Origin, Program};
 use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
-use report::Exit;
-use report::ladder::{FORMAT_VERSION, Ladder, Outcome, Trace, markdown, text};
+use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
+use report::{Document as _, Exit, Format};
 
 use session::{Plan, Trouble};
 
 use crate::error::Error;
-use crate::output::json;
+use crate::output;
 use crate::selection;
 
 #[derive(clap::Args)]
@@ -78,13 +78,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             None => arguments.ladder(&tracer, entry)?,
         });
     }
-    match arguments.output {
-        Output::Text => print!("{}", text::render(&trace, terminal_width())),
-        Output::Markdown => print!("{}", markdown::render(&trace)),
-        Output::Json => println!("{}", json(&trace)?),
-    }
-    let is_absent = |row: &Ladder| matches!(row.outcome, Outcome::Unavailable { .. });
-    Ok(if trace.rows.iter().all(is_absent) { Exit::Unavailable } else { Exit::Green })
+    let format = match arguments.output {
+        Output::Text => Format::Text,
+        Output::Markdown => Format::Markdown,
+        Output::Json => Format::Json,
+    };
+    output::print(&trace, &(), format)?;
+    Ok(trace.exit(&()))
 }
 
 /// The rows in the order in which they were asked for, each once.
@@ -160,13 +160,4 @@ fn unavailable(entry: &RowEntry, reason: String) -> Ladder {
         workers: entry.workers,
         outcome: Outcome::Unavailable { reason },
     }
-}
-
-/// Columns of the terminal, else those that `COLUMNS` says, else a wide page.
-fn terminal_width() -> u16 {
-    let terminal = console::Term::stdout();
-    if terminal.is_term() {
-        return terminal.size().1;
-    }
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(160)
 }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use harness::deadline::Deadline;
-use report::ladder::Operations;
+use report::trace::Operations;
 
 /// What the descriptor of a ring is a link to.
 const RING: &str = "anon_inode:[io_uring]";

@@ -15,7 +15,7 @@ use harness::host_factor::HIGHEST;
 use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
 use harness::process::{Process, Signal};
 use harness::scratch::Scratch;
-use report::ladder::Request;
+use report::trace::Request;
 use report::{Failure, FailureKind, Transport};
 
 use super::ladder::{Mark, requests};

@@ -2,10 +2,10 @@
 
 use super::Bench;
 use super::parts::parts;
-use crate::page;
+use crate::part;
 
 /// The whole page.
 #[must_use]
 pub fn render(bench: &Bench) -> String {
-    page::markdown(&parts(bench))
+    part::markdown(&parts(bench))
 }

@@ -1,15 +1,15 @@
 //! The quantities of a bench: round by round, as a median of the rounds that count, or why there is
 //! no number.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::statistics::median;
 use super::{Bench, BenchRow, Count, Sample, ServerUse};
 use crate::load::Measurement;
 use crate::quantity::number;
+use crate::statistics::median;
 
 /// One quantity of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Messages echoed a second.
@@ -20,7 +20,8 @@ pub enum Metric {
     P99,
     /// 99.9th percentile of the same.
     P999,
-    /// CPU time of the server for a message.
+    /// CPU time of the server for a message. What a plot shows unless asked otherwise.
+    #[default]
     Cpu,
     /// The same over what the kernel alone charges in the same round.
     OverFloor,

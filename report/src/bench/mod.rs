@@ -8,6 +8,12 @@ use crate::load::{BuildProfile, Measurement, Workload};
 use crate::pairs::Traits;
 use crate::run::Attestation;
 use crate::verdict::Model;
+#[cfg(feature = "statistics")]
+use crate::{
+    document::{self, Document, Format, Kind},
+    exit::{Finding, Findings},
+    view::View,
+};
 
 #[cfg(feature = "statistics")]
 pub mod csv;
@@ -17,8 +23,6 @@ pub mod markdown;
 pub mod metric;
 #[cfg(feature = "statistics")]
 pub(crate) mod parts;
-#[cfg(feature = "statistics")]
-pub mod statistics;
 #[cfg(all(test, feature = "statistics"))]
 mod tests;
 #[cfg(feature = "statistics")]
@@ -191,6 +195,37 @@ pub enum Count {
         /// Why, and how to mend it where that is known.
         no_data: String,
     },
+}
+
+#[cfg(feature = "statistics")]
+impl Document for Bench {
+    const KIND: Kind = Kind::Bench;
+    const VERSION: u32 = FORMAT_VERSION;
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
+    type Question = ();
+
+    fn findings(&self, (): &()) -> Findings {
+        let pieces = self.rows.iter().map(|row| match (&row.refused, metric::standing(row)) {
+            (Some(refused), _) => match refused.because {
+                Because::Unavailable => Finding::Unavailable,
+                Because::Wrong => Finding::Red,
+                Because::Error => Finding::Error,
+            },
+            (None, metric::Standing::Measured) => Finding::Green,
+            (None, _) => Finding::Error,
+        });
+        Findings { interrupted: self.interrupted, ..Findings::of(pieces) }
+    }
+
+    fn page(&self, (): &(), format: Format, view: View) -> Result<String, String> {
+        match format {
+            Format::Text => Ok(text::render(self, view.width.columns())),
+            Format::Markdown => Ok(markdown::render(self)),
+            Format::Json => document::json(self),
+            Format::Csv => Ok(csv::render(self)),
+            Format::Jsonl | Format::Junit | Format::Margins => Ok(String::new()),
+        }
+    }
 }
 
 impl BenchRow {

@@ -1,13 +1,13 @@
 //! What a bench says, as the parts of a page: first what a reader came for, then what it rests on.
 
 use super::metric::{Metric, Standing, standing};
-use super::statistics::{self, median};
 use super::{Bench, BenchRow, Count, Pinning};
 use crate::load::{Arrival, BuildProfile};
-use crate::page::{Cells, Group, Head, Part, Table};
 use crate::pairs;
+use crate::part::{Cells, Group, Head, Part, Table};
 use crate::quantity::{counted, number, time};
 use crate::run::Attestation;
+use crate::statistics::{self, median};
 use crate::verdict::Model;
 
 pub(crate) const NO_DATA: &str = "no data";

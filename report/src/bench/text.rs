@@ -2,10 +2,10 @@
 
 use super::Bench;
 use super::parts::parts;
-use crate::page;
+use crate::part;
 
 /// The whole page. `width` is that of the terminal, in columns; 160 hold every table unwrapped.
 #[must_use]
 pub fn render(bench: &Bench, width: u16) -> String {
-    page::text(&parts(bench), width)
+    part::text(&parts(bench), width)
 }

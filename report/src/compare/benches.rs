@@ -1,13 +1,13 @@
 //! Two benches row by row. Counts have a gate; a time is a change only where Mann-Whitney's test
 //! finds one and the medians are apart.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::OtherHosts;
 use super::circumstances::{host_differences, pinning_differences, workload_differences};
 use crate::bench::metric::{Better, Metric, Standing, standing};
-use crate::bench::statistics::{chance, median};
 use crate::bench::{Bench, BenchRow, Count};
+use crate::statistics::{chance, median};
 
 /// A count that is worse by more is a regression.
 pub(super) const COUNT_GATE: f64 = 0.10;
@@ -17,7 +17,7 @@ pub(super) const TIME_GATE: f64 = 0.05;
 pub(super) const CHANCE: f64 = 0.05;
 
 /// What changed between two benches of one workload.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchComparison {
     /// The label of the second.
     pub label: String,
@@ -36,7 +36,7 @@ pub struct BenchComparison {
 }
 
 /// Whether times were compared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Times {
     /// Both benches are of one host.
@@ -54,7 +54,7 @@ pub enum Times {
 }
 
 /// One quantity of one row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The row.
     pub row: String,
@@ -71,7 +71,7 @@ pub struct Change {
 }
 
 /// What a change means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It is worse.

@@ -1,13 +1,13 @@
 //! Two checks cell by cell: what turned red, what was mended, what can no longer be judged.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::gate::{self, Strictness};
-use crate::run::{Cell, Run};
+use crate::exit::Finding;
+use crate::run::{Cell, Gate, Run};
 use crate::verdict::Verdict;
 
 /// What changed between two checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunComparison {
     /// The label of the second.
     pub label: String,
@@ -22,7 +22,7 @@ pub struct RunComparison {
 }
 
 /// A cell that is not what it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turned {
     /// Name of the row.
     pub row: String,
@@ -37,7 +37,7 @@ pub struct Turned {
 }
 
 /// What a cell turned to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Turn {
     /// It was not red and is.
@@ -108,7 +108,7 @@ fn turn(before: State, after: State) -> Option<Turn> {
 
 impl State {
     fn of(cell: &Cell) -> Self {
-        if gate::red(cell, Strictness::Must, &[], "") {
+        if Gate::default().finding(cell, "-") == Finding::Red {
             return Self::Red;
         }
         match cell.verdict {

@@ -1,12 +1,14 @@
 //! What changed between two sets of results: cells that turned red or green, counts beyond a gate,
 //! and times where the rounds of both show it. Pure functions of the results.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bench::Bench;
-use crate::gate::Exit;
-use crate::page;
+use crate::document::{self, Document, Format, Kind};
+use crate::exit::{Finding, Findings};
+use crate::part;
 use crate::run::Run;
+use crate::view::View;
 
 mod benches;
 mod cells;
@@ -18,6 +20,9 @@ mod tests;
 pub use benches::{BenchComparison, Change, Outcome, Times};
 pub use cells::{RunComparison, Turn, Turned};
 pub use circumstances::{host_differences, same_host, workload_differences};
+
+/// The version of the format of comparisons that this crate reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
 
 /// What one side of a comparison is made of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,8 +45,10 @@ pub enum OtherHosts {
 }
 
 /// Everything that changed from one side to the other.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
+    /// [`FORMAT_VERSION`] of the program that wrote it.
+    pub version: u32,
     /// What the user called the first side.
     pub before: String,
     /// What the user called the second side.
@@ -80,6 +87,7 @@ pub fn compare(
     let benches: Result<Vec<_>, String> =
         benches.into_iter().map(|(one, other)| benches::compare(one, other, other_hosts)).collect();
     Ok(Comparison {
+        version: FORMAT_VERSION,
         before: before.name.clone(),
         after: after.name.clone(),
         runs: runs.into_iter().map(|(one, other)| cells::compare(one, other)).collect(),
@@ -117,30 +125,41 @@ fn pairs<'a, T>(
     Ok(found)
 }
 
-impl Comparison {
+impl Document for Comparison {
+    const KIND: Kind = Kind::Comparison;
+    const VERSION: u32 = FORMAT_VERSION;
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
+    type Question = ();
+
     /// Red for a regression; an error where something can no longer be judged or measured.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
-        let turned = |turn| self.runs.iter().any(|run| run.turned(turn).next().is_some());
-        let regressed = self.benches.iter().any(|bench| bench.of(Outcome::Regression).count() > 0);
-        if regressed || turned(Turn::Red) {
-            Exit::Red
-        } else if turned(Turn::Error) || self.benches.iter().any(|bench| !bench.lost.is_empty()) {
-            Exit::Error
-        } else {
-            Exit::Green
+    fn findings(&self, (): &()) -> Findings {
+        let runs = self.runs.iter().flat_map(|run| {
+            let turned = run.turned.iter().map(|cell| match cell.turn {
+                Turn::Red => Finding::Red,
+                Turn::Error => Finding::Error,
+                Turn::Fixed | Turn::Unavailable | Turn::Judged => Finding::Green,
+            });
+            turned.chain([Finding::Green])
+        });
+        let benches = self.benches.iter().flat_map(|bench| {
+            let changes = bench.changes.iter().map(|change| match change.outcome {
+                Outcome::Regression => Finding::Red,
+                Outcome::Improvement | Outcome::NoClearDifference | Outcome::TooFewRounds => {
+                    Finding::Green
+                }
+            });
+            let lost = bench.lost.iter().map(|_| Finding::Error);
+            changes.chain(lost).chain([Finding::Green])
+        });
+        Findings::of(runs.chain(benches))
+    }
+
+    fn page(&self, (): &(), format: Format, view: View) -> Result<String, String> {
+        match format {
+            Format::Text => Ok(part::text(&parts::parts(self), view.width.columns())),
+            Format::Markdown => Ok(part::markdown(&parts::parts(self))),
+            Format::Json => document::json(self),
+            Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => Ok(String::new()),
         }
-    }
-
-    /// For a terminal of so many columns.
-    #[must_use]
-    pub fn text(&self, width: u16) -> String {
-        page::text(&parts::parts(self), width)
-    }
-
-    /// For a step summary.
-    #[must_use]
-    pub fn markdown(&self) -> String {
-        page::markdown(&parts::parts(self))
     }
 }

@@ -2,8 +2,9 @@
 
 use super::benches::{COUNT_GATE, TIME_GATE};
 use super::{BenchComparison, Change, Comparison, Outcome, RunComparison, Times, Turn, Turned};
-use crate::gate::Exit;
-use crate::page::{Head, Part, Table};
+use crate::document::Document as _;
+use crate::exit::Exit;
+use crate::part::{Head, Part, Table};
 use crate::quantity::{counted, percent};
 
 pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
@@ -142,7 +143,7 @@ fn alone(comparison: &Comparison) -> Vec<String> {
 }
 
 fn conclusion(comparison: &Comparison) -> String {
-    match comparison.exit() {
+    match comparison.exit(&()) {
         Exit::Red => "red: something is worse".to_owned(),
         Exit::Error => "no verdict: something can no longer be judged or measured".to_owned(),
         Exit::Green

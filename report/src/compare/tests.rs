@@ -3,7 +3,16 @@
 use super::*;
 use crate::bench::{Because, Count, Pinning, Refused};
 use crate::example::{bench, cell, check, invalid};
+use crate::exit::Exit;
 use crate::verdict::Verdict;
+use crate::view::Width;
+
+impl Comparison {
+    #[track_caller]
+    fn shown(&self, format: Format) -> String {
+        document::render(self, &(), format, View::plain(Width::of(160))).unwrap()
+    }
+}
 
 fn side(name: &str, benches: Vec<Bench>) -> Results {
     Results { name: name.to_owned(), runs: Vec::new(), benches }
@@ -39,11 +48,11 @@ fn expect(page: &str, parts: &[&str]) {
 #[test]
 fn the_same_bench_is_green() {
     let found = compared(bench(), bench());
-    assert_eq!(found.exit(), Exit::Green);
-    let page = found.text(160);
+    assert_eq!(found.exit(&()), Exit::Green);
+    let page = found.shown(Format::Text);
     expect(&page, &["A -> B", "counts on linux: 0 regressions, 0 improvements, 9 with no clear"]);
     expect(&page, &["times on linux: 0 regressions, 0 improvements, 15 with no", "green: nothing"]);
-    assert_eq!(page, compared(bench(), bench()).text(160));
+    assert_eq!(page, compared(bench(), bench()).shown(Format::Text));
 }
 
 #[test]
@@ -51,14 +60,14 @@ fn a_count_beyond_the_gate_is_red_and_the_other_way_round_an_improvement() {
     let mut more = bench();
     more.rows[1].system_calls = Count::Of(2.5);
     let found = compared(bench(), more.clone());
-    assert_eq!(found.exit(), Exit::Red);
-    let page = found.markdown();
+    assert_eq!(found.exit(&()), Exit::Red);
+    let page = found.shown(Format::Markdown);
     let line =
         "| fast | linux | system calls per message |  | 2.08 | 2.50 | +20 % | a regression |";
     expect(&page, &[line, "red: something is worse"]);
     let found = compared(more, bench());
-    assert_eq!(found.exit(), Exit::Green);
-    expect(&found.text(160), &["-17 %", "an improvement"]);
+    assert_eq!(found.exit(&()), Exit::Green);
+    expect(&found.shown(Format::Text), &["-17 %", "an improvement"]);
 }
 
 #[test]
@@ -72,25 +81,25 @@ fn a_little_more_is_nothing() {
     let (mut few, mut more) = (bench(), bench());
     few.rows[0].system_calls = Count::Of(0.02);
     more.rows[0].system_calls = Count::Of(0.06);
-    assert_eq!(compared(few, more).exit(), Exit::Green);
+    assert_eq!(compared(few, more).exit(&()), Exit::Green);
 }
 
 #[test]
 fn a_time_changes_only_with_confidence_and_by_enough() {
     let found = compared(bench(), with_cost(1.2));
-    assert_eq!(found.exit(), Exit::Red);
+    assert_eq!(found.exit(&()), Exit::Red);
     let metrics: Vec<&str> =
         found.benches[0].of(Outcome::Regression).map(|change| change.metric.name()).collect();
     assert_eq!(metrics, ["CPU per message", "CPU over the floor"]);
-    expect(&found.text(160), &["+20 %"]);
-    assert_eq!(compared(with_cost(1.2), bench()).exit(), Exit::Green);
+    expect(&found.shown(Format::Text), &["+20 %"]);
+    assert_eq!(compared(with_cost(1.2), bench()).exit(&()), Exit::Green);
     // Rounds of one bench lie as far apart.
-    assert_eq!(compared(bench(), with_cost(1.02)).exit(), Exit::Green);
+    assert_eq!(compared(bench(), with_cost(1.02)).exit(&()), Exit::Green);
     let mut short = with_cost(1.2);
     short.rows[1].samples.truncate(4);
     let found = compared(bench(), short);
-    assert_eq!(found.exit(), Exit::Green);
-    expect(&found.text(160), &["5 with too few rounds"]);
+    assert_eq!(found.exit(&()), Exit::Green);
+    expect(&found.shown(Format::Text), &["5 with too few rounds"]);
 }
 
 #[test]
@@ -99,13 +108,13 @@ fn times_of_another_host_are_compared_only_when_forced() {
     other.host.kernel = Some("6.18.1".to_owned());
     other.rows[0].system_calls = Count::Of(9.0);
     let found = compared(bench(), other.clone());
-    let page = found.text(160);
+    let page = found.shown(Format::Text);
     let line = "times on linux: not compared: other host (kernel 6.17.0 against 6.18.1); --force";
     expect(&page, &[line, "system calls per message"]);
-    assert!(!page.contains("CPU per message") && found.exit() == Exit::Red, "{page}");
+    assert!(!page.contains("CPU per message") && found.exit(&()) == Exit::Red, "{page}");
     assert!(!same_host(&bench().host, &other.host));
     let sides = (side("A", vec![bench()]), side("B", vec![other]));
-    let page = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap().text(160);
+    let page = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap().shown(Format::Text);
     expect(&page, &["CPU per message", "forced, for another host (kernel"]);
 }
 
@@ -113,7 +122,7 @@ fn times_of_another_host_are_compared_only_when_forced() {
 fn pinning_is_part_of_what_times_depend_on() {
     let mut other = bench();
     other.pinning = Pinning::None { reason: "one processor".to_owned() };
-    let page = compared(bench(), other).text(160);
+    let page = compared(bench(), other).shown(Format::Text);
     expect(&page, &["pinning 2 CPUs for the server and 2 apart against none"]);
 }
 
@@ -138,16 +147,19 @@ fn a_row_that_is_lost_or_alone_is_named() {
     other.rows[2].name = "new\u{1b}".to_owned();
     other.rows[1].system_calls = Count::none("not permitted");
     let found = compared(bench(), other.clone());
-    assert_eq!(found.exit(), Exit::Error);
-    let page = found.text(160);
+    assert_eq!(found.exit(&()), Exit::Error);
+    let page = found.shown(Format::Text);
     expect(&page, &["base: refused: it fails tcp-echo/one-byte", "only in A: slow"]);
     expect(&page, &["only in B: new\u{fffd}", "none in the second: not permitted", "no verdict"]);
-    assert_eq!(compared(other, bench()).exit(), Exit::Green);
+    assert_eq!(compared(other, bench()).exit(&()), Exit::Green);
     let mut noisy = bench();
     for sample in &mut noisy.rows[0].samples {
         sample.measurement.validity = invalid("late");
     }
-    expect(&compared(bench(), noisy).text(160), &["base: 6 of its 6 rounds do not count"]);
+    expect(
+        &compared(bench(), noisy).shown(Format::Text),
+        &["base: 6 of its 6 rounds do not count"],
+    );
 }
 
 #[test]
@@ -155,16 +167,19 @@ fn a_cell_turns_red_and_back() {
     let good = checked("A", &[("a", Verdict::Pass), ("b", Verdict::Unavailable)]);
     let bad = checked("B", &[("a", Verdict::Fail), ("b", Verdict::Unavailable)]);
     let found = compare(&good, &bad, OtherHosts::CountsOnly).unwrap();
-    assert_eq!(found.exit(), Exit::Red);
-    let page = found.text(160);
+    assert_eq!(found.exit(&()), Exit::Red);
+    let page = found.shown(Format::Text);
     expect(
         &page,
         &["conformance on linux: 1 newly red, 0 fixed, 0 newly not judged (1 cell judged"],
     );
     expect(&page, &["newly red:\n  linux base::tcp-echo/a: pass -> fail (lost)"]);
     let found = compare(&bad, &good, OtherHosts::CountsOnly).unwrap();
-    assert_eq!(found.exit(), Exit::Green);
-    expect(&found.markdown(), &["## Fixed\n\n- linux base::tcp-echo/a: fail (lost) -&gt; pass"]);
+    assert_eq!(found.exit(&()), Exit::Green);
+    expect(
+        &found.shown(Format::Markdown),
+        &["## Fixed\n\n- linux base::tcp-echo/a: fail (lost) -&gt; pass"],
+    );
 }
 
 #[test]
@@ -172,13 +187,13 @@ fn a_cell_that_is_not_judged_any_more_is_no_failure_but_an_error_of_the_harness_
     let all = checked("A", &[("a", Verdict::Pass), ("b", Verdict::Pass), ("c", Verdict::Pass)]);
     let less = checked("B", &[("a", Verdict::Unavailable), ("b", Verdict::Pass)]);
     let found = compare(&all, &less, OtherHosts::CountsOnly).unwrap();
-    assert_eq!(found.exit(), Exit::Green);
-    let page = found.text(160);
+    assert_eq!(found.exit(&()), Exit::Green);
+    let page = found.shown(Format::Text);
     expect(&page, &["newly not judged:\n  linux base::tcp-echo/a: pass -> unavailable (no such"]);
     expect(&page, &["only in A: case tcp-echo/c"]);
     let error = checked("B", &[("a", Verdict::Error)]);
     let found = compare(&all, &error, OtherHosts::CountsOnly).unwrap();
-    assert_eq!(found.exit(), Exit::Error);
+    assert_eq!(found.exit(&()), Exit::Error);
 }
 
 #[test]

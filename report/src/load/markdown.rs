@@ -4,7 +4,7 @@ use super::summary::{self, Quantity};
 use super::text::{absent, errors, mebibytes, partial, send_lag};
 use super::{Arrival, LoadResult, Measurement, Validity};
 use crate::host::grouped;
-use crate::page::{self, Head, Part, Table};
+use crate::part::{self, Head, Part, Table};
 
 /// The whole page.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn render(result: &LoadResult) -> String {
         Arrival::Open { .. } => "Open loop: latency is response, from the planned send.",
         Arrival::Closed => "Closed loop: latency hides stalls, use --rate for latency.",
     };
-    page::markdown(&[
+    part::markdown(&[
         Part::Title(format!("load on {}", workload.target)),
         Part::Lines(vec![
             format!("{}.", workload.describe()),

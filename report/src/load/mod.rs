@@ -7,6 +7,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
+#[cfg(feature = "statistics")]
+use crate::{
+    document::{self, Document, Format, Kind},
+    exit::{Finding, Findings},
+    view::View,
+};
 
 pub mod condition;
 #[cfg(feature = "statistics")]
@@ -176,6 +182,51 @@ pub enum BuildProfile {
     Release,
     /// For development.
     Dev,
+}
+
+impl LoadResult {
+    /// What each condition that holds says of each measurement that counts.
+    #[must_use]
+    pub fn fired(&self, conditions: &[Condition]) -> Vec<String> {
+        let counting = || self.measurements.iter().filter(|one| one.validity.is_valid());
+        conditions.iter().flat_map(|one| counting().filter_map(|m| one.fires(m))).collect()
+    }
+}
+
+#[cfg(feature = "statistics")]
+impl Document for LoadResult {
+    const KIND: Kind = Kind::Load;
+    const VERSION: u32 = FORMAT_VERSION;
+    const FORMATS: &'static [Format] =
+        &[Format::Text, Format::Markdown, Format::Json, Format::Jsonl, Format::Csv];
+    /// Those of `--fail-if`.
+    type Question = Vec<Condition>;
+
+    /// An invalid measurement meets no condition.
+    fn findings(&self, conditions: &Vec<Condition>) -> Findings {
+        let pieces = self.measurements.iter().map(|measurement| {
+            if !measurement.validity.is_valid() {
+                Finding::Error
+            } else if conditions.iter().any(|one| one.fires(measurement).is_some()) {
+                Finding::ConditionFired
+            } else {
+                Finding::Green
+            }
+        });
+        let interrupted = self.measurements.iter().any(|m| m.ending == Ending::Interrupted);
+        Findings { interrupted, ..Findings::of(pieces) }
+    }
+
+    fn page(&self, _: &Vec<Condition>, format: Format, _: View) -> Result<String, String> {
+        match format {
+            Format::Text => Ok(text::render(self)),
+            Format::Markdown => Ok(markdown::render(self)),
+            Format::Json => document::json(self),
+            Format::Jsonl => json::lines(self).map_err(|e| e.to_string()),
+            Format::Csv => Ok(csv::render(self)),
+            Format::Junit | Format::Margins => Ok(String::new()),
+        }
+    }
 }
 
 impl Validity {

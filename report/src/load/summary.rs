@@ -1,8 +1,8 @@
 //! What several runs of one load are compared by, and the median of those that count.
 
 use super::{Arrival, LoadResult, Measurement, Percentile};
-use crate::bench::statistics::median;
 use crate::quantity::{number, time};
+use crate::statistics::median;
 
 /// A number of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,9 +3,9 @@
 use super::{Dimension, Point, Sweep};
 use crate::bench::BenchRow;
 use crate::bench::metric::{Better, Metric};
-use crate::bench::statistics::{Clarity, Interval, Ratio, ratio};
 use crate::load::Arrival;
 use crate::pairs;
+use crate::statistics::{Clarity, Interval, Ratio, ratio};
 use crate::verdict::Model;
 
 /// A row of completion against one of readiness, in one quantity.

@@ -4,10 +4,10 @@ use super::crossover::rows;
 use super::{Dimension, Point, Sweep};
 use crate::bench::BenchRow;
 use crate::bench::metric::Metric;
-use crate::bench::statistics::median;
 use crate::host::grouped;
 use crate::load::Measurement;
 use crate::quantity::number;
+use crate::statistics::median;
 
 /// How far from the rate the throughput of a server that keeps up may be: 1 %.
 pub const TOLERANCE: f64 = 0.01;

@@ -2,7 +2,7 @@
 
 use super::Sweep;
 use super::parts::{findings, measured};
-use crate::page;
+use crate::part;
 
 /// The whole page.
 #[must_use]
@@ -12,5 +12,5 @@ pub fn render(sweep: &Sweep) -> String {
     let tables = parts.split_off(parts.len().min(2));
     parts.extend(findings(sweep));
     parts.extend(tables);
-    page::markdown(&parts)
+    part::markdown(&parts)
 }

@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::bench::{Bench, BenchRow};
 use crate::host::{grouped, size};
 use crate::quantity::number;
+#[cfg(feature = "plot")]
+use crate::{
+    bench::metric::Metric,
+    document::{self, Document, Format, Kind},
+    exit::{Exit, Finding, Findings},
+    view::View,
+};
 
 #[cfg(feature = "statistics")]
 pub mod crossover;
@@ -115,6 +122,46 @@ impl Dimension {
 impl fmt::Display for Dimension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(feature = "plot")]
+impl Document for Sweep {
+    const KIND: Kind = Kind::Sweep;
+    const VERSION: u32 = FORMAT_VERSION;
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
+    /// The quantity that is plotted.
+    type Question = Metric;
+
+    /// Each point is a bench. An open loop is meant to find what is too much, so there a point that
+    /// gives no number is no error as long as another does.
+    fn findings(&self, _: &Metric) -> Findings {
+        let exits = || self.points.iter().map(|point| point.bench.exit(&()));
+        let forgives = match self.dimension {
+            Dimension::Rate => exits().any(|exit| exit == Exit::Green),
+            Dimension::Connections | Dimension::MessageBytes | Dimension::Workers => false,
+        };
+        let pieces = exits().filter_map(|exit| match exit {
+            Exit::Green => Some(Finding::Green),
+            Exit::Red => Some(Finding::Red),
+            Exit::Unavailable => Some(Finding::Unavailable),
+            Exit::Error if forgives => None,
+            Exit::Error | Exit::Usage | Exit::ConditionFired | Exit::Interrupted => {
+                Some(Finding::Error)
+            }
+        });
+        let interrupted = self.interrupted || exits().any(|exit| exit == Exit::Interrupted);
+        Findings { interrupted, ..Findings::of(pieces) }
+    }
+
+    fn page(&self, metric: &Metric, format: Format, view: View) -> Result<String, String> {
+        match format {
+            Format::Text => Ok(text::render(self, *metric, view.width.columns(), view.ink)),
+            Format::Markdown => Ok(markdown::render(self)),
+            Format::Json => document::json(self),
+            Format::Csv => Ok(csv::render(self)),
+            Format::Jsonl | Format::Junit | Format::Margins => Ok(String::new()),
+        }
     }
 }
 

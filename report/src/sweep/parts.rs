@@ -7,7 +7,7 @@ use crate::bench::metric::{Metric, Standing, standing};
 use crate::bench::parts::{NOT_HERE, absence, doubts, reasons, refused, shown};
 use crate::bench::{Bench, BenchRow};
 use crate::load::Arrival;
-use crate::page::{Head, Part, Table};
+use crate::part::{Head, Part, Table};
 use crate::quantity::counted;
 use crate::run::Attestation;
 

@@ -9,8 +9,8 @@ use crate::bench::metric::Metric;
 use crate::bench::{Because, Count, Refused};
 use crate::example::invalid;
 use crate::load::Arrival;
-use crate::plot::Ink;
 use crate::run::Attestation;
+use crate::view::Ink;
 
 #[track_caller]
 fn expect(page: &str, parts: &[&str]) {

@@ -5,8 +5,9 @@ use super::crossover::rows;
 use super::parts::{findings, measured};
 use super::{Point, Sweep};
 use crate::bench::metric::Metric;
-use crate::page;
-use crate::plot::{self, Axis, Ink, Line, Plot, Scale};
+use crate::part;
+use crate::plot::{self, Axis, Line, Plot, Scale};
+use crate::view::Ink;
 
 /// The words of `--metric`, and what each plots. The first is the one to take unless asked.
 pub const METRICS: [(&str, Metric); 5] = [
@@ -33,12 +34,12 @@ const TWO_DECADES: f64 = 100.0;
 #[must_use]
 pub fn render(sweep: &Sweep, metric: Metric, width: u16, ink: Ink) -> String {
     let width = width.max(LEAST_COLUMNS);
-    let mut page = wrapped(&page::text(&measured(sweep, Some(width)), width), width);
+    let mut page = wrapped(&part::text(&measured(sweep, Some(width)), width), width);
     if let Some(plot) = plot(sweep, metric).and_then(|plot| drawn(&plot, width, ink)) {
         page.push('\n');
         page.push_str(&plot);
     }
-    let findings = wrapped(&page::text(&findings(sweep), width), width);
+    let findings = wrapped(&part::text(&findings(sweep), width), width);
     if findings.trim().is_empty() { page } else { format!("{page}\n{findings}") }
 }
 

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::{self, Document, Format, Kind};
+use crate::exit::{Finding, Findings};
 use crate::verdict::Model;
+use crate::view::View;
 
 mod fold;
 pub mod markdown;
@@ -101,6 +104,29 @@ pub enum Operations {
         /// Why.
         reason: String,
     },
+}
+
+impl Document for Trace {
+    const KIND: Kind = Kind::Trace;
+    const VERSION: u32 = FORMAT_VERSION;
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
+    type Question = ();
+
+    fn findings(&self, (): &()) -> Findings {
+        Findings::of(self.rows.iter().map(|row| match row.outcome {
+            Outcome::Traced { .. } => Finding::Green,
+            Outcome::Unavailable { .. } => Finding::Unavailable,
+        }))
+    }
+
+    fn page(&self, (): &(), format: Format, view: View) -> Result<String, String> {
+        match format {
+            Format::Text => Ok(text::render(self, view.width.columns())),
+            Format::Markdown => Ok(markdown::render(self)),
+            Format::Json => document::json(self),
+            Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => Ok(String::new()),
+        }
+    }
 }
 
 impl Ladder {

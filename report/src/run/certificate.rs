@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::gate::Strictness;
-use crate::run::{Cell, Row};
+use super::{Cell, Row, Strictness};
 use crate::verdict::{Level, Verdict};
 
 /// The result of one server, level by level.

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::difference::{differences, is_comparable};
+use super::difference::{differences, is_comparable};
+use super::text::{closing_line, detail};
+use super::{Attestation, Cell, Row, Run};
 use crate::escape::markdown as escape;
-use crate::run::{Attestation, Cell, Row, Run};
-use crate::text::{closing_line, detail};
 use crate::verdict::Verdict;
 
 /// One page for the runs of several hosts. `expected` labels that have no run are shown as

@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use comfy_table::{Cell as TableCell, ContentArrangement, Table, presets};
 
-use crate::certificate;
-use crate::difference::{differences, is_comparable};
+use super::difference::{differences, is_comparable};
+use super::{Attestation, Cell, Margin, Run, certificate};
 use crate::escape::printable;
-use crate::run::{Attestation, Cell, Margin, Run};
 use crate::verdict::Verdict;
 
 /// The whole page. `width` is that of the terminal, in columns.

@@ -4,9 +4,22 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::certificate::Certificate;
+pub mod certificate;
+pub mod difference;
+pub mod gate;
+#[cfg(feature = "junit")]
+pub mod junit;
+pub mod markdown;
+pub mod text;
+
+pub use certificate::Certificate;
+pub use gate::{Gate, Strictness};
+
+use crate::document::{Document, Format, Kind};
+use crate::exit::Findings;
 use crate::host::Host;
 use crate::verdict::{Grade, Level, Model, Verdict};
+use crate::view::View;
 
 /// The version of the result format that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -308,6 +321,38 @@ impl Cell {
             "stale waiver"
         } else {
             self.verdict.word()
+        }
+    }
+}
+
+impl Document for Run {
+    const KIND: Kind = Kind::Run;
+    const VERSION: u32 = FORMAT_VERSION;
+    const FORMATS: &'static [Format] = &[
+        Format::Text,
+        Format::Markdown,
+        Format::Json,
+        #[cfg(feature = "junit")]
+        Format::Junit,
+        Format::Margins,
+    ];
+    type Question = Gate;
+
+    fn findings(&self, gate: &Gate) -> Findings {
+        gate.findings(self)
+    }
+
+    fn page(&self, _: &Gate, format: Format, view: View) -> Result<String, String> {
+        match format {
+            Format::Text => Ok(text::render(self, view.width.columns())),
+            Format::Markdown => Ok(markdown::render(std::slice::from_ref(self), &[])),
+            Format::Json => crate::document::json(self),
+            #[cfg(feature = "junit")]
+            Format::Junit => junit::render(self),
+            #[cfg(not(feature = "junit"))]
+            Format::Junit => Ok(String::new()),
+            Format::Margins => Ok(markdown::margins(self)),
+            Format::Jsonl | Format::Csv => Ok(String::new()),
         }
     }
 }

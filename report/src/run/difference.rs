@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::run::{Cell, Run};
+use super::{Cell, Run};
 use crate::verdict::{Model, Verdict};
 
 /// A case that does not look the same in both groups.

@@ -87,7 +87,7 @@ fn versions_and_numbers_are_those_of_the_code() {
     for word in dimensions.map(|dimension| serde_json::to_value(dimension).unwrap()) {
         assert!(named().contains(word.as_str().unwrap()), "{word}");
     }
-    assert!(PAGE.contains(&crate::host::grouped(bench::statistics::RESAMPLES as u64)));
+    assert!(PAGE.contains(&crate::host::grouped(crate::statistics::RESAMPLES as u64)));
     let csv = load::csv::render(&example::load(Arrival::Closed, vec![example::open()]));
     let heads: Vec<&str> = csv.split("\r\n").next().unwrap().split(',').collect();
     for head in ["messages_per_second", "service_samples", "service_p99_ns", "service_p99_9_ns"] {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::run::{Cell, Run};
-use crate::text::detail;
+use super::text::detail;
+use super::{Cell, Run};
 use crate::verdict::Verdict;
 
 /// The whole run.

@@ -1,0 +1,71 @@
+//! What of a run is red: each cell, and drivers that had to be judged and were not.
+
+use super::{Cell, Run};
+use crate::exit::{Finding, Findings};
+use crate::verdict::Verdict;
+
+/// Whether a SHOULD that is not met makes the run red.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strictness {
+    /// Only a MUST does.
+    #[default]
+    Must,
+    /// A SHOULD does too (`--strict`).
+    Strict,
+}
+
+/// What a run has to be like, beyond its cells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gate {
+    /// Whether a SHOULD that is not met is red.
+    pub strictness: Strictness,
+    /// Drivers that must each have judged a cell on this host.
+    pub required_drivers: Vec<String>,
+}
+
+impl Gate {
+    /// What a cell of a row with this driver says.
+    #[must_use]
+    pub fn finding(&self, cell: &Cell, driver: &str) -> Finding {
+        if cell.has_stale_waiver() {
+            return Finding::Red;
+        }
+        let unless_waived = |found| if cell.is_waived() { Finding::Green } else { found };
+        match cell.verdict {
+            Verdict::Fail | Verdict::Crash | Verdict::Timeout => unless_waived(Finding::Red),
+            Verdict::Miss => match self.strictness {
+                Strictness::Must => Finding::Green,
+                Strictness::Strict => unless_waived(Finding::Red),
+            },
+            Verdict::Unavailable if self.requires(driver) => Finding::Red,
+            Verdict::Unavailable => Finding::Unavailable,
+            Verdict::Error => Finding::Error,
+            Verdict::Pass | Verdict::Info | Verdict::Unsupported => Finding::Green,
+        }
+    }
+
+    /// Required drivers that no judged cell of the run used: a run that lost one must not look
+    /// green.
+    #[must_use]
+    pub fn missing_drivers(&self, run: &Run) -> Vec<&str> {
+        let is_judged = |cell: &Cell| cell.verdict != Verdict::Unavailable;
+        let is_missing = |driver: &&String| {
+            let mut rows = run.rows.iter().filter(|row| row.driver == **driver);
+            !rows.any(|row| run.cells.iter().any(|c| c.row == row.name && is_judged(c)))
+        };
+        self.required_drivers.iter().filter(is_missing).map(String::as_str).collect()
+    }
+
+    pub(super) fn findings(&self, run: &Run) -> Findings {
+        let driver_of = |cell: &Cell| {
+            run.rows.iter().find(|row| row.name == cell.row).map_or("-", |row| row.driver.as_str())
+        };
+        let cells = run.cells.iter().map(|cell| self.finding(cell, driver_of(cell)));
+        let missing = self.missing_drivers(run).into_iter().map(|_| Finding::Red);
+        Findings::of(cells.chain(missing))
+    }
+
+    fn requires(&self, driver: &str) -> bool {
+        self.required_drivers.iter().any(|required| required == driver)
+    }
+}

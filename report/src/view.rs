@@ -1,0 +1,48 @@
+//! How a page is shown: how wide, in which colours, and for whom.
+
+/// How many columns a page has. Where it comes from is the command's affair, in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Width(u16);
+
+/// What a terminal is given to draw with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ink {
+    /// Its own colours, which are readable on its own background.
+    Colour,
+    /// Characters alone: for `NO_COLOR`, a pipe, a file.
+    Plain,
+}
+
+/// How a page is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// How wide it is.
+    pub width: Width,
+    /// Whether it has colours.
+    pub ink: Ink,
+}
+
+impl Width {
+    /// Less would break every table.
+    pub const LEAST: Self = Self(60);
+
+    /// So many columns, [`Width::LEAST`] at least.
+    #[must_use]
+    pub fn of(columns: u16) -> Self {
+        Self(columns).max(Self::LEAST)
+    }
+
+    /// Their number.
+    #[must_use]
+    pub fn columns(self) -> u16 {
+        self.0
+    }
+}
+
+impl View {
+    /// Without colours.
+    #[must_use]
+    pub fn plain(width: Width) -> Self {
+        Self { width, ink: Ink::Plain }
+    }
+}
