@@ -21,21 +21,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// The packages that judge: what they link must not be what they judge.
 const JUDGE: &[&str] = &["conformance", "harness", "report"];
+/// What runs futures or polls sockets, beside what the backends are named after.
 const RUNTIMES: &[&str] = &[
     "async-executor",
     "async-global-executor",
     "async-io",
-    "async-std",
-    "compio",
     "embassy-executor",
     "futures-executor",
     "glommio",
-    "mio",
-    "monoio",
     "polling",
-    "smol",
-    "tokio",
-    "tokio-uring",
 ];
 
 const KINDS: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
@@ -60,26 +54,43 @@ pub(crate) fn lints(repository: &Repository) -> Vec<Finding> {
     found
 }
 
-/// A crate's version stands in the workspace's manifest only, and only while a package uses it.
+/// A crate's version stands in one place: in the manifest of a backend that alone uses it, so that
+/// a runtime comes and goes with its backend, and in the workspace's manifest in all other cases.
 pub(crate) fn versions(repository: &Repository) -> Vec<Finding> {
-    let mut found = Vec::new();
-    let mut used = BTreeSet::new();
+    let mut uses: BTreeMap<String, Vec<Use>> = BTreeMap::new();
     for package in &repository.packages {
         let path = manifest(&package.folder);
         for (name, dependency) in dependencies(&repository.toml(&path)) {
             let inherits = dependency.get("workspace") == Some(&true.into());
-            if !inherits {
-                let message = format!("{name} should be `{name}.workspace = true`");
-                found.push(Finding::new(&path, 0, message));
-            }
-            used.insert(name);
+            let backend = package.folder.starts_with("backends/");
+            uses.entry(name).or_default().push(Use { path: path.clone(), backend, inherits });
         }
     }
     let workspace = repository.toml("Cargo.toml");
     let shared = at(&workspace, &["workspace", "dependencies"]).and_then(Value::as_table);
-    let idle = shared.into_iter().flat_map(Table::keys).filter(|name| !used.contains(*name));
-    found.extend(idle.map(|name| Finding::new("Cargo.toml", 0, format!("nothing uses {name}"))));
-    found
+    let idle = shared.into_iter().flat_map(Table::keys).filter(|name| !uses.contains_key(*name));
+    let idle = idle.map(|name| Finding::new("Cargo.toml", 0, format!("nothing uses {name}")));
+    idle.chain(uses.iter().flat_map(|(name, uses)| misplaced(name, uses))).collect()
+}
+
+/// A package that depends on a crate.
+struct Use {
+    path: String,
+    backend: bool,
+    /// Takes the version from the workspace's manifest.
+    inherits: bool,
+}
+
+/// The users of a crate that have its version from the wrong place.
+fn misplaced(name: &str, uses: &[Use]) -> Vec<Finding> {
+    let alone = uses.iter().all(|one| one.backend && one.path == uses[0].path) && name != "common";
+    let message = if alone {
+        format!("nothing else uses {name}, so its version should stand here")
+    } else {
+        format!("{name} should be `{name}.workspace = true`")
+    };
+    let wrong = uses.iter().filter(|one| one.inherits == alone);
+    wrong.map(|one| Finding::new(&one.path, 0, message.clone())).collect()
 }
 
 /// Backends use `common` alone, the judge nothing that it judges.
@@ -118,13 +129,16 @@ pub(crate) fn runtimes(repository: &Repository) -> Vec<Finding> {
         let names = list.iter().filter_map(|one| one.as_str()?.split(' ').next());
         below.entry(name).or_default().extend(names);
     }
+    let backends =
+        repository.packages.iter().filter_map(|one| one.folder.strip_prefix("backends/"));
+    let runtimes: Vec<&str> = RUNTIMES.iter().copied().chain(backends).collect();
     let mut found = Vec::new();
     for judge in JUDGE {
         let mut pending = VecDeque::from([vec![*judge]]);
         let mut seen = BTreeSet::new();
         while let Some(way) = pending.pop_front() {
             let last = way[way.len() - 1];
-            if RUNTIMES.contains(&last) {
+            if runtimes.contains(&last) {
                 found.push(Finding::new("Cargo.lock", 0, way.join(" -> ")));
             } else if seen.insert(last) {
                 let next = below.get(last).into_iter().flatten();
@@ -149,4 +163,19 @@ fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
 fn at<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
     let (first, rest) = keys.split_first()?;
     rest.iter().try_fold(table.get(*first)?, |value, key| value.get(*key))
+}
+
+#[test]
+fn a_version_stands_where_it_is_used() {
+    let one = |path: &str, inherits| Use {
+        path: path.to_owned(),
+        backend: path.starts_with("backends/"),
+        inherits,
+    };
+    let is_right = |uses: &[Use]| misplaced("x", uses).is_empty();
+    assert!(is_right(&[one("backends/a", false)]) && !is_right(&[one("backends/a", true)]));
+    assert!(is_right(&[one("backends/a", true), one("backends/b", true)]));
+    assert!(!is_right(&[one("backends/a", false), one("backends/b", true)]));
+    assert!(is_right(&[one("report", true)]) && !is_right(&[one("report", false)]));
+    assert!(!is_right(&[one("backends/a", false), one("report", true)]));
 }
