@@ -1,4 +1,5 @@
-//! Where the generator's threads run.
+//! Where the generator's threads run. What pins a server is the harness's, which the generator
+//! does not depend on; that one also says where a thread ended up, and is an error elsewhere.
 
 /// Lets the calling thread run on these processors only; anywhere if there are none. On other
 /// systems than Linux a thread cannot be kept to a processor, and nothing happens.
