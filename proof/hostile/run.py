@@ -61,10 +61,12 @@ def main():
     # Some serve right, in a way that a judge may stumble over.
     sound = {server.forks, server.closes_streams}
     wrong = []
+    kinds = [kind.__name__.replace("_", "-") for kind in server.KINDS]
+    if unknown := set(names) - set(kinds):
+        sys.exit(f"no kind is named {', '.join(sorted(unknown))}; there are: {', '.join(kinds)}")
     print("| server | s | judge's MiB | certified |")
     print("| --- | --- | --- | --- |")
-    for kind in server.KINDS:
-        name = kind.__name__.replace("_", "-")
+    for kind, name in zip(server.KINDS, kinds, strict=True):
         if names and name not in names:
             continue
         page, seconds, mib = judge(iomatrix, profile, name)
