@@ -1,6 +1,6 @@
 """Replaces what a script has written into a page: `place.py PAGE NAME FILE`.
 
-The place is between `<!-- NAME: written by ci/NAME.sh -->` and `<!-- end of NAME -->`.
+The place is between `<!-- NAME: written by SCRIPT -->` and `<!-- end of NAME -->`.
 """
 
 import re
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 page, name, file = sys.argv[1:]
-begin, end = f"<!-- {name}: written by ci/{name}.sh -->\n", f"<!-- end of {name} -->"
+begin, end = f"<!-- {name}: written by [^\n]* -->\n", f"<!-- end of {name} -->"
 text = Path(page).read_text()
-block = begin + Path(file).read_text() + end
-text, count = re.subn(re.escape(begin) + ".*?" + re.escape(end), lambda _: block, text, flags=re.S)
+block = Path(file).read_text() + end
+text, count = re.subn(f"({begin}).*?{end}", lambda m: m[1] + block, text, flags=re.S)
 if count != 1:
     sys.exit(f"{page} has {count} places for {name}")
 Path(page).write_text(text)

@@ -4,8 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const REGENERATE: &str = "cargo run -p iomatrix -- explain --output markdown > docs/CASES.md";
-
 fn explain(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
     command.arg("explain").args(arguments).output().expect("start iomatrix")
@@ -36,8 +34,7 @@ fn the_page_of_all_cases_is_the_generated_one() {
     let shorter = page.lines().count().min(generated.lines().count());
     assert!(
         page.lines().eq(generated.lines()),
-        "docs/CASES.md is stale from line {} on. In the root of the repository, run:\n\n  \
-         {REGENERATE}\n",
+        "docs/CASES.md is stale from line {} on: run ci/generate.sh cases",
         differs.unwrap_or(shorter) + 1
     );
 }

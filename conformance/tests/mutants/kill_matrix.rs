@@ -1,5 +1,6 @@
 //! The kill matrix, `docs/MUTANTS.md`: each mutant, the case that catches it, and what else turns
-//! red for it. It is written from a whole run, which asks each mutant all cases:
+//! red for it. `ci/generate.sh mutants` writes it, and keeps what else turned red; only a whole
+//! run, which asks each mutant all cases, tells that anew:
 //! `KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants`.
 
 use std::collections::BTreeMap;
@@ -51,7 +52,20 @@ pub(crate) fn flaws(table: &Table, sentences: &Sentences) -> Vec<String> {
     flaws
 }
 
-/// The page, with the other reds of each mutant by its name.
+/// What else turned red, by the name of the mutant, as [`PAGE`] has it.
+fn known_others() -> BTreeMap<&'static str, &'static str> {
+    let cells = PAGE.lines().map(|line| line.split(" | ").collect::<Vec<_>>());
+    let row = |cells: Vec<&'static str>| match cells.as_slice() {
+        [fault, _, _, _, other] => {
+            Some((fault.strip_prefix("| ")?, other.strip_suffix(" |").unwrap_or_default()))
+        }
+        _ => None,
+    };
+    cells.filter_map(row).collect()
+}
+
+/// The page, with the other reds of each mutant by its name. Those that were not asked for keep
+/// what the page has.
 pub(crate) fn page(
     table: &Table,
     sentences: &Sentences,
@@ -76,8 +90,10 @@ or stopping is not asked.
 ",
         std::env::consts::OS,
     );
+    let known = known_others();
     for (fault, row) in rows(table, sentences) {
-        let other = others.get(&fault).map_or("not asked", String::as_str);
+        let asked = others.get(&fault).map(String::as_str);
+        let other = asked.or_else(|| known.get(fault.as_str()).copied()).unwrap_or("not asked");
         let _ = writeln!(page, "{row} {other} |");
     }
     page
