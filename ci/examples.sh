@@ -22,7 +22,7 @@ judge() {
   # Or the result of the one before would be read where this one is not judged at all.
   rm -f "$result"
   # What its exit status says is looked at case by case below.
-  page=$(target/debug/iomatrix check --profile "$profile" --out "$result" \
+  page=$(target/debug/iomatrix check --profile "$profile" --output text --output "json=$result" \
     "--$grade" "$command" 2>&1) || true
   if [ ! -s "$result" ]; then
     printf '%s\n' "$page"

@@ -1,6 +1,7 @@
 //! A whole check: the rows, the plan, the cells side by side, and the `Run` made of them.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use harness::row::Row;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
-use report::{Attestation, Cell, Level, Margin, Run, Verdict};
+use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, Verdict};
 
 use crate::judge::{Judge, Judged};
 use crate::plan::Planned;
@@ -221,8 +222,8 @@ pub struct Environment {
     pub rows: Vec<String>,
     /// `_REQUIRE`: drivers that must have been judged, separated by commas.
     pub require: Vec<String>,
-    /// `_OUT`: where the result file goes.
-    pub out: Option<std::path::PathBuf>,
+    /// `_OUTPUT`: what is written to which file, as `FORMAT=FILE`, separated by commas.
+    pub outputs: Vec<(Format, PathBuf)>,
     /// `_PROFILE`.
     pub profile: Profile,
     /// `_SEED`.
@@ -250,11 +251,50 @@ impl Environment {
         Ok(Self {
             rows: list("CONFORMANCE_ROWS"),
             require: list("CONFORMANCE_REQUIRE"),
-            out: std::env::var_os("CONFORMANCE_OUT").map(Into::into),
+            outputs: list("CONFORMANCE_OUTPUT")
+                .iter()
+                .map(|text| output(text))
+                .collect::<Result<_, _>>()?,
             profile: Profile::named(&profile).ok_or_else(|| {
                 format!("CONFORMANCE_PROFILE is '{profile}'; write quick, default or full")
             })?,
             seed,
         })
+    }
+}
+
+/// One output of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
+fn output(text: &str) -> Result<(Format, PathBuf), String> {
+    let offered = || Run::FORMATS.iter().map(|format| format.name());
+    let mistake = |why: &str| {
+        let formats = offered().collect::<Vec<_>>().join(", ");
+        format!("CONFORMANCE_OUTPUT has '{text}', {why}; write FORMAT=FILE with one of {formats}")
+    };
+    let (name, file) = text.split_once('=').ok_or_else(|| mistake("which names no file"))?;
+    let format = Run::FORMATS.iter().find(|format| format.name() == name);
+    let format = format.ok_or_else(|| mistake("whose format a run does not have"))?;
+    let file = PathBuf::from(file);
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    if folder != Path::new("") && !folder.is_dir() {
+        return Err(mistake("whose folder does not exist"));
+    }
+    Ok((*format, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_has_a_format_and_a_file() {
+        assert_eq!(output("json=r.json"), Ok((Format::Json, PathBuf::from("r.json"))));
+        assert_eq!(output("text=a=b").unwrap().1, PathBuf::from("a=b"));
+        for (text, sentence) in [
+            ("json", "names no file"),
+            ("csv=r.csv", "a run does not have"),
+            ("json=/no/such/folder/r.json", "does not exist"),
+        ] {
+            assert!(output(text).unwrap_err().contains(sentence), "{text}");
+        }
     }
 }

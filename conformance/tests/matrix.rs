@@ -14,7 +14,10 @@ use harness::schedule::Schedule;
 use harness::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::run::text;
-use report::{Cell, Document as _, Exit, Finding, Gate, Strictness, Verdict};
+use report::{Cell, Document as _, Exit, Finding, Gate, Strictness, Verdict, View, Width};
+
+/// Columns of a page of text in a file, which are those of `iomatrix`.
+const PAGE_COLUMNS: u16 = 120;
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
@@ -96,9 +99,10 @@ fn finish(
     for driver in gate.missing_drivers(&run) {
         println!("required driver {driver} was not judged");
     }
-    if let Some(path) = &environment.out {
-        let json = serde_json::to_string_pretty(&run).map_err(|e| e.to_string())?;
-        std::fs::write(path, json).map_err(|e| format!("{}: {e}", path.display()))?;
+    for (format, path) in &environment.outputs {
+        let view = View::plain(Width::of(PAGE_COLUMNS));
+        let page = report::render(&run, &gate, *format, view).map_err(|e| e.to_string())?;
+        std::fs::write(path, page).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let exit = run.exit(&gate);
     Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use clap::ValueEnum;
 use conformance::check;
@@ -15,10 +14,10 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::{Cell, Document as _, Exit, Format, Gate, Level, Run, Strictness};
+use report::{Cell, Document as _, Exit, Gate, Level, Run, Strictness};
 
 use crate::error::Error;
-use crate::output::{self, json};
+use crate::output::{self, Output, Outputs};
 use crate::selection;
 
 #[derive(clap::Args)]
@@ -66,29 +65,12 @@ pub(crate) struct Arguments {
     /// Cells side by side.
     #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
     jobs: usize,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-    /// Also write the result file here.
-    #[arg(long, value_name = "FILE", env = "CONFORMANCE_OUT")]
-    out: Option<PathBuf>,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(Run::FORMATS), value_parser = Output::parser(Run::FORMATS))]
+    outputs: Vec<Output>,
     /// Print the cells and start nothing.
     #[arg(long)]
     list: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// The matrix for a terminal.
-    Text,
-    /// The result file.
-    Json,
-    /// The matrix for a step summary.
-    Markdown,
-    /// JUnit XML, for a CI system.
-    Junit,
-    /// How near each case came to its limits, as a table in Markdown.
-    Margins,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -108,6 +90,7 @@ enum ProfileName {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let registry = Registry::load().map_err(Error::Repository)?;
     let filter = arguments.filter()?;
+    let mut outputs = Outputs::open(&arguments.outputs)?;
     let mut rows = arguments.rows(&registry)?;
     let host = harness::host::probe();
     let profile = Profile::from(arguments.profile);
@@ -117,7 +100,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Err(Error::NoCase { only_in_full });
     }
     if arguments.list {
-        print!("{}", listing(&rows, &planned));
+        output::print(&listing(&rows, &planned))?;
         return Ok(Exit::Green);
     }
     check::find_programs(&mut rows, &planned).map_err(Error::Programs)?;
@@ -135,7 +118,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         show_progress(&progress, cell);
     });
     progress.finish_and_clear();
-    arguments.finish(&run)
+    let gate = Gate { strictness: judge.strictness, required_drivers: arguments.require.clone() };
+    outputs.write_document(&run, &gate)?;
+    for driver in gate.missing_drivers(&run) {
+        eprintln!("required driver {driver} was not judged");
+    }
+    Ok(run.exit(&gate))
 }
 
 impl Arguments {
@@ -168,10 +156,6 @@ impl Arguments {
         if self.strict { Strictness::Strict } else { Strictness::Must }
     }
 
-    fn gate(&self) -> Gate {
-        Gate { strictness: self.strictness(), required_drivers: self.require.clone() }
-    }
-
     /// The cases that are selected; rows are selected beside it.
     fn filter(&self) -> Result<Filter, Error> {
         selection::expect_suites(&self.suites)?;
@@ -182,20 +166,6 @@ impl Arguments {
             cases: self.cases.clone(),
             level: self.level.map(Level::from),
         })
-    }
-
-    /// Writes and prints the result; the exit status is the gate's.
-    fn finish(&self, run: &Run) -> Result<Exit, Error> {
-        let json = json(run)?;
-        if let Some(path) = &self.out {
-            std::fs::write(path, &json).map_err(|error| Error::write(path, error))?;
-        }
-        let gate = self.gate();
-        output::print(run, &gate, self.output.into())?;
-        for driver in gate.missing_drivers(run) {
-            eprintln!("required driver {driver} was not judged");
-        }
-        Ok(run.exit(&gate))
     }
 }
 
@@ -254,18 +224,6 @@ fn show_progress(progress: &ProgressBar, cell: &Cell) {
     }
     progress.set_message(name);
     progress.inc(1);
-}
-
-impl From<Output> for Format {
-    fn from(output: Output) -> Self {
-        match output {
-            Output::Text => Self::Text,
-            Output::Json => Self::Json,
-            Output::Markdown => Self::Markdown,
-            Output::Junit => Self::Junit,
-            Output::Margins => Self::Margins,
-        }
-    }
 }
 
 impl From<LevelName> for Level {

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use report::compare::{OtherHosts, Results, compare};
-use report::{Document as _, Exit, Format};
+use report::compare::{Comparison, OtherHosts, Results, compare};
+use report::{Document as _, Exit};
 
 use crate::error::Error;
-use crate::output;
+use crate::output::{self, Output, Outputs};
 use crate::results::{Document, Found, Unused};
 
 #[derive(clap::Args)]
@@ -21,36 +20,22 @@ pub(crate) struct Arguments {
     /// Compare times of different hosts too.
     #[arg(long)]
     force: bool,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For a terminal.
-    Text,
-    /// Everything that was compared, changed or not.
-    Json,
-    /// For a step summary.
-    Markdown,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(Comparison::FORMATS))]
+    #[arg(value_parser = Output::parser(Comparison::FORMATS))]
+    outputs: Vec<Output>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let other_hosts = if arguments.force { OtherHosts::TimesToo } else { OtherHosts::CountsOnly };
+    let mut outputs = Outputs::open(&arguments.outputs)?;
     let (before, mut unused) = side(&arguments.before)?;
     let (after, others) = side(&arguments.after)?;
     unused.extend(others);
     unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
-    let format = match arguments.output {
-        Output::Text => Format::Text,
-        Output::Json => Format::Json,
-        Output::Markdown => Format::Markdown,
-    };
-    output::print(&comparison, &(), format)?;
-    let exit = comparison.exit(&());
-    Ok(if exit == Exit::Green && !unused.is_empty() { Exit::Error } else { exit })
+    outputs.write_document(&comparison, &())?;
+    Ok(Exit::worst(unused.iter().map(|_| Exit::Error).chain([comparison.exit(&())])))
 }
 
 /// All results below a folder, or the one in a file, and the files that cannot be compared.
@@ -58,7 +43,9 @@ fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
     let mut found = Found::below(&[path.to_owned()]);
     found.refuse_unless("compare", |document| match document {
         Document::Bench(_) | Document::Run(_) => true,
-        Document::Sweep(_) | Document::Load(_) | Document::Trace(_) => false,
+        Document::Sweep(_) | Document::Load(_) | Document::Trace(_) | Document::Comparison(_) => {
+            false
+        }
     });
     let Found { documents, unused } = found;
     if documents.is_empty() {
@@ -69,7 +56,10 @@ fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
         match document {
             Document::Bench(bench) => results.benches.push(*bench),
             Document::Run(run) => results.runs.push(*run),
-            Document::Sweep(_) | Document::Load(_) | Document::Trace(_) => {}
+            Document::Sweep(_)
+            | Document::Load(_)
+            | Document::Trace(_)
+            | Document::Comparison(_) => {}
         }
     }
     Ok((results, unused))

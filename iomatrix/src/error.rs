@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use report::{Exit, Failure};
+use report::{Exit, Failure, Format, RenderError};
 
 use crate::results::Unused;
 
@@ -40,6 +40,14 @@ pub(crate) enum Error {
     NoResult { paths: Vec<PathBuf>, unused: Vec<Unused> },
     /// Two results that have nothing to compare.
     NotComparable(String),
+    /// Two pages for standard output.
+    PrintedTwice([Format; 2]),
+    /// Two pages for one file.
+    WrittenTwice(PathBuf),
+    /// The file that is to be written is a folder.
+    OutputFolder(PathBuf),
+    /// The folder of the file that is to be written does not exist.
+    NoOutputFolder { file: PathBuf, folder: PathBuf },
     /// A sweep has no quantity, or more than one, with several values.
     NoDimension,
     /// The registry, the cases' pages or the mutants' table does not hold together.
@@ -77,6 +85,11 @@ impl Error {
         move |error| Self::Render { format, reason: format!("{error:#}") }
     }
 
+    /// A format that the command's options do not let through.
+    pub(crate) fn not_offered(format: Format) -> Self {
+        Self::Render { format: format.name(), reason: "it is not offered".to_owned() }
+    }
+
     /// The error of a command that has found nothing to show.
     pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<Unused>) -> Self {
         Self::NoResult { paths: paths.to_vec(), unused }
@@ -93,6 +106,10 @@ impl Error {
             | Self::BeyondLoopback { .. }
             | Self::Workload(_)
             | Self::NotComparable(_)
+            | Self::PrintedTwice(_)
+            | Self::WrittenTwice(_)
+            | Self::OutputFolder(_)
+            | Self::NoOutputFolder { .. }
             | Self::NoDimension => Exit::Usage,
             Self::NoResult { unused, .. } => {
                 let broken = unused.iter().map(Unused::exit).find(|exit| *exit == Exit::Error);
@@ -113,6 +130,17 @@ impl Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<RenderError> for Error {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Failed { format, reason } => {
+                Self::Render { format: format.name(), reason }
+            }
+            RenderError::Unsupported { format, .. } => Self::not_offered(format),
+        }
+    }
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,6 +174,25 @@ impl fmt::Display for Error {
                 "{address} is beyond loopback: {deed}; say --allow-remote if that host is yours"
             ),
             Self::NoResult { paths, unused } => no_result(f, paths, unused),
+            Self::PrintedTwice([one, other]) => write!(
+                f,
+                "--output {one} and --output {other} cannot both be printed; write one of them to \
+                 a file, as in --output {other}=FILE"
+            ),
+            Self::WrittenTwice(file) => write!(
+                f,
+                "two outputs go to {}; give each a file of its own",
+                printable(&file.display().to_string())
+            ),
+            Self::OutputFolder(folder) => {
+                let folder = printable(&folder.display().to_string());
+                write!(f, "write {folder}: it is a folder; name a file in it")
+            }
+            Self::NoOutputFolder { file, folder } => {
+                let file = printable(&file.display().to_string());
+                let folder = printable(&folder.display().to_string());
+                write!(f, "write {file}: there is no folder {folder}; make it first")
+            }
             Self::NoDimension => f.write_str(
                 "a sweep varies one quantity: give several values to one of -c, -r, -p and \
                  --workers, as in -c 1,8,64,512",

@@ -10,6 +10,7 @@ mod explain;
 mod list;
 mod load;
 mod output;
+mod paragraph;
 mod report;
 mod results;
 mod selection;

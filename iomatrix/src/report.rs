@@ -2,18 +2,21 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use report::bench::Bench;
+use report::compare::Comparison;
 use report::load::LoadResult;
 use report::run::markdown;
 use report::sweep::Sweep;
 use report::trace::Trace;
-use report::{Document as _, Exit, Format, Gate, Run};
+use report::{Document, Exit, Format, Run, View};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::output::{self, json};
-use crate::results::{self, Document, Unused};
+use crate::output::{self, Output, Outputs};
+use crate::results;
+
+/// What all documents are offered in, and all of them by kind.
+const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -23,19 +26,9 @@ pub(crate) struct Arguments {
     /// A label that must be there; without a result file it is shown as "no result" and is red.
     #[arg(long = "expect", value_name = "LABEL", value_delimiter = ',')]
     expected: Vec<String>,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Markdown)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// One table per host, for a step summary.
-    Markdown,
-    /// For a terminal.
-    Text,
-    /// All documents, by kind.
-    Json,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    outputs: Vec<Output>,
 }
 
 /// All documents that were found, by kind.
@@ -46,41 +39,44 @@ struct Found {
     sweeps: Vec<Sweep>,
     loads: Vec<LoadResult>,
     traces: Vec<Trace>,
+    comparisons: Vec<Comparison>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let mut outputs = Outputs::open(&arguments.outputs)?;
     let results::Found { documents, unused } = results::Found::below(&arguments.paths);
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
     unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
     let found = Found::of(documents.into_iter().map(|(_, document)| document));
-    let runs = &found.runs;
-    match arguments.output {
-        Output::Markdown => print!("{}", found.markdown(&arguments.expected)?),
-        Output::Text => print!("{}", found.text()?),
-        Output::Json => println!("{}", json(&found)?),
-    }
-    let missing = markdown::missing(runs, &arguments.expected);
+    outputs.write(|format, view| match format {
+        Format::Json => output::json(&found),
+        Format::Text | Format::Markdown => found.page(&arguments.expected, format, view),
+        Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
+            Err(Error::not_offered(format))
+        }
+    })?;
+    let missing = markdown::missing(&found.runs, &arguments.expected);
     for label in &missing {
         eprintln!("no result from {label}");
     }
-    let exits = runs.iter().map(|run| run.exit(&Gate::default()));
-    let exits = exits.chain(found.benches.iter().map(|bench| bench.exit(&())));
-    let worst = Exit::worst(exits.chain(unused.iter().map(|_: &Unused| Exit::Error)));
-    Ok(if missing.is_empty() { worst } else { Exit::Red })
+    let unused = unused.iter().map(|_| Exit::Error);
+    let missing = missing.iter().map(|_| Exit::Red);
+    Ok(Exit::worst(found.exits().into_iter().chain(unused).chain(missing)))
 }
 
 impl Found {
-    fn of(documents: impl Iterator<Item = Document>) -> Self {
+    fn of(documents: impl Iterator<Item = results::Document>) -> Self {
         let mut found = Self::default();
         for document in documents {
             match document {
-                Document::Run(run) => found.runs.push(*run),
-                Document::Bench(bench) => found.benches.push(*bench),
-                Document::Sweep(sweep) => found.sweeps.push(*sweep),
-                Document::Load(load) => found.loads.push(*load),
-                Document::Trace(trace) => found.traces.push(*trace),
+                results::Document::Run(run) => found.runs.push(*run),
+                results::Document::Bench(bench) => found.benches.push(*bench),
+                results::Document::Sweep(sweep) => found.sweeps.push(*sweep),
+                results::Document::Load(load) => found.loads.push(*load),
+                results::Document::Trace(trace) => found.traces.push(*trace),
+                results::Document::Comparison(comparison) => found.comparisons.push(*comparison),
             }
         }
         found.runs.sort_by(|a, b| a.label.cmp(&b.label));
@@ -89,32 +85,38 @@ impl Found {
     }
 
     /// The matrix first: what is wrong has no speed.
-    fn markdown(&self, expected: &[String]) -> Result<String, Error> {
-        let mut pages = Vec::new();
-        if !self.runs.is_empty() || !expected.is_empty() {
-            pages.push(markdown::render(&self.runs, expected));
-        }
-        pages.extend(self.measured(Format::Markdown)?);
+    fn page(&self, expected: &[String], format: Format, view: View) -> Result<String, Error> {
+        // In Markdown, a table of all hosts.
+        let mut pages = match format {
+            Format::Markdown if self.runs.is_empty() && expected.is_empty() => Vec::new(),
+            Format::Markdown => vec![markdown::render(&self.runs, expected)],
+            Format::Text
+            | Format::Json
+            | Format::Jsonl
+            | Format::Csv
+            | Format::Junit
+            | Format::Margins => pages(&self.runs, format, view)?,
+        };
+        pages.extend(self::pages(&self.benches, format, view)?);
+        pages.extend(self::pages(&self.sweeps, format, view)?);
+        pages.extend(self::pages(&self.loads, format, view)?);
+        pages.extend(self::pages(&self.traces, format, view)?);
+        pages.extend(self::pages(&self.comparisons, format, view)?);
         Ok(pages.join("\n"))
     }
 
-    fn text(&self) -> Result<String, Error> {
-        let mut pages = pages(&self.runs, Format::Text)?;
-        pages.extend(self.measured(Format::Text)?);
-        Ok(pages.join("\n"))
-    }
-
-    /// The pages of all documents but runs.
-    fn measured(&self, format: Format) -> Result<Vec<String>, Error> {
-        let mut found = pages(&self.benches, format)?;
-        found.extend(pages(&self.sweeps, format)?);
-        found.extend(pages(&self.loads, format)?);
-        found.extend(pages(&self.traces, format)?);
-        Ok(found)
+    /// What checks and benches end with; a load, sweep, trace or comparison has been looked at by
+    /// who ran it.
+    fn exits(&self) -> Vec<Exit> {
+        exits(&self.runs).chain(exits(&self.benches)).collect()
     }
 }
 
-fn pages<D: report::Document>(documents: &[D], format: Format) -> Result<Vec<String>, Error> {
-    let question = D::Question::default();
-    documents.iter().map(|document| output::page(document, &question, format)).collect()
+fn pages<D: Document>(documents: &[D], format: Format, view: View) -> Result<Vec<String>, Error> {
+    let page = |document| Ok(report::render(document, &D::Question::default(), format, view)?);
+    documents.iter().map(page).collect()
+}
+
+fn exits<D: Document>(documents: &[D]) -> impl Iterator<Item = Exit> {
+    documents.iter().map(|document| document.exit(&D::Question::default()))
 }

@@ -1,7 +1,6 @@
 //! `iomatrix sweep`: a bench at each of several values of one quantity, to see where completion
 //! starts to pay, and where an open loop bends.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -9,10 +8,10 @@ use report::bench::metric::Metric;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
 use report::{Document as _, Exit};
 
-use crate::bench::{self, Session, SubjectArguments, result_folder, save};
+use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
 use crate::load::{WorkloadArguments, parse_rate, parse_size};
-use crate::output::{self, json};
+use crate::output::{self, Output, Outputs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -44,12 +43,14 @@ pub(crate) struct Arguments {
     /// What to plot.
     #[arg(long, value_enum, default_value_t = MetricName::Cpu)]
     metric: MetricName,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = bench::Output::Text)]
-    output: bench::Output,
-    /// Folder for sweep.json; default: results/ and the time.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    #[arg(
+        long = "output",
+        value_name = "FORMAT[=FILE]",
+        default_value = "text",
+        alias = "output-format"
+    )]
+    #[arg(help = output::help(Sweep::FORMATS), value_parser = Output::parser(Sweep::FORMATS))]
+    outputs: Vec<Output>,
 }
 
 /// One of these has several values, and is what the sweep varies.
@@ -93,7 +94,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     let session = Session::new(&arguments.subjects)?;
     session.candidates(1)?;
-    let folder = result_folder(arguments.out.as_deref())?;
+    let mut outputs = Outputs::open(&arguments.outputs)?;
+    let saved = outputs.save_unless_json(FILE_NAME)?;
+    let metric = Metric::from(arguments.metric);
     let dimension = arguments.values.dimension();
     let mut sweep =
         Sweep { version: FORMAT_VERSION, dimension, points: Vec::new(), interrupted: false };
@@ -105,14 +108,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         sweep.interrupted = bench.interrupted;
         sweep.points.push(Point { value, bench });
         // After each value, because a sweep takes long.
-        save(&folder, FILE_NAME, &json(&sweep)?)?;
+        outputs.write_files_of(&sweep, &metric)?;
         if sweep.interrupted {
             break;
         }
     }
-    let metric = Metric::from(arguments.metric);
-    output::print(&sweep, &metric, arguments.output.into())?;
-    eprintln!("saved {}", folder.join(FILE_NAME).display());
+    outputs.write_document(&sweep, &metric)?;
+    output::say_saved(saved.as_deref());
     Ok(sweep.exit(&metric))
 }
 

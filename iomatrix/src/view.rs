@@ -5,15 +5,21 @@ use report::{Ink, View, Width};
 /// The columns of a page that nobody looks at in a terminal: as many as a log shows.
 const COLUMNS: u16 = 120;
 
-/// As wide as the terminal on standard output; without one, as wide as `COLUMNS` says, else 120
-/// columns.
-pub(crate) fn view() -> View {
+/// On standard output: as wide as its terminal; without one, as wide as in a file.
+pub(crate) fn on_screen() -> View {
     let terminal = console::Term::stdout();
-    let columns = if terminal.is_term() { Some(terminal.size().1) } else { asked() };
-    let ink = if console::colors_enabled() { Ink::Colour } else { Ink::Plain };
-    View { width: Width::of(columns.unwrap_or(COLUMNS)), ink }
+    if !terminal.is_term() {
+        return View { ink: ink(), ..in_file() };
+    }
+    View { width: Width::of(terminal.size().1), ink: ink() }
 }
 
-fn asked() -> Option<u16> {
-    std::env::var("COLUMNS").ok()?.parse().ok()
+/// In a file: as wide as `COLUMNS` says, else 120 columns, and without colours.
+pub(crate) fn in_file() -> View {
+    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    View::plain(Width::of(asked.unwrap_or(COLUMNS)))
+}
+
+fn ink() -> Ink {
+    if console::colors_enabled() { Ink::Colour } else { Ink::Plain }
 }

@@ -55,7 +55,7 @@ fn a_file_alone_that_is_no_result_is_named_with_what_it_is() {
         (r#"{"version": 7, "dimension": "rate"}"#, 2, "has format 7; this program reads format 1"),
         (r#"{"dimension": "rate"}"#, 2, "it is a result of `iomatrix sweep` and has no version"),
         (r#"{"version": 1, "dimension": 3}"#, 3, "it is no result of `iomatrix sweep` that can be"),
-        (r#"{"suites": []}"#, 2, "a result of `iomatrix list`, which `iomatrix report` does not"),
+        (r#"{"suites": []}"#, 2, "it is JSON, but no result of iomatrix"),
     ];
     for (text, status, sentence) in texts {
         let path = file(&scratch, "one.json", text);

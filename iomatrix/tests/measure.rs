@@ -189,12 +189,12 @@ impl Drop for Folder {
     }
 }
 
-/// A short bench of mio's row, with the program at `program`.
-fn bench(program: &Path, out: &Path, options: &[&str]) -> Output {
+/// A short bench of mio's row, with the program at `program` and the result at `file`.
+fn bench(program: &Path, file: &Path, options: &[&str]) -> Output {
     let folder = program.parent().expect("it is in a folder");
     let output = Command::new(IOMATRIX)
         .args(["bench", "--row", "mio", "--rounds", "2", "-c", "8", "-d", "200ms", "-w", "50ms"])
-        .args(["--out", out.to_str().expect("the path is UTF-8"), "--output", "json"])
+        .args(["--output", "json", "--output", &format!("json={}", file.display())])
         .args(options)
         .env(binaries::BIN_DIR, folder)
         .output();
@@ -205,8 +205,9 @@ fn bench(program: &Path, out: &Path, options: &[&str]) -> Output {
 fn a_bench_checks_first_measures_in_rounds_and_saves() {
     let programs = binaries::locate(&["backend-mio"], binaries::OWN_PROFILE).expect("it is built");
     let folder = Folder::new("bench");
-    let output = bench(&programs["backend-mio"], &folder.0, &[]);
-    let saved = std::fs::read(folder.0.join("bench.json")).expect("a result");
+    let output = bench(&programs["backend-mio"], &folder.0.join("mio.json"), &[]);
+    let saved = std::fs::read(folder.0.join("mio.json")).expect("a result");
+    assert_eq!(saved, output.stdout, "{output:?}");
     let bench: Bench = serde_json::from_slice(&saved).expect("a bench");
     let row = &bench.rows[0];
     assert_eq!(row.refused, None, "{output:?}");
@@ -240,7 +241,7 @@ fn a_row_that_answers_wrongly_is_not_timed() {
     );
     std::fs::write(&program, script).expect("a script");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("its mode");
-    let output = bench(&program, &folder.0, &[]);
+    let output = bench(&program, &folder.0.join("wrong.json"), &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let bench: Bench = serde_json::from_slice(&output.stdout).expect("a bench");
     let refused = bench.rows[0].refused.as_ref().expect("it is wrong");

@@ -1,17 +1,16 @@
 //! `iomatrix bench`: what rows cost, side by side in interleaved rounds, with every answer checked.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use harness::binaries;
 use loadgen::Load;
 use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION};
 use report::load::{BuildProfile, Target};
-use report::{Document as _, Exit, Format, Host, Transport};
+use report::{Document as _, Exit, Host, Transport};
 
 mod pinning;
 mod rounds;
@@ -26,7 +25,7 @@ pub(crate) use rows::Candidates;
 
 use crate::error::Error;
 use crate::load::{WorkloadArguments, interruption, now_unix};
-use crate::output::{self, json};
+use crate::output::{self, Output, Outputs};
 
 /// How long a row is loaded in one round, unless asked otherwise: many short rounds see more of a
 /// host that changes than few long ones.
@@ -49,12 +48,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5, aliases = ["runs", "repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text, aliases = ["output-format"])]
-    output: Output,
-    /// Folder for bench.json; default: results/ and the time.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    #[arg(
+        long = "output",
+        value_name = "FORMAT[=FILE]",
+        default_value = "text",
+        alias = "output-format"
+    )]
+    #[arg(help = output::help(Bench::FORMATS), value_parser = Output::parser(Bench::FORMATS))]
+    outputs: Vec<Output>,
 }
 
 /// Which servers are measured, and where they run: the same for a bench and a sweep.
@@ -82,18 +83,6 @@ pub(crate) enum TransportName {
     Unix,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For a terminal.
-    Text,
-    /// The result file.
-    Json,
-    /// A line of values for each round of each row.
-    Csv,
-    /// For a page.
-    Markdown,
-}
-
 /// What all benches of one command share.
 pub(crate) struct Session<'a> {
     pub(crate) subjects: &'a SubjectArguments,
@@ -105,11 +94,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     arguments.workload.expect_sense(arguments.subjects.transport.into())?;
     let session = Session::new(&arguments.subjects)?;
     let candidates = session.candidates(arguments.workers)?;
-    let folder = result_folder(arguments.out.as_deref())?;
+    let mut outputs = Outputs::open(&arguments.outputs)?;
+    let saved = outputs.save_unless_json(FILE_NAME)?;
     let bench = session.bench(candidates, &arguments.workload, arguments.rounds)?;
-    save(&folder, FILE_NAME, &json(&bench)?)?;
-    output::print(&bench, &(), arguments.output.into())?;
-    eprintln!("saved {}", folder.join(FILE_NAME).display());
+    outputs.write_document(&bench, &())?;
+    output::say_saved(saved.as_deref());
     Ok(bench.exit(&()))
 }
 
@@ -178,19 +167,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Where results go: made at the start, so that a wrong path is not found out at the end.
-pub(crate) fn result_folder(asked: Option<&Path>) -> Result<PathBuf, Error> {
-    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string().replace(':', "");
-    let folder = asked.map_or_else(|| Path::new("results").join(time), Path::to_owned);
-    fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
-    Ok(folder)
-}
-
-pub(crate) fn save(folder: &Path, name: &str, text: &str) -> Result<(), Error> {
-    let path = folder.join(name);
-    fs::write(&path, text).map_err(|error| Error::write(&path, error))
-}
-
 /// How servers and generator were built.
 pub(crate) fn build() -> Build {
     let rustc = std::process::Command::new("rustc").arg("--version").output();
@@ -207,17 +183,6 @@ fn release_programs(
     packages: &[&str],
 ) -> Result<std::collections::BTreeMap<String, PathBuf>, Error> {
     binaries::locate(packages, BuildProfile::Release).map_err(Error::Programs)
-}
-
-impl From<Output> for Format {
-    fn from(output: Output) -> Self {
-        match output {
-            Output::Text => Self::Text,
-            Output::Json => Self::Json,
-            Output::Csv => Self::Csv,
-            Output::Markdown => Self::Markdown,
-        }
-    }
 }
 
 impl From<TransportName> for Transport {

@@ -5,32 +5,23 @@ mod judge;
 mod markdown;
 mod text;
 
-use clap::ValueEnum;
 use harness::host;
 use harness::registry::Registry;
-use report::Exit;
 use report::host::{Driver, Hint, Host, Seccomp, State, size};
+use report::{Exit, Format};
 
 use crate::error::Error;
-use crate::output::json;
+use crate::output::{self, Output, Outputs};
+use crate::paragraph;
+
+/// The host as a page, or as result files carry it.
+const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// In what form the host is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For a terminal.
-    #[default]
-    Text,
-    /// For a job's summary.
-    Markdown,
-    /// The host as result files carry it.
-    Json,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    outputs: Vec<Output>,
 }
 
 /// A row of the matrix and the driver it runs on, as the registry names them.
@@ -38,17 +29,21 @@ type RowDriver = (String, String);
 
 /// Probes this host and prints what was found. A driver that is not available is a finding.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
+    let mut outputs = Outputs::open(&arguments.outputs)?;
     let registry = Registry::load().map_err(Error::Repository)?;
     let rows: Vec<RowDriver> = registry
         .built_rows()
         .filter_map(|row| Some((row.name.clone(), row.driver_here()?.to_owned())))
         .collect();
     let host = host::probe();
-    match arguments.output {
-        Output::Text => print!("{}", text::render(&host, &rows)),
-        Output::Markdown => print!("{}", markdown::render(&host, &rows)),
-        Output::Json => println!("{}", json(&host)?),
-    }
+    outputs.write(|format, view| match format {
+        Format::Text => Ok(text::render(&host, &rows, paragraph::columns(view))),
+        Format::Markdown => Ok(markdown::render(&host, &rows)),
+        Format::Json => output::json(&host),
+        Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
+            Err(Error::not_offered(format))
+        }
+    })?;
     Ok(Exit::Green)
 }
 

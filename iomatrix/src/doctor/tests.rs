@@ -92,7 +92,7 @@ limits
 counters
   process      available: /proc
 ";
-    assert_eq!(text::render(&host(), &rows()), expected);
+    assert_eq!(text::render(&host(), &rows(), 100), expected);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn markdown_escapes_what_the_host_says() {
 
 #[test]
 fn without_rows_nothing_is_said_of_them() {
-    let page = text::render(&host(), &[]);
+    let page = text::render(&host(), &[], 100);
     assert!(page.contains("\ndrivers\n"), "{page}");
     assert!(!page.contains("affects"), "{page}");
 }

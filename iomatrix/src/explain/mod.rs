@@ -6,32 +6,28 @@ mod text;
 
 use std::iter::once;
 
-use clap::ValueEnum;
 use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, Table};
 use conformance::page::Page;
 use harness::schedule::Company;
-use report::{Exit, Transport};
+use report::{Exit, Format, Transport};
 
 use crate::error::Error;
+use crate::output::{self, Output, Outputs};
+use crate::paragraph;
 use crate::selection::{self, id_of};
+
+/// Text for a terminal, and what docs/CASES.md is.
+const FORMATS: &[Format] = &[Format::Text, Format::Markdown];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Cases, as suite/case; `*` stands for any text. All of them if absent.
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For a terminal.
-    Text,
-    /// For docs/CASES.md.
-    Markdown,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    outputs: Vec<Output>,
 }
 
 /// A case with all that a page says of it.
@@ -45,10 +41,13 @@ struct Entry {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let entries = entries(&selection::cases(&arguments.ids)?)?;
-    match arguments.output {
-        Output::Text => print!("{}", text::render(&entries, easy_width())),
-        Output::Markdown => print!("{}", markdown::render(&entries)),
-    }
+    Outputs::open(&arguments.outputs)?.write(|format, view| match format {
+        Format::Text => Ok(text::render(&entries, paragraph::columns(view))),
+        Format::Markdown => Ok(markdown::render(&entries)),
+        Format::Json | Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
+            Err(Error::not_offered(format))
+        }
+    })?;
     Ok(Exit::Green)
 }
 
@@ -103,12 +102,6 @@ impl Entry {
     fn command(&self) -> String {
         format!("cargo run -p iomatrix -- check --case {}", self.id())
     }
-}
-
-/// Columns for sentences: those of a page, but no more than are easy to read.
-fn easy_width() -> usize {
-    const EASY: u16 = 100;
-    usize::from(crate::view::view().width.columns().min(EASY))
 }
 
 #[cfg(test)]

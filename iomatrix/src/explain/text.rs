@@ -1,9 +1,11 @@
 //! Pages for a terminal.
 
+use crate::paragraph::paragraph;
+
 use super::Entry;
 
 /// Columns of the margin, in which a paragraph's name stands.
-const MARGIN: usize = 11;
+const MARGIN: usize = 13;
 
 /// The pages of these cases, in lines of at most `width` columns.
 pub(super) fn render(entries: &[Entry], width: usize) -> String {
@@ -14,7 +16,7 @@ pub(super) fn render(entries: &[Entry], width: usize) -> String {
 fn page(entry: &Entry, width: usize) -> String {
     let (case, page) = (entry.case, entry.page);
     let mut lines = vec![format!("{} ({})", entry.id(), case.level)];
-    let mut add = |name: &str, text: &str| lines.extend(paragraph(name, text, width));
+    let mut add = |name: &str, text: &str| lines.extend(paragraph(name, text, MARGIN, width));
     add("requires", case.requirement);
     add("why", &page.why);
     add("sent", &page.sent);
@@ -34,44 +36,6 @@ fn page(entry: &Entry, width: usize) -> String {
         add(name, &format!("- {} must fail as {}", mutant.fault, mutant.failure));
     }
     // On one line however long, so that it can be copied.
-    lines.push(format!("  {:MARGIN$}{}", "run", entry.command()));
+    lines.push(format!("{:MARGIN$}{}", "  run", entry.command()));
     lines.join("\n") + "\n"
-}
-
-/// `name` in the margin and `text` beside it, broken at blanks.
-fn paragraph(name: &str, text: &str, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = format!("  {name:MARGIN$}");
-    let empty = line.chars().count();
-    for word in text.split_whitespace() {
-        let used = line.chars().count();
-        if used > empty && used + 1 + word.chars().count() > width {
-            let next = format!("  {:MARGIN$}", "");
-            lines.push(std::mem::replace(&mut line, next));
-        }
-        if line.chars().count() > empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines.push(line);
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::paragraph;
-
-    #[test]
-    fn a_paragraph_keeps_to_its_width_and_margin() {
-        let lines = paragraph("why", "one two three unbreakable-word four", 22);
-        let margin = " ".repeat(13);
-        let expected = [
-            "  why        one two".to_owned(),
-            format!("{margin}three"),
-            format!("{margin}unbreakable-word"),
-            format!("{margin}four"),
-        ];
-        assert_eq!(lines, expected);
-    }
 }

@@ -4,41 +4,37 @@ mod markdown;
 
 use std::fmt::Write as _;
 
-use clap::ValueEnum;
 use conformance::case::{Body, Case};
 use conformance::profile::Profile;
 use conformance::suites;
 use harness::registry::{Registry, RowEntry};
 use harness::schedule::Company;
-use report::Exit;
+use report::{Exit, Format};
 use serde_json::json;
 
 use crate::error::Error;
+use crate::output::{self, Output, Outputs};
+
+/// Text for a terminal, JSON for a program, and the rows alone in Markdown, for the README.
+const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For a terminal.
-    Text,
-    /// For a program.
-    Json,
-    /// The rows alone, for the README.
-    Markdown,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    outputs: Vec<Output>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let registry = Registry::load().map_err(Error::Repository)?;
-    match arguments.output {
-        Output::Text => print!("{}", text(&registry)),
-        Output::Json => println!("{:#}", json(&registry)),
-        Output::Markdown => print!("{}", markdown::render(&registry)),
-    }
+    Outputs::open(&arguments.outputs)?.write(|format, _| match format {
+        Format::Text => Ok(text(&registry)),
+        Format::Markdown => Ok(markdown::render(&registry)),
+        Format::Json => output::json(&json(&registry)),
+        Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
+            Err(Error::not_offered(format))
+        }
+    })?;
     Ok(Exit::Green)
 }
 

@@ -1,20 +1,18 @@
 //! `iomatrix load`: what an echo server does under load, whatever it is written in.
 
-use std::fs;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::ValueEnum;
 use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
-use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
+use report::load::{Ending, FORMAT_VERSION, LoadResult, Target, json};
 use report::{Document as _, Exit, Format};
 
 use crate::error::Error;
-use crate::output;
+use crate::output::{self, OutFile, Output, Outputs};
 
 mod progress;
 mod workload;
@@ -51,29 +49,21 @@ pub(crate) struct Arguments {
     /// 'p99 > 2ms', 'errors > 0' or 'throughput < 100k'.
     #[arg(long = "fail-if", value_name = "CONDITION", value_parser = Condition::parse)]
     conditions: Vec<Condition>,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text, aliases = ["output-format"])]
-    output: Output,
+    #[arg(
+        long = "output",
+        value_name = "FORMAT[=FILE]",
+        default_value = "text",
+        alias = "output-format"
+    )]
+    #[arg(help = output::help(LoadResult::FORMATS))]
+    #[arg(value_parser = Output::parser(LoadResult::FORMATS))]
+    outputs: Vec<Output>,
     /// Also write the distributions here, as a log that HdrHistogram's tools read.
     #[arg(long, value_name = "FILE")]
     export_hdr: Option<PathBuf>,
     /// Allow an address beyond loopback.
     #[arg(long)]
     allow_remote: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For a terminal.
-    Text,
-    /// The result file.
-    Json,
-    /// A line of JSON for each run, as it ends.
-    Jsonl,
-    /// A line of values for each run.
-    Csv,
-    /// For a page.
-    Markdown,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -92,6 +82,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         cpus: Vec::new(),
         noise_limit: loadgen::NOISE_LIMIT,
     };
+    let mut outputs = Outputs::open(&arguments.outputs)?;
+    let mut log = arguments.export_hdr.as_deref().map(OutFile::open).transpose()?;
+    // A line as each run ends.
+    let prints_lines = outputs.take_printed(Format::Jsonl);
     let interrupted = interruption()?;
     let mut result = LoadResult {
         version: FORMAT_VERSION,
@@ -110,10 +104,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             })?;
         drop(bar);
         result.measurements.push(outcome.measurement.clone());
-        if arguments.output == Output::Jsonl {
+        if prints_lines {
             // Those before have been printed.
-            let lines = output::page(&result, &arguments.conditions, Format::Jsonl)?;
-            println!("{}", lines.lines().last().unwrap_or_default());
+            let lines = json::lines(&result).map_err(Error::render("jsonl"))?;
+            output::print(&format!("{}\n", lines.lines().last().unwrap_or_default()))?;
         }
         let is_last = outcome.measurement.ending != Ending::Complete;
         outcomes.push(outcome);
@@ -121,26 +115,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             break;
         }
     }
-    if let Some(path) = &arguments.export_hdr {
-        export(path, &outcomes)?;
-    }
-    let format = match arguments.output {
-        Output::Text => Some(Format::Text),
-        Output::Json => Some(Format::Json),
-        // Each line has been printed.
-        Output::Jsonl => None,
-        Output::Csv => Some(Format::Csv),
-        Output::Markdown => Some(Format::Markdown),
-    };
-    if let Some(format) = format {
-        output::print(&result, &arguments.conditions, format)?;
+    outputs.write_document(&result, &arguments.conditions)?;
+    if let Some(log) = &mut log {
+        log.write(&hdr_log(&outcomes)?)?;
     }
     for sentence in result.fired(&arguments.conditions) {
         eprintln!("iomatrix: {sentence}");
     }
     Ok(result.exit(&arguments.conditions))
 }
-
 impl Arguments {
     /// Those that are printed, and those that a condition asks about.
     fn all_percentiles(&self) -> Vec<f64> {
@@ -170,8 +153,9 @@ pub(crate) fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn export(path: &Path, outcomes: &[Recording]) -> Result<(), Error> {
-    let Some((first, rest)) = outcomes.split_first() else { return Ok(()) };
+/// The distributions of all runs, as a log that HdrHistogram's tools read.
+fn hdr_log(outcomes: &[Recording]) -> Result<Vec<u8>, Error> {
+    let Some((first, rest)) = outcomes.split_first() else { return Ok(Vec::new()) };
     let mut histograms = first.histograms.clone();
     for outcome in rest {
         histograms.add(&outcome.histograms).map_err(Error::render("hdr"))?;
@@ -180,7 +164,7 @@ fn export(path: &Path, outcomes: &[Recording]) -> Result<(), Error> {
     let mut log = Vec::new();
     loadgen::export_hdr(&histograms, Duration::from_secs_f64(seconds), &mut log)
         .map_err(Error::render("hdr"))?;
-    fs::write(path, log).map_err(|error| Error::write(path, error))
+    Ok(log)
 }
 
 fn parse_percentile(text: &str) -> Result<f64, Error> {

@@ -2,22 +2,21 @@
 //! them. A file that is no result is named, and does not stop those that are.
 
 mod file;
-mod kind;
+mod marks;
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use report::Exit;
-use report::Run;
-use report::bench::{self, Bench};
-use report::load::{self, LoadResult};
-use report::run;
-use report::sweep::{self, Sweep};
-use report::trace::{self, Trace};
-use serde::de::{DeserializeOwned, DeserializeSeed as _};
+use report::bench::Bench;
+use report::compare::Comparison;
+use report::load::LoadResult;
+use report::sweep::Sweep;
+use report::trace::Trace;
+use report::{Exit, Kind, Run};
+use serde::de::DeserializeSeed as _;
 
-use kind::{Kind, Marks};
+use marks::Marks;
 
 /// The most files that are read below one folder.
 const MOST_FILES: usize = 10_000;
@@ -30,6 +29,7 @@ pub(crate) enum Document {
     Sweep(Box<Sweep>),
     Load(Box<LoadResult>),
     Trace(Box<Trace>),
+    Comparison(Box<Comparison>),
 }
 
 /// Why a file is no result that this program reads.
@@ -153,37 +153,31 @@ fn parse(text: &[u8]) -> Result<Document, Fault> {
     let Some(kind) = marks.kind else { return Err(Fault::NoResult) };
     let version = marks.version;
     Ok(match kind {
-        Kind::Check => Document::Run(typed(text, kind, version, run::FORMAT_VERSION)?),
-        Kind::Bench => Document::Bench(typed(text, kind, version, bench::FORMAT_VERSION)?),
-        Kind::Sweep => Document::Sweep(typed(text, kind, version, sweep::FORMAT_VERSION)?),
-        Kind::Load => Document::Load(typed(text, kind, version, load::FORMAT_VERSION)?),
-        Kind::Trace => Document::Trace(typed(text, kind, version, trace::FORMAT_VERSION)?),
-        Kind::Compare | Kind::Doctor | Kind::List => {
-            return Err(Fault::NotTaken { kind, by: "report" });
-        }
+        Kind::Run => Document::Run(typed(text, version)?),
+        Kind::Bench => Document::Bench(typed(text, version)?),
+        Kind::Sweep => Document::Sweep(typed(text, version)?),
+        Kind::Load => Document::Load(typed(text, version)?),
+        Kind::Trace => Document::Trace(typed(text, version)?),
+        Kind::Comparison => Document::Comparison(typed(text, version)?),
     })
 }
 
-fn typed<T: DeserializeOwned>(
-    text: &[u8],
-    kind: Kind,
-    found: Option<u64>,
-    reads: u32,
-) -> Result<Box<T>, Fault> {
-    if found != Some(reads.into()) {
-        return Err(Fault::Version { kind, found, reads });
+fn typed<D: report::Document>(text: &[u8], found: Option<u64>) -> Result<Box<D>, Fault> {
+    if found != Some(D::VERSION.into()) {
+        return Err(Fault::Version { kind: D::KIND, found, reads: D::VERSION });
     }
-    serde_json::from_slice(text).map(Box::new).map_err(|error| Fault::of(Some(kind), &error))
+    serde_json::from_slice(text).map(Box::new).map_err(|error| Fault::of(Some(D::KIND), &error))
 }
 
 impl Document {
     fn kind(&self) -> Kind {
         match self {
-            Self::Run(_) => Kind::Check,
+            Self::Run(_) => Kind::Run,
             Self::Bench(_) => Kind::Bench,
             Self::Sweep(_) => Kind::Sweep,
             Self::Load(_) => Kind::Load,
             Self::Trace(_) => Kind::Trace,
+            Self::Comparison(_) => Kind::Comparison,
         }
     }
 }

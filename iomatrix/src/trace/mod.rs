@@ -10,19 +10,18 @@ mod strace;
 
 use std::path::Path;
 
-use clap::ValueEnum;
 use clap::builder::RangedU64ValueParser;
 use harness::launcher::{Origin, Program};
 use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
 use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
-use report::{Document as _, Exit, Format};
+use report::{Document as _, Exit};
 
 use session::{Plan, Trouble};
 
 use crate::error::Error;
-use crate::output;
+use crate::output::{self, Output, Outputs};
 use crate::selection;
 
 #[derive(clap::Args)]
@@ -42,19 +41,9 @@ pub(crate) struct Arguments {
     /// Threads of each server that do I/O. A flavor that refuses the number keeps its own.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounded(1, 1024))]
     workers: u32,
-    /// What to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Columns for a terminal.
-    Text,
-    /// A table for slides.
-    Markdown,
-    /// Every call, for a program.
-    Json,
+    #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
+    #[arg(help = output::help(Trace::FORMATS), value_parser = Output::parser(Trace::FORMATS))]
+    outputs: Vec<Output>,
 }
 
 fn bounded(least: u64, most: u64) -> RangedU64ValueParser<u32> {
@@ -64,6 +53,7 @@ fn bounded(least: u64, most: u64) -> RangedU64ValueParser<u32> {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let registry = Registry::load().map_err(Error::Repository)?;
     let rows = selected(&registry, &arguments.rows)?;
+    let mut outputs = Outputs::open(&arguments.outputs)?;
     let tracer = strace::find()?;
     let host = host::probe();
     let mut trace = Trace {
@@ -78,12 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             None => arguments.ladder(&tracer, entry)?,
         });
     }
-    let format = match arguments.output {
-        Output::Text => Format::Text,
-        Output::Markdown => Format::Markdown,
-        Output::Json => Format::Json,
-    };
-    output::print(&trace, &(), format)?;
+    outputs.write_document(&trace, &())?;
     Ok(trace.exit(&()))
 }
 

@@ -1,0 +1,224 @@
+//! What commands print and write. One syntax for all of them, `--output FORMAT[=FILE]`, which can
+//! be given several times; everything that can be wrong with it is found before a command starts.
+
+mod file;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use report::{Document, Format, View};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::view;
+pub(crate) use file::OutFile;
+
+/// One value of `--output`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    format: Format,
+    /// Standard output if absent.
+    file: Option<PathBuf>,
+}
+
+/// What a command prints and writes, checked and ready.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    printed: Option<Format>,
+    files: Vec<(Format, OutFile)>,
+}
+
+impl Output {
+    /// Reads `FORMAT` or `FORMAT=FILE`, with one of the formats that a command offers.
+    pub(crate) fn parser(
+        offered: &'static [Format],
+    ) -> impl Fn(&str) -> Result<Self, Error> + Clone + Send + Sync + 'static {
+        move |text| Self::parse(text, offered)
+    }
+
+    fn parse(text: &str, offered: &'static [Format]) -> Result<Self, Error> {
+        let (name, file) = match text.split_once('=') {
+            Some((name, file)) => (name, Some(file)),
+            None => (text, None),
+        };
+        let format = offered.iter().copied().find(|format| format.name() == name);
+        let format = format.ok_or_else(|| unknown(name, offered))?;
+        match file {
+            Some("") => Err(Error::Value(format!("write a file after it, such as {format}=FILE"))),
+            Some(file) => Ok(Self { format, file: Some(file.into()) }),
+            None => Ok(Self { format, file: None }),
+        }
+    }
+}
+
+/// A format that a command does not offer, and what to write instead.
+fn unknown(name: &str, offered: &[Format]) -> Error {
+    let offered = names(offered, "or");
+    let is_format = Format::ALL.iter().any(|format| format.name() == name);
+    Error::Value(if is_format {
+        format!("this result has no {name} output; write {offered}")
+    } else if name.contains(['.', '/', '\\']) {
+        format!("a format comes before the file, as in json={name}; the formats are {offered}")
+    } else {
+        format!("there is no such format; write {offered}")
+    })
+}
+
+/// `text, json or csv`.
+fn names(formats: &[Format], conjunction: &str) -> String {
+    let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => {
+            format!("{} {conjunction} {last}", rest.join(", "))
+        }
+        Some(_) | None => names.concat(),
+    }
+}
+
+/// What `--help` says of `--output`.
+pub(crate) fn help(offered: &[Format]) -> String {
+    format!(
+        "Print the result as {}; with =FILE, write it there instead. Can be given several times, \
+         once without FILE at most",
+        names(offered, "or")
+    )
+}
+
+impl Outputs {
+    /// Looks whether everything that is asked for can be printed and written.
+    ///
+    /// # Errors
+    /// More than one page for standard output or one file, or a file that cannot be written.
+    pub(crate) fn open(outputs: &[Output]) -> Result<Self, Error> {
+        let mut found = Self { printed: None, files: Vec::new() };
+        for Output { format, file } in outputs {
+            let Some(path) = file else {
+                if let Some(other) = found.printed.replace(*format) {
+                    return Err(Error::PrintedTwice([other, *format]));
+                }
+                continue;
+            };
+            let file = OutFile::open(path)?;
+            if found.files.iter().any(|(_, other)| other.is_same(&file)) {
+                return Err(Error::WrittenTwice(path.clone()));
+            }
+            found.files.push((*format, file));
+        }
+        Ok(found)
+    }
+
+    /// Unless JSON is asked for, has it written to `results/TIME/NAME`: measuring takes long, and a
+    /// page cannot be compared.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn save_unless_json(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
+        let json = Format::Json;
+        if self.printed == Some(json) || self.files.iter().any(|(format, _)| *format == json) {
+            return Ok(None);
+        }
+        let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let folder = Path::new("results").join(time.replace(':', ""));
+        fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
+        let path = folder.join(name);
+        self.files.push((json, OutFile::open(&path)?));
+        Ok(Some(path))
+    }
+
+    /// Whether a format is printed. If so it no longer is: the command prints it bit by bit.
+    pub(crate) fn take_printed(&mut self, format: Format) -> bool {
+        self.printed.take_if(|printed| *printed == format).is_some()
+    }
+
+    /// Writes all pages of a document, and prints its page.
+    ///
+    /// # Errors
+    /// The first page that could not be rendered or written, after all others have been tried.
+    pub(crate) fn write_document<D: Document>(
+        &mut self,
+        document: &D,
+        question: &D::Question,
+    ) -> Result<(), Error> {
+        self.write(|format, view| Ok(report::render(document, question, format, view)?))
+    }
+
+    /// Writes the pages of a document that go to files.
+    ///
+    /// # Errors
+    /// As [`Outputs::write_document`].
+    pub(crate) fn write_files_of<D: Document>(
+        &mut self,
+        document: &D,
+        question: &D::Question,
+    ) -> Result<(), Error> {
+        self.write_files(|format, view| Ok(report::render(document, question, format, view)?))
+    }
+
+    /// Writes all pages, and prints the one for standard output, the files first: who reads
+    /// standard output may have stopped.
+    ///
+    /// # Errors
+    /// The first page that could not be rendered or written, after all others have been tried.
+    pub(crate) fn write(
+        &mut self,
+        page: impl Fn(Format, View) -> Result<String, Error>,
+    ) -> Result<(), Error> {
+        let files = self.write_files(&page);
+        let printed =
+            self.printed.map_or(Ok(()), |format| print(&page(format, view::on_screen())?));
+        match (files, printed) {
+            (Err(first), Err(other)) => {
+                eprintln!("iomatrix: {other}");
+                Err(first)
+            }
+            (files, printed) => files.and(printed),
+        }
+    }
+
+    /// Writes the pages that go to files.
+    ///
+    /// # Errors
+    /// The first page that could not be rendered or written, after all others have been tried.
+    fn write_files(
+        &mut self,
+        page: impl Fn(Format, View) -> Result<String, Error>,
+    ) -> Result<(), Error> {
+        let mut result = Ok(());
+        for (format, file) in &mut self.files {
+            let written =
+                page(*format, view::in_file()).and_then(|page| file.write(page.as_bytes()));
+            match written {
+                Err(other) if result.is_err() => eprintln!("iomatrix: {other}"),
+                Err(first) => result = Err(first),
+                Ok(()) => {}
+            }
+        }
+        result
+    }
+}
+
+/// Tells where a result was saved that the user had not asked for by name.
+pub(crate) fn say_saved(path: Option<&Path>) {
+    if let Some(path) = path {
+        eprintln!("saved {}", path.display());
+    }
+}
+
+/// Something that is no document as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::render("json"))?;
+    Ok(text + "\n")
+}
+
+/// Prints a page. That nobody reads it to its end is no error.
+pub(crate) fn print(page: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::Write { target: "standard output".to_owned(), error })
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
