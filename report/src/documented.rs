@@ -13,7 +13,7 @@ use crate::sweep::{self, Dimension, Point, Sweep};
 const PAGE: &str = include_str!("../../docs/FORMAT.md");
 
 /// A host of which everything is known.
-fn host() -> crate::Host {
+pub(crate) fn host() -> crate::Host {
     let hint = || Some(Hint { name: "kvm".to_owned(), evidence: "dmi".to_owned() });
     let limit = Some(Limit { soft: Ceiling::At(1), hard: Ceiling::Unlimited });
     let state = State::Unavailable { reason: "EPERM".to_owned(), fix: None };

@@ -12,6 +12,9 @@ mod escape;
 #[cfg(all(test, feature = "statistics"))]
 mod example;
 mod exit;
+#[cfg(test)]
+#[cfg(all(feature = "junit", feature = "plot"))]
+mod golden;
 pub mod host;
 pub mod load;
 pub mod pairs;

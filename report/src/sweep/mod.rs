@@ -21,7 +21,7 @@ pub mod crossover;
 #[cfg(feature = "statistics")]
 pub mod csv;
 #[cfg(all(test, feature = "plot"))]
-mod example;
+pub(crate) mod example;
 #[cfg(feature = "statistics")]
 pub mod knee;
 #[cfg(feature = "statistics")]

@@ -1,0 +1,220 @@
+//! Hostile text, and documents that have it in every field that is a text: of a document that was
+//! read from a file, any of them may come from a server, a command line or an environment.
+
+use serde_json::Value;
+
+use super::rules::{self, MARKS};
+use super::{For, Page, pages};
+use crate::document::{Document, Format, Kind};
+use crate::golden::examples::{bench, comparison, load, run, sweep, trace};
+
+/// Texts that are obeyed, hide or break out, one by one.
+const PIECES: [&str; 20] = [
+    "\u{1b}[2J\u{1b}[41m",
+    "|pipe|",
+    "\u{9b}31m",
+    "`evilcode` `````",
+    "</details><script>evil()</script>",
+    "**evilbold**",
+    "[evillink](http://localhost/evil)",
+    "@eviluser",
+    "#31337",
+    "\u{202e}reversed\u{202c} \u{2066}isolated\u{2069}",
+    "\u{200b}\u{feff}\u{2028}",
+    "\n::error::evil",
+    "##[error]evil",
+    "a\r\nb\tc",
+    "\0\u{7f}",
+    "\n# evilhead\n\n- evilitem\n",
+    "\\",
+    "&lt;&#27;",
+    "]]>",
+    "\"'",
+];
+/// What means something at the start of a field or a line.
+const STARTS: [&str; 12] =
+    ["", "=1+1", "+1", "-1 - ", "@sum", "\t=1", "::error::", "##[", "# ", "- ", "1. ", "\n\n    "];
+/// How long a line of a page may be at the most.
+const LONG: usize = 10_000;
+
+/// The pages that break rules. Each entry is a fault; one that no longer is has to go.
+const FAULTS: &[(Kind, Format, &[&str])] = &[
+    (Kind::Run, Format::Text, &["unseen", "command", "endless"]),
+    (
+        Kind::Run,
+        Format::Markdown,
+        &["unseen", "command", "table", "tag", "link", "markup", "mention", "endless"],
+    ),
+    (Kind::Run, Format::Json, &["unseen", "command"]),
+    (Kind::Run, Format::Junit, &["unseen", "command"]),
+    (
+        Kind::Run,
+        Format::Margins,
+        &["unseen", "command", "table", "tag", "link", "markup", "mention", "endless"],
+    ),
+    (Kind::Load, Format::Text, &["unseen", "command", "endless"]),
+    (Kind::Load, Format::Markdown, &["unseen", "mention", "endless"]),
+    (Kind::Load, Format::Json, &["unseen", "command"]),
+    (Kind::Load, Format::Jsonl, &["unseen", "command"]),
+    (Kind::Load, Format::Csv, &["unseen", "command", "formula"]),
+    (Kind::Bench, Format::Text, &["unseen", "command", "endless"]),
+    (Kind::Bench, Format::Markdown, &["unseen", "mention", "endless"]),
+    (Kind::Bench, Format::Json, &["unseen", "command"]),
+    (Kind::Bench, Format::Csv, &["unseen", "command", "formula"]),
+    (Kind::Sweep, Format::Text, &["unseen", "command", "endless"]),
+    (Kind::Sweep, Format::Markdown, &["unseen", "mention", "endless"]),
+    (Kind::Sweep, Format::Json, &["unseen", "command"]),
+    (Kind::Sweep, Format::Csv, &["unseen", "command", "formula"]),
+    (Kind::Trace, Format::Text, &["unseen", "command", "endless"]),
+    (Kind::Trace, Format::Markdown, &["unseen", "mention", "command", "endless"]),
+    (Kind::Trace, Format::Json, &["unseen", "command"]),
+    (Kind::Comparison, Format::Text, &["unseen", "command", "endless"]),
+    (Kind::Comparison, Format::Markdown, &["unseen", "mention", "endless"]),
+    (Kind::Comparison, Format::Json, &["unseen", "command"]),
+];
+
+/// A document in which each text has one of [`PIECES`] behind it or before it, so that all of them
+/// are somewhere.
+pub(super) fn snapshot<D: Document>(document: &D) -> D {
+    with_texts(document, |index, text| {
+        let piece = PIECES[index % PIECES.len()];
+        match (index / PIECES.len()) % 2 {
+            0 => format!("{text} {piece}"),
+            _ => format!("{piece} {text}"),
+        }
+    })
+}
+
+/// The document with another text in the place of each. Equal texts stay equal, so that what names
+/// something still names it.
+fn with_texts<D: Document>(document: &D, change: impl Fn(usize, &str) -> String) -> D {
+    changed(document, &fields(document), change)
+}
+
+fn changed<D: Document>(
+    document: &D,
+    fields: &[String],
+    change: impl Fn(usize, &str) -> String,
+) -> D {
+    let mut value = serde_json::to_value(document).unwrap();
+    let mut known: Vec<String> = Vec::new();
+    for path in fields {
+        let field = value.pointer_mut(path).unwrap();
+        let text = field.as_str().unwrap().to_owned();
+        let index = known.iter().position(|known| *known == text).unwrap_or_else(|| {
+            known.push(text.clone());
+            known.len() - 1
+        });
+        *field = change(index, &text).into();
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+/// The fields that are free text: one of a closed set of words takes no other.
+fn fields<D: Document>(document: &D) -> Vec<String> {
+    let plain = serde_json::to_value(document).unwrap();
+    let takes_any = |path: &String| {
+        let mut other = plain.clone();
+        *other.pointer_mut(path).unwrap() = "any".into();
+        serde_json::from_value::<D>(other).is_ok()
+    };
+    texts(&plain, "").into_iter().filter(takes_any).collect()
+}
+
+/// Where the texts of a document are, as pointers of JSON.
+fn texts(value: &Value, path: &str) -> Vec<String> {
+    match value {
+        Value::String(_) => vec![path.to_owned()],
+        Value::Array(values) => {
+            let inner = |(index, value)| texts(value, &format!("{path}/{index}"));
+            values.iter().enumerate().flat_map(inner).collect()
+        }
+        Value::Object(map) => {
+            map.iter().flat_map(|(name, value)| texts(value, &format!("{path}/{name}"))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
+}
+
+/// What the pages of a document do that they must not, with hostile text in every field.
+fn faults<D: Document + PartialEq>(document: &D) -> Vec<(Kind, Format, &'static str, String)> {
+    let all = [PIECES.concat(), MARKS.map(|mark| mark.text).join(" ")].concat();
+    let mut found = Vec::new();
+    let mut judge = |hostile: &D| {
+        for page in pages("", hostile, &[For::People, For::Programs], &[60, 80, 200]) {
+            let mut faults = rules::broken(&page);
+            if page.format == Format::Json && rules::reads_back(&page, hostile).is_err() {
+                faults.push(("reads-back", "it is another document".to_owned()));
+            }
+            let Page { kind, format, .. } = page;
+            found.extend(faults.into_iter().map(|(rule, what)| (kind, format, rule, what)));
+        }
+    };
+    let fields = fields(document);
+    for start in STARTS {
+        judge(&changed(document, &fields, |_, text| format!("{start}{text}{all}")));
+    }
+    judge(&changed(document, &fields, |_, text| format!("{text}{}", "x".repeat(LONG))));
+    found
+}
+
+#[track_caller]
+fn expect_faults<D: Document + PartialEq>(document: &D) {
+    let found = faults(document);
+    let known = || FAULTS.iter().filter(|(kind, ..)| *kind == D::KIND);
+    let mut new: Vec<String> = Vec::new();
+    for (kind, format, rule, what) in &found {
+        let name = format!("{kind} {format} {rule}:");
+        let is_known = known().any(|(_, known, rules)| known == format && rules.contains(rule));
+        if !is_known && !new.iter().any(|known| known.starts_with(&name)) {
+            new.push(format!("{name} {what}"));
+        }
+    }
+    assert!(new.is_empty(), "hostile text does harm:\n{}", new.join("\n"));
+    for (kind, format, rules) in known() {
+        for rule in *rules {
+            let still = found.iter().any(|(_, found, broken, _)| (found, broken) == (format, rule));
+            assert!(still, "{kind} {format} {rule} holds now: take it off the list of faults");
+        }
+    }
+}
+
+#[test]
+fn hostile_text_in_a_run_does_no_harm() {
+    expect_faults(&run());
+}
+
+#[test]
+fn hostile_text_in_a_load_does_no_harm() {
+    expect_faults(&load());
+}
+
+#[test]
+fn hostile_text_in_a_bench_does_no_harm() {
+    expect_faults(&bench(1));
+}
+
+#[test]
+fn hostile_text_in_a_sweep_does_no_harm() {
+    expect_faults(&sweep(1));
+}
+
+#[test]
+fn hostile_text_in_a_trace_does_no_harm() {
+    expect_faults(&trace());
+}
+
+#[test]
+fn hostile_text_in_a_comparison_does_no_harm() {
+    expect_faults(&comparison());
+}
+
+/// A field that stays as it is would not be tried.
+#[test]
+fn every_field_for_a_text_becomes_hostile() {
+    let hostile = serde_json::to_value(with_texts(&run(), |_, _| "evil".to_owned())).unwrap();
+    for path in ["/rows/0/runtime", "/rows/0/driver", "/cells/0/repeat", "/host/cpu_model"] {
+        assert_eq!(hostile.pointer(path), Some(&"evil".into()), "{path}");
+    }
+    assert_eq!(hostile.pointer("/cells/0/verdict"), Some(&"pass".into()));
+}

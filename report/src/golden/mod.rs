@@ -1,0 +1,166 @@
+//! Golden pages: an example of every document in every format, with every verdict and every kind of
+//! absence, and the same with hostile text in every field. Each page is a file below `snapshots`;
+//! `INSTA_UPDATE=always cargo test -p report --all-features` writes them anew.
+
+mod examples;
+mod hostile;
+mod rules;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::document::{Document, Format, Kind, render};
+use crate::view::{View, Width};
+use examples::{bench, closed_load, comparison, knee, load, run, sweep, trace};
+use hostile::snapshot;
+
+/// The widths of the pages that are kept.
+const WIDTHS: [u16; 2] = [80, 120];
+
+/// A page of an example.
+struct Page {
+    /// Name of its snapshot.
+    name: String,
+    kind: Kind,
+    format: Format,
+    text: String,
+}
+
+/// What a format is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// People: an example with all that a page can show.
+    People,
+    /// Programs: every quantity of every round is there, so that an example has few.
+    Programs,
+}
+
+fn made_for(format: Format) -> For {
+    match format {
+        Format::Text | Format::Markdown | Format::Margins => For::People,
+        Format::Json | Format::Jsonl | Format::Csv | Format::Junit => For::Programs,
+    }
+}
+
+fn pages<D: Document>(name: &str, document: &D, readers: &[For], widths: &[u16]) -> Vec<Page> {
+    let question = D::Question::default();
+    let mut pages = Vec::new();
+    for format in D::FORMATS.iter().copied().filter(|format| readers.contains(&made_for(*format))) {
+        let has_width = format == Format::Text;
+        for width in if has_width { widths } else { &widths[..1] } {
+            let view = View::plain(Width::of(*width));
+            let text = render(document, &question, format, view).unwrap();
+            let width = if has_width { format!("-{width}") } else { String::new() };
+            let name = format!("{name}-{format}{width}");
+            pages.push(Page { name, kind: D::KIND, format, text });
+        }
+    }
+    pages
+}
+
+/// An example in all formats, where `large` has all that there is to show and `small` has few
+/// numbers; and `small` with hostile text.
+fn kept<D: Document>(large: &D, small: &D) -> Vec<Page> {
+    let name = D::NAME;
+    let mut kept = pages(name, large, &[For::People], &WIDTHS);
+    kept.extend(pages(name, small, &[For::Programs], &WIDTHS));
+    let hostile = snapshot(small);
+    kept.extend(pages(
+        &format!("hostile-{name}"),
+        &hostile,
+        &[For::People, For::Programs],
+        &WIDTHS[..1],
+    ));
+    kept
+}
+
+fn pages_of(kind: Kind) -> Vec<Page> {
+    match kind {
+        Kind::Run => kept(&run(), &run()),
+        Kind::Load => {
+            let mut kept = kept(&load(), &load());
+            kept.extend(pages("load-closed", &closed_load(), &[For::People], &WIDTHS));
+            kept
+        }
+        Kind::Bench => kept(&bench(6), &bench(1)),
+        Kind::Sweep => {
+            let mut kept = kept(&sweep(6), &sweep(1));
+            kept.extend(pages("sweep-rate", &knee(), &[For::People], &WIDTHS));
+            kept
+        }
+        Kind::Trace => kept(&trace(), &trace()),
+        Kind::Comparison => kept(&comparison(), &comparison()),
+    }
+}
+
+#[track_caller]
+fn expect_kept(kind: Kind) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for page in pages_of(kind) {
+            insta::assert_snapshot!(page.name.as_str(), readable(&page.text));
+        }
+    });
+}
+
+/// What no reviewer would see, spelled out; the ends of lines in CSV are those of the file.
+fn readable(page: &str) -> String {
+    let mut text = String::with_capacity(page.len());
+    for c in page.replace("\r\n", "\n").chars() {
+        match c {
+            '\n' => text.push(c),
+            c if rules::is_unseen(c) => text.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[test]
+fn the_pages_of_a_run_are_as_they_were() {
+    expect_kept(Kind::Run);
+}
+
+#[test]
+fn the_pages_of_a_load_are_as_they_were() {
+    expect_kept(Kind::Load);
+}
+
+#[test]
+fn the_pages_of_a_bench_are_as_they_were() {
+    expect_kept(Kind::Bench);
+}
+
+#[test]
+fn the_pages_of_a_sweep_are_as_they_were() {
+    expect_kept(Kind::Sweep);
+}
+
+#[test]
+fn the_pages_of_a_trace_are_as_they_were() {
+    expect_kept(Kind::Trace);
+}
+
+#[test]
+fn the_pages_of_a_comparison_are_as_they_were() {
+    expect_kept(Kind::Comparison);
+}
+
+/// One that no test reads any more would be kept for ever, and one that was not accepted yet is no
+/// golden page.
+#[test]
+fn every_snapshot_is_that_of_a_page() {
+    let pages = Kind::ALL.into_iter().flat_map(pages_of);
+    let expected: BTreeSet<String> = pages.map(|page| format!("{}.snap", page.name)).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden/snapshots");
+    let files = std::fs::read_dir(&folder).unwrap();
+    let found: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let left_over: Vec<_> = found.difference(&expected).collect();
+    assert!(left_over.is_empty(), "snapshots of no page: {left_over:?}");
+    let missing: Vec<_> = expected.difference(&found).collect();
+    assert!(missing.is_empty(), "pages without a snapshot: {missing:?}");
+}
