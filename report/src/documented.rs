@@ -2,33 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use crate::bench;
+use crate::bench::{self, Because, Bench};
+use crate::compare::{self, Comparison, Turn};
+use crate::document::{Document, Kind};
 use crate::example;
-use crate::host::{Ceiling, Counter, Driver, Hint, IoUring, Limit, Limits, Runner, Seccomp, State};
-use crate::load::{self, Amount, Arrival, ErrorKind};
-use crate::sweep::{self, Dimension, Point, Sweep};
+use crate::golden::examples;
+use crate::host::{self, Seccomp};
+use crate::load::{self, Amount, Arrival, BuildProfile, Ending, ErrorKind, LoadResult, Validity};
+use crate::run::{Attestation, FailureKind, Run, WaiverState};
+use crate::sweep::{self, Dimension, Sweep};
+use crate::trace::{self, Operations, Trace};
+use crate::verdict::{Grade, Level, Model, Verdict};
 
 const PAGE: &str = include_str!("../../docs/FORMAT.md");
-
-/// A host of which everything is known.
-pub(crate) fn host() -> crate::Host {
-    let hint = || Some(Hint { name: "kvm".to_owned(), evidence: "dmi".to_owned() });
-    let limit = Some(Limit { soft: Ceiling::At(1), hard: Ceiling::Unlimited });
-    let state = State::Unavailable { reason: "EPERM".to_owned(), fix: None };
-    crate::Host {
-        virtualisation: hint(),
-        container: hint(),
-        seccomp: Some(Seccomp::Filter),
-        runner: Some(Runner { image: None, image_version: None, name: None }),
-        limits: Limits { open_files: limit, memlock: limit, memlock_exempt: true },
-        drivers: vec![Driver { name: "epoll".to_owned(), state: state.clone() }],
-        counters: vec![Counter { name: "ring".to_owned(), state }],
-        io_uring: Some(IoUring { features: Vec::new(), opcodes: Vec::new() }),
-        ..example::host()
-    }
-}
 
 fn fields(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -47,47 +36,91 @@ fn named() -> BTreeSet<&'static str> {
     code.flat_map(|code| code.split(|c: char| !(c.is_alphanumeric() || "_-".contains(c)))).collect()
 }
 
+/// The words of a closed set, from what serde says of one that is none. `of` makes a value of one
+/// word.
+#[track_caller]
+fn words<T: DeserializeOwned>(of: impl Fn(&str) -> Value) -> Vec<String> {
+    let Err(error) = serde_json::from_value::<T>(of("no such word")) else {
+        panic!("every word is one of them");
+    };
+    let message = error.to_string();
+    let (_, words) = message.split_once("expected").expect("serde says what it expects");
+    words.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_field_is_explained() {
-    let mut measurement = example::open();
-    measurement.validity = example::invalid("late");
-    measurement.errors.insert(ErrorKind::Lost, 1);
-    let open = Arrival::Open { messages_per_second: 1.0 };
-    let mut load = example::load(open, vec![measurement, example::open()]);
-    load.host = host();
+    let mut load = examples::load();
     load.workload.amount = Amount::Messages(1);
-    let mut bench = example::bench();
-    bench.host = host();
-    let point = Point { value: 1.0, bench: bench.clone() };
-    let sweep = Sweep {
-        version: sweep::FORMAT_VERSION,
-        dimension: Dimension::MessageBytes,
-        points: vec![point],
-        interrupted: false,
-    };
     let mut found = BTreeSet::new();
-    fields(&serde_json::to_value(&sweep).unwrap(), &mut found);
-    fields(&serde_json::to_value(&load).unwrap(), &mut found);
-    fields(&serde_json::to_value(&bench).unwrap(), &mut found);
+    for document in [
+        serde_json::to_value(examples::run()),
+        serde_json::to_value(load),
+        serde_json::to_value(examples::bench(1)),
+        serde_json::to_value(examples::sweep(1)),
+        serde_json::to_value(examples::trace()),
+        serde_json::to_value(examples::comparison()),
+    ] {
+        fields(&document.unwrap(), &mut found);
+    }
     let named = named();
     let missing: Vec<&String> =
         found.iter().filter(|field| !named.contains(field.as_str())).collect();
-    assert!(found.len() > 80, "{found:?}");
+    assert!(found.len() > 140, "{found:?}");
+    assert!(missing.is_empty(), "docs/FORMAT.md does not name {missing:?}");
+}
+
+#[test]
+fn every_word_of_a_closed_set_is_explained() {
+    let plain = |word: &str| Value::from(word);
+    let state = |word: &str| json!({ "state": word });
+    let words = [
+        words::<Verdict>(plain),
+        words::<Level>(plain),
+        words::<Grade>(plain),
+        words::<Model>(plain),
+        words::<FailureKind>(plain),
+        words::<WaiverState>(plain),
+        words::<Attestation>(state),
+        words::<Ending>(plain),
+        words::<ErrorKind>(plain),
+        words::<BuildProfile>(plain),
+        words::<Validity>(state),
+        words::<Arrival>(|word| json!({ "loop": word })),
+        words::<Amount>(|word| json!({ word: 1 })),
+        words::<Because>(plain),
+        words::<bench::Pinning>(state),
+        words::<Dimension>(plain),
+        words::<trace::Outcome>(state),
+        words::<Operations>(state),
+        words::<Turn>(plain),
+        words::<compare::Times>(state),
+        words::<compare::Outcome>(plain),
+        words::<bench::metric::Metric>(plain),
+        words::<Seccomp>(plain),
+        words::<host::State>(state),
+    ]
+    .concat();
+    assert!(words.len() > 90, "{words:?}");
+    let missing: Vec<&String> =
+        words.iter().filter(|word| !named().contains(word.as_str())).collect();
     assert!(missing.is_empty(), "docs/FORMAT.md does not name {missing:?}");
 }
 
 #[test]
 fn versions_and_numbers_are_those_of_the_code() {
-    let versions = [load::FORMAT_VERSION, bench::FORMAT_VERSION, sweep::FORMAT_VERSION];
-    assert_eq!(versions, [1; 3]);
+    let versions = [
+        Run::VERSION,
+        LoadResult::VERSION,
+        Bench::VERSION,
+        Sweep::VERSION,
+        Trace::VERSION,
+        Comparison::VERSION,
+    ];
+    assert_eq!(versions, [1; Kind::ALL.len()]);
     assert!(PAGE.contains("`version` is 1."));
     assert!(PAGE.contains(bench::FILE_NAME) && PAGE.contains(sweep::FILE_NAME));
-    let dimensions =
-        [Dimension::Connections, Dimension::Rate, Dimension::MessageBytes, Dimension::Workers];
-    for word in dimensions.map(|dimension| serde_json::to_value(dimension).unwrap()) {
-        assert!(named().contains(word.as_str().unwrap()), "{word}");
-    }
-    assert!(PAGE.contains(&crate::host::grouped(crate::statistics::RESAMPLES as u64)));
+    assert!(PAGE.contains(&host::grouped(crate::statistics::RESAMPLES as u64)));
     let csv = load::csv::render(&example::load(Arrival::Closed, vec![example::open()]));
     let heads: Vec<&str> = csv.split("\r\n").next().unwrap().split(',').collect();
     for head in ["messages_per_second", "service_samples", "service_p99_ns", "service_p99_9_ns"] {

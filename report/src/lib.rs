@@ -6,7 +6,8 @@ pub mod bench;
 #[cfg(feature = "statistics")]
 pub mod compare;
 pub mod document;
-#[cfg(all(test, feature = "statistics"))]
+#[cfg(test)]
+#[cfg(all(feature = "junit", feature = "plot"))]
 mod documented;
 mod escape;
 #[cfg(all(test, feature = "statistics"))]

@@ -2,8 +2,10 @@
 
 use crate::bench::{Because, Bench, BenchRow, Count, Pinning, Refused};
 use crate::compare::{Comparison, OtherHosts, Results, compare};
-use crate::documented;
 use crate::example::{self, cell, check, invalid, open};
+use crate::host::{
+    Ceiling, Counter, Driver, Hint, Host, IoUring, Limit, Limits, Runner, Seccomp, State,
+};
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
 use crate::run::certificate::{Certificate, certify};
 use crate::run::gate::Strictness;
@@ -16,8 +18,26 @@ use crate::verdict::{Grade, Level, Model, Verdict};
 
 const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
 
+/// A host of which everything is known.
+fn host() -> Host {
+    let hint = || Some(Hint { name: "kvm".into(), evidence: "dmi".to_owned() });
+    let limit = Some(Limit { soft: Ceiling::At(1), hard: Ceiling::Unlimited });
+    let state = State::Unavailable { reason: "EPERM".to_owned(), fix: None };
+    Host {
+        virtualisation: hint(),
+        container: hint(),
+        seccomp: Some(Seccomp::Filter),
+        runner: Some(Runner { image: None, image_version: None, name: None }),
+        limits: Limits { open_files: limit, memlock: limit, memlock_exempt: true },
+        drivers: vec![Driver { name: "epoll".to_owned(), state: state.clone() }],
+        counters: vec![Counter { name: "ring".to_owned(), state }],
+        io_uring: Some(IoUring { features: Vec::new(), opcodes: Vec::new() }),
+        ..example::host()
+    }
+}
+
 /// Four servers, of which the last announces what it likes as its runtime and its driver.
-pub(super) fn run() -> Run {
+pub(crate) fn run() -> Run {
     let rows = [
         ("tokio", Model::Readiness, "epoll", Grade::Contract),
         ("compio-io_uring", Model::Completion, "io_uring", Grade::Contract),
@@ -47,7 +67,7 @@ pub(super) fn run() -> Run {
         }
     };
     let rows = rows.map(row).into();
-    Run { label: "example".into(), host: documented::host(), rows, ..check(cells) }
+    Run { label: "example".into(), host: host(), rows, ..check(cells) }
 }
 
 fn seen(what: &str) -> Attestation {
@@ -127,7 +147,7 @@ fn waiver(row: usize) -> Option<WaiverNote> {
 }
 
 /// An open loop with a run of every ending, and an invalid one.
-pub(super) fn load() -> LoadResult {
+pub(crate) fn load() -> LoadResult {
     let mut late = Measurement { validity: invalid("the generator was held back"), ..open() };
     late.errors.insert(ErrorKind::Reset, 2);
     late.notes.push("connection 3 was reset".into());
@@ -144,17 +164,16 @@ pub(super) fn load() -> LoadResult {
         connect: None,
         ..late.clone()
     };
-    let host = documented::host();
-    LoadResult { host, ..example::load(OPEN, vec![lost, late, stopped, given_up]) }
+    LoadResult { host: host(), ..example::load(OPEN, vec![lost, late, stopped, given_up]) }
 }
 
 /// The most ordinary one: a closed loop, one run.
-pub(super) fn closed_load() -> LoadResult {
+pub(crate) fn closed_load() -> LoadResult {
     example::load(Arrival::Closed, vec![example::closed(100_000.0, 90_000)])
 }
 
 /// Two rows on one program, and one row for each reason to have no numbers.
-pub(super) fn bench(rounds: usize) -> Bench {
+pub(crate) fn bench(rounds: usize) -> Bench {
     let refuse = |name: &str, because, reason: &str| {
         let mut row = example::row(name, "backend-refused", Model::Blocking, 1.0);
         row.refused = Some(Refused::new(because, reason));
@@ -171,7 +190,7 @@ pub(super) fn bench(rounds: usize) -> Bench {
     }
     let mut late = example::row("late", "backend-late", Model::Undeclared, 1.0);
     late.samples.clear();
-    bench.host = documented::host();
+    bench.host = host();
     bench.rows[2].system_calls = Count::none("perf_event_open(2) is not permitted");
     bench.rows[2].attestation = not_seen("no ring, and no tracing");
     bench.rows.extend([
@@ -194,7 +213,7 @@ fn shorten(bench: &mut Bench, rounds: usize) {
 }
 
 /// Three rows over connections, one of which is refused at one value.
-pub(super) fn sweep(rounds: usize) -> Sweep {
+pub(crate) fn sweep(rounds: usize) -> Sweep {
     let mut sweep = sweep::example::connections();
     if rounds < 2 {
         sweep.points.truncate(2);
@@ -211,13 +230,13 @@ pub(super) fn sweep(rounds: usize) -> Sweep {
 }
 
 /// A row that no longer keeps up with the rate.
-pub(super) fn knee() -> Sweep {
+pub(crate) fn knee() -> Sweep {
     sweep::example::rates(&[10_000.0, 20_000.0, 40_000.0], 25_000.0)
 }
 
 /// A row of each kind: readiness with two threads, completion, one whose rings say nothing, and one
 /// that this host cannot run.
-pub(super) fn trace() -> Trace {
+pub(crate) fn trace() -> Trace {
     let call =
         |thread, name: &str, gist: &str| Call { thread, name: name.into(), gist: gist.into() };
     let pair =
@@ -258,7 +277,7 @@ pub(super) fn trace() -> Trace {
 
 /// A check in which cells turned in every way, a bench on one host, a bench on two hosts, and a
 /// result that only one side has.
-pub(super) fn comparison() -> Comparison {
+pub(crate) fn comparison() -> Comparison {
     use Verdict::{Error, Fail, Pass, Unavailable};
     let turns = [
         ("broke", Pass, Fail),

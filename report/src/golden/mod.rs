@@ -2,7 +2,7 @@
 //! absence, and the same with hostile text in every field. Each page is a file below `snapshots`;
 //! `INSTA_UPDATE=always cargo test -p report --all-features` writes them anew.
 
-mod examples;
+pub(crate) mod examples;
 mod hostile;
 mod rules;
 
