@@ -4,6 +4,7 @@ use std::fmt;
 
 use harness::process::Process;
 use harness::schedule::Company;
+use report::Outside;
 use report::host::grouped;
 use report::{Failure, FailureKind, Grade, Level, Transport};
 
@@ -119,7 +120,7 @@ pub enum Need {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     /// What was recorded, in words that are equal for servers that behave alike.
-    pub recorded: Option<String>,
+    pub recorded: Option<Outside>,
 }
 
 impl Case {
@@ -304,7 +305,7 @@ impl Observation {
     ///
     /// # Errors
     /// None: the type is that of a case's last line.
-    pub fn of(recorded: impl Into<String>) -> Found {
+    pub fn of(recorded: impl Into<Outside>) -> Found {
         Ok(Self { recorded: Some(recorded.into()) })
     }
 }

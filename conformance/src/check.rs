@@ -16,6 +16,7 @@ use report::host::Host;
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
 use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, Verdict};
+use report::{Outside, outside};
 
 use crate::judge::{Judge, Judged};
 use crate::plan::Planned;
@@ -115,7 +116,7 @@ fn worse(one: Judged, other: Judged) -> Judged {
 #[must_use]
 pub fn one(judge: &Judge, registry: &Registry, rows: &[Row], planned: &Planned) -> Judged {
     let row = &rows[planned.row];
-    let waiver = registry.waiver(&row.name, &planned.id(), waiver_os(&judge.host));
+    let waiver = registry.waiver(&row.name, &planned.id(), &waiver_os(&judge.host));
     judge.judge_cell(row, planned, waiver)
 }
 
@@ -133,8 +134,8 @@ pub fn random_seed() -> u64 {
 }
 
 /// Where a waiver holds: wine is not Windows.
-fn waiver_os(host: &Host) -> &str {
-    if host.is_wine() { Host::WINE } else { &host.os }
+fn waiver_os(host: &Host) -> Outside {
+    if host.is_wine() { Host::WINE.into() } else { host.os.clone() }
 }
 
 impl Collector {
@@ -160,7 +161,7 @@ impl Collector {
         let judged = self.judged.into_inner().unwrap_or_else(PoisonError::into_inner);
         let order = catalogue_order();
         let row_order =
-            |name: &str| rows.iter().position(|row| row.name == name).unwrap_or(usize::MAX);
+            |name: &Outside| rows.iter().position(|row| *name == row.name).unwrap_or(usize::MAX);
         let report_rows = rows
             .iter()
             .filter(|row| judged.iter().any(|judged| judged.cell.row == row.name))
@@ -170,11 +171,11 @@ impl Collector {
         cells.sort_by_key(|cell| (row_order(&cell.row), order.get(&cell.id()).copied()));
         Run {
             version: FORMAT_VERSION,
-            label,
+            label: label.into(),
             started_unix: self.started_unix,
             seconds: self.started.elapsed().as_secs_f64(),
             seed: judge.seed,
-            profile: judge.profile.name().to_owned(),
+            profile: judge.profile.name().to_owned().into(),
             host: judge.host.clone(),
             rows: report_rows,
             cells,
@@ -182,9 +183,9 @@ impl Collector {
     }
 }
 
-fn catalogue_order() -> BTreeMap<String, usize> {
+fn catalogue_order() -> BTreeMap<Outside, usize> {
     let ids = suites::ALL.iter().flat_map(|suite| {
-        suite.cases.iter().map(move |case| format!("{}/{}", suite.name, case.name))
+        suite.cases.iter().map(move |case| outside!("{}/{}", suite.name, case.name))
     });
     ids.enumerate().map(|(index, id)| (id, index)).collect()
 }
@@ -201,15 +202,15 @@ fn report_row(row: &Row, judged: &[Judged], judge: &Judge) -> report::Row {
             .count()
     };
     report::Row {
-        name: row.name.clone(),
+        name: row.name.clone().into(),
         model: row.model,
-        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()),
-        flavor: row.flavor.clone(),
+        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        flavor: row.flavor.clone().into(),
         workers: row.workers,
-        runtime: own().find_map(|judged| judged.runtime.clone()),
+        runtime: own().find_map(|judged| judged.runtime.clone()).map(Into::into),
         attestation: own()
             .find_map(|judged| judged.attestation.clone())
-            .unwrap_or(Attestation::NotAttested { reason: reason.to_owned() }),
+            .unwrap_or(Attestation::NotAttested { reason: reason.to_owned().into() }),
         grade: row.grade(),
         certificate: certify(&cells, cases_of, judge.strictness),
     }
@@ -291,7 +292,7 @@ mod tests {
         assert_eq!(output("text=a=b").unwrap().1, PathBuf::from("a=b"));
         for (text, sentence) in [
             ("json", "names no file"),
-            ("csv=r.csv", "a run does not have"),
+            ("jsonl=r.jsonl", "a run does not have"),
             ("json=/no/such/folder/r.json", "does not exist"),
         ] {
             assert!(output(text).unwrap_err().contains(sentence), "{text}");

@@ -139,10 +139,10 @@ impl Clock {
         observed: f64,
         limit: f64,
     ) -> Result<(), Failure> {
-        let margin = Margin { what: what.to_owned(), observed, limit };
+        let margin = Margin { what: what.to_owned().into(), observed, limit };
         if observed > limit {
             let expected = format!("{what}: at most {limit:.2}");
-            return Err(Failure { kind, expected, actual: format!("{observed:.2}") });
+            return Err(Failure::new(kind, expected, format!("{observed:.2}")));
         }
         let mut nearest = self.nearest.lock().unwrap_or_else(PoisonError::into_inner);
         if nearest.as_ref().is_none_or(|known| known.ratio() < margin.ratio()) {

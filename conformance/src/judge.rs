@@ -16,6 +16,7 @@ use report::run::WaiverState;
 use report::{
     Attestation, Cell, Failure, FailureKind, Grade, Level, Strictness, Verdict, WaiverNote,
 };
+use report::{Outside, outside};
 
 use crate::case::{Body, Case, Found, Observation};
 use crate::clock::Clock;
@@ -84,7 +85,7 @@ impl Judge {
         let place = match self.schedule.enter(planned.case.company) {
             Ok(place) => place,
             Err(e) => {
-                cell.reason = Some(format!("cannot lock the schedule's files: {e}"));
+                cell.reason = Some(format!("cannot lock the schedule's files: {e}").into());
                 return Judged { cell, runtime: None, attestation: None };
             }
         };
@@ -92,7 +93,7 @@ impl Judge {
         let factor = if is_timed { calm_host_factor() } else { host_factor() };
         let started = Instant::now();
         if factor > HIGHEST && is_timed {
-            cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower"));
+            cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
             return Judged { cell, runtime: None, attestation: None };
         }
         let clock = Clock::start(factor.min(HIGHEST), self.profile.cell_limit());
@@ -107,7 +108,8 @@ impl Judge {
         drop(place);
         cell.margin = context.clock.margin();
         if evidence.found.is_err() || evidence.ended.is_some() {
-            cell.stderr_tail = lifecycle.stderr_tail(TAIL_LINES);
+            let tail = lifecycle.stderr_tail(TAIL_LINES);
+            cell.stderr_tail = tail.into_iter().map(Outside::from).collect();
         }
         let judged = Judged {
             cell: settle(cell, evidence.lack, evidence.found, evidence.ended),
@@ -196,11 +198,11 @@ impl Judge {
 
     fn empty_cell(&self, row: &Row, planned: &Planned) -> Cell {
         Cell {
-            row: row.name.clone(),
-            suite: planned.suite.name.to_owned(),
-            case: planned.case.name.to_owned(),
+            row: row.name.clone().into(),
+            suite: planned.suite.name.to_owned().into(),
+            case: planned.case.name.to_owned().into(),
             level: planned.case.level,
-            requirement: planned.case.requirement.to_owned(),
+            requirement: planned.case.requirement.to_owned().into(),
             verdict: Verdict::Error,
             failure: None,
             reason: None,
@@ -211,7 +213,7 @@ impl Judge {
             cpu_seconds: 0.0,
             exclusive: planned.case.company == Company::Exclusive,
             stderr_tail: Vec::new(),
-            repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
+            repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile).into(),
             waiver: None,
         }
     }
@@ -235,7 +237,7 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
 fn settle(mut cell: Cell, lack: Option<Lack>, found: Found, ended: Option<Ended>) -> Cell {
     if let Some(Lack(reason)) = lack {
         cell.verdict = Verdict::Unsupported;
-        cell.reason = Some(reason);
+        cell.reason = Some(reason.into());
         return cell;
     }
     let found = match (found, ended) {
@@ -245,7 +247,8 @@ fn settle(mut cell: Cell, lack: Option<Lack>, found: Found, ended: Option<Ended>
         }
         (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
         (Err(e), Some(ended)) => {
-            let actual = format!("{ended:?}; the case saw {}: {}", e.kind, e.actual);
+            let ended = format!("{ended:?}; the case saw {}", e.kind);
+            let actual = outside!("{}: {}", ended, e.actual);
             Err(Failure::new(FailureKind::Crash, e.expected, actual))
         }
     };
@@ -257,7 +260,7 @@ fn settle(mut cell: Cell, lack: Option<Lack>, found: Found, ended: Option<Ended>
         Err(e) => {
             cell.verdict = verdict(cell.level, &e);
             if cell.verdict == Verdict::Error {
-                cell.reason = Some(format!("{}: {}", e.expected, e.actual));
+                cell.reason = Some(outside!("{}: {}", e.expected, e.actual));
             }
             cell.failure = Some(e);
         }
@@ -289,7 +292,7 @@ fn with_waiver(mut judged: Judged, waiver: Option<&Waiver>) -> Judged {
             Some(_) => WaiverState::OtherFailure,
         };
         let (reason, upstream) = (waiver.reason.clone(), waiver.upstream.clone());
-        cell.waiver = Some(WaiverNote { reason, upstream, state });
+        cell.waiver = Some(WaiverNote { reason: reason.into(), upstream: upstream.into(), state });
     }
     judged
 }

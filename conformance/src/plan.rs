@@ -6,6 +6,7 @@ use harness::row::Row;
 use harness::schedule::Company;
 use report::Level;
 use report::host::{Host, State};
+use report::{Outside, outside};
 
 use crate::case::{Case, Need, Suite};
 use crate::profile::Profile;
@@ -34,7 +35,7 @@ pub struct Planned {
     /// The case.
     pub case: &'static Case,
     /// Why this host can't judge it, known without starting anything.
-    pub unavailable: Option<String>,
+    pub unavailable: Option<Outside>,
 }
 
 impl Planned {
@@ -87,47 +88,52 @@ pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec
     cells
 }
 
-fn missing_need(case: &Case, host: &Host) -> Option<String> {
+fn missing_need(case: &Case, host: &Host) -> Option<Outside> {
     case.needs.iter().find_map(|need| lacking(*need, host))
 }
 
 /// Why this host lacks what a case needs.
-fn lacking(need: Need, host: &Host) -> Option<String> {
+fn lacking(need: Need, host: &Host) -> Option<Outside> {
     let on_linux = |what: &str| {
-        (host.os != "linux").then(|| format!("{what} is read through procfs, which is Linux's"))
+        (host.os != "linux")
+            .then(|| format!("{what} is read through procfs, which is Linux's").into())
     };
     let told = |what: &str| {
-        let is_told = ["linux", "macos"].contains(&host.os.as_str());
-        (!is_told).then(|| format!("{what} is read on Linux (procfs) and macOS (libproc) only"))
+        let is_told = host.os == "linux" || host.os == "macos";
+        (!is_told)
+            .then(|| format!("{what} is read on Linux (procfs) and macOS (libproc) only").into())
     };
     let on_unix = |what: &str| {
-        (host.os == "windows").then(|| format!("Windows has no {what} that a process can set"))
+        (host.os == "windows")
+            .then(|| format!("Windows has no {what} that a process can set").into())
     };
     match need {
-        Need::Descriptors(count) if host.is_wine() && count >= WINE_CONNECTIONS => Some(format!(
-            "wine serves the sockets of all programs from one thread: {count} at once take minutes"
-        )),
+        Need::Descriptors(count) if host.is_wine() && count >= WINE_CONNECTIONS => {
+            let from = "wine serves the sockets of all programs from one thread";
+            Some(format!("{from}: {count} at once take minutes").into())
+        }
         Need::SocketsBesideWork => host.is_wine().then(|| {
             "wine's one thread for sockets has to wait for a core behind the server's work".into()
         }),
         Need::PromptCleanUp => host
             .is_wine()
-            .then(|| "wine closes the sockets of a killed program when it gets to it".to_owned()),
+            .then(|| "wine closes the sockets of a killed program when it gets to it".into()),
         Need::Descriptors(count) => {
             let limit = host.limits.open_files?;
             let wanted = count + SPARE_DESCRIPTORS;
-            (!limit.hard.allows(wanted))
-                .then(|| format!("needs {wanted} open files, the hard limit is {}", limit.hard))
+            (!limit.hard.allows(wanted)).then(|| {
+                format!("needs {wanted} open files, the hard limit is {}", limit.hard).into()
+            })
         }
         Need::AcceptQueue(wanted) => {
             let most = host.somaxconn?;
             (most < wanted)
-                .then(|| format!("needs an accept queue of {wanted}, somaxconn is {most}"))
+                .then(|| format!("needs an accept queue of {wanted}, somaxconn is {most}").into())
         }
         Need::DeniedCalls => (host.os != "linux")
-            .then(|| "io_uring is Linux's, and so is the filter that denies it".to_owned()),
+            .then(|| "io_uring is Linux's, and so is the filter that denies it".into()),
         Need::LockedMemoryLimit => (host.os != "linux")
-            .then(|| "the limit on locked memory matters to io_uring, which is Linux's".to_owned()),
+            .then(|| "the limit on locked memory matters to io_uring, which is Linux's".into()),
         Need::DescriptorLimit => on_unix("descriptor limit"),
         Need::Signals => on_unix("signal for another process"),
         Need::DescriptorCount => told("the number of another process's descriptors"),
@@ -143,13 +149,13 @@ fn lacking(need: Need, host: &Host) -> Option<String> {
         },
         Need::SocketQueues => on_linux("what waits in another process's sockets"),
         Need::Attestation => on_linux("what another process holds"),
-        Need::LoopbackNetwork => (!["linux", "windows"].contains(&host.os.as_str()))
-            .then(|| format!("{} has one address of 127.0.0.0/8 only", host.os)),
+        Need::LoopbackNetwork => (host.os != "linux" && host.os != "windows")
+            .then(|| outside!("{} has one address of 127.0.0.0/8 only", host.os)),
         Need::UrgentData => on_unix("urgent data with the same meaning"),
         Need::UnixSockets => (host.os == "windows")
-            .then(|| "the standard library has no Unix sockets on Windows".to_owned()),
+            .then(|| "the standard library has no Unix sockets on Windows".into()),
         Need::AbstractNames => {
-            (host.os != "linux").then(|| "abstract names of Unix sockets are Linux's".to_owned())
+            (host.os != "linux").then(|| "abstract names of Unix sockets are Linux's".into())
         }
         Need::Ipv6 => host.ipv6.lack(),
     }

@@ -13,8 +13,11 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use harness::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::run::text;
-use report::{Cell, Document as _, Exit, Finding, Gate, Strictness, Verdict, View, Width};
+use report::render::text;
+use report::run::parts::{closing_line, costs, detail};
+use report::{
+    Cell, Document as _, Exit, Finding, Gate, Outside, Strictness, Verdict, View, Width, outside,
+};
 
 /// Columns of a page of text in a file, which are those of `iomatrix`.
 const PAGE_COLUMNS: u16 = 120;
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// What the costs are laid out for: the log of a job.
+const COLUMNS: u16 = 120;
 
 /// What every trial shares.
 struct Shared {
@@ -67,7 +73,10 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
         registry,
         rows,
         collector: Collector::start(),
-        gate: Gate { strictness: Strictness::Must, required_drivers: environment.require.clone() },
+        gate: Gate {
+            strictness: Strictness::Must,
+            required_drivers: environment.require.iter().map(Outside::from).collect(),
+        },
     });
     for planned in selected.iter().filter(|planned| planned.unavailable.is_some()) {
         shared.collector.add(check::one(&shared.judge, &shared.registry, &shared.rows, planned));
@@ -94,10 +103,10 @@ fn finish(
     if run.cells.is_empty() {
         return Ok(Exit::Green);
     }
-    println!("{}", text::costs(&run));
-    println!("{}", text::closing_line(&run));
+    println!("{}", text(&costs(&run), View::plain(Width::of(COLUMNS))));
+    println!("{}", closing_line(&run).on_terminal());
     for driver in gate.missing_drivers(&run) {
-        println!("required driver {driver} was not judged");
+        println!("required driver {} was not judged", driver.on_terminal());
     }
     for (format, path) in &environment.outputs {
         let view = View::plain(Width::of(PAGE_COLUMNS));
@@ -121,10 +130,10 @@ fn is_selected(arguments: &Arguments, name: &str) -> bool {
 fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let name = name(&shared.rows, &planned);
     let row = &shared.rows[planned.row];
-    let driver = row.driver.clone().unwrap_or_else(|| "-".to_owned());
+    let driver = Outside::from(row.driver.as_deref().unwrap_or("-"));
     let is_required = shared.gate.required_drivers.contains(&driver);
     let ignored = planned.unavailable.clone().filter(|_| !is_required);
-    let kind = ignored.as_ref().map(|reason| format!("unavailable: {reason}"));
+    let kind = ignored.as_ref().map(|reason| format!("unavailable: {}", reason.on_terminal()));
     let shared = Arc::clone(shared);
     let is_ignored = ignored.is_some();
     let trial = Trial::test(name, move || {
@@ -140,13 +149,16 @@ fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
 
 fn outcome(cell: &Cell, finding: Finding) -> Result<(), Failed> {
     if finding.fails_a_test() {
-        return Err(text::detail(cell).into());
+        let lines = detail(cell).iter().map(|line| line.on_terminal() + "\n").collect::<String>();
+        return Err(lines.into());
     }
     if !matches!(cell.verdict, Verdict::Pass | Verdict::Unavailable) || cell.is_waived() {
         // libtest has one word for all that is not red.
         let said = cell.failure.as_ref().map(|failure| failure.actual.clone());
         let said = said.or_else(|| cell.observation.clone()).unwrap_or_default();
-        println!("{} {}::{}::{}: {said}", cell.word(), cell.row, cell.suite, cell.case);
+        let line =
+            outside!("{} {}::{}::{}: {}", cell.word(), cell.row, cell.suite, cell.case, said);
+        println!("{}", line.on_terminal());
     }
     Ok(())
 }

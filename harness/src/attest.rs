@@ -2,6 +2,7 @@
 //! the completion counters of its rings).
 
 use report::host::Host;
+use report::outside;
 use report::{Attestation, Failure, FailureKind};
 
 use crate::process::Process;
@@ -21,7 +22,7 @@ pub fn attest(
     exchange: impl FnMut(u64) -> Result<(), Failure>,
 ) -> Result<Attestation, Failure> {
     if host.os != "linux" {
-        let reason = format!("what another process holds is not read on {}", host.os);
+        let reason = outside!("what another process holds is not read on {}", host.os);
         return Ok(Attestation::NotAttested { reason });
     }
     attest_process(driver, process, MESSAGES, exchange)
@@ -50,7 +51,7 @@ pub fn attest_process(
     if driver == "epoll" && !process.has_epoll()? {
         return Err(mismatch("an epoll instance", "none"));
     }
-    Ok(Attestation::Attested { seen: format!("no ring; {driver}") })
+    Ok(Attestation::Attested { seen: format!("no ring; {driver}").into() })
 }
 
 /// The rings must post at least one completion for each message of a ping-pong.
@@ -73,7 +74,9 @@ pub fn attest_ring(
         let expected = format!("at least {messages} completions for {messages} messages");
         return Err(mismatch(&expected, &format!("{posted} completions")));
     }
-    Ok(Attestation::Attested { seen: "a ring that completes at least once a message".to_owned() })
+    Ok(Attestation::Attested {
+        seen: "a ring that completes at least once a message".to_owned().into(),
+    })
 }
 
 /// What is seen of a server that declares no driver.
@@ -83,9 +86,9 @@ pub fn not_declared(host: &Host, process: &Process) -> Attestation {
         (Ok(rings), _) if rings.count > 0 => format!("the process holds {} rings", rings.count),
         (Ok(_), Ok(true)) => "the process holds an epoll instance and no ring".to_owned(),
         (Ok(_), Ok(false)) => "the process holds neither a ring nor an epoll instance".to_owned(),
-        (_, _) => format!("what another process holds is not read on {}", host.os),
+        (_, _) => format!("what another process holds is not read on {}", host.os.on_terminal()),
     };
-    Attestation::NotAttested { reason: format!("no driver is declared; {held}") }
+    Attestation::NotAttested { reason: format!("no driver is declared; {held}").into() }
 }
 
 fn mismatch(expected: &str, actual: &str) -> Failure {

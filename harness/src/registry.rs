@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use report::Outside;
 use report::{FailureKind, Model};
 use serde::Deserialize;
 
@@ -95,8 +96,8 @@ impl Registry {
 
     /// The waiver for a cell on this host.
     #[must_use]
-    pub fn waiver(&self, row: &str, case: &str, os: &str) -> Option<&Waiver> {
-        self.waivers.iter().find(|w| w.row == row && w.case == case && w.os == os)
+    pub fn waiver(&self, row: &str, case: &str, os: &Outside) -> Option<&Waiver> {
+        self.waivers.iter().find(|w| w.row == row && w.case == case && *os == w.os)
     }
 }
 

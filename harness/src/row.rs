@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use report::host::Host;
 use report::{Grade, Model};
+use report::{Outside, outside};
 
 use crate::launcher::{Origin, Program};
 use crate::registry::RowEntry;
@@ -94,12 +95,12 @@ impl Row {
 
     /// Why a host cannot run its driver, and what to do about it.
     #[must_use]
-    pub fn missing_driver(&self, host: &Host) -> Option<String> {
+    pub fn missing_driver(&self, host: &Host) -> Option<Outside> {
         let Some(driver) = &self.driver else {
             let is_declared = self.grade() == Grade::Contract;
-            return is_declared.then(|| format!("{} does not exist on {}", self.name, host.os));
+            return is_declared.then(|| outside!("{} does not exist on {}", self.name, host.os));
         };
         let known = host.drivers.iter().find(|known| known.name == *driver)?;
-        known.state.lack().map(|lack| format!("{driver}: {lack}"))
+        known.state.lack().map(|lack| outside!("{}: {}", driver, lack))
     }
 }

@@ -14,6 +14,7 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
+use report::Outside;
 use report::{Cell, Document as _, Exit, Gate, Level, Run, Strictness};
 
 use crate::error::Error;
@@ -118,10 +119,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         show_progress(&progress, cell);
     });
     progress.finish_and_clear();
-    let gate = Gate { strictness: judge.strictness, required_drivers: arguments.require.clone() };
+    let gate = Gate {
+        strictness: judge.strictness,
+        required_drivers: arguments.require.iter().map(Outside::from).collect(),
+    };
     outputs.write_document(&run, &gate)?;
     for driver in gate.missing_drivers(&run) {
-        eprintln!("required driver {driver} was not judged");
+        eprintln!("required driver {} was not judged", driver.on_terminal());
     }
     Ok(run.exit(&gate))
 }
@@ -183,7 +187,9 @@ fn listing(rows: &[Row], plan: &[Planned]) -> String {
         .map(|planned| {
             let row = &rows[planned.row];
             let unsupported = || Some(format!("  unsupported: it lacks {}", planned.lacking(row)?));
-            let unavailable = planned.unavailable.as_ref().map(|r| format!("  unavailable: {r}"));
+            let unavailable = planned.unavailable.as_ref();
+            let unavailable =
+                unavailable.map(|reason| format!("  unavailable: {}", reason.on_terminal()));
             let reason = unavailable.or_else(unsupported).unwrap_or_default();
             format!("{}::{}{reason}\n", row.name, planned.id())
         })
@@ -215,7 +221,7 @@ fn progress_bar(cells: u64) -> ProgressBar {
 }
 
 fn show_progress(progress: &ProgressBar, cell: &Cell) {
-    let name = format!("{}::{}", cell.row, cell.id());
+    let name = cell.name().on_terminal();
     if cell.verdict.is_broken() {
         progress.println(format!("{:<8} {name}", cell.word()));
         if !std::io::stderr().is_terminal() {

@@ -51,7 +51,7 @@ fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
     if documents.is_empty() {
         return Err(Error::no_result(&[path.to_owned()], unused));
     }
-    let mut results = Results { name: path.display().to_string(), ..Results::default() };
+    let mut results = Results { name: path.display().to_string().into(), ..Results::default() };
     for (_, document) in documents {
         match document {
             Document::Bench(bench) => results.benches.push(*bench),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use report::Outside;
+use report::escape::terminal as printable;
 use report::{Exit, Failure, Format, RenderError};
 
 use crate::results::Unused;
@@ -39,7 +41,7 @@ pub(crate) enum Error {
     /// No file that was named holds a result that can be used; why for each that was read.
     NoResult { paths: Vec<PathBuf>, unused: Vec<Unused> },
     /// Two results that have nothing to compare.
-    NotComparable(String),
+    NotComparable(Outside),
     /// Two pages for standard output.
     PrintedTwice([Format; 2]),
     /// Two pages for one file.
@@ -147,9 +149,9 @@ impl fmt::Display for Error {
         match self {
             Self::Value(sentence)
             | Self::Workload(sentence)
-            | Self::NotComparable(sentence)
             | Self::Repository(sentence)
             | Self::Programs(sentence) => f.write_str(sentence),
+            Self::NotComparable(sentence) => f.write_str(&sentence.on_terminal()),
             Self::UnknownName { noun, name, nearest, known } => {
                 write!(f, "no {noun} matches '{}'; ", printable(name))?;
                 if !nearest.is_empty() {
@@ -207,7 +209,7 @@ impl fmt::Display for Error {
             }
             Self::Traced { row, failure, stderr } => {
                 let Failure { kind, expected, actual } = failure;
-                let (expected, actual) = (printable(expected), printable(actual));
+                let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
                 write!(f, "{row}: {kind}: expected {expected}, got {actual}")?;
                 quote(f, stderr)
             }
@@ -216,7 +218,8 @@ impl fmt::Display for Error {
                 quote(f, stderr)
             }
             Self::NoAnnouncement { failure, stderr } => {
-                let (expected, actual) = (printable(&failure.expected), printable(&failure.actual));
+                let Failure { expected, actual, .. } = failure;
+                let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
                 write!(
                     f,
                     "no case was judged: the server does not announce itself (docs/CONTRACT.md)\n  \
@@ -264,9 +267,4 @@ fn either(names: &[String]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
         Some(_) | None => quoted.concat(),
     }
-}
-
-/// Text of a server, a file or a command line, none of whose characters moves a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

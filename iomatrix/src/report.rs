@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use report::Outside;
 use report::bench::Bench;
 use report::compare::Comparison;
 use report::load::LoadResult;
-use report::run::markdown;
+use report::run::parts::{missing, overview};
 use report::sweep::Sweep;
 use report::trace::Trace;
 use report::{Document, Exit, Format, Run, View};
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     paths: Vec<PathBuf>,
     /// A label that must be there; without a result file it is shown as "no result" and is red.
     #[arg(long = "expect", value_name = "LABEL", value_delimiter = ',')]
-    expected: Vec<String>,
+    expected: Vec<Outside>,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
     outputs: Vec<Output>,
@@ -57,9 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             Err(Error::not_offered(format))
         }
     })?;
-    let missing = markdown::missing(&found.runs, &arguments.expected);
+    let missing = missing(&found.runs, &arguments.expected);
     for label in &missing {
-        eprintln!("no result from {label}");
+        eprintln!("no result from {}", label.on_terminal());
     }
     let unused = unused.iter().map(|_| Exit::Error);
     let missing = missing.iter().map(|_| Exit::Red);
@@ -85,11 +86,11 @@ impl Found {
     }
 
     /// The matrix first: what is wrong has no speed.
-    fn page(&self, expected: &[String], format: Format, view: View) -> Result<String, Error> {
+    fn page(&self, expected: &[Outside], format: Format, view: View) -> Result<String, Error> {
         // In Markdown, a table of all hosts.
         let mut pages = match format {
             Format::Markdown if self.runs.is_empty() && expected.is_empty() => Vec::new(),
-            Format::Markdown => vec![markdown::render(&self.runs, expected)],
+            Format::Markdown => vec![report::render::markdown(&overview(&self.runs, expected))],
             Format::Text
             | Format::Json
             | Format::Jsonl

@@ -31,13 +31,13 @@ fn bench(host: Host, system_calls: f64) -> Bench {
     let (servers, generator) = (BuildProfile::Release, BuildProfile::Release);
     Bench {
         version: bench::FORMAT_VERSION,
-        label: "here".to_owned(),
+        label: "here".into(),
         started_unix: 0,
         seconds: 1.0,
         host,
-        build: Build { rustc: "rustc".to_owned(), servers: Some(servers), generator },
+        build: Build { rustc: "rustc".into(), servers: Some(servers), generator },
         workload: Workload {
-            target: Target { transport: Transport::Tcp, address: "127.0.0.1:1".to_owned() },
+            target: Target { transport: Transport::Tcp, address: "127.0.0.1:1".into() },
             connections: 1,
             idle_connections: 0,
             sizes: Sizes(vec![64]),
@@ -51,19 +51,19 @@ fn bench(host: Host, system_calls: f64) -> Bench {
             seed: 1,
         },
         workers: 1,
-        pinning: Pinning::None { reason: "one processor".to_owned() },
-        baseline: "row".to_owned(),
+        pinning: Pinning::None { reason: "one processor".into() },
+        baseline: "row".into(),
         interrupted: false,
         floor_ns: Vec::new(),
         ceiling: None,
         rows: vec![BenchRow {
-            name: "row".to_owned(),
-            package: "backend-row".to_owned(),
+            name: "row".into(),
+            package: "backend-row".into(),
             model: Model::Readiness,
-            driver: "epoll".to_owned(),
-            flavor: "plain".to_owned(),
+            driver: "epoll".into(),
+            flavor: "plain".into(),
             runtime: None,
-            attestation: Attestation::NotAttested { reason: "not asked".to_owned() },
+            attestation: Attestation::NotAttested { reason: "not asked".into() },
             refused: None,
             samples: vec![bench::Sample { round: 0, measurement, server: None }],
             system_calls: Count::Of(system_calls),
@@ -111,7 +111,7 @@ fn more_system_calls_are_a_regression_and_fewer_are_none() {
     let line = "| row | here | system calls per message |  | 2.00 | 3.00 | +50 % | a regression |";
     let paths = [a.clone(), b.clone()];
     expect(&compare(&paths, &["--output", "markdown"]), 1, &[line, "times on here: 0 regr"]);
-    expect(&compare(&paths, &["--output", "json"]), 1, &["\"outcome\": \"regression\""]);
+    expect(&compare(&paths, &["--output", "json"]), 1, &["\"judgement\": \"regression\""]);
     let files = [b.join(bench::FILE_NAME), a];
     expect(&compare(&files, &[]), 0, &["an improvement", "green: nothing is worse"]);
 }

@@ -65,9 +65,11 @@ fn unwrapped(page: &str) -> String {
 }
 
 #[track_caller]
-fn ring_refusal(host: &Host) -> (&str, &str) {
+fn ring_refusal(host: &Host) -> (String, String) {
     match host.driver("io_uring") {
-        Some(State::Unavailable { reason, fix: Some(fix) }) => (reason, fix),
+        Some(State::Unavailable { reason, fix: Some(fix) }) => {
+            (reason.on_terminal(), fix.on_terminal())
+        }
         other => panic!("expected an unavailable io_uring with a fix, got {other:?}"),
     }
 }
@@ -95,7 +97,7 @@ fn assert_denied(errno: &str) {
 #[test]
 fn enosys_from_a_filter_is_not_blamed_on_the_kernel() {
     assert_denied("ENOSYS");
-    let kernel = host("", User::Same).kernel.unwrap();
+    let kernel = host("", User::Same).kernel.unwrap().on_terminal();
     let denied = host("--deny-io-uring ENOSYS", User::Same);
     let (reason, _) = ring_refusal(&denied);
     assert!(reason.contains(&format!("Linux {kernel} is new enough")), "{reason}");
@@ -163,7 +165,7 @@ fn every_form_of_the_page_agrees_on_the_drivers() {
     let page = run(&["doctor", "--output", "markdown"], User::Same);
     for driver in &host.drivers {
         let available = if driver.state.is_available() { "yes" } else { "no" };
-        let name = driver.name.replace('_', "\\_");
+        let name = driver.name.on_terminal().replace('_', "\\_");
         let cells = format!("| {name} | {available} |");
         assert!(page.contains(&cells), "expected '{cells}' in {page}");
     }

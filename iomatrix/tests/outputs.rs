@@ -67,10 +67,10 @@ fn one_run_prints_and_writes_several_pages() {
 
 #[test]
 fn a_format_that_is_not_offered_is_answered_with_those_that_are() {
-    let text_and_more = "write text, markdown, json, junit or margins";
+    let text_and_more = "write text, markdown, json, csv, junit or margins";
     refused(&["check", "--output", "xml"], 2, &format!("no such format; {text_and_more}"));
-    let sentence = format!("this result has no csv output; {text_and_more}");
-    refused(&["check", "--output", "csv=result.csv"], 2, &sentence);
+    let sentence = format!("this result has no jsonl output; {text_and_more}");
+    refused(&["check", "--output", "jsonl=result.jsonl"], 2, &sentence);
     refused(&["explain", "--output", "json"], 2, "has no json output; write text or markdown");
     refused(&["trace", "tokio", "--output", "junit"], 2, "write text, markdown or json");
     let sentence = "a format comes before the file, as in json=result.json";

@@ -3,7 +3,7 @@
 use report::Transport;
 use report::load::{
     Arrival, BuildProfile, Ending, Generator, Latency, Measurement, Percentile, Throughput,
-    Traffic, Validity,
+    Validity,
 };
 
 use hdrhistogram::Histogram;
@@ -53,24 +53,14 @@ impl Recording {
             load.noise_limit.as_micros()
         );
         let measurement = Measurement {
-            validity: Validity::Invalid { reasons: vec![reason] },
+            validity: Validity::Invalid { reasons: vec![reason.into()] },
             ending: Ending::Abandoned,
-            opening_seconds: None,
-            seconds: 0.0,
-            traffic: Traffic::default(),
-            throughput: None,
-            response: None,
-            service: None,
-            send_lag: None,
-            connect: None,
-            errors: std::collections::BTreeMap::new(),
-            notes: Vec::new(),
-            generator: Generator {
+            ..Measurement::empty(Generator {
                 threads: load.workload.threads,
                 jitter_p99_ns: Some(jitter_ns),
                 profile: PROFILE,
                 ..Generator::default()
-            },
+            })
         };
         Ok(Self { measurement, histograms: Histograms::new()? })
     }
@@ -140,12 +130,12 @@ impl<'a> Account<'a> {
             send_lag: of(&histograms.send_lag),
             connect: measured(&histograms.connect),
             errors: self.sum.errors,
-            notes: self.sum.notes,
+            notes: self.sum.notes.into_iter().map(Into::into).collect(),
             generator,
             validity: if is_valid {
                 Validity::Valid
             } else {
-                Validity::Invalid { reasons: self.reasons }
+                Validity::Invalid { reasons: self.reasons.into_iter().map(Into::into).collect() }
             },
         };
         Recording { measurement, histograms: self.sum.histograms }

@@ -47,7 +47,7 @@ pub fn generator_ns(
     }
     let echo = Echo::start(server_cpus.to_vec())?;
     let workload = Workload {
-        target: Target { transport: Transport::Tcp, address: echo.address.to_string() },
+        target: Target { transport: Transport::Tcp, address: echo.address.to_string().into() },
         arrival: Arrival::Closed,
         idle_connections: 0,
         warmup_seconds: WARMUP_SECONDS,
@@ -59,7 +59,7 @@ pub fn generator_ns(
     if let Validity::Invalid { reasons } = &measurement.validity
         && measurement.error_count() > 0
     {
-        bail!("{}", reasons.join("; "));
+        bail!("{}", report::Outside::join(reasons, "; ").on_terminal());
     }
     measurement.generator_ns().context("this system does not tell a thread's CPU time")
 }

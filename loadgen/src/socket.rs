@@ -35,13 +35,13 @@ impl Address {
     pub(crate) fn of(target: &Target) -> anyhow::Result<Self> {
         let ip = || {
             let text = &target.address;
-            text.parse().with_context(|| format!("'{text}' is no IP:PORT"))
+            text.parse().with_context(|| format!("'{}' is no IP:PORT", text.on_terminal()))
         };
         match target.transport {
             Transport::Tcp => Ok(Self::Tcp(ip()?)),
             Transport::Udp => Ok(Self::Udp(ip()?)),
             #[cfg(unix)]
-            Transport::Unix => Ok(Self::Unix((&target.address).into())),
+            Transport::Unix => Ok(Self::Unix(target.address.parse()?)),
             #[cfg(not(unix))]
             Transport::Unix => anyhow::bail!("there are no Unix sockets on this system"),
             Transport::Unixgram => {

@@ -7,8 +7,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::escape;
 use crate::exit::{Exit, Findings};
-use crate::view::View;
+use crate::format::Format;
+use crate::part::{Medium, Part};
+use crate::record::Record;
+use crate::suite::Suites;
 
 /// A result as it stands in a file.
 pub trait Document: Serialize + DeserializeOwned {
@@ -32,12 +36,28 @@ pub trait Document: Serialize + DeserializeOwned {
         self.findings(question).exit()
     }
 
-    /// The page in one of [`Document::FORMATS`].
-    ///
-    /// # Errors
-    /// Why it cannot be written.
-    fn page(&self, question: &Self::Question, format: Format, view: View)
-    -> Result<String, String>;
+    /// What pages are made of.
+    fn parts(&self, question: &Self::Question, medium: Medium) -> Vec<Part>;
+
+    /// Its values, a record for each cell, measurement or round: [`Format::Csv`].
+    fn records(&self) -> Vec<Record> {
+        Vec::new()
+    }
+
+    /// Its measurements, each complete in itself: [`Format::Jsonl`].
+    fn lines(&self) -> Vec<impl Serialize> {
+        Vec::<()>::new()
+    }
+
+    /// Its tests: [`Format::Junit`].
+    fn suites(&self) -> Suites {
+        Suites::default()
+    }
+
+    /// How near it came to limits: [`Format::Margins`].
+    fn margins(&self) -> Vec<Part> {
+        Vec::new()
+    }
 }
 
 /// The documents.
@@ -55,25 +75,6 @@ pub enum Kind {
     Trace,
     /// Of `iomatrix compare`.
     Comparison,
-}
-
-/// What a document can be rendered as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Format {
-    /// For a terminal.
-    Text,
-    /// For a step summary, or a page.
-    Markdown,
-    /// The document itself, as it stands in a result file.
-    Json,
-    /// A line of JSON for each measurement.
-    Jsonl,
-    /// A line of values for each measurement.
-    Csv,
-    /// JUnit XML, for a CI system.
-    Junit,
-    /// How near each case came to its limits, as a table in Markdown.
-    Margins,
 }
 
 /// Why a text is not the document that was expected.
@@ -108,53 +109,6 @@ pub enum ParseError {
     },
 }
 
-/// Why there is no page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RenderError {
-    /// The document is not offered in this format.
-    Unsupported {
-        /// Which document it is.
-        kind: Kind,
-        /// The format.
-        format: Format,
-        /// The formats that it is offered in.
-        offered: &'static [Format],
-    },
-    /// It could not be written.
-    Failed {
-        /// The format.
-        format: Format,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Whether a document can be rendered in a format, to know it before anything is measured.
-///
-/// # Errors
-/// [`RenderError::Unsupported`].
-pub fn expect_format<D: Document>(format: Format) -> Result<(), RenderError> {
-    if D::FORMATS.contains(&format) {
-        return Ok(());
-    }
-    Err(RenderError::Unsupported { kind: D::KIND, format, offered: D::FORMATS })
-}
-
-/// A document as a page.
-///
-/// # Errors
-/// When it is not offered in this format, or cannot be written.
-pub fn render<D: Document>(
-    document: &D,
-    question: &D::Question,
-    format: Format,
-    view: View,
-) -> Result<String, RenderError> {
-    expect_format::<D>(format)?;
-    let page = document.page(question, format, view);
-    page.map_err(|reason| RenderError::Failed { format, reason })
-}
-
 /// Which document a text is.
 ///
 /// # Errors
@@ -180,11 +134,6 @@ pub fn parse<D: Document>(text: &str) -> Result<D, ParseError> {
     let malformed =
         |e: serde_json::Error| ParseError::Malformed { kind: found, reason: e.to_string() };
     serde_json::from_value(value).map_err(malformed)
-}
-
-/// A document as it stands in a file.
-pub(crate) fn json<D: Document>(document: &D) -> Result<String, String> {
-    serde_json::to_string_pretty(document).map(|text| text + "\n").map_err(|e| e.to_string())
 }
 
 fn kind_of_value(value: &Value) -> Result<Kind, ParseError> {
@@ -236,40 +185,7 @@ impl Kind {
     }
 }
 
-impl Format {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Text,
-        Self::Markdown,
-        Self::Json,
-        Self::Jsonl,
-        Self::Csv,
-        Self::Junit,
-        Self::Margins,
-    ];
-
-    /// The word of `--output`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Markdown => "markdown",
-            Self::Json => "json",
-            Self::Jsonl => "jsonl",
-            Self::Csv => "csv",
-            Self::Junit => "junit",
-            Self::Margins => "margins",
-        }
-    }
-}
-
 impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -292,23 +208,31 @@ impl fmt::Display for ParseError {
             Self::Version { kind, found: None, reads } => {
                 write!(f, "the {kind} has no version, this program reads {reads}")
             }
-            Self::Malformed { kind, reason } => write!(f, "it is no {kind}: {reason}"),
-        }
-    }
-}
-
-impl fmt::Display for RenderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsupported { kind, format, offered } => {
-                let offered: Vec<&str> = offered.iter().map(|format| format.name()).collect();
-                write!(f, "a {kind} has no {format} output; write {}", offered.join(", "))
+            Self::Malformed { kind, reason } => {
+                write!(f, "it is no {kind}: {}", escape::terminal(reason))
             }
-            Self::Failed { format, reason } => write!(f, "write the result as {format}: {reason}"),
         }
     }
 }
 
 impl std::error::Error for ParseError {}
 
-impl std::error::Error for RenderError {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Trace;
+
+    #[test]
+    fn a_document_is_told_from_others_and_from_other_versions() {
+        let trace = r#"{"version": 1, "connections": 1, "message_bytes": 64, "rows": []}"#;
+        assert_eq!(kind_of(trace), Ok(Kind::Trace));
+        assert_eq!(parse::<Trace>(trace).unwrap().message_bytes, 64);
+        let shown = |text: &str| parse::<Trace>(text).unwrap_err().to_string();
+        assert_eq!(shown("{"), "it is no JSON");
+        assert_eq!(shown("{}"), "it is no result");
+        assert!(shown(r#"{"cells": []}"#).starts_with("it is a run of `iomatrix check`"));
+        assert!(shown(&trace.replace("1, \"conn", "9, \"conn")).contains("has format 9"));
+        let malformed = trace.replace("[]", "[{\"\u{1b}\": 1}]");
+        assert!(!shown(&malformed).contains('\u{1b}'), "{}", shown(&malformed));
+    }
+}

@@ -1,46 +1,178 @@
-//! What a server, a user or a file said, made harmless: for a terminal, in Markdown, in CSV.
+//! What a server, a user or a file said, made harmless for a terminal, for Markdown, for HTML in
+//! it, and for CSV.
+//!
+//! A terminal obeys control characters, and the runner of GitHub Actions obeys lines that begin
+//! with `::` and a word, and whatever follows `##[` (actions/runner, ActionCommand.cs). A reader is
+//! misled by characters that reverse the direction of text or that nobody sees.
 
-/// A server chooses some of these texts: no control character of theirs reaches a terminal.
-pub(crate) fn printable(text: &str) -> String {
+/// More of a text than this is left out of a page; files have all of it.
+const LONGEST: usize = 2_000;
+
+/// A space of no width. Without it, GitHub would notify a user, refer to an issue, or make a link
+/// of an address.
+const NO_WIDTH: &str = "&#8203;";
+
+/// For one line of a terminal.
+#[must_use]
+pub fn terminal(text: &str) -> String {
+    unobeyed(&visible(&shortened(text)))
+}
+
+/// For one line of a file of text that a program may print line by line, in full.
+pub(crate) fn line(text: &str) -> String {
+    unobeyed(&visible(text))
+}
+
+/// For a line of Markdown: as in a cell, and it begins no list.
+#[must_use]
+pub fn markdown_line(text: &str) -> String {
+    unlisted(&markdown(text))
+}
+
+/// For a cell or a heading of Markdown: none of its characters means anything there.
+#[must_use]
+pub fn markdown(text: &str) -> String {
+    let text = visible(&shortened(text));
+    let text = text.trim();
+    let mut escaped = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        match c {
+            '<' | '>' | '&' | '$' => escaped.push_str(entity(c)),
+            '@' => {
+                escaped.push(c);
+                escaped.push_str(NO_WIDTH);
+            }
+            '#' => {
+                escaped.push_str("\\#");
+                if next.is_some_and(char::is_alphanumeric) {
+                    escaped.push_str(NO_WIDTH);
+                }
+            }
+            ':' if next == Some('/') => {
+                escaped.push(c);
+                escaped.push_str(NO_WIDTH);
+            }
+            '.' if escaped.ends_with("www") => escaped.push_str("&#46;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '!' | '~' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c => escaped.push(c),
+        }
+    }
+    unobeyed(&escaped)
+}
+
+/// For text inside a tag of HTML in Markdown, where backslashes escape nothing.
+pub(crate) fn html(text: &str) -> String {
+    let text = visible(&shortened(text));
+    let mut escaped = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        escaped.push(c);
+        match c {
+            '<' | '>' | '&' | '"' => {
+                escaped.pop();
+                escaped.push_str(entity(c));
+            }
+            '@' => escaped.push_str(NO_WIDTH),
+            '#' if next.is_some_and(char::is_alphanumeric) => escaped.push_str(NO_WIDTH),
+            ':' if next == Some('/') => escaped.push_str(NO_WIDTH),
+            _ => {}
+        }
+    }
+    unobeyed(&escaped)
+}
+
+/// For a cell of text in CSV: spreadsheets take what begins with one of these for a formula.
+pub(crate) fn cell(text: &str) -> String {
+    let text = line(text);
+    // One sign alone is text to every spreadsheet.
+    let is_formula = text.len() > 1 && text.trim_start().starts_with(['=', '+', '-', '@']);
+    if is_formula { format!("'{text}") } else { text }
+}
+
+fn entity(c: char) -> &'static str {
+    match c {
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '$' => "&#36;",
+        _ => "&amp;",
+    }
+}
+
+/// Whether a character commands a terminal, changes the direction of text, or shows nothing.
+pub(crate) fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// On one line, with a sign in the place of what would be obeyed or would not be seen.
+fn visible(text: &str) -> String {
     let shown = |c: char| match c {
         '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
+        c if is_unseen(c) => '\u{fffd}',
         c => c,
     };
     text.chars().map(shown).collect()
 }
 
-/// A server chooses some of these texts: none of its characters means anything in Markdown.
-pub(crate) fn markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '!' | '~' => {
-                escaped.push('\\');
-                escaped.push(c);
-            }
-            c if c.is_control() => escaped.push(' '),
-            c => escaped.push(c),
-        }
+fn shortened(text: &str) -> String {
+    let left_out = text.chars().count().saturating_sub(LONGEST);
+    if left_out == 0 {
+        return text.to_owned();
     }
-    escaped
+    let kept: String = text.chars().take(LONGEST).collect();
+    format!("{kept}... ({left_out} more characters)")
 }
 
-/// A record of CSV: quoted where RFC 4180, section 2, asks for it, and ended by CRLF.
-#[cfg(feature = "statistics")]
-pub(crate) fn csv<S: AsRef<str>>(fields: &[S]) -> String {
-    let quoted = |field: &S| {
-        let field = field.as_ref();
-        if field.contains([',', '"', '\r', '\n']) {
-            format!("\"{}\"", field.replace('"', "\"\""))
-        } else {
-            field.to_owned()
+/// Without what the runner of GitHub Actions obeys. A page may break a line before any word, and
+/// the runner ignores blanks before `::`.
+fn unobeyed(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut begins_word = true;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        // An address such as `::1` commands nothing.
+        let is_command = || rest[2..].starts_with(|first: char| first.is_ascii_alphabetic());
+        if begins_word && rest.starts_with("::") && is_command() {
+            safe.push_str(": :");
+            rest = &rest[2..];
+            begins_word = false;
+            continue;
         }
-    };
-    fields.iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
+        if rest.starts_with("##[") {
+            safe.push_str("## [");
+            rest = &rest[3..];
+            begins_word = false;
+            continue;
+        }
+        begins_word = c.is_whitespace();
+        safe.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    safe
+}
+
+/// Without what would make a list or a line of a paragraph that begins with it.
+fn unlisted(text: &str) -> String {
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    let mut rest = text.chars().skip(digits);
+    match (rest.next(), rest.next()) {
+        (Some('-' | '+' | '='), _) if digits == 0 => format!("\\{text}"),
+        (Some('.' | ')'), None | Some(' ')) if digits > 0 => {
+            format!("{}\\{}", &text[..digits], &text[digits..])
+        }
+        (Some(_) | None, _) => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -49,21 +181,41 @@ mod tests {
 
     #[test]
     fn nothing_in_a_cell_of_markdown_means_anything() {
-        assert_eq!(markdown("a|b<script>`x`\n"), "a\\|b&lt;script&gt;\\`x\\` ");
-    }
-
-    #[test]
-    fn no_control_character_reaches_a_terminal() {
-        assert_eq!(printable("a\t\u{1b}[31m\r\n"), "a \u{fffd}[31m\u{fffd}\u{fffd}");
-    }
-
-    #[cfg(feature = "statistics")]
-    #[test]
-    fn a_field_is_quoted_where_it_must_be() {
-        assert_eq!(csv(&["a", "", "b c"]), "a,,b c\r\n");
+        assert_eq!(markdown("a|b<script>`x`\n"), "a\\|b&lt;script&gt;\\`x\\`\u{fffd}");
+        assert_eq!(markdown_line("- @user #12 # x"), "\\- @&#8203;user \\#&#8203;12 \\# x");
         assert_eq!(
-            csv(&["a,b", "say \"x\"", "two\nlines"]),
-            "\"a,b\",\"say \"\"x\"\"\",\"two\nlines\"\r\n"
+            markdown_line("12. see http://localhost www.b"),
+            "12\\. see http:&#8203;//localhost www&#46;b"
         );
+        assert_eq!(markdown_line("1.5 s"), "1.5 s");
+        assert_eq!(markdown("![x](y)"), "\\!\\[x\\](y)");
+    }
+
+    #[test]
+    fn nothing_that_commands_or_hides_reaches_a_terminal() {
+        assert_eq!(terminal("a\t\u{1b}[31m\r\n"), "a \u{fffd}[31m\u{fffd}\u{fffd}");
+        assert_eq!(
+            terminal("\u{9b}2J\u{7f}\u{202e}\u{200b}\u{feff}\u{e0041}"),
+            format!("{0}2J{0}{0}{0}{0}{0}", '\u{fffd}')
+        );
+    }
+
+    #[test]
+    fn no_runner_of_ci_obeys_a_line() {
+        assert_eq!(terminal("::error::x"), ": :error::x");
+        assert_eq!(terminal("a  ::error::x ##[group]"), "a  : :error::x ## [group]");
+        assert_eq!(terminal("row::suite::case on ::1"), "row::suite::case on ::1");
+    }
+
+    #[test]
+    fn a_text_without_end_ends() {
+        let text = terminal(&"x".repeat(10_000));
+        assert!(text.ends_with("x... (8000 more characters)") && text.len() < 2_100, "{text}");
+    }
+
+    #[test]
+    fn a_spreadsheet_computes_nothing() {
+        assert_eq!(cell("=1+1"), "'=1+1");
+        assert_eq!(cell("-"), "-");
     }
 }

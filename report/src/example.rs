@@ -9,27 +9,28 @@ use crate::load::{
     self, Amount, Arrival, BuildProfile, Ending, Generator, Latency, LoadResult, Measurement,
     Percentile, Sizes, Target, Throughput, Traffic, Validity, Workload,
 };
+use crate::outside::Outside;
 use crate::run::{self, Attestation, Cell, Failure, FailureKind, Row, Run};
 use crate::transport::Transport;
 use crate::verdict::{Grade, Level, Model, Verdict};
 
 pub(crate) fn host() -> Host {
     Host {
-        os: "linux".to_owned(),
-        arch: "x86_64".to_owned(),
-        kernel: Some("6.17.0".to_owned()),
-        cpu_model: Some("Example 9".to_owned()),
+        os: "linux".into(),
+        arch: "x86_64".into(),
+        kernel: Some("6.17.0".into()),
+        cpu_model: Some("Example 9".into()),
         cpus: 4,
         memory_bytes: Some(8 << 30),
         virtualisation: None,
         container: None,
         seccomp: None,
         runner: None,
-        tcp_congestion_control: Some("cubic".to_owned()),
+        tcp_congestion_control: Some("cubic".into()),
         limits: Limits { open_files: None, memlock: None, memlock_exempt: false },
         somaxconn: Some(4096),
         ephemeral_ports: Some(28_232),
-        ipv6: State::Available { details: "bound".to_owned() },
+        ipv6: State::Available { details: "bound".into() },
         drivers: Vec::new(),
         io_uring: None,
         counters: Vec::new(),
@@ -38,7 +39,7 @@ pub(crate) fn host() -> Host {
 
 pub(crate) fn workload(arrival: Arrival) -> Workload {
     Workload {
-        target: Target { transport: Transport::Tcp, address: "127.0.0.1:8080".to_owned() },
+        target: Target { transport: Transport::Tcp, address: "127.0.0.1:8080".into() },
         connections: 64,
         idle_connections: 0,
         sizes: Sizes(vec![1024]),
@@ -109,7 +110,7 @@ pub(crate) fn closed(messages_per_second: f64, p99: u64) -> Measurement {
 }
 
 pub(crate) fn invalid(reason: &str) -> Validity {
-    Validity::Invalid { reasons: vec![reason.to_owned()] }
+    Validity::Invalid { reasons: vec![reason.into()] }
 }
 
 pub(crate) fn load(arrival: Arrival, measurements: Vec<Measurement>) -> LoadResult {
@@ -141,13 +142,13 @@ pub(crate) fn row(name: &str, package: &str, model: Model, cost: f64) -> BenchRo
         }
     };
     BenchRow {
-        name: name.to_owned(),
-        package: package.to_owned(),
+        name: name.into(),
+        package: package.into(),
         model,
-        driver: "epoll".to_owned(),
-        flavor: "plain".to_owned(),
-        runtime: Some(format!("{name} 1.0")),
-        attestation: Attestation::Attested { seen: "no ring".to_owned() },
+        driver: "epoll".into(),
+        flavor: "plain".into(),
+        runtime: Some(format!("{name} 1.0").into()),
+        attestation: Attestation::Attested { seen: "no ring".into() },
         refused: None,
         samples: (0..6).map(sample).collect(),
         system_calls: Count::Of(2.08),
@@ -158,22 +159,22 @@ pub(crate) fn row(name: &str, package: &str, model: Model, cost: f64) -> BenchRo
 /// `slow` and `fast` are one program on two drivers, `base` is another program.
 pub(crate) fn bench() -> Bench {
     let mut fast = row("fast", "backend-pair", Model::Completion, 0.5);
-    fast.driver = "io_uring".to_owned();
+    fast.driver = "io_uring".into();
     Bench {
         version: bench::FORMAT_VERSION,
-        label: "linux".to_owned(),
+        label: "linux".into(),
         started_unix: 1_760_000_000,
         seconds: 120.0,
         host: host(),
         build: Build {
-            rustc: "rustc 1.95.0".to_owned(),
+            rustc: "rustc 1.95.0".into(),
             servers: Some(BuildProfile::Release),
             generator: BuildProfile::Release,
         },
         workload: workload(Arrival::Closed),
         workers: 2,
         pinning: Pinning::Apart { server: vec![0, 1], generator: vec![2, 3] },
-        baseline: "base".to_owned(),
+        baseline: "base".into(),
         interrupted: false,
         floor_ns: vec![2_000.0; 6],
         ceiling: Some(Ceiling { messages_per_second: 400_000.0, generator_ns: 2_500.0 }),
@@ -187,21 +188,17 @@ pub(crate) fn bench() -> Bench {
 
 /// A cell of the row `base`.
 pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
-    let failure = verdict.is_broken().then(|| Failure {
-        kind: FailureKind::Lost,
-        expected: "all".to_owned(),
-        actual: "less".to_owned(),
-    });
+    let failure = verdict.is_broken().then(|| Failure::new(FailureKind::Lost, "all", "less"));
     let is_absent = matches!(verdict, Verdict::Unavailable | Verdict::Unsupported);
     Cell {
-        row: "base".to_owned(),
-        suite: "tcp-echo".to_owned(),
-        case: case.to_owned(),
+        row: "base".into(),
+        suite: "tcp-echo".into(),
+        case: case.into(),
         level: Level::Must,
-        requirement: "Bytes come back".to_owned(),
+        requirement: "Bytes come back".into(),
         verdict,
         failure,
-        reason: is_absent.then(|| "no such driver".to_owned()),
+        reason: is_absent.then(|| "no such driver".into()),
         observation: None,
         margin: None,
         seed: 1,
@@ -209,7 +206,7 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         cpu_seconds: 0.1,
         exclusive: false,
         stderr_tail: Vec::new(),
-        repeat: String::new(),
+        repeat: Outside::default(),
         waiver: None,
     }
 }
@@ -217,20 +214,20 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
 pub(crate) fn check(cells: Vec<Cell>) -> Run {
     Run {
         version: run::FORMAT_VERSION,
-        label: "linux".to_owned(),
+        label: "linux".into(),
         started_unix: 1_760_000_000,
         seconds: 1.0,
         seed: 1,
-        profile: "default".to_owned(),
+        profile: "default".into(),
         host: host(),
         rows: vec![Row {
-            name: "base".to_owned(),
+            name: "base".into(),
             model: Model::Readiness,
-            driver: "epoll".to_owned(),
-            flavor: "plain".to_owned(),
+            driver: "epoll".into(),
+            flavor: "plain".into(),
             workers: 2,
             runtime: None,
-            attestation: Attestation::NotAttested { reason: "not here".to_owned() },
+            attestation: Attestation::NotAttested { reason: "not here".into() },
             grade: Grade::Contract,
             certificate: crate::Certificate::default(),
         }],

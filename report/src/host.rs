@@ -5,17 +5,20 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::outside;
+use crate::outside::Outside;
+
 /// Identity and facts of one host, as a result file carries them. `None` is "not known here".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// `linux`, `macos`, `windows`, or what Rust's standard library calls it.
-    pub os: String,
+    pub os: Outside,
     /// Processor architecture, such as `x86_64` or `aarch64`.
-    pub arch: String,
+    pub arch: Outside,
     /// Kernel release as the kernel words it, such as `6.17.0-1002-azure`.
-    pub kernel: Option<String>,
+    pub kernel: Option<Outside>,
     /// Name of the processor.
-    pub cpu_model: Option<String>,
+    pub cpu_model: Option<Outside>,
     /// Processors this process may use: affinity and cgroup quota are taken off.
     pub cpus: usize,
     /// Main memory of the machine, in bytes; a cgroup's limit is not taken off.
@@ -29,7 +32,7 @@ pub struct Host {
     /// The CI machine's image, where its environment names one.
     pub runner: Option<Runner>,
     /// Congestion control that new TCP connections get, such as `cubic` or `bbr`.
-    pub tcp_congestion_control: Option<String>,
+    pub tcp_congestion_control: Option<Outside>,
     /// Limits of this process.
     pub limits: Limits,
     /// The longest accept queue that `listen` grants.
@@ -50,9 +53,9 @@ pub struct Host {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint {
     /// Such as `docker` or `KVM`.
-    pub name: String,
+    pub name: Outside,
     /// What gave it away, such as `/.dockerenv exists`.
-    pub evidence: String,
+    pub evidence: Outside,
 }
 
 /// Mode of secure computing, seccomp(2).
@@ -71,11 +74,11 @@ pub enum Seccomp {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runner {
     /// `ImageOS`, such as `ubuntu24`.
-    pub image: Option<String>,
+    pub image: Option<Outside>,
     /// `ImageVersion`, such as `20261101.1.0`.
-    pub image_version: Option<String>,
+    pub image_version: Option<Outside>,
     /// `RUNNER_NAME`.
-    pub name: Option<String>,
+    pub name: Option<Outside>,
 }
 
 /// Limits of a process, getrlimit(2); all unknown on Windows.
@@ -129,7 +132,7 @@ impl fmt::Display for Ceiling {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Driver {
     /// Name of the driver.
-    pub name: String,
+    pub name: Outside,
     /// What the probe found.
     pub state: State,
 }
@@ -138,7 +141,7 @@ pub struct Driver {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// Name of the counter.
-    pub name: String,
+    pub name: Outside,
     /// What the probe found.
     pub state: State,
 }
@@ -150,36 +153,24 @@ pub enum State {
     /// The probe used it, or only looked where its details say so.
     Available {
         /// What was tried and seen.
-        details: String,
+        details: Outside,
     },
     /// This host, or the way this process was started, refuses it.
     Unavailable {
         /// What was refused and, as far as it can be known, by what.
-        reason: String,
+        reason: Outside,
         /// What to change; `None` where nothing on this host would help.
-        fix: Option<String>,
+        fix: Option<Outside>,
     },
-}
-
-impl State {
-    /// Why it is unavailable, and what to do about it where that is known.
-    #[must_use]
-    pub fn lack(&self) -> Option<String> {
-        match self {
-            Self::Available { .. } => None,
-            Self::Unavailable { reason, fix: None } => Some(reason.clone()),
-            Self::Unavailable { reason, fix: Some(fix) } => Some(format!("{reason}; fix: {fix}")),
-        }
-    }
 }
 
 /// What the kernel's ring offers, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoUring {
     /// Feature flags that io_uring_setup(2) returned, such as `fast_poll`.
-    pub features: Vec<String>,
+    pub features: Vec<Outside>,
     /// Operations a network server may want and IORING_REGISTER_PROBE lists, such as `send_zc`.
-    pub opcodes: Vec<String>,
+    pub opcodes: Vec<Outside>,
 }
 
 impl Host {
@@ -188,10 +179,10 @@ impl Host {
 
     /// System, processor and kernel, in a line.
     #[must_use]
-    pub fn describe(&self) -> String {
-        let kernel = self.kernel.as_deref().unwrap_or("unknown");
-        let model = self.cpu_model.as_deref().unwrap_or("unknown processor");
-        format!("{} {}, kernel {kernel}, {} CPUs of {model}", self.os, self.arch, self.cpus)
+    pub fn describe(&self) -> Outside {
+        let kernel = self.kernel.clone().unwrap_or_else(|| "unknown".into());
+        let model = self.cpu_model.clone().unwrap_or_else(|| "unknown processor".into());
+        outside!("{} {}, kernel {}, {} CPUs of {}", self.os, self.arch, kernel, self.cpus, model)
     }
 
     /// Whether these are Windows programs under wine, which is not Windows.
@@ -263,6 +254,30 @@ pub fn grouped(number: u64) -> String {
 }
 
 impl State {
+    /// Why it is unavailable, and what to do about it where that is known.
+    #[must_use]
+    pub fn lack(&self) -> Option<Outside> {
+        match self {
+            Self::Available { .. } => None,
+            Self::Unavailable { reason, fix: None } => Some(reason.clone()),
+            Self::Unavailable { reason, fix: Some(fix) } => {
+                Some(outside!("{}; fix: {}", reason, fix))
+            }
+        }
+    }
+
+    /// It works.
+    #[must_use]
+    pub fn available(details: impl Into<Outside>) -> Self {
+        Self::Available { details: details.into() }
+    }
+
+    /// It does not, and nothing on this host would help unless `fix` says so.
+    #[must_use]
+    pub fn unavailable(reason: impl Into<Outside>, fix: Option<&str>) -> Self {
+        Self::Unavailable { reason: reason.into(), fix: fix.map(Outside::from) }
+    }
+
     /// Whether the probe succeeded.
     #[must_use]
     pub fn is_available(&self) -> bool {
@@ -306,8 +321,8 @@ mod tests {
 
     #[test]
     fn a_state_reads_back_from_json() {
-        let state = State::Unavailable { reason: "EPERM".to_owned(), fix: None };
-        let driver = Driver { name: "io_uring".to_owned(), state };
+        let state = State::unavailable("EPERM", None);
+        let driver = Driver { name: "io_uring".into(), state };
         let text = serde_json::to_string(&driver).unwrap();
         assert_eq!(
             text,

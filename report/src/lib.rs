@@ -5,41 +5,50 @@
 pub mod bench;
 #[cfg(feature = "statistics")]
 pub mod compare;
-pub mod document;
+mod document;
 #[cfg(test)]
 #[cfg(all(feature = "junit", feature = "plot"))]
 mod documented;
-mod escape;
-#[cfg(all(test, feature = "statistics"))]
+pub mod escape;
+#[cfg(test)]
+#[cfg(feature = "statistics")]
 mod example;
 mod exit;
+mod format;
 #[cfg(test)]
 #[cfg(all(feature = "junit", feature = "plot"))]
 mod golden;
 pub mod host;
 pub mod load;
+pub mod outside;
 pub mod pairs;
-#[cfg(feature = "statistics")]
-mod part;
-#[cfg(feature = "plot")]
+pub mod part;
 pub mod plot;
 pub mod quantity;
+mod record;
+pub mod render;
 pub mod run;
 #[cfg(feature = "statistics")]
 pub mod statistics;
+mod suite;
 pub mod sweep;
 pub mod trace;
 mod transport;
 pub mod verdict;
 mod view;
 
-pub use document::{Document, Format, Kind, ParseError, RenderError, kind_of, parse, render};
+pub use document::{Document, Kind, ParseError, kind_of, parse};
 pub use exit::{Exit, Finding, Findings};
+pub use format::Format;
 pub use host::Host;
+pub use outside::Outside;
+pub use record::{Field, Record};
+pub use render::{RenderError, expect_format, render};
 pub use run::{
     Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Row, Run, Strictness,
     WaiverNote,
 };
+pub use suite::{Fault, Status, Suite, Suites, TestCase};
 pub use transport::Transport;
 pub use verdict::{Grade, Level, Model, Verdict};
 pub use view::{Ink, View, Width};

@@ -1,222 +1,126 @@
-//! A page as parts, so that a terminal and a step summary show the same, and everything that a
-//! server, a user or a file said is escaped in one place.
+//! What pages are made of. A document lays out its parts; renderers show them, and escape all text
+//! in one place for their format.
 
-use std::fmt::Write as _;
+use crate::outside::Outside;
+use crate::plot::Plot;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
-
-use crate::escape;
+/// For whom a document lays out its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// Somebody at a terminal, whose cursor is at the end: what matters comes last.
+    Terminal,
+    /// Somebody who reads a page from its top: what matters comes first.
+    Page,
+}
 
 /// What a page is made of, from top to bottom.
-pub(crate) enum Part {
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
     /// The title of the page.
-    Title(String),
+    Title(Outside),
+    /// The title of what follows, up to the next of its kind.
+    Section(Outside),
     /// Sentences, one a line.
-    Lines(Vec<String>),
+    Lines(Vec<Outside>),
+    /// Names with what belongs to each, under a line of their own where they have one.
+    Fields(Option<Outside>, Vec<(Outside, Outside)>),
+    /// A title and points; nothing at all where there are no points.
+    List(&'static str, Vec<Outside>),
     /// Rows under heads; nothing at all where there are no rows.
     Table(Table),
-    /// A title and points; nothing at all where there are no points.
-    List(&'static str, Vec<String>),
+    /// Lines that stay as they are, such as a server's standard error, below a summary of them.
+    Details(Summary, Vec<Outside>),
+    /// Lines over an axis; a page without a terminal leaves them out.
+    Plot(Plot),
+}
+
+/// What a reader sees of details before he opens them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// In a word.
+    pub word: Outside,
+    /// What it is about: a name.
+    pub name: Outside,
 }
 
 /// Rows under heads, in groups.
-pub(crate) struct Table {
-    pub(crate) title: &'static str,
-    pub(crate) cells: Cells,
-    pub(crate) heads: Vec<Head>,
-    pub(crate) groups: Vec<Group>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What it shows; empty where no line says so.
+    pub title: &'static str,
+    /// How it looks.
+    pub style: Style,
+    /// One for each column.
+    pub heads: Vec<Head>,
+    /// The rows.
+    pub groups: Vec<Group>,
 }
 
-/// What stands right of the first column.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cells {
-    /// Numbers, or words in their place: set to the right.
+/// How a table looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Numbers, or words in their place, set to the right. A cell too wide for it has more lines.
     Numbers,
+    /// Numbers that a line break would make misread: what is too wide becomes several tables.
+    WholeNumbers,
     /// Words.
     Words,
+    /// Words in columns without a border; what is too wide becomes several tables.
+    Columns,
 }
 
 /// What a column is, and in which unit or against which row; a second line on a terminal.
-#[derive(Clone)]
-pub(crate) struct Head(pub(crate) String, pub(crate) String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head(pub Outside, pub Outside);
 
 /// Rows that belong together.
-pub(crate) struct Group {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
     /// What they have in common; empty for a table of one group.
-    pub(crate) name: String,
-    pub(crate) rows: Vec<Vec<String>>,
+    pub name: Outside,
+    /// From top to bottom.
+    pub rows: Vec<Vec<Cell>>,
 }
 
-/// For a terminal of so many columns. Writing to a `String`, as everything here does, cannot fail.
-pub(crate) fn text(parts: &[Part], width: u16) -> String {
-    let mut page = String::new();
-    for part in parts {
-        match part {
-            Part::Title(title) => {
-                let _ = writeln!(page, "{}\n", escape::printable(title));
-            }
-            Part::Lines(lines) => {
-                for line in lines {
-                    let _ = writeln!(page, "{}", escape::printable(line));
-                }
-                page.push('\n');
-            }
-            Part::Table(table) if table.is_empty() => {}
-            Part::Table(table) => {
-                let _ = writeln!(page, "{}:\n{}\n", table.title, table.text(width));
-            }
-            Part::List(_, points) if points.is_empty() => {}
-            Part::List(title, points) => {
-                let _ = writeln!(page, "{title}:");
-                for point in points {
-                    let _ = writeln!(page, "  {}", escape::printable(point));
-                }
-                page.push('\n');
-            }
-        }
-    }
-    page.truncate(page.trim_end().len());
-    page + "\n"
-}
-
-/// For a step summary or a document.
-pub(crate) fn markdown(parts: &[Part]) -> String {
-    let mut page = String::new();
-    for part in parts {
-        match part {
-            Part::Title(title) => {
-                let _ = writeln!(page, "# {}\n", escape::markdown(title));
-            }
-            Part::Lines(lines) => {
-                for line in lines {
-                    let _ = writeln!(page, "{}\n", escape::markdown(line));
-                }
-            }
-            Part::Table(table) if table.is_empty() => {}
-            Part::Table(table) => {
-                let _ = writeln!(page, "## {}\n\n{}", capital(table.title), table.markdown());
-            }
-            Part::List(_, points) if points.is_empty() => {}
-            Part::List(title, points) => {
-                let _ = writeln!(page, "## {}\n", capital(title));
-                for point in points {
-                    let _ = writeln!(page, "- {}", escape::markdown(point));
-                }
-                page.push('\n');
-            }
-        }
-    }
-    page.truncate(page.trim_end().len());
-    page + "\n"
+/// A cell of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// From top to bottom.
+    pub lines: Vec<Outside>,
+    /// Whether a reader must not overlook it.
+    pub is_strong: bool,
 }
 
 impl Head {
-    pub(crate) fn of(what: &str, more: &str) -> Self {
-        Self(what.to_owned(), more.to_owned())
+    /// A head of one line.
+    #[must_use]
+    pub fn of(what: impl Into<Outside>) -> Self {
+        Self(what.into(), Outside::default())
     }
 }
 
 impl Table {
-    /// A table of numbers whose rows are not grouped.
-    pub(crate) fn plain(title: &'static str, heads: Vec<Head>, rows: Vec<Vec<String>>) -> Self {
-        let groups = vec![Group { name: String::new(), rows }];
-        Self { title, cells: Cells::Numbers, heads, groups }
+    /// A table whose rows are not grouped.
+    #[must_use]
+    pub fn plain(
+        title: &'static str,
+        style: Style,
+        heads: Vec<Head>,
+        rows: Vec<Vec<Cell>>,
+    ) -> Self {
+        let groups = vec![Group { name: Outside::default(), rows }];
+        Self { title, style, heads, groups }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether it has no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.groups.iter().all(|group| group.rows.is_empty())
     }
-
-    fn text(&self, width: u16) -> String {
-        let mut grid = Grid::new();
-        grid.load_style(presets::UTF8_BORDERS_ONLY).set_width(width.max(60));
-        grid.set_content_arrangement(ContentArrangement::Dynamic);
-        let is_plain = self.heads.iter().all(|Head(_, more)| more.is_empty());
-        let head = |Head(what, more): &Head| match is_plain {
-            true => escape::printable(what),
-            false => format!("{}\n{}", escape::printable(what), escape::printable(more)),
-        };
-        grid.set_header(self.heads.iter().map(head));
-        for Group { name, rows } in &self.groups {
-            let indent = if name.is_empty() { "" } else { "  " };
-            if !name.is_empty() {
-                grid.add_row([escape::printable(name)]);
-            }
-            for row in rows {
-                let mut cells: Vec<String> = row.iter().map(|c| escape::printable(c)).collect();
-                if let Some(first) = cells.first_mut() {
-                    first.insert_str(0, indent);
-                }
-                grid.add_row(cells);
-            }
-        }
-        let alignment = match self.cells {
-            Cells::Numbers => CellAlignment::Right,
-            Cells::Words => CellAlignment::Left,
-        };
-        let last = self.heads.len().saturating_sub(1);
-        for (index, column) in grid.column_iter_mut().enumerate() {
-            // Columns have a space between them anyway.
-            column.set_padding((1, u16::from(index == last)));
-            column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { alignment });
-        }
-        grid.to_string()
-    }
-
-    fn markdown(&self) -> String {
-        let row = |cells: &[String]| {
-            let cells: Vec<String> = cells.iter().map(|cell| escape::markdown(cell)).collect();
-            format!("| {} |\n", cells.join(" | "))
-        };
-        let head = |Head(what, more): &Head| match more.as_str() {
-            "" => what.clone(),
-            more => format!("{what}, {more}"),
-        };
-        let mut text = row(&self.heads.iter().map(head).collect::<Vec<_>>());
-        let rule = match self.cells {
-            Cells::Numbers => " ---: |",
-            Cells::Words => " --- |",
-        };
-        let _ = writeln!(text, "| --- |{}", rule.repeat(self.heads.len().saturating_sub(1)));
-        for Group { name, rows } in &self.groups {
-            if !name.is_empty() {
-                let rest = " |".repeat(self.heads.len());
-                let _ = writeln!(text, "| **{}**{rest}", escape::markdown(name));
-            }
-            rows.iter().for_each(|cells| text.push_str(&row(cells)));
-        }
-        text
-    }
 }
 
-/// With a capital letter, for a heading.
-fn capital(title: &str) -> String {
-    let mut chars = title.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_on_a_page_means_more_than_it_says() {
-        let evil = "a|b\u{1b}[31m\n# c".to_owned();
-        let table = Table::plain(
-            "rows",
-            vec![Head::of("row", ""), Head::of("n", "")],
-            vec![vec![evil.clone(), evil.clone()]],
-        );
-        let parts = [
-            Part::Title(evil.clone()),
-            Part::Lines(vec![evil.clone()]),
-            Part::Table(table),
-            Part::List("points", vec![evil]),
-        ];
-        let terminal = text(&parts, 80);
-        assert!(!terminal.contains('\u{1b}') && !terminal.contains("\n# c"), "{terminal}");
-        let page = markdown(&parts);
-        assert!(!page.contains("a|b") && !page.contains("\n# c"), "{page}");
-        assert!(page.contains("| a\\|b"), "{page}");
+impl<T: Into<Outside>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { lines: vec![text.into()], is_strong: false }
     }
 }

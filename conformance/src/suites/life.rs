@@ -11,6 +11,7 @@ use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::{Denial, Restrictions};
 use harness::schedule::Company;
+use report::outside;
 use report::{Failure, FailureKind};
 
 use crate::case::{Body, Case, Found, Need, Observation, Suite};
@@ -131,7 +132,7 @@ fn all_on_one_server(lifecycle: &Lifecycle) -> Found {
             let size = case.sizes.of(crate::profile::Profile::Quick);
             let part = Peer::new(address, Arc::new(lifecycle.context().quick_part(size)));
             let found = function(&part).map_err(|e| Failure {
-                expected: format!("{}/{}: {}", suite.name, case.name, e.expected),
+                expected: outside!("{}/{}: {}", suite.name, case.name, e.expected),
                 ..e
             });
             expect_survival(&server, found, lifecycle.clock())?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use harness::process::{Process, Signal};
 use report::Failure;
+use report::outside;
 
 use crate::case::{Case, Found, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
@@ -209,7 +210,7 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
     let judge_port = connection.local_address()?.port();
     let mut end = match process.duplicate_end(peer.address()?.port(), judge_port) {
         Ok(end) => end,
-        Err(e) => return Observation::of(format!("not seen: {}", e.actual)),
+        Err(e) => return Observation::of(outside!("not seen: {}", e.actual)),
     };
     // Between its write and its next read it would not notice the reset first, however it looks.
     process.wait_asleep(peer.clock().progress())?;

@@ -12,11 +12,11 @@ pub(super) struct Ring {
 
 /// A driver that this system does not have: nothing on this host would help.
 pub(super) fn foreign(reason: &str) -> State {
-    State::Unavailable { reason: reason.to_owned(), fix: None }
+    State::Unavailable { reason: reason.to_owned().into(), fix: None }
 }
 
 pub(super) fn available(details: impl Into<String>) -> State {
-    State::Available { details: details.into() }
+    State::Available { details: details.into().into() }
 }
 
 /// What helps against EMFILE.

@@ -62,7 +62,7 @@ fn parse(printed: &str) -> Facts {
 
 fn virtualisation(hv_vmm_present: Option<u64>, vm_guest: Option<&str>) -> Option<Hint> {
     let hint = |name: &str, evidence: &str| {
-        Some(Hint { name: name.to_owned(), evidence: evidence.to_owned() })
+        Some(Hint { name: name.to_owned().into(), evidence: evidence.to_owned().into() })
     };
     match (hv_vmm_present, vm_guest) {
         (Some(1), _) => hint("virtual machine", "kern.hv_vmm_present is 1"),

@@ -16,7 +16,7 @@ pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
         ("process", process()),
         ("kernel-log", kernel_log()),
     ]
-    .map(|(name, state)| Counter { name: name.to_owned(), state })
+    .map(|(name, state)| Counter { name: name.to_owned().into(), state })
     .into()
 }
 
@@ -28,7 +28,9 @@ fn tracepoints(facts: &Facts) -> State {
         Ok((_, paranoid)) => available(format!(
             "tracefs is readable, kernel.perf_event_paranoid is {paranoid}; no event was opened"
         )),
-        Err(Missing { reason, fix }) => State::Unavailable { reason, fix: fix.map(str::to_owned) },
+        Err(Missing { reason, fix }) => {
+            State::Unavailable { reason: reason.into(), fix: fix.map(Into::into) }
+        }
     }
 }
 
@@ -118,8 +120,8 @@ fn kernel_log() -> State {
     match crate::kernel_log::KernelLog::from_now_on() {
         Ok(_) => available(format!("{path} is readable")),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => State::Unavailable {
-            reason: format!("{path} is for root: {error}"),
-            fix: Some("sudo sysctl kernel.dmesg_restrict=0".to_owned()),
+            reason: format!("{path} is for root: {error}").into(),
+            fix: Some("sudo sysctl kernel.dmesg_restrict=0".to_owned().into()),
         },
         Err(error) => foreign(&format!("{path} cannot be read: {error}")),
     }

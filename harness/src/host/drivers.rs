@@ -16,7 +16,7 @@ pub(super) fn all(io_uring: State) -> Vec<Driver> {
         ("io_uring", io_uring),
         ("threads", threads()),
     ]
-    .map(|(name, state)| Driver { name: name.to_owned(), state })
+    .map(|(name, state)| Driver { name: name.to_owned().into(), state })
     .into()
 }
 
@@ -73,11 +73,12 @@ fn threads() -> State {
             available("a thread was started")
         }
         Err(error) => State::Unavailable {
-            reason: format!("starting a thread failed: {error}"),
+            reason: format!("starting a thread failed: {error}").into(),
             fix: Some(
                 "raise the limit on threads: ulimit -u, pids.max of the cgroup, or docker run \
                  --pids-limit"
-                    .to_owned(),
+                    .to_owned()
+                    .into(),
             ),
         },
     }
@@ -91,5 +92,8 @@ fn refused(call: &str, error: std::io::Error) -> State {
         Some(Errno::MFILE) => Some(super::answer::MORE_DESCRIPTORS.to_owned()),
         _ => None,
     };
-    State::Unavailable { reason: format!("{call} answers {error}"), fix }
+    State::Unavailable {
+        reason: format!("{call} answers {error}").into(),
+        fix: fix.map(Into::into),
+    }
 }

@@ -124,7 +124,7 @@ fn ephemeral_ports() -> Option<u32> {
 }
 
 fn hint(name: &str, evidence: &str) -> Option<Hint> {
-    Some(Hint { name: name.to_owned(), evidence: evidence.to_owned() })
+    Some(Hint { name: name.to_owned().into(), evidence: evidence.to_owned().into() })
 }
 
 fn virtualisation(kernel: &str, cpuinfo: &str) -> Option<Hint> {

@@ -38,21 +38,21 @@ pub fn probe() -> Host {
     let limits = facts::limits(&facts);
     let ring = ring(&facts, &limits);
     Host {
-        os: env::consts::OS.to_owned(),
-        arch: env::consts::ARCH.to_owned(),
+        os: env::consts::OS.to_owned().into(),
+        arch: env::consts::ARCH.to_owned().into(),
         cpus: thread::available_parallelism().map_or(1, usize::from),
         runner: runner(|name| env::var(name).ok()),
         drivers: drivers::all(ring.state),
         counters: counters::all(ring.counters, &facts),
         io_uring: ring.offers,
         limits,
-        kernel: facts.kernel,
-        cpu_model: facts.cpu_model,
+        kernel: facts.kernel.map(Into::into),
+        cpu_model: facts.cpu_model.map(Into::into),
         memory_bytes: facts.memory_bytes,
         virtualisation: facts.virtualisation,
         container: facts.container,
         seccomp: facts.seccomp,
-        tcp_congestion_control: facts.tcp_congestion_control,
+        tcp_congestion_control: facts.tcp_congestion_control.map(Into::into),
         somaxconn: facts.somaxconn,
         ipv6: ipv6(),
         ephemeral_ports: facts.ephemeral_ports,
@@ -68,13 +68,13 @@ fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::Ring {
 /// Containers often have no IPv6, not even to themselves.
 fn ipv6() -> State {
     match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
-        Ok(_) => State::Available { details: "a socket on ::1 was bound".to_owned() },
+        Ok(_) => State::Available { details: "a socket on ::1 was bound".to_owned().into() },
         Err(e) => State::Unavailable {
-            reason: format!("no IPv6 on the loopback interface: bind ::1: {e}"),
+            reason: format!("no IPv6 on the loopback interface: bind ::1: {e}").into(),
             fix: (env::consts::OS == "linux").then(|| {
                 "sudo sysctl net.ipv6.conf.lo.disable_ipv6=0, or docker run --sysctl of the same"
                     .to_owned()
-            }),
+            }).map(Into::into),
         },
     }
 }
@@ -82,9 +82,9 @@ fn ipv6() -> State {
 /// GitHub's hosted machines say which image they run; a self-hosted one gives only its name.
 fn runner(variable: impl Fn(&str) -> Option<String>) -> Option<Runner> {
     let runner = Runner {
-        image: variable("ImageOS"),
-        image_version: variable("ImageVersion"),
-        name: variable("RUNNER_NAME"),
+        image: variable("ImageOS").map(Into::into),
+        image_version: variable("ImageVersion").map(Into::into),
+        name: variable("RUNNER_NAME").map(Into::into),
     };
     let named = runner.image.is_some() || runner.name.is_some();
     named.then_some(runner)

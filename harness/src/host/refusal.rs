@@ -2,6 +2,7 @@
 //! sentences come out.
 
 use report::host::{Ceiling, IoUring, Limits, Seccomp, State, grouped, size};
+use report::outside;
 use rustix::io::Errno;
 
 use super::answer::MORE_DESCRIPTORS;
@@ -60,8 +61,8 @@ impl Refusal {
             other => return unexpected(self.call, other),
         };
         State::Unavailable {
-            reason: format!("{} answers {name}: {}", self.call.name(), explanation.why),
-            fix: explanation.fix,
+            reason: format!("{} answers {name}: {}", self.call.name(), explanation.why).into(),
+            fix: explanation.fix.map(Into::into),
         }
     }
 
@@ -264,13 +265,13 @@ fn system_out_of_descriptors() -> Explanation {
 
 fn unexpected(call: Call, errno: Errno) -> State {
     State::Unavailable {
-        reason: format!("{} answers {}", call.name(), std::io::Error::from(errno)),
+        reason: format!("{} answers {}", call.name(), std::io::Error::from(errno)).into(),
         fix: None,
     }
 }
 
 fn container_is(facts: &Facts, names: &[&str]) -> bool {
-    facts.container.as_ref().is_some_and(|hint| names.contains(&hint.name.as_str()))
+    facts.container.as_ref().is_some_and(|hint| names.iter().any(|name| hint.name.is(name)))
 }
 
 /// Where the filter comes from, as far as the container tells (moby/moby#46762,
@@ -278,7 +279,8 @@ fn container_is(facts: &Facts, names: &[&str]) -> bool {
 fn profile_of(facts: &Facts) -> String {
     match &facts.container {
         Some(hint) if container_is(facts, &DENYING_CONTAINERS) => {
-            format!(" ({} denies io_uring by default; {})", hint.name, hint.evidence)
+            let hint = outside!("{} denies io_uring by default; {}", hint.name, hint.evidence);
+            format!(" ({})", hint.on_terminal())
         }
         Some(_) | None => String::new(),
     }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use io_uring::{IoUring as Kernel, Parameters, Probe, opcode};
+use report::Outside;
 use report::host::{IoUring, Limits, State, grouped};
 use rustix::io::Errno;
 
@@ -29,7 +30,7 @@ pub(super) fn probe(facts: &Facts, limits: &Limits) -> Ring {
             let state = refusal.explain(facts, limits);
             Ring {
                 counters: State::Unavailable {
-                    reason: "no ring could be set up".to_owned(),
+                    reason: "no ring could be set up".to_owned().into(),
                     fix: None,
                 },
                 state,
@@ -86,7 +87,10 @@ fn accepted(ring: &Kernel, probe: &Probe) -> Ring {
             opcodes.len(),
             OPCODES.len(),
         )),
-        offers: Some(IoUring { features, opcodes }),
+        offers: Some(IoUring {
+            features: features.into_iter().map(Outside::from).collect(),
+            opcodes: opcodes.into_iter().map(Outside::from).collect(),
+        }),
         counters: counters(ring),
     }
 }
@@ -101,7 +105,7 @@ fn counters(ring: &Kernel) -> State {
         Ok(_) => "/proc/PID/fdinfo does not show CqTail on this kernel".to_owned(),
         Err(error) => format!("/proc/PID/fdinfo cannot be read: {error}"),
     };
-    State::Unavailable { reason, fix: None }
+    State::Unavailable { reason: reason.into(), fix: None }
 }
 
 fn features(params: &Parameters) -> Vec<String> {

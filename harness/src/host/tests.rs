@@ -11,7 +11,7 @@ fn a_hosted_runner_is_named_by_its_environment() {
         _ => None,
     };
     let found = runner(github).unwrap();
-    assert_eq!(found.image.as_deref(), Some("ubuntu24"));
+    assert_eq!(found.image, Some("ubuntu24".into()));
     assert_eq!(found.name, None);
     assert_eq!(runner(|_| None), None);
 }
@@ -19,7 +19,7 @@ fn a_hosted_runner_is_named_by_its_environment() {
 #[test]
 fn every_driver_has_an_answer() {
     let host = probe();
-    let names: Vec<_> = host.drivers.iter().map(|driver| &*driver.name).collect();
+    let names: Vec<_> = host.drivers.iter().map(|driver| driver.name.clone()).collect();
     assert_eq!(names, ["epoll", "kqueue", "afd", "iocp", "io_uring", "threads"]);
     assert!(host.driver("threads").unwrap().is_available());
     assert_eq!(host.driver("epoll").unwrap().is_available(), cfg!(target_os = "linux"));
@@ -47,8 +47,8 @@ mod refusals {
     fn docker() -> Facts {
         Facts {
             container: Some(Hint {
-                name: "docker".to_owned(),
-                evidence: "/.dockerenv exists".to_owned(),
+                name: "docker".to_owned().into(),
+                evidence: "/.dockerenv exists".to_owned().into(),
             }),
             seccomp: Some(Seccomp::Filter),
             ..facts()
@@ -67,9 +67,9 @@ mod refusals {
             panic!("a refusal cannot be available");
         };
         let fix = fix.unwrap();
-        assert!(reason.starts_with("io_uring_setup answers E"), "{reason}");
-        assert!(reason.contains(why), "expected '{why}' in '{reason}'");
-        assert!(fix.contains(remedy), "expected '{remedy}' in '{fix}'");
+        assert!(reason.starts_with("io_uring_setup answers E"), "{reason:?}");
+        assert!(reason.contains(why), "expected '{why}' in {reason:?}");
+        assert!(fix.contains(remedy), "expected '{remedy}' in {fix:?}");
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod refusals {
         desktop.kernel = Some("6.12.54-linuxkit".to_owned());
         assert_explained(Errno::PERM, &desktop, &limits, why, "Docker Desktop since 4.42");
         let mut pod = docker();
-        pod.container.as_mut().unwrap().name = "kubernetes".to_owned();
+        pod.container.as_mut().unwrap().name = "kubernetes".to_owned().into();
         assert_explained(Errno::PERM, &pod, &limits, "kubernetes denies", "securityContext");
         let mut service = docker();
         service.container = None;
@@ -118,7 +118,8 @@ mod refusals {
         assert_explained(Errno::NOSYS, &docker(), &limits, why, "seccomp=unconfined");
         assert_explained(Errno::NOSYS, &facts(), &limits, "CONFIG_IO_URING", "outside");
         let mut gvisor = old;
-        gvisor.container = Some(Hint { name: "gVisor".to_owned(), evidence: String::new() });
+        gvisor.container =
+            Some(Hint { name: "gVisor".to_owned().into(), evidence: String::new().into() });
         assert_explained(Errno::NOSYS, &gvisor, &limits, "gVisor stands in", "runc");
     }
 

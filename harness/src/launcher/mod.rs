@@ -371,6 +371,6 @@ fn accept_within(
     match crate::wait::wait(&socket, crate::wait::Interest::Read, time) {
         Ok(true) => listener.accept(),
         Ok(false) => Err(std::io::Error::other("the supervisor did not start")),
-        Err(failure) => Err(std::io::Error::other(failure.actual)),
+        Err(failure) => Err(std::io::Error::other(failure.actual.on_terminal())),
     }
 }

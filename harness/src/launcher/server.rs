@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use report::{Failure, FailureKind, Transport};
+use report::{Outside, outside};
 
 use super::output::{Captured, Watched};
 use crate::announcement::Ready;
@@ -171,10 +172,11 @@ impl Server {
     ) -> Result<T, Failure> {
         let Some(ended) = self.end_behind(&found, deadline) else { return found };
         let seen = match found {
-            Ok(_) => String::new(),
-            Err(e) => format!("; the case saw {}: {}", e.kind, e.actual),
+            Ok(_) => Outside::default(),
+            Err(e) => outside!("; the case saw {}: {}", e.kind, e.actual),
         };
-        Err(Failure::new(FailureKind::Crash, "a server that goes on", format!("{ended:?}{seen}")))
+        let ended = outside!("{}{}", format!("{ended:?}"), seen);
+        Err(Failure::new(FailureKind::Crash, "a server that goes on", ended))
     }
 
     /// Closes its standard input, which is the portable stop signal.

@@ -3,6 +3,7 @@
 
 use report::Failure;
 use report::bench::Count;
+use report::outside;
 
 use super::{Process, system};
 
@@ -29,7 +30,8 @@ impl Process {
     /// A sentence that says why they cannot be counted, and what to do about it where that is
     /// known.
     pub fn count_calls(&self) -> Result<CallCounter, String> {
-        let sentence = |failure: Failure| format!("{}: {}", failure.expected, failure.actual);
+        let sentence =
+            |failure: Failure| outside!("{}: {}", failure.expected, failure.actual).on_terminal();
         let threads = || {
             let each = self.in_each("its threads", system::thread_names).map_err(sentence)?;
             Ok(each.into_iter().flatten().map(|(number, _)| number).collect())
@@ -79,7 +81,7 @@ mod tests {
         let at = |count| Calls { count, threads: 3 };
         assert_eq!(at(250).per_message(at(50), 100), Count::Of(2.0));
         let Count::NoData { no_data } = at(50).per_message(at(50), 100) else { panic!("a number") };
-        assert!(no_data.contains("3 threads while 100 messages"), "{no_data}");
+        assert!(no_data.contains("3 threads while 100 messages"), "{no_data:?}");
         assert_eq!(at(250).per_message(at(50), 0).number(), None);
     }
 }

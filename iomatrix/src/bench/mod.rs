@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use harness::binaries;
 use loadgen::Load;
+use report::Outside;
 use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION};
 use report::load::{BuildProfile, Target};
 use report::{Document as _, Exit, Host, Transport};
@@ -134,7 +135,7 @@ impl<'a> Session<'a> {
         let Measured { rows, floor_ns, ceiling } = measuring.run(&candidates, rounds);
         Ok(Bench {
             version: FORMAT_VERSION,
-            label: conformance::check::label(),
+            label: conformance::check::label().into(),
             started_unix,
             seconds: started.elapsed().as_secs_f64(),
             host: self.host.clone(),
@@ -142,7 +143,7 @@ impl<'a> Session<'a> {
             workload: load.workload.clone(),
             workers,
             pinning: cpus.pinning(),
-            baseline: candidates.baseline().to_owned(),
+            baseline: candidates.baseline().into(),
             interrupted: self.is_interrupted(),
             floor_ns,
             ceiling,
@@ -156,7 +157,8 @@ impl<'a> Session<'a> {
 
     /// The load of every row; each puts its own address into it.
     fn load(&self, workload: &WorkloadArguments, cpus: &Cpus) -> Load {
-        let target = Target { transport: self.subjects.transport.into(), address: String::new() };
+        let target =
+            Target { transport: self.subjects.transport.into(), address: Outside::default() };
         Load {
             workload: workload.workload(target, DURATION, WARMUP),
             patience: Duration::from_secs(5),
@@ -172,7 +174,7 @@ pub(crate) fn build() -> Build {
     let rustc = std::process::Command::new("rustc").arg("--version").output();
     let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     Build {
-        rustc: rustc.unwrap_or_else(|error| format!("not known: {error}")),
+        rustc: rustc.unwrap_or_else(|error| format!("not known: {error}")).into(),
         servers: std::env::var_os(binaries::BIN_DIR).is_none().then_some(BuildProfile::Release),
         generator: loadgen::PROFILE,
     }

@@ -21,7 +21,7 @@ impl Cpus {
     /// The generator gets as many of the last ones as it has threads, the server as many of the
     /// first as it has, and each at least one; what is left over is for the rest of the host.
     pub(crate) fn choose(wanted: PinTo, workers: u32, threads: u32) -> Self {
-        let none = |reason: &str| Self(Pinning::None { reason: reason.to_owned() });
+        let none = |reason: &str| Self(Pinning::None { reason: reason.into() });
         match wanted {
             PinTo::None => return none("--pin none"),
             PinTo::Auto => {}

@@ -9,6 +9,7 @@ use loadgen::{Load, Recording, Watch};
 use report::bench::{Because, BenchRow, Ceiling, Count, Refused, Sample, ServerUse};
 use report::load::{Amount, Arrival, ErrorKind, Measurement, Validity, Workload};
 use report::{Attestation, Host, Transport};
+use report::{Outside, outside};
 
 use super::pinning::Cpus;
 use super::rows::Candidates;
@@ -71,7 +72,8 @@ impl Rounds<'_> {
                     break;
                 }
                 if rows[index].refused.is_none() {
-                    show(&bar, &format!("round {} of {rounds}: {}", round + 1, rows[index].name));
+                    let name = rows[index].name.on_terminal();
+                    show(&bar, &format!("round {} of {rounds}: {name}", round + 1));
                     self.sample(sources[index], &mut rows[index], round);
                     bar.inc(1);
                 }
@@ -79,7 +81,10 @@ impl Rounds<'_> {
         }
         for (source, row) in sources.iter().zip(&mut rows) {
             if row.refused.is_none() && !self.is_interrupted() {
-                show(&bar, &format!("counting system calls and memory: {}", row.name));
+                show(
+                    &bar,
+                    &format!("counting system calls and memory: {}", row.name.on_terminal()),
+                );
                 row.system_calls = self.system_calls(source);
                 row.idle_connection_bytes = self.idle_connection_bytes(source);
                 bar.inc(1);
@@ -142,7 +147,7 @@ impl Rounds<'_> {
             right
         });
         if let Err(Refused { because, reason }) = measured {
-            let reason = format!("round {}: {reason}", round + 1);
+            let reason = outside!("round {}: {}", round + 1, reason);
             row.refused = Some(Refused { because, reason });
         }
     }
@@ -153,10 +158,10 @@ impl Rounds<'_> {
         row: &mut BenchRow,
     ) -> Result<(Recording, Option<ServerUse>), Refused> {
         let subject = self.start(source)?;
-        row.runtime = subject.runtime();
+        row.runtime = subject.runtime().map(Into::into);
         // Before and after: a server that changes its driver under load is found out.
         row.attestation = subject.attest(self.host)?;
-        let mut watch = ServerWatch::of(subject.process(), &row.driver);
+        let mut watch = ServerWatch::of(subject.process(), row.driver.clone());
         let outcome = self.load(&subject, &mut watch, |_| {})?;
         if let Some(death) = subject.death() {
             return Err(Refused::new(Because::Wrong, death));
@@ -209,7 +214,7 @@ impl Rounds<'_> {
         }
         let is_of_host = kinds.into_iter().all(is_of_host);
         let because = if is_of_host { Because::Error } else { Because::Wrong };
-        Err(Refused::new(because, format!("under load: {}", wrong.join("; "))))
+        Err(Refused::new(because, outside!("under load: {}", Outside::join(&wrong, "; "))))
     }
 
     fn system_calls(&self, source: &Row) -> Count {
@@ -264,13 +269,13 @@ impl Rounds<'_> {
 fn empty_row(row: &Row, refused: Option<Refused>) -> BenchRow {
     let not_yet = || Count::none("it was not counted");
     BenchRow {
-        name: row.name.clone(),
-        package: row.package.clone().unwrap_or_default(),
+        name: row.name.clone().into(),
+        package: row.package.clone().unwrap_or_default().into(),
         model: row.model,
-        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()),
-        flavor: row.flavor.clone(),
+        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        flavor: row.flavor.clone().into(),
         runtime: None,
-        attestation: Attestation::NotAttested { reason: "no server was started".to_owned() },
+        attestation: Attestation::NotAttested { reason: "no server was started".into() },
         refused,
         samples: Vec::new(),
         system_calls: not_yet(),

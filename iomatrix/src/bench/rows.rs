@@ -6,6 +6,7 @@ use harness::registry::Registry;
 use harness::row::Row;
 use report::Host;
 use report::bench::{Because, Refused};
+use report::{Outside, outside};
 
 use crate::error::Error;
 use crate::selection;
@@ -97,7 +98,7 @@ impl Candidates {
         eprintln!("checking the answers of {} rows first", rows.len());
         let wrong = verify::wrong(&rows, self.transport, host, check::random_seed());
         for candidate in &mut self.all {
-            if let Some(reason) = wrong.get(&candidate.row.name) {
+            if let Some(reason) = wrong.get(&Outside::from(&candidate.row.name)) {
                 candidate.refused = Some(reason.clone());
             }
         }
@@ -111,9 +112,9 @@ impl Candidates {
 
 /// What this host or the row lacks for a bench.
 fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<Refused> {
-    let unavailable = |reason: String| Some(Refused::new(Because::Unavailable, reason));
+    let unavailable = |reason: Outside| Some(Refused::new(Because::Unavailable, reason));
     if let Some(lack) = row.missing_driver(host) {
-        return unavailable(format!("unavailable: {lack}"));
+        return unavailable(outside!("unavailable: {}", lack));
     }
     let kind = match transport {
         TransportName::Tcp => "tcp",
@@ -121,7 +122,7 @@ fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<Refused> 
         TransportName::Unix => "unix",
     };
     if row.lacks(kind) {
-        return unavailable(format!("unsupported: it has no {kind} listener"));
+        return unavailable(format!("unsupported: it has no {kind} listener").into());
     }
     None
 }

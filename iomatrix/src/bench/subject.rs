@@ -13,6 +13,7 @@ use harness::process::Process;
 use harness::row::Row;
 use report::bench::{Because, Refused};
 use report::load::Target;
+use report::outside;
 use report::{Attestation, Failure, FailureKind, Host, Transport};
 
 /// How long a server may take to answer while nothing else is asked of it.
@@ -42,7 +43,7 @@ impl Subject {
                 let said = || launcher.stderr_tail(3).join("; ");
                 other.expect_ready().map_err(|e| {
                     let Refused { because, reason } = refusal(&e);
-                    Refused { because, reason: format!("{reason} {}", said()) }
+                    Refused { because, reason: outside!("{} {}", reason, said()) }
                 })?
             }
         };
@@ -57,7 +58,7 @@ impl Subject {
             Place::Ip(address) => address.to_string(),
             Place::Path(path) => path.display().to_string(),
         };
-        Ok(Target { transport, address })
+        Ok(Target { transport, address: address.into() })
     }
 
     pub(super) fn process(&self) -> Process {
@@ -93,7 +94,7 @@ impl Subject {
 fn refusal(failure: &Failure) -> Refused {
     let is_own = failure.kind == FailureKind::Harness;
     let because = if is_own { Because::Error } else { Because::Wrong };
-    Refused::new(because, format!("expected {}, got {}", failure.expected, failure.actual))
+    Refused::new(because, outside!("expected {}, got {}", failure.expected, failure.actual))
 }
 
 /// Sends messages one by one, each after the echo of the one before, on a connection that is made

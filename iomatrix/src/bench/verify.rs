@@ -12,6 +12,7 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
 use report::{Finding, Gate, Host, Level, Strictness, Verdict};
+use report::{Outside, outside};
 
 use super::TransportName;
 
@@ -21,7 +22,7 @@ pub(super) fn wrong(
     transport: TransportName,
     host: &Host,
     seed: u64,
-) -> BTreeMap<String, Refused> {
+) -> BTreeMap<Outside, Refused> {
     let suites = match transport {
         TransportName::Tcp => vec!["tcp-echo"],
         TransportName::Udp => vec!["tcp-echo", "udp"],
@@ -48,16 +49,18 @@ pub(super) fn wrong(
     let mut wrong = BTreeMap::new();
     for cell in &run.cells {
         let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);
-        let driver = driver.map_or("-", String::as_str);
-        if Gate::default().finding(cell, driver) == Finding::Red {
-            let found = cell.failure.as_ref().map_or(String::new(), |failure| {
-                format!(": expected {}, got {}", failure.expected, failure.actual)
-            });
-            let reason = format!("fails {}{found}; repeat: {}", cell.id(), cell.repeat);
+        let driver = driver.cloned().unwrap_or_default();
+        if Gate::default().finding(cell, &driver) == Finding::Red {
+            let found = cell
+                .failure
+                .as_ref()
+                .map(|failure| outside!(": expected {}, got {}", failure.expected, failure.actual));
+            let found = found.unwrap_or_default();
+            let reason = outside!("fails {}{}; repeat: {}", cell.id(), found, cell.repeat);
             wrong.insert(cell.row.clone(), Refused::new(Because::Wrong, reason));
         } else if cell.verdict == Verdict::Error {
-            let reason = cell.reason.as_deref().unwrap_or("no reason is known");
-            let reason = format!("could not be checked: {}: {reason}", cell.id());
+            let reason = cell.reason.clone().unwrap_or_else(|| "no reason is known".into());
+            let reason = outside!("could not be checked: {}: {}", cell.id(), reason);
             let error = Refused::new(Because::Error, reason);
             wrong.entry(cell.row.clone()).or_insert(error);
         }
@@ -70,7 +73,7 @@ pub(super) fn wrong(
         if let Some(suite) = filter.suites.iter().find(|suite| !is_checked(suite)) {
             let reason = format!("none of its answers was checked by suite {suite}");
             let error = Refused::new(Because::Error, reason);
-            wrong.entry(row.name.clone()).or_insert(error);
+            wrong.entry(row.name.clone().into()).or_insert(error);
         }
     }
     wrong

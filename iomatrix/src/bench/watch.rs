@@ -4,6 +4,7 @@ use harness::process::{CallCounter, CpuTimes, Process, Submissions, Switches};
 use loadgen::Watch;
 use report::Failure;
 use report::bench::{Count, ServerUse};
+use report::{Outside, outside};
 
 /// What a server has used up to a moment; each as far as the system tells.
 struct Look {
@@ -15,14 +16,14 @@ struct Look {
 /// Watches a server's process during a load.
 pub(super) struct ServerWatch {
     process: Process,
-    driver: String,
+    driver: Outside,
     before: Option<Look>,
     pub(super) used: Option<ServerUse>,
 }
 
 impl ServerWatch {
-    pub(super) fn of(process: Process, driver: &str) -> Self {
-        Self { process, driver: driver.to_owned(), before: None, used: None }
+    pub(super) fn of(process: Process, driver: Outside) -> Self {
+        Self { process, driver, before: None, used: None }
     }
 
     fn look(&self) -> Look {
@@ -56,7 +57,7 @@ impl ServerWatch {
             system_ns: of_split(|cpu| cpu.system),
             submissions: match (&before.submissions, &now.submissions) {
                 (Ok(before), Ok(now)) => now.since(before).map_or_else(
-                    || Count::none(format!("{} has no ring", self.driver)),
+                    || Count::none(outside!("{} has no ring", self.driver)),
                     |submitted| Count::Of(each(submitted as f64)),
                 ),
                 (Err(e), _) | (_, Err(e)) => absent(e),
@@ -155,5 +156,5 @@ fn count<T>(found: Result<T, Failure>, number: impl Fn(T) -> f64) -> Count {
 
 /// Why there is no number.
 pub(super) fn absent(failure: &Failure) -> Count {
-    Count::none(format!("{}: {}", failure.expected, failure.actual))
+    Count::none(outside!("{}: {}", failure.expected, failure.actual))
 }

@@ -1,5 +1,6 @@
 //! Whether the host's limits are enough, and for what.
 
+use report::Outside;
 use report::host::{Ceiling, Host, IoUring, Limit, State, grouped, size};
 
 /// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
@@ -29,10 +30,12 @@ pub(super) fn judge(host: &Host) -> Vec<Judgement> {
         Some(cpus(host.cpus)),
         host.limits.open_files.map(open_files),
         memlock(host),
-        host.somaxconn.map(|length| somaxconn(length, &host.os)),
+        host.somaxconn.map(|length| somaxconn(length, &host.os.on_terminal())),
         host.ephemeral_ports.map(ephemeral_ports),
         Some(ipv6(&host.ipv6)),
-        host.tcp_congestion_control.as_deref().map(|name| congestion_control(name, &host.os)),
+        host.tcp_congestion_control
+            .as_ref()
+            .map(|name| congestion_control(&name.on_terminal(), &host.os.on_terminal())),
     ]
     .into_iter()
     .flatten()
@@ -136,9 +139,10 @@ fn ephemeral_ports(count: u32) -> Judgement {
 
 fn ipv6(state: &State) -> Judgement {
     let (found, verdict, fix) = match state {
-        State::Available { details } => ("yes", details.clone(), None),
+        State::Available { details } => ("yes", details.on_terminal(), None),
         State::Unavailable { reason, fix } => {
-            ("no", format!("the cases of IPv6 are left out: {reason}"), fix.clone())
+            let verdict = format!("the cases of IPv6 are left out: {}", reason.on_terminal());
+            ("no", verdict, fix.as_ref().map(Outside::on_terminal))
         }
     };
     Judgement { name: "IPv6", found: found.to_owned(), verdict, fix }

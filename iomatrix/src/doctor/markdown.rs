@@ -1,5 +1,6 @@
 //! The doctor's page for a job's summary.
 
+use report::Outside;
 use report::host::{Host, State};
 
 use super::judge::judge;
@@ -15,9 +16,9 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
     }
     table(&mut lines, ["driver", "available", "found", "fix", "affects"]);
     for driver in &host.drivers {
-        let [available, found, fix] = state(&driver.state);
+        let (available, found, fix) = state(&driver.state);
         let affects = affected(driver, rows).join(", ");
-        row(&mut lines, [&driver.name, available, found, fix, &affects]);
+        row(&mut lines, [&driver.name.on_terminal(), available, &found, &fix, &affects]);
     }
     table(&mut lines, ["limit", "here", "judgement", "fix"]);
     for judgement in judge(host) {
@@ -26,16 +27,19 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
     }
     table(&mut lines, ["counter", "available", "found", "fix"]);
     for counter in &host.counters {
-        let [available, found, fix] = state(&counter.state);
-        row(&mut lines, [&counter.name, available, found, fix]);
+        let (available, found, fix) = state(&counter.state);
+        row(&mut lines, [&counter.name.on_terminal(), available, &found, &fix]);
     }
     lines.join("\n") + "\n"
 }
 
-fn state(state: &State) -> [&str; 3] {
+fn state(state: &State) -> (&str, String, String) {
     match state {
-        State::Available { details } => ["yes", details, ""],
-        State::Unavailable { reason, fix } => ["no", reason, fix.as_deref().unwrap_or_default()],
+        State::Available { details } => ("yes", details.on_terminal(), String::new()),
+        State::Unavailable { reason, fix } => {
+            let fix = fix.as_ref().map(Outside::on_terminal).unwrap_or_default();
+            ("no", reason.on_terminal(), fix)
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod text;
 
 use harness::host;
 use harness::registry::Registry;
+use report::Outside;
 use report::host::{Driver, Hint, Host, Seccomp, State, size};
 use report::{Exit, Format};
 
@@ -53,7 +54,7 @@ fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
         State::Available { .. } => Vec::new(),
         State::Unavailable { .. } => rows
             .iter()
-            .filter(|(_, needs)| *needs == driver.name)
+            .filter(|(_, needs)| driver.name == *needs)
             .map(|(row, _)| row.as_str())
             .collect(),
     }
@@ -67,16 +68,19 @@ fn runnable(host: &Host, rows: &[RowDriver]) -> usize {
 /// What the machine is, in lines of related facts; what is unknown is left out.
 fn identity(host: &Host) -> Vec<String> {
     let hint = |kind: &str, hint: &Option<Hint>| {
-        hint.as_ref().map(|hint| format!("{kind}: {} ({})", hint.name, hint.evidence))
+        hint.as_ref().map(|hint| {
+            format!("{kind}: {} ({})", hint.name.on_terminal(), hint.evidence.on_terminal())
+        })
     };
-    let system = [Some(host.os.clone()), host.kernel.clone(), Some(host.arch.clone())];
-    let machine = [host.cpu_model.clone(), host.memory_bytes.map(size)];
+    let known = |text: &Outside| text.on_terminal();
+    let system = [Some(&host.os), host.kernel.as_ref(), Some(&host.arch)];
+    let machine = [host.cpu_model.as_ref().map(known), host.memory_bytes.map(size)];
     let runner = host.runner.as_ref().map(|runner| {
         let parts = [&runner.image, &runner.image_version, &runner.name];
-        format!("runner: {}", join(parts.map(Clone::clone), " "))
+        format!("runner: {}", join(parts.map(|part| part.as_ref().map(known)), " "))
     });
     [
-        Some(join(system, " ")),
+        Some(join(system.map(|part| part.map(known)), " ")),
         Some(join(machine, ", ")),
         hint("virtualisation", &host.virtualisation),
         hint("container", &host.container),

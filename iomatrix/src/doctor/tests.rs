@@ -11,28 +11,25 @@ fn ceiling(amount: u64) -> Ceiling {
 
 /// A container in which io_uring is denied.
 fn host() -> Host {
-    let driver = |name: &str, state| Driver { name: name.to_owned(), state };
+    let driver = |name: &str, state| Driver { name: name.into(), state };
     let unavailable = |reason: &str, fix: Option<&str>| State::Unavailable {
-        reason: reason.to_owned(),
-        fix: fix.map(str::to_owned),
+        reason: reason.into(),
+        fix: fix.map(str::to_owned).map(Into::into),
     };
-    let available = |details: &str| State::Available { details: details.to_owned() };
+    let available = |details: &str| State::Available { details: details.into() };
     let limit = |soft, hard| Some(Limit { soft, hard });
     Host {
-        os: "linux".to_owned(),
-        arch: "x86_64".to_owned(),
-        kernel: Some("6.17.0".to_owned()),
-        cpu_model: Some("A|B".to_owned()),
+        os: "linux".into(),
+        arch: "x86_64".into(),
+        kernel: Some("6.17.0".into()),
+        cpu_model: Some("A|B".into()),
         cpus: 4,
         memory_bytes: Some(16 << 30),
         virtualisation: None,
-        container: Some(Hint {
-            name: "docker".to_owned(),
-            evidence: "/.dockerenv exists".to_owned(),
-        }),
+        container: Some(Hint { name: "docker".into(), evidence: "/.dockerenv exists".into() }),
         seccomp: Some(Seccomp::Filter),
         runner: None,
-        tcp_congestion_control: Some("cubic".to_owned()),
+        tcp_congestion_control: Some("cubic".into()),
         limits: Limits {
             open_files: limit(ceiling(1024), Ceiling::Unlimited),
             memlock: limit(ceiling(8 << 20), ceiling(8 << 20)),
@@ -40,14 +37,14 @@ fn host() -> Host {
         },
         somaxconn: Some(4096),
         ephemeral_ports: Some(28_232),
-        ipv6: State::Available { details: "a socket on ::1 was bound".to_owned() },
+        ipv6: State::Available { details: "a socket on ::1 was bound".into() },
         drivers: vec![
             driver("epoll", available("an instance was created")),
             driver("kqueue", unavailable("macOS and the BSDs only", None)),
             driver("io_uring", unavailable("EPERM: a filter", Some("allow it"))),
         ],
         io_uring: None,
-        counters: vec![Counter { name: "process".to_owned(), state: available("/proc") }],
+        counters: vec![Counter { name: "process".into(), state: available("/proc") }],
     }
 }
 
@@ -141,7 +138,7 @@ fn scarce_limits_get_a_fix() {
     assert_judged(&poor, "somaxconn", "short", Some("net.core.somaxconn=1024"));
     poor.ephemeral_ports = Some(1000);
     assert_judged(&poor, "ports", "TIME_WAIT", None);
-    poor.tcp_congestion_control = Some("bbr".to_owned());
+    poor.tcp_congestion_control = Some("bbr".into());
     assert_judged(&poor, "TCP", "cubic", Some("tcp_congestion_control=cubic"));
     poor.cpus = 1;
     assert_judged(&poor, "CPUs", "do not measure", None);
@@ -150,6 +147,6 @@ fn scarce_limits_get_a_fix() {
 #[test]
 fn other_systems_have_no_rings_to_charge() {
     let mut mac = host();
-    mac.os = "macos".to_owned();
+    mac.os = "macos".into();
     assert!(judge(&mac).iter().all(|judgement| judgement.name != "memlock"));
 }

@@ -19,7 +19,7 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver], width: usize) -> String {
         all => format!("drivers ({} of {all} rows can run here)", runnable(host, rows)),
     });
     for driver in &host.drivers {
-        lines.extend(state(&driver.name, &driver.state, width));
+        lines.extend(state(&driver.name.on_terminal(), &driver.state, width));
         let affected = affected(driver, rows);
         if !affected.is_empty() {
             lines.extend(paragraph(
@@ -34,7 +34,7 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver], width: usize) -> String {
     lines.extend(judge(host).iter().flat_map(|one| judgement(one, width)));
     lines.extend([String::new(), "counters".to_owned()]);
     for counter in &host.counters {
-        lines.extend(state(&counter.name, &counter.state, width));
+        lines.extend(state(&counter.name.on_terminal(), &counter.state, width));
     }
     lines.join("\n") + "\n"
 }
@@ -42,11 +42,13 @@ pub(crate) fn render(host: &Host, rows: &[RowDriver], width: usize) -> String {
 fn state(name: &str, state: &State, width: usize) -> Vec<String> {
     let paragraph = |text: &str| paragraph(name, text, MARGIN, width);
     match state {
-        State::Available { details } => paragraph(&format!("available: {details}")),
-        State::Unavailable { reason, fix: None } => paragraph(&format!("not available: {reason}")),
+        State::Available { details } => paragraph(&format!("available: {}", details.on_terminal())),
+        State::Unavailable { reason, fix: None } => {
+            paragraph(&format!("not available: {}", reason.on_terminal()))
+        }
         State::Unavailable { reason, fix: Some(remedy) } => {
-            let mut lines = paragraph(&format!("NOT available: {reason}"));
-            lines.push(fix(remedy));
+            let mut lines = paragraph(&format!("NOT available: {}", reason.on_terminal()));
+            lines.push(fix(&remedy.on_terminal()));
             lines
         }
     }

@@ -50,8 +50,8 @@ fn controlled_pairs(registry: &Registry) -> String {
          | runtime | completion | readiness |\n| --- | --- | --- |\n",
     );
     let pairs = pairs::controlled(&registry.rows, |row| Traits {
-        package: &row.package,
-        flavor: &row.flavor,
+        package: row.package.as_str(),
+        flavor: row.flavor.as_str(),
         model: row.model,
         systems: row.driver.keys().map(String::as_str).collect(),
     });

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
-use report::load::{Ending, FORMAT_VERSION, LoadResult, Target, json};
+use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
 use report::{Document as _, Exit, Format};
 
 use crate::error::Error;
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let target = &arguments.target;
     if !is_local(target) && !arguments.allow_remote {
         return Err(Error::BeyondLoopback {
-            address: target.to_string(),
+            address: target.words().on_terminal(),
             deed: "a load is an attack on a host that is not yours",
         });
     }
@@ -99,14 +99,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         let mut bar = Bar::new(&load.workload);
         let outcome =
             loadgen::run(&load, &mut bar as &mut dyn Watch, &interrupted).map_err(|error| {
-                let (target, reason) = (target.to_string(), format!("{error:#}"));
+                let (target, reason) = (target.words().on_terminal(), format!("{error:#}"));
                 Error::Generator { target, reason }
             })?;
         drop(bar);
         result.measurements.push(outcome.measurement.clone());
         if prints_lines {
             // Those before have been printed.
-            let lines = json::lines(&result).map_err(Error::render("jsonl"))?;
+            let view = crate::view::on_screen();
+            let lines = report::render(&result, &arguments.conditions, Format::Jsonl, view)?;
             output::print(&format!("{}\n", lines.lines().last().unwrap_or_default()))?;
         }
         let is_last = outcome.measurement.ending != Ending::Complete;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use report::Outside;
 use report::Transport;
 use report::load::{Amount, Arrival, Sizes, Target, Workload};
 
@@ -65,7 +66,7 @@ impl WorkloadArguments {
     /// # Errors
     /// A sentence that says what to write instead.
     pub(crate) fn expect_sense(&self, transport: Transport) -> Result<(), Error> {
-        let target = Target { transport, address: String::new() };
+        let target = Target { transport, address: Outside::default() };
         let workload = self.workload(target, Duration::from_secs(1), Duration::ZERO);
         loadgen::expect_sense(&workload).map_err(|error| Error::Workload(error.to_string()))
     }
@@ -108,12 +109,12 @@ pub(crate) fn parse_target(text: &str) -> Result<Target, Error> {
         Some(("tcp", address)) => (Transport::Tcp, address),
         Some(("udp", address)) => (Transport::Udp, address),
         Some(("unix", path)) => {
-            return Ok(Target { transport: Transport::Unix, address: path.to_owned() });
+            return Ok(Target { transport: Transport::Unix, address: path.to_owned().into() });
         }
         Some(_) | None => (Transport::Tcp, text),
     };
     let address = resolve(address)?;
-    Ok(Target { transport, address: address.to_string() })
+    Ok(Target { transport, address: address.to_string().into() })
 }
 
 fn resolve(text: &str) -> Result<SocketAddr, Error> {
@@ -134,7 +135,7 @@ pub(crate) fn is_local(target: &Target) -> bool {
     match target.transport {
         Transport::Unix | Transport::Unixgram => true,
         Transport::Tcp | Transport::Udp => {
-            SocketAddr::from_str(&target.address).is_ok_and(|address| address.ip().is_loopback())
+            target.address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
         }
     }
 }
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn targets_name_transport_and_address() {
-        let target = |text| parse_target(text).map(|target| target.to_string());
+        let target = |text| parse_target(text).map(|target| target.words().on_terminal());
         assert_eq!(target("127.0.0.1:80").unwrap(), "tcp:127.0.0.1:80");
         assert_eq!(target("udp:[::1]:80").unwrap(), "udp:[::1]:80");
         assert_eq!(target("unix:/tmp/x").unwrap(), "unix:/tmp/x");

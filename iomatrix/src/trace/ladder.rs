@@ -49,8 +49,8 @@ fn request(lines: &[Line], from: &Mark, to: &Mark, threads: &mut Vec<u32>) -> Re
             threads.push(line.thread);
             threads.len() - 1
         }),
-        name: line.name.clone(),
-        gist: gist(line),
+        name: line.name.clone().into(),
+        gist: gist(line).into(),
     };
     let calls = returned.into_iter().map(|(_, line)| call(line)).collect();
     // How it will return is not known yet.
@@ -63,6 +63,7 @@ fn request(lines: &[Line], from: &Mark, to: &Mark, threads: &mut Vec<u32>) -> Re
 mod tests {
     use std::collections::BTreeMap;
 
+    use report::outside;
     use report::trace::Operations;
 
     use super::*;
@@ -79,7 +80,10 @@ mod tests {
     }
 
     fn words(calls: &[Call]) -> Vec<String> {
-        calls.iter().map(|call| format!("{} {} {}", call.thread, call.name, call.gist)).collect()
+        calls
+            .iter()
+            .map(|call| outside!("{} {} {}", call.thread, call.name, call.gist).on_terminal())
+            .collect()
     }
 
     #[test]

@@ -15,6 +15,7 @@ use harness::launcher::{Origin, Program};
 use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
+use report::Outside;
 use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
 use report::{Document as _, Exit};
 
@@ -95,13 +96,13 @@ impl Arguments {
         };
         match outcome {
             session::Outcome::Traced(ready, requests) => Ok(Ladder {
-                name: entry.name.clone(),
+                name: entry.name.clone().into(),
                 model: entry.model,
-                driver: ready.driver,
+                driver: ready.driver.into(),
                 workers: ready.workers,
                 outcome: Outcome::Traced { requests },
             }),
-            session::Outcome::Unavailable(reason) => Ok(unavailable(entry, reason)),
+            session::Outcome::Unavailable(reason) => Ok(unavailable(entry, reason.into())),
             session::Outcome::Refused(stderr) => {
                 Err(Error::RefusesArguments { row: entry.name.clone(), stderr })
             }
@@ -137,11 +138,11 @@ fn program(entry: &RowEntry) -> Result<Program, Error> {
     }
 }
 
-fn unavailable(entry: &RowEntry, reason: String) -> Ladder {
+fn unavailable(entry: &RowEntry, reason: Outside) -> Ladder {
     Ladder {
-        name: entry.name.clone(),
+        name: entry.name.clone().into(),
         model: entry.model,
-        driver: entry.driver_here().unwrap_or("-").to_owned(),
+        driver: entry.driver_here().unwrap_or("-").into(),
         workers: entry.workers,
         outcome: Outcome::Unavailable { reason },
     }

@@ -65,7 +65,7 @@ pub(super) fn operations(before: &Rings, after: &Rings) -> Operations {
     let (before, after) = match (before, after) {
         (Ok(before), Ok(after)) => (before, after),
         (Err(reason), _) | (_, Err(reason)) => {
-            return Operations::NotTold { reason: reason.clone() };
+            return Operations::NotTold { reason: reason.clone().into() };
         }
     };
     if before.is_empty() && after.is_empty() {
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(operations(&before, &after), expected);
         assert_eq!(operations(&rings(&[]), &rings(&[])), Operations::NoRing);
         let untold = operations(&Err("no".to_owned()), &after);
-        assert_eq!(untold, Operations::NotTold { reason: "no".to_owned() });
+        assert_eq!(untold, Operations::NotTold { reason: "no".to_owned().into() });
     }
 
     #[test]

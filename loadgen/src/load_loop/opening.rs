@@ -124,7 +124,8 @@ impl Opening<'_, '_> {
 
     /// Why a connection cannot be opened.
     fn refusal(&self, index: usize, error: &str) -> Stop {
-        let (count, address) = (self.load.connections.len(), &self.load.plan.workload.target);
+        let count = self.load.connections.len();
+        let address = self.load.plan.workload.target.words().on_terminal();
         Stop::GivenUp(format!(
             "cannot open connection {} of {count} to {address}: {error}",
             index + 1

@@ -22,7 +22,7 @@ const MESSAGE_BYTES: u32 = 64;
 fn load(transport: Transport, address: impl ToString) -> Load {
     Load {
         workload: Workload {
-            target: Target { transport, address: address.to_string() },
+            target: Target { transport, address: address.to_string().into() },
             connections: 4,
             idle_connections: 0,
             sizes: Sizes(vec![MESSAGE_BYTES]),
@@ -54,7 +54,7 @@ fn run(load: &Load) -> Recording {
 fn expect_valid(recording: &Recording) {
     let measurement = &recording.measurement;
     // A server that shares this host's processors may leave the generator nothing to wait for.
-    let is_saturated = |reason: &String| reason.contains("was saturated");
+    let is_saturated = |reason: &report::Outside| reason.contains("was saturated");
     match &measurement.validity {
         Validity::Valid => assert!(measurement.throughput.is_some()),
         Validity::Invalid { reasons } => assert!(reasons.iter().all(is_saturated), "{reasons:?}"),

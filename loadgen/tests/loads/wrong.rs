@@ -165,7 +165,8 @@ fn datagrams_may_be_lost_but_not_come_twice() {
     assert_eq!(recording.measurement.errors.len(), 1);
     assert!(recording.measurement.traffic.echoed > 0);
 
-    load.workload.target.address = servers::udp(|number| 1 + usize::from(number == 99)).to_string();
+    load.workload.target.address =
+        servers::udp(|number| 1 + usize::from(number == 99)).to_string().into();
     let mut recording = run(&load);
     // A host that stands still for a second loses some by itself.
     recording.measurement.errors.remove(&ErrorKind::Lost);

@@ -1,14 +1,15 @@
 //! The quantities of a bench: round by round, as a median of the rounds that count, or why there is
-//! no number.
+//! no number. A new one is a variant, a row of the table, and a line in docs/FORMAT.md.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bench, BenchRow, Count, Sample, ServerUse};
 use crate::load::Measurement;
+use crate::outside::Outside;
 use crate::quantity::number;
 use crate::statistics::median;
 
-/// One quantity of a row.
+/// One quantity of a row. The order is that of [`QUANTITIES`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -43,6 +44,23 @@ pub enum Metric {
     Threads,
 }
 
+/// What is to be known of a quantity.
+struct Quantity {
+    metric: Metric,
+    /// In a sentence.
+    name: &'static str,
+    /// Above a column.
+    head: &'static str,
+    /// The unit in which a page shows it, and how much of the data's unit that is.
+    unit: (&'static str, f64),
+    better: Better,
+    rule: Rule,
+    source: Source,
+    table: Place,
+    /// The head of its column in CSV, where it has one.
+    csv: Option<&'static str>,
+}
+
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
@@ -52,6 +70,205 @@ pub enum Better {
     Less,
 }
 
+/// How a quantity is judged where two benches are compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// By the gate, and by more than so much.
+    Count {
+        /// In the unit of the data.
+        beyond: f64,
+    },
+    /// By its rounds.
+    Time,
+    /// Not at all: it depends on what else the host does, or follows from another.
+    NotJudged,
+}
+
+/// Where its number comes from.
+enum Source {
+    /// What one round says.
+    Round(fn(&Bench, &Sample) -> Count),
+    /// What the server used in one round.
+    Server(fn(&ServerUse) -> &Count),
+    /// What is counted once a row.
+    Row(fn(&BenchRow) -> &Count),
+}
+
+/// In which tables of a bench's page it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Among the medians of the rounds, the ratio to the baseline behind its number.
+    Medians,
+    /// Among the medians, and the ratio in a table of its own.
+    MediansRatioApart,
+    /// Among the medians, without a ratio.
+    MediansAlone,
+    /// Among the costs, and the ratio in the table of latency and CPU.
+    Times,
+    /// Among the costs, and the ratio in the table of what a server holds.
+    Holdings,
+}
+
+/// The quantities, in the order in which a reader wants them.
+const QUANTITIES: [Quantity; 14] = [
+    Quantity {
+        metric: Metric::Throughput,
+        name: "throughput",
+        head: "throughput",
+        unit: ("messages/s", 1.0),
+        better: Better::More,
+        rule: Rule::Time,
+        source: Source::Round(throughput),
+        table: Place::Medians,
+        csv: None,
+    },
+    Quantity {
+        metric: Metric::P50,
+        name: "p50",
+        head: "p50",
+        unit: MICROS,
+        better: Better::Less,
+        rule: Rule::Time,
+        source: Source::Round(|bench, sample| percentile(bench, sample, 50.0)),
+        table: Place::MediansRatioApart,
+        csv: None,
+    },
+    Quantity {
+        metric: Metric::P99,
+        name: "p99",
+        head: "p99",
+        unit: MICROS,
+        better: Better::Less,
+        rule: Rule::Time,
+        source: Source::Round(|bench, sample| percentile(bench, sample, 99.0)),
+        table: Place::Medians,
+        csv: None,
+    },
+    Quantity {
+        metric: Metric::P999,
+        name: "p99.9",
+        head: "p99.9",
+        unit: MICROS,
+        better: Better::Less,
+        rule: Rule::NotJudged,
+        source: Source::Round(|bench, sample| percentile(bench, sample, 99.9)),
+        table: Place::MediansRatioApart,
+        csv: None,
+    },
+    Quantity {
+        metric: Metric::Cpu,
+        name: "CPU per message",
+        head: "CPU",
+        unit: MICROS,
+        better: Better::Less,
+        rule: Rule::Time,
+        source: Source::Server(|server| &server.cpu_ns),
+        table: Place::Medians,
+        csv: Some("cpu_ns_per_message"),
+    },
+    Quantity {
+        metric: Metric::OverFloor,
+        name: "CPU over the floor",
+        head: "over floor",
+        unit: ("x", 1.0),
+        better: Better::Less,
+        rule: Rule::Time,
+        source: Source::Round(over_floor),
+        table: Place::MediansAlone,
+        csv: None,
+    },
+    Quantity {
+        metric: Metric::User,
+        name: "user CPU per message",
+        head: "user CPU",
+        unit: MICROS,
+        better: Better::Less,
+        rule: Rule::NotJudged,
+        source: Source::Server(|server| &server.user_ns),
+        table: Place::Times,
+        csv: Some("user_ns_per_message"),
+    },
+    Quantity {
+        metric: Metric::System,
+        name: "system CPU per message",
+        head: "system CPU",
+        unit: MICROS,
+        better: Better::Less,
+        rule: Rule::NotJudged,
+        source: Source::Server(|server| &server.system_ns),
+        table: Place::Times,
+        csv: Some("system_ns_per_message"),
+    },
+    Quantity {
+        metric: Metric::SystemCalls,
+        name: "system calls per message",
+        head: "system calls",
+        unit: ("", 1.0),
+        better: Better::Less,
+        rule: Rule::Count { beyond: 0.05 },
+        source: Source::Row(|row| &row.system_calls),
+        table: Place::Holdings,
+        csv: Some("system_calls_per_message"),
+    },
+    Quantity {
+        metric: Metric::Submissions,
+        name: "submissions per message",
+        head: "submissions",
+        unit: ("", 1.0),
+        better: Better::Less,
+        rule: Rule::Count { beyond: 0.05 },
+        source: Source::Server(|server| &server.submissions),
+        table: Place::Holdings,
+        csv: Some("submissions_per_message"),
+    },
+    Quantity {
+        metric: Metric::ContextSwitches,
+        name: "context switches per message",
+        head: "context switches",
+        unit: ("", 1.0),
+        better: Better::Less,
+        rule: Rule::NotJudged,
+        source: Source::Server(|server| &server.context_switches),
+        table: Place::Holdings,
+        csv: Some("context_switches_per_message"),
+    },
+    Quantity {
+        metric: Metric::Resident,
+        name: "resident memory",
+        head: "resident",
+        unit: ("MiB", 1_048_576.0),
+        better: Better::Less,
+        rule: Rule::NotJudged,
+        source: Source::Server(|server| &server.resident_bytes),
+        table: Place::Holdings,
+        csv: Some("resident_bytes"),
+    },
+    Quantity {
+        metric: Metric::IdleConnection,
+        name: "memory per idle connection",
+        head: "idle connection",
+        unit: ("KiB", 1024.0),
+        better: Better::Less,
+        rule: Rule::Count { beyond: 256.0 },
+        source: Source::Row(|row| &row.idle_connection_bytes),
+        table: Place::Holdings,
+        csv: Some("idle_connection_bytes"),
+    },
+    Quantity {
+        metric: Metric::Threads,
+        name: "threads",
+        head: "threads",
+        unit: ("", 1.0),
+        better: Better::Less,
+        rule: Rule::Count { beyond: 0.5 },
+        source: Source::Server(|server| &server.threads),
+        table: Place::Holdings,
+        csv: Some("server_threads"),
+    },
+];
+
+const MICROS: (&str, f64) = ("µs", 1e3);
+
 /// Whether a row has numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -60,7 +277,7 @@ pub enum Standing {
     /// It was not measured.
     Refused {
         /// Why.
-        reason: String,
+        reason: Outside,
     },
     /// Most of its rounds do not count.
     MostlyInvalid {
@@ -75,80 +292,50 @@ pub enum Standing {
 
 impl Metric {
     /// All of them, in the order in which a reader wants them.
-    pub const ALL: [Self; 14] = [
-        Self::Throughput,
-        Self::P50,
-        Self::P99,
-        Self::P999,
-        Self::Cpu,
-        Self::OverFloor,
-        Self::User,
-        Self::System,
-        Self::SystemCalls,
-        Self::Submissions,
-        Self::ContextSwitches,
-        Self::Resident,
-        Self::IdleConnection,
-        Self::Threads,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        QUANTITIES.iter().map(|quantity| quantity.metric)
+    }
+
+    fn quantity(self) -> &'static Quantity {
+        &QUANTITIES[self as usize]
+    }
 
     /// What it is called in a sentence.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Throughput => "throughput",
-            Self::P50 => "p50",
-            Self::P99 => "p99",
-            Self::P999 => "p99.9",
-            Self::Cpu => "CPU per message",
-            Self::OverFloor => "CPU over the floor",
-            Self::User => "user CPU per message",
-            Self::System => "system CPU per message",
-            Self::SystemCalls => "system calls per message",
-            Self::Submissions => "submissions per message",
-            Self::ContextSwitches => "context switches per message",
-            Self::Resident => "resident memory",
-            Self::IdleConnection => "memory per idle connection",
-            Self::Threads => "threads",
-        }
+        self.quantity().name
+    }
+
+    /// What stands above its column.
+    #[must_use]
+    pub fn head(self) -> &'static str {
+        self.quantity().head
     }
 
     /// The unit in which a page shows it, and how much of the data's unit that is.
     #[must_use]
     pub fn unit(self) -> (&'static str, f64) {
-        match self {
-            Self::Throughput => ("messages/s", 1.0),
-            Self::P50 | Self::P99 | Self::P999 | Self::Cpu | Self::User | Self::System => {
-                ("µs", 1e3)
-            }
-            Self::OverFloor => ("x", 1.0),
-            Self::Resident => ("MiB", 1_048_576.0),
-            Self::IdleConnection => ("KiB", 1024.0),
-            Self::SystemCalls | Self::Submissions | Self::ContextSwitches | Self::Threads => {
-                ("", 1.0)
-            }
-        }
+        self.quantity().unit
     }
 
     /// Which way is better.
     #[must_use]
     pub fn better(self) -> Better {
-        match self {
-            Self::Throughput => Better::More,
-            Self::P50
-            | Self::P99
-            | Self::P999
-            | Self::Cpu
-            | Self::OverFloor
-            | Self::User
-            | Self::System
-            | Self::SystemCalls
-            | Self::Submissions
-            | Self::ContextSwitches
-            | Self::Resident
-            | Self::IdleConnection
-            | Self::Threads => Better::Less,
-        }
+        self.quantity().better
+    }
+
+    /// How it is judged where two benches are compared.
+    #[must_use]
+    pub fn rule(self) -> Rule {
+        self.quantity().rule
+    }
+
+    pub(super) fn place(self) -> Place {
+        self.quantity().table
+    }
+
+    pub(super) fn csv(self) -> Option<&'static str> {
+        self.quantity().csv
     }
 
     /// A value in the page's unit, without it.
@@ -180,21 +367,9 @@ impl Metric {
             Standing::NotReached => return Count::none("no round of the row was measured"),
             Standing::Measured => {}
         }
-        match self {
-            Self::SystemCalls => row.system_calls.clone(),
-            Self::IdleConnection => row.idle_connection_bytes.clone(),
-            Self::Throughput
-            | Self::P50
-            | Self::P99
-            | Self::P999
-            | Self::Cpu
-            | Self::OverFloor
-            | Self::User
-            | Self::System
-            | Self::Submissions
-            | Self::ContextSwitches
-            | Self::Resident
-            | Self::Threads => self.over_rounds(bench, row),
+        match self.quantity().source {
+            Source::Row(pick) => pick(row).clone(),
+            Source::Round(_) | Source::Server(_) => self.over_rounds(bench, row),
         }
     }
 
@@ -212,32 +387,22 @@ impl Metric {
 
     /// What one round says; `None` for what is counted once a row, or when the round is invalid.
     pub(super) fn of(self, bench: &Bench, sample: &Sample) -> Option<Count> {
-        let measurement = &sample.measurement;
-        if measurement.flaw().is_some() {
+        if sample.measurement.flaw().is_some() {
             return None;
         }
-        let server = |pick: fn(&ServerUse) -> &Count| match &sample.server {
-            Some(server) => pick(server).clone(),
-            None => Count::none("the server's use was not recorded"),
-        };
-        Some(match self {
-            Self::Throughput => match measurement.throughput {
-                Some(throughput) => Count::Of(throughput.messages_per_second),
-                None => Count::none("throughput was not recorded"),
-            },
-            Self::P50 => percentile(bench, measurement, 50.0),
-            Self::P99 => percentile(bench, measurement, 99.0),
-            Self::P999 => percentile(bench, measurement, 99.9),
-            Self::Cpu => server(|server| &server.cpu_ns),
-            Self::OverFloor => over_floor(bench, sample.round, server(|server| &server.cpu_ns)),
-            Self::User => server(|server| &server.user_ns),
-            Self::System => server(|server| &server.system_ns),
-            Self::Submissions => server(|server| &server.submissions),
-            Self::ContextSwitches => server(|server| &server.context_switches),
-            Self::Resident => server(|server| &server.resident_bytes),
-            Self::Threads => server(|server| &server.threads),
-            Self::SystemCalls | Self::IdleConnection => return None,
-        })
+        match self.quantity().source {
+            Source::Round(pick) => Some(pick(bench, sample)),
+            Source::Server(pick) => Some(server_use(sample, pick)),
+            Source::Row(_) => None,
+        }
+    }
+
+    /// What is counted once a row; `None` for what is counted round by round.
+    pub(super) fn of_row(self, row: &BenchRow) -> Option<&Count> {
+        match self.quantity().source {
+            Source::Row(pick) => Some(pick(row)),
+            Source::Round(_) | Source::Server(_) => None,
+        }
     }
 }
 
@@ -256,8 +421,22 @@ pub fn standing(row: &BenchRow) -> Standing {
     }
 }
 
-fn percentile(bench: &Bench, measurement: &Measurement, percent: f64) -> Count {
-    match measurement.latency(bench.workload.arrival) {
+fn throughput(_: &Bench, sample: &Sample) -> Count {
+    match sample.measurement.throughput {
+        Some(throughput) => Count::Of(throughput.messages_per_second),
+        None => Count::none("throughput was not recorded"),
+    }
+}
+
+fn server_use(sample: &Sample, pick: fn(&ServerUse) -> &Count) -> Count {
+    match &sample.server {
+        Some(server) => pick(server).clone(),
+        None => Count::none("the server's use was not recorded"),
+    }
+}
+
+fn percentile(bench: &Bench, Sample { measurement, .. }: &Sample, percent: f64) -> Count {
+    match Measurement::latency(measurement, bench.workload.arrival) {
         None => Count::none("latency was not recorded"),
         Some(latency) => match latency.at(percent) {
             Some(ns) => Count::Of(ns as f64),
@@ -266,9 +445,23 @@ fn percentile(bench: &Bench, measurement: &Measurement, percent: f64) -> Count {
     }
 }
 
-fn over_floor(bench: &Bench, round: u32, cpu_ns: Count) -> Count {
-    match bench.floor_ns.get(round as usize) {
-        Some(floor_ns) if *floor_ns > 0.0 => cpu_ns.map(|ns| ns / floor_ns),
+fn over_floor(bench: &Bench, sample: &Sample) -> Count {
+    match bench.floor_ns.get(sample.round as usize) {
+        Some(floor_ns) if *floor_ns > 0.0 => {
+            server_use(sample, |server| &server.cpu_ns).map(|ns| ns / floor_ns)
+        }
         Some(_) | None => Count::none("no floor was measured in the same round"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_quantity_stands_at_its_place_in_the_table() {
+        for (index, quantity) in QUANTITIES.iter().enumerate() {
+            assert_eq!(quantity.metric as usize, index, "{:?}", quantity.metric);
+        }
     }
 }

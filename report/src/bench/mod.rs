@@ -5,28 +5,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
 use crate::load::{BuildProfile, Measurement, Workload};
+use crate::outside::Outside;
 use crate::pairs::Traits;
 use crate::run::Attestation;
 use crate::verdict::Model;
 #[cfg(feature = "statistics")]
 use crate::{
-    document::{self, Document, Format, Kind},
+    document::{Document, Kind},
     exit::{Finding, Findings},
-    view::View,
+    format::Format,
+    part::{Medium, Part},
+    record::Record,
 };
 
-#[cfg(feature = "statistics")]
-pub mod csv;
-#[cfg(feature = "statistics")]
-pub mod markdown;
 #[cfg(feature = "statistics")]
 pub mod metric;
 #[cfg(feature = "statistics")]
 pub(crate) mod parts;
-#[cfg(all(test, feature = "statistics"))]
-mod tests;
 #[cfg(feature = "statistics")]
-pub mod text;
+pub(crate) mod records;
+#[cfg(test)]
+#[cfg(feature = "statistics")]
+mod tests;
 
 /// The version of the format of benches that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -39,7 +39,7 @@ pub struct Bench {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
     /// Where it ran, as a reader knows it: a runner label, else the OS.
-    pub label: String,
+    pub label: Outside,
     /// Seconds since 1970-01-01 UTC when it started.
     pub started_unix: u64,
     /// Wall time in seconds.
@@ -55,7 +55,7 @@ pub struct Bench {
     /// Who ran where.
     pub pinning: Pinning,
     /// Name of the row to which others are compared.
-    pub baseline: String,
+    pub baseline: Outside,
     /// Whether it was stopped before all rounds were done.
     pub interrupted: bool,
     /// CPU time that the kernel alone charges a server for a message over TCP, in nanoseconds, one
@@ -71,7 +71,7 @@ pub struct Bench {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// `rustc --version`.
-    pub rustc: String,
+    pub rustc: Outside,
     /// Profile of the servers; absent for ready-made programs, whose profile nobody knows.
     pub servers: Option<BuildProfile>,
     /// Profile of the generator.
@@ -92,7 +92,7 @@ pub enum Pinning {
     /// They shared what there is.
     None {
         /// Why.
-        reason: String,
+        reason: Outside,
     },
 }
 
@@ -110,17 +110,17 @@ pub struct Ceiling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchRow {
     /// `NAME[-FLAVOR][-DRIVER]`.
-    pub name: String,
+    pub name: Outside,
     /// Cargo package of its server.
-    pub package: String,
+    pub package: Outside,
     /// The group it is shown in.
     pub model: Model,
     /// The driver of this OS.
-    pub driver: String,
+    pub driver: Outside,
     /// Its flavor.
-    pub flavor: String,
+    pub flavor: Outside,
     /// Runtime and version as announced; absent when no server was started.
-    pub runtime: Option<String>,
+    pub runtime: Option<Outside>,
     /// Whether the driver was seen, before the first round and after the last.
     pub attestation: Attestation,
     /// Why it was not measured, or not to the end, and has no number.
@@ -139,7 +139,7 @@ pub struct Refused {
     /// Of what kind it is.
     pub because: Because,
     /// In words.
-    pub reason: String,
+    pub reason: Outside,
 }
 
 /// The kinds of reasons for which a row has no number.
@@ -193,7 +193,7 @@ pub enum Count {
     /// It could not be had.
     NoData {
         /// Why, and how to mend it where that is known.
-        no_data: String,
+        no_data: Outside,
     },
 }
 
@@ -217,35 +217,39 @@ impl Document for Bench {
         Findings { interrupted: self.interrupted, ..Findings::of(pieces) }
     }
 
-    fn page(&self, (): &(), format: Format, view: View) -> Result<String, String> {
-        match format {
-            Format::Text => Ok(text::render(self, view.width.columns())),
-            Format::Markdown => Ok(markdown::render(self)),
-            Format::Json => document::json(self),
-            Format::Csv => Ok(csv::render(self)),
-            Format::Jsonl | Format::Junit | Format::Margins => Ok(String::new()),
-        }
+    fn parts(&self, (): &(), _: Medium) -> Vec<Part> {
+        parts::parts(self)
+    }
+
+    fn records(&self) -> Vec<Record> {
+        records::records(self)
     }
 }
 
 impl BenchRow {
     /// What makes it one half of a pair; `os` is that of the host.
     #[must_use]
-    pub fn traits<'a>(&'a self, os: &'a str) -> Traits<'a> {
+    pub fn traits<'a>(&'a self, os: &'a Outside) -> Traits<'a, Outside> {
         Traits {
             package: &self.package,
             flavor: &self.flavor,
             model: self.model,
             // A row that does not run here is no half of anything.
-            systems: if self.driver == "-" { Vec::new() } else { vec![os] },
+            systems: if self.driver.is("-") { Vec::new() } else { vec![os] },
         }
+    }
+
+    /// Its backend's name, of its package.
+    #[must_use]
+    pub fn backend(&self) -> Outside {
+        crate::pairs::backend(self.package.open()).into()
     }
 }
 
 impl Refused {
     /// A reason of some kind.
     #[must_use]
-    pub fn new(because: Because, reason: impl Into<String>) -> Self {
+    pub fn new(because: Because, reason: impl Into<Outside>) -> Self {
         Self { because, reason: reason.into() }
     }
 }
@@ -253,7 +257,7 @@ impl Refused {
 impl Count {
     /// No number, and why.
     #[must_use]
-    pub fn none(reason: impl Into<String>) -> Self {
+    pub fn none(reason: impl Into<Outside>) -> Self {
         Self::NoData { no_data: reason.into() }
     }
 

@@ -1,12 +1,13 @@
 //! What a bench says, as the parts of a page: first what a reader came for, then what it rests on.
 
-use super::metric::{Metric, Standing, standing};
+use super::metric::{Metric, Place, Standing, standing};
 use super::{Bench, BenchRow, Count, Pinning};
 use crate::load::{Arrival, BuildProfile};
+use crate::outside;
+use crate::outside::Outside;
 use crate::pairs;
-use crate::part::{Cells, Group, Head, Part, Table};
+use crate::part::{Cell, Group, Head, Part, Style, Table};
 use crate::quantity::{counted, number, time};
-use crate::run::Attestation;
 use crate::statistics::{self, median};
 use crate::verdict::Model;
 
@@ -15,12 +16,12 @@ pub(crate) const NOT_HERE: &str = "-";
 
 /// A column of a table.
 enum Column {
-    /// The median, under a short head.
-    Value(Metric, &'static str),
+    /// The median.
+    Value(Metric),
     /// The ratio to the baseline, behind its number.
     Ratio(Metric),
     /// The ratio to the baseline, under a head of its own.
-    Beside(Metric, &'static str),
+    Beside(Metric),
 }
 
 pub(super) fn parts(bench: &Bench) -> Vec<Part> {
@@ -28,13 +29,13 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
         Arrival::Open { .. } => "latency is response, from the planned send",
         Arrival::Closed => "latency is service, from the real send, which hides stalls",
     };
-    let what = format!("{}; {latency}", bench.workload.describe());
-    let host = bench.host.describe();
+    let what = format!("{}; {latency}", bench.workload.describe()).into();
+    let host = outside!("host: {}", bench.host.describe());
     let workers = counted(bench.workers.into(), "worker");
-    let built = format!("{workers} a server; {}", bench.build.rustc);
+    let built = outside!("{} a server; {}", workers, bench.build.rustc);
     vec![
-        Part::Title(format!("bench on {}", bench.label)),
-        Part::Lines(vec![what, format!("host: {host}"), built]),
+        Part::Title(outside!("bench on {}", bench.label)),
+        Part::Lines(vec![what, host, built]),
         Part::Table(table(bench, "medians of the rounds", &comparison())),
         Part::Table(table(bench, "cost of a message, and what a server holds", &costs())),
         Part::Table(controlled_pairs(bench)),
@@ -48,89 +49,79 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
         Part::List("refused, and not measured", refused(bench)),
         Part::List("without numbers", without_numbers(bench)),
         Part::List("rounds that do not count", flaws(bench)),
-        Part::List("no data", reasons(bench, &Metric::ALL)),
+        Part::List("no data", reasons(bench, Metric::all())),
         Part::Table(drivers(bench)),
     ]
 }
 
-fn comparison() -> [Column; 9] {
-    [
-        Column::Value(Metric::Throughput, "throughput"),
-        Column::Ratio(Metric::Throughput),
-        Column::Value(Metric::P50, "p50"),
-        Column::Value(Metric::P99, "p99"),
-        Column::Ratio(Metric::P99),
-        Column::Value(Metric::P999, "p99.9"),
-        Column::Value(Metric::Cpu, "CPU"),
-        Column::Ratio(Metric::Cpu),
-        Column::Value(Metric::OverFloor, "over floor"),
-    ]
+fn comparison() -> Vec<Column> {
+    columns(|metric| match metric.place() {
+        Place::Medians => vec![Column::Value(metric), Column::Ratio(metric)],
+        Place::MediansRatioApart | Place::MediansAlone => vec![Column::Value(metric)],
+        Place::Times | Place::Holdings => Vec::new(),
+    })
 }
 
-fn costs() -> [Column; 8] {
-    [
-        Column::Value(Metric::User, "user CPU"),
-        Column::Value(Metric::System, "system CPU"),
-        Column::Value(Metric::SystemCalls, "system calls"),
-        Column::Value(Metric::Submissions, "submissions"),
-        Column::Value(Metric::ContextSwitches, "context switches"),
-        Column::Value(Metric::Resident, "resident"),
-        Column::Value(Metric::IdleConnection, "idle connection"),
-        Column::Value(Metric::Threads, "threads"),
-    ]
+fn costs() -> Vec<Column> {
+    columns(|metric| match metric.place() {
+        Place::Times | Place::Holdings => vec![Column::Value(metric)],
+        Place::Medians | Place::MediansRatioApart | Place::MediansAlone => Vec::new(),
+    })
 }
 
-fn latencies() -> [Column; 4] {
-    [
-        Column::Beside(Metric::P50, "p50"),
-        Column::Beside(Metric::P999, "p99.9"),
-        Column::Beside(Metric::User, "user CPU"),
-        Column::Beside(Metric::System, "system CPU"),
-    ]
+fn latencies() -> Vec<Column> {
+    columns(|metric| match metric.place() {
+        Place::MediansRatioApart | Place::Times => vec![Column::Beside(metric)],
+        Place::Medians | Place::MediansAlone | Place::Holdings => Vec::new(),
+    })
 }
 
-fn holdings() -> [Column; 6] {
-    [
-        Column::Beside(Metric::SystemCalls, "system calls"),
-        Column::Beside(Metric::Submissions, "submissions"),
-        Column::Beside(Metric::ContextSwitches, "context switches"),
-        Column::Beside(Metric::Resident, "resident"),
-        Column::Beside(Metric::IdleConnection, "idle connection"),
-        Column::Beside(Metric::Threads, "threads"),
-    ]
+fn holdings() -> Vec<Column> {
+    columns(|metric| match metric.place() {
+        Place::Holdings => vec![Column::Beside(metric)],
+        Place::Medians | Place::MediansRatioApart | Place::MediansAlone | Place::Times => {
+            Vec::new()
+        }
+    })
+}
+
+fn columns(of: impl Fn(Metric) -> Vec<Column>) -> Vec<Column> {
+    Metric::all().flat_map(of).collect()
 }
 
 fn table(bench: &Bench, title: &'static str, columns: &[Column]) -> Table {
-    let mut heads = vec![Head::of("row", "")];
+    let mut heads = vec![Head::of("row")];
     heads.extend(columns.iter().map(|column| match column {
-        Column::Value(metric, head) => Head::of(head, metric.unit().0),
-        Column::Ratio(_) => Head::of("against", &bench.baseline),
-        Column::Beside(_, head) => Head::of(head, ""),
+        Column::Value(metric) => Head(metric.head().into(), metric.unit().0.into()),
+        Column::Ratio(_) => Head("against".into(), bench.baseline.clone()),
+        Column::Beside(metric) => Head::of(metric.head()),
     }));
     let groups = by_model(bench, |row| cells(bench, row, columns));
-    Table { title, cells: Cells::Numbers, heads, groups }
+    Table { title, style: Style::Numbers, heads, groups }
 }
 
 /// The rows grouped by model, in the registry's order within a group.
-fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<String>) -> Vec<Group> {
+fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Cell>) -> Vec<Group> {
     let models = [Model::Readiness, Model::Completion, Model::Blocking, Model::Undeclared];
     let group = |model: Model| {
         let rows: Vec<_> = bench.rows.iter().filter(|row| row.model == model).map(&line).collect();
-        (!rows.is_empty()).then(|| Group { name: model.to_string(), rows })
+        (!rows.is_empty()).then(|| Group { name: model.to_string().into(), rows })
     };
     models.into_iter().filter_map(group).collect()
 }
 
-fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<String> {
-    let mut cells = vec![row.name.clone()];
+fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<Cell> {
+    let mut cells = vec![row.name.clone().into()];
     if let Some(word) = absence(row) {
-        cells.push(word.to_owned());
-        cells.resize(columns.len() + 1, NOT_HERE.to_owned());
+        cells.push(word.into());
+        cells.resize(columns.len() + 1, NOT_HERE.into());
         return cells;
     }
     cells.extend(columns.iter().map(|column| match column {
-        Column::Value(metric, _) => shown(*metric, &metric.value(bench, row)),
-        Column::Ratio(metric) | Column::Beside(metric, _) => against_baseline(bench, *metric, row),
+        Column::Value(metric) => shown(*metric, &metric.value(bench, row)).into(),
+        Column::Ratio(metric) | Column::Beside(metric) => {
+            against_baseline(bench, *metric, row).into()
+        }
     }));
     cells
 }
@@ -175,22 +166,21 @@ fn controlled_pairs(bench: &Bench) -> Table {
     let pairs = pairs::controlled(&bench.rows, |row| row.traits(&bench.host.os));
     let rows = pairs.into_iter().map(|pair| {
         let ratio = |metric| against(bench, metric, pair.completion, pair.readiness);
-        vec![
-            pairs::backend(&pair.completion.package).to_owned(),
-            pair.completion.name.clone(),
-            pair.readiness.name.clone(),
-            ratio(Metric::Throughput),
-            ratio(Metric::P99),
-            ratio(Metric::Cpu),
-        ]
+        let mut cells: Vec<Cell> = vec![
+            pair.completion.backend().into(),
+            pair.completion.name.clone().into(),
+            pair.readiness.name.clone().into(),
+        ];
+        cells.extend([Metric::Throughput, Metric::P99, Metric::Cpu].map(|m| ratio(m).into()));
+        cells
     });
     let heads = ["runtime", "completion", "against", "throughput", "p99", "CPU"];
     let title = "controlled pairs, in which nothing differs but the I/O API";
-    Table::plain(title, heads.map(|head| Head::of(head, "")).to_vec(), rows.collect())
+    Table::plain(title, Style::Numbers, heads.map(Head::of).to_vec(), rows.collect())
 }
 
 /// What the numbers stand on: ceiling, floor, pinning, rounds.
-fn frame(bench: &Bench) -> Vec<String> {
+fn frame(bench: &Bench) -> Vec<Outside> {
     let ceiling = match &bench.ceiling {
         Some(ceiling) => format!(
             "{} messages/s, at {} of the generator's CPU a message: a row that comes near it is \
@@ -216,58 +206,60 @@ fn frame(bench: &Bench) -> Vec<String> {
         "rows in alternating order"
     };
     let mut lines = vec![
-        format!("ceiling: {ceiling}"),
-        format!("floor: {floor}"),
-        format!("pinning: {}", pinning(&bench.pinning)),
-        format!("rounds: {rounds}, {order}; an interval in brackets is 95 % of the median ratio"),
+        format!("ceiling: {ceiling}").into(),
+        format!("floor: {floor}").into(),
+        outside!("pinning: {}", pinning(&bench.pinning)),
+        format!("rounds: {rounds}, {order}; an interval in brackets is 95 % of the median ratio")
+            .into(),
     ];
     lines.extend(doubts(bench));
     lines
 }
 
 /// Why no number is to be taken at its word.
-pub(crate) fn doubts(bench: &Bench) -> Vec<String> {
+pub(crate) fn doubts(bench: &Bench) -> Vec<Outside> {
     let mut lines = Vec::new();
     if bench.build.generator == BuildProfile::Dev {
-        lines.push("build: for development; figures to compare need --release".to_owned());
+        lines.push("build: for development; figures to compare need --release".into());
     }
     if bench.build.servers.is_none() {
-        lines.push("build: ready-made servers, whose profile is not known".to_owned());
+        lines.push("build: ready-made servers, whose profile is not known".into());
     }
     let shared = match &bench.host.virtualisation {
-        Some(hint) => format!("this machine is virtual ({})", hint.name),
-        None => "this machine may be shared".to_owned(),
+        Some(hint) => outside!("this machine is virtual ({})", hint.name),
+        None => "this machine may be shared".into(),
     };
-    lines.push(format!(
-        "hint: {shared}, and figures of shared machines are noisy: trust ratios within a bench \
-         before numbers, and repeat what surprises you"
+    lines.push(outside!(
+        "hint: {}, and figures of shared machines are noisy: trust ratios within a bench before \
+         numbers, and repeat what surprises you",
+        shared
     ));
     lines
 }
 
-fn pinning(pinning: &Pinning) -> String {
+fn pinning(pinning: &Pinning) -> Outside {
     let list =
         |numbers: &[usize]| numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
     match pinning {
         Pinning::Apart { server, generator } => {
-            format!("server on CPUs {}, generator on CPUs {}", list(server), list(generator))
+            format!("server on CPUs {}, generator on CPUs {}", list(server), list(generator)).into()
         }
-        Pinning::None { reason } => format!("none: {reason}"),
+        Pinning::None { reason } => outside!("none: {}", reason),
     }
 }
 
-pub(crate) fn refused(bench: &Bench) -> Vec<String> {
-    let line = |row: &BenchRow| Some(format!("{}: {}", row.name, row.refused.as_ref()?.reason));
+pub(crate) fn refused(bench: &Bench) -> Vec<Outside> {
+    let line = |row: &BenchRow| Some(outside!("{}: {}", row.name, row.refused.as_ref()?.reason));
     bench.rows.iter().filter_map(line).collect()
 }
 
-fn without_numbers(bench: &Bench) -> Vec<String> {
+fn without_numbers(bench: &Bench) -> Vec<Outside> {
     let line = |row: &BenchRow| match standing(row) {
         Standing::MostlyInvalid { invalid, rounds } => {
-            Some(format!("{}: {invalid} of its {rounds} rounds do not count", row.name))
+            Some(outside!("{}: {} of its {} rounds do not count", row.name, invalid, rounds))
         }
         Standing::NotReached => {
-            Some(format!("{}: the bench ended before its first round", row.name))
+            Some(outside!("{}: the bench ended before its first round", row.name))
         }
         Standing::Measured | Standing::Refused { .. } => None,
     };
@@ -275,9 +267,10 @@ fn without_numbers(bench: &Bench) -> Vec<String> {
 }
 
 /// Rounds are shown from 1.
-fn flaws(bench: &Bench) -> Vec<String> {
+fn flaws(bench: &Bench) -> Vec<Outside> {
     let of_row = |row: &BenchRow| {
-        let line = |round: u32, flaw: String| format!("{}, round {}: {flaw}", row.name, round + 1);
+        let line =
+            |round: u32, flaw: Outside| outside!("{}, round {}: {}", row.name, round + 1, flaw);
         let flaws = row.samples.iter().filter_map(|s| Some(line(s.round, s.measurement.flaw()?)));
         flaws.collect::<Vec<_>>()
     };
@@ -285,16 +278,16 @@ fn flaws(bench: &Bench) -> Vec<String> {
 }
 
 /// Each reason for which one of these has no number, once, with the rows that it is about.
-pub(crate) fn reasons(bench: &Bench, metrics: &[Metric]) -> Vec<String> {
+pub(crate) fn reasons(bench: &Bench, metrics: impl IntoIterator<Item = Metric>) -> Vec<Outside> {
     let measured: Vec<&BenchRow> =
         bench.rows.iter().filter(|row| standing(row) == Standing::Measured).collect();
-    let mut found: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut found: Vec<(Outside, Vec<&Outside>)> = Vec::new();
     for metric in metrics {
         for row in &measured {
             let Count::NoData { no_data } = metric.value(bench, row) else { continue };
             let reason = match no_data.starts_with(metric.name()) {
                 true => no_data,
-                false => format!("{}: {no_data}", metric.name()),
+                false => outside!("{}: {}", metric.name(), no_data),
             };
             match found.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, rows)) => rows.push(&row.name),
@@ -302,25 +295,21 @@ pub(crate) fn reasons(bench: &Bench, metrics: &[Metric]) -> Vec<String> {
             }
         }
     }
-    let line = |(reason, rows): (String, Vec<&str>)| {
+    let line = |(reason, rows): (Outside, Vec<&Outside>)| {
         let all = rows.len() == measured.len() && rows.len() > 1;
-        let whose = if all { "all rows".to_owned() } else { rows.join(", ") };
-        format!("{reason} ({whose})")
+        let whose = if all { "all rows".into() } else { Outside::join(rows, ", ") };
+        outside!("{} ({})", reason, whose)
     };
     found.into_iter().map(line).collect()
 }
 
 fn drivers(bench: &Bench) -> Table {
     let line = |row: &BenchRow| {
-        let seen = match &row.attestation {
-            Attestation::Attested { seen } => format!("attested: {seen}"),
-            Attestation::NotAttested { reason } => format!("not attested: {reason}"),
-        };
-        let runtime = row.runtime.clone().unwrap_or_else(|| NOT_HERE.to_owned());
-        vec![row.name.clone(), row.driver.clone(), row.flavor.clone(), runtime, seen]
+        let runtime = row.runtime.clone().unwrap_or_else(|| NOT_HERE.into());
+        let [name, driver, flavor] = [&row.name, &row.driver, &row.flavor].map(Outside::clone);
+        [name, driver, flavor, runtime, row.attestation.words()].map(Cell::from).to_vec()
     };
-    let heads = ["row", "driver", "flavor", "runtime", "attestation"];
-    let heads = heads.map(|head| Head::of(head, "")).to_vec();
+    let heads = ["row", "driver", "flavor", "runtime", "attestation"].map(Head::of).to_vec();
     let title = "drivers, seen from outside";
-    Table { title, cells: Cells::Words, heads, groups: by_model(bench, line) }
+    Table { title, style: Style::Words, heads, groups: by_model(bench, line) }
 }

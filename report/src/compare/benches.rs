@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use super::OtherHosts;
 use super::circumstances::{host_differences, pinning_differences, workload_differences};
-use crate::bench::metric::{Better, Metric, Standing, standing};
+use crate::bench::metric::{Better, Metric, Rule, Standing, standing};
 use crate::bench::{Bench, BenchRow, Count};
+use crate::outside;
+use crate::outside::Outside;
 use crate::statistics::{chance, median};
 
 /// A count that is worse by more is a regression.
@@ -20,19 +22,19 @@ pub(super) const CHANCE: f64 = 0.05;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchComparison {
     /// The label of the second.
-    pub label: String,
+    pub label: Outside,
     /// Whether times were compared.
     pub times: Times,
     /// Every quantity that both have, changed or not.
     pub changes: Vec<Change>,
     /// Rows that had numbers and have none any more, and why.
-    pub lost: Vec<String>,
+    pub lost: Vec<Outside>,
     /// Counts that only one of them has, and why.
-    pub no_data: Vec<String>,
+    pub no_data: Vec<Outside>,
     /// Rows that only the first has.
-    pub only_before: Vec<String>,
+    pub only_before: Vec<Outside>,
     /// Rows that only the second has.
-    pub only_after: Vec<String>,
+    pub only_after: Vec<Outside>,
 }
 
 /// Whether times were compared.
@@ -44,12 +46,12 @@ pub enum Times {
     /// They are not, but the user wanted it.
     Forced {
         /// What differs.
-        differences: Vec<String>,
+        differences: Vec<Outside>,
     },
     /// They were not.
     NotCompared {
         /// What differs.
-        differences: Vec<String>,
+        differences: Vec<Outside>,
     },
 }
 
@@ -57,7 +59,7 @@ pub enum Times {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
     /// The row.
-    pub row: String,
+    pub row: Outside,
     /// The quantity.
     pub metric: Metric,
     /// Its median, or what was counted, in the first bench.
@@ -67,13 +69,13 @@ pub struct Change {
     /// How often chance alone would show as much; absent for a count.
     pub chance: Option<f64>,
     /// What that means.
-    pub outcome: Outcome,
+    pub judgement: Judgement,
 }
 
 /// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum Judgement {
     /// It is worse.
     Regression,
     /// It is better.
@@ -84,16 +86,6 @@ pub enum Outcome {
     TooFewRounds,
 }
 
-/// How a quantity is judged.
-enum Rule {
-    /// By the gate, and by more than so much.
-    Count { beyond: f64 },
-    /// By its rounds.
-    Time,
-    /// Not at all: it depends on what else the host does, or follows from another.
-    NotJudged,
-}
-
 /// Compares two benches.
 ///
 /// # Errors
@@ -102,13 +94,13 @@ pub(super) fn compare(
     before: &Bench,
     after: &Bench,
     other_hosts: OtherHosts,
-) -> Result<BenchComparison, String> {
+) -> Result<BenchComparison, Outside> {
     let differences = workload_differences(before, after);
     if !differences.is_empty() {
-        let label = &after.label;
-        return Err(format!(
-            "the benches of {label} differ in workload: {}",
-            differences.join(", ")
+        return Err(outside!(
+            "the benches of {} differ in workload: {}",
+            after.label,
+            Outside::join(&differences, ", ")
         ));
     }
     let mut found = BenchComparison {
@@ -128,15 +120,15 @@ pub(super) fn compare(
     Ok(found)
 }
 
-fn names_missing(of: &Bench, from: &Bench) -> Vec<String> {
+fn names_missing(of: &Bench, from: &Bench) -> Vec<Outside> {
     let missing = |row: &&BenchRow| !from.rows.iter().any(|other| other.name == row.name);
     of.rows.iter().filter(missing).map(|row| row.name.clone()).collect()
 }
 
 impl BenchComparison {
     /// The changes that mean so.
-    pub fn of(&self, outcome: Outcome) -> impl Iterator<Item = &Change> {
-        self.changes.iter().filter(move |change| change.outcome == outcome)
+    pub fn of(&self, judgement: Judgement) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(move |change| change.judgement == judgement)
     }
 
     fn compare_rows(&mut self, before: (&Bench, &BenchRow), after: (&Bench, &BenchRow)) {
@@ -145,17 +137,17 @@ impl BenchComparison {
         }
         let why = match standing(after.1) {
             Standing::Measured => None,
-            Standing::Refused { reason } => Some(format!("refused: {reason}")),
+            Standing::Refused { reason } => Some(outside!("refused: {}", reason)),
             Standing::MostlyInvalid { invalid, rounds } => {
-                Some(format!("{invalid} of its {rounds} rounds do not count"))
+                Some(format!("{invalid} of its {rounds} rounds do not count").into())
             }
-            Standing::NotReached => Some("the bench ended before its first round".to_owned()),
+            Standing::NotReached => Some("the bench ended before its first round".into()),
         };
         if let Some(why) = why {
-            return self.lost.push(format!("{}: {why}", before.1.name));
+            return self.lost.push(outside!("{}: {}", before.1.name, why));
         }
-        for metric in Metric::ALL {
-            match Rule::of(metric) {
+        for metric in Metric::all() {
+            match metric.rule() {
                 Rule::Count { beyond } => self.compare_counts(metric, before, after, beyond),
                 Rule::Time => self.compare_times(metric, before, after),
                 Rule::NotJudged => {}
@@ -181,10 +173,10 @@ impl BenchComparison {
             }
         };
         let is_apart = (after - before).abs() > beyond.max(before * COUNT_GATE);
-        let outcome =
-            if is_apart { metric.turn(before, after) } else { Outcome::NoClearDifference };
+        let judgement =
+            if is_apart { metric.turn(before, after) } else { Judgement::NoClearDifference };
         let row = row.name.clone();
-        self.changes.push(Change { row, metric, before, after, chance: None, outcome });
+        self.changes.push(Change { row, metric, before, after, chance: None, judgement });
     }
 
     fn compare_times(
@@ -204,19 +196,26 @@ impl BenchComparison {
         let medians = (median(ours.iter().copied()), median(theirs.iter().copied()));
         let (Some(before), Some(after)) = medians else { return };
         let chance = chance(&ours, &theirs);
-        let outcome = match chance {
-            None => Outcome::TooFewRounds,
+        let judgement = match chance {
+            None => Judgement::TooFewRounds,
             Some(chance) if chance < CHANCE && (after / before - 1.0).abs() > TIME_GATE => {
                 metric.turn(before, after)
             }
-            Some(_) => Outcome::NoClearDifference,
+            Some(_) => Judgement::NoClearDifference,
         };
-        self.changes.push(Change { row: row.name.clone(), metric, before, after, chance, outcome });
+        self.changes.push(Change {
+            row: row.name.clone(),
+            metric,
+            before,
+            after,
+            chance,
+            judgement,
+        });
     }
 }
 
-fn absence(row: &BenchRow, metric: Metric, side: &str, reason: &str) -> String {
-    format!("{}, {}: none in the {side}: {reason}", row.name, metric.name())
+fn absence(row: &BenchRow, metric: Metric, side: &str, reason: &Outside) -> Outside {
+    outside!("{}, {}: none in the {}: {}", row.name, metric.name(), side, reason)
 }
 
 impl Times {
@@ -235,29 +234,11 @@ impl Times {
 
 impl Metric {
     /// What it means that this quantity is not what it was.
-    fn turn(self, before: f64, after: f64) -> Outcome {
+    fn turn(self, before: f64, after: f64) -> Judgement {
         let is_better = match self.better() {
             Better::More => after > before,
             Better::Less => after < before,
         };
-        if is_better { Outcome::Improvement } else { Outcome::Regression }
-    }
-}
-
-impl Rule {
-    fn of(metric: Metric) -> Self {
-        match metric {
-            Metric::SystemCalls | Metric::Submissions => Self::Count { beyond: 0.05 },
-            Metric::IdleConnection => Self::Count { beyond: 256.0 },
-            Metric::Threads => Self::Count { beyond: 0.5 },
-            Metric::Throughput | Metric::P50 | Metric::P99 | Metric::Cpu | Metric::OverFloor => {
-                Self::Time
-            }
-            Metric::P999
-            | Metric::User
-            | Metric::System
-            | Metric::ContextSwitches
-            | Metric::Resident => Self::NotJudged,
-        }
+        if is_better { Judgement::Improvement } else { Judgement::Regression }
     }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Finding;
+use crate::outside;
+use crate::outside::Outside;
 use crate::run::{Cell, Gate, Run};
 use crate::verdict::Verdict;
 
@@ -10,30 +12,30 @@ use crate::verdict::Verdict;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunComparison {
     /// The label of the second.
-    pub label: String,
+    pub label: Outside,
     /// Cells that are not what they were, in the second's order.
     pub turned: Vec<Turned>,
     /// How many cells both could not judge.
     pub absent_in_both: usize,
     /// Rows, cases and a profile that only the first has, in words.
-    pub only_before: Vec<String>,
+    pub only_before: Vec<Outside>,
     /// Those that only the second has.
-    pub only_after: Vec<String>,
+    pub only_after: Vec<Outside>,
 }
 
 /// A cell that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turned {
     /// Name of the row.
-    pub row: String,
+    pub row: Outside,
     /// `suite/case`.
-    pub case: String,
+    pub case: Outside,
     /// What it turned to.
     pub turn: Turn,
     /// Verdict of the first, with its kind of failure.
-    pub before: String,
+    pub before: Outside,
     /// Verdict of the second, with its kind of failure or its reason.
-    pub after: String,
+    pub after: Outside,
 }
 
 /// What a cell turned to.
@@ -108,7 +110,7 @@ fn turn(before: State, after: State) -> Option<Turn> {
 
 impl State {
     fn of(cell: &Cell) -> Self {
-        if Gate::default().finding(cell, "-") == Finding::Red {
+        if Gate::default().finding(cell, &Outside::default()) == Finding::Red {
             return Self::Red;
         }
         match cell.verdict {
@@ -124,22 +126,24 @@ impl State {
     }
 }
 
-fn words(cell: &Cell) -> String {
-    let kind = cell.failure.as_ref().map(|failure| format!(" ({})", failure.kind));
-    let reason = cell.reason.as_ref().map(|reason| format!(" ({reason})"));
-    format!("{}{}", cell.word(), kind.or(reason).unwrap_or_default())
+fn words(cell: &Cell) -> Outside {
+    match (&cell.failure, &cell.reason) {
+        (Some(failure), _) => format!("{} ({})", cell.word(), failure.kind).into(),
+        (None, Some(reason)) => outside!("{} ({})", cell.word(), reason),
+        (None, None) => cell.word().into(),
+    }
 }
 
 /// Rows and cases of one that the other does not have, and its profile where that is another.
-fn missing(of: &Run, from: &Run) -> Vec<String> {
+fn missing(of: &Run, from: &Run) -> Vec<Outside> {
     let mut found = Vec::new();
     let rows = of.rows.iter().filter(|row| !from.rows.iter().any(|other| other.name == row.name));
-    found.extend(rows.map(|row| format!("row {}", row.name)));
+    found.extend(rows.map(|row| outside!("row {}", row.name)));
     let known = from.cases();
     let cases = of.cases().into_iter().filter(|case| !known.contains(case));
-    found.extend(cases.map(|(suite, case)| format!("case {suite}/{case}")));
+    found.extend(cases.map(|(suite, case)| outside!("case {}/{}", suite, case)));
     if of.profile != from.profile {
-        found.push(format!("profile {}", of.profile));
+        found.push(outside!("profile {}", of.profile));
     }
     found
 }

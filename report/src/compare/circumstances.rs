@@ -1,10 +1,10 @@
 //! Whether two benches asked the same, and of the same host. Differences are in words.
 
-use std::fmt::Display;
-
 use crate::bench::{Bench, Pinning};
 use crate::host::Host;
 use crate::load::BuildProfile;
+use crate::outside;
+use crate::outside::{Outside, Said};
 
 /// Whether times of both can be compared: system, architecture, kernel, and processors.
 #[must_use]
@@ -14,9 +14,9 @@ pub fn same_host(before: &Host, after: &Host) -> bool {
 
 /// What makes two hosts two, each a few words.
 #[must_use]
-pub fn host_differences(before: &Host, after: &Host) -> Vec<String> {
+pub fn host_differences(before: &Host, after: &Host) -> Vec<Outside> {
     let mut found = Vec::new();
-    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+    let known = |value: &Option<Outside>| value.clone().unwrap_or_else(|| "unknown".into());
     note(&mut found, "system", &before.os, &after.os);
     note(&mut found, "architecture", &before.arch, &after.arch);
     note(&mut found, "kernel", known(&before.kernel), known(&after.kernel));
@@ -27,7 +27,7 @@ pub fn host_differences(before: &Host, after: &Host) -> Vec<String> {
 
 /// What differs in what was asked of the servers, each a few words. Seeds and addresses may.
 #[must_use]
-pub fn workload_differences(before: &Bench, after: &Bench) -> Vec<String> {
+pub fn workload_differences(before: &Bench, after: &Bench) -> Vec<Outside> {
     let mut found = Vec::new();
     let (one, other) = (&before.workload, &after.workload);
     let transport = |bench: &Bench| bench.workload.target.transport;
@@ -57,7 +57,7 @@ pub fn workload_differences(before: &Bench, after: &Bench) -> Vec<String> {
 }
 
 /// Whether servers and generators had as many processors of their own.
-pub(super) fn pinning_differences(before: &Bench, after: &Bench) -> Vec<String> {
+pub(super) fn pinning_differences(before: &Bench, after: &Bench) -> Vec<Outside> {
     let words = |pinning: &Pinning| match pinning {
         Pinning::Apart { server, generator } => {
             format!("{} CPUs for the server and {} apart", server.len(), generator.len())
@@ -69,9 +69,9 @@ pub(super) fn pinning_differences(before: &Bench, after: &Bench) -> Vec<String> 
     found
 }
 
-fn note(found: &mut Vec<String>, what: &str, before: impl Display, after: impl Display) {
-    let (before, after) = (before.to_string(), after.to_string());
+fn note(found: &mut Vec<Outside>, what: &str, before: impl Said, after: impl Said) {
+    let (before, after) = (outside!("{}", before), outside!("{}", after));
     if before != after {
-        found.push(format!("{what} {before} against {after}"));
+        found.push(outside!("{} {} against {}", what, before, after));
     }
 }

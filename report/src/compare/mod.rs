@@ -4,11 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bench::Bench;
-use crate::document::{self, Document, Format, Kind};
+use crate::document::{Document, Kind};
 use crate::exit::{Finding, Findings};
-use crate::part;
+use crate::format::Format;
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::{Medium, Part};
 use crate::run::Run;
-use crate::view::View;
 
 mod benches;
 mod cells;
@@ -17,7 +19,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use benches::{BenchComparison, Change, Outcome, Times};
+pub use benches::{BenchComparison, Change, Judgement, Times};
 pub use cells::{RunComparison, Turn, Turned};
 pub use circumstances::{host_differences, same_host, workload_differences};
 
@@ -28,7 +30,7 @@ pub const FORMAT_VERSION: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
     /// What the user called it: a folder or a file.
-    pub name: String,
+    pub name: Outside,
     /// Results of checks.
     pub runs: Vec<Run>,
     /// Benches.
@@ -50,15 +52,15 @@ pub struct Comparison {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
     /// What the user called the first side.
-    pub before: String,
+    pub before: Outside,
     /// What the user called the second side.
-    pub after: String,
+    pub after: Outside,
     /// The checks that both have.
     pub runs: Vec<RunComparison>,
     /// The benches that both have.
     pub benches: Vec<BenchComparison>,
     /// Results that only one side has, each a sentence without a full stop.
-    pub unpaired: Vec<String>,
+    pub unpaired: Vec<Outside>,
 }
 
 /// Compares what both sides have. Results belong together that have one label; where each side has
@@ -70,21 +72,25 @@ pub fn compare(
     before: &Results,
     after: &Results,
     other_hosts: OtherHosts,
-) -> Result<Comparison, String> {
+) -> Result<Comparison, Outside> {
     let mut unpaired = Vec::new();
     let label = |run: &Run| run.label.clone();
     let runs = pairs((before, &before.runs), (after, &after.runs), label, &mut unpaired)?;
-    let label = |bench: &Bench| format!("{}, a bench", bench.label);
+    let label = |bench: &Bench| outside!("{}, a bench", bench.label);
     let benches = pairs((before, &before.benches), (after, &after.benches), label, &mut unpaired)?;
     if runs.is_empty() && benches.is_empty() {
-        return Err(format!(
+        let reason = match unpaired.is_empty() {
+            true => "both are empty".into(),
+            false => Outside::join(&unpaired, "; "),
+        };
+        return Err(outside!(
             "{} and {} have nothing in common: {}",
             before.name,
             after.name,
-            if unpaired.is_empty() { "both are empty".to_owned() } else { unpaired.join("; ") }
+            reason
         ));
     }
-    let benches: Result<Vec<_>, String> =
+    let benches: Result<Vec<_>, Outside> =
         benches.into_iter().map(|(one, other)| benches::compare(one, other, other_hosts)).collect();
     Ok(Comparison {
         version: FORMAT_VERSION,
@@ -100,28 +106,28 @@ pub fn compare(
 fn pairs<'a, T>(
     (before, ours): (&Results, &'a [T]),
     (after, theirs): (&Results, &'a [T]),
-    label: impl Fn(&T) -> String,
-    unpaired: &mut Vec<String>,
-) -> Result<Vec<(&'a T, &'a T)>, String> {
+    label: impl Fn(&T) -> Outside,
+    unpaired: &mut Vec<Outside>,
+) -> Result<Vec<(&'a T, &'a T)>, Outside> {
     if let ([one], [other]) = (ours, theirs) {
         return Ok(vec![(one, other)]);
     }
     for (side, list) in [(before, ours), (after, theirs)] {
-        let labels: Vec<String> = list.iter().map(&label).collect();
+        let labels: Vec<Outside> = list.iter().map(&label).collect();
         let twice = labels.iter().enumerate().find(|(index, name)| labels[..*index].contains(name));
         if let Some((_, name)) = twice {
-            return Err(format!("{} has two results of {name}: name one of them", side.name));
+            return Err(outside!("{} has two results of {}: name one of them", side.name, name));
         }
     }
     let mut found = Vec::new();
     for one in ours {
         match theirs.iter().find(|other| label(other) == label(one)) {
             Some(other) => found.push((one, other)),
-            None => unpaired.push(format!("only {} has {}", before.name, label(one))),
+            None => unpaired.push(outside!("only {} has {}", before.name, label(one))),
         }
     }
     let alone = theirs.iter().filter(|other| !ours.iter().any(|one| label(one) == label(other)));
-    unpaired.extend(alone.map(|other| format!("only {} has {}", after.name, label(other))));
+    unpaired.extend(alone.map(|other| outside!("only {} has {}", after.name, label(other))));
     Ok(found)
 }
 
@@ -142,9 +148,9 @@ impl Document for Comparison {
             turned.chain([Finding::Green])
         });
         let benches = self.benches.iter().flat_map(|bench| {
-            let changes = bench.changes.iter().map(|change| match change.outcome {
-                Outcome::Regression => Finding::Red,
-                Outcome::Improvement | Outcome::NoClearDifference | Outcome::TooFewRounds => {
+            let changes = bench.changes.iter().map(|change| match change.judgement {
+                Judgement::Regression => Finding::Red,
+                Judgement::Improvement | Judgement::NoClearDifference | Judgement::TooFewRounds => {
                     Finding::Green
                 }
             });
@@ -154,12 +160,7 @@ impl Document for Comparison {
         Findings::of(runs.chain(benches))
     }
 
-    fn page(&self, (): &(), format: Format, view: View) -> Result<String, String> {
-        match format {
-            Format::Text => Ok(part::text(&parts::parts(self), view.width.columns())),
-            Format::Markdown => Ok(part::markdown(&parts::parts(self))),
-            Format::Json => document::json(self),
-            Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => Ok(String::new()),
-        }
+    fn parts(&self, (): &(), _: Medium) -> Vec<Part> {
+        parts::parts(self)
     }
 }

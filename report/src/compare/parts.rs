@@ -1,14 +1,16 @@
 //! A comparison as the parts of a page: what changed first, then what could not be compared.
 
 use super::benches::{COUNT_GATE, TIME_GATE};
-use super::{BenchComparison, Change, Comparison, Outcome, RunComparison, Times, Turn, Turned};
+use super::{BenchComparison, Change, Comparison, Judgement, RunComparison, Times, Turn, Turned};
 use crate::document::Document as _;
 use crate::exit::Exit;
-use crate::part::{Head, Part, Table};
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::{Cell, Head, Part, Style, Table};
 use crate::quantity::{counted, percent};
 
 pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
-    let mut parts = vec![Part::Title(format!("{} -> {}", comparison.before, comparison.after))];
+    let mut parts = vec![Part::Title(outside!("{} -> {}", comparison.before, comparison.after))];
     let runs = &comparison.runs;
     if !runs.is_empty() {
         parts.push(Part::Lines(runs.iter().map(conformance).collect()));
@@ -35,9 +37,9 @@ pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
     parts
 }
 
-fn conformance(run: &RunComparison) -> String {
+fn conformance(run: &RunComparison) -> Outside {
     let count = |turn| run.turned(turn).count();
-    format!(
+    outside!(
         "conformance on {}: {} newly red, {} fixed, {} newly not judged ({} judged in neither)",
         run.label,
         count(Turn::Red),
@@ -47,41 +49,41 @@ fn conformance(run: &RunComparison) -> String {
     )
 }
 
-fn turned(runs: &[RunComparison], turn: Turn) -> Vec<String> {
+fn turned(runs: &[RunComparison], turn: Turn) -> Vec<Outside> {
     let line = |run: &RunComparison, cell: &Turned| {
         let Turned { row, case, before, after, .. } = cell;
-        format!("{} {row}::{case}: {before} -> {after}", run.label)
+        outside!("{} {}::{}: {} -> {}", run.label, row, case, before, after)
     };
     runs.iter().flat_map(|run| run.turned(turn).map(|cell| line(run, cell))).collect()
 }
 
 /// A line about counts and one about times.
-fn summary(bench: &BenchComparison) -> [String; 2] {
+fn summary(bench: &BenchComparison) -> [Outside; 2] {
     let tally = |is_time: bool| {
-        let of = |outcome| bench.of(outcome).filter(|c| c.chance.is_some() == is_time).count();
-        let regressions = counted(of(Outcome::Regression) as u64, "regression");
-        let improvements = counted(of(Outcome::Improvement) as u64, "improvement");
-        let same = of(Outcome::NoClearDifference);
+        let of = |judgement| bench.of(judgement).filter(|c| c.chance.is_some() == is_time).count();
+        let regressions = counted(of(Judgement::Regression) as u64, "regression");
+        let improvements = counted(of(Judgement::Improvement) as u64, "improvement");
+        let same = of(Judgement::NoClearDifference);
         format!("{regressions}, {improvements}, {same} with no clear difference")
     };
     let label = &bench.label;
-    let few = bench.of(Outcome::TooFewRounds).count();
+    let few = bench.of(Judgement::TooFewRounds).count();
     let few = if few == 0 { String::new() } else { format!(", {few} with too few rounds") };
     let gate = percent(TIME_GATE);
     let judged = format!("{}{few}; a change is above {gate} and beyond chance", tally(true));
     let times = match &bench.times {
-        Times::Compared => judged,
+        Times::Compared => judged.into(),
         Times::Forced { differences } => {
-            format!("{judged}; forced, for another host ({})", differences.join(", "))
+            outside!("{}; forced, for another host ({})", judged, Outside::join(differences, ", "))
         }
         Times::NotCompared { differences } => {
-            let differences = differences.join(", ");
-            format!("not compared: other host ({differences}); --force compares them")
+            let differences = Outside::join(differences, ", ");
+            outside!("not compared: other host ({}); --force compares them", differences)
         }
     };
     [
-        format!("counts on {label}: {}; the gate is {}", tally(false), percent(COUNT_GATE)),
-        format!("times on {label}: {times}"),
+        outside!("counts on {}: {}; the gate is {}", label, tally(false), percent(COUNT_GATE)),
+        outside!("times on {}: {}", label, times),
     ]
 }
 
@@ -89,47 +91,48 @@ fn summary(bench: &BenchComparison) -> [String; 2] {
 fn changes(benches: &[BenchComparison]) -> Table {
     let mut rows = Vec::new();
     for bench in benches {
-        for outcome in [Outcome::Regression, Outcome::Improvement] {
-            rows.extend(bench.of(outcome).map(|change| line(bench, change)));
+        for judgement in [Judgement::Regression, Judgement::Improvement] {
+            rows.extend(bench.of(judgement).map(|change| line(bench, change)));
         }
     }
     let heads = ["row", "host", "what", "unit", "before", "after", "change", "that is"];
-    Table::plain("changes", heads.map(|head| Head::of(head, "")).to_vec(), rows)
+    Table::plain("changes", Style::Numbers, heads.map(Head::of).to_vec(), rows)
 }
 
-fn line(bench: &BenchComparison, change: &Change) -> Vec<String> {
+fn line(bench: &BenchComparison, change: &Change) -> Vec<Cell> {
     let Change { row, metric, before, after, .. } = change;
     let relative = match *before {
         0.0 => "from 0".to_owned(),
         before => format!("{:+.0} %", (after / before - 1.0) * 100.0),
     };
     vec![
-        row.clone(),
-        bench.label.clone(),
-        metric.name().to_owned(),
-        metric.unit().0.to_owned(),
-        metric.shown(*before),
-        metric.shown(*after),
-        relative,
-        outcome(change.outcome).to_owned(),
+        row.clone().into(),
+        bench.label.clone().into(),
+        metric.name().into(),
+        metric.unit().0.into(),
+        metric.shown(*before).into(),
+        metric.shown(*after).into(),
+        relative.into(),
+        judgement(change.judgement).into(),
     ]
 }
 
-fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Regression => "a regression",
-        Outcome::Improvement => "an improvement",
-        Outcome::NoClearDifference => "no clear difference",
-        Outcome::TooFewRounds => "too few rounds",
+fn judgement(judgement: Judgement) -> &'static str {
+    match judgement {
+        Judgement::Regression => "a regression",
+        Judgement::Improvement => "an improvement",
+        Judgement::NoClearDifference => "no clear difference",
+        Judgement::TooFewRounds => "too few rounds",
     }
 }
 
-fn alone(comparison: &Comparison) -> Vec<String> {
+fn alone(comparison: &Comparison) -> Vec<Outside> {
     let mut found = comparison.unpaired.clone();
-    let mut add = |label: &str, before: &[String], after: &[String]| {
+    let mut add = |label: &Outside, before: &[Outside], after: &[Outside]| {
         for (side, names) in [(&comparison.before, before), (&comparison.after, after)] {
             if !names.is_empty() {
-                found.push(format!("{label}, only in {side}: {}", names.join(", ")));
+                let names = Outside::join(names, ", ");
+                found.push(outside!("{}, only in {}: {}", label, side, names));
             }
         }
     };
@@ -142,14 +145,14 @@ fn alone(comparison: &Comparison) -> Vec<String> {
     found
 }
 
-fn conclusion(comparison: &Comparison) -> String {
+fn conclusion(comparison: &Comparison) -> Outside {
     match comparison.exit(&()) {
-        Exit::Red => "red: something is worse".to_owned(),
-        Exit::Error => "no verdict: something can no longer be judged or measured".to_owned(),
+        Exit::Red => "red: something is worse".into(),
+        Exit::Error => "no verdict: something can no longer be judged or measured".into(),
         Exit::Green
         | Exit::Usage
         | Exit::Unavailable
         | Exit::ConditionFired
-        | Exit::Interrupted => "green: nothing is worse".to_owned(),
+        | Exit::Interrupted => "green: nothing is worse".into(),
     }
 }

@@ -5,22 +5,22 @@ use crate::bench::{Because, Count, Pinning, Refused};
 use crate::example::{bench, cell, check, invalid};
 use crate::exit::Exit;
 use crate::verdict::Verdict;
-use crate::view::Width;
+use crate::view::{View, Width};
 
 impl Comparison {
     #[track_caller]
     fn shown(&self, format: Format) -> String {
-        document::render(self, &(), format, View::plain(Width::of(160))).unwrap()
+        crate::render::render(self, &(), format, View::plain(Width::of(160))).unwrap()
     }
 }
 
 fn side(name: &str, benches: Vec<Bench>) -> Results {
-    Results { name: name.to_owned(), runs: Vec::new(), benches }
+    Results { name: name.into(), runs: Vec::new(), benches }
 }
 
 fn checked(name: &str, verdicts: &[(&str, Verdict)]) -> Results {
     let cells = verdicts.iter().map(|(case, verdict)| cell(case, *verdict)).collect();
-    Results { name: name.to_owned(), runs: vec![check(cells)], benches: Vec::new() }
+    Results { name: name.into(), runs: vec![check(cells)], benches: Vec::new() }
 }
 
 #[track_caller]
@@ -76,7 +76,7 @@ fn a_little_more_is_nothing() {
         let mut other = bench();
         other.rows[1].system_calls = Count::Of(calls);
         let found = compared(bench(), other);
-        assert_eq!(found.benches[0].of(Outcome::NoClearDifference).count(), 24);
+        assert_eq!(found.benches[0].of(Judgement::NoClearDifference).count(), 24);
     }
     let (mut few, mut more) = (bench(), bench());
     few.rows[0].system_calls = Count::Of(0.02);
@@ -89,7 +89,7 @@ fn a_time_changes_only_with_confidence_and_by_enough() {
     let found = compared(bench(), with_cost(1.2));
     assert_eq!(found.exit(&()), Exit::Red);
     let metrics: Vec<&str> =
-        found.benches[0].of(Outcome::Regression).map(|change| change.metric.name()).collect();
+        found.benches[0].of(Judgement::Regression).map(|change| change.metric.name()).collect();
     assert_eq!(metrics, ["CPU per message", "CPU over the floor"]);
     expect(&found.shown(Format::Text), &["+20 %"]);
     assert_eq!(compared(with_cost(1.2), bench()).exit(&()), Exit::Green);
@@ -105,7 +105,7 @@ fn a_time_changes_only_with_confidence_and_by_enough() {
 #[test]
 fn times_of_another_host_are_compared_only_when_forced() {
     let mut other = with_cost(1.2);
-    other.host.kernel = Some("6.18.1".to_owned());
+    other.host.kernel = Some("6.18.1".into());
     other.rows[0].system_calls = Count::Of(9.0);
     let found = compared(bench(), other.clone());
     let page = found.shown(Format::Text);
@@ -121,7 +121,7 @@ fn times_of_another_host_are_compared_only_when_forced() {
 #[test]
 fn pinning_is_part_of_what_times_depend_on() {
     let mut other = bench();
-    other.pinning = Pinning::None { reason: "one processor".to_owned() };
+    other.pinning = Pinning::None { reason: "one processor".into() };
     let page = compared(bench(), other).shown(Format::Text);
     expect(&page, &["pinning 2 CPUs for the server and 2 apart against none"]);
 }
@@ -133,6 +133,7 @@ fn another_workload_is_refused() {
     other.workload.arrival = crate::load::Arrival::Open { messages_per_second: 20_000.0 };
     let sides = (side("A", vec![bench()]), side("B", vec![other]));
     let message = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap_err();
+    let message = message.on_terminal();
     expect(
         &message,
         &["arrival closed loop against open loop at 20,000", "connections 64 against"],
@@ -144,7 +145,7 @@ fn another_workload_is_refused() {
 fn a_row_that_is_lost_or_alone_is_named() {
     let mut other = bench();
     other.rows[0].refused = Some(Refused::new(Because::Wrong, "it fails tcp-echo/one-byte"));
-    other.rows[2].name = "new\u{1b}".to_owned();
+    other.rows[2].name = "new\u{1b}".into();
     other.rows[1].system_calls = Count::none("not permitted");
     let found = compared(bench(), other.clone());
     assert_eq!(found.exit(&()), Exit::Error);
@@ -199,12 +200,8 @@ fn a_cell_that_is_not_judged_any_more_is_no_failure_but_an_error_of_the_harness_
 #[test]
 fn results_belong_together_by_label() {
     let labelled = |name: &str, labels: &[&str]| {
-        let run = |label: &&str| Run { label: (*label).to_owned(), ..check(Vec::new()) };
-        Results {
-            name: name.to_owned(),
-            runs: labels.iter().map(run).collect(),
-            ..Results::default()
-        }
+        let run = |label: &&str| Run { label: (*label).into(), ..check(Vec::new()) };
+        Results { name: name.into(), runs: labels.iter().map(run).collect(), ..Results::default() }
     };
     let force = OtherHosts::CountsOnly;
     let found = compare(&labelled("A", &["x", "y"]), &labelled("B", &["y", "z"]), force).unwrap();
@@ -213,5 +210,8 @@ fn results_belong_together_by_label() {
     let twice = compare(&labelled("A", &["x", "x"]), &labelled("B", &["x"]), force);
     assert!(twice.unwrap_err().contains("A has two results of x"));
     let none = compare(&labelled("A", &["x"]), &side("B", vec![bench()]), force).unwrap_err();
-    assert!(none.contains("nothing in common: only A has x; only B has linux, a bench"), "{none}");
+    assert!(
+        none.contains("nothing in common: only A has x; only B has linux, a bench"),
+        "{none:?}"
+    );
 }

@@ -8,9 +8,8 @@ use crate::host::{
 };
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
 use crate::run::certificate::{Certificate, certify};
-use crate::run::gate::Strictness;
 use crate::run::{
-    Attestation, Cell, Failure, FailureKind, Margin, Row, Run, WaiverNote, WaiverState,
+    Attestation, Cell, Failure, FailureKind, Margin, Row, Run, Strictness, WaiverNote, WaiverState,
 };
 use crate::sweep::{self, Sweep};
 use crate::trace::{self, Call, Ladder, Operations, Outcome, Request, Trace};
@@ -20,17 +19,17 @@ const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
 
 /// A host of which everything is known.
 fn host() -> Host {
-    let hint = || Some(Hint { name: "kvm".into(), evidence: "dmi".to_owned() });
+    let hint = || Some(Hint { name: "kvm".into(), evidence: "dmi".into() });
     let limit = Some(Limit { soft: Ceiling::At(1), hard: Ceiling::Unlimited });
-    let state = State::Unavailable { reason: "EPERM".to_owned(), fix: None };
+    let state = State::Unavailable { reason: "EPERM".into(), fix: None };
     Host {
         virtualisation: hint(),
         container: hint(),
         seccomp: Some(Seccomp::Filter),
         runner: Some(Runner { image: None, image_version: None, name: None }),
         limits: Limits { open_files: limit, memlock: limit, memlock_exempt: true },
-        drivers: vec![Driver { name: "epoll".to_owned(), state: state.clone() }],
-        counters: vec![Counter { name: "ring".to_owned(), state }],
+        drivers: vec![Driver { name: "epoll".into(), state: state.clone() }],
+        counters: vec![Counter { name: "ring".into(), state }],
         io_uring: Some(IoUring { features: Vec::new(), opcodes: Vec::new() }),
         ..example::host()
     }

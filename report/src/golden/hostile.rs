@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::rules::{self, MARKS};
 use super::{For, Page, pages};
-use crate::document::{Document, Format, Kind};
+use crate::document::{Document, Kind};
+use crate::format::Format;
 use crate::golden::examples::{bench, comparison, load, run, sweep, trace};
 
 /// Texts that are obeyed, hide or break out, one by one.
@@ -16,7 +17,7 @@ const PIECES: [&str; 20] = [
     "`evilcode` `````",
     "</details><script>evil()</script>",
     "**evilbold**",
-    "[evillink](http://localhost/evil)",
+    "[evillink](/evil) http://",
     "@eviluser",
     "#31337",
     "\u{202e}reversed\u{202c} \u{2066}isolated\u{2069}",
@@ -36,42 +37,6 @@ const STARTS: [&str; 12] =
     ["", "=1+1", "+1", "-1 - ", "@sum", "\t=1", "::error::", "##[", "# ", "- ", "1. ", "\n\n    "];
 /// How long a line of a page may be at the most.
 const LONG: usize = 10_000;
-
-/// The pages that break rules. Each entry is a fault; one that no longer is has to go.
-const FAULTS: &[(Kind, Format, &[&str])] = &[
-    (Kind::Run, Format::Text, &["unseen", "command", "endless"]),
-    (
-        Kind::Run,
-        Format::Markdown,
-        &["unseen", "command", "table", "tag", "link", "markup", "mention", "endless"],
-    ),
-    (Kind::Run, Format::Json, &["unseen", "command"]),
-    (Kind::Run, Format::Junit, &["unseen", "command"]),
-    (
-        Kind::Run,
-        Format::Margins,
-        &["unseen", "command", "table", "tag", "link", "markup", "mention", "endless"],
-    ),
-    (Kind::Load, Format::Text, &["unseen", "command", "endless"]),
-    (Kind::Load, Format::Markdown, &["unseen", "mention", "endless"]),
-    (Kind::Load, Format::Json, &["unseen", "command"]),
-    (Kind::Load, Format::Jsonl, &["unseen", "command"]),
-    (Kind::Load, Format::Csv, &["unseen", "command", "formula"]),
-    (Kind::Bench, Format::Text, &["unseen", "command", "endless"]),
-    (Kind::Bench, Format::Markdown, &["unseen", "mention", "endless"]),
-    (Kind::Bench, Format::Json, &["unseen", "command"]),
-    (Kind::Bench, Format::Csv, &["unseen", "command", "formula"]),
-    (Kind::Sweep, Format::Text, &["unseen", "command", "endless"]),
-    (Kind::Sweep, Format::Markdown, &["unseen", "mention", "endless"]),
-    (Kind::Sweep, Format::Json, &["unseen", "command"]),
-    (Kind::Sweep, Format::Csv, &["unseen", "command", "formula"]),
-    (Kind::Trace, Format::Text, &["unseen", "command", "endless"]),
-    (Kind::Trace, Format::Markdown, &["unseen", "mention", "command", "endless"]),
-    (Kind::Trace, Format::Json, &["unseen", "command"]),
-    (Kind::Comparison, Format::Text, &["unseen", "command", "endless"]),
-    (Kind::Comparison, Format::Markdown, &["unseen", "mention", "endless"]),
-    (Kind::Comparison, Format::Json, &["unseen", "command"]),
-];
 
 /// A document in which each text has one of [`PIECES`] behind it or before it, so that all of them
 /// are somewhere.
@@ -159,54 +124,45 @@ fn faults<D: Document + PartialEq>(document: &D) -> Vec<(Kind, Format, &'static 
 }
 
 #[track_caller]
-fn expect_faults<D: Document + PartialEq>(document: &D) {
-    let found = faults(document);
-    let known = || FAULTS.iter().filter(|(kind, ..)| *kind == D::KIND);
-    let mut new: Vec<String> = Vec::new();
-    for (kind, format, rule, what) in &found {
+fn expect_none<D: Document + PartialEq>(document: &D) {
+    let mut shown: Vec<String> = Vec::new();
+    for (kind, format, rule, what) in faults(document) {
         let name = format!("{kind} {format} {rule}:");
-        let is_known = known().any(|(_, known, rules)| known == format && rules.contains(rule));
-        if !is_known && !new.iter().any(|known| known.starts_with(&name)) {
-            new.push(format!("{name} {what}"));
+        if !shown.iter().any(|known| known.starts_with(&name)) {
+            shown.push(format!("{name} {what}"));
         }
     }
-    assert!(new.is_empty(), "hostile text does harm:\n{}", new.join("\n"));
-    for (kind, format, rules) in known() {
-        for rule in *rules {
-            let still = found.iter().any(|(_, found, broken, _)| (found, broken) == (format, rule));
-            assert!(still, "{kind} {format} {rule} holds now: take it off the list of faults");
-        }
-    }
+    assert!(shown.is_empty(), "hostile text does harm:\n{}", shown.join("\n"));
 }
 
 #[test]
 fn hostile_text_in_a_run_does_no_harm() {
-    expect_faults(&run());
+    expect_none(&run());
 }
 
 #[test]
 fn hostile_text_in_a_load_does_no_harm() {
-    expect_faults(&load());
+    expect_none(&load());
 }
 
 #[test]
 fn hostile_text_in_a_bench_does_no_harm() {
-    expect_faults(&bench(1));
+    expect_none(&bench(1));
 }
 
 #[test]
 fn hostile_text_in_a_sweep_does_no_harm() {
-    expect_faults(&sweep(1));
+    expect_none(&sweep(1));
 }
 
 #[test]
 fn hostile_text_in_a_trace_does_no_harm() {
-    expect_faults(&trace());
+    expect_none(&trace());
 }
 
 #[test]
 fn hostile_text_in_a_comparison_does_no_harm() {
-    expect_faults(&comparison());
+    expect_none(&comparison());
 }
 
 /// A field that stays as it is would not be tried.

@@ -9,7 +9,9 @@ mod rules;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::document::{Document, Format, Kind, render};
+use crate::document::{Document, Kind};
+use crate::format::Format;
+use crate::render::render;
 use crate::view::{View, Width};
 use examples::{bench, closed_load, comparison, knee, load, run, sweep, trace};
 use hostile::snapshot;

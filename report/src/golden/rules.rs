@@ -3,7 +3,8 @@
 use pulldown_cmark::{Event, Options, Parser, Tag, TextMergeStream};
 
 use super::Page;
-use crate::document::{Document, Format, parse};
+use crate::document::{Document, parse};
+use crate::format::Format;
 
 /// A rule that a page breaks, and where.
 pub(super) type Broken = (&'static str, String);
@@ -158,7 +159,7 @@ fn markdown(text: &str) -> Vec<Option<Broken>> {
             Event::Html(html) | Event::InlineHtml(html) => {
                 let ours = TAGS.iter().fold(html.to_string(), |rest, tag| rest.replace(tag, ""));
                 found.push(first("tag", ours.contains('<').then_some(ours.as_str())));
-                shown.push_str(&ours);
+                shown.push_str(&decoded(&ours));
             }
             Event::Text(text) if !in_code => shown.push_str(text),
             // A mention in a span of code is none.
@@ -174,6 +175,13 @@ fn markdown(text: &str) -> Vec<Option<Broken>> {
         found.push(first("mention", shown.contains(obeyed).then_some(obeyed)));
     }
     found
+}
+
+/// As a browser shows the text of HTML.
+fn decoded(html: &str) -> String {
+    let signs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#8203;", "\u{200b}")];
+    let text = signs.iter().fold(html.to_owned(), |text, (entity, c)| text.replace(entity, c));
+    text.replace("&amp;", "&")
 }
 
 /// Where the core of a mark is seen without its signs.

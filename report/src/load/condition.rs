@@ -205,7 +205,8 @@ impl fmt::Display for Quantity {
     }
 }
 
-#[cfg(all(test, feature = "statistics"))]
+#[cfg(test)]
+#[cfg(feature = "statistics")]
 mod tests {
     use super::*;
     use crate::example;
@@ -246,7 +247,7 @@ mod tests {
             let fired = fires(text, &measurement).unwrap();
             assert!(fired.contains("cannot be shown not to hold") && fired.ends_with(reason));
         }
-        measurement.validity = Validity::Invalid { reasons: vec!["late".to_owned()] };
+        measurement.validity = Validity::Invalid { reasons: vec!["late".into()] };
         assert!(fires("max > 1s", &measurement).unwrap().ends_with("the run is invalid"));
         assert_eq!(fires("errors > 0", &measurement), None);
     }

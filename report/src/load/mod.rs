@@ -7,24 +7,28 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Host;
+use crate::outside;
+use crate::outside::Outside;
 #[cfg(feature = "statistics")]
 use crate::{
-    document::{self, Document, Format, Kind},
+    document::{Document, Kind},
     exit::{Finding, Findings},
-    view::View,
+    format::Format,
+    part::{Medium, Part},
+    record::Record,
 };
 
 pub mod condition;
-#[cfg(feature = "statistics")]
-pub mod csv;
-pub mod json;
 mod latency;
 #[cfg(feature = "statistics")]
-pub mod markdown;
+mod parts;
+#[cfg(feature = "statistics")]
+pub(crate) mod records;
 #[cfg(feature = "statistics")]
 mod summary;
+#[cfg(test)]
 #[cfg(feature = "statistics")]
-pub mod text;
+mod tests;
 mod workload;
 
 pub use condition::Condition;
@@ -79,7 +83,7 @@ pub struct Measurement {
     /// What went wrong, warm-up included, by kind.
     pub errors: BTreeMap<ErrorKind, u64>,
     /// Sentences about the first of these errors, and about what else a reader has to know.
-    pub notes: Vec<String>,
+    pub notes: Vec<Outside>,
     /// What the generator itself needed.
     pub generator: Generator,
 }
@@ -93,7 +97,7 @@ pub enum Validity {
     /// It does not, and gives no number.
     Invalid {
         /// Why, each a sentence without a full stop.
-        reasons: Vec<String>,
+        reasons: Vec<Outside>,
     },
 }
 
@@ -217,16 +221,30 @@ impl Document for LoadResult {
         Findings { interrupted, ..Findings::of(pieces) }
     }
 
-    fn page(&self, _: &Vec<Condition>, format: Format, _: View) -> Result<String, String> {
-        match format {
-            Format::Text => Ok(text::render(self)),
-            Format::Markdown => Ok(markdown::render(self)),
-            Format::Json => document::json(self),
-            Format::Jsonl => json::lines(self).map_err(|e| e.to_string()),
-            Format::Csv => Ok(csv::render(self)),
-            Format::Junit | Format::Margins => Ok(String::new()),
-        }
+    fn parts(&self, _: &Vec<Condition>, medium: Medium) -> Vec<Part> {
+        parts::parts(self, medium)
     }
+
+    fn records(&self) -> Vec<Record> {
+        records::records(self)
+    }
+
+    fn lines(&self) -> Vec<impl Serialize> {
+        let workload = &self.workload;
+        let line = |(index, measurement)| Line { run: index + 1, workload, measurement };
+        self.measurements.iter().enumerate().map(line).collect()
+    }
+}
+
+/// A line of JSON lines: one measurement, with what was measured.
+#[cfg(feature = "statistics")]
+#[derive(Serialize)]
+struct Line<'a> {
+    /// Its number, from 1.
+    run: usize,
+    workload: &'a Workload,
+    #[serde(flatten)]
+    measurement: &'a Measurement,
 }
 
 impl Validity {
@@ -284,6 +302,26 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Measurement {
+    /// One that gives no number: valid, complete, and without anything measured yet.
+    #[must_use]
+    pub fn empty(generator: Generator) -> Self {
+        Self {
+            validity: Validity::Valid,
+            ending: Ending::Complete,
+            opening_seconds: None,
+            seconds: 0.0,
+            traffic: Traffic::default(),
+            throughput: None,
+            response: None,
+            service: None,
+            send_lag: None,
+            connect: None,
+            errors: BTreeMap::new(),
+            notes: Vec::new(),
+            generator,
+        }
+    }
+
     /// CPU time of the generator for a message that came back, in nanoseconds.
     #[must_use]
     pub fn generator_ns(&self) -> Option<f64> {
@@ -303,11 +341,13 @@ impl Measurement {
 
     /// Why it says nothing about the server; `None` when it does.
     #[must_use]
-    pub fn flaw(&self) -> Option<String> {
+    pub fn flaw(&self) -> Option<Outside> {
         match (&self.validity, self.ending) {
-            (Validity::Invalid { reasons }, _) => Some(format!("invalid: {}", reasons.join("; "))),
-            (Validity::Valid, Ending::Interrupted) => Some("interrupted: it is partial".to_owned()),
-            (Validity::Valid, Ending::Abandoned) => Some("abandoned: it is partial".to_owned()),
+            (Validity::Invalid { reasons }, _) => {
+                Some(outside!("invalid: {}", Outside::join(reasons, "; ")))
+            }
+            (Validity::Valid, Ending::Interrupted) => Some("interrupted: it is partial".into()),
+            (Validity::Valid, Ending::Abandoned) => Some("abandoned: it is partial".into()),
             (Validity::Valid, Ending::Complete) => None,
         }
     }

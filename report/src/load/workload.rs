@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{grouped, size};
+use crate::outside;
+use crate::outside::Outside;
 use crate::quantity::{counted, number, seconds};
 use crate::transport::Transport;
 
@@ -43,7 +45,7 @@ pub struct Target {
     /// The kind of its listener.
     pub transport: Transport,
     /// `IP:PORT`, or a path.
-    pub address: String,
+    pub address: Outside,
 }
 
 /// Lengths of messages in bytes, used in turn.
@@ -134,9 +136,11 @@ impl fmt::Display for Sizes {
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transport, self.address)
+impl Target {
+    /// As it is typed: `TRANSPORT:ADDRESS`.
+    #[must_use]
+    pub fn words(&self) -> Outside {
+        outside!("{}:{}", self.transport, self.address)
     }
 }
 

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, Row, Strictness};
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::Part;
 use crate::verdict::{Level, Verdict};
 
 /// The result of one server, level by level.
@@ -14,7 +17,7 @@ pub struct Certificate {
     /// server ended or sent wrong bytes; under `--strict` every SHOULD too.
     pub certified: bool,
     /// Why it is not certified, one sentence each.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Outside>,
     /// What came of every MUST.
     pub must: Tally,
     /// What came of every SHOULD.
@@ -64,20 +67,20 @@ impl Tally {
         self.met + self.broken + self.unavailable + self.unsupported + self.errors
     }
 
-    fn objections(&self, level: Level) -> Vec<String> {
+    fn objections(&self, level: Level) -> Vec<Outside> {
         let left_out = self.cases.saturating_sub(self.asked());
         let counts = [
             (self.broken, "not met"),
             (self.errors, "could not be judged"),
             (left_out, "not asked"),
         ];
-        let mut objections: Vec<String> = counts
+        let mut objections: Vec<Outside> = counts
             .into_iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} of {} {level} cases {what}", self.cases))
+            .map(|(count, what)| format!("{count} of {} {level} cases {what}", self.cases).into())
             .collect();
         if self.met == 0 && objections.is_empty() {
-            objections.push(format!("no {level} case was judged"));
+            objections.push(format!("no {level} case was judged").into());
         }
         objections
     }
@@ -119,30 +122,29 @@ pub fn certify(
         |c: &&&Cell| c.level != Level::Must && matches!(c.verdict, Verdict::Crash | Verdict::Fail);
     match cells.iter().filter(is_grave).count() {
         0 => {}
-        1 => reasons.push("in 1 more case it ended or sent wrong bytes".to_owned()),
-        count => reasons.push(format!("in {count} more cases it ended or sent wrong bytes")),
+        1 => reasons.push("in 1 more case it ended or sent wrong bytes".into()),
+        count => reasons.push(format!("in {count} more cases it ended or sent wrong bytes").into()),
     }
     Certificate { certified: reasons.is_empty(), reasons, must, should, info }
 }
 
-/// The certificate for a terminal: what was asked, what was found, and the closing word.
-#[must_use]
-pub fn text(row: &Row, profile: &str) -> String {
+/// What was asked, what was found, and the closing word.
+pub(super) fn part(row: &Row, profile: &Outside) -> Part {
     let certificate = &row.certificate;
-    let mut text = format!("{}: grade {}, profile {profile}\n", row.name, row.grade);
+    let mut lines = vec![outside!("{}: grade {}, profile {}", row.name, row.grade, profile)];
     let levels = [
         (Level::Must, &certificate.must),
         (Level::Should, &certificate.should),
         (Level::Info, &certificate.info),
     ];
     for (level, tally) in levels.into_iter().filter(|(_, tally)| tally.asked() > 0) {
-        let _ = writeln!(text, "  {level:<7} {}", tally.words());
+        lines.push(format!("  {level:<7} {}", tally.words()).into());
     }
-    let _ = match certificate.certified {
-        true => writeln!(text, "certified: yes (MUST: {})", certificate.must.words()),
-        false => writeln!(text, "certified: no ({})", certificate.reasons.join(", ")),
-    };
-    text
+    lines.push(match certificate.certified {
+        true => format!("certified: yes (MUST: {})", certificate.must.words()).into(),
+        false => outside!("certified: no ({})", Outside::join(&certificate.reasons, ", ")),
+    });
+    Part::Lines(lines)
 }
 
 #[cfg(test)]
@@ -151,11 +153,11 @@ mod tests {
 
     fn cell(level: Level, verdict: Verdict) -> Cell {
         Cell {
-            row: "r".to_owned(),
-            suite: "s".to_owned(),
-            case: "c".to_owned(),
+            row: "r".into(),
+            suite: "s".into(),
+            case: "c".into(),
             level,
-            requirement: String::new(),
+            requirement: Outside::default(),
             verdict,
             failure: None,
             reason: None,
@@ -166,7 +168,7 @@ mod tests {
             cpu_seconds: 0.0,
             exclusive: false,
             stderr_tail: Vec::new(),
-            repeat: String::new(),
+            repeat: Outside::default(),
             waiver: None,
         }
     }

@@ -4,17 +4,19 @@
 use std::collections::BTreeSet;
 
 use super::{Cell, Run};
+use crate::outside;
+use crate::outside::Outside;
 use crate::verdict::{Model, Verdict};
 
 /// A case that does not look the same in both groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// `suite/case`.
-    pub id: String,
+    pub id: Outside,
     /// What the rows with a readiness driver show, each distinct finding once.
-    pub readiness: Vec<String>,
+    pub readiness: Vec<Outside>,
     /// What the rows with a completion driver show.
-    pub completion: Vec<String>,
+    pub completion: Vec<Outside>,
 }
 
 /// The differences of a run, in catalogue order. Rows that were not judged say nothing.
@@ -27,7 +29,7 @@ pub fn differences(run: &Run) -> Vec<Difference> {
             let completion = findings(run, suite, case, Model::Completion);
             let comparable = !readiness.is_empty() && !completion.is_empty();
             (comparable && readiness != completion).then(|| Difference {
-                id: format!("{suite}/{case}"),
+                id: outside!("{}/{}", suite, case),
                 readiness: readiness.into_iter().collect(),
                 completion: completion.into_iter().collect(),
             })
@@ -43,19 +45,22 @@ pub fn is_comparable(run: &Run) -> bool {
     })
 }
 
-fn findings(run: &Run, suite: &str, case: &str, model: Model) -> BTreeSet<String> {
+fn findings(run: &Run, suite: &Outside, case: &Outside, model: Model) -> BTreeSet<Outside> {
     run.cells
         .iter()
-        .filter(|c| c.suite == suite && c.case == case && is_judged(c))
+        .filter(|c| c.suite == *suite && c.case == *case && is_judged(c))
         .filter(|c| model_of(run, c) == Some(model))
         .map(finding)
         .collect()
 }
 
-fn finding(cell: &Cell) -> String {
+fn finding(cell: &Cell) -> Outside {
     let kind = cell.failure.as_ref().map(|failure| format!(" ({})", failure.kind));
-    let recorded = cell.observation.as_ref().map(|text| format!(": {text}"));
-    format!("{}{}{}", cell.word(), kind.unwrap_or_default(), recorded.unwrap_or_default())
+    let found = format!("{}{}", cell.word(), kind.unwrap_or_default());
+    match &cell.observation {
+        Some(observation) => outside!("{}: {}", found, observation),
+        None => found.into(),
+    }
 }
 
 fn is_judged(cell: &Cell) -> bool {

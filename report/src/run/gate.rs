@@ -2,6 +2,7 @@
 
 use super::{Cell, Run};
 use crate::exit::{Finding, Findings};
+use crate::outside::Outside;
 use crate::verdict::Verdict;
 
 /// Whether a SHOULD that is not met makes the run red.
@@ -20,13 +21,13 @@ pub struct Gate {
     /// Whether a SHOULD that is not met is red.
     pub strictness: Strictness,
     /// Drivers that must each have judged a cell on this host.
-    pub required_drivers: Vec<String>,
+    pub required_drivers: Vec<Outside>,
 }
 
 impl Gate {
     /// What a cell of a row with this driver says.
     #[must_use]
-    pub fn finding(&self, cell: &Cell, driver: &str) -> Finding {
+    pub fn finding(&self, cell: &Cell, driver: &Outside) -> Finding {
         if cell.has_stale_waiver() {
             return Finding::Red;
         }
@@ -47,25 +48,26 @@ impl Gate {
     /// Required drivers that no judged cell of the run used: a run that lost one must not look
     /// green.
     #[must_use]
-    pub fn missing_drivers(&self, run: &Run) -> Vec<&str> {
+    pub fn missing_drivers(&self, run: &Run) -> Vec<&Outside> {
         let is_judged = |cell: &Cell| cell.verdict != Verdict::Unavailable;
-        let is_missing = |driver: &&String| {
+        let is_missing = |driver: &&Outside| {
             let mut rows = run.rows.iter().filter(|row| row.driver == **driver);
             !rows.any(|row| run.cells.iter().any(|c| c.row == row.name && is_judged(c)))
         };
-        self.required_drivers.iter().filter(is_missing).map(String::as_str).collect()
+        self.required_drivers.iter().filter(is_missing).collect()
     }
 
     pub(super) fn findings(&self, run: &Run) -> Findings {
+        let nobody = Outside::default();
         let driver_of = |cell: &Cell| {
-            run.rows.iter().find(|row| row.name == cell.row).map_or("-", |row| row.driver.as_str())
+            run.rows.iter().find(|row| row.name == cell.row).map_or(&nobody, |row| &row.driver)
         };
         let cells = run.cells.iter().map(|cell| self.finding(cell, driver_of(cell)));
         let missing = self.missing_drivers(run).into_iter().map(|_| Finding::Red);
         Findings::of(cells.chain(missing))
     }
 
-    fn requires(&self, driver: &str) -> bool {
-        self.required_drivers.iter().any(|required| required == driver)
+    fn requires(&self, driver: &Outside) -> bool {
+        self.required_drivers.contains(driver)
     }
 }

@@ -6,20 +6,24 @@ use serde::{Deserialize, Serialize};
 
 pub mod certificate;
 pub mod difference;
-pub mod gate;
-#[cfg(feature = "junit")]
-pub mod junit;
-pub mod markdown;
-pub mod text;
+mod gate;
+pub mod parts;
+mod records;
+mod suites;
 
 pub use certificate::Certificate;
 pub use gate::{Gate, Strictness};
 
-use crate::document::{Document, Format, Kind};
+use crate::document::{Document, Kind};
 use crate::exit::Findings;
+use crate::format::Format;
 use crate::host::Host;
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::{Medium, Part};
+use crate::record::Record;
+use crate::suite::Suites;
 use crate::verdict::{Grade, Level, Model, Verdict};
-use crate::view::View;
 
 /// The version of the result format that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -30,7 +34,7 @@ pub struct Run {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
     /// Where it ran, as a reader of a merged page knows it: a runner label, else the OS.
-    pub label: String,
+    pub label: Outside,
     /// Seconds since 1970-01-01 UTC when the first cell started.
     pub started_unix: u64,
     /// Wall time of the whole check, in seconds.
@@ -38,7 +42,7 @@ pub struct Run {
     /// The seed from which every cell's own seed is derived.
     pub seed: u64,
     /// `quick`, `default` or `full`.
-    pub profile: String,
+    pub profile: Outside,
     /// The host's identity and what it can do.
     pub host: Host,
     /// The columns, in the registry's order.
@@ -51,17 +55,17 @@ pub struct Run {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// `NAME[-FLAVOR][-DRIVER]`.
-    pub name: String,
+    pub name: Outside,
     /// The group of columns it is shown in.
     pub model: Model,
     /// The driver this OS's entry of the registry asks for, `-` where the row does not exist.
-    pub driver: String,
+    pub driver: Outside,
     /// The registry's flavor.
-    pub flavor: String,
+    pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
     /// Runtime and version as announced; absent when no server of the row was started.
-    pub runtime: Option<String>,
+    pub runtime: Option<Outside>,
     /// Whether the driver in use was seen from outside the process.
     pub attestation: Attestation,
     /// What the server offers to the judge.
@@ -77,12 +81,12 @@ pub enum Attestation {
     /// What the process holds and does agrees with the row's driver.
     Attested {
         /// What was seen.
-        seen: String,
+        seen: Outside,
     },
     /// Nothing can be said here.
     NotAttested {
         /// Why not.
-        reason: String,
+        reason: Outside,
     },
 }
 
@@ -90,23 +94,23 @@ pub enum Attestation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Name of the row.
-    pub row: String,
+    pub row: Outside,
     /// Name of the suite.
-    pub suite: String,
+    pub suite: Outside,
     /// Name of the case within its suite.
-    pub case: String,
+    pub case: Outside,
     /// How binding the requirement is.
     pub level: Level,
     /// The requirement sentence.
-    pub requirement: String,
+    pub requirement: Outside,
     /// What the judge says.
     pub verdict: Verdict,
     /// What was expected and what was found, for every verdict that came from a failure.
     pub failure: Option<Failure>,
     /// Why it is unavailable, unsupported or an error; how to mend it where that is known.
-    pub reason: Option<String>,
+    pub reason: Option<Outside>,
     /// What was recorded. Two models that record different things differ.
-    pub observation: Option<String>,
+    pub observation: Option<Outside>,
     /// How near to a limit of time or cost it came.
     pub margin: Option<Margin>,
     /// The seed that repeats it.
@@ -118,9 +122,9 @@ pub struct Cell {
     /// Whether it ran with no other cell beside it.
     pub exclusive: bool,
     /// The last lines of the server's standard error, for a cell that is not green.
-    pub stderr_tail: Vec<String>,
+    pub stderr_tail: Vec<Outside>,
     /// The command that repeats this cell.
-    pub repeat: String,
+    pub repeat: Outside,
     /// The registry's waiver for this cell, if it has one.
     pub waiver: Option<WaiverNote>,
 }
@@ -131,15 +135,19 @@ pub struct Failure {
     /// Which class of fault it is.
     pub kind: FailureKind,
     /// What should have been seen.
-    pub expected: String,
+    pub expected: Outside,
     /// What was seen.
-    pub actual: String,
+    pub actual: Outside,
 }
 
 impl Failure {
     /// What should have been seen, and what was.
     #[must_use]
-    pub fn new(kind: FailureKind, expected: impl Into<String>, actual: impl Into<String>) -> Self {
+    pub fn new(
+        kind: FailureKind,
+        expected: impl Into<Outside>,
+        actual: impl Into<Outside>,
+    ) -> Self {
         Self { kind, expected: expected.into(), actual: actual.into() }
     }
 }
@@ -255,7 +263,7 @@ impl fmt::Display for FailureKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Margin {
     /// What was compared, with its unit.
-    pub what: String,
+    pub what: Outside,
     /// The observed quantity.
     pub observed: f64,
     /// The limit in the same unit.
@@ -274,9 +282,9 @@ impl Margin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaiverNote {
     /// Why no code of the backend can meet the requirement.
-    pub reason: String,
+    pub reason: Outside,
     /// Where that is reported, `repo#n`.
-    pub upstream: String,
+    pub upstream: Outside,
     /// Whether the cell failed as the waiver says.
     pub state: WaiverState,
 }
@@ -296,8 +304,14 @@ pub enum WaiverState {
 impl Cell {
     /// `suite/case`.
     #[must_use]
-    pub fn id(&self) -> String {
-        format!("{}/{}", self.suite, self.case)
+    pub fn id(&self) -> Outside {
+        outside!("{}/{}", self.suite, self.case)
+    }
+
+    /// `row::suite/case`.
+    #[must_use]
+    pub fn name(&self) -> Outside {
+        outside!("{}::{}", self.row, self.id())
     }
 
     /// Whether the registry excuses the failure of this cell.
@@ -332,7 +346,7 @@ impl Document for Run {
         Format::Text,
         Format::Markdown,
         Format::Json,
-        #[cfg(feature = "junit")]
+        Format::Csv,
         Format::Junit,
         Format::Margins,
     ];
@@ -342,34 +356,36 @@ impl Document for Run {
         gate.findings(self)
     }
 
-    fn page(&self, _: &Gate, format: Format, view: View) -> Result<String, String> {
-        match format {
-            Format::Text => Ok(text::render(self, view.width.columns())),
-            Format::Markdown => Ok(markdown::render(std::slice::from_ref(self), &[])),
-            Format::Json => crate::document::json(self),
-            #[cfg(feature = "junit")]
-            Format::Junit => junit::render(self),
-            #[cfg(not(feature = "junit"))]
-            Format::Junit => Ok(String::new()),
-            Format::Margins => Ok(markdown::margins(self)),
-            Format::Jsonl | Format::Csv => Ok(String::new()),
-        }
+    fn parts(&self, _: &Gate, medium: Medium) -> Vec<Part> {
+        parts::parts(self, medium)
+    }
+
+    fn records(&self) -> Vec<Record> {
+        records::records(self)
+    }
+
+    fn suites(&self) -> Suites {
+        suites::suites(self)
+    }
+
+    fn margins(&self) -> Vec<Part> {
+        parts::margins(self)
     }
 }
 
 impl Run {
     /// The cell of a row and a case, if it is part of the run.
     #[must_use]
-    pub fn cell(&self, row: &str, suite: &str, case: &str) -> Option<&Cell> {
-        self.cells.iter().find(|c| c.row == row && c.suite == suite && c.case == case)
+    pub fn cell(&self, row: &Outside, suite: &Outside, case: &Outside) -> Option<&Cell> {
+        self.cells.iter().find(|c| c.row == *row && c.suite == *suite && c.case == *case)
     }
 
     /// `(suite, case)` of every case of the run, in catalogue order, each once.
     #[must_use]
-    pub fn cases(&self) -> Vec<(&str, &str)> {
-        let mut cases: Vec<(&str, &str)> = Vec::new();
+    pub fn cases(&self) -> Vec<(&Outside, &Outside)> {
+        let mut cases: Vec<(&Outside, &Outside)> = Vec::new();
         for cell in &self.cells {
-            if !cases.contains(&(cell.suite.as_str(), cell.case.as_str())) {
+            if !cases.contains(&(&cell.suite, &cell.case)) {
                 cases.push((&cell.suite, &cell.case));
             }
         }

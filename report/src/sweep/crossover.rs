@@ -4,6 +4,8 @@ use super::{Dimension, Point, Sweep};
 use crate::bench::BenchRow;
 use crate::bench::metric::{Better, Metric};
 use crate::load::Arrival;
+use crate::outside;
+use crate::outside::Outside;
 use crate::pairs;
 use crate::statistics::{Clarity, Interval, Ratio, ratio};
 use crate::verdict::Model;
@@ -12,11 +14,11 @@ use crate::verdict::Model;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossover {
     /// The backend whose program both are, on two drivers; absent where more than that differs.
-    pub backend: Option<String>,
+    pub backend: Option<Outside>,
     /// Name of the row of completion.
-    pub completion: String,
+    pub completion: Outside,
     /// Name of the row of readiness.
-    pub readiness: String,
+    pub readiness: Outside,
     /// What they are compared in.
     pub gain: Gain,
     /// What was varied.
@@ -104,7 +106,7 @@ pub(super) fn rows<'a>(points: &[&'a Point]) -> Vec<&'a BenchRow> {
 /// Two rows to compare.
 struct Opponents<'a> {
     /// That of both, if nothing but the driver differs and no other pair is of it.
-    backend: Option<String>,
+    backend: Option<Outside>,
     completion: &'a BenchRow,
     readiness: &'a BenchRow,
 }
@@ -116,8 +118,7 @@ fn opponents<'a>(rows: &[&'a BenchRow], first: &Point) -> Vec<Opponents<'a>> {
     for completion in of_model(Model::Completion) {
         if let Some(pair) = pairs.iter().find(|pair| pair.completion.name == completion.name) {
             let of_it = pairs.iter().filter(|other| other.completion.package == completion.package);
-            let backend = pairs::backend(&completion.package).to_owned();
-            let backend = (of_it.count() == 1).then_some(backend);
+            let backend = (of_it.count() == 1).then(|| completion.backend());
             found.push(Opponents { backend, completion, readiness: pair.readiness });
             continue;
         }
@@ -206,10 +207,10 @@ impl Crossover {
 
     /// A sentence without a full stop.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self) -> Outside {
         let subject = match &self.backend {
             Some(backend) => backend.clone(),
-            None => format!("{} against {}", self.completion, self.readiness),
+            None => outside!("{} against {}", self.completion, self.readiness),
         };
         let (better, worse) = self.gain.words();
         let onset = self.onset();
@@ -242,7 +243,7 @@ impl Crossover {
                 parts.push(format!("{word} at {}", self.dimension.list(values)));
             }
         }
-        format!("{subject}: {}", parts.join("; "))
+        outside!("{}: {}", subject, parts.join("; "))
     }
 
     fn values(&self, relation: Relation) -> Vec<f64> {

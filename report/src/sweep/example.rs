@@ -18,7 +18,7 @@ pub(crate) fn connections() -> Sweep {
     let point = |(value, costs): (f64, [f64; 3])| {
         let mut bench = example::bench();
         bench.workload.connections = value as u32;
-        bench.baseline = "tokio".to_owned();
+        bench.baseline = "tokio".into();
         bench.rows = vec![
             row("tokio", "backend-tokio", Model::Readiness, costs[0]),
             row("compio", "backend-compio", Model::Readiness, costs[1]),

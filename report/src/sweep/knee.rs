@@ -6,6 +6,8 @@ use crate::bench::BenchRow;
 use crate::bench::metric::Metric;
 use crate::host::grouped;
 use crate::load::Measurement;
+use crate::outside;
+use crate::outside::Outside;
 use crate::quantity::number;
 use crate::statistics::median;
 
@@ -24,7 +26,7 @@ pub const TOO_SLOW: f64 = 5.0;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Knee {
     /// The row.
-    pub row: String,
+    pub row: Outside,
     /// The highest rate at which it kept up, in messages a second.
     pub held: Option<f64>,
     /// The first rate at which it did not, and how that shows.
@@ -70,8 +72,8 @@ pub fn knees(sweep: &Sweep) -> Vec<Knee> {
     rows(&points).into_iter().map(|row| knee(&points, &row.name)).collect()
 }
 
-fn knee(points: &[&Point], name: &str) -> Knee {
-    let mut knee = Knee { row: name.to_owned(), held: None, broke: None, unknown: Vec::new() };
+fn knee(points: &[&Point], name: &Outside) -> Knee {
+    let mut knee = Knee { row: name.clone(), held: None, broke: None, unknown: Vec::new() };
     let mut lowest_p99 = None;
     for point in points {
         let judged = match point.row(name) {
@@ -127,7 +129,7 @@ fn is_at(measurement: &Measurement, rate: f64) -> bool {
 impl Knee {
     /// A sentence without a full stop.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self) -> Outside {
         let rate = |value: f64| Dimension::Rate.long(value);
         let said = match (self.held, self.broke) {
             (Some(held), Some((broke, overload))) => {
@@ -146,10 +148,10 @@ impl Knee {
             (None, None) => "no rate can be judged".to_owned(),
         };
         if self.unknown.is_empty() || (self.held, self.broke) == (None, None) {
-            return format!("{}: {said}", self.row);
+            return outside!("{}: {}", self.row, said);
         }
         let unknown = Dimension::Rate.list(self.unknown.iter().copied());
-        format!("{}: {said}; not judged at {unknown}", self.row)
+        outside!("{}: {}; not judged at {}", self.row, said, unknown)
     }
 }
 

@@ -7,36 +7,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, BenchRow};
 use crate::host::{grouped, size};
+use crate::outside::Outside;
 use crate::quantity::number;
-#[cfg(feature = "plot")]
+#[cfg(feature = "statistics")]
 use crate::{
     bench::metric::Metric,
-    document::{self, Document, Format, Kind},
+    document::{Document, Kind},
     exit::{Exit, Finding, Findings},
-    view::View,
+    format::Format,
+    part::{Medium, Part},
+    record::Record,
 };
 
 #[cfg(feature = "statistics")]
 pub mod crossover;
+#[cfg(test)]
 #[cfg(feature = "statistics")]
-pub mod csv;
-#[cfg(all(test, feature = "plot"))]
 pub(crate) mod example;
 #[cfg(feature = "statistics")]
 pub mod knee;
 #[cfg(feature = "statistics")]
-pub mod markdown;
-#[cfg(feature = "statistics")]
 mod parts;
-#[cfg(all(test, feature = "plot"))]
-mod tests;
+#[cfg(feature = "statistics")]
+mod plotted;
+#[cfg(feature = "statistics")]
+mod records;
+#[cfg(test)]
 #[cfg(feature = "plot")]
-pub mod text;
+mod tests;
 
 /// The version of the format of sweeps that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 /// Name of the file in a result folder.
 pub const FILE_NAME: &str = "sweep.json";
+/// The quantities that are worth a plot, each with its word. The first is the one to take unless
+/// asked.
+#[cfg(feature = "statistics")]
+pub const PLOTTED: [(&str, Metric); 5] = [
+    ("cpu", Metric::Cpu),
+    ("throughput", Metric::Throughput),
+    ("p99", Metric::P99),
+    ("calls", Metric::SystemCalls),
+    ("submissions", Metric::Submissions),
+];
 
 /// One bench after another, of the same rows, that differ in one quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,7 +138,7 @@ impl fmt::Display for Dimension {
     }
 }
 
-#[cfg(feature = "plot")]
+#[cfg(feature = "statistics")]
 impl Document for Sweep {
     const KIND: Kind = Kind::Sweep;
     const VERSION: u32 = FORMAT_VERSION;
@@ -154,14 +167,12 @@ impl Document for Sweep {
         Findings { interrupted, ..Findings::of(pieces) }
     }
 
-    fn page(&self, metric: &Metric, format: Format, view: View) -> Result<String, String> {
-        match format {
-            Format::Text => Ok(text::render(self, *metric, view.width.columns(), view.ink)),
-            Format::Markdown => Ok(markdown::render(self)),
-            Format::Json => document::json(self),
-            Format::Csv => Ok(csv::render(self)),
-            Format::Jsonl | Format::Junit | Format::Margins => Ok(String::new()),
-        }
+    fn parts(&self, metric: &Metric, medium: Medium) -> Vec<Part> {
+        parts::parts(self, *metric, medium)
+    }
+
+    fn records(&self) -> Vec<Record> {
+        records::records(self)
     }
 }
 
@@ -178,7 +189,7 @@ impl Sweep {
 impl Point {
     /// The row of this name.
     #[must_use]
-    pub fn row(&self, name: &str) -> Option<&BenchRow> {
-        self.bench.rows.iter().find(|row| row.name == name)
+    pub fn row(&self, name: &Outside) -> Option<&BenchRow> {
+        self.bench.rows.iter().find(|row| row.name == *name)
     }
 }

@@ -3,14 +3,16 @@
 use super::crossover::{Gain, Onset, Relation, crossovers};
 use super::example::{at, connections, open, rates};
 use super::knee::{Overload, knees};
-use super::text::METRICS;
-use super::{Dimension, Sweep, csv, markdown, text};
+use super::{Dimension, PLOTTED, Sweep};
 use crate::bench::metric::Metric;
 use crate::bench::{Because, Count, Refused};
 use crate::example::invalid;
+use crate::format::Format;
 use crate::load::Arrival;
+use crate::outside::Outside;
+use crate::render::render;
 use crate::run::Attestation;
-use crate::view::Ink;
+use crate::view::{Ink, View, Width};
 
 #[track_caller]
 fn expect(page: &str, parts: &[&str]) {
@@ -19,16 +21,28 @@ fn expect(page: &str, parts: &[&str]) {
     }
 }
 
+fn text(sweep: &Sweep, metric: Metric, ink: Ink) -> String {
+    render(sweep, &metric, Format::Text, View { width: Width::of(80), ink }).unwrap()
+}
+
+fn markdown(sweep: &Sweep) -> String {
+    render(sweep, &Metric::Cpu, Format::Markdown, View::plain(Width::LEAST)).unwrap()
+}
+
+fn csv(sweep: &Sweep) -> String {
+    render(sweep, &Metric::Cpu, Format::Csv, View::plain(Width::LEAST)).unwrap()
+}
+
 #[track_caller]
 fn plain(sweep: &Sweep, metric: Metric) -> String {
-    let page = text::render(sweep, metric, 80, Ink::Plain);
+    let page = text(sweep, metric, Ink::Plain);
     assert!(!page.contains('\u{1b}') && !page.contains("NaN") && !page.contains("inf"), "{page}");
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
-    assert_eq!(page, text::render(sweep, metric, 80, Ink::Plain));
+    assert_eq!(page, text(sweep, metric, Ink::Plain));
     page
 }
 
-fn words(sweep: &Sweep) -> Vec<String> {
+fn words(sweep: &Sweep) -> Vec<Outside> {
     crossovers(sweep).iter().map(|crossover| crossover.words()).collect()
 }
 
@@ -101,16 +115,19 @@ fn rows_of_different_programs_are_both_named() {
     }
     let found = words(&sweep);
     assert_eq!(found.len(), 1, "{found:?}");
-    expect(&found[0], &["compio-io_uring against tokio: completion needs less CPU from 64"]);
+    expect(
+        &found[0].on_terminal(),
+        &["compio-io_uring against tokio: completion needs less CPU from 64"],
+    );
     // Without a baseline to compare with, each row of readiness is.
     let mut sweep = connections();
     for point in &mut sweep.points {
-        point.bench.rows[1].flavor = "another".to_owned();
-        point.bench.baseline = "none".to_owned();
+        point.bench.rows[1].flavor = "another".into();
+        point.bench.baseline = "none".into();
     }
     let found = words(&sweep);
     assert_eq!(found.len(), 4, "{found:?}");
-    expect(&found[1], &["compio-io_uring against compio: completion needs less CPU"]);
+    expect(&found[1].on_terminal(), &["compio-io_uring against compio: completion needs less CPU"]);
 }
 
 #[test]
@@ -127,7 +144,7 @@ fn the_knee_is_the_highest_rate_before_the_first_that_is_too_much() {
     assert_eq!(beyond, "tokio: the knee is beyond the last rate that was tried, 80,000 messages/s");
     let none = &knees(&rates(&tried, 5_000.0))[0].words();
     expect(
-        none,
+        &none.on_terminal(),
         &["tokio: keeps up at no rate that was tried; at 10,000 messages/s it echoes 5,000"],
     );
     assert!(knees(&connections()).is_empty());
@@ -145,14 +162,14 @@ fn a_queue_and_lost_datagrams_are_a_knee_too() {
         sample.measurement = open(20_000.0, 500_000);
     }
     expect(
-        &knees(&sweep)[0].words(),
+        &knees(&sweep)[0].words().on_terminal(),
         &["10,000 messages/s; at 20,000 messages/s p99 is 5.00 times"],
     );
     for sample in &mut at(&mut sweep, 1, "tokio").samples {
         sample.measurement = open(20_000.0, 100_000);
         sample.measurement.traffic.echoed -= 2;
     }
-    expect(&knees(&sweep)[0].words(), &["at 20,000 messages/s 12 were lost"]);
+    expect(&knees(&sweep)[0].words().on_terminal(), &["at 20,000 messages/s 12 were lost"]);
 }
 
 #[test]
@@ -162,7 +179,10 @@ fn a_rate_that_says_nothing_is_no_knee() {
         sample.measurement.validity = invalid("late");
     }
     let words = knees(&sweep)[0].words();
-    expect(&words, &["beyond the last rate that was tried, 40,000", "; not judged at 20,000"]);
+    expect(
+        &words.on_terminal(),
+        &["beyond the last rate that was tried, 40,000", "; not judged at 20,000"],
+    );
     for index in 0..3 {
         at(&mut sweep, index, "tokio").samples.clear();
     }
@@ -185,10 +205,10 @@ fn a_page_has_tables_a_plot_and_findings() {
         at("throughput, mess") < at("   A tokio")
             && at("   A tokio") < at("where completion pays:")
     );
-    for (_, metric) in METRICS {
+    for (_, metric) in PLOTTED {
         expect(&plain(&connections(), metric), &[metric.name()]);
     }
-    let coloured = text::render(&connections(), Metric::Cpu, 80, Ink::Colour);
+    let coloured = text(&connections(), Metric::Cpu, Ink::Colour);
     expect(&coloured, &["\u{1b}[35mC\u{1b}[0m compio-io_uring"]);
 }
 
@@ -201,7 +221,7 @@ fn many_values_are_split_between_columns() {
     }
     let page = plain(&sweep, Metric::Throughput);
     assert_eq!(page.matches("throughput, messages/s:").count(), 3, "{page}");
-    let markdown = markdown::render(&sweep);
+    let markdown = markdown(&sweep);
     assert_eq!(markdown.matches("## Throughput, messages/s").count(), 1, "{markdown}");
 }
 
@@ -214,7 +234,7 @@ fn what_is_missing_says_why() {
     }
     at(&mut sweep, 3, "tokio").samples.clear();
     at(&mut sweep, 3, "tokio").system_calls = Count::none("paranoid");
-    at(&mut sweep, 0, "tokio").attestation = Attestation::NotAttested { reason: "no".to_owned() };
+    at(&mut sweep, 0, "tokio").attestation = Attestation::NotAttested { reason: "no".into() };
     sweep.interrupted = true;
     let page = plain(&sweep, Metric::SystemCalls);
     expect(&page, &["│ tokio            42,885  refused  invalid  not reached │"]);
@@ -223,7 +243,7 @@ fn what_is_missing_says_why() {
         &["  at 8: tokio: it fails |\u{fffd}[1m", "stopped by the user before all values"],
     );
     expect(&page, &["  at 64: tokio: 5 of its 6 rounds; invalid: late", "  at 1: tokio: no\n"]);
-    expect(&markdown::render(&sweep), &["at 8: tokio: it fails \\| \\[1m"]);
+    expect(&markdown(&sweep), &["at 8: tokio: it fails \\|\u{fffd}\\[1m"]);
 }
 
 #[test]
@@ -242,18 +262,18 @@ fn little_is_rendered_as_well_as_much() {
     plain(&sweep, Metric::Cpu);
     sweep.points.clear();
     expect(&plain(&sweep, Metric::Cpu), &["no value was reached"]);
-    assert_eq!(csv::render(&sweep), "");
-    expect(&markdown::render(&sweep), &["# sweep over connections"]);
+    assert_eq!(csv(&sweep), "");
+    expect(&markdown(&sweep), &["# sweep over connections"]);
     let mut zero = rates(&[0.0, 0.0], 0.0);
     zero.points[1].value = 1.0;
-    for metric in Metric::ALL {
+    for metric in Metric::all() {
         plain(&zero, metric);
     }
 }
 
 #[test]
 fn a_value_stands_before_each_record() {
-    let page = csv::render(&connections());
+    let page = csv(&connections());
     let lines: Vec<&str> = page.lines().collect();
     assert_eq!(lines.len(), 1 + 4 * 3 * 6);
     assert!(lines[0].starts_with("varied,value,row,model,"), "{page}");

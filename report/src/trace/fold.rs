@@ -74,13 +74,14 @@ fn is_same(a: &Call, b: &Call) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outside::Outside;
 
     /// A call for each letter; its thread is 1 for capitals.
     fn calls(names: &str) -> Vec<Call> {
         let call = |c: char| Call {
             thread: usize::from(c.is_uppercase()),
-            name: c.to_lowercase().collect(),
-            gist: String::new(),
+            name: c.to_lowercase().collect::<String>().into(),
+            gist: Outside::default(),
         };
         names.chars().map(call).collect()
     }
@@ -91,9 +92,9 @@ mod tests {
         let blocks = fold(&all);
         let names = |steps: &[Step]| -> String {
             let name = |step: &Step| match step.who {
-                Who::Thread(0) => step.call.name.clone(),
-                Who::Thread(_) => step.call.name.to_uppercase(),
-                Who::Several => format!("{}*", step.call.name),
+                Who::Thread(0) => step.call.name.open().to_owned(),
+                Who::Thread(_) => step.call.name.open().to_uppercase(),
+                Who::Several => format!("{}*", step.call.name.open()),
             };
             steps.iter().map(name).collect()
         };

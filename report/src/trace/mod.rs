@@ -3,14 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{self, Document, Format, Kind};
+use crate::document::{Document, Kind};
 use crate::exit::{Finding, Findings};
+use crate::format::Format;
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::{Medium, Part};
 use crate::verdict::Model;
-use crate::view::View;
 
 mod fold;
-pub mod markdown;
-pub mod text;
+mod parts;
 
 /// The version of the format of ladders that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -35,11 +37,11 @@ pub struct Trace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
     /// `NAME[-FLAVOR][-DRIVER]`.
-    pub name: String,
+    pub name: Outside,
     /// Readiness, completion or blocking.
     pub model: Model,
     /// The driver, as the server announced it.
-    pub driver: String,
+    pub driver: Outside,
     /// Threads that do I/O, as announced.
     pub workers: u32,
     /// What was seen of it.
@@ -58,7 +60,7 @@ pub enum Outcome {
     /// This host cannot run it.
     Unavailable {
         /// Why.
-        reason: String,
+        reason: Outside,
     },
 }
 
@@ -81,9 +83,9 @@ pub struct Call {
     /// Which of the server's threads made it, numbered from 0 as they appear.
     pub thread: usize,
     /// Its name.
-    pub name: String,
+    pub name: Outside,
     /// What it was about and what it returned, in a few words.
-    pub gist: String,
+    pub gist: Outside,
 }
 
 /// Operations of `io_uring`: one call may hand over many.
@@ -102,7 +104,7 @@ pub enum Operations {
     /// The kernel does not tell.
     NotTold {
         /// Why.
-        reason: String,
+        reason: Outside,
     },
 }
 
@@ -119,24 +121,19 @@ impl Document for Trace {
         }))
     }
 
-    fn page(&self, (): &(), format: Format, view: View) -> Result<String, String> {
-        match format {
-            Format::Text => Ok(text::render(self, view.width.columns())),
-            Format::Markdown => Ok(markdown::render(self)),
-            Format::Json => document::json(self),
-            Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => Ok(String::new()),
-        }
+    fn parts(&self, (): &(), medium: Medium) -> Vec<Part> {
+        parts::parts(self, medium)
     }
 }
 
 impl Ladder {
     /// Name, model and driver, for the head of a column.
     #[must_use]
-    pub fn title(&self) -> String {
+    pub fn title(&self) -> Outside {
         let Self { name, model, driver, workers, .. } = self;
         match workers {
-            1 => format!("{name} ({model}, {driver})"),
-            _ => format!("{name} ({model}, {driver}, {workers} workers)"),
+            1 => outside!("{} ({}, {})", name, model, driver),
+            _ => outside!("{} ({}, {}, {} workers)", name, model, driver, workers),
         }
     }
 
@@ -165,11 +162,11 @@ impl Ladder {
 
     /// What a request took, in words: `3 system calls`.
     #[must_use]
-    pub fn per_request(&self) -> String {
+    pub fn per_request(&self) -> Outside {
         let count = |of: fn(&Request) -> u64| spread(self.requests().iter().map(of));
         let mut text = counted(&count(Request::system_calls), "system call");
         if let Some(reason) = self.untold() {
-            return format!("{text}, operations not told: {reason}");
+            return outside!("{}, operations not told: {}", text, reason);
         }
         if self.has_rings() {
             let submissions = count(Request::submissions);
@@ -179,7 +176,7 @@ impl Ladder {
                 text = format!("{text}, {}", counted(&completions, "completion"));
             }
         }
-        text
+        text.into()
     }
 
     /// The same for each message of `connections` at once, on average.
@@ -196,9 +193,9 @@ impl Ladder {
         calls
     }
 
-    fn untold(&self) -> Option<&str> {
+    fn untold(&self) -> Option<&Outside> {
         self.requests().iter().find_map(|request| match &request.operations {
-            Operations::NotTold { reason } => Some(reason.as_str()),
+            Operations::NotTold { reason } => Some(reason),
             Operations::NoRing | Operations::Counted { .. } => None,
         })
     }

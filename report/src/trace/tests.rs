@@ -1,16 +1,26 @@
 //! The pages of ladders that are made up.
 
 use super::*;
+use crate::render::render;
+use crate::view::{View, Width};
+
+fn text(trace: &Trace, width: u16) -> String {
+    render(trace, &(), Format::Text, View::plain(Width::of(width))).unwrap()
+}
+
+fn markdown(trace: &Trace) -> String {
+    render(trace, &(), Format::Markdown, View::plain(Width::LEAST)).unwrap()
+}
 
 fn call(name: &str, gist: &str) -> Call {
-    Call { thread: 0, name: name.to_owned(), gist: gist.to_owned() }
+    Call { thread: 0, name: name.into(), gist: gist.into() }
 }
 
 fn ladder(name: &str, model: Model, driver: &str, requests: Vec<Request>) -> Ladder {
     Ladder {
-        name: name.to_owned(),
+        name: name.into(),
         model,
-        driver: driver.to_owned(),
+        driver: driver.into(),
         workers: 1,
         outcome: Outcome::Traced { requests },
     }
@@ -61,14 +71,14 @@ operations   what the kernel took from the rings, by their counters
 
 #[test]
 fn two_rows_fit_a_terminal_of_80_columns() {
-    let page = text::render(&trace(vec![tokio(), compio()]), 80);
+    let page = text(&trace(vec![tokio(), compio()]), 80);
     assert_eq!(page, SIDE_BY_SIDE);
     assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
 }
 
 #[test]
 fn in_a_narrow_terminal_they_stand_one_below_the_other() {
-    let page = text::render(&trace(vec![tokio(), compio()]), 70);
+    let page = text(&trace(vec![tokio(), compio()]), 70);
     let heads: Vec<usize> =
         ["tokio (", "compio-io_uring ("].map(|head| page.find(head).unwrap()).into();
     assert!(page[heads[0]..heads[1]].contains("per request:  3 system calls\n"), "{page}");
@@ -90,7 +100,7 @@ fn many() -> Ladder {
 
 #[test]
 fn what_comes_again_and_again_is_told_once() {
-    let page = text::render(&Trace { connections: 4, ..trace(vec![many()]) }, 80);
+    let page = text(&Trace { connections: 4, ..trace(vec![many()]) }, 80);
     let expected = "
 req 1               A epoll_wait  -> 4 events
                 4x  A recvfrom    -> 8 bytes
@@ -113,7 +123,7 @@ fn completions_are_told_where_they_are_not_the_operations() {
     let row = ladder("multishot", Model::Completion, "io_uring", vec![request.clone()]);
     assert_eq!(row.per_request(), "1 system call, 1 operation, 2 completions");
     assert_eq!(row.per_message(4), "0.25 system calls, 0.25 operations");
-    let reason = "no CqTail".to_owned();
+    let reason = "no CqTail".into();
     let untold = Request { operations: Operations::NotTold { reason }, ..request };
     let row = ladder("old", Model::Completion, "io_uring", vec![untold]);
     assert_eq!(row.per_request(), "1 system call, operations not told: no CqTail");
@@ -121,16 +131,13 @@ fn completions_are_told_where_they_are_not_the_operations() {
 
 #[test]
 fn what_a_server_says_is_escaped() {
-    let reason = "\u{1b}[2J<b>|".to_owned();
+    let reason = "\u{1b}[2J<b>|".into();
     let row = Ladder { outcome: Outcome::Unavailable { reason }, ..tokio() };
     let (page, table) = (trace(vec![row.clone()]), trace(vec![row, compio()]));
-    assert_eq!(
-        text::render(&page, 80).lines().last(),
-        Some("tokio is unavailable: \u{fffd}[2J<b>|")
-    );
-    let table = markdown::render(&table);
-    assert!(table.contains("\ntokio is unavailable:  \\[2J&lt;b&gt;\\|\n"), "{table}");
-    assert!(table.contains("| | compio-io\\_uring (completion, io\\_uring) |\n| --- | --- |\n"));
+    assert_eq!(text(&page, 80).lines().last(), Some("tokio is unavailable: \u{fffd}[2J<b>|"));
+    let table = markdown(&table);
+    assert!(table.contains("\ntokio is unavailable: \u{fffd}\\[2J&lt;b&gt;\\|\n"), "{table}");
+    assert!(table.contains("|  | compio-io\\_uring (completion, io\\_uring) |\n| --- | --- |\n"));
     assert!(
         table.contains("| req 2 | as req 1 |\n| per request: | 2 system calls, 2 operations |")
     );

@@ -48,7 +48,7 @@ fn payload(criterion: &mut Criterion) {
 fn turns(criterion: &mut Criterion) {
     let load = Load {
         workload: Workload {
-            target: Target { transport: Transport::Tcp, address: echo() },
+            target: Target { transport: Transport::Tcp, address: echo().into() },
             connections: 1,
             idle_connections: 0,
             sizes: Sizes(vec![64]),

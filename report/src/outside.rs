@@ -1,0 +1,219 @@
+//! Text that a server, a file, a command line or an environment said. It cannot be printed: only
+//! renderers open it, and they escape it for their format.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::escape;
+
+/// A text for whose characters nobody vouches. It has no `Display` and is no `str`, so that
+/// printing it unescaped does not compile. [`outside!`] makes a sentence of several texts.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Outside(String);
+
+impl Outside {
+    /// Whether it is this text.
+    #[must_use]
+    pub fn is(&self, text: &str) -> bool {
+        self.0 == text
+    }
+
+    /// Whether it has no character.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it contains this text.
+    #[must_use]
+    pub fn contains(&self, text: &str) -> bool {
+        self.0.contains(text)
+    }
+
+    /// Whether it begins with this text.
+    #[must_use]
+    pub fn starts_with(&self, text: &str) -> bool {
+        self.0.starts_with(text)
+    }
+
+    /// On one line of a terminal, escaped: for progress, and for errors.
+    #[must_use]
+    pub fn on_terminal(&self) -> String {
+        escape::terminal(&self.0)
+    }
+
+    /// What it is worth to a parser, such as that of an address. Nothing else may be made of it.
+    ///
+    /// # Errors
+    /// Those of the parser.
+    pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
+        self.0.parse()
+    }
+
+    /// Texts with something between them.
+    #[must_use]
+    pub fn join<'a>(texts: impl IntoIterator<Item = &'a Self>, between: &str) -> Self {
+        Self(texts.into_iter().map(Self::open).collect::<Vec<_>>().join(between))
+    }
+
+    /// With blanks behind it, to so many characters.
+    #[must_use]
+    pub fn padded(&self, width: usize) -> Self {
+        Self(format!("{:<width$}", self.0))
+    }
+
+    /// For [`outside!`] alone.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn compose(sentence: fmt::Arguments<'_>) -> Self {
+        Self(sentence.to_string())
+    }
+
+    /// The characters as they came, for renderers.
+    pub(crate) fn open(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A sentence of which some parts come from outside, which makes it one as a whole. Arguments stand
+/// behind the format, as in `outside!("{}: {}", row.name, reason)`.
+#[macro_export]
+macro_rules! outside {
+    ($format:literal $(, $argument:expr)* $(,)?) => {
+        $crate::Outside::compose(::std::format_args!(
+            $format $(, $crate::outside::Piece(&$argument))*
+        ))
+    };
+}
+
+/// What may be a part of a sentence of [`outside!`].
+pub trait Said {
+    /// Writes it as it came.
+    ///
+    /// # Errors
+    /// Those of the formatter.
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// A part of a sentence that [`outside!`] makes.
+#[doc(hidden)]
+pub struct Piece<'a, T: ?Sized>(pub &'a T);
+
+impl<T: fmt::Display + ?Sized> Said for T {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt(f)
+    }
+}
+
+impl Said for Outside {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Said for &Outside {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Said for &&Outside {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl<T: Said + ?Sized> fmt::Display for Piece<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f)
+    }
+}
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<String> for Outside {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Outside {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<&String> for Outside {
+    fn from(text: &String) -> Self {
+        Self(text.clone())
+    }
+}
+
+impl From<Cow<'_, str>> for Outside {
+    fn from(text: Cow<'_, str>) -> Self {
+        Self(text.into_owned())
+    }
+}
+
+impl From<&Self> for Outside {
+    fn from(text: &Self) -> Self {
+        text.clone()
+    }
+}
+
+impl FromStr for Outside {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
+    }
+}
+
+impl PartialEq<str> for Outside {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other
+    }
+}
+
+impl PartialEq<&str> for Outside {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<String> for Outside {
+    fn eq(&self, other: &String) -> bool {
+        self.0 == *other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_made_of_texts_from_outside_and_of_ours() {
+        let name = Outside::from("a\u{1b}b");
+        let names = [&name];
+        let sentence = outside!("{:<4}|{} of {}: {}", name, 1, names[0], "x");
+        assert!(sentence.is("a\u{1b}b |1 of a\u{1b}b: x"), "{sentence:?}");
+        assert_eq!(Outside::join([&name, &name], "; ").on_terminal(), "a\u{fffd}b; a\u{fffd}b");
+    }
+
+    #[test]
+    fn a_debugger_and_a_file_get_it_escaped() {
+        let name = Outside::from("\u{1b}[2J\u{202e}");
+        assert_eq!(format!("{name:?}"), r#""\u{1b}[2J\u{202e}""#);
+        let json = serde_json::to_string(&name).unwrap();
+        assert_eq!(serde_json::from_str::<Outside>(&json).unwrap(), name);
+    }
+}

@@ -1,0 +1,76 @@
+//! Test suites as JUnit XML, which CI systems read.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, TestCaseStatus, TestSuite};
+
+use crate::escape;
+use crate::outside::Outside;
+use crate::suite::{Fault, Status, Suites, TestCase};
+
+/// The whole file.
+pub(super) fn junit(Suites { seconds, suites }: &Suites) -> Result<String, String> {
+    let mut report = Report::new("iomatrix");
+    report.set_time(time(*seconds));
+    for suite in suites {
+        let class = line(&suite.name);
+        let mut shown = TestSuite::new(class.clone());
+        for (name, value) in &suite.properties {
+            shown.add_property(Property::new(*name, line(value)));
+        }
+        shown.add_test_cases(suite.cases.iter().map(|case| test_case(case, &class)));
+        report.add_test_suite(shown);
+    }
+    report.to_string().map_err(|e| e.to_string())
+}
+
+fn test_case(case: &TestCase, class: &str) -> quick_junit::TestCase {
+    let mut shown = quick_junit::TestCase::new(line(&case.name), status(&case.status));
+    shown.set_classname(class);
+    shown.set_time(time(case.seconds));
+    for (name, value) in &case.properties {
+        shown.add_property(Property::new(*name, line(value)));
+    }
+    if !case.stderr.is_empty() {
+        shown.set_system_err(lines(&case.stderr));
+    }
+    shown
+}
+
+fn status(status: &Status) -> TestCaseStatus {
+    match status {
+        Status::Passed => TestCaseStatus::success(),
+        Status::Skipped(reason) => {
+            let mut skipped = TestCaseStatus::skipped();
+            skipped.set_message(line(reason));
+            skipped
+        }
+        Status::Failed(fault) => faulty(NonSuccessKind::Failure, fault),
+        Status::Error(fault) => faulty(NonSuccessKind::Error, fault),
+    }
+}
+
+fn faulty(kind: NonSuccessKind, fault: &Fault) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    if let Some(kind) = fault.kind {
+        status.set_type(kind);
+    }
+    if let Some(message) = &fault.message {
+        status.set_message(line(message));
+    }
+    status.set_description(lines(&fault.lines));
+    status
+}
+
+fn time(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// XML 1.0 has no place for control characters, and a job's log shows the file line by line.
+fn line(text: &Outside) -> String {
+    escape::line(text.open())
+}
+
+fn lines(lines: &[Outside]) -> String {
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,206 @@
+//! Pages for a terminal. Nothing on them means anything to the terminal but the page's own colours,
+//! and no line is obeyed by the runner of a CI system.
+
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
+
+use crate::escape;
+use crate::outside::Outside;
+use crate::part::{Group, Head, Part, Style, Table};
+use crate::view::{View, Width};
+
+/// Between two columns without a border.
+const GAP: u16 = 2;
+/// The names of fields stand in a column of at least this width, so that fields of several parts
+/// are aligned.
+const LEAST_NAME: usize = 10;
+
+/// Rows of the terminal for the lines and axes of a plot.
+#[cfg(feature = "plot")]
+const PLOT_ROWS: u16 = 18;
+/// A plot that has more columns is no easier to read.
+#[cfg(feature = "plot")]
+const PLOT_COLUMNS: u16 = 100;
+
+/// The page. Writing to a `String`, as everything here does, cannot fail.
+#[must_use]
+pub fn text(parts: &[Part], view: View) -> String {
+    let mut page = String::new();
+    for part in parts {
+        let shown = match part {
+            Part::Title(title) | Part::Section(title) => sentence(title, 0, view.width),
+            Part::Lines(lines) => lines.iter().map(|line| sentence(line, 0, view.width)).collect(),
+            Part::Fields(title, fields) => self::fields(title.as_ref(), fields, view.width),
+            Part::List(title, points) => list(title, points, view.width),
+            Part::Table(table) => {
+                let grids = split(table, view.width);
+                grids.iter().map(|table| grid(table, view)).collect::<Vec<_>>().join("\n")
+            }
+            Part::Details(_, lines) => lines.iter().map(|line| shown(line) + "\n").collect(),
+            Part::Plot(plot) => drawn(plot, view),
+        };
+        if !shown.is_empty() {
+            page.push_str(&shown);
+            page.push('\n');
+        }
+    }
+    page.truncate(page.trim_end().len());
+    page + "\n"
+}
+
+fn shown(text: &Outside) -> String {
+    escape::terminal(text.open())
+}
+
+/// Over several lines where it is wider than the page, the further ones indented.
+fn sentence(text: &Outside, margin: usize, width: Width) -> String {
+    wrapped(&format!("{:margin$}{}", "", shown(text)), margin + 2, width)
+}
+
+/// Broken before a word; the blanks within a line stay as they are.
+fn wrapped(line: &str, margin: usize, width: Width) -> String {
+    let width = usize::from(width.columns());
+    let mut text = String::new();
+    let mut part = String::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let gap = rest.len() - rest.trim_start_matches(' ').len();
+        let end = rest[gap..].find(' ').map_or(rest.len(), |end| gap + end);
+        let (word, others) = rest.split_at(end);
+        if !part.trim().is_empty() && part.chars().count() + word.chars().count() > width {
+            let _ = writeln!(text, "{part}");
+            part = format!("{:margin$}{}", "", &word[gap..]);
+        } else {
+            part.push_str(word);
+        }
+        rest = others;
+    }
+    let _ = writeln!(text, "{part}");
+    text
+}
+
+fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], width: Width) -> String {
+    let names: Vec<String> = fields.iter().map(|(name, _)| shown(name)).collect();
+    let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let column = widest.max(LEAST_NAME);
+    let mut text = title.map(|title| sentence(title, 0, width)).unwrap_or_default();
+    for (name, (_, value)) in names.iter().zip(fields) {
+        let line = format!("  {name:<column$} {}", shown(value));
+        text.push_str(&wrapped(line.trim_end(), column + 3, width));
+    }
+    text
+}
+
+fn list(title: &str, points: &[Outside], width: Width) -> String {
+    if points.is_empty() {
+        return String::new();
+    }
+    let points: String = points.iter().map(|point| sentence(point, 2, width)).collect();
+    format!("{title}:\n{points}")
+}
+
+/// As several tables that are no wider than the page, where a cell must not be over two lines.
+fn split(table: &Table, width: Width) -> Vec<Table> {
+    let border = match table.style {
+        _ if table.is_empty() => return Vec::new(),
+        Style::Numbers | Style::Words => return vec![table.clone()],
+        Style::WholeNumbers => 2,
+        Style::Columns => 0,
+    };
+    let room = usize::from(width.columns()).saturating_sub(border + column_width(table, 0));
+    let mut chunks: Vec<Vec<usize>> = Vec::new();
+    let mut used = 0;
+    for index in 1..table.heads.len() {
+        used += column_width(table, index);
+        match chunks.last_mut() {
+            Some(chunk) if used <= room => chunk.push(index),
+            Some(_) | None => {
+                chunks.push(vec![index]);
+                used = column_width(table, index);
+            }
+        }
+    }
+    let of_chunk = |chunk: &Vec<usize>| {
+        let columns = || [0].into_iter().chain(chunk.iter().copied());
+        let group = |group: &Group| {
+            let line = |row: &Vec<_>| columns().filter_map(|at| row.get(at).cloned()).collect();
+            Group { name: group.name.clone(), rows: group.rows.iter().map(line).collect() }
+        };
+        let heads = columns().filter_map(|at| table.heads.get(at).cloned()).collect();
+        Table { heads, groups: table.groups.iter().map(group).collect(), ..*table }
+    };
+    chunks.iter().map(of_chunk).collect()
+}
+
+/// With the spaces between it and the next one.
+fn column_width(table: &Table, index: usize) -> usize {
+    let rows = table.groups.iter().flat_map(|group| &group.rows);
+    let cells = rows.filter_map(|row| row.get(index)).flat_map(|cell| &cell.lines);
+    let heads = table.heads.get(index).into_iter().flat_map(|Head(what, more)| [what, more]);
+    let widths = cells.chain(heads).map(|text| shown(text).chars().count());
+    widths.max().unwrap_or(0) + usize::from(GAP)
+}
+
+fn grid(table: &Table, view: View) -> String {
+    let mut grid = Grid::new();
+    match table.style {
+        Style::Columns => {
+            grid.load_style(presets::NOTHING);
+            grid.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        Style::Numbers | Style::WholeNumbers | Style::Words => {
+            grid.load_style(presets::UTF8_BORDERS_ONLY).set_width(view.width.columns());
+            grid.set_content_arrangement(ContentArrangement::Dynamic);
+        }
+    }
+    let is_plain = table.heads.iter().all(|Head(_, more)| more.is_empty());
+    let head = |Head(what, more): &Head| match is_plain {
+        true => shown(what),
+        false => format!("{}\n{}", shown(what), shown(more)),
+    };
+    grid.set_header(table.heads.iter().map(head));
+    for Group { name, rows } in &table.groups {
+        let indent = if name.is_empty() { "" } else { "  " };
+        if !name.is_empty() {
+            grid.add_row([shown(name)]);
+        }
+        for row in rows {
+            let lines = |lines: &[Outside]| lines.iter().map(shown).collect::<Vec<_>>().join("\n");
+            let mut cells: Vec<String> = row.iter().map(|cell| lines(&cell.lines)).collect();
+            if let Some(first) = cells.first_mut() {
+                first.insert_str(0, indent);
+            }
+            grid.add_row(cells);
+        }
+    }
+    let right = match table.style {
+        Style::Numbers | Style::WholeNumbers => CellAlignment::Right,
+        Style::Words | Style::Columns => CellAlignment::Left,
+    };
+    let last = table.heads.len().saturating_sub(1);
+    for (index, column) in grid.column_iter_mut().enumerate() {
+        column.set_padding(match table.style {
+            Style::Columns => (0, GAP),
+            // Columns have a space between them anyway.
+            Style::Numbers | Style::WholeNumbers | Style::Words => (1, u16::from(index == last)),
+        });
+        column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { right });
+    }
+    match table.title {
+        "" => format!("{}\n", grid.trim_fmt()),
+        title => format!("{title}:\n{}\n", grid.trim_fmt()),
+    }
+}
+
+#[cfg(feature = "plot")]
+fn drawn(plot: &crate::plot::Plot, view: View) -> String {
+    let columns = view.width.columns().min(PLOT_COLUMNS);
+    super::drawing::terminal(plot, columns, PLOT_ROWS, view.ink).unwrap_or_default()
+}
+
+/// A program without the feature never shows a sweep.
+#[cfg(not(feature = "plot"))]
+fn drawn(_: &crate::plot::Plot, _: View) -> String {
+    String::new()
+}

@@ -1,0 +1,282 @@
+//! What a run says, as the parts of a page: the matrix, where the models differ, what is red, and
+//! what the row's cells add up to.
+
+use super::difference::{Difference, differences, is_comparable};
+use super::{Attestation, Cell, Margin, Run, certificate};
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::{self, Head, Medium, Part, Style, Summary, Table};
+use crate::verdict::Verdict;
+
+/// The dearest cells, and those nearest to a limit, that a terminal shows.
+const DEAREST: usize = 5;
+const NEAREST: usize = 12;
+
+pub(super) fn parts(run: &Run, medium: Medium) -> Vec<Part> {
+    match medium {
+        Medium::Terminal => terminal(run),
+        Medium::Page => overview(std::slice::from_ref(run), &[]),
+    }
+}
+
+fn terminal(run: &Run) -> Vec<Part> {
+    let mut parts = vec![Part::Table(matrix(run, Medium::Terminal))];
+    parts.extend([absences(run), Part::Table(drivers(run))]);
+    parts.extend(models(run));
+    parts.extend(costs(run));
+    parts.push(Part::Table(nearest(run)));
+    parts.extend(details(run));
+    parts.push(Part::Lines(vec![closing_line(run)]));
+    parts.extend(run.rows.iter().map(|row| certificate::part(row, &run.profile)));
+    parts
+}
+
+/// One page for the runs of several hosts. `expected` labels that have no run are shown as "no
+/// result": an absent file must not look like a smaller matrix.
+#[must_use]
+pub fn overview(runs: &[Run], expected: &[Outside]) -> Vec<Part> {
+    let mut hosts: Vec<_> = runs.iter().map(|run| (run.label.clone(), closing_line(run))).collect();
+    let missing = missing(runs, expected).into_iter();
+    hosts.extend(missing.map(|label| (label.clone(), "no result".into())));
+    let mut parts = vec![Part::Title("I/O backend matrix".into()), Part::Fields(None, hosts)];
+    parts.extend(runs.iter().flat_map(section));
+    parts
+}
+
+/// The labels of `expected` for which there is no run.
+#[must_use]
+pub fn missing<'a>(runs: &[Run], expected: &'a [Outside]) -> Vec<&'a Outside> {
+    expected.iter().filter(|label| runs.iter().all(|run| run.label != **label)).collect()
+}
+
+/// What one host found.
+fn section(run: &Run) -> Vec<Part> {
+    let host = &run.host;
+    let unknown = || "unknown".into();
+    let kernel = host.kernel.clone().unwrap_or_else(unknown);
+    let mut parts = vec![
+        Part::Section(run.label.clone()),
+        Part::Lines(vec![outside!("{} {}, kernel {}", host.os, host.arch, kernel)]),
+        Part::Table(matrix(run, Medium::Page)),
+    ];
+    parts.extend([absences(run), Part::Table(drivers(run))]);
+    parts.extend(models(run));
+    parts.extend(details(run));
+    parts
+}
+
+/// Cases by rows, the columns grouped by model.
+fn matrix(run: &Run, medium: Medium) -> Table {
+    let has_level = medium == Medium::Page;
+    let columns = run.columns();
+    let mut heads = vec![Head::of("case")];
+    heads.extend(has_level.then(|| Head::of("level")));
+    heads.extend(columns.iter().map(|row| Head(row.model.to_string().into(), row.name.clone())));
+    let rows = run.cases().into_iter().map(|(suite, case)| {
+        let mut own = run.cells.iter().filter(|cell| cell.suite == *suite && cell.case == *case);
+        let level = own.next().map(|cell| cell.level.to_string()).unwrap_or_default();
+        let mut line = vec![outside!("{}/{}", suite, case).into()];
+        line.extend(has_level.then(|| level.into()));
+        line.extend(columns.iter().map(|row| match run.cell(&row.name, suite, case) {
+            None => part::Cell::default(),
+            Some(cell) => part::Cell { is_strong: is_bad(cell), ..cell.word().into() },
+        }));
+        line
+    });
+    Table::plain("", Style::Words, heads, rows.collect())
+}
+
+fn is_bad(cell: &Cell) -> bool {
+    let is_broken = cell.verdict.is_broken() && !cell.is_waived();
+    is_broken || cell.has_stale_waiver() || cell.verdict == Verdict::Error
+}
+
+/// Each reason why cells were not judged, with how many they are.
+fn absences(run: &Run) -> Part {
+    let mut found: Vec<(Outside, usize)> = Vec::new();
+    for cell in &run.cells {
+        if !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported) {
+            continue;
+        }
+        let reason = cell.reason.clone().unwrap_or_else(|| "no reason".into());
+        let line = outside!("{} {}: {}", cell.row, cell.verdict, reason);
+        match found.iter_mut().find(|(known, _)| *known == line) {
+            Some((_, count)) => *count += 1,
+            None => found.push((line, 1)),
+        }
+    }
+    let line = |(line, count): (Outside, usize)| match count {
+        1 => outside!("{} (1 cell)", line),
+        count => outside!("{} ({} cells)", line, count),
+    };
+    match found.is_empty() {
+        true => Part::Lines(vec!["every cell was judged".into()]),
+        false => Part::List("not judged", found.into_iter().map(line).collect()),
+    }
+}
+
+fn drivers(run: &Run) -> Table {
+    let rows = run.columns().into_iter().map(|row| {
+        let runtime = row.runtime.clone().unwrap_or_else(|| "-".into());
+        let cells = [row.name.clone(), row.driver.clone(), runtime, row.attestation.words()];
+        cells.map(part::Cell::from).to_vec()
+    });
+    let heads = ["row", "driver", "runtime", "attestation"].map(Head::of).to_vec();
+    Table::plain("drivers, seen from outside", Style::Words, heads, rows.collect())
+}
+
+fn models(run: &Run) -> Vec<Part> {
+    const TITLE: &str = "where readiness and completion differ";
+    let nothing = |sentence: &str| vec![Part::List(TITLE, vec![sentence.into()])];
+    if !is_comparable(run) {
+        return nothing("nothing to compare: this run judged rows of one model only");
+    }
+    let differences = differences(run);
+    if differences.is_empty() {
+        return nothing("nowhere: every case has the same verdict and observation in both");
+    }
+    let rows = differences.into_iter().map(|Difference { id, readiness, completion }| {
+        let all = |findings: &[Outside]| part::Cell::from(Outside::join(findings, "; "));
+        vec![id.into(), all(&readiness), all(&completion)]
+    });
+    let heads = ["case", "readiness", "completion"].map(Head::of).to_vec();
+    vec![Part::Table(Table::plain(TITLE, Style::Words, heads, rows.collect()))]
+}
+
+/// What the rows cost and the dearest cases: the budget is part of the suite's design.
+#[must_use]
+pub fn costs(run: &Run) -> Vec<Part> {
+    let rows = run.rows.iter().map(|row| {
+        let (mut cpu, mut alone) = (0.0, 0.0);
+        for cell in run.cells.iter().filter(|cell| cell.row == row.name) {
+            cpu += cell.cpu_seconds;
+            alone += if cell.exclusive { cell.seconds } else { 0.0 };
+        }
+        vec![row.name.clone().into(), format!("{cpu:.1}").into(), format!("{alone:.1}").into()]
+    });
+    let heads = ["row", "CPU-s", "s alone"].map(Head::of).to_vec();
+    let title = "cost by row (CPU of server and judge; time alone on the host)";
+    let by_row = Table::plain(title, Style::Numbers, heads, rows.collect());
+    let mut cells: Vec<&Cell> = run.cells.iter().collect();
+    cells.sort_by(|a, b| b.cpu_seconds.total_cmp(&a.cpu_seconds));
+    let dearest = cells.into_iter().take(DEAREST).map(|cell| {
+        let costs = [cell.cpu_seconds, cell.seconds].map(|seconds| format!("{seconds:.1}"));
+        let [cpu, seconds] = costs.map(part::Cell::from);
+        vec![cell.name().into(), cpu, seconds]
+    });
+    let heads = ["cell", "CPU-s", "s"].map(Head::of).to_vec();
+    let dearest = Table::plain("dearest cells", Style::Numbers, heads, dearest.collect());
+    vec![Part::Table(by_row), Part::Table(dearest)]
+}
+
+/// How near each cell that judges time or cost came to its limit, the nearest first.
+fn nearest(run: &Run) -> Table {
+    let mut cells: Vec<(&Cell, &Margin)> =
+        run.cells.iter().filter_map(|cell| Some((cell, cell.margin.as_ref()?))).collect();
+    cells.sort_by(|(_, a), (_, b)| b.ratio().total_cmp(&a.ratio()));
+    let rows = cells.into_iter().take(NEAREST).map(|(cell, margin)| {
+        let numbers = [margin.ratio(), margin.observed, margin.limit];
+        let [ratio, observed, limit] = numbers.map(|number| format!("{number:.2}").into());
+        vec![cell.name().into(), margin.what.clone().into(), observed, limit, ratio]
+    });
+    let heads = ["cell", "what is compared", "observed", "limit", "observed / limit"];
+    let heads = heads.map(Head::of).to_vec();
+    Table::plain("nearest to a limit", Style::Numbers, heads, rows.collect())
+}
+
+/// How near to its nearest limit each case came on each row, for docs/METHODOLOGY.md.
+pub(super) fn margins(run: &Run) -> Vec<Part> {
+    let columns = run.columns();
+    let mut heads = ["case", "what is compared", "limit"].map(Head::of).to_vec();
+    heads.extend(columns.iter().map(|row| Head::of(&row.name)));
+    let rows = run.cases().into_iter().filter_map(|(suite, case)| {
+        let margin = |row: &Outside| run.cell(row, suite, case)?.margin.as_ref();
+        let first = columns.iter().find_map(|row| margin(&row.name))?;
+        let limit = format!("{:.1}", first.limit);
+        let mut line =
+            vec![outside!("{}/{}", suite, case).into(), first.what.clone().into(), limit.into()];
+        let ratio = |margin: &Margin| format!("{:.2}", margin.ratio()).into();
+        line.extend(columns.iter().map(|row| margin(&row.name).map(ratio).unwrap_or_default()));
+        Some(line)
+    });
+    vec![Part::Table(Table::plain("", Style::Words, heads, rows.collect()))]
+}
+
+fn details(run: &Run) -> impl Iterator<Item = Part> {
+    let cells = run.cells.iter().filter(|cell| cell.wants_detail());
+    cells.map(|cell| {
+        Part::Details(Summary { word: cell.word().into(), name: cell.name() }, detail(cell))
+    })
+}
+
+/// What a red or notable cell shows: requirement, expected, actual, stderr and how to repeat it.
+#[must_use]
+pub fn detail(cell: &Cell) -> Vec<Outside> {
+    let mut lines = vec![
+        outside!("{}: {}::{}::{}", cell.word(), cell.row, cell.suite, cell.case),
+        outside!("  requirement  {} {}", cell.level, cell.requirement),
+    ];
+    if let Some(failure) = &cell.failure {
+        lines.push(outside!("  failure      {}", failure.kind));
+        lines.push(outside!("  expected     {}", failure.expected));
+        lines.push(outside!("  actual       {}", failure.actual));
+    }
+    if let Some(reason) = &cell.reason {
+        lines.push(outside!("  reason       {}", reason));
+    }
+    if let Some(waiver) = &cell.waiver {
+        lines.push(outside!("  waiver       {} ({})", waiver.reason, waiver.upstream));
+    }
+    if !cell.stderr_tail.is_empty() {
+        lines.push("  server's standard error, last lines:".into());
+        lines.extend(cell.stderr_tail.iter().map(|line| outside!("    | {}", line)));
+    }
+    lines.push(outside!("  repeat       {}", cell.repeat));
+    lines
+}
+
+/// Counts of verdicts, waivers, cost and seed.
+#[must_use]
+pub fn closing_line(run: &Run) -> Outside {
+    let count = |verdict| {
+        let is_counted = |cell: &&Cell| cell.verdict == verdict && !cell.is_waived();
+        (verdict, run.cells.iter().filter(is_counted).count())
+    };
+    let mut counts: Vec<String> = Verdict::ALL
+        .into_iter()
+        .map(count)
+        .filter(|(_, count)| *count > 0)
+        .map(|(verdict, count)| format!("{count} {verdict}"))
+        .collect();
+    let waived = run.cells.iter().filter(|cell| cell.is_waived()).count();
+    if waived > 0 {
+        counts.push(format!("{waived} waived"));
+    }
+    outside!(
+        "{} cells on {}: {}; {:.1} s, profile {}, seed {}",
+        run.cells.len(),
+        run.label,
+        counts.join(", "),
+        run.seconds,
+        run.profile,
+        run.seed
+    )
+}
+
+impl Attestation {
+    /// What was seen, or why nothing was.
+    pub(crate) fn words(&self) -> Outside {
+        match self {
+            Self::Attested { seen } => outside!("attested: {}", seen),
+            Self::NotAttested { reason } => outside!("not attested: {}", reason),
+        }
+    }
+}
+
+impl Cell {
+    fn wants_detail(&self) -> bool {
+        self.verdict.is_broken()
+            || self.has_stale_waiver()
+            || matches!(self.verdict, Verdict::Miss | Verdict::Error)
+    }
+}

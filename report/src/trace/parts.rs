@@ -1,0 +1,206 @@
+//! What a trace says, as the parts of a page: as many rows side by side as the page takes.
+
+use super::fold::{Block, Step, Who, fold};
+use super::{CAUTION, Call, Ladder, Outcome, Request, Trace};
+use crate::outside;
+use crate::outside::Outside;
+use crate::part::{Cell, Head, Medium, Part, Style, Table};
+
+pub(super) fn parts(trace: &Trace, medium: Medium) -> Vec<Part> {
+    let columns = Part::Table(table(trace, medium));
+    let absent = Part::Lines(absences(trace));
+    match medium {
+        Medium::Terminal => {
+            let lines = vec![CAUTION.into(), asked(trace).into()];
+            let legend = legend(trace).into_iter().map(Outside::from).collect();
+            vec![Part::Lines(lines), columns, Part::Lines(legend), absent]
+        }
+        Medium::Page => {
+            let line = format!("{CAUTION}; {}", asked(trace));
+            vec![Part::Lines(vec![line.into()]), columns, absent]
+        }
+    }
+}
+
+/// What was asked of every row.
+fn asked(trace: &Trace) -> String {
+    let Trace { connections, message_bytes, .. } = trace;
+    match connections {
+        1 => format!("each request: {message_bytes} bytes"),
+        _ => format!(
+            "each request: {message_bytes} bytes on each of {connections} connections, all there \
+             at once"
+        ),
+    }
+}
+
+/// How to read what is there.
+fn legend(trace: &Trace) -> Vec<&'static str> {
+    let traced: Vec<&Ladder> = traced(trace).collect();
+    let mut lines = Vec::new();
+    if !traced.is_empty() {
+        lines.push("...          is left waiting, and counts for the request that wakes it");
+    }
+    if traced.iter().any(|row| Layout::of(row).has_blocks) {
+        lines.push("16x, |       so many times in sequence");
+    }
+    if traced.iter().any(|row| row.has_threads()) {
+        lines.push("A, B, *      threads of the server; * stands for several");
+    }
+    if traced.iter().any(|row| row.has_rings()) {
+        lines.push("operations   what the kernel took from the rings, by their counters");
+    }
+    lines
+}
+
+fn absences(trace: &Trace) -> Vec<Outside> {
+    let line = |row: &Ladder| match &row.outcome {
+        Outcome::Unavailable { reason } => {
+            Some(outside!("{} is unavailable: {}", row.name, reason))
+        }
+        Outcome::Traced { .. } => None,
+    };
+    trace.rows.iter().filter_map(line).collect()
+}
+
+fn traced(trace: &Trace) -> impl Iterator<Item = &Ladder> {
+    trace.rows.iter().filter(|row| matches!(row.outcome, Outcome::Traced { .. }))
+}
+
+/// A column for each row; none at all without rows.
+fn table(trace: &Trace, medium: Medium) -> Table {
+    let mut heads = vec![Head::of("")];
+    heads.extend(traced(trace).map(|row| Head::of(row.title())));
+    let columns: Vec<Vec<Cell>> = traced(trace).map(|row| column(trace, row, medium)).collect();
+    let line = |(index, label): (usize, String)| {
+        let cells = columns.iter().map(|cells| cells.get(index).cloned().unwrap_or_default());
+        [Cell::from(label)].into_iter().chain(cells).collect()
+    };
+    let labels = if columns.is_empty() { Vec::new() } else { labels(trace) };
+    let rows = labels.into_iter().enumerate().map(line).collect();
+    Table::plain("", Style::Columns, heads, rows)
+}
+
+/// The cells of the first column.
+fn labels(trace: &Trace) -> Vec<String> {
+    let mut labels: Vec<String> =
+        (1..=requests(trace)).map(|number| format!("req {number}")).collect();
+    labels.push("per request:".to_owned());
+    if trace.connections > 1 {
+        labels.push("per message:".to_owned());
+    }
+    labels
+}
+
+fn requests(trace: &Trace) -> usize {
+    trace.rows.iter().map(|row| row.requests().len()).max().unwrap_or(0)
+}
+
+/// The cells of a row's column, below its head.
+fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Cell> {
+    let layout = Layout::of(row);
+    let ladder = |request: &Request| match medium {
+        Medium::Terminal => layout.ladder(request),
+        Medium::Page => layout.points(request),
+    };
+    let margin = match medium {
+        Medium::Terminal => layout.margin(),
+        Medium::Page => "",
+    };
+    let ladders: Vec<Vec<Outside>> = row.requests().iter().map(ladder).collect();
+    let cell = |(index, lines): (usize, &Vec<Outside>)| match ladders[..index]
+        .iter()
+        .position(|earlier| earlier == lines)
+    {
+        Some(earlier) => format!("{margin}as req {}", earlier + 1).into(),
+        None => Cell { lines: lines.clone(), is_strong: false },
+    };
+    let mut cells: Vec<Cell> = ladders.iter().enumerate().map(cell).collect();
+    cells.resize(requests(trace), Cell::default());
+    cells.push(row.per_request().into());
+    if trace.connections > 1 {
+        cells.push(row.per_message(trace.connections).into());
+    }
+    cells
+}
+
+/// How the lines of a column are laid out, the same for all of its requests.
+struct Layout {
+    has_threads: bool,
+    has_blocks: bool,
+    name_width: usize,
+}
+
+impl Layout {
+    fn of(row: &Ladder) -> Self {
+        let requests = row.requests();
+        let calls = requests.iter().flat_map(|request| [&request.calls, &request.waiting]);
+        let names = calls.flatten().map(|call| call.name.open().chars().count());
+        let is_folded = |calls: &[Call]| fold(calls).iter().any(|block| block.times > 1);
+        Self {
+            has_threads: row.has_threads(),
+            has_blocks: requests.iter().any(|r| is_folded(&r.calls) || is_folded(&r.waiting)),
+            name_width: names.max().unwrap_or(0),
+        }
+    }
+
+    fn margin(&self) -> &'static str {
+        if self.has_blocks { "      " } else { "" }
+    }
+
+    /// A line for each call, in columns.
+    fn ladder(&self, request: &Request) -> Vec<Outside> {
+        let mut lines = self.blocks(&request.calls, "");
+        lines.extend(self.blocks(&request.waiting, " ..."));
+        lines
+    }
+
+    fn blocks(&self, calls: &[Call], end: &str) -> Vec<Outside> {
+        let mut lines = Vec::new();
+        for Block { times, steps } in fold(calls) {
+            for (index, step) in steps.iter().enumerate() {
+                let margin = match (times, index) {
+                    (1, _) => self.margin().to_owned(),
+                    (_, 0) => format!("{times:>3}x  "),
+                    (_, _) => "  |   ".to_owned(),
+                };
+                lines.push(outside!("{}{}{}", margin, self.step(step, self.name_width, "  "), end));
+            }
+        }
+        lines
+    }
+
+    /// A line for each block, without columns.
+    fn points(&self, request: &Request) -> Vec<Outside> {
+        let line = |Block { times, steps }: Block<'_>, end: &str| {
+            let steps: Vec<Outside> = steps.iter().map(|one| self.step(one, 0, " ")).collect();
+            let steps = Outside::join(&steps, "; ");
+            match times {
+                1 => outside!("{}{}", steps, end),
+                times => outside!("{}x {}{}", times, steps, end),
+            }
+        };
+        let calls = fold(&request.calls).into_iter().map(|block| line(block, ""));
+        let waiting = fold(&request.waiting).into_iter().map(|block| line(block, " ..."));
+        calls.chain(waiting).collect()
+    }
+
+    fn step(&self, step: &Step<'_>, width: usize, gap: &str) -> Outside {
+        let thread =
+            if self.has_threads { format!("{} ", letter(step.who)) } else { String::new() };
+        let Call { name, gist, .. } = step.call;
+        match gist.is_empty() {
+            true => outside!("{}{}", thread, name),
+            false => outside!("{}{}{}{}", thread, name.padded(width), gap, gist),
+        }
+    }
+}
+
+/// `A` for the first thread that appears; beyond `Z` they are numbered.
+fn letter(who: Who) -> String {
+    let Who::Thread(thread) = who else { return "*".to_owned() };
+    match u8::try_from(thread) {
+        Ok(number) if number < 26 => char::from(b'A' + number).to_string(),
+        Ok(_) | Err(_) => thread.to_string(),
+    }
+}
