@@ -77,6 +77,12 @@ fn not_seen(why: &str) -> Attestation {
     Attestation::NotAttested { reason: why.into() }
 }
 
+/// One row that meets all that was asked, on another host.
+pub(crate) fn green_run() -> Run {
+    let cells = ["one-byte", "order"].map(|case| cell(case, Verdict::Pass));
+    Run { label: "other".into(), ..check(cells.into()) }
+}
+
 /// The cells of one of the four rows.
 fn cells(row: usize, name: &str) -> Vec<Cell> {
     use Verdict::{Crash, Error, Fail, Info, Miss, Pass, Timeout, Unavailable, Unsupported};

@@ -4,10 +4,13 @@
 use serde_json::Value;
 
 use super::rules::{self, MARKS};
-use super::{For, Page, pages};
+use super::{For, Page, overview, pages};
+use crate::bench::metric::Metric;
 use crate::document::{Document, Kind};
 use crate::format::Format;
 use crate::golden::examples::{bench, comparison, load, run, sweep, trace};
+use crate::render::render;
+use crate::view::{Ink, View, Width};
 
 /// Texts that are obeyed, hide or break out, one by one.
 const PIECES: [&str; 20] = [
@@ -101,9 +104,14 @@ fn texts(value: &Value, path: &str) -> Vec<String> {
     }
 }
 
+/// All that is hostile in one text.
+fn all() -> String {
+    [PIECES.concat(), MARKS.map(|mark| mark.text).join(" ")].concat()
+}
+
 /// What the pages of a document do that they must not, with hostile text in every field.
 fn faults<D: Document + PartialEq>(document: &D) -> Vec<(Kind, Format, &'static str, String)> {
-    let all = [PIECES.concat(), MARKS.map(|mark| mark.text).join(" ")].concat();
+    let all = all();
     let mut found = Vec::new();
     let mut judge = |hostile: &D| {
         for page in pages("", hostile, &[For::People, For::Programs], &[60, 80, 200]) {
@@ -163,6 +171,35 @@ fn hostile_text_in_a_trace_does_no_harm() {
 #[test]
 fn hostile_text_in_a_comparison_does_no_harm() {
     expect_none(&comparison());
+}
+
+#[test]
+fn hostile_text_in_runs_of_several_hosts_does_no_harm() {
+    for start in STARTS {
+        let hostile = with_texts(&run(), |_, text| format!("{start}{text}{}", all()));
+        let broken = rules::broken(&overview("", &hostile, &run()));
+        assert!(broken.is_empty(), "{start:?}: {broken:?}");
+    }
+}
+
+/// Nothing but the page's own colours commands a terminal.
+#[test]
+fn a_page_in_colours_says_what_one_without_says() {
+    let hostile = with_texts(&sweep(1), |_, text| format!("{text}{}", all()));
+    let page = |ink| {
+        let view = View { width: Width::of(120), ink };
+        render(&hostile, &Metric::default(), Format::Text, view).unwrap()
+    };
+    let coloured = page(Ink::Colour);
+    let mut pieces = coloured.split("\u{1b}[");
+    let mut plain = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        let (colour, rest) = piece.split_once('m').expect("a colour ends in m");
+        assert!(colour.chars().all(|c| c.is_ascii_digit() || c == ';'), "{colour:?}");
+        plain.push_str(rest);
+    }
+    assert_eq!(plain, page(Ink::Plain));
+    assert_ne!(plain, coloured);
 }
 
 /// A field that stays as it is would not be tried.

@@ -11,9 +11,11 @@ use std::path::Path;
 
 use crate::document::{Document, Kind};
 use crate::format::Format;
-use crate::render::render;
+use crate::outside;
+use crate::render::{markdown, render};
+use crate::run::{Run, parts};
 use crate::view::{View, Width};
-use examples::{bench, closed_load, comparison, knee, load, run, sweep, trace};
+use examples::{bench, closed_load, comparison, green_run, knee, load, run, sweep, trace};
 use hostile::snapshot;
 
 /// The widths of the pages that are kept.
@@ -78,7 +80,12 @@ fn kept<D: Document>(large: &D, small: &D) -> Vec<Page> {
 
 fn pages_of(kind: Kind) -> Vec<Page> {
     match kind {
-        Kind::Run => kept(&run(), &run()),
+        Kind::Run => {
+            let mut kept = kept(&run(), &run());
+            kept.push(overview("run-overview", &run(), &green_run()));
+            kept.push(overview("hostile-run-overview", &snapshot(&run()), &green_run()));
+            kept
+        }
         Kind::Load => {
             let mut kept = kept(&load(), &load());
             kept.extend(pages("load-closed", &closed_load(), &[For::People], &WIDTHS));
@@ -93,6 +100,14 @@ fn pages_of(kind: Kind) -> Vec<Page> {
         Kind::Trace => kept(&trace(), &trace()),
         Kind::Comparison => kept(&comparison(), &comparison()),
     }
+}
+
+/// The page of runs of two hosts, where one of a third was expected.
+fn overview(name: &str, one: &Run, other: &Run) -> Page {
+    let expected = [one.label.clone(), outside!("{} of another", one.label)];
+    let parts = parts::overview(&[one.clone(), other.clone()], &expected);
+    let (kind, format) = (Kind::Run, Format::Markdown);
+    Page { name: name.to_owned(), kind, format, text: markdown(&parts) }
 }
 
 #[track_caller]
