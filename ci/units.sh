@@ -15,7 +15,7 @@ for manifest in backends/*/Cargo.toml */Cargo.toml proof/mutant/Cargo.toml; do
   features=()
   # Each of its users turns on some of its features; its own tests are of all.
   [ "$manifest" != report/Cargo.toml ] || features=(--all-features)
-  if ! cargo test --quiet --manifest-path "$manifest" "${features[@]}" "$@"; then
+  if ! cargo test --quiet --manifest-path "$manifest" ${features[@]+"${features[@]}"} "$@"; then
     echo "units: red: cargo test --manifest-path $manifest" >&2
     status=1
   fi
