@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::escape;
 
 /// A text for whose characters nobody vouches. It has no `Display` and is no `str`, so that
-/// printing it unescaped does not compile. [`outside!`] makes a sentence of several texts.
+/// printing it unescaped does not compile. [`crate::outside!`] makes a sentence of several texts.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Outside(String);
@@ -67,7 +67,7 @@ impl Outside {
         Self(format!("{:<width$}", self.0))
     }
 
-    /// For [`outside!`] alone.
+    /// For [`crate::outside!`] alone.
     #[doc(hidden)]
     #[must_use]
     pub fn compose(sentence: fmt::Arguments<'_>) -> Self {
@@ -91,7 +91,7 @@ macro_rules! outside {
     };
 }
 
-/// What may be a part of a sentence of [`outside!`].
+/// What may be a part of a sentence of [`crate::outside!`].
 pub trait Said {
     /// Writes it as it came.
     ///
@@ -100,7 +100,7 @@ pub trait Said {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// A part of a sentence that [`outside!`] makes.
+/// A part of a sentence that [`crate::outside!`] makes.
 #[doc(hidden)]
 pub struct Piece<'a, T: ?Sized>(pub &'a T);
 

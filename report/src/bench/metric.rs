@@ -9,7 +9,7 @@ use crate::outside::Outside;
 use crate::quantity::number;
 use crate::statistics::median;
 
-/// One quantity of a row. The order is that of [`QUANTITIES`].
+/// One quantity of a row. The order is that of `QUANTITIES`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
