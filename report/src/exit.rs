@@ -101,15 +101,14 @@ impl Exit {
         }
     }
 
-    /// The status of several documents together: a fault outweighs what could not be judged, and
-    /// that outweighs an absence.
+    /// The status of several documents together, in the order of [`Findings::exit`].
     #[must_use]
     pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
         let severity = |exit: &Self| match exit {
             Self::Green => 0,
             Self::Unavailable => 1,
-            Self::Interrupted | Self::Usage | Self::Error => 2,
-            Self::ConditionFired => 3,
+            Self::ConditionFired => 2,
+            Self::Interrupted | Self::Usage | Self::Error => 3,
             Self::Red => 4,
         };
         exits.into_iter().max_by_key(severity).unwrap_or(Self::Green)
@@ -147,6 +146,7 @@ mod tests {
     fn several_documents_are_as_bad_as_the_worst() {
         assert_eq!(Exit::worst([Exit::Green, Exit::Unavailable]), Exit::Unavailable);
         assert_eq!(Exit::worst([Exit::Red, Exit::Error]), Exit::Red);
+        assert_eq!(Exit::worst([Exit::ConditionFired, Exit::Error]), Exit::Error);
         assert_eq!(Exit::worst([]), Exit::Green);
     }
 }

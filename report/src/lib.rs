@@ -37,7 +37,7 @@ mod transport;
 pub mod verdict;
 mod view;
 
-pub use document::{Document, Kind, ParseError, kind_of, parse};
+pub use document::{Document, Kind};
 pub use exit::{Exit, Finding, Findings};
 pub use format::Format;
 pub use host::Host;

@@ -25,6 +25,8 @@ pub struct View {
 impl Width {
     /// Less would break every table.
     pub const LEAST: Self = Self(60);
+    /// For a page that nobody looks at in a terminal: as many as the log of a job shows.
+    pub const OF_A_LOG: Self = Self(120);
 
     /// So many columns, [`Width::LEAST`] at least.
     #[must_use]

@@ -28,7 +28,7 @@ const PIECES: [&str; 20] = [
     "\n::error::evil",
     "##[error]evil",
     "a\r\nb\tc",
-    "\0\u{7f}",
+    "\0\u{7f}\u{fffe}\u{ffff}",
     "\n# evilhead\n\n- evilitem\n",
     "\\",
     "&lt;&#27;",

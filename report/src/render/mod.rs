@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::document::{Document, Kind};
 use crate::format::Format;
 use crate::part::Medium;
@@ -77,11 +79,21 @@ pub fn render<D: Document>(
             .collect(),
         Format::Csv => Ok(csv::csv(&document.records())),
         #[cfg(feature = "junit")]
-        Format::Junit => junit::junit(&document.suites()).map_err(failed),
+        Format::Junit => junit::junit(&document.suites(question)).map_err(failed),
         #[cfg(not(feature = "junit"))]
         Format::Junit => Err(failed("this program was built without the feature junit".to_owned())),
         Format::Margins => Ok(markdown(&document.margins())),
     }
+}
+
+/// What is no document as JSON, with the same escapes.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn json(value: &impl Serialize) -> Result<String, RenderError> {
+    let failed =
+        |e: serde_json::Error| RenderError::Failed { format: Format::Json, reason: e.to_string() };
+    json::pretty(value).map_err(failed)
 }
 
 impl fmt::Display for RenderError {

@@ -364,8 +364,8 @@ impl Document for Run {
         records::records(self)
     }
 
-    fn suites(&self) -> Suites {
-        suites::suites(self)
+    fn suites(&self, gate: &Gate) -> Suites {
+        suites::suites(self, gate)
     }
 
     fn margins(&self) -> Vec<Part> {

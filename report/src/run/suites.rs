@@ -2,23 +2,24 @@
 //! error, and every reason for a cell that was not judged.
 
 use super::parts::detail;
-use super::{Cell, Row, Run};
+use super::{Cell, Gate, Row, Run};
+use crate::exit::Finding;
 use crate::outside;
 use crate::outside::Outside;
 use crate::suite::{Fault, Status, Suite, Suites, TestCase};
 use crate::verdict::Verdict;
 
-pub(super) fn suites(run: &Run) -> Suites {
+pub(super) fn suites(run: &Run, gate: &Gate) -> Suites {
     let of_row = |row: &Row| {
         let cells = run.cells.iter().filter(|cell| cell.row == row.name);
         let mut names: Vec<&Outside> = cells.map(|cell| &cell.suite).collect();
         names.dedup();
-        names.into_iter().map(|name| suite(run, row, name)).collect::<Vec<_>>()
+        names.into_iter().map(|name| suite(run, gate, row, name)).collect::<Vec<_>>()
     };
     Suites { seconds: run.seconds, suites: run.rows.iter().flat_map(of_row).collect() }
 }
 
-fn suite(run: &Run, row: &Row, name: &Outside) -> Suite {
+fn suite(run: &Run, gate: &Gate, row: &Row, name: &Outside) -> Suite {
     let certified = if row.certificate.certified { "yes" } else { "no" };
     let own = run.cells.iter().filter(|cell| cell.row == row.name && cell.suite == *name);
     Suite {
@@ -31,11 +32,11 @@ fn suite(run: &Run, row: &Row, name: &Outside) -> Suite {
             ("driver", row.driver.clone()),
             ("certified", certified.into()),
         ],
-        cases: own.map(test_case).collect(),
+        cases: own.map(|cell| test_case(cell, gate.finding(cell, &row.driver))).collect(),
     }
 }
 
-fn test_case(cell: &Cell) -> TestCase {
+fn test_case(cell: &Cell, finding: Finding) -> TestCase {
     let mut properties = vec![
         ("level", cell.level.to_string().into()),
         ("verdict", cell.word().into()),
@@ -45,27 +46,27 @@ fn test_case(cell: &Cell) -> TestCase {
     TestCase {
         name: cell.case.clone(),
         seconds: cell.seconds,
-        status: status(cell),
+        status: status(cell, finding),
         properties,
         stderr: cell.stderr_tail.clone(),
     }
 }
 
-fn status(cell: &Cell) -> Status {
+/// What is red for the run is red for the CI system too, and nothing else is.
+fn status(cell: &Cell, finding: Finding) -> Status {
     let skipped = |reason: Option<&Outside>| {
         let reason = reason.cloned().unwrap_or_else(|| "no reason".into());
         Status::Skipped(outside!("{}: {}", cell.word(), reason))
     };
-    match cell.verdict {
-        Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss if cell.is_waived() => {
+    match finding {
+        Finding::Red | Finding::ConditionFired => Status::Failed(fault(cell)),
+        Finding::Error => Status::Error(fault(cell)),
+        Finding::Unavailable => skipped(cell.reason.as_ref()),
+        Finding::Green if cell.is_waived() => {
             skipped(cell.waiver.as_ref().map(|waiver| &waiver.reason))
         }
-        Verdict::Fail | Verdict::Crash | Verdict::Timeout => Status::Failed(fault(cell)),
-        Verdict::Error => Status::Error(fault(cell)),
-        Verdict::Pass | Verdict::Info if cell.has_stale_waiver() => Status::Failed(fault(cell)),
-        // A SHOULD that is not met fails nobody's build; the word stands in the properties.
-        Verdict::Pass | Verdict::Info | Verdict::Miss => Status::Passed,
-        Verdict::Unsupported | Verdict::Unavailable => skipped(cell.reason.as_ref()),
+        Finding::Green if cell.verdict == Verdict::Unsupported => skipped(cell.reason.as_ref()),
+        Finding::Green => Status::Passed,
     }
 }
 
@@ -74,7 +75,33 @@ fn fault(cell: &Cell) -> Fault {
     Fault {
         kind: failure.map(|failure| failure.kind.word()),
         message: failure
-            .map(|failure| outside!("expected {}; actual {}", failure.expected, failure.actual)),
+            .map(|failure| outside!("expected {}; actual {}", failure.expected, failure.actual))
+            .or_else(|| cell.reason.clone()),
         lines: detail(cell),
+    }
+}
+
+#[cfg(all(test, feature = "statistics"))]
+mod tests {
+    use super::*;
+    use crate::example::{cell, check};
+    use crate::run::Strictness;
+
+    #[test]
+    fn a_test_fails_for_what_is_red_and_for_nothing_else() {
+        let run = check(vec![cell("a", Verdict::Miss), cell("b", Verdict::Unavailable)]);
+        let words = |gate: &Gate| -> Vec<&'static str> {
+            let word = |test: &TestCase| match test.status {
+                Status::Passed => "passed",
+                Status::Skipped(_) => "skipped",
+                Status::Failed(_) => "failed",
+                Status::Error(_) => "error",
+            };
+            suites(&run, gate).suites.iter().flat_map(|suite| &suite.cases).map(word).collect()
+        };
+        assert_eq!(words(&Gate::default()), ["passed", "skipped"]);
+        let required_drivers = vec![run.rows[0].driver.clone()];
+        let gate = Gate { strictness: Strictness::Strict, required_drivers };
+        assert_eq!(words(&gate), ["failed", "failed"]);
     }
 }
