@@ -150,7 +150,10 @@ impl fmt::Display for Error {
             Self::Value(sentence)
             | Self::Workload(sentence)
             | Self::Repository(sentence)
-            | Self::Programs(sentence) => f.write_str(sentence),
+            | Self::Programs(sentence) => {
+                let lines: Vec<String> = sentence.lines().map(printable).collect();
+                f.write_str(&lines.join("\n"))
+            }
             Self::NotComparable(sentence) => f.write_str(&sentence.on_terminal()),
             Self::UnknownName { noun, name, nearest, known } => {
                 write!(f, "no {noun} matches '{}'; ", printable(name))?;

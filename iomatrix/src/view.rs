@@ -2,9 +2,6 @@
 
 use report::{Ink, View, Width};
 
-/// The columns of a page that nobody looks at in a terminal: as many as a log shows.
-const COLUMNS: u16 = 120;
-
 /// On standard output: as wide as its terminal; without one, as wide as in a file.
 pub(crate) fn on_screen() -> View {
     let terminal = console::Term::stdout();
@@ -17,7 +14,7 @@ pub(crate) fn on_screen() -> View {
 /// In a file: as wide as `COLUMNS` says, else 120 columns, and without colours.
 pub(crate) fn in_file() -> View {
     let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    View::plain(Width::of(asked.unwrap_or(COLUMNS)))
+    View::plain(asked.map_or(Width::OF_A_LOG, Width::of))
 }
 
 fn ink() -> Ink {

@@ -147,3 +147,17 @@ mod unix {
         expect(&iomatrix("report", &[Path::new("/proc/self/status")]), 3, &["it is no JSON"]);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn nothing_is_obeyed_that_a_name_or_a_file_says() {
+    let scratch = Scratch::new().expect("make a folder");
+    let cut = file(&scratch, "a\u{1b}[2J\n::error::x.json", r#"{"version": 1, "cells": ["#);
+    let row = r#"[{"model": "\u001b[2J\n::error::x"}]"#;
+    let unknown = file(&scratch, "b.json", TRACE.replace("[]", row));
+    let output = iomatrix("report", &[&cut, &unknown]);
+    expect(&output, 3, &["it is truncated", "unknown variant"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains('\u{1b}'), "{said}");
+    assert!(!said.lines().any(|line| line.starts_with("::")), "{said}");
+}

@@ -1,6 +1,7 @@
 //! The doctor's page for a job's summary.
 
 use report::Outside;
+use report::escape::{markdown, markdown_line};
 use report::host::{Host, State};
 
 use super::judge::judge;
@@ -9,7 +10,7 @@ use super::{RowDriver, affected, identity, runnable};
 /// The same as the text, as tables.
 pub(crate) fn render(host: &Host, rows: &[RowDriver]) -> String {
     let mut lines = vec!["## Host".to_owned(), String::new()];
-    lines.extend(identity(host).iter().map(|line| format!("- {}", escape(line))));
+    lines.extend(identity(host).iter().map(|line| format!("- {}", markdown_line(line))));
     if !rows.is_empty() {
         let runnable = runnable(host, rows);
         lines.push(format!("- {runnable} of {} rows can run here", rows.len()));
@@ -50,21 +51,5 @@ fn table<const N: usize>(lines: &mut Vec<String>, titles: [&str; N]) {
 }
 
 fn row<const N: usize>(lines: &mut Vec<String>, cells: [&str; N]) {
-    lines.push(format!("| {} |", cells.map(escape).join(" | ")));
-}
-
-/// A host may call itself anything; none of it may become a cell, a tag or emphasis.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' => escaped.push(' '),
-            '|' | '*' | '_' | '`' | '<' | '[' | '\\' => {
-                escaped.push('\\');
-                escaped.push(c);
-            }
-            _ => escaped.push(c),
-        }
-    }
-    escaped
+    lines.push(format!("| {} |", cells.map(markdown).join(" | ")));
 }

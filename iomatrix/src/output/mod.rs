@@ -208,8 +208,7 @@ pub(crate) fn say_saved(path: Option<&Path>) {
 
 /// Something that is no document as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<String, Error> {
-    let text = serde_json::to_string_pretty(value).map_err(Error::render("json"))?;
-    Ok(text + "\n")
+    Ok(report::render::json(value)?)
 }
 
 /// Prints a page. That nobody reads it to its end is no error.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use report::bench::Bench;
 use report::compare::Comparison;
+use report::escape::terminal;
 use report::load::LoadResult;
 use report::sweep::Sweep;
 use report::trace::Trace;
@@ -245,9 +246,12 @@ impl fmt::Display for Fault {
                 result_of(*kind)
             ),
             Self::Malformed { kind: Some(kind), reason } => {
-                write!(f, "it is no {} that can be read: {reason}", &result_of(Some(*kind))[2..])
+                let kind = &result_of(Some(*kind))[2..];
+                write!(f, "it is no {kind} that can be read: {}", terminal(reason))
             }
-            Self::Malformed { kind: None, reason } => write!(f, "it is no JSON: {reason}"),
+            Self::Malformed { kind: None, reason } => {
+                write!(f, "it is no JSON: {}", terminal(reason))
+            }
             Self::NoResult => f.write_str("it is JSON, but no result of iomatrix"),
             Self::Version { kind, found, reads } => {
                 let found =
@@ -271,6 +275,7 @@ impl Unused {
 
 impl fmt::Display for Unused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "read {}: {}", self.path.display(), self.fault)
+        let path = terminal(&self.path.display().to_string());
+        write!(f, "read {path}: {}", self.fault)
     }
 }
