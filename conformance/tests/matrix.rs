@@ -8,6 +8,7 @@ use conformance::check::{self, Collector, Environment};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
+use harness::pattern::matches;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
@@ -19,9 +20,6 @@ use report::{
     Cell, Document as _, Exit, Finding, Gate, Outside, Strictness, Verdict, View, Width, outside,
 };
 
-/// Columns of a page of text in a file, which are those of `iomatrix`.
-const PAGE_COLUMNS: u16 = 120;
-
 fn main() -> ExitCode {
     supervisor::run_if_asked();
     match run(&Arguments::from_args()) {
@@ -32,9 +30,6 @@ fn main() -> ExitCode {
         }
     }
 }
-
-/// What the costs are laid out for: the log of a job.
-const COLUMNS: u16 = 120;
 
 /// What every trial shares.
 struct Shared {
@@ -49,6 +44,7 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
     let environment = Environment::read()?;
     let registry = Registry::load()?;
     let mut rows = check::rows(&registry);
+    expect_rows(&environment.rows, &rows)?;
     let host = host::probe();
     let filter = Filter { rows: environment.rows.clone(), ..Filter::default() };
     let plan = plan(&rows, &filter, environment.profile, &host);
@@ -88,7 +84,20 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
     if arguments.list {
         return Ok(Exit::Green);
     }
+    if selected.is_empty() && (arguments.filter.is_some() || !arguments.skip.is_empty()) {
+        // A filter may mean a test of another target: to Cargo that is no failure.
+        println!("no cell of the matrix matches the filter");
+        return Ok(Exit::Green);
+    }
     finish(shared, &environment, conclusion.has_failed())
+}
+
+/// A name that no row has must not look like a smaller matrix.
+fn expect_rows(patterns: &[String], rows: &[Row]) -> Result<(), String> {
+    let is_unknown = |pattern: &&String| !rows.iter().any(|row| matches(pattern, &row.name));
+    let Some(unknown) = patterns.iter().find(is_unknown) else { return Ok(()) };
+    let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+    Err(format!("CONFORMANCE_ROWS: no row matches '{unknown}'; the rows are: {}", names.join(", ")))
 }
 
 /// Writes the result file and says what the run cost.
@@ -100,16 +109,13 @@ fn finish(
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
     let Shared { judge, rows, collector, gate, .. } = shared;
     let run = collector.finish(&judge, &rows, check::label());
-    if run.cells.is_empty() {
-        return Ok(Exit::Green);
-    }
-    println!("{}", text(&costs(&run), View::plain(Width::of(COLUMNS))));
+    println!("{}", text(&costs(&run), View::plain(Width::OF_A_LOG)));
     println!("{}", closing_line(&run).on_terminal());
     for driver in gate.missing_drivers(&run) {
         println!("required driver {} was not judged", driver.on_terminal());
     }
     for (format, path) in &environment.outputs {
-        let view = View::plain(Width::of(PAGE_COLUMNS));
+        let view = View::plain(Width::OF_A_LOG);
         let page = report::render(&run, &gate, *format, view).map_err(|e| e.to_string())?;
         std::fs::write(path, page).map_err(|e| format!("{}: {e}", path.display()))?;
     }
@@ -123,8 +129,8 @@ fn name(rows: &[Row], planned: &Planned) -> String {
 
 /// The same selection as libtest's, which has no function for it: only what is selected is built.
 fn is_selected(arguments: &Arguments, name: &str) -> bool {
-    let matches = |text: &str| if arguments.exact { name == text } else { name.contains(text) };
-    arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|s| matches(s))
+    let is_meant = |text: &str| if arguments.exact { name == text } else { name.contains(text) };
+    arguments.filter.as_deref().is_none_or(is_meant) && !arguments.skip.iter().any(|s| is_meant(s))
 }
 
 fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
