@@ -24,8 +24,8 @@ use harness::row::Row;
 use harness::schedule::{Company, Schedule};
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::run::text;
-use report::{Cell, Exit, FailureKind, Level, Strictness, Verdict};
+use report::run::parts;
+use report::{Cell, Exit, FailureKind, Level, Outside, Strictness, Verdict};
 
 use crate::sample::Extent;
 
@@ -232,7 +232,7 @@ fn is_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
         };
         if found != mutant.failure {
             let wanted = &mutant.failure;
-            let detail = text::detail(&cell);
+            let detail = detail(&cell);
             return Err(format!("expected {wanted}, found {found}, time {time}\n{detail}").into());
         }
     }
@@ -255,7 +255,7 @@ fn is_otherwise_right(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Faile
             && !catching.contains(&id.as_str())
     });
     let names: Vec<String> =
-        red.iter().map(|cell| format!("{} {}", cell.id(), kind(cell))).collect();
+        red.iter().map(|cell| format!("{} {}", cell.id().on_terminal(), kind(cell))).collect();
     let others = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
     self_test.others.lock().map_err(|e| e.to_string())?.insert(mutant.fault.clone(), others);
     if red.iter().any(|cell| cell.id() == "tcp-echo/one-byte") {
@@ -279,7 +279,7 @@ fn passes_suite(
     let (_, red) = quick_musts(self_test, fault, |planned| {
         planned.suite.name == suite && planned.case.company == company
     });
-    let details: Vec<String> = red.iter().map(text::detail).collect();
+    let details: Vec<String> = red.iter().map(detail).collect();
     if details.is_empty() { Ok(()) } else { Err(details.join("\n").into()) }
 }
 
@@ -326,8 +326,14 @@ fn kind(cell: &Cell) -> &'static str {
     cell.failure.as_ref().map_or("", |failure: &report::Failure| FailureKind::word(failure.kind))
 }
 
-fn reason(cell: &Cell) -> &str {
-    cell.reason.as_deref().unwrap_or("no reason")
+fn reason(cell: &Cell) -> String {
+    cell.reason.as_ref().map_or_else(|| "no reason".to_owned(), Outside::on_terminal)
+}
+
+/// What a red cell shows, in lines.
+fn detail(cell: &Cell) -> String {
+    let lines = parts::detail(cell);
+    lines.iter().map(Outside::on_terminal).collect::<Vec<_>>().join("\n")
 }
 
 fn repeat_command(row: &Row, id: &str, seed: u64, _: Profile) -> String {
