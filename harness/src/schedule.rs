@@ -23,7 +23,7 @@ pub enum Company {
 
 /// A place among the running cells, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Ticket {
     _floor: File,
 }
 
@@ -39,7 +39,7 @@ impl Schedule {
     ///
     /// # Errors
     /// When a lock file cannot be opened or locked.
-    pub fn enter(&self, company: Company) -> io::Result<Place> {
+    pub fn enter(&self, company: Company) -> io::Result<Ticket> {
         // Everybody passes the turnstile one by one, so that a cell that waits for the floor to
         // be empty is not overtaken for ever by cells that share it.
         let turnstile = open(&self.turnstile)?;
@@ -49,7 +49,7 @@ impl Schedule {
             Company::Shared => floor.lock_shared()?,
             Company::Exclusive => floor.lock()?,
         }
-        Ok(Place { _floor: floor })
+        Ok(Ticket { _floor: floor })
     }
 }
 

@@ -18,6 +18,7 @@ use report::Outside;
 use report::{Cell, Document as _, Exit, Gate, Level, Run, Strictness};
 
 use crate::error::Error;
+use crate::notice::say;
 use crate::output::{self, Output, Outputs};
 use crate::selection;
 
@@ -125,7 +126,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     };
     outputs.write_document(&run, &gate)?;
     for driver in gate.missing_drivers(&run) {
-        eprintln!("required driver {} was not judged", driver.on_terminal());
+        say(format_args!("required driver {} was not judged", driver.on_terminal()));
     }
     Ok(run.exit(&gate))
 }
@@ -225,7 +226,7 @@ fn show_progress(progress: &ProgressBar, cell: &Cell) {
     if cell.verdict.is_broken() {
         progress.println(format!("{:<8} {name}", cell.word()));
         if !std::io::stderr().is_terminal() {
-            eprintln!("{:<8} {name}", cell.word());
+            say(format_args!("{:<8} {name}", cell.word()));
         }
     }
     progress.set_message(name);

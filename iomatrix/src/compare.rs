@@ -6,6 +6,7 @@ use report::compare::{Comparison, OtherHosts, Results, compare};
 use report::{Document as _, Exit};
 
 use crate::error::Error;
+use crate::notice::say;
 use crate::output::{self, Output, Outputs};
 use crate::results::{Document, Found, Unused};
 
@@ -29,10 +30,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let other_hosts = if arguments.force { OtherHosts::TimesToo } else { OtherHosts::CountsOnly };
     let mut outputs = Outputs::open(&arguments.outputs)?;
+    outputs.expect_apart(&[&arguments.before, &arguments.after])?;
     let (before, mut unused) = side(&arguments.before)?;
     let (after, others) = side(&arguments.after)?;
     unused.extend(others);
-    unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
+    unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
     outputs.write_document(&comparison, &())?;
     Ok(Exit::worst(unused.iter().map(|_| Exit::Error).chain([comparison.exit(&())])))

@@ -46,6 +46,8 @@ pub(crate) enum Error {
     PrintedTwice([Format; 2]),
     /// Two pages for one file.
     WrittenTwice(PathBuf),
+    /// The file that is to be written is one of those that are read.
+    WrittenOver(PathBuf),
     /// The file that is to be written is a folder.
     OutputFolder(PathBuf),
     /// The folder of the file that is to be written does not exist.
@@ -110,6 +112,7 @@ impl Error {
             | Self::NotComparable(_)
             | Self::PrintedTwice(_)
             | Self::WrittenTwice(_)
+            | Self::WrittenOver(_)
             | Self::OutputFolder(_)
             | Self::NoOutputFolder { .. }
             | Self::NoDimension => Exit::Usage,
@@ -187,6 +190,11 @@ impl fmt::Display for Error {
             Self::WrittenTwice(file) => write!(
                 f,
                 "two outputs go to {}; give each a file of its own",
+                printable(&file.display().to_string())
+            ),
+            Self::WrittenOver(file) => write!(
+                f,
+                "{} is among the results that are read; write to a file elsewhere",
                 printable(&file.display().to_string())
             ),
             Self::OutputFolder(folder) => {

@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod list;
 mod load;
+mod notice;
 mod output;
 mod paragraph;
 mod report;
@@ -20,8 +21,12 @@ mod view;
 
 use std::process::ExitCode;
 
+use ::report::Exit;
+use ::report::escape::terminal;
 use clap::{Parser, Subcommand};
 use harness::supervisor;
+
+use notice::say;
 
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
@@ -60,7 +65,11 @@ enum Command {
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
-    let done = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refusal) => return refuse(&refusal),
+    };
+    let done = match arguments.command {
         Command::Check(arguments) => check::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
@@ -75,8 +84,22 @@ fn main() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(e) => {
-            eprintln!("iomatrix: {e}");
+            say(format_args!("iomatrix: {e}"));
             e.exit().into()
         }
     }
+}
+
+/// Says what is wrong with the command line, which may be made of another's text, or the help that
+/// was asked for.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    if !refusal.use_stderr() {
+        // Whoever does not read the help to its end has seen what he wanted.
+        let _ = refusal.print();
+        return Exit::Green.into();
+    }
+    for line in refusal.render().to_string().lines() {
+        say(terminal(line));
+    }
+    Exit::Usage.into()
 }

@@ -1,6 +1,6 @@
 //! `iomatrix report`: result files of all commands, and of several hosts, as one page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use report::Outside;
 use report::bench::Bench;
@@ -13,6 +13,7 @@ use report::{Document, Exit, Format, Run, View};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::notice::say;
 use crate::output::{self, Output, Outputs};
 use crate::results;
 
@@ -45,11 +46,13 @@ struct Found {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
+    let inputs: Vec<&Path> = arguments.paths.iter().map(PathBuf::as_path).collect();
+    outputs.expect_apart(&inputs)?;
     let results::Found { documents, unused } = results::Found::below(&arguments.paths);
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
-    unused.iter().for_each(|unused| eprintln!("iomatrix: {unused}"));
+    unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
     let found = Found::of(documents.into_iter().map(|(_, document)| document));
     outputs.write(|format, view| match format {
         Format::Json => output::json(&found),
@@ -60,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     })?;
     let missing = missing(&found.runs, &arguments.expected);
     for label in &missing {
-        eprintln!("no result from {}", label.on_terminal());
+        say(format_args!("no result from {}", label.on_terminal()));
     }
     let unused = unused.iter().map(|_| Exit::Error);
     let missing = missing.iter().map(|_| Exit::Red);

@@ -11,6 +11,7 @@ use report::{Document as _, Exit};
 use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
 use crate::load::{WorkloadArguments, parse_rate, parse_size};
+use crate::notice::say;
 use crate::output::{self, Output, Outputs};
 
 #[derive(clap::Args)]
@@ -90,7 +91,7 @@ enum MetricName {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let points = arguments.values.points()?;
     for (_, point) in &points {
-        arguments.workload(point).expect_sense(arguments.subjects.transport.into())?;
+        arguments.workload(point).expect_sense(arguments.subjects.transport)?;
     }
     let session = Session::new(&arguments.subjects)?;
     session.candidates(1)?;
@@ -101,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut sweep =
         Sweep { version: FORMAT_VERSION, dimension, points: Vec::new(), interrupted: false };
     for (value, point) in points {
-        eprintln!("{}", dimension.long(value));
+        say(format_args!("{}", dimension.long(value)));
         let candidates = session.candidates(point.workers[0])?;
         let workload = arguments.workload(&point);
         let bench = session.bench(candidates, &workload, arguments.rounds)?;

@@ -161,3 +161,36 @@ fn nothing_is_obeyed_that_a_name_or_a_file_says() {
     assert!(!said.contains('\u{1b}'), "{said}");
     assert!(!said.lines().any(|line| line.starts_with("::")), "{said}");
 }
+
+#[test]
+fn a_page_takes_the_place_of_no_result_that_is_read() {
+    let scratch = Scratch::new().expect("make a folder");
+    let result = file(&scratch, "trace.json", TRACE);
+    let text = format!("--output=text={}", result.display());
+    let output = iomatrix("report", &[&result, Path::new(&text)]);
+    expect(&output, 2, &["is among the results that are read; write to a file elsewhere"]);
+    let beside = format!("--output=json={}", scratch.path().join("all.json").display());
+    expect(&iomatrix("report", &[scratch.path(), Path::new(&beside)]), 2, &["is among"]);
+    assert_eq!(fs::read_to_string(&result).expect("it is there"), TRACE);
+    assert!(!scratch.path().join("all.json").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_standard_error_that_takes_nothing_stops_no_page() {
+    let scratch = Scratch::new().expect("make a folder");
+    let result = file(&scratch, "trace.json", TRACE);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("open /dev/full");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+    program.arg("report").args([&result, &scratch.path().join("nothing.json")]).stderr(full);
+    let output = program.output().expect("start iomatrix");
+    expect(&output, 3, &["trace"]);
+}
+
+#[test]
+fn nothing_is_obeyed_that_a_command_line_says() {
+    let output = iomatrix("check", &[Path::new("--profile=\u{1b}[2J\n::error::x")]);
+    expect(&output, 2, &["invalid value"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains('\u{1b}') && !said.lines().any(|line| line.starts_with("::")), "{said}");
+}

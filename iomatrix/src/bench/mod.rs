@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use harness::binaries;
 use loadgen::Load;
 use report::Outside;
@@ -70,18 +70,17 @@ pub(crate) struct SubjectArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) baseline: Option<String>,
     /// What clients connect to.
-    #[arg(long, value_enum, default_value_t = TransportName::Tcp)]
-    pub(crate) transport: TransportName,
+    #[arg(long, default_value_t = Transport::Tcp, value_parser = transports())]
+    pub(crate) transport: Transport,
     /// Keep server and generator on processors of their own, or let them share all.
     #[arg(long, value_enum, default_value_t = PinTo::Auto)]
     pub(crate) pin: PinTo,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TransportName {
-    Tcp,
-    Udp,
-    Unix,
+/// Those that the generator has clients for.
+fn transports() -> impl TypedValueParser<Value = Transport> {
+    let kinds = [Transport::Tcp, Transport::Udp, Transport::Unix].map(Transport::kind);
+    PossibleValuesParser::new(kinds).try_map(|kind| kind.parse())
 }
 
 /// What all benches of one command share.
@@ -92,7 +91,7 @@ pub(crate) struct Session<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    arguments.workload.expect_sense(arguments.subjects.transport.into())?;
+    arguments.workload.expect_sense(arguments.subjects.transport)?;
     let session = Session::new(&arguments.subjects)?;
     let candidates = session.candidates(arguments.workers)?;
     let mut outputs = Outputs::open(&arguments.outputs)?;
@@ -157,8 +156,7 @@ impl<'a> Session<'a> {
 
     /// The load of every row; each puts its own address into it.
     fn load(&self, workload: &WorkloadArguments, cpus: &Cpus) -> Load {
-        let target =
-            Target { transport: self.subjects.transport.into(), address: Outside::default() };
+        let target = Target { transport: self.subjects.transport, address: Outside::default() };
         Load {
             workload: workload.workload(target, DURATION, WARMUP),
             patience: Duration::from_secs(5),
@@ -185,14 +183,4 @@ fn release_programs(
     packages: &[&str],
 ) -> Result<std::collections::BTreeMap<String, PathBuf>, Error> {
     binaries::locate(packages, BuildProfile::Release).map_err(Error::Programs)
-}
-
-impl From<TransportName> for Transport {
-    fn from(name: TransportName) -> Self {
-        match name {
-            TransportName::Tcp => Self::Tcp,
-            TransportName::Udp => Self::Udp,
-            TransportName::Unix => Self::Unix,
-        }
-    }
 }

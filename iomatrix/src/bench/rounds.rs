@@ -15,6 +15,7 @@ use super::pinning::Cpus;
 use super::rows::Candidates;
 use super::subject::Subject;
 use super::watch::{CallWatch, MemoryWatch, ServerWatch, absent};
+use crate::notice::say;
 
 /// Connections that are idle while memory is looked at.
 const IDLE: u32 = 1000;
@@ -287,6 +288,6 @@ fn empty_row(row: &Row, refused: Option<Refused>) -> BenchRow {
 fn show(bar: &ProgressBar, message: &str) {
     bar.set_message(message.to_owned());
     if bar.is_hidden() {
-        eprintln!("{message}");
+        say(message);
     }
 }

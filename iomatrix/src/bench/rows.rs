@@ -4,14 +4,15 @@ use conformance::check;
 use harness::launcher::Origin;
 use harness::registry::Registry;
 use harness::row::Row;
-use report::Host;
 use report::bench::{Because, Refused};
+use report::{Host, Transport};
 use report::{Outside, outside};
 
 use crate::error::Error;
+use crate::notice::say;
 use crate::selection;
 
-use super::{SubjectArguments, TransportName, release_programs, verify};
+use super::{SubjectArguments, release_programs, verify};
 
 /// One row that was asked for.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub(crate) struct Candidates {
     pub(crate) all: Vec<Candidate>,
     baseline: String,
     workers: u32,
-    transport: TransportName,
+    transport: Transport,
 }
 
 impl Candidates {
@@ -78,7 +79,7 @@ impl Candidates {
             self.measured().flat_map(|row| row.package.clone()).collect();
         packages.dedup();
         for package in &packages {
-            eprintln!("building {package} in release");
+            say(format_args!("building {package} in release"));
             let programs = release_programs(&[package])?;
             for candidate in &mut self.all {
                 let row = &mut candidate.row;
@@ -95,7 +96,7 @@ impl Candidates {
     /// Refuses the rows whose answers are wrong: nothing is timed that was not checked first.
     pub(crate) fn verify(&mut self, host: &Host) {
         let rows: Vec<Row> = self.measured().cloned().collect();
-        eprintln!("checking the answers of {} rows first", rows.len());
+        say(format_args!("checking the answers of {} rows first", rows.len()));
         let wrong = verify::wrong(&rows, self.transport, host, check::random_seed());
         for candidate in &mut self.all {
             if let Some(reason) = wrong.get(&Outside::from(&candidate.row.name)) {
@@ -111,18 +112,13 @@ impl Candidates {
 }
 
 /// What this host or the row lacks for a bench.
-fn missing(row: &Row, transport: TransportName, host: &Host) -> Option<Refused> {
+fn missing(row: &Row, transport: Transport, host: &Host) -> Option<Refused> {
     let unavailable = |reason: Outside| Some(Refused::new(Because::Unavailable, reason));
     if let Some(lack) = row.missing_driver(host) {
         return unavailable(outside!("unavailable: {}", lack));
     }
-    let kind = match transport {
-        TransportName::Tcp => "tcp",
-        TransportName::Udp => "udp",
-        TransportName::Unix => "unix",
-    };
-    if row.lacks(kind) {
-        return unavailable(format!("unsupported: it has no {kind} listener").into());
+    if row.lacks(transport.kind()) {
+        return unavailable(format!("unsupported: it has no {transport} listener").into());
     }
     None
 }

@@ -11,22 +11,21 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
-use report::{Finding, Gate, Host, Level, Strictness, Verdict};
+use report::{Finding, Gate, Host, Level, Strictness, Transport, Verdict};
 use report::{Outside, outside};
-
-use super::TransportName;
 
 /// The rows that are not to be timed, with the reason.
 pub(super) fn wrong(
     rows: &[Row],
-    transport: TransportName,
+    transport: Transport,
     host: &Host,
     seed: u64,
 ) -> BTreeMap<Outside, Refused> {
     let suites = match transport {
-        TransportName::Tcp => vec!["tcp-echo"],
-        TransportName::Udp => vec!["tcp-echo", "udp"],
-        TransportName::Unix => vec!["tcp-echo", "unix"],
+        Transport::Tcp => vec!["tcp-echo"],
+        Transport::Udp => vec!["tcp-echo", "udp"],
+        Transport::Unix => vec!["tcp-echo", "unix"],
+        Transport::Unixgram => vec!["tcp-echo", "unixdg"],
     };
     let filter = Filter {
         suites: suites.into_iter().map(str::to_owned).collect(),

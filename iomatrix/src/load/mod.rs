@@ -12,6 +12,7 @@ use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
 use report::{Document as _, Exit, Format};
 
 use crate::error::Error;
+use crate::notice::say;
 use crate::output::{self, OutFile, Output, Outputs};
 
 mod progress;
@@ -84,6 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     };
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let mut log = arguments.export_hdr.as_deref().map(OutFile::open).transpose()?;
+    log.iter().try_for_each(|log| outputs.expect_other(log))?;
     // A line as each run ends.
     let prints_lines = outputs.take_printed(Format::Jsonl);
     let interrupted = interruption()?;
@@ -121,7 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         log.write(&hdr_log(&outcomes)?)?;
     }
     for sentence in result.fired(&arguments.conditions) {
-        eprintln!("iomatrix: {sentence}");
+        say(format_args!("iomatrix: {sentence}"));
     }
     Ok(result.exit(&arguments.conditions))
 }

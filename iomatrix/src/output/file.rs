@@ -57,6 +57,23 @@ impl OutFile {
         Ok(Self { name: name.to_owned(), path, means })
     }
 
+    /// As the user named it.
+    pub(crate) fn name(&self) -> &Path {
+        &self.name
+    }
+
+    /// Whether it is this file, or a result below this folder.
+    pub(crate) fn is_below(&self, input: &Path) -> bool {
+        let Ok(input) = input.canonicalize() else { return false };
+        let is_result = self.path.extension().is_some_and(|extension| extension == "json");
+        self.path == input || (is_result && input.is_dir() && self.path.starts_with(input))
+    }
+
+    /// Whether what was written cannot be replaced.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.means, Means::Stream(_))
+    }
+
     /// Whether both are one file.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.path == other.path

@@ -12,6 +12,7 @@ use report::{Document, Format, View};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::notice::say;
 use crate::view;
 pub(crate) use file::OutFile;
 
@@ -109,6 +110,18 @@ impl Outputs {
         Ok(found)
     }
 
+    /// Looks whether an output would take the place of an input, a file or one below a folder, or
+    /// be read as a result the next time.
+    ///
+    /// # Errors
+    /// [`Error::WrittenOver`].
+    pub(crate) fn expect_apart(&self, inputs: &[&Path]) -> Result<(), Error> {
+        let is_read =
+            |(_, file): &&(Format, OutFile)| inputs.iter().any(|input| file.is_below(input));
+        let found = self.files.iter().find(is_read);
+        found.map_or(Ok(()), |(_, file)| Err(Error::WrittenOver(file.name().to_owned())))
+    }
+
     /// Unless JSON is asked for, has it written to `results/TIME/NAME`: measuring takes long, and a
     /// page cannot be compared.
     ///
@@ -144,7 +157,17 @@ impl Outputs {
         self.write(|format, view| Ok(report::render(document, question, format, view)?))
     }
 
-    /// Writes the pages of a document that go to files.
+    /// Looks whether a further file is one of those that pages go to.
+    ///
+    /// # Errors
+    /// [`Error::WrittenTwice`].
+    pub(crate) fn expect_other(&self, file: &OutFile) -> Result<(), Error> {
+        let is_same = self.files.iter().any(|(_, other)| other.is_same(file));
+        if is_same { Err(Error::WrittenTwice(file.name().to_owned())) } else { Ok(()) }
+    }
+
+    /// Writes the pages of a document that go to files, to be written again when it is complete. A
+    /// stream gets the complete ones alone.
     ///
     /// # Errors
     /// As [`Outputs::write_document`].
@@ -153,7 +176,8 @@ impl Outputs {
         document: &D,
         question: &D::Question,
     ) -> Result<(), Error> {
-        self.write_files(|format, view| Ok(report::render(document, question, format, view)?))
+        let page = |format, view| Ok(report::render(document, question, format, view)?);
+        self.write_files(page, |file| !file.is_stream())
     }
 
     /// Writes all pages, and prints the one for standard output, the files first: who reads
@@ -165,12 +189,12 @@ impl Outputs {
         &mut self,
         page: impl Fn(Format, View) -> Result<String, Error>,
     ) -> Result<(), Error> {
-        let files = self.write_files(&page);
+        let files = self.write_files(&page, |_| true);
         let printed =
             self.printed.map_or(Ok(()), |format| print(&page(format, view::on_screen())?));
         match (files, printed) {
             (Err(first), Err(other)) => {
-                eprintln!("iomatrix: {other}");
+                say(format_args!("iomatrix: {other}"));
                 Err(first)
             }
             (files, printed) => files.and(printed),
@@ -184,13 +208,14 @@ impl Outputs {
     fn write_files(
         &mut self,
         page: impl Fn(Format, View) -> Result<String, Error>,
+        is_meant: fn(&OutFile) -> bool,
     ) -> Result<(), Error> {
         let mut result = Ok(());
-        for (format, file) in &mut self.files {
+        for (format, file) in self.files.iter_mut().filter(|(_, file)| is_meant(file)) {
             let written =
                 page(*format, view::in_file()).and_then(|page| file.write(page.as_bytes()));
             match written {
-                Err(other) if result.is_err() => eprintln!("iomatrix: {other}"),
+                Err(other) if result.is_err() => say(format_args!("iomatrix: {other}")),
                 Err(first) => result = Err(first),
                 Ok(()) => {}
             }
@@ -202,7 +227,7 @@ impl Outputs {
 /// Tells where a result was saved that the user had not asked for by name.
 pub(crate) fn say_saved(path: Option<&Path>) {
     if let Some(path) = path {
-        eprintln!("saved {}", path.display());
+        say(format_args!("saved {}", path.display()));
     }
 }
 

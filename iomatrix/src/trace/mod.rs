@@ -91,25 +91,25 @@ impl Arguments {
     fn ladder(&self, tracer: &Path, entry: &RowEntry) -> Result<Ladder, Error> {
         let asked = RowEntry { workers: self.workers, ..entry.clone() };
         let outcome = match self.session(tracer, &asked)? {
-            session::Outcome::Refused(_) => self.session(tracer, entry)?,
-            outcome @ (session::Outcome::Traced(..) | session::Outcome::Unavailable(_)) => outcome,
+            session::Answer::Refused(_) => self.session(tracer, entry)?,
+            answer @ (session::Answer::Traced(..) | session::Answer::Unavailable(_)) => answer,
         };
         match outcome {
-            session::Outcome::Traced(ready, requests) => Ok(Ladder {
+            session::Answer::Traced(ready, requests) => Ok(Ladder {
                 name: entry.name.clone().into(),
                 model: entry.model,
                 driver: ready.driver.into(),
                 workers: ready.workers,
                 outcome: Outcome::Traced { requests },
             }),
-            session::Outcome::Unavailable(reason) => Ok(unavailable(entry, reason.into())),
-            session::Outcome::Refused(stderr) => {
+            session::Answer::Unavailable(reason) => Ok(unavailable(entry, reason.into())),
+            session::Answer::Refused(stderr) => {
                 Err(Error::RefusesArguments { row: entry.name.clone(), stderr })
             }
         }
     }
 
-    fn session(&self, tracer: &Path, entry: &RowEntry) -> Result<session::Outcome, Error> {
+    fn session(&self, tracer: &Path, entry: &RowEntry) -> Result<session::Answer, Error> {
         let plan = Plan {
             requests: self.requests,
             connections: self.connections,

@@ -49,7 +49,7 @@ pub(super) struct Plan {
 }
 
 /// What came of a row.
-pub(super) enum Outcome {
+pub(super) enum Answer {
     /// It served every request.
     Traced(Ready, Vec<Request>),
     /// It cannot run here, it says.
@@ -73,7 +73,7 @@ impl From<Failure> for Trouble {
 }
 
 /// Starts a server, sends it the requests and says what it did.
-pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Outcome, Trouble> {
+pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Answer, Trouble> {
     let scratch = Scratch::new().map_err(|e| {
         Failure::new(FailureKind::Harness, "a folder for strace's output", e.to_string())
     })?;
@@ -88,18 +88,18 @@ pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Outcom
     })
 }
 
-fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, Trouble> {
+fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Answer, Trouble> {
     let server = match launcher.launch(&Start::default(), patient(START_LIMIT))? {
         Launch::Ready(server) => server,
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
-            return Ok(Outcome::Unavailable(reason));
+            return Ok(Answer::Unavailable(reason));
         }
         Launch::Ended(attempt) => {
             if let Some(absence) = strace::denial(&attempt.stderr) {
                 return Err(Trouble::Untraceable(absence));
             }
             if attempt.ended == Ended::Code(USAGE) {
-                return Ok(Outcome::Refused(attempt.stderr));
+                return Ok(Answer::Refused(attempt.stderr));
             }
             let ended = format!("{:?}", attempt.ended);
             return Err(
@@ -120,7 +120,7 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Outcome, T
     let session = Session { server: &server, clock, output };
     let found = session.requests(plan);
     let requests = server.survives(found, patient)?;
-    Ok(Outcome::Traced(server.ready()?.clone(), requests))
+    Ok(Answer::Traced(server.ready()?.clone(), requests))
 }
 
 /// Nothing is judged by its time, so all deadlines are those of the busiest host.

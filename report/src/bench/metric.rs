@@ -56,7 +56,7 @@ struct Quantity {
     better: Better,
     rule: Rule,
     source: Source,
-    table: Place,
+    table: Section,
     /// The head of its column in CSV, where it has one.
     csv: Option<&'static str>,
 }
@@ -96,7 +96,7 @@ enum Source {
 
 /// In which tables of a bench's page it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Section {
     /// Among the medians of the rounds, the ratio to the baseline behind its number.
     Medians,
     /// Among the medians, and the ratio in a table of its own.
@@ -119,7 +119,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::More,
         rule: Rule::Time,
         source: Source::Round(throughput),
-        table: Place::Medians,
+        table: Section::Medians,
         csv: None,
     },
     Quantity {
@@ -130,7 +130,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Time,
         source: Source::Round(|bench, sample| percentile(bench, sample, 50.0)),
-        table: Place::MediansRatioApart,
+        table: Section::MediansRatioApart,
         csv: None,
     },
     Quantity {
@@ -141,7 +141,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Time,
         source: Source::Round(|bench, sample| percentile(bench, sample, 99.0)),
-        table: Place::Medians,
+        table: Section::Medians,
         csv: None,
     },
     Quantity {
@@ -152,7 +152,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::NotJudged,
         source: Source::Round(|bench, sample| percentile(bench, sample, 99.9)),
-        table: Place::MediansRatioApart,
+        table: Section::MediansRatioApart,
         csv: None,
     },
     Quantity {
@@ -163,7 +163,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Time,
         source: Source::Server(|server| &server.cpu_ns),
-        table: Place::Medians,
+        table: Section::Medians,
         csv: Some("cpu_ns_per_message"),
     },
     Quantity {
@@ -174,7 +174,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Time,
         source: Source::Round(over_floor),
-        table: Place::MediansAlone,
+        table: Section::MediansAlone,
         csv: None,
     },
     Quantity {
@@ -185,7 +185,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.user_ns),
-        table: Place::Times,
+        table: Section::Times,
         csv: Some("user_ns_per_message"),
     },
     Quantity {
@@ -196,7 +196,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.system_ns),
-        table: Place::Times,
+        table: Section::Times,
         csv: Some("system_ns_per_message"),
     },
     Quantity {
@@ -207,7 +207,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Count { beyond: 0.05 },
         source: Source::Row(|row| &row.system_calls),
-        table: Place::Holdings,
+        table: Section::Holdings,
         csv: Some("system_calls_per_message"),
     },
     Quantity {
@@ -218,7 +218,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Count { beyond: 0.05 },
         source: Source::Server(|server| &server.submissions),
-        table: Place::Holdings,
+        table: Section::Holdings,
         csv: Some("submissions_per_message"),
     },
     Quantity {
@@ -229,7 +229,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.context_switches),
-        table: Place::Holdings,
+        table: Section::Holdings,
         csv: Some("context_switches_per_message"),
     },
     Quantity {
@@ -240,7 +240,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.resident_bytes),
-        table: Place::Holdings,
+        table: Section::Holdings,
         csv: Some("resident_bytes"),
     },
     Quantity {
@@ -251,7 +251,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Count { beyond: 256.0 },
         source: Source::Row(|row| &row.idle_connection_bytes),
-        table: Place::Holdings,
+        table: Section::Holdings,
         csv: Some("idle_connection_bytes"),
     },
     Quantity {
@@ -262,7 +262,7 @@ const QUANTITIES: [Quantity; 14] = [
         better: Better::Less,
         rule: Rule::Count { beyond: 0.5 },
         source: Source::Server(|server| &server.threads),
-        table: Place::Holdings,
+        table: Section::Holdings,
         csv: Some("server_threads"),
     },
 ];
@@ -330,7 +330,7 @@ impl Metric {
         self.quantity().rule
     }
 
-    pub(super) fn place(self) -> Place {
+    pub(super) fn place(self) -> Section {
         self.quantity().table
     }
 

@@ -1,6 +1,6 @@
 //! What a bench says, as the parts of a page: first what a reader came for, then what it rests on.
 
-use super::metric::{Metric, Place, Standing, standing};
+use super::metric::{Metric, Section, Standing, standing};
 use super::{Bench, BenchRow, Count, Pinning};
 use crate::load::{Arrival, BuildProfile};
 use crate::outside;
@@ -56,30 +56,30 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
 
 fn comparison() -> Vec<Column> {
     columns(|metric| match metric.place() {
-        Place::Medians => vec![Column::Value(metric), Column::Ratio(metric)],
-        Place::MediansRatioApart | Place::MediansAlone => vec![Column::Value(metric)],
-        Place::Times | Place::Holdings => Vec::new(),
+        Section::Medians => vec![Column::Value(metric), Column::Ratio(metric)],
+        Section::MediansRatioApart | Section::MediansAlone => vec![Column::Value(metric)],
+        Section::Times | Section::Holdings => Vec::new(),
     })
 }
 
 fn costs() -> Vec<Column> {
     columns(|metric| match metric.place() {
-        Place::Times | Place::Holdings => vec![Column::Value(metric)],
-        Place::Medians | Place::MediansRatioApart | Place::MediansAlone => Vec::new(),
+        Section::Times | Section::Holdings => vec![Column::Value(metric)],
+        Section::Medians | Section::MediansRatioApart | Section::MediansAlone => Vec::new(),
     })
 }
 
 fn latencies() -> Vec<Column> {
     columns(|metric| match metric.place() {
-        Place::MediansRatioApart | Place::Times => vec![Column::Beside(metric)],
-        Place::Medians | Place::MediansAlone | Place::Holdings => Vec::new(),
+        Section::MediansRatioApart | Section::Times => vec![Column::Beside(metric)],
+        Section::Medians | Section::MediansAlone | Section::Holdings => Vec::new(),
     })
 }
 
 fn holdings() -> Vec<Column> {
     columns(|metric| match metric.place() {
-        Place::Holdings => vec![Column::Beside(metric)],
-        Place::Medians | Place::MediansRatioApart | Place::MediansAlone | Place::Times => {
+        Section::Holdings => vec![Column::Beside(metric)],
+        Section::Medians | Section::MediansRatioApart | Section::MediansAlone | Section::Times => {
             Vec::new()
         }
     })
