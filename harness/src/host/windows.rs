@@ -23,7 +23,7 @@ pub(super) fn facts() -> Facts {
 /// Wine is not Windows: what it cannot do says nothing about a server there.
 fn wine() -> Option<Hint> {
     let evidence = format!("{WINE_PROGRAM} exists");
-    let hint = Hint { name: Host::WINE.to_owned(), evidence };
+    let hint = Hint { name: Host::WINE.into(), evidence: evidence.into() };
     Path::new(WINE_PROGRAM).exists().then_some(hint)
 }
 
