@@ -128,7 +128,7 @@ def main():
     if lags:
         lag = statistics.median(lags)
         met.append(
-            line("send lag p99 at 20,000 a second", f"{lag:.0f} µs", "below 100 µs", lag < 100)
+            line("send lag p99 at 20,000 a second", f"{lag:.1f} µs", "below 100 µs", lag < 100)
         )
     if noisy:
         print(f"\nHost too noisy for an open loop in {noisy} of 5 runs.")
