@@ -87,7 +87,7 @@ impl Clock {
         deadline.cut_at(ends, Cut { limit: patience, words })
     }
 
-    /// Bytes have moved: with [`PROGRESS_BYTES`] of them the time for progress begins anew.
+    /// Bytes have moved. After every [`PROGRESS_BYTES`] of them the time for progress starts again.
     pub fn put_off(&self, deadline: &mut Deadline, bytes: usize) {
         if deadline.count(bytes) >= PROGRESS_BYTES {
             *deadline = self.progress_for(FOR_BYTES);

@@ -347,7 +347,7 @@ fn growth(
     })
 }
 
-/// By how many bytes the server grows in a round, at the least.
+/// The least number of bytes by which the server grows in a round.
 ///
 /// The first round warms the allocator up. A leak is in each that follows, so the two in a row with
 /// the least growth are the evidence, and there are only as many as it takes to see two within

@@ -1,6 +1,6 @@
 //! The kill matrix, `docs/MUTANTS.md`: each mutant, the case that catches it, and what else turns
-//! red for it. `ci/generate.sh mutants` writes it, and keeps what else turned red; only a whole
-//! run, which asks each mutant all cases, tells that anew:
+//! red for it. `ci/generate.sh mutants` writes it, and keeps what else turned red. Only a whole
+//! run asks each mutant all cases and writes that column again:
 //! `KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants`.
 
 use std::collections::BTreeMap;

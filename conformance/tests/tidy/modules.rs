@@ -198,7 +198,7 @@ struct Reader<'a> {
     files: Vec<(String, ModulePath)>,
 }
 
-/// No path that is written has so many names.
+/// A bound on the names of one path; no path in the sources has as many.
 const MOST_NAMES: usize = 16;
 
 const DEFINING: &[&str] = &["fn", "struct", "enum", "trait", "type", "const", "static", "union"];
@@ -238,7 +238,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of the word so many further on, empty behind the end.
+    /// The text of the word that many places ahead; empty after the last word.
     fn text(&self, ahead: usize) -> &'a str {
         self.words.get(self.at + ahead).map_or("", |word| word.text)
     }
