@@ -25,7 +25,8 @@ fn main() -> ExitCode {
     match run(&Arguments::from_args()) {
         Ok(exit) => exit.into(),
         Err(e) => {
-            eprintln!("{e}");
+            // It may name a path or a value of the environment.
+            e.lines().for_each(|line| eprintln!("{}", Outside::from(line).on_terminal()));
             Exit::Error.into()
         }
     }
