@@ -107,9 +107,7 @@ fn bounded(peer: &Peer, process: &Process) -> Found {
 
 fn resume(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(Setup::tight())?;
-    fill(&mut connection, peer)?;
-    // How long the client does not read is the case.
-    thread::sleep(Duration::from_millis(peer.size()));
+    shut_window(&mut connection, peer)?;
     connection.receive_all()?;
     connection.exchange(64 * 1024)?;
     Observation::met()
@@ -129,7 +127,7 @@ fn resume_repeated(peer: &Peer) -> Found {
 fn slow_reader(peer: &Peer, process: &Process) -> Found {
     const PIECE: u64 = 4 * 1024;
     let mut connection = peer.connect_with(Setup::tight())?;
-    fill(&mut connection, peer)?;
+    connection.send_until_blocked(peer.clock().scaled(BLOCKED), PLATEAU_MIB * MIB)?;
     let (before, start) = (process.demand()?, Instant::now());
     for piece in 1..=peer.size() / PIECE {
         connection.receive(PIECE)?;
@@ -222,14 +220,14 @@ fn buffer_pool_exhaustion(peer: &Peer) -> Found {
 
 fn zero_window_recovery(peer: &Peer) -> Found {
     let mut connection = peer.connect_with(Setup::tight())?;
-    fill(&mut connection, peer)?;
-    // How long the window stays shut is the case.
-    thread::sleep(Duration::from_millis(peer.size()));
+    shut_window(&mut connection, peer)?;
     connection.receive_all()?;
     Observation::met()
 }
 
-/// Sends until the server takes no more.
-fn fill(connection: &mut Connection, peer: &Peer) -> Result<u64, Failure> {
-    connection.send_until_blocked(peer.clock().scaled(BLOCKED), PLATEAU_MIB * MIB)
+/// Sends until the server has taken nothing for as long as the case wants. To send until it seems
+/// blocked and then to pause is not the same: one that was only late takes more in the pause, and
+/// may have nothing left that blocks it.
+fn shut_window(connection: &mut Connection, peer: &Peer) -> Result<u64, Failure> {
+    connection.send_until_blocked(Duration::from_millis(peer.size()), PLATEAU_MIB * MIB)
 }
