@@ -257,8 +257,20 @@ fn is_served(peer: &Peer) -> Result<bool, Failure> {
 }
 
 fn releases_port(lifecycle: &Lifecycle) -> Found {
+    /// Less than a server's send buffer has room for, and more than the client's receive buffer.
+    const UNREAD_BYTES: u64 = 64 * 1024;
     let server = lifecycle.start()?;
     let peer = lifecycle.peer(&server)?;
+    // The server's FIN waits behind bytes that this client does not read, so its end of the
+    // connection outlives it. The kernel may drop those in TIME_WAIT: all programs of a host
+    // together have `tcp_max_tw_buckets` of them.
+    let small = Setup { receive_buffer: Some(4 * 1024), ..Setup::default() };
+    let mut unread = peer.connect_with(small)?;
+    unread.exchange(64)?;
+    unread.send(UNREAD_BYTES)?;
+    if queues::ARE_TOLD {
+        unread.wait_until_taken()?;
+    }
     let mut clients = peer.connect_many(lifecycle.size())?;
     for client in &mut clients {
         client.exchange(64)?;
@@ -270,7 +282,9 @@ fn releases_port(lifecycle: &Lifecycle) -> Found {
     }
     drop(clients);
     expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
-    expect_start_on(lifecycle, peer.address()?)
+    expect_start_on(lifecycle, peer.address()?)?;
+    drop(unread);
+    Observation::met()
 }
 
 fn second_signal(lifecycle: &Lifecycle) -> Found {
