@@ -6,6 +6,9 @@
 #           step NAME COMMAND...     runs the command if NAME begins with PREFIX. One that ends with
 #                                    69 cannot run on this machine: it is listed as unavailable, and
 #                                    with CI=true it is red. The first red step ends the run.
+#           step_beside NAME COMMAND...   starts the command, and goes on to the next step; only for
+#                                    one that needs CPU and no calm beside one that mostly waits
+#           join                     ends the steps that were started so: shows what they printed
 #           finish                   prints the seconds and CPU seconds of each step
 # Needs:  bash 3.2.
 set -euo pipefail
@@ -13,8 +16,11 @@ exec </dev/null
 
 prefix=${1:-}
 times=$(mktemp)
-trap 'rm -f "$times"' EXIT
+beside=$(mktemp -d)
+trap 'kill -- ${groups[@]+"${groups[@]}"} 2>/dev/null || true; rm -rf "$times" "$beside"' EXIT
 table=()
+started=()
+groups=()
 
 # Sets `cpu` to the CPU seconds of all commands that this shell has waited for.
 count_cpu() {
@@ -58,6 +64,35 @@ step() {
   measure "${@:2}"
   # shellcheck disable=SC2086 # three numbers
   close_step $outcome "$1"
+}
+
+# Its files in $beside are NUMBER.log and NUMBER.outcome.
+step_beside() {
+  [[ $1 == "$prefix"* ]] || return 0
+  local number=${#started[@]}
+  started+=("$1")
+  printf '\n==> %s, beside what follows: %s\n' "$1" "${*:2}"
+  # A process group of its own, so that its end ends all that it has started.
+  set -m
+  {
+    measure "${@:2}"
+    echo "$outcome" >"$beside/$number.outcome"
+  } >"$beside/$number.log" 2>&1 &
+  groups+=("-$!")
+  set +m
+}
+
+join() {
+  wait
+  local number
+  for number in "${!started[@]}"; do
+    printf '\n==> %s\n' "${started[$number]}"
+    cat "$beside/$number.log"
+    # shellcheck disable=SC2046 # three numbers
+    close_step $(cat "$beside/$number.outcome") "${started[$number]}"
+  done
+  started=()
+  groups=()
 }
 
 finish() {
