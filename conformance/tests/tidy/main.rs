@@ -64,6 +64,7 @@ checks! {
     workflows_only_call_scripts: scripts::workflows;
     scripts_say_what_they_do: scripts::headers;
     scripts_named_by_scripts_exist: scripts::names;
+    scripts_of_steps_are_in_contributing: scripts::told;
     nothing_refers_outside: outside::paths;
     addresses_are_of_known_hosts: outside::hosts;
 }

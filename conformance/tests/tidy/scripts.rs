@@ -78,6 +78,22 @@ pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
     found
 }
 
+/// CONTRIBUTING.md tells of every script that a step runs.
+pub(crate) fn told(repository: &Repository) -> Vec<Finding> {
+    const PAGE: &str = "CONTRIBUTING.md";
+    let page = repository.text(PAGE);
+    let mut found = Vec::new();
+    for run in RUNS {
+        for (step, command) in steps_with_commands(&repository.text(run)) {
+            let script = command.split_whitespace().find(|word| word.starts_with("ci/"));
+            if let Some(script) = script.filter(|script| !page.contains(&format!("`{script}"))) {
+                found.push(Finding::new(PAGE, 0, format!("lacks {script}, the step {step}")));
+            }
+        }
+    }
+    found
+}
+
 fn scripts(repository: &Repository) -> impl Iterator<Item = &str> {
     let runs = RUNS.into_iter().flat_map(|run| repository.ending(run));
     repository.ending(".sh").chain(runs)
@@ -85,6 +101,15 @@ fn scripts(repository: &Repository) -> impl Iterator<Item = &str> {
 
 /// The names of the steps in `run`.
 fn steps(run: &str) -> Vec<String> {
-    let lines = run.lines().filter_map(|line| line.strip_prefix("step "));
-    lines.filter_map(|rest| rest.split_whitespace().next().map(str::to_owned)).collect()
+    steps_with_commands(run).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The names of the steps in `run`, each with the first line of its command.
+fn steps_with_commands(run: &str) -> Vec<(String, String)> {
+    let step = |line: &str| {
+        let rest = line.strip_prefix("step ").or_else(|| line.strip_prefix("step_beside "))?;
+        let (name, command) = rest.split_once(char::is_whitespace)?;
+        Some((name.to_owned(), command.trim_start().to_owned()))
+    };
+    run.lines().filter_map(step).collect()
 }
