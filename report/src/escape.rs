@@ -5,6 +5,8 @@
 //! with `::` and a word, and whatever follows `##[` (actions/runner, ActionCommand.cs). A reader is
 //! misled by characters that reverse the direction of text or that nobody sees.
 
+use crate::unseen::is_unseen;
+
 /// More of a text than this is left out of a page; files have all of it.
 const LONGEST: usize = 2_000;
 
@@ -105,17 +107,6 @@ fn entity(c: char) -> &'static str {
     }
 }
 
-/// Whether a character commands a terminal, changes the direction of text, or shows nothing.
-pub(crate) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}'
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{fffe}' | '\u{ffff}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
-
 /// On one line, with a sign in the place of what would be obeyed or would not be seen.
 fn visible(text: &str) -> String {
     let shown = |c: char| match c {
@@ -199,6 +190,24 @@ mod tests {
             terminal("\u{9b}2J\u{7f}\u{202e}\u{200b}\u{feff}\u{e0041}"),
             format!("{0}2J{0}{0}{0}{0}{0}", '\u{fffd}')
         );
+    }
+
+    #[test]
+    fn no_format_shows_a_text_with_a_character_that_nobody_sees() {
+        for c in ('\0'..=char::MAX).filter(|c| is_unseen(*c)) {
+            let text = format!("a{c}b");
+            for escaped in [
+                terminal(&text),
+                line(&text),
+                markdown(&text),
+                markdown_line(&text),
+                html(&text),
+                cell(&text),
+            ] {
+                let sign = if c == '\t' { ' ' } else { '\u{fffd}' };
+                assert_eq!(escaped, format!("a{sign}b"), "{c:?}");
+            }
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod suite;
 pub mod sweep;
 pub mod trace;
 mod transport;
+mod unseen;
 pub mod verdict;
 mod view;
 

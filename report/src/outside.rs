@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::escape;
+use crate::unseen::is_unseen;
 
 /// A text for whose characters nobody vouches. It has no `Display` and is no `str`, so that
 /// printing it unescaped does not compile. [`crate::outside!`] makes a sentence of several texts.
@@ -134,9 +135,18 @@ impl<T: Said + ?Sized> fmt::Display for Piece<'_, T> {
     }
 }
 
+/// For developers: a literal of Rust, with an escape for each character that is not seen.
 impl fmt::Debug for Outside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            if is_unseen(c) {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                write!(f, "{}", c.escape_debug())?;
+            }
+        }
+        f.write_char('"')
     }
 }
 
@@ -211,8 +221,8 @@ mod tests {
 
     #[test]
     fn a_debugger_and_a_file_get_it_escaped() {
-        let name = Outside::from("\u{1b}[2J\u{202e}");
-        assert_eq!(format!("{name:?}"), r#""\u{1b}[2J\u{202e}""#);
+        let name = Outside::from("\u{1b}[2J\u{202e}\u{3164}");
+        assert_eq!(format!("{name:?}"), r#""\u{1b}[2J\u{202e}\u{3164}""#);
         let json = serde_json::to_string(&name).unwrap();
         assert_eq!(serde_json::from_str::<Outside>(&json).unwrap(), name);
     }

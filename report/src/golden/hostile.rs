@@ -128,6 +128,8 @@ fn faults<D: Document + PartialEq>(document: &D) -> Vec<(Kind, Format, &'static 
         judge(&changed(document, &fields, |_, text| format!("{start}{text}{all}")));
     }
     judge(&changed(document, &fields, |_, text| format!("{text}{}", "x".repeat(LONG))));
+    let unseen = rules::unseen_text();
+    judge(&changed(document, &fields, |_, text| format!("{text}{unseen}")));
     found
 }
 

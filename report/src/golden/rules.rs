@@ -1,6 +1,9 @@
 //! What holds of every page whatever text it shows, format by format.
 
+use std::sync::LazyLock;
+
 use pulldown_cmark::{Event, Options, Parser, Tag, TextMergeStream};
+use regex_syntax::hir::{Class, HirKind};
 
 use super::Page;
 use crate::document::Document;
@@ -34,14 +37,28 @@ const TAGS: [&str; 7] =
 /// More of one text than this is left out of a page.
 const LONGEST: usize = 4_000;
 
-/// Whether a terminal obeys a character, or a reader does not see it: controls, marks of direction,
-/// separators of lines, and what has no width.
+/// The characters that a terminal obeys, that change the direction of text or that show nothing, by
+/// the classes that Unicode has for them.
+static UNSEEN: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
+    let classes = [
+        r"\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}",
+        r"\p{Noncharacter_Code_Point}\x{FFF9}-\x{FFFB}",
+    ];
+    let parsed = regex_syntax::parse(&format!("[{}]", classes.concat())).expect("classes");
+    let HirKind::Class(Class::Unicode(class)) = parsed.into_kind() else {
+        panic!("it is no class of characters");
+    };
+    class.iter().map(|range| (range.start(), range.end())).collect()
+});
+
+/// Whether a terminal obeys a character, or a reader does not see it.
 pub(super) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        || matches!(c, '\u{fffe}' | '\u{ffff}')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{e0000}'..='\u{e0fff}')
+    UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// A text of the characters that nobody sees, of which each range has its first and its last one.
+pub(super) fn unseen_text() -> String {
+    UNSEEN.iter().flat_map(|(first, last)| [*first, 'u', *last, 'u']).collect()
 }
 
 /// The rules that a page breaks.
@@ -296,6 +313,13 @@ mod tests {
             assert_eq!(rules(format, text), [rule], "{text:?}");
         }
         assert_eq!(rules(Format::Text, &"x".repeat(LONGEST)), ["endless"]);
+    }
+
+    #[test]
+    fn what_pages_escape_is_what_unicode_says() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(crate::unseen::is_unseen(c), is_unseen(c), "{c:?}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
-use crate::escape::is_unseen;
+use crate::unseen::is_unseen;
 
 /// As it stands in a result file.
 pub(super) fn pretty(document: &impl Serialize) -> serde_json::Result<String> {
@@ -94,6 +94,14 @@ mod tests {
         let json = compact(&text).unwrap();
         let escaped = r#""\u001b[2J \u009b \u202e \udb40\udc41 ##\u005berror] \"\\ é""#;
         assert_eq!(json, format!("{escaped}\n"));
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn every_character_that_nobody_sees_is_escaped_and_reads_back() {
+        let text: String = ('\0'..=char::MAX).filter(|c| is_unseen(*c)).collect();
+        let json = compact(&text).unwrap();
+        assert!(!json.trim_end().chars().any(is_unseen));
         assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 }
