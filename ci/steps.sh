@@ -7,7 +7,7 @@
 #                                    69 cannot run on this machine: it is listed as unavailable, and
 #                                    with CI=true it is red. The first red step ends the run.
 #           step_beside NAME COMMAND...   starts the command, and goes on to the next step; only for
-#                                    one that needs CPU and no calm beside one that mostly waits
+#                                    one that nothing there needs, and beside which nothing is timed
 #           join                     ends the steps that were started so: shows what they printed
 #           finish                   prints the seconds and CPU seconds of each step
 # Needs:  bash 3.2.
