@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use report::render::text;
 use report::run::parts::{closing_line, costs, detail};
 use report::{
-    Cell, Document as _, Exit, Finding, Gate, Outside, Strictness, Verdict, View, Width, outside,
+    Cell, Conclusion, Document as _, Exit, Gate, Outside, Strictness, Verdict, View, Width, outside,
 };
 
 fn main() -> ExitCode {
@@ -145,7 +145,7 @@ fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let is_ignored = ignored.is_some();
     let trial = Trial::test(name, move || {
         let judged = check::one(&shared.judge, &shared.registry, &shared.rows, &planned);
-        let outcome = outcome(&judged.cell, shared.gate.finding(&judged.cell, &driver));
+        let outcome = outcome(&judged.cell, shared.gate.conclusion(&judged.cell, &driver));
         if planned.unavailable.is_none() {
             shared.collector.add(judged);
         }
@@ -154,8 +154,8 @@ fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     trial.with_kind(kind.unwrap_or_default()).with_ignored_flag(is_ignored)
 }
 
-fn outcome(cell: &Cell, finding: Finding) -> Result<(), Failed> {
-    if finding.fails_a_test() {
+fn outcome(cell: &Cell, conclusion: Conclusion) -> Result<(), Failed> {
+    if conclusion.fails_a_test() {
         let lines = detail(cell).iter().map(|line| line.on_terminal() + "\n").collect::<String>();
         return Err(lines.into());
     }

@@ -5,7 +5,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use report::host::{Ceiling, Host, State};
+use report::host::{Host, LimitValue, State};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
 /// Conventionally `nobody`. Root is exempt from the limit on locked memory.
@@ -132,7 +132,7 @@ fn too_little_locked_memory_is_named_with_the_limit() {
     let tiny = host("--memlock 65536", User::Ordinary);
     assert_eq!(
         tiny.limits.memlock.map(|limit| (limit.soft, limit.hard)),
-        Some((Ceiling::At(65_536), Ceiling::At(65_536)))
+        Some((LimitValue::At(65_536), LimitValue::At(65_536)))
     );
     let page = text("--memlock 65536", User::Ordinary);
     assert!(page.contains("memlock 64 KiB: too little for a ring of 1,024 entries"), "{page}");

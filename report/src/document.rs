@@ -6,11 +6,11 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::exit::{Exit, Findings};
+use crate::exit::{Conclusions, Exit};
 use crate::format::Format;
 use crate::part::{Medium, Part};
 use crate::record::Record;
-use crate::suite::Suites;
+use crate::suite::TestSuites;
 
 /// A result as it stands in a file.
 pub trait Document: Serialize + DeserializeOwned {
@@ -27,11 +27,11 @@ pub trait Document: Serialize + DeserializeOwned {
     type Question: Default;
 
     /// What bears on its exit status.
-    fn findings(&self, question: &Self::Question) -> Findings;
+    fn conclusions(&self, question: &Self::Question) -> Conclusions;
 
     /// Its exit status.
     fn exit(&self, question: &Self::Question) -> Exit {
-        self.findings(question).exit()
+        self.conclusions(question).exit()
     }
 
     /// What pages are made of.
@@ -48,8 +48,8 @@ pub trait Document: Serialize + DeserializeOwned {
     }
 
     /// Its tests: [`Format::Junit`].
-    fn suites(&self, _: &Self::Question) -> Suites {
-        Suites::default()
+    fn suites(&self, _: &Self::Question) -> TestSuites {
+        TestSuites::default()
     }
 
     /// How near it came to limits: [`Format::Margins`].

@@ -24,7 +24,7 @@ pub enum Exit {
 
 /// What one piece of a document (a cell, a row, a measurement, a point) says about its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum Conclusion {
     /// It was judged or measured, and nothing is wrong.
     Green,
     /// The server is at fault, or something is worse than it was.
@@ -39,17 +39,17 @@ pub enum Finding {
 
 /// All that bears on the exit status of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
+pub struct Conclusions {
     /// Whether the user stopped it before its end.
     pub interrupted: bool,
     /// One for each piece.
-    pub pieces: Vec<Finding>,
+    pub pieces: Vec<Conclusion>,
 }
 
-impl Findings {
+impl Conclusions {
     /// The pieces of a document that ran to its end.
     #[must_use]
-    pub fn of(pieces: impl IntoIterator<Item = Finding>) -> Self {
+    pub fn of(pieces: impl IntoIterator<Item = Conclusion>) -> Self {
         Self { interrupted: false, pieces: pieces.into_iter().collect() }
     }
 
@@ -58,16 +58,16 @@ impl Findings {
     /// document without any piece has judged nothing, which is no success.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        let has = |finding| self.pieces.contains(&finding);
+        let has = |conclusion| self.pieces.contains(&conclusion);
         if self.interrupted {
             Exit::Interrupted
-        } else if has(Finding::Red) {
+        } else if has(Conclusion::Red) {
             Exit::Red
-        } else if has(Finding::Error) || self.pieces.is_empty() {
+        } else if has(Conclusion::Error) || self.pieces.is_empty() {
             Exit::Error
-        } else if has(Finding::ConditionFired) {
+        } else if has(Conclusion::ConditionFired) {
             Exit::ConditionFired
-        } else if has(Finding::Green) {
+        } else if has(Conclusion::Green) {
             Exit::Green
         } else {
             Exit::Unavailable
@@ -75,7 +75,7 @@ impl Findings {
     }
 }
 
-impl Finding {
+impl Conclusion {
     /// Whether a test that judges this piece alone fails.
     #[must_use]
     pub fn fails_a_test(self) -> bool {
@@ -101,7 +101,7 @@ impl Exit {
         }
     }
 
-    /// The status of several documents together, in the order of [`Findings::exit`].
+    /// The status of several documents together, in the order of [`Conclusions::exit`].
     #[must_use]
     pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
         let severity = |exit: &Self| match exit {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_fault_outweighs_what_could_not_be_judged() {
-        use Finding::{ConditionFired, Error, Green, Red, Unavailable};
+        use Conclusion::{ConditionFired, Error, Green, Red, Unavailable};
         for (pieces, exit) in [
             (&[Green, Unavailable][..], Exit::Green),
             (&[Green, Error, Red], Exit::Red),
@@ -136,9 +136,9 @@ mod tests {
             (&[Unavailable, Unavailable], Exit::Unavailable),
             (&[], Exit::Error),
         ] {
-            assert_eq!(Findings::of(pieces.iter().copied()).exit(), exit, "{pieces:?}");
+            assert_eq!(Conclusions::of(pieces.iter().copied()).exit(), exit, "{pieces:?}");
         }
-        let stopped = Findings { interrupted: true, pieces: vec![Red] };
+        let stopped = Conclusions { interrupted: true, pieces: vec![Red] };
         assert_eq!(stopped.exit(), Exit::Interrupted);
     }
 

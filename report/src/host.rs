@@ -96,22 +96,22 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
     /// What binds now.
-    pub soft: Ceiling,
+    pub soft: LimitValue,
     /// How far an ordinary user may raise it.
-    pub hard: Ceiling,
+    pub hard: LimitValue,
 }
 
 /// An amount, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ceiling {
+pub enum LimitValue {
     /// At most this many.
     At(u64),
     /// No limit; greater than every amount.
     Unlimited,
 }
 
-impl Ceiling {
+impl LimitValue {
     /// Whether `amount` fits under it.
     #[must_use]
     pub fn allows(self, amount: u64) -> bool {
@@ -119,7 +119,7 @@ impl Ceiling {
     }
 }
 
-impl fmt::Display for Ceiling {
+impl fmt::Display for LimitValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At(amount) => amount.fmt(f),
@@ -219,8 +219,8 @@ impl Limits {
     #[must_use]
     pub fn rings(&self) -> Option<u64> {
         match self.memlock?.soft {
-            Ceiling::At(bytes) if !self.memlock_exempt => Some(bytes / IoUring::RING_BYTES),
-            Ceiling::At(_) | Ceiling::Unlimited => None,
+            LimitValue::At(bytes) if !self.memlock_exempt => Some(bytes / IoUring::RING_BYTES),
+            LimitValue::At(_) | LimitValue::Unlimited => None,
         }
     }
 }
@@ -291,9 +291,9 @@ mod tests {
 
     #[test]
     fn no_limit_is_above_every_amount() {
-        assert!(Ceiling::Unlimited.allows(u64::MAX));
-        assert!(Ceiling::At(1100).allows(1100));
-        assert!(!Ceiling::At(1099).allows(1100));
+        assert!(LimitValue::Unlimited.allows(u64::MAX));
+        assert!(LimitValue::At(1100).allows(1100));
+        assert!(!LimitValue::At(1099).allows(1100));
     }
 
     #[test]
@@ -303,10 +303,10 @@ mod tests {
             memlock: Some(Limit { soft, hard: soft }),
             memlock_exempt,
         };
-        assert_eq!(limits(Ceiling::At(8 << 20), false).rings(), Some(78));
-        assert_eq!(limits(Ceiling::At(65_536), false).rings(), Some(0));
-        assert_eq!(limits(Ceiling::At(65_536), true).rings(), None);
-        assert_eq!(limits(Ceiling::Unlimited, false).rings(), None);
+        assert_eq!(limits(LimitValue::At(8 << 20), false).rings(), Some(78));
+        assert_eq!(limits(LimitValue::At(65_536), false).rings(), Some(0));
+        assert_eq!(limits(LimitValue::At(65_536), true).rings(), None);
+        assert_eq!(limits(LimitValue::Unlimited, false).rings(), None);
     }
 
     #[test]

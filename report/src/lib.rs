@@ -39,7 +39,7 @@ pub mod verdict;
 mod view;
 
 pub use document::{Document, Kind};
-pub use exit::{Exit, Finding, Findings};
+pub use exit::{Conclusion, Conclusions, Exit};
 pub use format::Format;
 pub use host::Host;
 pub use outside::Outside;
@@ -49,7 +49,7 @@ pub use run::{
     Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Row, Run, Strictness,
     WaiverNote,
 };
-pub use suite::{Fault, Status, Suite, Suites, TestCase};
+pub use suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};
 pub use transport::Transport;
 pub use verdict::{Grade, Level, Model, Verdict};
 pub use view::{Ink, View, Width};

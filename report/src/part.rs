@@ -79,12 +79,12 @@ pub struct Group {
     /// What they have in common; empty for a table of one group.
     pub name: Outside,
     /// From top to bottom.
-    pub rows: Vec<Vec<Cell>>,
+    pub rows: Vec<Vec<Entry>>,
 }
 
 /// A cell of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
+pub struct Entry {
     /// From top to bottom.
     pub lines: Vec<Outside>,
     /// Whether a reader must not overlook it.
@@ -106,7 +106,7 @@ impl Table {
         title: &'static str,
         style: Style,
         heads: Vec<Head>,
-        rows: Vec<Vec<Cell>>,
+        rows: Vec<Vec<Entry>>,
     ) -> Self {
         let groups = vec![Group { name: Outside::default(), rows }];
         Self { title, style, heads, groups }
@@ -119,7 +119,7 @@ impl Table {
     }
 }
 
-impl<T: Into<Outside>> From<T> for Cell {
+impl<T: Into<Outside>> From<T> for Entry {
     fn from(text: T) -> Self {
         Self { lines: vec![text.into()], is_strong: false }
     }

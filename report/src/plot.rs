@@ -2,7 +2,7 @@
 
 use crate::outside::Outside;
 
-/// Some lines in one pair of axes.
+/// Some series in one pair of axes, each drawn as a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plot {
     /// To the right.
@@ -10,7 +10,7 @@ pub struct Plot {
     /// Upwards.
     pub y: Axis,
     /// In the order of the legend.
-    pub lines: Vec<Line>,
+    pub series: Vec<Series>,
 }
 
 /// What an axis shows.
@@ -31,9 +31,9 @@ pub enum Scale {
     Log,
 }
 
-/// One line.
+/// One line of a plot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct Series {
     /// For the legend.
     pub name: Outside,
     /// From left to right; one that is not finite is left out.

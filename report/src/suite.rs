@@ -4,16 +4,16 @@ use crate::outside::Outside;
 
 /// All tests of a document.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Suites {
+pub struct TestSuites {
     /// How long all of them took together, in seconds.
     pub seconds: f64,
     /// In order.
-    pub suites: Vec<Suite>,
+    pub suites: Vec<TestSuite>,
 }
 
 /// Test cases that belong together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Suite {
+pub struct TestSuite {
     /// What it is called.
     pub name: Outside,
     /// What is known of all its cases.
@@ -45,14 +45,14 @@ pub enum Status {
     /// It was not run, or does not count.
     Skipped(Outside),
     /// The server is at fault.
-    Failed(Fault),
+    Failed(Diagnostic),
     /// It could not be judged.
-    Error(Fault),
+    Error(Diagnostic),
 }
 
 /// Why a test did not succeed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fault {
+pub struct Diagnostic {
     /// The class of it, where there is one.
     pub kind: Option<&'static str>,
     /// In a line, where one can say it.

@@ -51,13 +51,13 @@ pub(super) fn read() -> Facts {
 
 #[cfg(unix)]
 pub(super) fn limits(facts: &Facts) -> Limits {
-    use report::host::{Ceiling, Limit};
+    use report::host::{Limit, LimitValue};
     use rustix::process::{Resource, getrlimit};
 
     let limit = |resource| {
-        let ceiling = |amount: Option<u64>| amount.map_or(Ceiling::Unlimited, Ceiling::At);
+        let value = |amount: Option<u64>| amount.map_or(LimitValue::Unlimited, LimitValue::At);
         let limit = getrlimit(resource);
-        Some(Limit { soft: ceiling(limit.current), hard: ceiling(limit.maximum) })
+        Some(Limit { soft: value(limit.current), hard: value(limit.maximum) })
     };
     Limits {
         open_files: limit(Resource::Nofile),

@@ -1,7 +1,7 @@
 //! Why the kernel refused a ring, and what to change. Pure: an error and the facts go in, two
 //! sentences come out.
 
-use report::host::{Ceiling, IoUring, Limits, Seccomp, State, grouped, size};
+use report::host::{IoUring, LimitValue, Limits, Seccomp, State, grouped, size};
 use report::outside;
 use rustix::io::Errno;
 
@@ -67,7 +67,7 @@ impl Refusal {
     }
 
     fn no_memory(self, facts: &Facts, limits: &Limits) -> Explanation {
-        let Some((Ceiling::At(bytes), rings)) =
+        let Some((LimitValue::At(bytes), rings)) =
             limits.memlock.map(|limit| limit.soft).zip(limits.rings())
         else {
             return memlock_is_not_it(facts, limits);
@@ -248,10 +248,10 @@ fn raise_memlock(facts: &Facts) -> String {
 
 fn no_descriptor(limits: &Limits) -> Explanation {
     let why = match limits.open_files.map(|limit| limit.soft) {
-        Some(Ceiling::At(count)) => {
+        Some(LimitValue::At(count)) => {
             format!("all {count} descriptors of the limit on open files are in use")
         }
-        Some(Ceiling::Unlimited) | None => "this process has no free descriptor".to_owned(),
+        Some(LimitValue::Unlimited) | None => "this process has no free descriptor".to_owned(),
     };
     Explanation::new(why, MORE_DESCRIPTORS)
 }

@@ -29,7 +29,7 @@ fn every_driver_has_an_answer() {
 
 #[cfg(target_os = "linux")]
 mod refusals {
-    use report::host::{Ceiling, Hint, Limit, Limits, Seccomp, State};
+    use report::host::{Hint, Limit, LimitValue, Limits, Seccomp, State};
     use rustix::io::Errno;
 
     use crate::host::facts::{Facts, Privilege};
@@ -55,7 +55,7 @@ mod refusals {
         }
     }
 
-    fn memlock(soft: Ceiling, memlock_exempt: bool) -> Limits {
+    fn memlock(soft: LimitValue, memlock_exempt: bool) -> Limits {
         Limits { open_files: None, memlock: Some(Limit { soft, hard: soft }), memlock_exempt }
     }
 
@@ -74,7 +74,7 @@ mod refusals {
 
     #[test]
     fn eperm_is_the_sysctl_before_anything_else() {
-        let limits = memlock(Ceiling::Unlimited, false);
+        let limits = memlock(LimitValue::Unlimited, false);
         let off = |value, facts: Facts| Facts { io_uring_disabled: Some(value), ..facts };
         let fix = "sysctl kernel.io_uring_disabled=0";
         let two = off(2, facts());
@@ -92,7 +92,7 @@ mod refusals {
 
     #[test]
     fn eperm_is_the_containers_filter_where_there_is_one() {
-        let limits = memlock(Ceiling::Unlimited, false);
+        let limits = memlock(LimitValue::Unlimited, false);
         let why = "docker denies io_uring by default";
         let fix = "--security-opt seccomp=unconfined";
         assert_explained(Errno::PERM, &docker(), &limits, why, fix);
@@ -110,7 +110,7 @@ mod refusals {
 
     #[test]
     fn enosys_is_age_a_filter_or_a_stand_in() {
-        let limits = memlock(Ceiling::Unlimited, false);
+        let limits = memlock(LimitValue::Unlimited, false);
         let mut old = facts();
         old.kernel = Some("4.19.0-27-amd64".to_owned());
         assert_explained(Errno::NOSYS, &old, &limits, "4.19.0-27-amd64 is too old", "newer");
@@ -125,16 +125,16 @@ mod refusals {
 
     #[test]
     fn enomem_is_the_memory_lock_limit_where_it_binds() {
-        let tiny = memlock(Ceiling::At(65_536), false);
+        let tiny = memlock(LimitValue::At(65_536), false);
         let why = "is 64 KiB, and a ring of 1,024 entries is charged 104 KiB";
         assert_explained(Errno::NOMEM, &facts(), &tiny, why, "LimitMEMLOCK=infinity");
         assert_explained(Errno::NOMEM, &docker(), &tiny, why, "--ulimit memlock=-1:-1");
-        let usual = memlock(Ceiling::At(8 << 20), false);
+        let usual = memlock(LimitValue::At(8 << 20), false);
         assert_explained(Errno::NOMEM, &facts(), &usual, "8 MiB, room for 78 rings", "memlock");
-        let exempt = memlock(Ceiling::At(65_536), true);
+        let exempt = memlock(LimitValue::At(65_536), true);
         let why = "does not bind (CAP_IPC_LOCK is held)";
         assert_explained(Errno::NOMEM, &docker(), &exempt, why, "seccomp=unconfined");
-        let none = memlock(Ceiling::Unlimited, false);
+        let none = memlock(LimitValue::Unlimited, false);
         assert_explained(Errno::NOMEM, &facts(), &none, "short of memory", "free memory");
     }
 }

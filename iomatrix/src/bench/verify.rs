@@ -11,7 +11,7 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
-use report::{Finding, Gate, Host, Level, Strictness, Transport, Verdict};
+use report::{Conclusion, Gate, Host, Level, Strictness, Transport, Verdict};
 use report::{Outside, outside};
 
 /// The rows that are not to be timed, with the reason.
@@ -49,7 +49,7 @@ pub(super) fn wrong(
     for cell in &run.cells {
         let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);
         let driver = driver.cloned().unwrap_or_default();
-        if Gate::default().finding(cell, &driver) == Finding::Red {
+        if Gate::default().conclusion(cell, &driver) == Conclusion::Red {
             let found = cell
                 .failure
                 .as_ref()

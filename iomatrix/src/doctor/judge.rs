@@ -1,7 +1,7 @@
 //! Whether the host's limits are enough, and for what.
 
 use report::Outside;
-use report::host::{Ceiling, Host, IoUring, Limit, State, grouped, size};
+use report::host::{Host, IoUring, Limit, LimitValue, State, grouped, size};
 
 /// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
 /// one a connection, and a hundred for all else.
@@ -163,9 +163,9 @@ fn congestion_control(name: &str, os: &str) -> Judgement {
     }
 }
 
-fn amount(ceiling: Ceiling, show: fn(u64) -> String) -> String {
-    match ceiling {
-        Ceiling::At(amount) => show(amount),
-        Ceiling::Unlimited => "unlimited".to_owned(),
+fn amount(value: LimitValue, show: fn(u64) -> String) -> String {
+    match value {
+        LimitValue::At(amount) => show(amount),
+        LimitValue::Unlimited => "unlimited".to_owned(),
     }
 }

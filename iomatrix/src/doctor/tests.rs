@@ -1,12 +1,12 @@
 //! The pages and judgements for hosts that are not at hand.
 
-use report::host::{Ceiling, Counter, Limit, Limits};
+use report::host::{Counter, Limit, LimitValue, Limits};
 
 use super::judge::judge;
 use super::*;
 
-fn ceiling(amount: u64) -> Ceiling {
-    Ceiling::At(amount)
+fn at_most(amount: u64) -> LimitValue {
+    LimitValue::At(amount)
 }
 
 /// A container in which io_uring is denied.
@@ -31,8 +31,8 @@ fn host() -> Host {
         runner: None,
         tcp_congestion_control: Some("cubic".into()),
         limits: Limits {
-            open_files: limit(ceiling(1024), Ceiling::Unlimited),
-            memlock: limit(ceiling(8 << 20), ceiling(8 << 20)),
+            open_files: limit(at_most(1024), LimitValue::Unlimited),
+            memlock: limit(at_most(8 << 20), at_most(8 << 20)),
             memlock_exempt: false,
         },
         somaxconn: Some(4096),
@@ -125,7 +125,7 @@ fn assert_judged(host: &Host, name: &str, verdict: &str, fix: Option<&str>) {
 #[test]
 fn scarce_limits_get_a_fix() {
     let mut poor = host();
-    let low = |amount| Some(Limit { soft: ceiling(amount), hard: ceiling(amount) });
+    let low = |amount| Some(Limit { soft: at_most(amount), hard: at_most(amount) });
     poor.limits.open_files = low(8);
     assert_judged(&poor, "open files", "too few", Some("hard limit"));
     poor.limits.memlock = low(65_536);

@@ -12,7 +12,7 @@ use crate::verdict::Model;
 #[cfg(feature = "statistics")]
 use crate::{
     document::{Document, Kind},
-    exit::{Finding, Findings},
+    exit::{Conclusion, Conclusions},
     format::Format,
     part::{Medium, Part},
     record::Record,
@@ -204,17 +204,17 @@ impl Document for Bench {
     const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
     type Question = ();
 
-    fn findings(&self, (): &()) -> Findings {
+    fn conclusions(&self, (): &()) -> Conclusions {
         let pieces = self.rows.iter().map(|row| match (&row.refused, metric::standing(row)) {
             (Some(refused), _) => match refused.because {
-                Because::Unavailable => Finding::Unavailable,
-                Because::Wrong => Finding::Red,
-                Because::Error => Finding::Error,
+                Because::Unavailable => Conclusion::Unavailable,
+                Because::Wrong => Conclusion::Red,
+                Because::Error => Conclusion::Error,
             },
-            (None, metric::Standing::Measured) => Finding::Green,
-            (None, _) => Finding::Error,
+            (None, metric::Standing::Measured) => Conclusion::Green,
+            (None, _) => Conclusion::Error,
         });
-        Findings { interrupted: self.interrupted, ..Findings::of(pieces) }
+        Conclusions { interrupted: self.interrupted, ..Conclusions::of(pieces) }
     }
 
     fn parts(&self, (): &(), _: Medium) -> Vec<Part> {

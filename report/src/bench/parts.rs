@@ -6,7 +6,7 @@ use crate::load::{Arrival, BuildProfile};
 use crate::outside;
 use crate::outside::Outside;
 use crate::pairs;
-use crate::part::{Cell, Group, Head, Part, Style, Table};
+use crate::part::{Entry, Group, Head, Part, Style, Table};
 use crate::quantity::{counted, number, time};
 use crate::statistics::{self, median};
 use crate::verdict::Model;
@@ -101,7 +101,7 @@ fn table(bench: &Bench, title: &'static str, columns: &[Column]) -> Table {
 }
 
 /// The rows grouped by model, in the registry's order within a group.
-fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Cell>) -> Vec<Group> {
+fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Entry>) -> Vec<Group> {
     let models = [Model::Readiness, Model::Completion, Model::Blocking, Model::Undeclared];
     let group = |model: Model| {
         let rows: Vec<_> = bench.rows.iter().filter(|row| row.model == model).map(&line).collect();
@@ -110,7 +110,7 @@ fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Cell>) -> Vec<Group> 
     models.into_iter().filter_map(group).collect()
 }
 
-fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<Cell> {
+fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<Entry> {
     let mut cells = vec![row.name.clone().into()];
     if let Some(word) = absence(row) {
         cells.push(word.into());
@@ -166,7 +166,7 @@ fn controlled_pairs(bench: &Bench) -> Table {
     let pairs = pairs::controlled(&bench.rows, |row| row.traits(&bench.host.os));
     let rows = pairs.into_iter().map(|pair| {
         let ratio = |metric| against(bench, metric, pair.completion, pair.readiness);
-        let mut cells: Vec<Cell> = vec![
+        let mut cells: Vec<Entry> = vec![
             pair.completion.backend().into(),
             pair.completion.name.clone().into(),
             pair.readiness.name.clone().into(),
@@ -307,7 +307,7 @@ fn drivers(bench: &Bench) -> Table {
     let line = |row: &BenchRow| {
         let runtime = row.runtime.clone().unwrap_or_else(|| NOT_HERE.into());
         let [name, driver, flavor] = [&row.name, &row.driver, &row.flavor].map(Outside::clone);
-        [name, driver, flavor, runtime, row.attestation.words()].map(Cell::from).to_vec()
+        [name, driver, flavor, runtime, row.attestation.words()].map(Entry::from).to_vec()
     };
     let heads = ["row", "driver", "flavor", "runtime", "attestation"].map(Head::of).to_vec();
     let title = "drivers, seen from outside";

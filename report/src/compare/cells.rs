@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Finding;
+use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
 use crate::run::{Cell, Gate, Run};
@@ -110,7 +110,7 @@ fn turn(before: State, after: State) -> Option<Turn> {
 
 impl State {
     fn of(cell: &Cell) -> Self {
-        if Gate::default().finding(cell, &Outside::default()) == Finding::Red {
+        if Gate::default().conclusion(cell, &Outside::default()) == Conclusion::Red {
             return Self::Red;
         }
         match cell.verdict {

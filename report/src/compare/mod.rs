@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::Bench;
 use crate::document::{Document, Kind};
-use crate::exit::{Finding, Findings};
+use crate::exit::{Conclusion, Conclusions};
 use crate::format::Format;
 use crate::outside;
 use crate::outside::Outside;
@@ -138,26 +138,26 @@ impl Document for Comparison {
     type Question = ();
 
     /// Red for a regression; an error where something can no longer be judged or measured.
-    fn findings(&self, (): &()) -> Findings {
+    fn conclusions(&self, (): &()) -> Conclusions {
         let runs = self.runs.iter().flat_map(|run| {
             let turned = run.turned.iter().map(|cell| match cell.turn {
-                Turn::Red => Finding::Red,
-                Turn::Error => Finding::Error,
-                Turn::Fixed | Turn::Unavailable | Turn::Judged => Finding::Green,
+                Turn::Red => Conclusion::Red,
+                Turn::Error => Conclusion::Error,
+                Turn::Fixed | Turn::Unavailable | Turn::Judged => Conclusion::Green,
             });
-            turned.chain([Finding::Green])
+            turned.chain([Conclusion::Green])
         });
         let benches = self.benches.iter().flat_map(|bench| {
             let changes = bench.changes.iter().map(|change| match change.judgement {
-                Judgement::Regression => Finding::Red,
+                Judgement::Regression => Conclusion::Red,
                 Judgement::Improvement | Judgement::NoClearDifference | Judgement::TooFewRounds => {
-                    Finding::Green
+                    Conclusion::Green
                 }
             });
-            let lost = bench.lost.iter().map(|_| Finding::Error);
-            changes.chain(lost).chain([Finding::Green])
+            let lost = bench.lost.iter().map(|_| Conclusion::Error);
+            changes.chain(lost).chain([Conclusion::Green])
         });
-        Findings::of(runs.chain(benches))
+        Conclusions::of(runs.chain(benches))
     }
 
     fn parts(&self, (): &(), _: Medium) -> Vec<Part> {

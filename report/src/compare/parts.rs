@@ -6,7 +6,7 @@ use crate::document::Document as _;
 use crate::exit::Exit;
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{Cell, Head, Part, Style, Table};
+use crate::part::{Entry, Head, Part, Style, Table};
 use crate::quantity::{counted, percent};
 
 pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
@@ -99,7 +99,7 @@ fn changes(benches: &[BenchComparison]) -> Table {
     Table::plain("changes", Style::Numbers, heads.map(Head::of).to_vec(), rows)
 }
 
-fn line(bench: &BenchComparison, change: &Change) -> Vec<Cell> {
+fn line(bench: &BenchComparison, change: &Change) -> Vec<Entry> {
     let Change { row, metric, before, after, .. } = change;
     let relative = match *before {
         0.0 => "from 0".to_owned(),

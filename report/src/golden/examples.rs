@@ -4,7 +4,7 @@ use crate::bench::{Because, Bench, BenchRow, Count, Pinning, Refused};
 use crate::compare::{Comparison, OtherHosts, Results, compare};
 use crate::example::{self, cell, check, invalid, open};
 use crate::host::{
-    Ceiling, Counter, Driver, Hint, Host, IoUring, Limit, Limits, Runner, Seccomp, State,
+    Counter, Driver, Hint, Host, IoUring, Limit, LimitValue, Limits, Runner, Seccomp, State,
 };
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
 use crate::run::certificate::{Certificate, certify};
@@ -20,7 +20,7 @@ const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
 /// A host of which everything is known.
 fn host() -> Host {
     let hint = || Some(Hint { name: "kvm".into(), evidence: "dmi".into() });
-    let limit = Some(Limit { soft: Ceiling::At(1), hard: Ceiling::Unlimited });
+    let limit = Some(Limit { soft: LimitValue::At(1), hard: LimitValue::Unlimited });
     let state = State::Unavailable { reason: "EPERM".into(), fix: None };
     Host {
         virtualisation: hint(),

@@ -12,7 +12,7 @@ use crate::outside::Outside;
 #[cfg(feature = "statistics")]
 use crate::{
     document::{Document, Kind},
-    exit::{Finding, Findings},
+    exit::{Conclusion, Conclusions},
     format::Format,
     part::{Medium, Part},
     record::Record,
@@ -207,18 +207,18 @@ impl Document for LoadResult {
     type Question = Vec<Condition>;
 
     /// An invalid measurement meets no condition.
-    fn findings(&self, conditions: &Vec<Condition>) -> Findings {
+    fn conclusions(&self, conditions: &Vec<Condition>) -> Conclusions {
         let pieces = self.measurements.iter().map(|measurement| {
             if !measurement.validity.is_valid() {
-                Finding::Error
+                Conclusion::Error
             } else if conditions.iter().any(|one| one.fires(measurement).is_some()) {
-                Finding::ConditionFired
+                Conclusion::ConditionFired
             } else {
-                Finding::Green
+                Conclusion::Green
             }
         });
         let interrupted = self.measurements.iter().any(|m| m.ending == Ending::Interrupted);
-        Findings { interrupted, ..Findings::of(pieces) }
+        Conclusions { interrupted, ..Conclusions::of(pieces) }
     }
 
     fn parts(&self, _: &Vec<Condition>, medium: Medium) -> Vec<Part> {

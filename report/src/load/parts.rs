@@ -9,7 +9,7 @@ use super::{Arrival, Ending, Latency, LoadResult, Measurement, Validity};
 use crate::host::grouped;
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{Cell, Head, Medium, Part, Style, Table};
+use crate::part::{Entry, Head, Medium, Part, Style, Table};
 use crate::quantity::{bytes, counted, number, percent, seconds, time};
 
 type Fields = Vec<(Outside, Outside)>;
@@ -229,19 +229,19 @@ fn runs(result: &LoadResult) -> Table {
     let last = ["each way", "sent", "echoed", "errors", "validity"];
     heads.extend(last.map(Head::of));
     let cells = |quantity: &Quantity, of: &dyn Fn(&Quantity) -> Option<f64>| {
-        Cell::from(quantity.value(of(quantity)))
+        Entry::from(quantity.value(of(quantity)))
     };
-    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    let mut rows: Vec<Vec<Entry>> = Vec::new();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let mut row = vec![(index + 1).to_string().into()];
         row.extend(quantities.iter().map(|q| cells(q, &|q| q.of(measurement))));
-        row.extend(counts(measurement).map(Cell::from));
+        row.extend(counts(measurement).map(Entry::from));
         rows.push(row);
     }
     if result.measurements.len() > 1 {
         let mut row = vec!["median".into()];
         row.extend(quantities.iter().map(|q| cells(q, &|q| q.median(&result.measurements))));
-        row.extend(last.map(|_| Cell::from("")));
+        row.extend(last.map(|_| Entry::from("")));
         rows.push(row);
     }
     Table::plain("runs", Style::Numbers, heads, rows)

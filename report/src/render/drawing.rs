@@ -14,7 +14,7 @@ use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
 
 use crate::escape;
-use crate::plot::{Axis, Line, Plot, Scale};
+use crate::plot::{Axis, Plot, Scale, Series};
 use crate::view::Ink;
 
 /// One for each line at its points; where two meet, the later one is seen.
@@ -37,7 +37,7 @@ const LEAST: (u16, u16) = (40, 8);
 /// `None` when there is nothing to draw.
 pub(super) fn terminal(plot: &Plot, columns: u16, rows: u16, ink: Ink) -> Option<String> {
     let (columns, rows) = (columns.max(LEAST.0), rows.max(LEAST.1));
-    let lines: Vec<Vec<(f64, f64)>> = plot.lines.iter().map(|line| plot.drawable(line)).collect();
+    let lines: Vec<Vec<(f64, f64)>> = plot.series.iter().map(|line| plot.drawable(line)).collect();
     if lines.iter().all(Vec::is_empty) {
         return None;
     }
@@ -52,13 +52,13 @@ pub(super) fn terminal(plot: &Plot, columns: u16, rows: u16, ink: Ink) -> Option
     let title = fitted(&plot.x.title, columns);
     let middle = usize::from(columns) / 2 + title.chars().count() / 2;
     text.push_str(&format!("{title:>middle$}\n"));
-    text.push_str(&legend(&plot.lines, columns, ink));
+    text.push_str(&legend(&plot.series, columns, ink));
     Some(text)
 }
 
 impl Plot {
     /// The points that have a place.
-    fn drawable(&self, line: &Line) -> Vec<(f64, f64)> {
+    fn drawable(&self, line: &Series) -> Vec<(f64, f64)> {
         let fits = |axis: &Axis, value: f64| match axis.scale {
             Scale::Linear => value.is_finite(),
             Scale::Log => value.is_finite() && value > 0.0,
@@ -139,7 +139,7 @@ fn inked(picture: &str, ink: Ink) -> String {
     text.strip_suffix(RESET).unwrap_or(&text).to_owned()
 }
 
-fn legend(lines: &[Line], columns: u16, ink: Ink) -> String {
+fn legend(lines: &[Series], columns: u16, ink: Ink) -> String {
     let mut text = String::new();
     let mut used = 0;
     for (index, line) in lines.iter().enumerate() {
@@ -194,12 +194,12 @@ mod tests {
 
     fn plot(x: Scale, y: Scale, lines: &[&[(f64, f64)]]) -> Plot {
         let axis = |title: &str, scale| Axis { title: title.to_owned(), scale };
-        let line = |(index, points): (usize, &&[(f64, f64)])| Line {
+        let line = |(index, points): (usize, &&[(f64, f64)])| Series {
             name: format!("row-{index}").into(),
             points: points.to_vec(),
         };
         let lines = lines.iter().enumerate().map(line).collect();
-        Plot { x: axis("connections", x), y: axis("CPU, µs", y), lines }
+        Plot { x: axis("connections", x), y: axis("CPU, µs", y), series: lines }
     }
 
     #[track_caller]
@@ -270,14 +270,14 @@ mod tests {
     fn many_long_names_fit_and_command_no_terminal() {
         let many: Vec<&[(f64, f64)]> = vec![FALLING; 30];
         let mut lines = plot(Scale::Log, Scale::Log, &many);
-        for line in &mut lines.lines {
+        for line in &mut lines.series {
             line.name = crate::outside!("{}-{}", line.name, "x".repeat(20));
         }
-        lines.lines[3].name = "\u{1b}[2J\n$x^2$ ".repeat(30).into();
+        lines.series[3].name = "\u{1b}[2J\n$x^2$ ".repeat(30).into();
         lines.x.title = "x\u{7}".repeat(80);
         let text = plain(&lines);
         assert!(!text.contains('\u{7}') && text.contains('…'), "{text}");
-        plain(&Plot { lines: lines.lines.split_off(4), ..lines });
+        plain(&Plot { series: lines.series.split_off(4), ..lines });
         assert!(terminal(&plot(Scale::Log, Scale::Log, &[FLAT]), 0, 0, Ink::Plain).is_some());
     }
 

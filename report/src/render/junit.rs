@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, Property, Report, TestCaseStatus};
 
 use crate::escape;
 use crate::outside::Outside;
-use crate::suite::{Fault, Status, Suites, TestCase};
+use crate::suite::{Diagnostic, Status, TestCase, TestSuites};
 
 /// The whole file.
-pub(super) fn junit(Suites { seconds, suites }: &Suites) -> Result<String, String> {
+pub(super) fn junit(TestSuites { seconds, suites }: &TestSuites) -> Result<String, String> {
     let mut report = Report::new("iomatrix");
     report.set_time(time(*seconds));
     for suite in suites {
         let class = line(&suite.name);
-        let mut shown = TestSuite::new(class.clone());
+        let mut shown = quick_junit::TestSuite::new(class.clone());
         for (name, value) in &suite.properties {
             shown.add_property(Property::new(*name, line(value)));
         }
@@ -45,20 +45,20 @@ fn status(status: &Status) -> TestCaseStatus {
             skipped.set_message(line(reason));
             skipped
         }
-        Status::Failed(fault) => faulty(NonSuccessKind::Failure, fault),
-        Status::Error(fault) => faulty(NonSuccessKind::Error, fault),
+        Status::Failed(diagnostic) => non_success(NonSuccessKind::Failure, diagnostic),
+        Status::Error(diagnostic) => non_success(NonSuccessKind::Error, diagnostic),
     }
 }
 
-fn faulty(kind: NonSuccessKind, fault: &Fault) -> TestCaseStatus {
+fn non_success(kind: NonSuccessKind, diagnostic: &Diagnostic) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
-    if let Some(kind) = fault.kind {
+    if let Some(kind) = diagnostic.kind {
         status.set_type(kind);
     }
-    if let Some(message) = &fault.message {
+    if let Some(message) = &diagnostic.message {
         status.set_message(line(message));
     }
-    status.set_description(lines(&fault.lines));
+    status.set_description(lines(&diagnostic.lines));
     status
 }
 

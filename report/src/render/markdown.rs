@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::escape;
 use crate::outside::Outside;
-use crate::part::{Cell, Group, Head, Part, Style, Summary, Table};
+use crate::part::{Entry, Group, Head, Part, Style, Summary, Table};
 
 /// The page. Writing to a `String`, as everything here does, cannot fail.
 #[must_use]
@@ -95,7 +95,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-fn cell(Cell { lines, is_strong }: &Cell) -> String {
+fn cell(Entry { lines, is_strong }: &Entry) -> String {
     let text = lines.iter().map(shown).collect::<Vec<_>>().join("<br>");
     if *is_strong { format!("**{text}**") } else { text }
 }

@@ -1,7 +1,7 @@
 //! What of a run is red: each cell, and drivers that had to be judged and were not.
 
 use super::{Cell, Run};
-use crate::exit::{Finding, Findings};
+use crate::exit::{Conclusion, Conclusions};
 use crate::outside::Outside;
 use crate::verdict::Verdict;
 
@@ -27,21 +27,21 @@ pub struct Gate {
 impl Gate {
     /// What a cell of a row with this driver says.
     #[must_use]
-    pub fn finding(&self, cell: &Cell, driver: &Outside) -> Finding {
+    pub fn conclusion(&self, cell: &Cell, driver: &Outside) -> Conclusion {
         if cell.has_stale_waiver() {
-            return Finding::Red;
+            return Conclusion::Red;
         }
-        let unless_waived = |found| if cell.is_waived() { Finding::Green } else { found };
+        let unless_waived = |found| if cell.is_waived() { Conclusion::Green } else { found };
         match cell.verdict {
-            Verdict::Fail | Verdict::Crash | Verdict::Timeout => unless_waived(Finding::Red),
+            Verdict::Fail | Verdict::Crash | Verdict::Timeout => unless_waived(Conclusion::Red),
             Verdict::Miss => match self.strictness {
-                Strictness::Must => Finding::Green,
-                Strictness::Strict => unless_waived(Finding::Red),
+                Strictness::Must => Conclusion::Green,
+                Strictness::Strict => unless_waived(Conclusion::Red),
             },
-            Verdict::Unavailable if self.requires(driver) => Finding::Red,
-            Verdict::Unavailable => Finding::Unavailable,
-            Verdict::Error => Finding::Error,
-            Verdict::Pass | Verdict::Info | Verdict::Unsupported => Finding::Green,
+            Verdict::Unavailable if self.requires(driver) => Conclusion::Red,
+            Verdict::Unavailable => Conclusion::Unavailable,
+            Verdict::Error => Conclusion::Error,
+            Verdict::Pass | Verdict::Info | Verdict::Unsupported => Conclusion::Green,
         }
     }
 
@@ -57,14 +57,14 @@ impl Gate {
         self.required_drivers.iter().filter(is_missing).collect()
     }
 
-    pub(super) fn findings(&self, run: &Run) -> Findings {
+    pub(super) fn conclusions(&self, run: &Run) -> Conclusions {
         let nobody = Outside::default();
         let driver_of = |cell: &Cell| {
             run.rows.iter().find(|row| row.name == cell.row).map_or(&nobody, |row| &row.driver)
         };
-        let cells = run.cells.iter().map(|cell| self.finding(cell, driver_of(cell)));
-        let missing = self.missing_drivers(run).into_iter().map(|_| Finding::Red);
-        Findings::of(cells.chain(missing))
+        let cells = run.cells.iter().map(|cell| self.conclusion(cell, driver_of(cell)));
+        let missing = self.missing_drivers(run).into_iter().map(|_| Conclusion::Red);
+        Conclusions::of(cells.chain(missing))
     }
 
     fn requires(&self, driver: &Outside) -> bool {

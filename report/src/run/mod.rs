@@ -15,14 +15,14 @@ pub use certificate::Certificate;
 pub use gate::{Gate, Strictness};
 
 use crate::document::{Document, Kind};
-use crate::exit::Findings;
+use crate::exit::Conclusions;
 use crate::format::Format;
 use crate::host::Host;
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::{Medium, Part};
 use crate::record::Record;
-use crate::suite::Suites;
+use crate::suite::TestSuites;
 use crate::verdict::{Grade, Level, Model, Verdict};
 
 /// The version of the result format that this crate reads and writes.
@@ -352,8 +352,8 @@ impl Document for Run {
     ];
     type Question = Gate;
 
-    fn findings(&self, gate: &Gate) -> Findings {
-        gate.findings(self)
+    fn conclusions(&self, gate: &Gate) -> Conclusions {
+        gate.conclusions(self)
     }
 
     fn parts(&self, _: &Gate, medium: Medium) -> Vec<Part> {
@@ -364,7 +364,7 @@ impl Document for Run {
         records::records(self)
     }
 
-    fn suites(&self, gate: &Gate) -> Suites {
+    fn suites(&self, gate: &Gate) -> TestSuites {
         suites::suites(self, gate)
     }
 

@@ -78,8 +78,8 @@ fn matrix(run: &Run, medium: Medium) -> Table {
         let mut line = vec![outside!("{}/{}", suite, case).into()];
         line.extend(has_level.then(|| level.into()));
         line.extend(columns.iter().map(|row| match run.cell(&row.name, suite, case) {
-            None => part::Cell::default(),
-            Some(cell) => part::Cell { is_strong: is_bad(cell), ..cell.word().into() },
+            None => part::Entry::default(),
+            Some(cell) => part::Entry { is_strong: is_bad(cell), ..cell.word().into() },
         }));
         line
     });
@@ -119,7 +119,7 @@ fn drivers(run: &Run) -> Table {
     let rows = run.columns().into_iter().map(|row| {
         let runtime = row.runtime.clone().unwrap_or_else(|| "-".into());
         let cells = [row.name.clone(), row.driver.clone(), runtime, row.attestation.words()];
-        cells.map(part::Cell::from).to_vec()
+        cells.map(part::Entry::from).to_vec()
     });
     let heads = ["row", "driver", "runtime", "attestation"].map(Head::of).to_vec();
     Table::plain("drivers, seen from outside", Style::Words, heads, rows.collect())
@@ -136,7 +136,7 @@ fn models(run: &Run) -> Vec<Part> {
         return nothing("nowhere: every case has the same verdict and observation in both");
     }
     let rows = differences.into_iter().map(|Difference { id, readiness, completion }| {
-        let all = |findings: &[Outside]| part::Cell::from(Outside::join(findings, "; "));
+        let all = |findings: &[Outside]| part::Entry::from(Outside::join(findings, "; "));
         vec![id.into(), all(&readiness), all(&completion)]
     });
     let heads = ["case", "readiness", "completion"].map(Head::of).to_vec();
@@ -161,7 +161,7 @@ pub fn costs(run: &Run) -> Vec<Part> {
     cells.sort_by(|a, b| b.cpu_seconds.total_cmp(&a.cpu_seconds));
     let dearest = cells.into_iter().take(DEAREST).map(|cell| {
         let costs = [cell.cpu_seconds, cell.seconds].map(|seconds| format!("{seconds:.1}"));
-        let [cpu, seconds] = costs.map(part::Cell::from);
+        let [cpu, seconds] = costs.map(part::Entry::from);
         vec![cell.name().into(), cpu, seconds]
     });
     let heads = ["cell", "CPU-s", "s"].map(Head::of).to_vec();

@@ -3,26 +3,26 @@
 
 use super::parts::detail;
 use super::{Cell, Gate, Row, Run};
-use crate::exit::Finding;
+use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
-use crate::suite::{Fault, Status, Suite, Suites, TestCase};
+use crate::suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};
 use crate::verdict::Verdict;
 
-pub(super) fn suites(run: &Run, gate: &Gate) -> Suites {
+pub(super) fn suites(run: &Run, gate: &Gate) -> TestSuites {
     let of_row = |row: &Row| {
         let cells = run.cells.iter().filter(|cell| cell.row == row.name);
         let mut names: Vec<&Outside> = cells.map(|cell| &cell.suite).collect();
         names.dedup();
         names.into_iter().map(|name| suite(run, gate, row, name)).collect::<Vec<_>>()
     };
-    Suites { seconds: run.seconds, suites: run.rows.iter().flat_map(of_row).collect() }
+    TestSuites { seconds: run.seconds, suites: run.rows.iter().flat_map(of_row).collect() }
 }
 
-fn suite(run: &Run, gate: &Gate, row: &Row, name: &Outside) -> Suite {
+fn suite(run: &Run, gate: &Gate, row: &Row, name: &Outside) -> TestSuite {
     let certified = if row.certificate.certified { "yes" } else { "no" };
     let own = run.cells.iter().filter(|cell| cell.row == row.name && cell.suite == *name);
-    Suite {
+    TestSuite {
         name: outside!("{}::{}", row.name, name),
         properties: vec![
             ("label", run.label.clone()),
@@ -32,11 +32,11 @@ fn suite(run: &Run, gate: &Gate, row: &Row, name: &Outside) -> Suite {
             ("driver", row.driver.clone()),
             ("certified", certified.into()),
         ],
-        cases: own.map(|cell| test_case(cell, gate.finding(cell, &row.driver))).collect(),
+        cases: own.map(|cell| test_case(cell, gate.conclusion(cell, &row.driver))).collect(),
     }
 }
 
-fn test_case(cell: &Cell, finding: Finding) -> TestCase {
+fn test_case(cell: &Cell, conclusion: Conclusion) -> TestCase {
     let mut properties = vec![
         ("level", cell.level.to_string().into()),
         ("verdict", cell.word().into()),
@@ -46,33 +46,33 @@ fn test_case(cell: &Cell, finding: Finding) -> TestCase {
     TestCase {
         name: cell.case.clone(),
         seconds: cell.seconds,
-        status: status(cell, finding),
+        status: status(cell, conclusion),
         properties,
         stderr: cell.stderr_tail.clone(),
     }
 }
 
 /// What is red for the run is red for the CI system too, and nothing else is.
-fn status(cell: &Cell, finding: Finding) -> Status {
+fn status(cell: &Cell, conclusion: Conclusion) -> Status {
     let skipped = |reason: Option<&Outside>| {
         let reason = reason.cloned().unwrap_or_else(|| "no reason".into());
         Status::Skipped(outside!("{}: {}", cell.word(), reason))
     };
-    match finding {
-        Finding::Red | Finding::ConditionFired => Status::Failed(fault(cell)),
-        Finding::Error => Status::Error(fault(cell)),
-        Finding::Unavailable => skipped(cell.reason.as_ref()),
-        Finding::Green if cell.is_waived() => {
+    match conclusion {
+        Conclusion::Red | Conclusion::ConditionFired => Status::Failed(diagnostic(cell)),
+        Conclusion::Error => Status::Error(diagnostic(cell)),
+        Conclusion::Unavailable => skipped(cell.reason.as_ref()),
+        Conclusion::Green if cell.is_waived() => {
             skipped(cell.waiver.as_ref().map(|waiver| &waiver.reason))
         }
-        Finding::Green if cell.verdict == Verdict::Unsupported => skipped(cell.reason.as_ref()),
-        Finding::Green => Status::Passed,
+        Conclusion::Green if cell.verdict == Verdict::Unsupported => skipped(cell.reason.as_ref()),
+        Conclusion::Green => Status::Passed,
     }
 }
 
-fn fault(cell: &Cell) -> Fault {
+fn diagnostic(cell: &Cell) -> Diagnostic {
     let failure = cell.failure.as_ref();
-    Fault {
+    Diagnostic {
         kind: failure.map(|failure| failure.kind.word()),
         message: failure
             .map(|failure| outside!("expected {}; actual {}", failure.expected, failure.actual))

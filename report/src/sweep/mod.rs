@@ -13,7 +13,7 @@ use crate::quantity::number;
 use crate::{
     bench::metric::Metric,
     document::{Document, Kind},
-    exit::{Exit, Finding, Findings},
+    exit::{Conclusion, Conclusions, Exit},
     format::Format,
     part::{Medium, Part},
     record::Record,
@@ -148,23 +148,23 @@ impl Document for Sweep {
 
     /// Each point is a bench. An open loop is meant to find what is too much, so there a point that
     /// gives no number is no error as long as another does.
-    fn findings(&self, _: &Metric) -> Findings {
+    fn conclusions(&self, _: &Metric) -> Conclusions {
         let exits = || self.points.iter().map(|point| point.bench.exit(&()));
         let forgives = match self.dimension {
             Dimension::Rate => exits().any(|exit| exit == Exit::Green),
             Dimension::Connections | Dimension::MessageBytes | Dimension::Workers => false,
         };
         let pieces = exits().filter_map(|exit| match exit {
-            Exit::Green => Some(Finding::Green),
-            Exit::Red => Some(Finding::Red),
-            Exit::Unavailable => Some(Finding::Unavailable),
+            Exit::Green => Some(Conclusion::Green),
+            Exit::Red => Some(Conclusion::Red),
+            Exit::Unavailable => Some(Conclusion::Unavailable),
             Exit::Error if forgives => None,
             Exit::Error | Exit::Usage | Exit::ConditionFired | Exit::Interrupted => {
-                Some(Finding::Error)
+                Some(Conclusion::Error)
             }
         });
         let interrupted = self.interrupted || exits().any(|exit| exit == Exit::Interrupted);
-        Findings { interrupted, ..Findings::of(pieces) }
+        Conclusions { interrupted, ..Conclusions::of(pieces) }
     }
 
     fn parts(&self, metric: &Metric, medium: Medium) -> Vec<Part> {

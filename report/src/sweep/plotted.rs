@@ -4,7 +4,7 @@ use super::crossover::rows;
 use super::{Point, Sweep};
 use crate::bench::metric::Metric;
 use crate::outside::Outside;
-use crate::plot::{Axis, Line, Plot, Scale};
+use crate::plot::{Axis, Plot, Scale, Series};
 
 /// An axis to the right that spans more than this factor grows by factors.
 const DECADE: f64 = 10.0;
@@ -23,22 +23,22 @@ pub(super) fn plot(sweep: &Sweep, metric: Metric) -> Option<Plot> {
         let value = metric.value(&point.bench, point.row(name)?).number()?;
         Some((point.value, value / size))
     };
-    let lines: Vec<Line> = rows(&points)
+    let series: Vec<Series> = rows(&points)
         .into_iter()
-        .map(|row| Line {
+        .map(|row| Series {
             name: row.name.clone(),
             points: points.iter().filter_map(|point| at(point, &row.name)).collect(),
         })
-        .filter(|line| !line.points.is_empty())
+        .filter(|series| !series.points.is_empty())
         .collect();
     let upwards = if unit.is_empty() { String::new() } else { format!(", {unit}") };
-    let values = || lines.iter().flat_map(|line| line.points.iter().copied());
+    let values = || series.iter().flat_map(|series| series.points.iter().copied());
     let (x, y) =
         (scale(values().map(|(x, _)| x), DECADE), scale(values().map(|(_, y)| y), TWO_DECADES));
     Some(Plot {
         x: Axis { title: sweep.dimension.name().to_owned(), scale: x },
         y: Axis { title: format!("{}{upwards}", metric.name()), scale: y },
-        lines,
+        series,
     })
 }
 

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, Kind};
-use crate::exit::{Finding, Findings};
+use crate::exit::{Conclusion, Conclusions};
 use crate::format::Format;
 use crate::outside;
 use crate::outside::Outside;
@@ -114,10 +114,10 @@ impl Document for Trace {
     const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
     type Question = ();
 
-    fn findings(&self, (): &()) -> Findings {
-        Findings::of(self.rows.iter().map(|row| match row.outcome {
-            Outcome::Traced { .. } => Finding::Green,
-            Outcome::Unavailable { .. } => Finding::Unavailable,
+    fn conclusions(&self, (): &()) -> Conclusions {
+        Conclusions::of(self.rows.iter().map(|row| match row.outcome {
+            Outcome::Traced { .. } => Conclusion::Green,
+            Outcome::Unavailable { .. } => Conclusion::Unavailable,
         }))
     }
 

@@ -4,7 +4,7 @@ use super::fold::{Block, Step, Who, fold};
 use super::{CAUTION, Call, Ladder, Outcome, Request, Trace};
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{Cell, Head, Medium, Part, Style, Table};
+use crate::part::{Entry, Head, Medium, Part, Style, Table};
 
 pub(super) fn parts(trace: &Trace, medium: Medium) -> Vec<Part> {
     let columns = Part::Table(table(trace, medium));
@@ -71,10 +71,10 @@ fn traced(trace: &Trace) -> impl Iterator<Item = &Ladder> {
 fn table(trace: &Trace, medium: Medium) -> Table {
     let mut heads = vec![Head::of("")];
     heads.extend(traced(trace).map(|row| Head::of(row.title())));
-    let columns: Vec<Vec<Cell>> = traced(trace).map(|row| column(trace, row, medium)).collect();
+    let columns: Vec<Vec<Entry>> = traced(trace).map(|row| column(trace, row, medium)).collect();
     let line = |(index, label): (usize, String)| {
         let cells = columns.iter().map(|cells| cells.get(index).cloned().unwrap_or_default());
-        [Cell::from(label)].into_iter().chain(cells).collect()
+        [Entry::from(label)].into_iter().chain(cells).collect()
     };
     let labels = if columns.is_empty() { Vec::new() } else { labels(trace) };
     let rows = labels.into_iter().enumerate().map(line).collect();
@@ -97,7 +97,7 @@ fn requests(trace: &Trace) -> usize {
 }
 
 /// The cells of a row's column, below its head.
-fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Cell> {
+fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Entry> {
     let layout = Layout::of(row);
     let ladder = |request: &Request| match medium {
         Medium::Terminal => layout.ladder(request),
@@ -113,10 +113,10 @@ fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Cell> {
         .position(|earlier| earlier == lines)
     {
         Some(earlier) => format!("{margin}as req {}", earlier + 1).into(),
-        None => Cell { lines: lines.clone(), is_strong: false },
+        None => Entry { lines: lines.clone(), is_strong: false },
     };
-    let mut cells: Vec<Cell> = ladders.iter().enumerate().map(cell).collect();
-    cells.resize(requests(trace), Cell::default());
+    let mut cells: Vec<Entry> = ladders.iter().enumerate().map(cell).collect();
+    cells.resize(requests(trace), Entry::default());
     cells.push(row.per_request().into());
     if trace.connections > 1 {
         cells.push(row.per_message(trace.connections).into());
