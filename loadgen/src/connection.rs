@@ -62,7 +62,7 @@ pub(crate) struct Stamps {
 
 /// What is wrong with a connection or a message.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct LoadError {
     pub(crate) kind: ErrorKind,
     pub(crate) text: String,
 }
@@ -113,7 +113,7 @@ impl Connection {
     }
 
     /// Looks whether it stands by now. Tells `opened` when connecting began, if it has just ended.
-    pub(crate) fn is_established(&mut self, opened: impl FnOnce(u64)) -> Result<bool, Fault> {
+    pub(crate) fn is_established(&mut self, opened: impl FnOnce(u64)) -> Result<bool, LoadError> {
         let (socket, since) = match mem::replace(&mut self.state, State::Ended) {
             State::Connecting(socket, since) => (socket, since),
             other @ State::Open(_) => {
@@ -122,7 +122,7 @@ impl Connection {
             }
             State::Ended => return Ok(false),
         };
-        let is_established = socket.is_established().map_err(|error| Fault::connect(&error))?;
+        let is_established = socket.is_established().map_err(|error| LoadError::connect(&error))?;
         self.state = if is_established {
             opened(since);
             State::Open(socket)
@@ -146,7 +146,7 @@ impl Connection {
         payload: &Payload,
         out: &mut [u8],
         now: u64,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LoadError> {
         while self.has_unsent() {
             let length = self.unsent(payload, out);
             let State::Open(socket) = &mut self.state else { return Ok(()) };
@@ -154,7 +154,7 @@ impl Connection {
                 Ok(taken) => self.advance(payload, taken, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::of(&error)),
+                Err(error) => return Err(LoadError::of(&error)),
             }
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Connection {
         payload: &Payload,
         mut got: &[u8],
         mut done: impl FnMut(Stamps, usize),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LoadError> {
         while !got.is_empty() {
             let Position { counter, offset } = self.receiving;
             let message = self.message(counter);
@@ -237,7 +237,7 @@ impl Connection {
         payload: &Payload,
         got: &[u8],
         mut done: impl FnMut(Stamps, usize),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LoadError> {
         let own = payload.decode(got).filter(|message| message.connection == self.number);
         let window = self.receiving.counter..self.sending.counter;
         let Some(message) = own else {
@@ -246,7 +246,7 @@ impl Connection {
         };
         if message.counter >= window.end {
             let text = format!("{message}, which was not sent");
-            return Err(Fault { kind: ErrorKind::Extra, text });
+            return Err(LoadError { kind: ErrorKind::Extra, text });
         }
         let length = payload.length(message);
         let checked = payload.check(message, 0, &got[..got.len().min(length)]);
@@ -257,7 +257,7 @@ impl Connection {
                 got.len(),
                 checked.err().unwrap_or(length.min(got.len()))
             );
-            return Err(Fault { kind: ErrorKind::Altered, text });
+            return Err(LoadError { kind: ErrorKind::Altered, text });
         }
         if !window.contains(&message.counter) {
             let late = self.lost.iter().position(|counter| *counter == message.counter);
@@ -327,8 +327,8 @@ impl Connection {
         Message { connection: self.number, counter }
     }
 
-    fn second(&self, message: Message) -> Fault {
-        Fault { kind: ErrorKind::Duplicated, text: format!("{message} came a second time") }
+    fn second(&self, message: Message) -> LoadError {
+        LoadError { kind: ErrorKind::Duplicated, text: format!("{message} came a second time") }
     }
 
     /// Its messages that were sent and have not come back.
@@ -338,17 +338,17 @@ impl Connection {
     }
 
     /// Bytes that came when nothing more was to come.
-    pub(crate) fn surplus(&self, payload: &Payload, got: &[u8]) -> Fault {
+    pub(crate) fn surplus(&self, payload: &Payload, got: &[u8]) -> LoadError {
         let connection = self.number;
         match payload.decode(got) {
             Some(message) if message.connection != connection => {
                 let text = format!("{message} came on connection {connection}");
-                Fault { kind: ErrorKind::Foreign, text }
+                LoadError { kind: ErrorKind::Foreign, text }
             }
             Some(message) if message.counter < self.receiving.counter => self.second(message),
             Some(_) | None => {
                 let text = format!("connection {connection}: {} bytes nobody sent", got.len());
-                Fault { kind: ErrorKind::Extra, text }
+                LoadError { kind: ErrorKind::Extra, text }
             }
         }
     }
@@ -361,7 +361,7 @@ impl Connection {
         at: usize,
         got: &[u8],
         offset: usize,
-    ) -> Fault {
+    ) -> LoadError {
         let found = if offset == 0 { payload.decode(got) } else { None };
         let (kind, what) = match found {
             Some(other) if other.connection != message.connection => {
@@ -378,11 +378,11 @@ impl Connection {
             }
             Some(_) | None => (ErrorKind::Altered, format!("byte {at} is another")),
         };
-        Fault { kind, text: format!("in place of {message}: {what}") }
+        LoadError { kind, text: format!("in place of {message}: {what}") }
     }
 }
 
-impl Fault {
+impl LoadError {
     /// An error of a socket.
     pub(crate) fn of(error: &io::Error) -> Self {
         let is_reset =
@@ -426,8 +426,8 @@ mod tests {
         bytes
     }
 
-    fn kind(result: Result<(), Fault>) -> Option<ErrorKind> {
-        result.err().map(|fault| fault.kind)
+    fn kind(result: Result<(), LoadError>) -> Option<ErrorKind> {
+        result.err().map(|error| error.kind)
     }
 
     #[test]

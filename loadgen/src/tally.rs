@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use report::load::{ErrorKind, Traffic};
 
 use crate::clock::SECOND;
-use crate::connection::{Fault, Stamps};
+use crate::connection::{LoadError, Stamps};
 
 /// The longest time that a histogram holds; a longer one is recorded as this.
 const LONGEST_NS: u64 = 120 * SECOND;
@@ -147,10 +147,10 @@ impl Tally {
         }
     }
 
-    pub(crate) fn fault(&mut self, fault: Fault) {
-        *self.errors.entry(fault.kind).or_default() += 1;
+    pub(crate) fn error(&mut self, error: &LoadError) {
+        *self.errors.entry(error.kind).or_default() += 1;
         if self.notes.len() < NOTES {
-            self.notes.push(format!("{}: {}", fault.kind, fault.text));
+            self.notes.push(format!("{}: {}", error.kind, error.text));
         }
     }
 

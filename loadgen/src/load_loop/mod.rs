@@ -9,7 +9,7 @@ use mio::{Events, Poll};
 use report::load::ErrorKind;
 
 use crate::clock::{Clock, SECOND};
-use crate::connection::{Connection, Fault, State};
+use crate::connection::{Connection, LoadError, State};
 use crate::payload::Payload;
 use crate::plan::Plan;
 use crate::schedule::{Due, Schedule};
@@ -287,7 +287,7 @@ impl<'a> LoadLoop<'a> {
                     let now = self.clock.now();
                     self.flush(index, now);
                 }
-                Err(fault) => return self.fault(index, fault),
+                Err(error) => return self.fail(index, &error),
             },
             // An event of the same batch has ended it.
             State::Ended => return,
@@ -309,12 +309,12 @@ impl<'a> LoadLoop<'a> {
             let received = match socket.receive(&mut self.input) {
                 Ok(0) if !is_datagram => {
                     let number = self.connections[index].number;
-                    return self.fault(index, Fault::closed(number));
+                    return self.fail(index, &LoadError::closed(number));
                 }
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return self.fault(index, Fault::of(&error)),
+                Err(error) => return self.fail(index, &LoadError::of(&error)),
             };
             let now = self.clock.now();
             self.last_progress = now;
@@ -322,8 +322,8 @@ impl<'a> LoadLoop<'a> {
             if index < self.carriers {
                 self.in_flight -= completed;
             }
-            if let Err(fault) = compared {
-                self.fault(index, fault);
+            if let Err(error) = compared {
+                self.fail(index, &error);
                 if is_datagram {
                     // Others may be there behind it, of which the poller has told already.
                     continue;
@@ -346,7 +346,7 @@ impl<'a> LoadLoop<'a> {
 
     /// Compares what was received, and records the messages that are complete: so many.
     #[inline]
-    fn compare(&mut self, index: usize, received: usize, now: u64) -> (usize, Result<(), Fault>) {
+    fn compare(&mut self, index: usize, n: usize, now: u64) -> (usize, Result<(), LoadError>) {
         let Self { tally, window, payload, input, plan, .. } = self;
         let is_open_loop = plan.is_open_loop();
         let connection = &mut self.connections[index];
@@ -358,7 +358,7 @@ impl<'a> LoadLoop<'a> {
                 tally.responded(window, stamps, now);
             }
         };
-        let got = &input[..received];
+        let got = &input[..n];
         let compared = if matches!(connection.state, State::Open(Socket::Udp(_))) {
             connection.take_datagram(payload, got, done)
         } else {
@@ -425,7 +425,7 @@ impl<'a> LoadLoop<'a> {
                 Ok(()) => {}
                 // A Unix listener's queue is full: it is tried again at the next look around.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => self.fault(index, Fault::connect(&error)),
+                Err(error) => self.fail(index, &LoadError::connect(&error)),
             }
             return;
         }
@@ -434,8 +434,8 @@ impl<'a> LoadLoop<'a> {
 
     fn flush(&mut self, index: usize, now: u64) {
         let Self { payload, out, connections, .. } = self;
-        if let Err(fault) = connections[index].flush(payload, out, now) {
-            self.fault(index, fault);
+        if let Err(error) = connections[index].flush(payload, out, now) {
+            self.fail(index, &error);
         }
     }
 
@@ -512,8 +512,8 @@ impl<'a> LoadLoop<'a> {
     fn expect_nothing(&mut self, index: usize) {
         let State::Open(socket) = &mut self.connections[index].state else { return };
         if let Ok(n @ 1..) = socket.receive(&mut self.input) {
-            let fault = self.connections[index].surplus(&self.payload, &self.input[..n]);
-            self.tally.fault(fault);
+            let error = self.connections[index].surplus(&self.payload, &self.input[..n]);
+            self.tally.error(&error);
         }
     }
 
@@ -543,10 +543,10 @@ impl<'a> LoadLoop<'a> {
     }
 
     /// A connection that has gone wrong ends, and with it what was in flight on it.
-    fn fault(&mut self, index: usize, fault: Fault) {
+    fn fail(&mut self, index: usize, error: &LoadError) {
         let is_datagram = self.is_datagram();
-        let is_lost = fault.kind == ErrorKind::Lost;
-        self.tally.fault(fault);
+        let is_lost = error.kind == ErrorKind::Lost;
+        self.tally.error(error);
         if is_datagram {
             return;
         }
@@ -555,7 +555,7 @@ impl<'a> LoadLoop<'a> {
             return;
         }
         self.in_flight -= lost;
-        // The fault itself is about one of them.
+        // The error itself is about one of them.
         self.tally.lost((lost as u64).saturating_sub(u64::from(is_lost)));
         if self.plan.workload.churn && self.schedule.is_none() {
             let now = self.clock.now();
@@ -583,7 +583,7 @@ impl<'a> LoadLoop<'a> {
     }
 
     /// Looks whether a connection stands by now, and notes how long that took.
-    fn is_established(&mut self, index: usize) -> Result<bool, Fault> {
+    fn is_established(&mut self, index: usize) -> Result<bool, LoadError> {
         let is_datagram = self.is_datagram();
         let Self { plan, clock, window, tally, .. } = self;
         self.connections[index].is_established(|since| {

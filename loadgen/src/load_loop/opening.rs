@@ -99,7 +99,7 @@ impl Opening<'_, '_> {
     fn on_event(&mut self, index: usize) -> Result<bool, Stop> {
         let was_open = self.load.connections[index].is_open();
         match self.load.is_established(index) {
-            Err(fault) => return Err(self.refusal(index, &fault.text)),
+            Err(error) => return Err(self.refusal(index, &error.text)),
             Ok(false) => return Ok(false),
             Ok(true) => {}
         }
