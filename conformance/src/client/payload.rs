@@ -21,7 +21,7 @@ pub struct Payload {
 
 /// What a wrong byte turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Mismatch {
     /// Lost, duplicated, reordered, stale, foreign, extra or altered.
     pub kind: FailureKind,
     /// What was found in its place, for a reader.
@@ -81,8 +81,8 @@ impl Payload {
     /// Says what `tail` is, the bytes that came at `position` of this connection, the first of
     /// which is wrong, when `sent` bytes had been sent.
     #[must_use]
-    pub fn classify(&self, position: u64, tail: &[u8], sent: u64) -> Finding {
-        let found = |kind, found: String| Finding { kind, found };
+    pub fn classify(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
+        let found = |kind, found: String| Mismatch { kind, found };
         for (shift, window) in tail.windows(RECORD_BYTES).enumerate() {
             let Some((connection, counter)) = self.decode(window) else { continue };
             if connection != self.connection {
@@ -103,7 +103,7 @@ impl Payload {
     }
 
     /// Bytes that belong further on: what stands between was lost, unless it comes later.
-    fn ahead(&self, position: u64, tail: &[u8], belongs: u64) -> Finding {
+    fn ahead(&self, position: u64, tail: &[u8], belongs: u64) -> Mismatch {
         let gap = position..belongs;
         let comes_later = tail.windows(RECORD_BYTES).filter_map(|window| self.decode(window)).any(
             |(connection, counter)| {
@@ -117,11 +117,18 @@ impl Payload {
             (FailureKind::Lost, "which do not come")
         };
         let skipped = belongs - position;
-        Finding { kind, found: format!("bytes from {belongs}, past about {skipped} {fate}") }
+        Mismatch { kind, found: format!("bytes from {belongs}, past about {skipped} {fate}") }
     }
 
     /// Bytes that had come before: a repeat of the run just before, or left over from long ago.
-    fn behind(&self, position: u64, tail: &[u8], shift: usize, belongs: u64, sent: u64) -> Finding {
+    fn behind(
+        &self,
+        position: u64,
+        tail: &[u8],
+        shift: usize,
+        belongs: u64,
+        sent: u64,
+    ) -> Mismatch {
         // The stream may simply go on behind something that was put in.
         let surplus = usize::try_from(position + shift as u64 - belongs).unwrap_or(tail.len());
         if let Some(rest) = tail.get(surplus..)
@@ -139,23 +146,23 @@ impl Payload {
         // reaches up to where the stream had got.
         let is_repeat = start + length >= position;
         let kind = if is_repeat { FailureKind::Duplicated } else { FailureKind::Stale };
-        Finding { kind, found: text }
+        Mismatch { kind, found: text }
     }
 
     /// Too few bytes for a whole record.
-    fn short(&self, position: u64, tail: &[u8], sent: u64) -> Finding {
+    fn short(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
         let length = tail.len() as u64;
         if let Some(start) = self.find_behind(position, tail) {
             let text = format!("{length} bytes from {start} once more");
             let is_repeat = start + length == position;
             let kind = if is_repeat { FailureKind::Duplicated } else { FailureKind::Stale };
-            return Finding { kind, found: text };
+            return Mismatch { kind, found: text };
         }
         if position >= sent {
             let text = format!("{length} bytes that nobody sent: {}", hex(tail));
-            return Finding { kind: FailureKind::Extra, found: text };
+            return Mismatch { kind: FailureKind::Extra, found: text };
         }
-        Finding { kind: FailureKind::Altered, found: format!("bytes {}", hex(tail)) }
+        Mismatch { kind: FailureKind::Altered, found: format!("bytes {}", hex(tail)) }
     }
 
     /// Where the stream before `position` has these bytes; too few of them prove nothing.

@@ -290,13 +290,13 @@ impl Connection {
                 Ok(_) | Err(_) => break,
             }
         }
-        let finding = self.payload.classify(position, &tail, sent);
+        let mismatch = self.payload.classify(position, &tail, sent);
         let expected = if position < sent {
             format!("byte {position} of connection {}", self.number)
         } else {
             format!("nothing after the {sent} bytes of connection {}", self.number)
         };
-        Failure::new(finding.kind, expected, finding.found)
+        Failure::new(mismatch.kind, expected, mismatch.found)
     }
 
     /// Bytes did not come in time. FIN tells a server that holds them back from one that lost

@@ -294,9 +294,9 @@ impl Client {
         Err(match sent.iter().min_by_key(|sent| sent.position) {
             Some(due) => self.wrong(*due, reply),
             None => {
-                let finding = self.payload.classify(self.next, reply, self.next);
-                let actual = format!("one of {} bytes: {}", reply.len(), finding.found);
-                Failure::new(finding.kind, "no more datagrams", actual)
+                let mismatch = self.payload.classify(self.next, reply, self.next);
+                let actual = format!("one of {} bytes: {}", reply.len(), mismatch.found);
+                Failure::new(mismatch.kind, "no more datagrams", actual)
             }
         })
     }
@@ -315,8 +315,8 @@ impl Client {
             return Failure::new(FailureKind::Extra, expected, actual);
         }
         let at = position + same as u64;
-        let finding = self.payload.classify(at, &reply[same..], self.next);
-        let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), finding.found);
-        Failure::new(finding.kind, expected, actual)
+        let mismatch = self.payload.classify(at, &reply[same..], self.next);
+        let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), mismatch.found);
+        Failure::new(mismatch.kind, expected, actual)
     }
 }
