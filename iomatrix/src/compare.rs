@@ -8,7 +8,7 @@ use report::{Document as _, Exit};
 use crate::error::Error;
 use crate::notice::say;
 use crate::output::{self, Output, Outputs};
-use crate::results::{Document, Found, Unused};
+use crate::results::{AnyDocument, ResultFiles, Unused};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -42,26 +42,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
 
 /// All results below a folder, or the one in a file, and the files that cannot be compared.
 fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
-    let mut found = Found::below(&[path.to_owned()]);
+    let mut found = ResultFiles::below(&[path.to_owned()]);
     found.refuse_unless("compare", |document| match document {
-        Document::Bench(_) | Document::Run(_) => true,
-        Document::Sweep(_) | Document::Load(_) | Document::Trace(_) | Document::Comparison(_) => {
-            false
-        }
+        AnyDocument::Bench(_) | AnyDocument::Run(_) => true,
+        AnyDocument::Sweep(_)
+        | AnyDocument::Load(_)
+        | AnyDocument::Trace(_)
+        | AnyDocument::Comparison(_) => false,
     });
-    let Found { documents, unused } = found;
+    let ResultFiles { documents, unused } = found;
     if documents.is_empty() {
         return Err(Error::no_result(&[path.to_owned()], unused));
     }
     let mut results = Results { name: path.display().to_string().into(), ..Results::default() };
     for (_, document) in documents {
         match document {
-            Document::Bench(bench) => results.benches.push(*bench),
-            Document::Run(run) => results.runs.push(*run),
-            Document::Sweep(_)
-            | Document::Load(_)
-            | Document::Trace(_)
-            | Document::Comparison(_) => {}
+            AnyDocument::Bench(bench) => results.benches.push(*bench),
+            AnyDocument::Run(run) => results.runs.push(*run),
+            AnyDocument::Sweep(_)
+            | AnyDocument::Load(_)
+            | AnyDocument::Trace(_)
+            | AnyDocument::Comparison(_) => {}
         }
     }
     Ok((results, unused))

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::notice::say;
 use crate::output::{self, Output, Outputs};
-use crate::results;
+use crate::results::{AnyDocument, ResultFiles};
 
 /// What all documents are offered in, and all of them by kind.
 const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
@@ -33,9 +33,9 @@ pub(crate) struct Arguments {
     outputs: Vec<Output>,
 }
 
-/// All documents that were found, by kind.
+/// All documents of the files, by kind.
 #[derive(Default, Serialize)]
-struct Found {
+struct Collection {
     runs: Vec<Run>,
     benches: Vec<Bench>,
     sweeps: Vec<Sweep>,
@@ -48,44 +48,44 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let inputs: Vec<&Path> = arguments.paths.iter().map(PathBuf::as_path).collect();
     outputs.expect_apart(&inputs)?;
-    let results::Found { documents, unused } = results::Found::below(&arguments.paths);
+    let ResultFiles { documents, unused } = ResultFiles::below(&arguments.paths);
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
     unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
-    let found = Found::of(documents.into_iter().map(|(_, document)| document));
+    let collection = Collection::of(documents.into_iter().map(|(_, document)| document));
     outputs.write(|format, view| match format {
-        Format::Json => output::json(&found),
-        Format::Text | Format::Markdown => found.page(&arguments.expected, format, view),
+        Format::Json => output::json(&collection),
+        Format::Text | Format::Markdown => collection.page(&arguments.expected, format, view),
         Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
             Err(Error::not_offered(format))
         }
     })?;
-    let missing = missing(&found.runs, &arguments.expected);
+    let missing = missing(&collection.runs, &arguments.expected);
     for label in &missing {
         say(format_args!("no result from {}", label.on_terminal()));
     }
     let unused = unused.iter().map(|_| Exit::Error);
     let missing = missing.iter().map(|_| Exit::Red);
-    Ok(Exit::worst(found.exits().into_iter().chain(unused).chain(missing)))
+    Ok(Exit::worst(collection.exits().into_iter().chain(unused).chain(missing)))
 }
 
-impl Found {
-    fn of(documents: impl Iterator<Item = results::Document>) -> Self {
-        let mut found = Self::default();
+impl Collection {
+    fn of(documents: impl Iterator<Item = AnyDocument>) -> Self {
+        let mut collection = Self::default();
         for document in documents {
             match document {
-                results::Document::Run(run) => found.runs.push(*run),
-                results::Document::Bench(bench) => found.benches.push(*bench),
-                results::Document::Sweep(sweep) => found.sweeps.push(*sweep),
-                results::Document::Load(load) => found.loads.push(*load),
-                results::Document::Trace(trace) => found.traces.push(*trace),
-                results::Document::Comparison(comparison) => found.comparisons.push(*comparison),
+                AnyDocument::Run(run) => collection.runs.push(*run),
+                AnyDocument::Bench(bench) => collection.benches.push(*bench),
+                AnyDocument::Sweep(sweep) => collection.sweeps.push(*sweep),
+                AnyDocument::Load(load) => collection.loads.push(*load),
+                AnyDocument::Trace(trace) => collection.traces.push(*trace),
+                AnyDocument::Comparison(comparison) => collection.comparisons.push(*comparison),
             }
         }
-        found.runs.sort_by(|a, b| a.label.cmp(&b.label));
-        found.benches.sort_by(|a, b| a.label.cmp(&b.label));
-        found
+        collection.runs.sort_by(|a, b| a.label.cmp(&b.label));
+        collection.benches.sort_by(|a, b| a.label.cmp(&b.label));
+        collection
     }
 
     /// The matrix first: what is wrong has no speed.

@@ -5,7 +5,7 @@ use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use super::Fault;
+use super::ReadError;
 
 /// The most that is read of a file: about a hundred times the largest result that was ever written.
 pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
@@ -14,7 +14,7 @@ pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 ///
 /// # Errors
 /// It does not exist, is no regular file, is too long, or cannot be read.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     // Before it is opened, because to open a device may do something.
     expect_regular(&path.metadata()?)?;
     let file = open(path)?;
@@ -22,12 +22,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let metadata = file.metadata()?;
     expect_regular(&metadata)?;
     if metadata.len() > LIMIT_BYTES {
-        return Err(Fault::TooLong);
+        return Err(ReadError::TooLong);
     }
     let mut bytes = Vec::new();
     // It may grow, and files of /proc have no length.
     file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT_BYTES { Err(Fault::TooLong) } else { Ok(bytes) }
+    if bytes.len() as u64 > LIMIT_BYTES { Err(ReadError::TooLong) } else { Ok(bytes) }
 }
 
 /// Opens it without waiting for the other end of a FIFO.
@@ -43,8 +43,8 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn expect_regular(metadata: &Metadata) -> Result<(), Fault> {
-    if metadata.is_file() { Ok(()) } else { Err(Fault::NotAFile(kind(metadata.file_type()))) }
+fn expect_regular(metadata: &Metadata) -> Result<(), ReadError> {
+    if metadata.is_file() { Ok(()) } else { Err(ReadError::NotAFile(kind(metadata.file_type()))) }
 }
 
 /// What something that is no regular file is.

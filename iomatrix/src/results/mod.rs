@@ -24,7 +24,7 @@ const MOST_FILES: usize = 10_000;
 
 /// What a result file holds.
 #[derive(Debug)]
-pub(crate) enum Document {
+pub(crate) enum AnyDocument {
     Run(Box<Run>),
     Bench(Box<Bench>),
     Sweep(Box<Sweep>),
@@ -35,7 +35,7 @@ pub(crate) enum Document {
 
 /// Why a file is no result that this program reads.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ReadError {
     /// There is nothing by this name.
     Missing,
     /// A FIFO, a folder, a device or a socket.
@@ -64,44 +64,44 @@ pub(crate) enum Fault {
 #[derive(Debug)]
 pub(crate) struct Unused {
     pub(crate) path: PathBuf,
-    pub(crate) fault: Fault,
+    pub(crate) error: ReadError,
 }
 
 /// What was found below the paths that a user named.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct ResultFiles {
     /// The results, in the order of paths, and by name within a folder.
-    pub(crate) documents: Vec<(PathBuf, Document)>,
+    pub(crate) documents: Vec<(PathBuf, AnyDocument)>,
     /// The files that are none.
     pub(crate) unused: Vec<Unused>,
 }
 
-impl Found {
+impl ResultFiles {
     /// Reads these files, and every .json file below these folders.
     pub(crate) fn below(paths: &[PathBuf]) -> Self {
-        let mut found = Self::default();
+        let mut results = Self::default();
         for path in paths {
             if path.is_dir() {
                 let mut files = Vec::new();
-                found.list(path, &mut files);
+                results.list(path, &mut files);
                 files.sort();
-                files.iter().for_each(|file| found.add(file));
+                files.iter().for_each(|file| results.add(file));
             } else {
-                found.add(path);
+                results.add(path);
             }
         }
-        found
+        results
     }
 
     fn add(&mut self, path: &Path) {
         match read(path) {
             Ok(document) => self.documents.push((path.to_owned(), document)),
-            Err(fault) => self.refuse(path, fault),
+            Err(error) => self.refuse(path, error),
         }
     }
 
-    fn refuse(&mut self, path: &Path, fault: Fault) {
-        self.unused.push(Unused { path: path.to_owned(), fault });
+    fn refuse(&mut self, path: &Path, error: ReadError) {
+        self.unused.push(Unused { path: path.to_owned(), error });
     }
 
     /// Every .json file below a folder. Downloaded artifacts lie one folder deeper, each in one of
@@ -120,7 +120,7 @@ impl Found {
                 self.list(&path, files);
             } else if path.extension().is_some_and(|extension| extension == "json") {
                 if files.len() == MOST_FILES {
-                    return self.refuse(folder, Fault::TooMany);
+                    return self.refuse(folder, ReadError::TooMany);
                 }
                 files.push(path);
             }
@@ -128,49 +128,49 @@ impl Found {
     }
 
     /// Removes the results that a command does not take, which are files that it does not use.
-    pub(crate) fn refuse_unless(&mut self, by: &'static str, takes: impl Fn(&Document) -> bool) {
+    pub(crate) fn refuse_unless(&mut self, by: &'static str, takes: impl Fn(&AnyDocument) -> bool) {
         let (taken, others): (Vec<_>, Vec<_>) =
             self.documents.drain(..).partition(|(_, document)| takes(document));
         self.documents = taken;
         for (path, document) in others {
-            self.refuse(&path, Fault::NotTaken { kind: document.kind(), by });
+            self.refuse(&path, ReadError::NotTaken { kind: document.kind(), by });
         }
     }
 }
 
 /// Reads a file, and tells what it is by a field that only one kind of document has.
-fn read(path: &Path) -> Result<Document, Fault> {
+fn read(path: &Path) -> Result<AnyDocument, ReadError> {
     parse(&file::read(path)?)
 }
 
-fn parse(text: &[u8]) -> Result<Document, Fault> {
+fn parse(text: &[u8]) -> Result<AnyDocument, ReadError> {
     if text.trim_ascii().is_empty() {
-        return Err(Fault::Empty);
+        return Err(ReadError::Empty);
     }
     let mut marks = Marks::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let read = marks.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    read.map_err(|error| Fault::of(marks.kind, &error))?;
-    let Some(kind) = marks.kind else { return Err(Fault::NoResult) };
+    read.map_err(|error| ReadError::of(marks.kind, &error))?;
+    let Some(kind) = marks.kind else { return Err(ReadError::NoResult) };
     let version = marks.version;
     Ok(match kind {
-        Kind::Run => Document::Run(typed(text, version)?),
-        Kind::Bench => Document::Bench(typed(text, version)?),
-        Kind::Sweep => Document::Sweep(typed(text, version)?),
-        Kind::Load => Document::Load(typed(text, version)?),
-        Kind::Trace => Document::Trace(typed(text, version)?),
-        Kind::Comparison => Document::Comparison(typed(text, version)?),
+        Kind::Run => AnyDocument::Run(typed(text, version)?),
+        Kind::Bench => AnyDocument::Bench(typed(text, version)?),
+        Kind::Sweep => AnyDocument::Sweep(typed(text, version)?),
+        Kind::Load => AnyDocument::Load(typed(text, version)?),
+        Kind::Trace => AnyDocument::Trace(typed(text, version)?),
+        Kind::Comparison => AnyDocument::Comparison(typed(text, version)?),
     })
 }
 
-fn typed<D: report::Document>(text: &[u8], found: Option<u64>) -> Result<Box<D>, Fault> {
+fn typed<D: report::Document>(text: &[u8], found: Option<u64>) -> Result<Box<D>, ReadError> {
     if found != Some(D::VERSION.into()) {
-        return Err(Fault::Version { kind: D::KIND, found, reads: D::VERSION });
+        return Err(ReadError::Version { kind: D::KIND, found, reads: D::VERSION });
     }
-    serde_json::from_slice(text).map(Box::new).map_err(|error| Fault::of(Some(D::KIND), &error))
+    serde_json::from_slice(text).map(Box::new).map_err(|error| ReadError::of(Some(D::KIND), &error))
 }
 
-impl Document {
+impl AnyDocument {
     fn kind(&self) -> Kind {
         match self {
             Self::Run(_) => Kind::Run,
@@ -183,7 +183,7 @@ impl Document {
     }
 }
 
-impl Fault {
+impl ReadError {
     fn of(kind: Option<Kind>, error: &serde_json::Error) -> Self {
         if error.is_eof() {
             return Self::Truncated { kind, line: error.line(), column: error.column() };
@@ -209,7 +209,7 @@ impl Fault {
     }
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::NotFound {
             Self::Missing
@@ -226,7 +226,7 @@ fn result_of(kind: Option<Kind>) -> String {
     })
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is no such file"),
@@ -269,13 +269,13 @@ impl fmt::Display for Fault {
 impl Unused {
     /// The status of a command that has nothing else to show.
     pub(crate) fn exit(&self) -> Exit {
-        self.fault.exit()
+        self.error.exit()
     }
 }
 
 impl fmt::Display for Unused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = terminal(&self.path.display().to_string());
-        write!(f, "read {path}: {}", self.fault)
+        write!(f, "read {path}: {}", self.error)
     }
 }
