@@ -229,7 +229,7 @@ mod tests {
     /// What tests the harness and what is right is told by the file that it is in.
     #[test]
     fn the_tables_and_mutants_toml_have_the_same_faults() {
-        let file: toml::Table = include_str!("../mutants.toml").parse().unwrap();
+        let file: toml::Table = include_str!("../../mutants.toml").parse().unwrap();
         let rows = |kind: &str| -> BTreeSet<String> {
             let rows = file[kind].as_array().unwrap().iter();
             rows.map(|row| row["fault"].as_str().unwrap().to_owned()).collect()
