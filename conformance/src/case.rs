@@ -14,7 +14,7 @@ use crate::lifecycle::Lifecycle;
 use crate::profile::{Profile, Sizes};
 
 /// What a case returns.
-pub type Found = Result<Observation, Failure>;
+pub type CaseResult = Result<Observation, Failure>;
 
 /// A suite: a table of cases, at the top of the suite's file.
 #[derive(Debug)]
@@ -56,13 +56,13 @@ pub struct Case {
 #[derive(Clone, Copy, Debug)]
 pub enum Body {
     /// Only an address: runs against any server that listens.
-    Wire(fn(&Peer) -> Found),
+    Wire(fn(&Peer) -> CaseResult),
     /// Also the server's process: descriptors, CPU time, memory, signals.
-    Process(fn(&Peer, &Process) -> Found),
+    Process(fn(&Peer, &Process) -> CaseResult),
     /// Only a socket for datagrams.
-    Datagrams(fn(&Datagrams) -> Found),
+    Datagrams(fn(&Datagrams) -> CaseResult),
     /// Starts and stops servers itself.
-    Lifecycle(fn(&Lifecycle) -> Found),
+    Lifecycle(fn(&Lifecycle) -> CaseResult),
 }
 
 /// What a case needs of the host. A host that lacks it makes the cell unavailable, with the reason.
@@ -204,28 +204,28 @@ impl Case {
 
     /// A case that needs only an address.
     #[must_use]
-    pub const fn wire(mut self, function: fn(&Peer) -> Found) -> Self {
+    pub const fn wire(mut self, function: fn(&Peer) -> CaseResult) -> Self {
         self.body = Body::Wire(function);
         self
     }
 
     /// A case that also needs the server's process.
     #[must_use]
-    pub const fn process(mut self, function: fn(&Peer, &Process) -> Found) -> Self {
+    pub const fn process(mut self, function: fn(&Peer, &Process) -> CaseResult) -> Self {
         self.body = Body::Process(function);
         self
     }
 
     /// A case that needs only a socket for datagrams.
     #[must_use]
-    pub const fn datagrams(mut self, function: fn(&Datagrams) -> Found) -> Self {
+    pub const fn datagrams(mut self, function: fn(&Datagrams) -> CaseResult) -> Self {
         self.body = Body::Datagrams(function);
         self
     }
 
     /// A case that starts and stops servers.
     #[must_use]
-    pub const fn lifecycle(mut self, function: fn(&Lifecycle) -> Found) -> Self {
+    pub const fn lifecycle(mut self, function: fn(&Lifecycle) -> CaseResult) -> Self {
         self.body = Body::Lifecycle(function);
         self
     }
@@ -297,7 +297,7 @@ impl Observation {
     ///
     /// # Errors
     /// None: the type is that of a case's last line.
-    pub fn met() -> Found {
+    pub fn met() -> CaseResult {
         Ok(Self::default())
     }
 
@@ -305,11 +305,11 @@ impl Observation {
     ///
     /// # Errors
     /// None: the type is that of a case's last line.
-    pub fn of(recorded: impl Into<Outside>) -> Found {
+    pub fn of(recorded: impl Into<Outside>) -> CaseResult {
         Ok(Self { recorded: Some(recorded.into()) })
     }
 }
 
-fn no_body(_: &Peer) -> Found {
+fn no_body(_: &Peer) -> CaseResult {
     Err(Failure::new(FailureKind::Output, "a case with a function", "a table row without one"))
 }

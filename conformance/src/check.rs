@@ -18,7 +18,7 @@ use report::run::certificate::certify;
 use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, Verdict};
 use report::{Outside, outside};
 
-use crate::judge::{Judge, Judged};
+use crate::judge::{Judge, JudgedCell};
 use crate::plan::Planned;
 use crate::profile::Profile;
 use crate::suites;
@@ -28,7 +28,7 @@ use crate::suites;
 pub struct Collector {
     started: Instant,
     started_unix: u64,
-    judged: Mutex<Vec<Judged>>,
+    judged: Mutex<Vec<JudgedCell>>,
 }
 
 /// How many cells run side by side: most of a cell is waiting.
@@ -103,8 +103,8 @@ pub fn run(
 }
 
 /// The one that is not green, else the one that came nearer to its limit.
-fn worse(one: Judged, other: Judged) -> Judged {
-    let rank = |judged: &Judged| {
+fn worse(one: JudgedCell, other: JudgedCell) -> JudgedCell {
+    let rank = |judged: &JudgedCell| {
         let cell = &judged.cell;
         let is_green = matches!(cell.verdict, Verdict::Pass | Verdict::Info);
         (!is_green, cell.margin.as_ref().map_or(0.0, Margin::ratio))
@@ -114,7 +114,7 @@ fn worse(one: Judged, other: Judged) -> Judged {
 
 /// Judges one planned cell with its waiver.
 #[must_use]
-pub fn one(judge: &Judge, registry: &Registry, rows: &[Row], planned: &Planned) -> Judged {
+pub fn one(judge: &Judge, registry: &Registry, rows: &[Row], planned: &Planned) -> JudgedCell {
     let row = &rows[planned.row];
     let waiver = registry.waiver(&row.name, &planned.id(), &waiver_os(&judge.host));
     judge.judge_cell(row, planned, waiver)
@@ -151,7 +151,7 @@ impl Collector {
     }
 
     /// Adds a cell.
-    pub fn add(&self, judged: Judged) {
+    pub fn add(&self, judged: JudgedCell) {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
     }
 
@@ -190,7 +190,7 @@ fn catalogue_order() -> BTreeMap<Outside, usize> {
     ids.enumerate().map(|(index, id)| (id, index)).collect()
 }
 
-fn report_row(row: &Row, judged: &[Judged], judge: &Judge) -> report::Row {
+fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> report::Row {
     let own = || judged.iter().filter(|judged| judged.cell.row == row.name);
     let none_started = own().all(|judged| judged.cell.verdict == Verdict::Unavailable);
     let reason = if none_started { "no server was started" } else { "no cell got so far" };

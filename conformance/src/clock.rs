@@ -25,7 +25,7 @@ const FOR_END: Duration = Duration::from_millis(250);
 
 /// The clock of one cell.
 #[derive(Debug)]
-pub struct Clock {
+pub struct CellClock {
     factor: f64,
     cell_limit: Duration,
     cell_ends: Instant,
@@ -41,7 +41,7 @@ struct Waited {
     allowed: Duration,
 }
 
-impl Clock {
+impl CellClock {
     /// A clock that starts now, of a cell that takes `cell_limit` at most on an idle host. `factor`
     /// (1..=4) is how much slower this one is.
     #[must_use]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::profile::Profile;
 
 /// What is the same for everything in one cell.
@@ -17,14 +17,14 @@ pub struct Context {
     /// The profile.
     pub profile: Profile,
     /// The cell's clock.
-    pub clock: Arc<Clock>,
+    pub clock: Arc<CellClock>,
     connections: Arc<AtomicU32>,
 }
 
 impl Context {
     /// A cell that starts now.
     #[must_use]
-    pub fn new(size: u64, seed: u64, profile: Profile, clock: Clock) -> Self {
+    pub fn new(size: u64, seed: u64, profile: Profile, clock: CellClock) -> Self {
         Self { size, seed, profile, clock: Arc::new(clock), connections: Arc::default() }
     }
 

@@ -9,7 +9,7 @@ use harness::process::{Demand, Process};
 use report::{Failure, FailureKind};
 
 use crate::client::peer::Peer;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 
 /// How often a state of a process is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -45,7 +45,7 @@ pub fn expect_descriptors(
     process: &Process,
     base: usize,
     limit: Duration,
-    clock: &Clock,
+    clock: &CellClock,
 ) -> Result<(), Failure> {
     let deadline = clock.within(limit);
     loop {
@@ -69,7 +69,7 @@ pub fn expect_quiet(
     process: &Process,
     time: Duration,
     limit: f64,
-    clock: &Clock,
+    clock: &CellClock,
 ) -> Result<(), Failure> {
     let before = process.demand()?;
     thread::sleep(time);
@@ -85,7 +85,7 @@ pub fn judge_demand(
     process: &Process,
     before: &Demand,
     limit: f64,
-    clock: &Clock,
+    clock: &CellClock,
 ) -> Result<(), Failure> {
     let share = process.demand()?.share_since(before);
     clock.judge(FailureKind::Cpu, "share of one core", share, limit)
@@ -95,7 +95,11 @@ pub fn judge_demand(
 ///
 /// # Errors
 /// `timeout`, `exit-status` for anything but 0, `crash` for a signal, `slow`.
-pub fn expect_graceful_end(server: &Server, limit: Duration, clock: &Clock) -> Result<(), Failure> {
+pub fn expect_graceful_end(
+    server: &Server,
+    limit: Duration,
+    clock: &CellClock,
+) -> Result<(), Failure> {
     let deadline = clock.within(limit);
     match server.wait(deadline, "exit 0 after the stop signal")? {
         Ended::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
@@ -116,7 +120,7 @@ pub fn expect_graceful_end(server: &Server, limit: Duration, clock: &Clock) -> R
 pub fn expect_survival<T>(
     server: &Server,
     found: Result<T, Failure>,
-    clock: &Clock,
+    clock: &CellClock,
 ) -> Result<T, Failure> {
     server.survives(found, |limit| clock.within(limit))
 }

@@ -18,8 +18,8 @@ use report::{
 };
 use report::{Outside, outside};
 
-use crate::case::{Body, Case, Found, Observation};
-use crate::clock::Clock;
+use crate::case::{Body, Case, CaseResult, Observation};
+use crate::clock::CellClock;
 use crate::context::Context;
 use crate::lack::{Lack, ask, expect_no_lack};
 use crate::lifecycle::Lifecycle;
@@ -48,7 +48,7 @@ pub struct Judge {
 
 /// A cell with what was learnt about its row on the way.
 #[derive(Clone, Debug)]
-pub struct Judged {
+pub struct JudgedCell {
     /// The cell.
     pub cell: Cell,
     /// Runtime and version as announced, once a server was ready.
@@ -59,7 +59,7 @@ pub struct Judged {
 
 /// What came of running a case, before its level is looked at.
 struct Evidence {
-    found: Found,
+    found: CaseResult,
     lack: Option<Lack>,
     ended: Option<Ended>,
     runtime: Option<String>,
@@ -75,18 +75,18 @@ impl Judge {
 
     /// Judges one planned cell.
     #[must_use]
-    pub fn judge_cell(&self, row: &Row, planned: &Planned, waiver: Option<&Waiver>) -> Judged {
+    pub fn judge_cell(&self, row: &Row, planned: &Planned, waiver: Option<&Waiver>) -> JudgedCell {
         let mut cell = self.empty_cell(row, planned);
         if let Some(reason) = &planned.unavailable {
             cell.verdict = Verdict::Unavailable;
             cell.reason = Some(reason.clone());
-            return Judged { cell, runtime: None, attestation: None };
+            return JudgedCell { cell, runtime: None, attestation: None };
         }
         let place = match self.schedule.enter(planned.case.company) {
             Ok(place) => place,
             Err(e) => {
                 cell.reason = Some(format!("cannot lock the schedule's files: {e}").into());
-                return Judged { cell, runtime: None, attestation: None };
+                return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
         let is_timed = planned.case.company == Company::Exclusive;
@@ -94,9 +94,9 @@ impl Judge {
         let started = Instant::now();
         if factor > HIGHEST && is_timed {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
-            return Judged { cell, runtime: None, attestation: None };
+            return JudgedCell { cell, runtime: None, attestation: None };
         }
-        let clock = Clock::start(factor.min(HIGHEST), self.profile.cell_limit());
+        let clock = CellClock::start(factor.min(HIGHEST), self.profile.cell_limit());
         let size = planned.case.sizes.of(self.profile);
         let seed = cell_seed(self.seed, &planned.id());
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
@@ -111,7 +111,7 @@ impl Judge {
             let tail = lifecycle.stderr_tail(TAIL_LINES);
             cell.stderr_tail = tail.into_iter().map(Outside::from).collect();
         }
-        let judged = Judged {
+        let judged = JudgedCell {
             cell: settle(cell, evidence.lack, evidence.found, evidence.ended),
             runtime: evidence.runtime,
             attestation: evidence.attestation,
@@ -176,7 +176,7 @@ impl Judge {
         lifecycle: &Lifecycle,
         server: &Server,
         attestation: &mut Option<Attestation>,
-    ) -> Found {
+    ) -> CaseResult {
         let peer = lifecycle.peer(server)?;
         let process = server.process();
         *attestation = Some(if row.grade() == Grade::Contract {
@@ -234,7 +234,7 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
 }
 
 /// From what was found to a verdict.
-fn settle(mut cell: Cell, lack: Option<Lack>, found: Found, ended: Option<Ended>) -> Cell {
+fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<Ended>) -> Cell {
     if let Some(Lack(reason)) = lack {
         cell.verdict = Verdict::Unsupported;
         cell.reason = Some(reason.into());
@@ -283,7 +283,7 @@ fn verdict(level: Level, failure: &Failure) -> Verdict {
     }
 }
 
-fn with_waiver(mut judged: Judged, waiver: Option<&Waiver>) -> Judged {
+fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
     let cell = &mut judged.cell;
     if let Some(waiver) = waiver {
         let state = match &cell.failure {

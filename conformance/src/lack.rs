@@ -88,10 +88,10 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::mutants::Table;
+    use crate::mutants::MutantTable;
 
     fn row(lacks: &[&str]) -> Row {
-        let mut row = Table::load().unwrap().row(PathBuf::new(), None);
+        let mut row = MutantTable::load().unwrap().row(PathBuf::new(), None);
         row.lacks = lacks.iter().copied().map(str::to_owned).collect();
         row
     }

@@ -12,7 +12,7 @@ use report::{Failure, Transport};
 
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
-use crate::clock::{Clock, PROGRESS_LIMIT};
+use crate::clock::{CellClock, PROGRESS_LIMIT};
 use crate::context::Context;
 
 /// Starts servers of one row in one cell.
@@ -37,7 +37,7 @@ impl Lifecycle {
 
     /// The cell's clock.
     #[must_use]
-    pub fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &CellClock {
         &self.context.clock
     }
 

@@ -16,7 +16,7 @@ const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");
 /// The mutant's registry entry and its faults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+pub struct MutantTable {
     row: RowEntry,
     /// Servers that are wrong on purpose.
     #[serde(rename = "mutant")]
@@ -53,7 +53,7 @@ pub struct Odd {
     pub fault: String,
 }
 
-impl Table {
+impl MutantTable {
     /// The repository's table.
     ///
     /// # Errors
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_judge_can_be_told_another_driver_than_the_one_in_use() {
-        let table = Table::load().unwrap();
+        let table = MutantTable::load().unwrap();
         let driver = |fault| table.row(PathBuf::new(), fault).driver;
         assert_eq!(driver(Some("says-io-uring")), Some("io_uring".to_owned()));
         assert_eq!(driver(Some("greets")), driver(None));

@@ -42,7 +42,7 @@ const FILES: [(&str, &str); 17] = files![
 /// What a reader wants to know of a case beyond its requirement. Each text is one paragraph.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
-pub struct Page {
+pub struct CasePage {
     /// Why the requirement matters.
     #[serde(deserialize_with = "paragraph")]
     pub why: String,
@@ -86,9 +86,9 @@ pub enum Unit {
 
 /// A suite's name and a case's.
 type Id = (&'static str, &'static str);
-type Pages = BTreeMap<Id, Page>;
+type Pages = BTreeMap<Id, CasePage>;
 
-impl Page {
+impl CasePage {
     /// The page of a case, its placeholders filled in.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ fn load() -> Result<Pages, String> {
     Ok(pages)
 }
 
-fn parse(path: &str, text: &str) -> Result<BTreeMap<String, Page>, String> {
+fn parse(path: &str, text: &str) -> Result<BTreeMap<String, CasePage>, String> {
     toml::from_str(text).map_err(|e| format!("{path}: {e}"))
 }
 
@@ -264,7 +264,7 @@ mod tests {
     const LONGEST: usize = 600;
 
     /// What is wrong with the texts of a page.
-    fn flaws(page: &Page) -> Vec<String> {
+    fn flaws(page: &CasePage) -> Vec<String> {
         let texts = [&page.why, &page.sent, &page.expected].into_iter().chain(&page.differs);
         texts
             .chain(page.bugs.iter().map(|bug| &bug.fault))
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(FILES.map(|(suite, _)| suite).as_slice(), names);
         for suite in suites::ALL {
             for case in suite.cases {
-                let page = Page::of(suite, case).unwrap_or_else(|e| panic!("{e}"));
+                let page = CasePage::of(suite, case).unwrap_or_else(|e| panic!("{e}"));
                 let flaws = flaws(page);
                 assert!(flaws.is_empty(), "{}/{}: {flaws:?}", suite.name, case.name);
             }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use conformance::judge::Judge;
-use conformance::mutants::Table;
+use conformance::mutants::MutantTable;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
 use harness::row::Row;
@@ -66,7 +66,7 @@ fn verdict_on_lack(
     lacks: &str,
     expected: Verdict,
 ) -> Result<(), Failed> {
-    let mut row = Table::load()?.row(executable()?, fault);
+    let mut row = MutantTable::load()?.row(executable()?, fault);
     row.lacks = vec![lacks.to_owned()];
     let cell = judge(&row, case)?;
     if cell.verdict != expected {
@@ -82,7 +82,7 @@ fn verdict_on(
     case: &str,
     expected: Option<(Verdict, FailureKind)>,
 ) -> Result<(), Failed> {
-    let row = Table::load()?.row(executable()?, Some(fault));
+    let row = MutantTable::load()?.row(executable()?, Some(fault));
     let started = Instant::now();
     let cell = judge(&row, case)?;
     // Twice the longest wait without progress, on a host that is as slow as is still judged.

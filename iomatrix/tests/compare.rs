@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use harness::scratch::Scratch;
 use report::bench::{self, Bench, BenchRow, Build, Count, Pinning};
 use report::load::{
-    Amount, Arrival, BuildProfile, Ending, Generator, Measurement, Sizes, Target, Traffic,
+    Amount, Arrival, BuildProfile, Ending, Generator, Measurement, MessageSizes, Target, Traffic,
     Validity, Workload,
 };
 use report::{Attestation, Host, Model, Transport};
@@ -40,7 +40,7 @@ fn bench(host: Host, system_calls: f64) -> Bench {
             target: Target { transport: Transport::Tcp, address: "127.0.0.1:1".into() },
             connections: 1,
             idle_connections: 0,
-            sizes: Sizes(vec![64]),
+            sizes: MessageSizes(vec![64]),
             pipeline: 1,
             arrival: Arrival::Closed,
             churn: false,

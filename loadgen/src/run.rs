@@ -51,7 +51,7 @@ pub struct Progress {
 }
 
 /// What came of a thread.
-struct Ended {
+struct ThreadResult {
     tally: Tally,
     stop: Option<Stop>,
 }
@@ -84,7 +84,7 @@ pub fn run(
     let (teller, news) = mpsc::channel();
     let shared = Shared::new(interrupted, plan.threads, teller);
     let mut opening_ns = None;
-    let mut ended = thread::scope(|scope| -> anyhow::Result<Vec<Ended>> {
+    let mut ended = thread::scope(|scope| -> anyhow::Result<Vec<ThreadResult>> {
         let (starters, threads): (Vec<_>, Vec<_>) = (0..plan.threads)
             .map(|index| {
                 let (starter, start) = mpsc::channel();
@@ -126,22 +126,22 @@ fn one_thread(
     clock: Clock,
     index: usize,
     start: &Receiver<u64>,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<ThreadResult> {
     let work = || {
         pin(cpus).with_context(|| format!("run on processors {cpus:?}"))?;
         let load_loop = match LoadLoop::open(plan, shared, clock, index)? {
             Ok(load_loop) => load_loop,
-            Err(stop) => return Ok(Ended { tally: Tally::new()?, stop: Some(stop) }),
+            Err(stop) => return Ok(ThreadResult { tally: Tally::new()?, stop: Some(stop) }),
         };
         shared.opened();
         let Ok(start) = start.recv() else {
-            return Ok(Ended { tally: Tally::new()?, stop: Some(Stop::Asked) });
+            return Ok(ThreadResult { tally: Tally::new()?, stop: Some(Stop::Asked) });
         };
         let (tally, stop) = load_loop.run(start);
-        Ok(Ended { tally, stop })
+        Ok(ThreadResult { tally, stop })
     };
     let ended = work();
-    if !matches!(ended, Ok(Ended { stop: None, .. })) {
+    if !matches!(ended, Ok(ThreadResult { stop: None, .. })) {
         shared.give_up();
     }
     shared.ended();

@@ -7,7 +7,7 @@ use crate::clock::SECOND;
 
 /// The slots of one thread.
 #[derive(Debug)]
-pub(crate) struct Schedule {
+pub(crate) struct Slots {
     start: u64,
     interval: f64,
     first: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Due {
     pub(crate) lag: u64,
 }
 
-impl Schedule {
+impl Slots {
     /// The slots of a thread of so many, for so many connections; none in a closed loop.
     pub(crate) fn new(
         arrival: Arrival,
@@ -133,18 +133,18 @@ mod tests {
     #[test]
     fn threads_share_the_slots() {
         let planned = |thread, slot| {
-            Schedule::new(THOUSAND, 5, thread, 2, 1).map(|schedule| schedule.planned(slot))
+            Slots::new(THOUSAND, 5, thread, 2, 1).map(|schedule| schedule.planned(slot))
         };
         assert_eq!(planned(0, 0), Some(5));
         assert_eq!(planned(1, 0), Some(1_000_005));
         assert_eq!(planned(0, 1), Some(2_000_005));
         assert_eq!(planned(1, 499_999), Some(999_999_000_005));
-        assert!(Schedule::new(Arrival::Closed, 0, 0, 1, 1).is_none());
+        assert!(Slots::new(Arrival::Closed, 0, 0, 1, 1).is_none());
     }
 
     #[test]
     fn connections_take_their_slots_in_turn_and_lag_only_since_they_have_room() {
-        let mut schedule = Schedule::new(THOUSAND, 0, 0, 1, 2).unwrap();
+        let mut schedule = Slots::new(THOUSAND, 0, 0, 1, 2).unwrap();
         let dealt: Vec<usize> = (0..5).map(|_| schedule.deal()).collect();
         assert_eq!(dealt, [0, 1, 0, 1, 0]);
         assert_eq!(schedule.take(1, 1_000_001), Some(Due { planned: 1_000_000, lag: 1 }));

@@ -7,7 +7,7 @@ use crate::bench::{self, Bench, BenchRow, Build, Ceiling, Count, Pinning, Sample
 use crate::host::{Host, Limits, State};
 use crate::load::{
     self, Amount, Arrival, BuildProfile, Ending, Generator, Latency, LoadResult, Measurement,
-    Percentile, Sizes, Target, Throughput, Traffic, Validity, Workload,
+    MessageSizes, Percentile, Target, Throughput, Traffic, Validity, Workload,
 };
 use crate::outside::Outside;
 use crate::run::{self, Attestation, Cell, Failure, FailureKind, Row, Run};
@@ -42,7 +42,7 @@ pub(crate) fn workload(arrival: Arrival) -> Workload {
         target: Target { transport: Transport::Tcp, address: "127.0.0.1:8080".into() },
         connections: 64,
         idle_connections: 0,
-        sizes: Sizes(vec![1024]),
+        sizes: MessageSizes(vec![1024]),
         pipeline: 1,
         arrival,
         churn: false,

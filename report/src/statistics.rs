@@ -17,7 +17,7 @@ const SEED: u64 = 0x1037_a21c;
 const TAIL: f64 = 0.025;
 
 /// A quantity of one row, round by round: the number of the round and what was measured in it.
-pub type Rounds = [(u32, f64)];
+pub type RoundValues = [(u32, f64)];
 
 /// How many times as large a quantity is on one row as on another, in the same rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -59,7 +59,7 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 
 /// The ratio of `row` to `baseline` over the rounds that both have; `None` when there is none.
 #[must_use]
-pub fn ratio(row: &Rounds, baseline: &Rounds) -> Option<Ratio> {
+pub fn ratio(row: &RoundValues, baseline: &RoundValues) -> Option<Ratio> {
     let of_round = |(round, value): &(u32, f64)| {
         let (_, base) = baseline.iter().find(|(number, _)| number == round)?;
         Some(value / base).filter(|ratio| ratio.is_finite())

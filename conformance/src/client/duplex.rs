@@ -7,7 +7,7 @@ use harness::wait::{Interest, wait_any};
 use report::Failure;
 
 use crate::client::connection::{Connection, Read1};
-use crate::clock::Clock;
+use crate::clock::CellClock;
 
 /// Calls on one connection before the others get their turn.
 const CALLS_PER_TURN: usize = 32;
@@ -161,7 +161,7 @@ impl Pieces {
 ///
 /// # Errors
 /// The first payload failure, `closed`, `reset`, or `timeout` when no flow makes progress.
-pub fn exchange(flows: &mut [Flow], clock: &Clock) -> Result<(), Failure> {
+pub fn exchange(flows: &mut [Flow], clock: &CellClock) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 * 1024];
     let mut deadline = clock.progress();
     let mut open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();

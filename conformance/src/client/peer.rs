@@ -8,7 +8,7 @@ use harness::place::Place;
 use report::{Failure, FailureKind};
 
 use crate::client::connection::{Connection, Pending, Setup};
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::context::Context;
 
 /// How soon a new client must be served while nothing else is asked of the server.
@@ -59,7 +59,7 @@ impl Peer {
 
     /// The cell's clock.
     #[must_use]
-    pub fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &CellClock {
         &self.context.clock
     }
 
@@ -109,7 +109,7 @@ impl Peer {
     }
 
     /// What the next connection gets.
-    fn next(&self) -> (u32, Arc<Clock>) {
+    fn next(&self) -> (u32, Arc<CellClock>) {
         (self.context.next_number(), Arc::clone(&self.context.clock))
     }
 

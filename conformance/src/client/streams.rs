@@ -9,7 +9,7 @@ use report::{Failure, FailureKind};
 use crate::client::connection::{Connection, End, Read1};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 
 /// How often it is looked whether streams are to stop while none of them moves.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -82,7 +82,7 @@ impl Streams {
     ///
     /// # Errors
     /// A payload failure, `closed`, `reset`, or `timeout` when no stream makes progress.
-    pub fn finish(mut self, clock: &Clock) -> Result<(), Failure> {
+    pub fn finish(mut self, clock: &CellClock) -> Result<(), Failure> {
         let connections = self.open.iter_mut().map(|stream| &mut stream.connection);
         let mut rest: Vec<Flow> =
             connections.map(|connection| Flow::new(connection, 0, 0)).collect();
@@ -94,7 +94,7 @@ impl Streams {
     ///
     /// # Errors
     /// A payload failure, or `timeout`.
-    pub fn run_to_end(&mut self, clock: &Clock) -> Result<(), Failure> {
+    pub fn run_to_end(&mut self, clock: &CellClock) -> Result<(), Failure> {
         let mut deadline = clock.progress();
         while !self.open.is_empty() {
             if self.turn(deadline.left())? {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use harness::launcher::{Server, Start};
 use report::{Failure, FailureKind, Transport};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Read1};
 use crate::client::peer::Peer;
 use crate::client::ping_pong::{p99_planned, p99_round};
 use crate::client::streams::Streams;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::expectation::expect_survival;
 use crate::lifecycle::Lifecycle;
 
@@ -87,7 +87,7 @@ const SLOW_CLIENTS: u64 = 500;
 /// Rounds beside messages that cost CPU time are planned this far apart.
 const PACE: Duration = Duration::from_millis(5);
 
-fn hot_connection(peer: &Peer) -> Found {
+fn hot_connection(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(20)?;
     let mut hot = Streams::start(peer, 1)?;
     let p99 = beside(&mut hot, || p99_round(&mut clients, peer, Some(HOT_LIMIT)))?;
@@ -96,7 +96,7 @@ fn hot_connection(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn bandwidth_split(peer: &Peer) -> Found {
+fn bandwidth_split(peer: &Peer) -> CaseResult {
     /// A slow host gets so many times the time; a server that starves a stream does for ever.
     const PATIENCE: u32 = 5;
     let mut streams = Streams::start(peer, STREAMS)?;
@@ -117,7 +117,7 @@ fn bandwidth_split(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn bandwidth_even(peer: &Peer) -> Found {
+fn bandwidth_even(peer: &Peer) -> CaseResult {
     let mut streams = Streams::start(peer, STREAMS)?;
     streams.run(peer.clock().scaled(Duration::from_millis(peer.size())))?;
     let shares: Vec<f64> = streams.received().into_iter().map(|bytes| bytes as f64).collect();
@@ -130,7 +130,7 @@ fn bandwidth_even(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn streams_under_accept_storm(peer: &Peer) -> Found {
+fn streams_under_accept_storm(peer: &Peer) -> CaseResult {
     /// New clients in a millisecond.
     const PACE: Duration = Duration::from_millis(1);
     let time = Duration::from_millis(peer.size());
@@ -169,7 +169,7 @@ fn rate(
     Ok(bytes as f64 / start.elapsed().as_secs_f64())
 }
 
-fn slow_clients(peer: &Peer) -> Found {
+fn slow_clients(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(10)?;
     let alone = p99_round(&mut clients, peer, None)?;
     let limit = (alone * 2).max(Duration::from_millis(100));
@@ -223,7 +223,7 @@ fn joined(thread: thread::Result<Result<(), Failure>>) -> Result<(), Failure> {
     thread.unwrap_or_else(|_| Err(Failure::new(FailureKind::Harness, "a thread", "its panic")))
 }
 
-fn cpu_bound_request(lifecycle: &Lifecycle) -> Found {
+fn cpu_bound_request(lifecycle: &Lifecycle) -> CaseResult {
     /// Far above what a busy host does to a round, and far below what one message costs.
     const LIMIT: Duration = Duration::from_millis(100);
     let work = Duration::from_millis(lifecycle.size());
@@ -235,7 +235,7 @@ fn cpu_bound_request(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn cpu_bound_saturation(lifecycle: &Lifecycle) -> Found {
+fn cpu_bound_saturation(lifecycle: &Lifecycle) -> CaseResult {
     /// The second finds out whether what did the work of the first can do more.
     const WAVES: usize = 2;
     /// Enough to be more than a pool of a few threads can begin at once.
@@ -255,7 +255,7 @@ fn cpu_bound_saturation(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn udp_versus_tcp(lifecycle: &Lifecycle) -> Found {
+fn udp_versus_tcp(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
     let found = beside_flood(lifecycle, &server);
     expect_survival(&server, found, lifecycle.clock())?;
@@ -313,7 +313,12 @@ impl Mixed {
     /// The 99th percentile of rounds on the plain listener, for `time` from the moment in which
     /// `count` clients have sent a message that costs work. All of them must be answered, and none
     /// before the work is done.
-    fn p99_beside(&self, count: u64, time: Duration, clock: &Clock) -> Result<Duration, Failure> {
+    fn p99_beside(
+        &self,
+        count: u64,
+        time: Duration,
+        clock: &CellClock,
+    ) -> Result<Duration, Failure> {
         expect_survival(&self.server, self.measure(count, time), clock)
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use harness::process::Process;
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
@@ -65,7 +65,7 @@ const FREED: Duration = Duration::from_secs(2);
 /// What a client has exchanged that was busy.
 const BUSY_BYTES: u64 = 4 * 1024 * 1024;
 
-fn connection_survives(peer: &Peer) -> Found {
+fn connection_survives(peer: &Peer) -> CaseResult {
     /// How often one of them speaks, which has to outlive its age alone.
     const PACE: Duration = Duration::from_millis(500);
     let mut silent = peer.connect()?;
@@ -85,12 +85,12 @@ fn connection_survives(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn cpu_no_connections(peer: &Peer, process: &Process) -> Found {
+fn cpu_no_connections(peer: &Peer, process: &Process) -> CaseResult {
     peer.serves()?;
     quiet(peer, process, Duration::from_millis(peer.size()))
 }
 
-fn cpu_500_connections(peer: &Peer, process: &Process) -> Found {
+fn cpu_500_connections(peer: &Peer, process: &Process) -> CaseResult {
     let mut crowd = peer.connect_many(CROWD)?;
     for connection in crowd.iter_mut().step_by(2) {
         connection.exchange(64)?;
@@ -102,7 +102,7 @@ fn cpu_500_connections(peer: &Peer, process: &Process) -> Found {
     quiet(peer, process, Duration::from_millis(peer.size()))
 }
 
-fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> Found {
+fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> CaseResult {
     /// A client that leaves without a word has been silent for so long.
     const SILENCE: Duration = Duration::from_millis(150);
     let base = descriptors_at_rest(process, peer)?;
@@ -142,7 +142,7 @@ enum Leave {
 }
 
 /// Judges the CPU time of a server that has nothing to do, and records whether it is next to none.
-fn quiet(peer: &Peer, process: &Process, time: Duration) -> Found {
+fn quiet(peer: &Peer, process: &Process, time: Duration) -> CaseResult {
     let before = process.demand()?;
     thread::sleep(time);
     let share = process.demand()?.share_since(&before);
@@ -154,7 +154,7 @@ fn quiet(peer: &Peer, process: &Process, time: Duration) -> Found {
     })
 }
 
-fn wakeups(peer: &Peer, process: &Process) -> Found {
+fn wakeups(peer: &Peer, process: &Process) -> CaseResult {
     /// One of several looks: what happens once, such as the end of a thread, is in one of them.
     const LOOKS: u32 = 4;
     /// More wake-ups in a second are flagged.
@@ -177,7 +177,7 @@ fn wakeups(peer: &Peer, process: &Process) -> Found {
     })
 }
 
-fn iowait_accounting(peer: &Peer, process: &Process) -> Found {
+fn iowait_accounting(peer: &Peer, process: &Process) -> CaseResult {
     peer.serves()?;
     let waiting =
         process.waiting_for_io(Duration::from_millis(peer.size()), || peer.clock().progress())?;
@@ -187,7 +187,7 @@ fn iowait_accounting(peer: &Peer, process: &Process) -> Found {
     })
 }
 
-fn kernel_threads(peer: &Peer, process: &Process) -> Found {
+fn kernel_threads(peer: &Peer, process: &Process) -> CaseResult {
     /// More threads of any kind are flagged.
     const MANY: usize = 64;
     /// Clients at once, and rounds with each.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use harness::launcher::{Server, Start};
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::duplex::{Flow, Pieces, exchange};
 use crate::expectation::expect_survival;
 use crate::lifecycle::Lifecycle;
@@ -32,7 +32,7 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-fn echo(lifecycle: &Lifecycle) -> Found {
+fn echo(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start_with(&Start::listening(&["tcp:[::1]:0"]))?;
     let peer = lifecycle.peer(&server)?;
     let found = peer.connect().and_then(|mut connection| {
@@ -45,7 +45,7 @@ fn echo(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn dual_stack_as_asked(lifecycle: &Lifecycle) -> Found {
+fn dual_stack_as_asked(lifecycle: &Lifecycle) -> CaseResult {
     let any = || Start::listening(&["tcp:[::]:0"]);
     for (start, takes_ipv4) in [(any().with("--dual-stack"), true), (any(), false)] {
         let server = lifecycle.launch(&start)?.expect_obedience()?;
@@ -84,7 +84,7 @@ fn is_served(lifecycle: &Lifecycle, server: &Server, address: SocketAddr) -> Res
     }
 }
 
-fn both_families_same_port(lifecycle: &Lifecycle) -> Found {
+fn both_families_same_port(lifecycle: &Lifecycle) -> CaseResult {
     let port = free_port()
         .map_err(|e| Failure::new(FailureKind::Harness, "to find a free port", e.to_string()))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];

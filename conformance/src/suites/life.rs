@@ -14,7 +14,7 @@ use harness::schedule::Company;
 use report::outside;
 use report::{Failure, FailureKind};
 
-use crate::case::{Body, Case, Found, Need, Observation, Suite};
+use crate::case::{Body, Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::client::streams::Streams;
@@ -114,7 +114,7 @@ const ENOUGH: Duration = Duration::from_secs(20);
 /// The suites whose wire cases share one server.
 const SHARED_SUITES: [&str; 3] = ["tcp-echo", "tcp-half-close", "tcp-reset"];
 
-fn all_on_one_server(lifecycle: &Lifecycle) -> Found {
+fn all_on_one_server(lifecycle: &Lifecycle) -> CaseResult {
     let mut cases: Vec<(&Suite, &Case)> = super::ALL
         .iter()
         .filter(|suite| SHARED_SUITES.contains(&suite.name))
@@ -152,7 +152,7 @@ fn runs_beside_others(case: &Case) -> bool {
     matches!(case.body, Body::Wire(_)) && case.company == Company::Shared && needs_little
 }
 
-fn ready_means_ready(lifecycle: &Lifecycle) -> Found {
+fn ready_means_ready(lifecycle: &Lifecycle) -> CaseResult {
     for _ in 0..lifecycle.size() {
         let server = lifecycle.start()?;
         let found = lifecycle.peer(&server)?.connect().and_then(|mut client| client.exchange(64));
@@ -161,7 +161,7 @@ fn ready_means_ready(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn port_zero(lifecycle: &Lifecycle) -> Found {
+fn port_zero(lifecycle: &Lifecycle) -> CaseResult {
     let asked = ["tcp:127.0.0.1:0", "127.0.0.1:0", "tcp:127.0.0.1:0"];
     let listen = asked.map(str::to_owned).to_vec();
     let server = lifecycle.start_with(&Start { listen, ..Start::default() })?;
@@ -185,7 +185,7 @@ fn port_zero(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn port_in_use(lifecycle: &Lifecycle) -> Found {
+fn port_in_use(lifecycle: &Lifecycle) -> CaseResult {
     let first = lifecycle.start()?;
     let peer = lifecycle.peer(&first)?;
     let mut old = peer.connect()?;
@@ -198,7 +198,7 @@ fn port_in_use(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn bad_arguments(lifecycle: &Lifecycle) -> Found {
+fn bad_arguments(lifecycle: &Lifecycle) -> CaseResult {
     let option = format!("--no-such-option-{}", lifecycle.random(0).u32(..));
     let on = |address: &str| Start { listen: vec![address.to_owned()], ..Start::default() };
     let starts = [
@@ -241,7 +241,7 @@ fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unsupported_is_69(lifecycle: &Lifecycle) -> Found {
+fn unsupported_is_69(lifecycle: &Lifecycle) -> CaseResult {
     let capability = format!("no-such-capability-{}", lifecycle.random(0).u32(..));
     let start = Start::default().with("--capability").with(&capability);
     let launch = lifecycle.launch(&start)?;
@@ -262,7 +262,7 @@ fn unsupported_is_69(lifecycle: &Lifecycle) -> Found {
     }
 }
 
-fn backend_is_what_it_says(lifecycle: &Lifecycle) -> Found {
+fn backend_is_what_it_says(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let ready = server.ready()?;
     let model = match ready.driver.as_str() {
@@ -298,7 +298,7 @@ fn attest_at_length(lifecycle: &Lifecycle, server: &Server, driver: &str) -> Res
     look()
 }
 
-fn stdout_clean(lifecycle: &Lifecycle) -> Found {
+fn stdout_clean(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let found = mixed_traffic(&lifecycle.peer(&server)?);
     expect_survival(&server, found, lifecycle.clock())?;
@@ -337,7 +337,7 @@ const RECOVERY: Duration = Duration::from_secs(3);
 /// What a graceful end may take beyond the drain.
 const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
-fn uring_denied(lifecycle: &Lifecycle) -> Found {
+fn uring_denied(lifecycle: &Lifecycle) -> CaseResult {
     let usual = lifecycle.start()?;
     let needs_ring = usual.ready()?.driver == "io_uring";
     drop(usual);
@@ -354,7 +354,7 @@ fn uring_denied(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn memlock_tiny(lifecycle: &Lifecycle) -> Found {
+fn memlock_tiny(lifecycle: &Lifecycle) -> CaseResult {
     for bytes in [0, 64 * 1024] {
         let taken = Restrictions { memlock_bytes: Some(bytes), ..Restrictions::default() };
         match launch_without(lifecycle, &taken)? {
@@ -368,7 +368,7 @@ fn memlock_tiny(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn few_descriptors(lifecycle: &Lifecycle) -> Found {
+fn few_descriptors(lifecycle: &Lifecycle) -> CaseResult {
     for open_files in [4, 6, 8, 10, 12, 16, 24] {
         let taken = Restrictions { open_files: Some(open_files), ..Restrictions::default() };
         match launch_without(lifecycle, &taken)? {
@@ -387,7 +387,7 @@ fn few_descriptors(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn no_ipv6(lifecycle: &Lifecycle) -> Found {
+fn no_ipv6(lifecycle: &Lifecycle) -> CaseResult {
     let restrictions = Restrictions { no_ipv6: true, ..Restrictions::default() };
     let usual = Start { restrictions, ..Start::default() };
     let server = lifecycle.start_with(&usual)?;
@@ -399,7 +399,7 @@ fn no_ipv6(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn stderr_closed(lifecycle: &Lifecycle) -> Found {
+fn stderr_closed(lifecycle: &Lifecycle) -> CaseResult {
     let taken = Restrictions { unread_stderr: true, ..Restrictions::default() };
     // Out of descriptors there is something to write.
     at_the_limit_under(lifecycle, &taken, |peer, _, crowd| {
@@ -447,7 +447,7 @@ fn dishonest(expected: &str, launch: &Launch) -> Failure {
     }
 }
 
-fn stop_continue(peer: &Peer, process: &Process) -> Found {
+fn stop_continue(peer: &Peer, process: &Process) -> CaseResult {
     let mut streams = Streams::start(peer, 8)?;
     streams.run(Duration::from_millis(100))?;
     process.stop(peer.clock().progress())?;
@@ -461,7 +461,7 @@ fn stop_continue(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn signal_noise(peer: &Peer, process: &Process) -> Found {
+fn signal_noise(peer: &Peer, process: &Process) -> CaseResult {
     /// Between two suspensions: five hundred a second.
     const PAUSE: Duration = Duration::from_millis(2);
     /// Suspensions of a server that waits.
@@ -497,7 +497,7 @@ fn signal_noise(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn restart_loop(lifecycle: &Lifecycle) -> Found {
+fn restart_loop(lifecycle: &Lifecycle) -> CaseResult {
     let mut server = lifecycle.start()?;
     let address = lifecycle.peer(&server)?.address()?;
     for _ in 0..lifecycle.size() {

@@ -10,7 +10,7 @@ use harness::process::{Process, Signal};
 use report::host::size;
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Read1, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
@@ -112,7 +112,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// Connections at once where there are many one after another.
 const BATCH: u64 = 50;
 
-fn descriptors_after_churn(peer: &Peer, process: &Process) -> Found {
+fn descriptors_after_churn(peer: &Peer, process: &Process) -> CaseResult {
     /// At once, or a server that takes its time to answer FIN would take minutes.
     const TOGETHER: u64 = 10;
     let base = descriptors_at_rest(process, peer)?;
@@ -129,7 +129,7 @@ fn descriptors_after_churn(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn descriptors_after_resets(peer: &Peer, process: &Process) -> Found {
+fn descriptors_after_resets(peer: &Peer, process: &Process) -> CaseResult {
     let mut random = peer.random(0);
     let base = descriptors_at_rest(process, peer)?;
     for _ in 0..peer.size() {
@@ -154,7 +154,7 @@ fn descriptors_after_resets(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> Found {
+fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResult {
     /// Connections of one round, as many as nearly every accept queue has room for at once.
     const ROUND: u64 = 500;
     let mut random = peer.random(0);
@@ -181,7 +181,7 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn threads_bounded(peer: &Peer, process: &Process) -> Found {
+fn threads_bounded(peer: &Peer, process: &Process) -> CaseResult {
     const MORE_THREADS: f64 = 64.0;
     peer.serves()?;
     let base = process.threads()?.all;
@@ -198,7 +198,7 @@ fn threads_bounded(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> Found {
+fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> CaseResult {
     /// Bytes of a message, and how many of them one round has.
     const MESSAGES: [(u64, u64); 3] = [(64, 1000), (4 * KIB, 250), (64 * KIB, 32)];
     /// The cheapest counts: what disturbs a server makes it dearer.
@@ -234,7 +234,7 @@ fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> Found {
     Observation::of(costs.join(", "))
 }
 
-fn kernel_log_clean(peer: &Peer, process: &Process) -> Found {
+fn kernel_log_clean(peer: &Peer, process: &Process) -> CaseResult {
     /// Clients that come while the server is stopped.
     const QUEUED: u64 = 50;
     let unread =
@@ -286,7 +286,7 @@ fn without_numbers(line: &str) -> String {
     text
 }
 
-fn memory_after_churn(peer: &Peer, process: &Process) -> Found {
+fn memory_after_churn(peer: &Peer, process: &Process) -> CaseResult {
     /// In two equal rounds of 7000, 8 MiB.
     const BYTES_PER_CONNECTION: u64 = 600;
     let mut random = peer.random(0);
@@ -308,7 +308,7 @@ fn memory_after_churn(peer: &Peer, process: &Process) -> Found {
     judge_growth(peer, growth, limit)
 }
 
-fn memory_after_resets(peer: &Peer, process: &Process) -> Found {
+fn memory_after_resets(peer: &Peer, process: &Process) -> CaseResult {
     const BYTES_PER_CONNECTION: u64 = 16 * KIB;
     let limit = MIB + BYTES_PER_CONNECTION * peer.size();
     let growth = growth(peer, process, limit, |connections| {
@@ -375,7 +375,7 @@ fn least_growth(
     Ok(least)
 }
 
-fn after_blocked_writes(peer: &Peer, process: &Process) -> Found {
+fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult {
     /// How long bytes must stay unread before a server counts as busy writing.
     const UNREAD: Duration = Duration::from_millis(20);
     /// How long a server that is blocked may take to see FIN.
@@ -401,7 +401,7 @@ fn after_blocked_writes(peer: &Peer, process: &Process) -> Found {
     judge_growth(peer, growth, limit)
 }
 
-fn memory_of_streams(peer: &Peer, process: &Process) -> Found {
+fn memory_of_streams(peer: &Peer, process: &Process) -> CaseResult {
     /// Beside each MiB of the stream.
     const MESSAGES: u64 = 512;
     const LIMIT: u64 = 512 * KIB;
@@ -413,7 +413,7 @@ fn memory_of_streams(peer: &Peer, process: &Process) -> Found {
     judge_growth(peer, growth, LIMIT)
 }
 
-fn judge_growth(peer: &Peer, growth: u64, limit: u64) -> Found {
+fn judge_growth(peer: &Peer, growth: u64, limit: u64) -> CaseResult {
     let mib = |bytes: u64| bytes as f64 / MIB as f64;
     let what = "MiB by which the server grew in a round";
     peer.clock().judge(FailureKind::Memory, what, mib(growth), mib(limit))?;
@@ -421,7 +421,7 @@ fn judge_growth(peer: &Peer, growth: u64, limit: u64) -> Found {
     Observation::met()
 }
 
-fn memory_per_idle_connection(peer: &Peer, process: &Process) -> Found {
+fn memory_per_idle_connection(peer: &Peer, process: &Process) -> CaseResult {
     peer.serves()?;
     let before = process.resident_bytes()?;
     let mut idle = peer.connect_many(peer.size())?;
@@ -445,8 +445,8 @@ const CANCEL_AFTER: Duration = Duration::from_millis(1);
 fn with_cancelled(
     operation: &str,
     lifecycle: &Lifecycle,
-    case: impl FnOnce(&Peer) -> Found,
-) -> Found {
+    case: impl FnOnce(&Peer) -> CaseResult,
+) -> CaseResult {
     let start = Start::default()
         .with("--capability")
         .with("cancel")
@@ -467,7 +467,7 @@ fn any_moment(random: &mut fastrand::Rng, longest: Duration) {
     thread::sleep(longest.mul_f64(random.f64()));
 }
 
-fn cancelled_accept_no_orphan(lifecycle: &Lifecycle) -> Found {
+fn cancelled_accept_no_orphan(lifecycle: &Lifecycle) -> CaseResult {
     /// So few at once need no descriptors to speak of, and one that is forgotten shows soon.
     const BATCH: u64 = 25;
     const HELLO: u64 = 16;
@@ -502,7 +502,7 @@ fn cancelled_accept_no_orphan(lifecycle: &Lifecycle) -> Found {
     })
 }
 
-fn cancelled_read_no_loss(lifecycle: &Lifecycle) -> Found {
+fn cancelled_read_no_loss(lifecycle: &Lifecycle) -> CaseResult {
     const BURSTS: usize = 5;
     const BURST_BYTES: u64 = 16 * 1024;
     with_cancelled("read", lifecycle, |peer| {

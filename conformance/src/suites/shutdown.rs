@@ -8,12 +8,12 @@ use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::process::Signal;
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{End, Setup};
 use crate::client::peer::Peer;
 use crate::client::queues;
 use crate::client::streams::Streams;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 
@@ -87,15 +87,15 @@ const IDLE_END: Duration = Duration::from_secs(2);
 /// What a server may take beyond `--drain`.
 const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
-fn sigterm_idle(lifecycle: &Lifecycle) -> Found {
+fn sigterm_idle(lifecycle: &Lifecycle) -> CaseResult {
     signal_idle(lifecycle, Signal::Terminate)
 }
 
-fn sigint_idle(lifecycle: &Lifecycle) -> Found {
+fn sigint_idle(lifecycle: &Lifecycle) -> CaseResult {
     signal_idle(lifecycle, Signal::Interrupt)
 }
 
-fn signal_idle(lifecycle: &Lifecycle, signal: Signal) -> Found {
+fn signal_idle(lifecycle: &Lifecycle, signal: Signal) -> CaseResult {
     let untouched = lifecycle.start()?;
     let used = lifecycle.start()?;
     lifecycle.peer(&used)?.serves()?;
@@ -106,7 +106,7 @@ fn signal_idle(lifecycle: &Lifecycle, signal: Signal) -> Found {
     Observation::met()
 }
 
-fn with_idle_connections(lifecycle: &Lifecycle) -> Found {
+fn with_idle_connections(lifecycle: &Lifecycle) -> CaseResult {
     let limit = DRAIN + BEYOND_DRAIN;
     let server = lifecycle.start()?;
     let mut clients = lifecycle.peer(&server)?.connect_many(lifecycle.size())?;
@@ -122,7 +122,7 @@ fn with_idle_connections(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn serves_the_queue(lifecycle: &Lifecycle) -> Found {
+fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let peer = lifecycle.peer(&server)?;
     let process = server.process();
@@ -145,7 +145,7 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn drains_inflight(lifecycle: &Lifecycle) -> Found {
+fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
     /// How long the kernel must take nothing before both ends count as blocked.
     const BLOCKED: Duration = Duration::from_millis(200);
     const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
@@ -180,7 +180,7 @@ fn drains_inflight(lifecycle: &Lifecycle) -> Found {
     Observation::of("what the server had read is not known on this system")
 }
 
-fn prefix_exact(lifecycle: &Lifecycle) -> Found {
+fn prefix_exact(lifecycle: &Lifecycle) -> CaseResult {
     let mut random = lifecycle.random(0);
     for _ in 0..lifecycle.size() {
         let server = lifecycle.start()?;
@@ -191,7 +191,7 @@ fn prefix_exact(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn under_load_no_crash(lifecycle: &Lifecycle) -> Found {
+fn under_load_no_crash(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let streams = Streams::start(&lifecycle.peer(&server)?, 100)?;
     stop_after(Duration::from_millis(lifecycle.size()), streams, lifecycle, &server)
@@ -203,7 +203,7 @@ fn stop_after(
     mut streams: Streams,
     lifecycle: &Lifecycle,
     server: &Server,
-) -> Found {
+) -> CaseResult {
     let clock = lifecycle.clock();
     expect_survival(server, streams.run(time), clock)?;
     let stopped = Instant::now();
@@ -219,7 +219,7 @@ fn stop_after(
     }
 }
 
-fn stops_accepting(lifecycle: &Lifecycle) -> Found {
+fn stops_accepting(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let peer = lifecycle.peer(&server)?;
     // It stays, so that the server drains for as long as it may.
@@ -256,7 +256,7 @@ fn is_served(peer: &Peer) -> Result<bool, Failure> {
     }
 }
 
-fn releases_port(lifecycle: &Lifecycle) -> Found {
+fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
     /// Less than a server's send buffer has room for, and more than the client's receive buffer.
     const UNREAD_BYTES: u64 = 64 * 1024;
     let server = lifecycle.start()?;
@@ -287,7 +287,7 @@ fn releases_port(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn second_signal(lifecycle: &Lifecycle) -> Found {
+fn second_signal(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let mut witness = lifecycle.peer(&server)?.connect()?;
     witness.exchange(64)?;
@@ -305,7 +305,7 @@ fn second_signal(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn sigkill_then_restart(lifecycle: &Lifecycle) -> Found {
+fn sigkill_then_restart(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let peer = lifecycle.peer(&server)?;
     let mut streams = Streams::start(&peer, 8)?;
@@ -326,7 +326,7 @@ fn sigkill_then_restart(lifecycle: &Lifecycle) -> Found {
     expect_service(lifecycle, &next)
 }
 
-fn parent_gone(lifecycle: &Lifecycle) -> Found {
+fn parent_gone(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     lifecycle.peer(&server)?.serves()?;
     server.close_stdin();
@@ -334,7 +334,7 @@ fn parent_gone(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn exit_code(lifecycle: &Lifecycle) -> Found {
+fn exit_code(lifecycle: &Lifecycle) -> CaseResult {
     let (clock, limit) = (lifecycle.clock(), DRAIN + BEYOND_DRAIN);
     let idle = lifecycle.start()?;
     idle.ask_to_stop()?;
@@ -372,12 +372,12 @@ fn expect_refusal(attempt: &Attempt) -> Result<(), Failure> {
 }
 
 /// A new server on an address that another has just left.
-fn expect_start_on(lifecycle: &Lifecycle, address: SocketAddr) -> Found {
+fn expect_start_on(lifecycle: &Lifecycle, address: SocketAddr) -> CaseResult {
     let next = lifecycle.start_with(&Start::on(address))?;
     expect_service(lifecycle, &next)
 }
 
-fn expect_service(lifecycle: &Lifecycle, server: &Server) -> Found {
+fn expect_service(lifecycle: &Lifecycle, server: &Server) -> CaseResult {
     let found = lifecycle.peer(server).and_then(|peer| peer.serves());
     expect_survival(server, found, lifecycle.clock())?;
     Observation::met()
@@ -386,7 +386,7 @@ fn expect_service(lifecycle: &Lifecycle, server: &Server) -> Found {
 /// A graceful end within `limit` of a stop some time ago.
 fn expect_end_since(
     server: &Server,
-    clock: &Clock,
+    clock: &CellClock,
     stopped: Instant,
     limit: Duration,
 ) -> Result<(), Failure> {

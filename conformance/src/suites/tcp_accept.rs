@@ -10,12 +10,12 @@ use harness::restrict::Restrictions;
 use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
 use crate::client::ping_pong::p99_planned;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 
@@ -82,7 +82,7 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-fn burst(peer: &Peer) -> Found {
+fn burst(peer: &Peer) -> CaseResult {
     let limit = Duration::from_secs(10);
     let start = Instant::now();
     let mut connections = peer.connect_many(peer.size())?;
@@ -97,7 +97,7 @@ fn burst(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn sequential_churn(peer: &Peer, process: &Process) -> Found {
+fn sequential_churn(peer: &Peer, process: &Process) -> CaseResult {
     let base = if Process::IS_TOLD { Some(descriptors_at_rest(process, peer)?) } else { None };
     for number in 0..peer.size() {
         let mut connection = peer.connect()?;
@@ -119,7 +119,7 @@ fn sequential_churn(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn while_hot(peer: &Peer) -> Found {
+fn while_hot(peer: &Peer) -> CaseResult {
     /// More than a stream can move while one client waits: none gets to its end and cools down.
     const ENDLESS: u64 = 1 << 40;
     let mut streams = peer.connect_many(4)?;
@@ -141,7 +141,7 @@ fn while_hot(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn emfile_survives(lifecycle: &Lifecycle) -> Found {
+fn emfile_survives(lifecycle: &Lifecycle) -> CaseResult {
     at_the_limit(lifecycle, |_, _, crowd| {
         for _ in 0..lifecycle.size() {
             for connection in &mut crowd.served {
@@ -152,7 +152,7 @@ fn emfile_survives(lifecycle: &Lifecycle) -> Found {
     })
 }
 
-fn emfile_no_spin(lifecycle: &Lifecycle) -> Found {
+fn emfile_no_spin(lifecycle: &Lifecycle) -> CaseResult {
     at_the_limit(lifecycle, |_, process, crowd| {
         expect_quiet(process, Duration::from_millis(lifecycle.size()), 0.20, lifecycle.clock())?;
         for connection in &mut crowd.served {
@@ -162,7 +162,7 @@ fn emfile_no_spin(lifecycle: &Lifecycle) -> Found {
     })
 }
 
-fn emfile_existing_progress(lifecycle: &Lifecycle) -> Found {
+fn emfile_existing_progress(lifecycle: &Lifecycle) -> CaseResult {
     /// Rounds are planned this far apart.
     const PACE: Duration = Duration::from_millis(10);
     at_the_limit(lifecycle, |_, _, crowd| {
@@ -175,7 +175,7 @@ fn emfile_existing_progress(lifecycle: &Lifecycle) -> Found {
     })
 }
 
-fn emfile_recovers(lifecycle: &Lifecycle) -> Found {
+fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
     let limit = Duration::from_secs(3);
     at_the_limit(lifecycle, |peer, _, crowd| {
         for episode in 0..lifecycle.size() {
@@ -211,7 +211,7 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> Found {
     })
 }
 
-fn idle_connections(peer: &Peer) -> Found {
+fn idle_connections(peer: &Peer) -> CaseResult {
     let mut idle = peer.connect_many(peer.size())?;
     for _ in 0..10 {
         peer.serves()?;
@@ -225,7 +225,7 @@ fn idle_connections(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn after_quiet(peer: &Peer) -> Found {
+fn after_quiet(peer: &Peer) -> CaseResult {
     peer.serves()?;
     // The silence is the case.
     thread::sleep(Duration::from_millis(peer.size()));
@@ -233,7 +233,7 @@ fn after_quiet(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn slow_handler_start(peer: &Peer, process: &Process) -> Found {
+fn slow_handler_start(peer: &Peer, process: &Process) -> CaseResult {
     process.signal(Signal::Stop)?;
     let connected = peer.connect_many(peer.size()).and_then(|mut connections| {
         for connection in &mut connections {
@@ -255,8 +255,8 @@ const OPEN_FILES: u64 = 64;
 /// Runs a case on a server that has used up its descriptors.
 fn at_the_limit(
     lifecycle: &Lifecycle,
-    case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
-) -> Found {
+    case: impl FnOnce(&Peer, &Process, &mut Crowd) -> CaseResult,
+) -> CaseResult {
     at_the_limit_under(lifecycle, &Restrictions::default(), case)
 }
 
@@ -264,8 +264,8 @@ fn at_the_limit(
 pub(super) fn at_the_limit_under(
     lifecycle: &Lifecycle,
     taken: &Restrictions,
-    case: impl FnOnce(&Peer, &Process, &mut Crowd) -> Found,
-) -> Found {
+    case: impl FnOnce(&Peer, &Process, &mut Crowd) -> CaseResult,
+) -> CaseResult {
     let restrictions = Restrictions { open_files: Some(OPEN_FILES), ..taken.clone() };
     let server = lifecycle.start_with(&Start { restrictions, ..Start::default() })?;
     let peer = lifecycle.peer(&server)?;
@@ -333,7 +333,7 @@ impl Crowd {
     }
 
     /// Waits until the server serves nobody else.
-    fn settle(&mut self, clock: &Clock) -> Result<(), Failure> {
+    fn settle(&mut self, clock: &CellClock) -> Result<(), Failure> {
         while self.take_served(clock.scaled(Self::SETTLED))? {}
         Ok(())
     }

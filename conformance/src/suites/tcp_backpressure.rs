@@ -7,7 +7,7 @@ use harness::process::Process;
 use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::peer::Peer;
 use crate::client::ping_pong::p99_round;
@@ -78,7 +78,7 @@ const BLOCKED: Duration = Duration::from_millis(100);
 /// once more what a full buffer has dropped (200 ms at the least on Linux).
 const BLOCKED_FOR_GOOD: Duration = Duration::from_millis(300);
 
-fn bounded(peer: &Peer, process: &Process) -> Found {
+fn bounded(peer: &Peer, process: &Process) -> CaseResult {
     peer.serves()?;
     let mut connection = peer.connect()?;
     connection.exchange(1024)?;
@@ -105,7 +105,7 @@ fn bounded(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn resume(peer: &Peer) -> Found {
+fn resume(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     shut_window(&mut connection, peer)?;
     connection.receive_all()?;
@@ -113,7 +113,7 @@ fn resume(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn resume_repeated(peer: &Peer) -> Found {
+fn resume_repeated(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     for _ in 0..peer.size() {
         connection.send_until_blocked(peer.clock().scaled(PAUSE), CYCLE_BYTES)?;
@@ -124,7 +124,7 @@ fn resume_repeated(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn slow_reader(peer: &Peer, process: &Process) -> Found {
+fn slow_reader(peer: &Peer, process: &Process) -> CaseResult {
     const PIECE: u64 = 4 * 1024;
     let mut connection = peer.connect_with(Setup::tight())?;
     connection.send_until_blocked(peer.clock().scaled(BLOCKED), PLATEAU_MIB * MIB)?;
@@ -141,7 +141,7 @@ fn slow_reader(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn isolation(peer: &Peer) -> Found {
+fn isolation(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(10)?;
     let floor = Duration::from_millis(50);
     let alone = p99_round(&mut clients, peer, None)?;
@@ -154,7 +154,7 @@ fn isolation(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn many_stalled(peer: &Peer, process: &Process) -> Found {
+fn many_stalled(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let before = process.resident_bytes()?;
@@ -199,7 +199,7 @@ pub(super) fn stall(connections: &mut [Connection], peer: &Peer) -> Result<(), F
     }
 }
 
-fn buffer_pool_exhaustion(peer: &Peer) -> Found {
+fn buffer_pool_exhaustion(peer: &Peer) -> CaseResult {
     const BATCH: u64 = 128;
     const BYTES: u64 = 16 * 1024;
     let mut connections = Vec::new();
@@ -218,7 +218,7 @@ fn buffer_pool_exhaustion(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn zero_window_recovery(peer: &Peer) -> Found {
+fn zero_window_recovery(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     shut_window(&mut connection, peer)?;
     connection.receive_all()?;

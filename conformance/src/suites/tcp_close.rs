@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::process::Process;
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors};
 
@@ -44,7 +44,7 @@ const UNREAD_BYTES: u64 = 1024 * 1024;
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(50);
 
-fn idle(peer: &Peer, process: &Process) -> Found {
+fn idle(peer: &Peer, process: &Process) -> CaseResult {
     let base = descriptors_at_rest(process, peer)?;
     let connections = peer.connect_many(peer.size())?;
     // A later client that is served shows that the earlier ones were accepted.
@@ -55,7 +55,7 @@ fn idle(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn no_rst_after_fin(peer: &Peer) -> Found {
+fn no_rst_after_fin(peer: &Peer) -> CaseResult {
     let mut random = peer.random(0);
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
@@ -66,7 +66,7 @@ fn no_rst_after_fin(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
+fn with_unread_echo(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let base = descriptors_at_rest(process, peer)?;
@@ -83,7 +83,7 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn connect_close_storm(peer: &Peer, process: &Process) -> Found {
+fn connect_close_storm(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let base = descriptors_at_rest(process, peer)?;

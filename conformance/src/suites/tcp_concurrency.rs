@@ -8,7 +8,7 @@ use std::time::Duration;
 use harness::process::{Cpu, Process};
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
@@ -59,7 +59,7 @@ pub(super) const SUITE: Suite = Suite {
 /// Half of those who talk beside many that are idle.
 const TALKING: u64 = 25;
 
-fn not_serial(peer: &Peer) -> Found {
+fn not_serial(peer: &Peer) -> CaseResult {
     let mut silent = peer.connect()?;
     let mut second = peer.connect()?;
     second.send(100)?;
@@ -74,7 +74,7 @@ fn not_serial(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn hundred_exact(peer: &Peer) -> Found {
+fn hundred_exact(peer: &Peer) -> CaseResult {
     let mut connections = peer.connect_many(100)?;
     let mut flows: Vec<Flow> = connections
         .iter_mut()
@@ -88,7 +88,7 @@ fn hundred_exact(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn thousand_active(peer: &Peer) -> Found {
+fn thousand_active(peer: &Peer) -> CaseResult {
     let mut connections = peer.connect_many(1000)?;
     for _ in 0..peer.size() {
         for connection in &mut connections {
@@ -101,7 +101,7 @@ fn thousand_active(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn churn_beside_stable(peer: &Peer) -> Found {
+fn churn_beside_stable(peer: &Peer) -> CaseResult {
     /// Short connections that are open at the same time.
     const BATCH: usize = 10;
     let mut stable = peer.connect_many(10)?;
@@ -127,7 +127,7 @@ fn churn_beside_stable(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn same_port(peer: &Peer) -> Found {
+fn same_port(peer: &Peer) -> CaseResult {
     /// On Linux and Windows every address of 127.0.0.0/8 is this host's.
     const SECOND_HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     /// What a server does later about a client that is gone it has done by then.
@@ -171,7 +171,7 @@ fn same_port(peer: &Peer) -> Found {
     }
 }
 
-fn ten_thousand_idle(peer: &Peer, process: &Process) -> Found {
+fn ten_thousand_idle(peer: &Peer, process: &Process) -> CaseResult {
     /// Enough for CPU time that is counted in ticks of 10 ms.
     const ROUNDS: u32 = 400;
     let total = |cpu: Cpu| cpu.user + cpu.system;

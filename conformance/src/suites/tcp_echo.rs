@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use harness::process::Process;
 use report::{Failure, FailureKind};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::peer::Peer;
@@ -96,14 +96,14 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
 
-fn one_byte(peer: &Peer) -> Found {
+fn one_byte(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.send(1)?;
     connection.receive_within(1, SECOND)?;
     Observation::met()
 }
 
-fn ping_pong(peer: &Peer) -> Found {
+fn ping_pong(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     let mut slowest = Duration::ZERO;
     for _ in 0..peer.size() {
@@ -115,7 +115,7 @@ fn ping_pong(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn all_byte_values(peer: &Peer) -> Found {
+fn all_byte_values(peer: &Peer) -> CaseResult {
     let mut message: Vec<u8> = (0..=255).collect();
     message.extend(b"\r\n\n\r\x1a\x04\0\0QUIT\r\nQ\nq\n.\r\n+++\xff\xf4\xff\xfd\x06");
     message.extend((0..=255).rev());
@@ -162,7 +162,7 @@ const OPENINGS: [&[u8]; 30] = [
     b"\x03\x04\x1a\x1b[0m\x7f",
 ];
 
-fn opening_words(peer: &Peer) -> Found {
+fn opening_words(peer: &Peer) -> CaseResult {
     for opening in OPENINGS {
         let mut connection = peer.connect()?;
         // First, again, and after something else.
@@ -174,7 +174,7 @@ fn opening_words(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn size_sweep(peer: &Peer) -> Found {
+fn size_sweep(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     let around = (7..=peer.size()).flat_map(|k| [(1 << k) - 1, 1 << k, (1 << k) + 1]);
     // Buffers that people write by hand, and what segments carry.
@@ -187,7 +187,7 @@ fn size_sweep(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn chop_sweep(peer: &Peer) -> Found {
+fn chop_sweep(peer: &Peer) -> CaseResult {
     for piece in [1, 7, 64, 1460, 4096, 65536] {
         let mut connection = peer.connect()?;
         one_by_one(&mut connection, piece, peer.size() / 2)?;
@@ -208,7 +208,7 @@ fn one_by_one(connection: &mut Connection, piece: usize, at_most: u64) -> Result
     Ok(())
 }
 
-fn random_chunks(peer: &Peer) -> Found {
+fn random_chunks(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed())
         .writes(Pieces::UpTo(64 * 1024))
@@ -217,7 +217,7 @@ fn random_chunks(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn many_small_writes(peer: &Peer) -> Found {
+fn many_small_writes(peer: &Peer) -> CaseResult {
     const PIECE: usize = 10;
     let mut connection = peer.connect()?;
     one_by_one(&mut connection, PIECE, peer.size())?;
@@ -227,7 +227,7 @@ fn many_small_writes(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn order_under_pressure(peer: &Peer) -> Found {
+fn order_under_pressure(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     let pauses = Pauses { one_in: 8, at_most: Duration::from_millis(20) };
     let flow = Flow::new(&mut connection, peer.size(), peer.seed())
@@ -237,7 +237,7 @@ fn order_under_pressure(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn partial_write(peer: &Peer) -> Found {
+fn partial_write(peer: &Peer) -> CaseResult {
     let setup = Setup { receive_buffer: Some(4096), ..Setup::tight() };
     let mut connection = peer.connect_with(setup)?;
     // Reading only once the server could write no more makes sure that a write was cut short.
@@ -247,7 +247,7 @@ fn partial_write(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn no_extra_bytes(peer: &Peer) -> Found {
+fn no_extra_bytes(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     for bytes in [1, 100, 5000] {
         connection.exchange(bytes)?;
@@ -256,7 +256,7 @@ fn no_extra_bytes(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn shrinking_messages(peer: &Peer) -> Found {
+fn shrinking_messages(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     for bytes in [64 * 1024, 1, 3, 64 * 1024, 1000, 17] {
         connection.exchange(bytes)?;
@@ -265,7 +265,7 @@ fn shrinking_messages(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn cross_connection_isolation(peer: &Peer) -> Found {
+fn cross_connection_isolation(peer: &Peer) -> CaseResult {
     let mut connections = peer.connect_many(64)?;
     let mut flows: Vec<Flow> = connections
         .iter_mut()
@@ -275,7 +275,7 @@ fn cross_connection_isolation(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn latency_no_stall(peer: &Peer) -> Found {
+fn latency_no_stall(peer: &Peer) -> CaseResult {
     // Those that are accepted in one go are to be set up alike.
     let connections = peer.connect_many(4)?;
     for mut connection in connections.into_iter().step_by(3) {
@@ -298,7 +298,7 @@ fn latency_no_stall(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn data_with_connect(peer: &Peer) -> Found {
+fn data_with_connect(peer: &Peer) -> CaseResult {
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
         connection.exchange(100)?;
@@ -308,14 +308,14 @@ fn data_with_connect(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn silent_until_spoken_to(peer: &Peer) -> Found {
+fn silent_until_spoken_to(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.expect_silence(Duration::from_millis(peer.size()))?;
     connection.exchange(100)?;
     Observation::met()
 }
 
-fn streams_before_eof(peer: &Peer) -> Found {
+fn streams_before_eof(peer: &Peer) -> CaseResult {
     let mut connection: Connection = peer.connect()?;
     connection.exchange_literal(b"no newline")?;
     connection.send(10)?;
@@ -323,7 +323,7 @@ fn streams_before_eof(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn urgent_byte(peer: &Peer, process: &Process) -> Found {
+fn urgent_byte(peer: &Peer, process: &Process) -> CaseResult {
     let mut connection = peer.connect()?;
     for _ in 0..2 {
         connection.exchange(1000)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use harness::process::Process;
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Setup;
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
@@ -55,7 +55,7 @@ const BLOCKED: Duration = Duration::from_millis(200);
 /// No server may take more from a client that does not read.
 const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
-fn echo_then_fin(peer: &Peer) -> Found {
+fn echo_then_fin(peer: &Peer) -> CaseResult {
     const STREAM_BYTES: u64 = 1024 * 1024;
     let mut connection = peer.connect()?;
     connection.send(peer.size())?;
@@ -69,14 +69,14 @@ fn echo_then_fin(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn empty(peer: &Peer) -> Found {
+fn empty(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.finish_sending()?;
     connection.expect_end_within(Duration::from_secs(2))?;
     Observation::met()
 }
 
-fn large_backlog(peer: &Peer) -> Found {
+fn large_backlog(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     connection.send_until_unread(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
     connection.finish_sending()?;
@@ -92,7 +92,7 @@ fn large_backlog(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn data_and_fin_together(peer: &Peer) -> Found {
+fn data_and_fin_together(peer: &Peer) -> CaseResult {
     let mut random = peer.random(0);
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
@@ -103,7 +103,7 @@ fn data_and_fin_together(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn fin_after_pause(peer: &Peer) -> Found {
+fn fin_after_pause(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.exchange(1024)?;
     connection.expect_silence(Duration::from_millis(peer.size()))?;
@@ -112,7 +112,7 @@ fn fin_after_pause(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn no_spin(peer: &Peer, process: &Process) -> Found {
+fn no_spin(peer: &Peer, process: &Process) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
     connection.finish_sending()?;
@@ -123,7 +123,7 @@ fn no_spin(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn many(peer: &Peer, process: &Process) -> Found {
+fn many(peer: &Peer, process: &Process) -> CaseResult {
     let base = descriptors_at_rest(process, peer)?;
     let mut connections = peer.connect_many(peer.size())?;
     for connection in &mut connections {

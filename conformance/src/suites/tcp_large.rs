@@ -6,7 +6,7 @@ use std::time::Duration;
 use harness::wait::{Interest, wait};
 use report::Failure;
 
-use crate::case::{Case, Found, Observation, Suite};
+use crate::case::{Case, CaseResult, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
@@ -47,20 +47,20 @@ const BLOCKED: Duration = Duration::from_millis(20);
 /// Pieces of one vectored call: the least that any system allows (`IOV_MAX` on Linux and macOS).
 const PIECES_PER_CALL: usize = 1024;
 
-fn long_stream(peer: &Peer) -> Found {
+fn long_stream(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     exchange(&mut [Flow::new(&mut connection, peer.size(), peer.seed())], peer.clock())?;
     Observation::met()
 }
 
-fn single_write(peer: &Peer) -> Found {
+fn single_write(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     let bytes = usize::try_from(peer.size()).unwrap_or(usize::MAX);
     connection.exchange_in_one_write(bytes)?;
     Observation::met()
 }
 
-fn duplex_no_deadlock(peer: &Peer) -> Found {
+fn duplex_no_deadlock(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     while connection.sent() < peer.size() {
         connection.send_until_blocked(BLOCKED, peer.size() - connection.sent())?;
@@ -72,7 +72,7 @@ fn duplex_no_deadlock(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn client_vectored_tiny(peer: &Peer) -> Found {
+fn client_vectored_tiny(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     for _ in 0..peer.size() {
         for pieces in [5, 1500] {

@@ -8,7 +8,7 @@ use harness::process::{Process, Signal};
 use report::Failure;
 use report::outside;
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::peer::Peer;
 use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
@@ -70,7 +70,7 @@ const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 /// Resets between two looks at the streams beside them.
 const BURST: u64 = 25;
 
-fn idle(peer: &Peer, process: &Process) -> Found {
+fn idle(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let base = descriptors_at_rest(process, peer)?;
@@ -89,8 +89,8 @@ fn idle(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn mid_echo(peer: &Peer) -> Found {
-    let mut streams = Streams::open(peer, 5)?;
+fn mid_echo(peer: &Peer) -> CaseResult {
+    let mut streams = Bystanders::open(peer, 5)?;
     for round in 0..peer.size() {
         let mut connection;
         if round % 2 == 0 {
@@ -113,7 +113,7 @@ fn mid_echo(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn while_write_blocked(peer: &Peer, process: &Process) -> Found {
+fn while_write_blocked(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let base = descriptors_at_rest(process, peer)?;
@@ -127,7 +127,7 @@ fn while_write_blocked(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn before_accept(peer: &Peer) -> Found {
+fn before_accept(peer: &Peer) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     for _ in 0..peer.size() {
@@ -139,9 +139,9 @@ fn before_accept(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn burst_under_load(peer: &Peer) -> Found {
+fn burst_under_load(peer: &Peer) -> CaseResult {
     let mut random = peer.random(0);
-    let mut streams = Streams::open(peer, 20)?;
+    let mut streams = Bystanders::open(peer, 20)?;
     for number in 0..peer.size() {
         if number % BURST == 0 {
             streams.receive()?;
@@ -160,7 +160,7 @@ fn burst_under_load(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn during_shutdown(peer: &Peer) -> Found {
+fn during_shutdown(peer: &Peer) -> CaseResult {
     let mut neighbour = peer.connect()?;
     for round in 0..peer.size() {
         let mut connection = peer.connect()?;
@@ -177,7 +177,7 @@ fn during_shutdown(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn then_descriptor_reuse(peer: &Peer) -> Found {
+fn then_descriptor_reuse(peer: &Peer) -> CaseResult {
     let mut random = peer.random(0);
     let mut open = peer.connect_many(8)?;
     let mut replaced = 0;
@@ -202,7 +202,7 @@ fn then_descriptor_reuse(peer: &Peer) -> Found {
 /// While the server is stopped, bytes and a reset reach its end of a connection. What it makes of
 /// them cannot be seen on the wire, which is cut, but in that end, of which the judge has a
 /// duplicate: a read takes the bytes, and the first call that fails takes the error.
-fn data_delivery(peer: &Peer, process: &Process) -> Found {
+fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
     const PAYLOAD_BYTES: usize = 1024;
     let base = descriptors_at_rest(process, peer)?;
     let mut connection = peer.connect()?;
@@ -237,10 +237,10 @@ fn data_delivery(peer: &Peer, process: &Process) -> Found {
     })
 }
 
-/// Streams that must stay exact beside what is done to other connections.
-struct Streams(Vec<Connection>);
+/// Bystanders that must stay exact beside what is done to other connections.
+struct Bystanders(Vec<Connection>);
 
-impl Streams {
+impl Bystanders {
     fn open(peer: &Peer, count: u64) -> Result<Self, Failure> {
         let mut streams = Self(peer.connect_many(count)?);
         streams.send(1024)?;

@@ -9,10 +9,10 @@ use harness::launcher::{DRAIN, Server, Start};
 use harness::place::Place;
 use report::{Failure, FailureKind, Transport};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::{Client, Datagrams, Sent};
 use crate::client::ping_pong::p99_planned;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 
@@ -98,14 +98,14 @@ const LARGEST: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_507 }
 /// The same of IPv6, whose header is not counted (RFC 8200, section 3).
 const LARGEST_V6: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_527 };
 
-pub(super) fn echo_basic(server: &Datagrams) -> Found {
+pub(super) fn echo_basic(server: &Datagrams) -> CaseResult {
     let mut client = server.client()?;
     client.exchange(64)?;
     client.expect_silence(SILENCE)?;
     Observation::met()
 }
 
-fn boundaries(server: &Datagrams) -> Found {
+fn boundaries(server: &Datagrams) -> CaseResult {
     /// Few enough for any receive queue.
     const TOGETHER: usize = 20;
     let mut random = server.random(0);
@@ -119,7 +119,7 @@ fn boundaries(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-pub(super) fn zero_length(server: &Datagrams) -> Found {
+pub(super) fn zero_length(server: &Datagrams) -> CaseResult {
     let mut client = server.client()?;
     let mut sent = Vec::new();
     for _ in 0..server.size() {
@@ -133,7 +133,7 @@ pub(super) fn zero_length(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn zero_length_comes_back(server: &Datagrams) -> Found {
+fn zero_length_comes_back(server: &Datagrams) -> CaseResult {
     let mut client = server.client()?;
     for _ in 0..server.size() {
         client.exchange(0)?;
@@ -142,7 +142,7 @@ fn zero_length_comes_back(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn max_size(server: &Datagrams) -> Found {
+fn max_size(server: &Datagrams) -> CaseResult {
     let mut client = server.client()?;
     for _ in 0..server.size() {
         client.exchange(LARGEST)?;
@@ -152,14 +152,14 @@ fn max_size(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn larger_than_server_buffer(lifecycle: &Lifecycle) -> Found {
+fn larger_than_server_buffer(lifecycle: &Lifecycle) -> CaseResult {
     let (server, datagrams) = on_ipv6(lifecycle)?;
     let found = survives_long(&datagrams, LARGEST_V6);
     expect_survival(&server, found, lifecycle.clock())
 }
 
 /// A datagram that the server may cut off or drop, and what comes after it.
-pub(super) fn survives_long(server: &Datagrams, length: usize) -> Found {
+pub(super) fn survives_long(server: &Datagrams, length: usize) -> CaseResult {
     let mut long = server.client()?;
     for _ in 0..3 {
         long.send(length)?;
@@ -171,7 +171,7 @@ pub(super) fn survives_long(server: &Datagrams, length: usize) -> Found {
     Observation::met()
 }
 
-fn peer_unreachable(server: &Datagrams) -> Found {
+fn peer_unreachable(server: &Datagrams) -> CaseResult {
     let mut second = server.client()?;
     second.exchange(64)?;
     for _ in 0..server.size() {
@@ -184,7 +184,7 @@ fn peer_unreachable(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-pub(super) fn many_peers(server: &Datagrams) -> Found {
+pub(super) fn many_peers(server: &Datagrams) -> CaseResult {
     const ROUNDS: usize = 5;
     /// So many at once fit into the receive queue of a server that is slow to start.
     const TOGETHER: usize = 50;
@@ -207,7 +207,7 @@ pub(super) fn many_peers(server: &Datagrams) -> Found {
 
 /// Each client gets its own datagram. All are looked at, so that one that went to another client is
 /// seen there before it is missed here.
-fn receive_own(clients: &mut [Client], sent: Vec<Sent>, clock: &Clock) -> Result<(), Failure> {
+fn receive_own(clients: &mut [Client], sent: Vec<Sent>, clock: &CellClock) -> Result<(), Failure> {
     let mut due: Vec<Vec<Sent>> = sent.into_iter().map(|sent| vec![sent]).collect();
     let deadline = clock.progress();
     while due.iter().any(|due| !due.is_empty()) {
@@ -222,7 +222,7 @@ fn receive_own(clients: &mut [Client], sent: Vec<Sent>, clock: &Clock) -> Result
     Ok(())
 }
 
-fn burst(lifecycle: &Lifecycle) -> Found {
+fn burst(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
     let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
     let process = server.process();
@@ -246,7 +246,7 @@ fn burst(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn send_pressure(server: &Datagrams) -> Found {
+fn send_pressure(server: &Datagrams) -> CaseResult {
     const LIMIT: Duration = Duration::from_millis(250);
     const PACE: Duration = Duration::from_millis(2);
     let mut neighbour = server.client()?;
@@ -264,7 +264,7 @@ fn send_pressure(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn ipv6(lifecycle: &Lifecycle) -> Found {
+fn ipv6(lifecycle: &Lifecycle) -> CaseResult {
     let (server, datagrams) = on_ipv6(lifecycle)?;
     let found = echo_basic(&datagrams);
     expect_survival(&server, found, lifecycle.clock())
@@ -276,7 +276,7 @@ fn on_ipv6(lifecycle: &Lifecycle) -> Result<(Server, Datagrams), Failure> {
     Ok((server, datagrams))
 }
 
-fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> Found {
+fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> CaseResult {
     let start = Start::listening(&["udp:[::]:0"]).with("--dual-stack");
     let server = lifecycle.launch(&start)?.expect_obedience()?;
     let Place::Ip(address) = server.place(Transport::Udp)? else {
@@ -291,7 +291,7 @@ fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn shutdown_and_rebind(lifecycle: &Lifecycle) -> Found {
+fn shutdown_and_rebind(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
     let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
     let place = server.place(Transport::Udp)?;

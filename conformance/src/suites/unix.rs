@@ -9,7 +9,7 @@ use harness::place::Place;
 use harness::process::Process;
 use report::{Failure, FailureKind, Transport};
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Setup;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::peer::Peer;
@@ -94,7 +94,7 @@ const BLOCKED: Duration = Duration::from_millis(100);
 /// More than buffers hold.
 const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
-fn echo_basic(peer: &Peer) -> Found {
+fn echo_basic(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.exchange(1)?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed());
@@ -102,7 +102,7 @@ fn echo_basic(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn large_backpressure(peer: &Peer) -> Found {
+fn large_backpressure(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed());
     exchange(
@@ -115,7 +115,7 @@ fn large_backpressure(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn half_close(peer: &Peer) -> Found {
+fn half_close(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     connection.send(peer.size())?;
     connection.finish_sending()?;
@@ -123,7 +123,7 @@ fn half_close(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn write_then_shutdown_race(peer: &Peer) -> Found {
+fn write_then_shutdown_race(peer: &Peer) -> CaseResult {
     let mut random = peer.random(0);
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
@@ -134,7 +134,7 @@ fn write_then_shutdown_race(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> Found {
+fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let base = descriptors_at_rest(process, peer)?;
@@ -148,7 +148,7 @@ fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> Found {
     Observation::met()
 }
 
-fn close_with_unread(peer: &Peer) -> Found {
+fn close_with_unread(peer: &Peer) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     for _ in 0..peer.size() {
@@ -165,7 +165,7 @@ fn close_with_unread(peer: &Peer) -> Found {
     Observation::met()
 }
 
-fn stale_path(lifecycle: &Lifecycle) -> Found {
+fn stale_path(lifecycle: &Lifecycle) -> CaseResult {
     let start = lifecycle.over(Transport::Unix)?;
     let first = lifecycle.start_with(&start)?;
     lifecycle.peer_over(Transport::Unix, &first)?.serves()?;
@@ -185,7 +185,7 @@ fn stale_path(lifecycle: &Lifecycle) -> Found {
     expect_service(lifecycle, &next)
 }
 
-fn live_path_in_use(lifecycle: &Lifecycle) -> Found {
+fn live_path_in_use(lifecycle: &Lifecycle) -> CaseResult {
     let first = lifecycle.start_with(&lifecycle.over(Transport::Unix)?)?;
     let peer = lifecycle.peer_over(Transport::Unix, &first)?;
     let mut old = peer.connect()?;
@@ -197,7 +197,7 @@ fn live_path_in_use(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn path_is_a_file(lifecycle: &Lifecycle) -> Found {
+fn path_is_a_file(lifecycle: &Lifecycle) -> CaseResult {
     const TEXT: &[u8] = b"not a socket\n";
     let path = lifecycle.folder()?.join("file");
     fs::write(&path, TEXT).map_err(|e| trouble(&e))?;
@@ -209,7 +209,7 @@ fn path_is_a_file(lifecycle: &Lifecycle) -> Found {
     }
 }
 
-fn path_removed_on_exit(lifecycle: &Lifecycle) -> Found {
+fn path_removed_on_exit(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start_with(&lifecycle.over(Transport::Unix)?)?;
     expect_service(lifecycle, &server)?;
     server.ask_to_stop()?;
@@ -221,7 +221,7 @@ fn path_removed_on_exit(lifecycle: &Lifecycle) -> Found {
     Observation::met()
 }
 
-fn successor_keeps_path(lifecycle: &Lifecycle) -> Found {
+fn successor_keeps_path(lifecycle: &Lifecycle) -> CaseResult {
     // Enough for the next one to start meanwhile, on a busy host too.
     let drain = Duration::from_secs(10);
     let start = Start { drain, ..lifecycle.over(Transport::Unix)? };
@@ -249,14 +249,14 @@ fn successor_keeps_path(lifecycle: &Lifecycle) -> Found {
     expect_service(lifecycle, &next)
 }
 
-fn path_too_long(lifecycle: &Lifecycle) -> Found {
+fn path_too_long(lifecycle: &Lifecycle) -> CaseResult {
     // 108 bytes on Linux and 104 on macOS and the BSDs, the zero at the end included (unix(7)).
     let path = lifecycle.folder()?.join("x".repeat(120));
     expect_refusal(&lifecycle.attempt(&at(&path))?, &path)?;
     Observation::met()
 }
 
-fn abstract_name(lifecycle: &Lifecycle) -> Found {
+fn abstract_name(lifecycle: &Lifecycle) -> CaseResult {
     let name = format!("@iomatrix-{:016x}", fastrand::u64(..));
     let server = match lifecycle.launch(&at(Path::new(&name)))? {
         Launch::Ready(server) => server,
@@ -276,7 +276,7 @@ fn at(path: &Path) -> Start {
     Start::listening(&[&format!("unix:{}", path.display())])
 }
 
-fn expect_service(lifecycle: &Lifecycle, server: &Server) -> Found {
+fn expect_service(lifecycle: &Lifecycle, server: &Server) -> CaseResult {
     let found = lifecycle.peer_over(Transport::Unix, server).and_then(|peer| peer.serves());
     expect_survival(server, found, lifecycle.clock())?;
     Observation::met()

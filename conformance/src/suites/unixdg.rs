@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use report::Transport;
 
-use crate::case::{Case, Found, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::Datagrams;
 use crate::client::ping_pong::p99_planned;
 use crate::suites::udp;
@@ -51,7 +51,7 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-fn unnamed_peer(server: &Datagrams) -> Found {
+fn unnamed_peer(server: &Datagrams) -> CaseResult {
     let mut named = server.client()?;
     let mut unnamed = server.unnamed()?;
     for _ in 0..server.size() {
@@ -62,7 +62,7 @@ fn unnamed_peer(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn peer_gone(server: &Datagrams) -> Found {
+fn peer_gone(server: &Datagrams) -> CaseResult {
     let mut second = server.client()?;
     for number in 0..server.size() {
         let mut gone = server.client()?;
@@ -78,14 +78,14 @@ fn peer_gone(server: &Datagrams) -> Found {
     Observation::met()
 }
 
-fn longer_than_buffer(server: &Datagrams) -> Found {
+fn longer_than_buffer(server: &Datagrams) -> CaseResult {
     /// More than a buffer for UDP holds, and less than a send buffer of Linux takes (unix(7)).
     /// macOS takes no more than net.local.dgram.maxdgram, 2 KiB.
     const LENGTH: usize = if cfg!(target_vendor = "apple") { 2048 } else { 100 * 1024 };
     udp::survives_long(server, LENGTH)
 }
 
-fn peer_full(server: &Datagrams) -> Found {
+fn peer_full(server: &Datagrams) -> CaseResult {
     const LIMIT: Duration = Duration::from_millis(250);
     const PACE: Duration = Duration::from_millis(2);
     let mut neighbour = server.client()?;

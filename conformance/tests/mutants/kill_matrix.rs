@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use conformance::mutants::Table;
+use conformance::mutants::MutantTable;
 
 /// Where it is, as this program was built.
 pub(crate) const PAGE: &str = include_str!("../../../docs/MUTANTS.md");
@@ -28,7 +28,7 @@ pub(crate) fn sentences(mutant: &Path) -> Result<Sentences, String> {
 }
 
 /// The rows without their last cell, which differs from run to run.
-fn rows(table: &Table, sentences: &Sentences) -> Vec<(String, String)> {
+fn rows(table: &MutantTable, sentences: &Sentences) -> Vec<(String, String)> {
     let about = |fault: &str| sentences.get(fault).map_or("", String::as_str);
     let row = |fault: &str, caught_by: &str, failure: &str| {
         (fault.to_owned(), format!("| {fault} | {} | {caught_by} | {failure} |", about(fault)))
@@ -39,7 +39,7 @@ fn rows(table: &Table, sentences: &Sentences) -> Vec<(String, String)> {
 }
 
 /// The rows of the table that [`PAGE`] lacks, and how many it has too many.
-pub(crate) fn flaws(table: &Table, sentences: &Sentences) -> Vec<String> {
+pub(crate) fn flaws(table: &MutantTable, sentences: &Sentences) -> Vec<String> {
     let expected = rows(table, sentences);
     let is_there = |row: &str| PAGE.lines().any(|line| line.starts_with(row));
     let missing = expected.iter().filter(|(_, row)| !is_there(row));
@@ -67,7 +67,7 @@ fn known_others() -> BTreeMap<&'static str, &'static str> {
 /// The page, with the other reds of each mutant by its name. Those that were not asked for keep
 /// what the page has.
 pub(crate) fn page(
-    table: &Table,
+    table: &MutantTable,
     sentences: &Sentences,
     others: &BTreeMap<String, String>,
 ) -> String {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use conformance::check;
 use conformance::judge::Judge;
-use conformance::mutants::{Mutant, Table};
+use conformance::mutants::{Mutant, MutantTable};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use conformance::suites;
@@ -42,7 +42,7 @@ type Proof = Box<dyn FnOnce(&SelfTest) -> Result<(), Failed> + Send>;
 
 /// What every trial is given, and what they find.
 struct SelfTest {
-    table: Table,
+    table: MutantTable,
     executable: PathBuf,
     registry: Registry,
     judge: Judge,
@@ -75,7 +75,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
     };
     let executable = programs.map(|programs| programs["mutant"].clone()).unwrap_or_default();
     let self_test = Arc::new(SelfTest {
-        table: Table::load()?,
+        table: MutantTable::load()?,
         executable,
         registry: Registry::default(),
         judge: Judge {

@@ -3,7 +3,7 @@
 use report::host::{IoUring, State};
 
 /// What the probe of io_uring gives.
-pub(super) struct Ring {
+pub(super) struct RingProbe {
     pub(super) state: State,
     pub(super) offers: Option<IoUring>,
     /// Whether the kernel shows the ring's counters.

@@ -60,9 +60,9 @@ pub fn probe() -> Host {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::Ring {
+fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::RingProbe {
     let none = || answer::foreign("Linux only");
-    answer::Ring { state: none(), offers: None, counters: none() }
+    answer::RingProbe { state: none(), offers: None, counters: none() }
 }
 
 /// Containers often have no IPv6, not even to themselves.

@@ -11,13 +11,13 @@ use super::facts::Facts;
 /// A system call of io_uring that did not go through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal {
-    pub(super) call: Call,
+    pub(super) call: UringCall,
     pub(super) errno: Errno,
 }
 
 /// Which of the three it was.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Call {
+pub(super) enum UringCall {
     /// `small_fits`: a ring of a few entries was then granted.
     Setup {
         small_fits: bool,
@@ -26,7 +26,7 @@ pub(super) enum Call {
     Register,
 }
 
-impl Call {
+impl UringCall {
     fn name(self) -> &'static str {
         match self {
             Self::Setup { .. } => "io_uring_setup",
@@ -76,8 +76,8 @@ impl Refusal {
         let ring = size(IoUring::RING_BYTES);
         let entries = grouped(IoUring::RING_ENTRIES.into());
         let small = match self.call {
-            Call::Setup { small_fits: true } => "; only a ring of 8 entries fits",
-            Call::Setup { small_fits: false } | Call::Enter | Call::Register => "",
+            UringCall::Setup { small_fits: true } => "; only a ring of 8 entries fits",
+            UringCall::Setup { small_fits: false } | UringCall::Enter | UringCall::Register => "",
         };
         if rings == 0 {
             return Explanation::new(
@@ -263,7 +263,7 @@ fn system_out_of_descriptors() -> Explanation {
     )
 }
 
-fn unexpected(call: Call, errno: Errno) -> State {
+fn unexpected(call: UringCall, errno: Errno) -> State {
     State::Unavailable {
         reason: format!("{} answers {}", call.name(), std::io::Error::from(errno)).into(),
         fix: None,

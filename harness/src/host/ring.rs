@@ -12,9 +12,9 @@ use report::Outside;
 use report::host::{IoUring, Limits, State, grouped};
 use rustix::io::Errno;
 
-use super::answer::{Ring, available};
+use super::answer::{RingProbe, available};
 use super::facts::Facts;
-use super::refusal::{Call, Refusal};
+use super::refusal::{Refusal, UringCall};
 
 /// Kernels since about 6.14 charge rings to the user's locked memory and take some time after a
 /// close to give it back (axboe/liburing#1408); there is no event to wait for.
@@ -23,12 +23,12 @@ const BEFORE_SECOND_TRY: Duration = Duration::from_millis(50);
 /// The smallest ring that tells "no rings at all" from "no room for a usual one".
 const SMALL_ENTRIES: u32 = 8;
 
-pub(super) fn probe(facts: &Facts, limits: &Limits) -> Ring {
+pub(super) fn probe(facts: &Facts, limits: &Limits) -> RingProbe {
     match try_all_calls(limits) {
         Ok((ring, probe)) => accepted(&ring, &probe),
         Err(refusal) => {
             let state = refusal.explain(facts, limits);
-            Ring {
+            RingProbe {
                 counters: State::Unavailable {
                     reason: "no ring could be set up".to_owned().into(),
                     fix: None,
@@ -43,11 +43,11 @@ pub(super) fn probe(facts: &Facts, limits: &Limits) -> Ring {
 fn try_all_calls(limits: &Limits) -> Result<(Kernel, Probe), Refusal> {
     let ring = set_up(limits)?;
     // Nothing is queued: this only shows that the call is let through.
-    ring.submit().map_err(|error| refused(Call::Enter, &error))?;
+    ring.submit().map_err(|error| refused(UringCall::Enter, &error))?;
     let mut probe = Probe::new();
     match ring.submitter().register_probe(&mut probe) {
         // EINVAL: before 5.6 there was no such question.
-        Err(error) if errno(&error) != Errno::INVAL => Err(refused(Call::Register, &error)),
+        Err(error) if errno(&error) != Errno::INVAL => Err(refused(UringCall::Register, &error)),
         Ok(()) | Err(_) => Ok((ring, probe)),
     }
 }
@@ -64,11 +64,11 @@ fn set_up(limits: &Limits) -> Result<Kernel, Refusal> {
     Kernel::new(entries).or_else(second_try).map_err(|error| {
         let errno = errno(&error);
         let small_fits = errno == Errno::NOMEM && Kernel::new(SMALL_ENTRIES).is_ok();
-        Refusal { call: Call::Setup { small_fits }, errno }
+        Refusal { call: UringCall::Setup { small_fits }, errno }
     })
 }
 
-fn refused(call: Call, error: &io::Error) -> Refusal {
+fn refused(call: UringCall, error: &io::Error) -> Refusal {
     Refusal { call, errno: errno(error) }
 }
 
@@ -77,10 +77,10 @@ fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-fn accepted(ring: &Kernel, probe: &Probe) -> Ring {
+fn accepted(ring: &Kernel, probe: &Probe) -> RingProbe {
     let features = features(ring.params());
     let opcodes = opcodes(probe);
-    Ring {
+    RingProbe {
         state: available(format!(
             "a ring of {} entries was set up and entered; {} of {} network operations",
             grouped(IoUring::RING_ENTRIES.into()),

@@ -33,7 +33,7 @@ mod refusals {
     use rustix::io::Errno;
 
     use crate::host::facts::{Facts, Privilege};
-    use crate::host::refusal::{Call, Refusal};
+    use crate::host::refusal::{Refusal, UringCall};
 
     fn facts() -> Facts {
         Facts {
@@ -61,7 +61,7 @@ mod refusals {
 
     #[track_caller]
     fn assert_explained(errno: Errno, facts: &Facts, limits: &Limits, why: &str, remedy: &str) {
-        let call = Call::Setup { small_fits: false };
+        let call = UringCall::Setup { small_fits: false };
         let State::Unavailable { reason, fix } = (Refusal { call, errno }).explain(facts, limits)
         else {
             panic!("a refusal cannot be available");

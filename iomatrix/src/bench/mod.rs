@@ -20,7 +20,7 @@ mod subject;
 mod verify;
 mod watch;
 
-use pinning::{Cpus, PinTo};
+use pinning::{PinTo, Placement};
 use rounds::{Measured, Rounds};
 pub(crate) use rows::Candidates;
 
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
         candidates.build()?;
         candidates.verify(&self.host);
         let workers = candidates.workers();
-        let cpus = Cpus::choose(self.subjects.pin, workers, workload.threads);
+        let cpus = Placement::choose(self.subjects.pin, workers, workload.threads);
         let load = self.load(workload, &cpus);
         let interrupted = &self.interrupted;
         let measuring = Rounds { load: &load, cpus: &cpus, host: &self.host, interrupted };
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     }
 
     /// The load of every row; each puts its own address into it.
-    fn load(&self, workload: &WorkloadArguments, cpus: &Cpus) -> Load {
+    fn load(&self, workload: &WorkloadArguments, cpus: &Placement) -> Load {
         let target = Target { transport: self.subjects.transport, address: Outside::default() };
         Load {
             workload: workload.workload(target, DURATION, WARMUP),

@@ -15,9 +15,9 @@ pub(crate) enum PinTo {
 
 /// The processors of a bench.
 #[derive(Clone, Debug)]
-pub(crate) struct Cpus(Pinning);
+pub(crate) struct Placement(Pinning);
 
-impl Cpus {
+impl Placement {
     /// The generator gets as many of the last ones as it has threads, the server as many of the
     /// first as it has, and each at least one; what is left over is for the rest of the host.
     pub(crate) fn choose(wanted: PinTo, workers: u32, threads: u32) -> Self {

@@ -11,7 +11,7 @@ use report::load::{Amount, Arrival, ErrorKind, Measurement, Validity, Workload};
 use report::{Attestation, Host, Transport};
 use report::{Outside, outside};
 
-use super::pinning::Cpus;
+use super::pinning::Placement;
 use super::rows::Candidates;
 use super::subject::Subject;
 use super::watch::{CallWatch, MemoryWatch, ServerWatch, absent};
@@ -30,7 +30,7 @@ const FLOOR_BYTES: usize = 1 << 30;
 /// What all measurements of a bench share.
 pub(crate) struct Rounds<'a> {
     pub(crate) load: &'a Load,
-    pub(crate) cpus: &'a Cpus,
+    pub(crate) cpus: &'a Placement,
     pub(crate) host: &'a Host,
     pub(crate) interrupted: &'a AtomicBool,
 }

@@ -14,7 +14,7 @@ const PORTS: u32 = 10_000;
 
 /// One limit of the host, held against what the suites and measurements need.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Judgement {
+pub(super) struct Diagnosis {
     pub(super) name: &'static str,
     /// What the host has.
     pub(super) found: String,
@@ -25,7 +25,7 @@ pub(super) struct Judgement {
 }
 
 /// Every limit that is known of this host, in the order in which they are shown.
-pub(super) fn judge(host: &Host) -> Vec<Judgement> {
+pub(super) fn judge(host: &Host) -> Vec<Diagnosis> {
     [
         Some(cpus(host.cpus)),
         host.limits.open_files.map(open_files),
@@ -42,16 +42,16 @@ pub(super) fn judge(host: &Host) -> Vec<Judgement> {
     .collect()
 }
 
-fn cpus(count: usize) -> Judgement {
+fn cpus(count: usize) -> Diagnosis {
     let verdict = match count {
         0 | 1 => "the server and the load generator would share it: check, but do not measure",
         2 | 3 => "one worker can be measured, with the load generator on a CPU of its own",
         _ => "enough to measure several workers, with the load generator apart",
     };
-    Judgement { name: "CPUs", found: count.to_string(), verdict: verdict.to_owned(), fix: None }
+    Diagnosis { name: "CPUs", found: count.to_string(), verdict: verdict.to_owned(), fix: None }
 }
 
-fn open_files(limit: Limit) -> Judgement {
+fn open_files(limit: Limit) -> Diagnosis {
     let verdict = if limit.soft.allows(DESCRIPTORS) {
         "enough for the cases of 1,000 connections".to_owned()
     } else {
@@ -68,11 +68,11 @@ fn open_files(limit: Limit) -> Judgement {
     } else {
         Some(format!("raise the hard limit as well: {lasting}"))
     };
-    Judgement { name: "open files", found: amount(limit.soft, grouped), verdict, fix }
+    Diagnosis { name: "open files", found: amount(limit.soft, grouped), verdict, fix }
 }
 
 /// Only rings are charged to it, so only Linux is judged.
-fn memlock(host: &Host) -> Option<Judgement> {
+fn memlock(host: &Host) -> Option<Diagnosis> {
     let limit = host.limits.memlock.filter(|_| host.os == "linux")?;
     let entries = grouped(IoUring::RING_ENTRIES.into());
     let ring = size(IoUring::RING_BYTES);
@@ -94,7 +94,7 @@ fn memlock(host: &Host) -> Option<Judgement> {
             few(rings, host.cpus).then(|| scarce.to_owned()),
         ),
     };
-    Some(Judgement { name: "memlock", found: amount(limit.soft, size), verdict, fix })
+    Some(Diagnosis { name: "memlock", found: amount(limit.soft, size), verdict, fix })
 }
 
 /// A server may take a ring for each CPU, and the last server's are given back late.
@@ -102,7 +102,7 @@ fn few(rings: u64, cpus: usize) -> bool {
     u64::try_from(cpus).is_ok_and(|cpus| rings < 2 * cpus)
 }
 
-fn somaxconn(length: u32, os: &str) -> Judgement {
+fn somaxconn(length: u32, os: &str) -> Diagnosis {
     let enough = length >= BACKLOG;
     let backlog = grouped(BACKLOG.into());
     let verdict = if enough {
@@ -115,7 +115,7 @@ fn somaxconn(length: u32, os: &str) -> Judgement {
         "freebsd" => "kern.ipc.soacceptqueue",
         _ => "kern.ipc.somaxconn",
     };
-    Judgement {
+    Diagnosis {
         name: "somaxconn",
         found: grouped(length.into()),
         verdict,
@@ -123,13 +123,13 @@ fn somaxconn(length: u32, os: &str) -> Judgement {
     }
 }
 
-fn ephemeral_ports(count: u32) -> Judgement {
+fn ephemeral_ports(count: u32) -> Diagnosis {
     let verdict = if count >= PORTS {
         "enough for the cases of 5,000 connections in sequence"
     } else {
         "few: 5,000 connections in sequence leave as many ports in TIME_WAIT"
     };
-    Judgement {
+    Diagnosis {
         name: "ports",
         found: grouped(count.into()),
         verdict: verdict.to_owned(),
@@ -137,7 +137,7 @@ fn ephemeral_ports(count: u32) -> Judgement {
     }
 }
 
-fn ipv6(state: &State) -> Judgement {
+fn ipv6(state: &State) -> Diagnosis {
     let (found, verdict, fix) = match state {
         State::Available { details } => ("yes", details.on_terminal(), None),
         State::Unavailable { reason, fix } => {
@@ -145,17 +145,17 @@ fn ipv6(state: &State) -> Judgement {
             ("no", verdict, fix.as_ref().map(Outside::on_terminal))
         }
     };
-    Judgement { name: "IPv6", found: found.to_owned(), verdict, fix }
+    Diagnosis { name: "IPv6", found: found.to_owned(), verdict, fix }
 }
 
-fn congestion_control(name: &str, os: &str) -> Judgement {
+fn congestion_control(name: &str, os: &str) -> Diagnosis {
     let unusual = os == "linux" && name != "cubic";
     let verdict = if unusual {
         "most Linux hosts have cubic; compare measurements only with the same"
     } else {
         "the usual one"
     };
-    Judgement {
+    Diagnosis {
         name: "TCP",
         found: name.to_owned(),
         verdict: verdict.to_owned(),

@@ -4,7 +4,7 @@ use report::host::{Host, State};
 
 use crate::paragraph::paragraph;
 
-use super::judge::{Judgement, judge};
+use super::judge::{Diagnosis, judge};
 use super::{RowDriver, affected, identity, runnable};
 
 /// Columns of the margin, in which names stand.
@@ -54,7 +54,7 @@ fn state(name: &str, state: &State, width: usize) -> Vec<String> {
     }
 }
 
-fn judgement(judgement: &Judgement, width: usize) -> Vec<String> {
+fn judgement(judgement: &Diagnosis, width: usize) -> Vec<String> {
     let text = format!("{}: {}", judgement.found, judgement.verdict);
     let mut lines = paragraph(judgement.name, &text, MARGIN, width);
     lines.extend(judgement.fix.as_deref().map(fix));

@@ -7,8 +7,8 @@ mod text;
 use std::iter::once;
 
 use conformance::case::{Body, Case, Need, Suite};
-use conformance::mutants::{Mutant, Table};
-use conformance::page::Page;
+use conformance::mutants::{Mutant, MutantTable};
+use conformance::page::CasePage;
 use harness::schedule::Company;
 use report::{Exit, Format, Transport};
 
@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 struct Entry {
     suite: &'static Suite,
     case: &'static Case,
-    page: &'static Page,
+    page: &'static CasePage,
     /// The faults that the case is known to catch.
     mutants: Vec<Mutant>,
 }
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
 }
 
 fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, Error> {
-    let table = Table::load().map_err(Error::Repository)?;
+    let table = MutantTable::load().map_err(Error::Repository)?;
     selected
         .iter()
         .map(|&(suite, case)| {
@@ -62,7 +62,7 @@ fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, E
             Ok(Entry {
                 suite,
                 case,
-                page: Page::of(suite, case).map_err(Error::Repository)?,
+                page: CasePage::of(suite, case).map_err(Error::Repository)?,
                 mutants,
             })
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use report::Outside;
 use report::Transport;
-use report::load::{Amount, Arrival, Sizes, Target, Workload};
+use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
 
 use crate::error::Error;
 
@@ -82,7 +82,7 @@ impl WorkloadArguments {
             target,
             connections: self.connections,
             idle_connections: self.idle,
-            sizes: Sizes(self.payload.clone()),
+            sizes: MessageSizes(self.payload.clone()),
             pipeline: self.pipeline,
             arrival: self.rate.map_or(Arrival::Closed, |messages_per_second| Arrival::Open {
                 messages_per_second,

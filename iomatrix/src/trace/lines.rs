@@ -15,12 +15,12 @@ pub(super) struct Line {
     /// Where it begins.
     pub(super) began: usize,
     /// How it ended, if it has.
-    pub(super) end: Option<End>,
+    pub(super) end: Option<Return>,
 }
 
 /// How a call returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct Return {
     /// What stands behind `=`.
     pub(super) result: String,
     /// Where the line begins on which it returned.
@@ -47,7 +47,8 @@ pub(super) fn parse(output: &[u8]) -> Vec<Line> {
             let call = &mut calls[index];
             let (arguments, result) = split_result(rest);
             call.arguments.push_str(arguments);
-            call.end = result.map(|result| End { result: result.to_owned(), resumed: start, at });
+            call.end =
+                result.map(|result| Return { result: result.to_owned(), resumed: start, at });
         } else if let Some((name, rest)) = begun(text) {
             let (arguments, result) = match rest.trim_end().strip_suffix(UNFINISHED) {
                 Some(arguments) => (arguments.trim_end(), None),
@@ -56,7 +57,7 @@ pub(super) fn parse(output: &[u8]) -> Vec<Line> {
             if result.is_none() {
                 open.insert(thread, calls.len());
             }
-            let end = result.map(|result| End { result: result.to_owned(), resumed: start, at });
+            let end = result.map(|result| Return { result: result.to_owned(), resumed: start, at });
             let (name, arguments) = (name.to_owned(), arguments.to_owned());
             calls.push(Line { thread, name, arguments, began: start, end });
         }

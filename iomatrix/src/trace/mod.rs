@@ -19,7 +19,7 @@ use report::Outside;
 use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
 use report::{Document as _, Exit};
 
-use session::{Plan, Trouble};
+use session::{TracePlan, Trouble};
 
 use crate::error::Error;
 use crate::output::{self, Output, Outputs};
@@ -110,7 +110,7 @@ impl Arguments {
     }
 
     fn session(&self, tracer: &Path, entry: &RowEntry) -> Result<session::Answer, Error> {
-        let plan = Plan {
+        let plan = TracePlan {
             requests: self.requests,
             connections: self.connections,
             message_bytes: u64::from(self.message),

@@ -14,7 +14,7 @@ use report::trace::Operations;
 const RING: &str = "anon_inode:[io_uring]";
 
 /// The counters of each ring, by its descriptor, or why there are none.
-pub(super) type Rings = Result<BTreeMap<String, Counters>, String>;
+pub(super) type RingCounters = Result<BTreeMap<String, Counters>, String>;
 
 /// How many entries have gone through a ring. The kernel's numbers are 32 bits wide and wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Counters {
 }
 
 /// What the rings of a process have done so far.
-pub(super) fn look(pid: u32, deadline: Deadline) -> Rings {
+pub(super) fn look(pid: u32, deadline: Deadline) -> RingCounters {
     let unknown = |e: io::Error| format!("descriptors of process {pid}: {e}");
     let mut rings = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).map_err(unknown)? {
@@ -61,7 +61,7 @@ impl Counters {
 }
 
 /// What went through the rings from one look to another.
-pub(super) fn operations(before: &Rings, after: &Rings) -> Operations {
+pub(super) fn operations(before: &RingCounters, after: &RingCounters) -> Operations {
     let (before, after) = match (before, after) {
         (Ok(before), Ok(after)) => (before, after),
         (Err(reason), _) | (_, Err(reason)) => {
@@ -84,7 +84,7 @@ pub(super) fn operations(before: &Rings, after: &Rings) -> Operations {
 mod tests {
     use super::*;
 
-    fn rings(all: &[(&str, u32, u32)]) -> Rings {
+    fn rings(all: &[(&str, u32, u32)]) -> RingCounters {
         let ring = |&(number, submissions, completions): &(&str, u32, u32)| {
             (number.to_owned(), Counters { submissions, completions })
         };

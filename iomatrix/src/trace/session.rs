@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use conformance::client::connection::{Connection, Pending, Setup};
-use conformance::clock::Clock;
+use conformance::clock::CellClock;
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
 use harness::host_factor::HIGHEST;
@@ -42,7 +42,7 @@ const USAGE: i32 = 2;
 
 /// What is asked of every server.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct TracePlan {
     pub(super) requests: u32,
     pub(super) connections: u32,
     pub(super) message_bytes: u64,
@@ -73,7 +73,7 @@ impl From<Failure> for Trouble {
 }
 
 /// Starts a server, sends it the requests and says what it did.
-pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Answer, Trouble> {
+pub(super) fn trace(tracer: &Path, server: Program, plan: TracePlan) -> Result<Answer, Trouble> {
     let scratch = Scratch::new().map_err(|e| {
         Failure::new(FailureKind::Harness, "a folder for strace's output", e.to_string())
     })?;
@@ -88,7 +88,7 @@ pub(super) fn trace(tracer: &Path, server: Program, plan: Plan) -> Result<Answer
     })
 }
 
-fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Answer, Trouble> {
+fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answer, Trouble> {
     let server = match launcher.launch(&Start::default(), patient(START_LIMIT))? {
         Launch::Ready(server) => server,
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
@@ -116,8 +116,8 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: Plan) -> Result<Answer, Tr
                 .into());
         }
     };
-    let clock = Arc::new(Clock::start(HIGHEST, SESSION_LIMIT));
-    let session = Session { server: &server, clock, output };
+    let clock = Arc::new(CellClock::start(HIGHEST, SESSION_LIMIT));
+    let session = TraceSession { server: &server, clock, output };
     let found = session.requests(plan);
     let requests = server.survives(found, patient)?;
     Ok(Answer::Traced(server.ready()?.clone(), requests))
@@ -128,9 +128,9 @@ fn patient(limit: Duration) -> Deadline {
     Deadline::after(limit.mul_f64(HIGHEST))
 }
 
-struct Session<'a> {
+struct TraceSession<'a> {
     server: &'a Server,
-    clock: Arc<Clock>,
+    clock: Arc<CellClock>,
     /// What strace writes.
     output: PathBuf,
 }
@@ -145,8 +145,8 @@ impl Drop for Hold {
     }
 }
 
-impl Session<'_> {
-    fn requests(&self, plan: Plan) -> Result<Vec<Request>, Failure> {
+impl TraceSession<'_> {
+    fn requests(&self, plan: TracePlan) -> Result<Vec<Request>, Failure> {
         let mut connections = (0..plan.connections)
             .map(|number| self.connect(number))
             .collect::<Result<Vec<_>, _>>()?;

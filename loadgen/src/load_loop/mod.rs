@@ -12,7 +12,7 @@ use crate::clock::{Clock, SECOND};
 use crate::connection::{Connection, LoadError, State};
 use crate::payload::Payload;
 use crate::plan::Plan;
-use crate::schedule::{Due, Schedule};
+use crate::schedule::{Due, Slots};
 use crate::shared::{Shared, Stop};
 use crate::socket::Socket;
 use crate::tally::{Tally, Window};
@@ -57,7 +57,7 @@ pub(crate) struct LoadLoop<'a> {
     tally: Tally,
     window: Window,
     /// In an open loop, when messages are due.
-    schedule: Option<Schedule>,
+    schedule: Option<Slots>,
     /// Messages of the measured part that may still be sent, where their number is the limit.
     allowed: Option<u64>,
     /// Messages in flight on all connections.
@@ -111,8 +111,7 @@ impl<'a> LoadLoop<'a> {
     pub(crate) fn run(mut self, start: u64) -> (Tally, Option<Stop>) {
         self.window = self.plan.window(start);
         let Plan { workload, threads, .. } = self.plan;
-        self.schedule =
-            Schedule::new(workload.arrival, start, self.thread, *threads, self.carriers);
+        self.schedule = Slots::new(workload.arrival, start, self.thread, *threads, self.carriers);
         self.allowed = self.plan.allowed(self.thread);
         // Nothing is sent before the start that all threads share.
         std::thread::sleep(Duration::from_nanos(start.saturating_sub(self.clock.now())));

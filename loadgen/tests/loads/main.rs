@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use loadgen::{Load, Recording, Watch};
 use report::Transport;
-use report::load::{Amount, Arrival, Ending, Sizes, Target, Validity, Workload};
+use report::load::{Amount, Arrival, Ending, MessageSizes, Target, Validity, Workload};
 
 mod servers;
 mod wrong;
@@ -25,7 +25,7 @@ fn load(transport: Transport, address: impl ToString) -> Load {
             target: Target { transport, address: address.to_string().into() },
             connections: 4,
             idle_connections: 0,
-            sizes: Sizes(vec![MESSAGE_BYTES]),
+            sizes: MessageSizes(vec![MESSAGE_BYTES]),
             pipeline: 1,
             arrival: Arrival::Closed,
             churn: false,
@@ -70,13 +70,13 @@ fn every_transport_and_shape_of_load_is_echoed() {
     expect_valid(&run(&tcp(address)));
     let shapes: [fn(&mut Workload); 7] = [
         |workload| workload.pipeline = 16,
-        |workload| workload.sizes = Sizes(vec![1, 1000, 300_000]),
+        |workload| workload.sizes = MessageSizes(vec![1, 1000, 300_000]),
         |workload| workload.threads = 3,
         |workload| workload.idle_connections = 50,
         |workload| workload.churn = true,
         |workload| workload.connect_rate = Some(200.0),
         |workload| {
-            workload.sizes = Sizes(vec![200_000]);
+            workload.sizes = MessageSizes(vec![200_000]);
             workload.pipeline = 8;
         },
     ];

@@ -8,7 +8,7 @@ use std::time::Duration;
 use loadgen::Recording;
 use loadgen::payload::Payload;
 use report::Transport;
-use report::load::{Amount, Arrival, Ending, ErrorKind, Sizes, Validity, Workload};
+use report::load::{Amount, Arrival, Ending, ErrorKind, MessageSizes, Validity, Workload};
 
 use crate::servers::{self, After};
 use crate::{MESSAGE_BYTES, load, run, tcp};
@@ -42,7 +42,7 @@ fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
         After::Echo
     });
     let mut load = tcp(address);
-    load.workload.sizes = Sizes(vec![4000]);
+    load.workload.sizes = MessageSizes(vec![4000]);
     load.patience = Duration::from_secs(2);
     let recording = run(&load);
     assert_eq!(recording.measurement.ending, Ending::Abandoned);
@@ -179,14 +179,14 @@ fn workloads_that_make_no_sense_are_refused_with_what_to_write() {
     let wrong: [(Spoil, &str); 6] = [
         (|workload| workload.connections = 0, "1 at the least"),
         (|workload| workload.threads = 5, "fewer threads"),
-        (|workload| workload.sizes = Sizes(vec![0]), "1 byte"),
+        (|workload| workload.sizes = MessageSizes(vec![0]), "1 byte"),
         (|workload| workload.target.transport = Transport::Udp, "datagram"),
         (|workload| workload.amount = Amount::Seconds(0.0), "duration"),
         (|workload| workload.arrival = Arrival::Open { messages_per_second: -1.0 }, "rate"),
     ];
     for (spoil, expected) in wrong {
         let mut load = tcp(SocketAddr::from(([127, 0, 0, 1], 9)));
-        load.workload.sizes = Sizes(vec![8]);
+        load.workload.sizes = MessageSizes(vec![8]);
         spoil(&mut load.workload);
         let error = loadgen::run(&load, &mut (), &AtomicBool::new(false)).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

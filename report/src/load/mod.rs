@@ -33,7 +33,7 @@ mod workload;
 
 pub use condition::Condition;
 pub use latency::{Latency, Percentile, SAMPLES_BEYOND};
-pub use workload::{Amount, Arrival, Sizes, Target, Workload};
+pub use workload::{Amount, Arrival, MessageSizes, Target, Workload};
 
 /// The version of the format of load results that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;

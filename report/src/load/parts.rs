@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::summary::{self, Quantity};
+use super::summary::{self, Statistic};
 use super::{Arrival, Ending, Latency, LoadResult, Measurement, Validity};
 use crate::host::grouped;
 use crate::outside;
@@ -175,11 +175,11 @@ fn mebibytes(bytes_per_second: f64) -> String {
 
 /// The runs in a line each, and their median.
 fn runs_and_median(result: &LoadResult) -> Fields {
-    let quantities = summary::quantities(result);
+    let statistics = summary::statistics(result);
     let mut fields = Vec::new();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let shown = match measurement.validity {
-            Validity::Valid => values(&quantities, |quantity| quantity.of(measurement)),
+            Validity::Valid => values(&statistics, |statistic| statistic.of(measurement)),
             Validity::Invalid { .. } => "invalid, no numbers".to_owned(),
         };
         let partial = partial(measurement.ending).map_or("", |_| ", partial");
@@ -190,15 +190,15 @@ fn runs_and_median(result: &LoadResult) -> Fields {
     let counting = result.measurements.iter().filter(|m| m.flaw().is_none()).count();
     let median = match counting {
         0 => "none: no run counts".to_owned(),
-        _ => values(&quantities, |quantity| quantity.median(&result.measurements)),
+        _ => values(&statistics, |statistic| statistic.median(&result.measurements)),
     };
     let of = format!("of the {counting} runs that count, of {}", result.measurements.len());
     fields.push(("median".into(), format!("{median}   ({of})").into()));
     fields
 }
 
-fn values(quantities: &[Quantity], value: impl Fn(&Quantity) -> Option<f64>) -> String {
-    let shown = quantities.iter().map(|quantity| quantity.shown(value(quantity)));
+fn values(statistics: &[Statistic], value: impl Fn(&Statistic) -> Option<f64>) -> String {
+    let shown = statistics.iter().map(|statistic| statistic.shown(value(statistic)));
     shown.collect::<Vec<_>>().join("   ")
 }
 
@@ -223,24 +223,24 @@ fn page(result: &LoadResult) -> Vec<Part> {
 }
 
 fn runs(result: &LoadResult) -> Table {
-    let quantities = summary::quantities(result);
+    let statistics = summary::statistics(result);
     let mut heads = vec![Head::of("run")];
-    heads.extend(quantities.iter().map(|quantity| Head::of(quantity.name())));
+    heads.extend(statistics.iter().map(|statistic| Head::of(statistic.name())));
     let last = ["each way", "sent", "echoed", "errors", "validity"];
     heads.extend(last.map(Head::of));
-    let cells = |quantity: &Quantity, of: &dyn Fn(&Quantity) -> Option<f64>| {
-        Entry::from(quantity.value(of(quantity)))
+    let cells = |statistic: &Statistic, of: &dyn Fn(&Statistic) -> Option<f64>| {
+        Entry::from(statistic.value(of(statistic)))
     };
     let mut rows: Vec<Vec<Entry>> = Vec::new();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let mut row = vec![(index + 1).to_string().into()];
-        row.extend(quantities.iter().map(|q| cells(q, &|q| q.of(measurement))));
+        row.extend(statistics.iter().map(|s| cells(s, &|s| s.of(measurement))));
         row.extend(counts(measurement).map(Entry::from));
         rows.push(row);
     }
     if result.measurements.len() > 1 {
         let mut row = vec!["median".into()];
-        row.extend(quantities.iter().map(|q| cells(q, &|q| q.median(&result.measurements))));
+        row.extend(statistics.iter().map(|s| cells(s, &|s| s.median(&result.measurements))));
         row.extend(last.map(|_| Entry::from("")));
         rows.push(row);
     }

@@ -6,7 +6,7 @@ use crate::statistics::median;
 
 /// A number of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Quantity {
+pub(super) enum Statistic {
     /// Messages a second.
     Rate,
     /// A percentile of the latency that the arrival makes meaningful.
@@ -16,18 +16,18 @@ pub(super) enum Quantity {
 }
 
 /// Those of a result: its rate, the percentiles that were asked for, and the longest time.
-pub(super) fn quantities(result: &LoadResult) -> Vec<Quantity> {
+pub(super) fn statistics(result: &LoadResult) -> Vec<Statistic> {
     let arrival = result.workload.arrival;
     let mut latencies = result.measurements.iter().filter_map(|m| m.latency(arrival));
     let percentiles = latencies.next().map(|latency| latency.percentiles.as_slice());
     let percentiles = percentiles.unwrap_or_default().iter();
-    let mut quantities = vec![Quantity::Rate];
-    quantities.extend(percentiles.map(|p| Quantity::Percentile { percent: p.percent, arrival }));
-    quantities.push(Quantity::Max(arrival));
-    quantities
+    let mut statistics = vec![Statistic::Rate];
+    statistics.extend(percentiles.map(|p| Statistic::Percentile { percent: p.percent, arrival }));
+    statistics.push(Statistic::Max(arrival));
+    statistics
 }
 
-impl Quantity {
+impl Statistic {
     /// Its value in a run, if the run is valid and has it; it may be a part.
     pub(super) fn of(&self, measurement: &Measurement) -> Option<f64> {
         if !measurement.validity.is_valid() {

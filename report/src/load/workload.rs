@@ -20,7 +20,7 @@ pub struct Workload {
     /// More connections, each silent after one echo.
     pub idle_connections: u32,
     /// Lengths of messages.
-    pub sizes: Sizes,
+    pub sizes: MessageSizes,
     /// Messages in flight on a connection at the most.
     pub pipeline: u32,
     /// When messages are sent.
@@ -51,7 +51,7 @@ pub struct Target {
 /// Lengths of messages in bytes, used in turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Sizes(pub Vec<u32>);
+pub struct MessageSizes(pub Vec<u32>);
 
 /// When messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,7 +129,7 @@ impl fmt::Display for Amount {
     }
 }
 
-impl fmt::Display for Sizes {
+impl fmt::Display for MessageSizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sizes: Vec<String> = self.0.iter().map(|length| size((*length).into())).collect();
         f.write_str(&sizes.join(", then "))
@@ -144,7 +144,7 @@ impl Target {
     }
 }
 
-impl Sizes {
+impl MessageSizes {
     /// The longest message.
     #[must_use]
     pub fn longest(&self) -> u32 {

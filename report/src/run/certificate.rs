@@ -19,16 +19,16 @@ pub struct Certificate {
     /// Why it is not certified, one sentence each.
     pub reasons: Vec<Outside>,
     /// What came of every MUST.
-    pub must: Tally,
+    pub must: LevelCount,
     /// What came of every SHOULD.
-    pub should: Tally,
+    pub should: LevelCount,
     /// What came of the cases that are only recorded.
-    pub info: Tally,
+    pub info: LevelCount,
 }
 
 /// Cases of one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct LevelCount {
     /// How many the catalogue has for this grade.
     pub cases: usize,
     /// Requirement met, or recorded.
@@ -43,22 +43,22 @@ pub struct Tally {
     pub errors: usize,
 }
 
-impl Tally {
+impl LevelCount {
     fn count(cases: usize, cells: &[&Cell], level: Level) -> Self {
-        let mut tally = Self { cases, ..Self::default() };
+        let mut count = Self { cases, ..Self::default() };
         for cell in cells.iter().filter(|cell| cell.level == level) {
             match cell.verdict {
                 // An INFO that came from a failure is recorded like any other.
-                Verdict::Pass | Verdict::Info => tally.met += 1,
+                Verdict::Pass | Verdict::Info => count.met += 1,
                 Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => {
-                    tally.broken += 1;
+                    count.broken += 1;
                 }
-                Verdict::Unavailable => tally.unavailable += 1,
-                Verdict::Unsupported => tally.unsupported += 1,
-                Verdict::Error => tally.errors += 1,
+                Verdict::Unavailable => count.unavailable += 1,
+                Verdict::Unsupported => count.unsupported += 1,
+                Verdict::Error => count.errors += 1,
             }
         }
-        tally
+        count
     }
 
     /// Cases that were selected.
@@ -110,8 +110,8 @@ pub fn certify(
     cases: impl Fn(Level) -> usize,
     strictness: Strictness,
 ) -> Certificate {
-    let tally = |level| Tally::count(cases(level), cells, level);
-    let [must, should, info] = [Level::Must, Level::Should, Level::Info].map(tally);
+    let count = |level| LevelCount::count(cases(level), cells, level);
+    let [must, should, info] = [Level::Must, Level::Should, Level::Info].map(count);
     let mut reasons = must.objections(Level::Must);
     if strictness == Strictness::Strict && should.cases > 0 {
         reasons.extend(should.objections(Level::Should));
@@ -137,8 +137,8 @@ pub(super) fn part(row: &Row, profile: &Outside) -> Part {
         (Level::Should, &certificate.should),
         (Level::Info, &certificate.info),
     ];
-    for (level, tally) in levels.into_iter().filter(|(_, tally)| tally.asked() > 0) {
-        lines.push(format!("  {level:<7} {}", tally.words()).into());
+    for (level, count) in levels.into_iter().filter(|(_, count)| count.asked() > 0) {
+        lines.push(format!("  {level:<7} {}", count.words()).into());
     }
     lines.push(match certificate.certified {
         true => format!("certified: yes (MUST: {})", certificate.must.words()).into(),

@@ -56,7 +56,7 @@ pub enum Overload {
 }
 
 /// What one rate says.
-enum Judged {
+enum Pace {
     KeepsUp,
     Not(Overload),
     Unknown,
@@ -78,12 +78,12 @@ fn knee(points: &[&Point], name: &Outside) -> Knee {
     for point in points {
         let judged = match point.row(name) {
             Some(row) => judge(point, row, &mut lowest_p99),
-            None => Judged::Unknown,
+            None => Pace::Unknown,
         };
         match judged {
-            Judged::KeepsUp => knee.held = Some(point.value),
-            Judged::Unknown => knee.unknown.push(point.value),
-            Judged::Not(overload) => {
+            Pace::KeepsUp => knee.held = Some(point.value),
+            Pace::Unknown => knee.unknown.push(point.value),
+            Pace::Not(overload) => {
                 knee.broke = Some((point.value, overload));
                 break;
             }
@@ -93,10 +93,10 @@ fn knee(points: &[&Point], name: &Outside) -> Knee {
 }
 
 /// `lowest_p99` is that of the lowest rate that counts, once it is known.
-fn judge(point: &Point, row: &BenchRow, lowest_p99: &mut Option<f64>) -> Judged {
+fn judge(point: &Point, row: &BenchRow, lowest_p99: &mut Option<f64>) -> Pace {
     let throughputs = Metric::Throughput.rounds(&point.bench, row);
     let Some(messages_per_second) = median(throughputs.into_iter().map(|(_, value)| value)) else {
-        return Judged::Unknown;
+        return Pace::Unknown;
     };
     let counting = || row.samples.iter().map(|s| &s.measurement).filter(|m| m.flaw().is_none());
     let most = |holds: &dyn Fn(&Measurement) -> bool| {
@@ -104,17 +104,17 @@ fn judge(point: &Point, row: &BenchRow, lowest_p99: &mut Option<f64>) -> Judged 
     };
     let missing = |m: &Measurement| m.traffic.sent.saturating_sub(m.traffic.echoed);
     if !most(&|m| is_at(m, point.value)) {
-        return Judged::Not(Overload::Behind { messages_per_second });
+        return Pace::Not(Overload::Behind { messages_per_second });
     }
     if !most(&|m| missing(m) == 0) {
-        return Judged::Not(Overload::Lost { messages: counting().map(missing).sum() });
+        return Pace::Not(Overload::Lost { messages: counting().map(missing).sum() });
     }
-    let Some(p99) = Metric::P99.value(&point.bench, row).number() else { return Judged::Unknown };
+    let Some(p99) = Metric::P99.value(&point.bench, row).number() else { return Pace::Unknown };
     let lowest = *lowest_p99.get_or_insert(p99);
     if lowest > 0.0 && p99 >= TOO_SLOW * lowest {
-        return Judged::Not(Overload::Slow { times: p99 / lowest });
+        return Pace::Not(Overload::Slow { times: p99 / lowest });
     }
-    Judged::KeepsUp
+    Pace::KeepsUp
 }
 
 /// Whether all that was due was sent, and came back in time.

@@ -14,7 +14,7 @@ use socket2::{SockAddr, Socket, Type};
 use super::{Connection, is_again, reset};
 use crate::client::harness_failure;
 use crate::client::payload::Payload;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 
 /// How the judge's end of a connection is set up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,7 +58,7 @@ pub struct Pending {
     socket: Socket,
     number: u32,
     seed: u64,
-    clock: Arc<Clock>,
+    clock: Arc<CellClock>,
 }
 
 impl Pending {
@@ -71,7 +71,7 @@ impl Pending {
         setup: Setup,
         number: u32,
         seed: u64,
-        clock: Arc<Clock>,
+        clock: Arc<CellClock>,
     ) -> Result<Self, Failure> {
         let socket = open(place, setup).map_err(|e| harness_failure("open a socket", &e))?;
         Self::on(socket, place, number, seed, clock)
@@ -86,7 +86,7 @@ impl Pending {
         place: &Place,
         number: u32,
         seed: u64,
-        clock: Arc<Clock>,
+        clock: Arc<CellClock>,
     ) -> Result<Option<Self>, Failure> {
         let socket =
             open(place, Setup::default()).map_err(|e| harness_failure("open a socket", &e))?;
@@ -102,7 +102,7 @@ impl Pending {
         place: &Place,
         number: u32,
         seed: u64,
-        clock: Arc<Clock>,
+        clock: Arc<CellClock>,
     ) -> Result<Self, Failure> {
         let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         if let Place::Path(_) = place {

@@ -18,7 +18,7 @@ pub use connect::{Pending, Setup};
 
 use crate::client::harness_failure;
 use crate::client::payload::{Payload, hex};
-use crate::clock::Clock;
+use crate::clock::CellClock;
 
 /// Bytes read in one call when nothing else is asked for.
 const READ_BYTES: usize = 16 * 1024;
@@ -32,7 +32,7 @@ pub struct Connection {
     sent: u64,
     received: u64,
     has_finished: bool,
-    clock: Arc<Clock>,
+    clock: Arc<CellClock>,
 }
 
 /// What one read gave.

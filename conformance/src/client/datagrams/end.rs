@@ -14,13 +14,13 @@ use socket2::{SockAddr, SockRef, Socket, Type};
 /// The client's end: blocking calls with a time limit each, as poll(2) does not say of a Unix
 /// datagram socket whether its receiver has room.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum ClientSocket {
     Udp(UdpSocket),
     #[cfg(unix)]
     Unix(UnixDatagram),
 }
 
-impl End {
+impl ClientSocket {
     pub(super) fn open(place: &Place, path: Option<&PathBuf>) -> io::Result<Self> {
         let socket = Socket::new(place.domain(), Type::DGRAM, None)?;
         match place {

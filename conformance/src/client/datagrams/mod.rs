@@ -17,9 +17,9 @@ use socket2::SockAddr;
 use crate::client::harness_failure;
 use crate::client::payload::{Payload, RECORD_BYTES};
 use crate::client::peer::PROBE_LIMIT;
-use crate::clock::Clock;
+use crate::clock::CellClock;
 use crate::context::Context;
-use end::{End, is_full, is_over};
+use end::{ClientSocket, is_full, is_over};
 
 /// More than any datagram has that a case sends.
 const ROOM: usize = 256 * 1024;
@@ -38,14 +38,14 @@ pub struct Datagrams {
 /// One client: a socket of its own, with a name by which it can be answered unless it has none.
 #[derive(Debug)]
 pub struct Client {
-    end: End,
+    end: ClientSocket,
     place: Place,
     address: SockAddr,
     payload: Payload,
     /// Where in the client's stream of stamps the next datagram begins.
     next: u64,
     buffer: Vec<u8>,
-    clock: Arc<Clock>,
+    clock: Arc<CellClock>,
     /// Its own path, if it has one.
     path: Option<PathBuf>,
 }
@@ -72,7 +72,7 @@ impl Datagrams {
 
     /// The cell's clock.
     #[must_use]
-    pub fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &CellClock {
         &self.context.clock
     }
 
@@ -102,7 +102,7 @@ impl Datagrams {
     }
 
     fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
-        let end = End::open(&self.place, path.as_ref())
+        let end = ClientSocket::open(&self.place, path.as_ref())
             .map_err(|e| harness_failure("open a socket", &e))?;
         let address = self.place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         Ok(Client {
