@@ -10,6 +10,9 @@ mod gate;
 pub mod parts;
 mod records;
 mod suites;
+// The example of a run is one of a document that has statistics, too.
+#[cfg(all(test, feature = "statistics"))]
+mod tests;
 
 pub use certificate::Certificate;
 pub use gate::{Gate, Strictness};

@@ -80,28 +80,3 @@ fn diagnostic(cell: &Cell) -> Diagnostic {
         lines: detail(cell),
     }
 }
-
-#[cfg(all(test, feature = "statistics"))]
-mod tests {
-    use super::*;
-    use crate::example::{cell, check};
-    use crate::run::Strictness;
-
-    #[test]
-    fn a_test_fails_for_what_is_red_and_for_nothing_else() {
-        let run = check(vec![cell("a", Verdict::Miss), cell("b", Verdict::Unavailable)]);
-        let words = |gate: &Gate| -> Vec<&'static str> {
-            let word = |test: &TestCase| match test.status {
-                Status::Passed => "passed",
-                Status::Skipped(_) => "skipped",
-                Status::Failed(_) => "failed",
-                Status::Error(_) => "error",
-            };
-            suites(&run, gate).suites.iter().flat_map(|suite| &suite.cases).map(word).collect()
-        };
-        assert_eq!(words(&Gate::default()), ["passed", "skipped"]);
-        let required_drivers = vec![run.rows[0].driver.clone()];
-        let gate = Gate { strictness: Strictness::Strict, required_drivers };
-        assert_eq!(words(&gate), ["failed", "failed"]);
-    }
-}
