@@ -40,7 +40,7 @@ fn tracepoints(facts: &Facts) -> State {
 /// A sentence that says why it may not, and the remedy.
 #[cfg(target_os = "linux")]
 pub(crate) fn system_call_tracepoint() -> Result<u64, String> {
-    let found = allowed_tracepoint(&super::facts::read());
+    let found = allowed_tracepoint(&super::linux::facts());
     found.map(|(number, _)| number).map_err(|Missing { reason, fix }| match fix {
         Some(fix) => format!("{reason}; try: {fix}"),
         None => reason,

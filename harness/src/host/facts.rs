@@ -38,17 +38,6 @@ pub(super) struct Privilege {
     pub(super) perfmon: bool,
 }
 
-#[cfg(all(unix, not(target_os = "linux")))]
-use super::bsd as system;
-#[cfg(target_os = "linux")]
-use super::linux as system;
-#[cfg(windows)]
-use super::windows as system;
-
-pub(super) fn read() -> Facts {
-    system::facts()
-}
-
 #[cfg(unix)]
 pub(super) fn limits(facts: &Facts) -> Limits {
     use report::host::{Limit, LimitValue};

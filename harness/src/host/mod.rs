@@ -24,17 +24,23 @@ use std::net::{Ipv6Addr, UdpSocket};
 
 use report::host::{Host, Runner, State};
 
+#[cfg(all(unix, not(target_os = "linux")))]
+use bsd as system;
 #[cfg(target_os = "linux")]
 pub(crate) use counters::system_call_tracepoint;
 #[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "linux")]
 use ring::probe as ring;
+#[cfg(windows)]
+use windows as system;
 
 /// Probes the host as this process sees it, under its own limits, filters and container. Takes a
 /// few milliseconds, sends nothing and leaves nothing behind; what cannot be read is `None`.
 /// Only an ENOMEM from io_uring takes longer: it is asked once more 50 ms later.
 #[must_use]
 pub fn probe() -> Host {
-    let facts = facts::read();
+    let facts = system::facts();
     let limits = facts::limits(&facts);
     let ring = ring(&facts, &limits);
     Host {
