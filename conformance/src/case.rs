@@ -68,7 +68,7 @@ pub enum Body {
 /// What a case needs of the host. A host that lacks it makes the cell unavailable, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// This many open descriptors in the harness, and as many in the server.
+    /// This many open descriptors in the judge, and as many in the server.
     Descriptors(u64),
     /// A kernel that lets this many clients wait for `accept`.
     AcceptQueue(u32),

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::launcher::{Ended, Server};
+use harness::launcher::{Attempt, Ended, Launch, Server};
 use harness::process::{Demand, Process};
 use report::{Failure, FailureKind};
 
@@ -89,6 +89,20 @@ pub fn judge_demand(
 ) -> Result<(), Failure> {
     let share = process.demand()?.share_since(before);
     clock.judge(FailureKind::Cpu, "share of one core", share, limit)
+}
+
+/// The server, which must have become ready. Not every server can do what it was asked: one that
+/// ends with a status has not crashed.
+///
+/// # Errors
+/// `exit-status` when it refused, else as [`Launch::expect_ready`].
+pub fn expect_obedience(launch: Launch) -> Result<Server, Failure> {
+    if let Launch::Ended(Attempt { ended: Ended::Code(code), stderr, .. }) = &launch {
+        let expected = "a server that does as asked";
+        let actual = format!("exit {code}: {}", stderr.join("; "));
+        return Err(Failure::new(FailureKind::ExitStatus, expected, actual));
+    }
+    launch.expect_ready()
 }
 
 /// Waits for a server's graceful end within `limit`, judged as a time.

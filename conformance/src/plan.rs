@@ -164,5 +164,5 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
 /// Connections at once that are too many for wine.
 const WINE_CONNECTIONS: u64 = 500;
 
-/// What harness and server need beside the connections of one case, with cells side by side.
+/// What judge and server need beside the connections of one case, with cells side by side.
 const SPARE_DESCRIPTORS: u64 = 128;

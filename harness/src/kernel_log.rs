@@ -53,7 +53,7 @@ mod linux {
 
     /// No record is longer: the kernel refuses a read into less room than it needs.
     const RECORD_BYTES: usize = 16 * 1024;
-    /// More lines than that within one case are no longer read.
+    /// Lines beyond that many are no longer read.
     const MOST_LINES: usize = 10_000;
 
     pub(super) fn open() -> io::Result<File> {

@@ -1,4 +1,4 @@
-//! A folder for the Unix paths of one cell.
+//! A folder for the Unix paths of one launcher's servers.
 
 use std::fs;
 use std::io;

@@ -18,7 +18,7 @@ pub const RESTRICT: &str = "restrict";
 
 /// Does what the arguments ask for if they ask for one of the two, which then ends this process.
 /// To be called first in the `main` of every program that starts servers. One that is not asked
-/// gets as many descriptors as it may have: the cases of 1000 connections need them.
+/// gets as many descriptors as it may have, which a client of 1000 connections needs.
 pub fn run_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next().unwrap_or_default();

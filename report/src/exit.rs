@@ -12,7 +12,7 @@ pub enum Exit {
     Red,
     /// The command line was wrong.
     Usage,
-    /// The harness could not judge, or a measurement is invalid.
+    /// Something could not be judged, or a measurement is invalid.
     Error,
     /// Every selected row is unavailable here (`EX_UNAVAILABLE` of sysexits.h).
     Unavailable,

@@ -62,7 +62,7 @@ pub enum Verdict {
     Unsupported,
     /// This host cannot, with the reason.
     Unavailable,
-    /// The harness could not judge.
+    /// The judge could not decide.
     Error,
 }
 

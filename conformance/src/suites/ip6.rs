@@ -8,7 +8,7 @@ use report::{Failure, FailureKind};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::duplex::{Flow, Pieces, exchange};
-use crate::expectation::expect_survival;
+use crate::expectation::{expect_obedience, expect_survival};
 use crate::lifecycle::Lifecycle;
 
 /// The table.
@@ -48,7 +48,7 @@ fn echo(lifecycle: &Lifecycle) -> CaseResult {
 fn dual_stack_as_asked(lifecycle: &Lifecycle) -> CaseResult {
     let any = || Start::listening(&["tcp:[::]:0"]);
     for (start, takes_ipv4) in [(any().with("--dual-stack"), true), (any(), false)] {
-        let server = lifecycle.launch(&start)?.expect_obedience()?;
+        let server = expect_obedience(lifecycle.launch(&start)?)?;
         let port = lifecycle.peer(&server)?.address()?.port();
         let reached = |ip: IpAddr| is_served(lifecycle, &server, (ip, port).into());
         if !reached(Ipv6Addr::LOCALHOST.into())? {
@@ -89,7 +89,7 @@ fn both_families_same_port(lifecycle: &Lifecycle) -> CaseResult {
         .map_err(|e| Failure::new(FailureKind::Harness, "to find a free port", e.to_string()))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
     let both = Start::listening(&[&both[0], &both[1]]);
-    let server = lifecycle.launch(&both)?.expect_obedience()?;
+    let server = expect_obedience(lifecycle.launch(&both)?)?;
     for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
         if !is_served(lifecycle, &server, (ip, port).into())? {
             return Err(Failure::new(FailureKind::Refused, format!("service on {ip}"), "none"));

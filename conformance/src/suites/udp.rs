@@ -13,7 +13,7 @@ use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::{Client, Datagrams, Sent};
 use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
-use crate::expectation::{expect_graceful_end, expect_quiet, expect_survival};
+use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 
 /// The table.
@@ -278,7 +278,7 @@ fn on_ipv6(lifecycle: &Lifecycle) -> Result<(Server, Datagrams), Failure> {
 
 fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> CaseResult {
     let start = Start::listening(&["udp:[::]:0"]).with("--dual-stack");
-    let server = lifecycle.launch(&start)?.expect_obedience()?;
+    let server = expect_obedience(lifecycle.launch(&start)?)?;
     let Place::Ip(address) = server.place(Transport::Udp)? else {
         return Err(Failure::new(FailureKind::Announcement, "a UDP address", "a path"));
     };

@@ -14,7 +14,8 @@ use crate::client::connection::Setup;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::peer::Peer;
 use crate::expectation::{
-    descriptors_at_rest, expect_descriptors, expect_graceful_end, expect_quiet, expect_survival,
+    descriptors_at_rest, expect_descriptors, expect_graceful_end, expect_obedience, expect_quiet,
+    expect_survival,
 };
 use crate::lifecycle::Lifecycle;
 
@@ -181,7 +182,7 @@ fn stale_path(lifecycle: &Lifecycle) -> CaseResult {
     while matches!(next, Launch::Ended(_)) && !deadline.is_over() {
         next = lifecycle.launch(&start)?;
     }
-    let next = next.expect_obedience()?;
+    let next = expect_obedience(next)?;
     expect_service(lifecycle, &next)
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use crate::modules::{Mention, Module, ModulePath, Modules};
-use crate::repository::{Finding, Repository};
+use crate::repository::{Repository, Violation};
 
 /// Who imports whom, by the names of top-level modules, and where that first stands.
 type Graph = BTreeMap<String, BTreeMap<String, Mention>>;
@@ -17,14 +17,14 @@ struct Step {
 }
 
 /// The top-level modules of a library or program import each other in no circle.
-pub(crate) fn modules(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn modules(repository: &Repository) -> Vec<Violation> {
     let targets = repository.packages.iter().flat_map(|package| &package.targets);
     let crates = targets.filter(|target| ["lib", "bin"].contains(&target.kind.as_str()));
     let read = |path: &str| repository.has(path).then(|| repository.text(path));
     crates
         .flat_map(|root| {
             let circles = circles(&imports(&Modules::read(&root.source, &read)));
-            circles.into_iter().map(|circle| Finding::new(&root.source, 0, told(&circle)))
+            circles.into_iter().map(|circle| Violation::new(&root.source, 0, told(&circle)))
         })
         .collect()
 }

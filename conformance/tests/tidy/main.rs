@@ -13,9 +13,9 @@ mod scripts;
 mod sources;
 mod syntax;
 
-use repository::{Finding, Repository};
+use repository::{Repository, Violation};
 
-type Check = fn(&Repository) -> Vec<Finding>;
+type Check = fn(&Repository) -> Vec<Violation>;
 
 /// One file that one check leaves alone. An entry that excuses nothing is red itself.
 struct Exception {
@@ -77,7 +77,7 @@ fn every_exception_excuses_something() {
             .find(|(name, _)| *name == exception.check)
             .unwrap_or_else(|| panic!("no check is called {}", exception.check));
         assert!(
-            check(Repository::open()).iter().any(|finding| finding.path == exception.path),
+            check(Repository::open()).iter().any(|violation| violation.path == exception.path),
             "{} no longer needs its exception from {} ({})",
             exception.path,
             exception.check,
@@ -89,13 +89,13 @@ fn every_exception_excuses_something() {
 /// Panics with everything that `check` finds and no exception excuses.
 #[track_caller]
 fn expect_clean(name: &str, check: Check) {
-    let excused = |finding: &Finding| {
-        EXCEPTIONS.iter().any(|entry| entry.check == name && entry.path == finding.path)
+    let excused = |violation: &Violation| {
+        EXCEPTIONS.iter().any(|entry| entry.check == name && entry.path == violation.path)
     };
     let found: Vec<String> = check(Repository::open())
         .iter()
-        .filter(|finding| !excused(finding))
-        .map(Finding::to_string)
+        .filter(|violation| !excused(violation))
+        .map(Violation::to_string)
         .collect();
     assert!(found.is_empty(), "{name}: {} found\n  {}", found.len(), found.join("\n  "));
 }

@@ -1,6 +1,6 @@
 //! Nothing in the repository leads out of it: no folder of some machine, no host but a few.
 
-use crate::repository::{Finding, Repository};
+use crate::repository::{Repository, Violation};
 
 /// Hosts that may be named: where bugs are cited from, and this machine.
 const HOSTS: &[&str] = &["github.com", "127.0.0.1", "localhost", "[::1]"];
@@ -10,14 +10,18 @@ const MACHINE: &[&str] = &["root", "work", "home", "Users"];
 const HOST_ENDINGS: &[&str] = &[".io", ".org", ".com", ".net"];
 
 /// No absolute path of a machine, and none that climbs out of the repository.
-pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn paths(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let beside = ["..", "shared"].join("/");
     let hidden = [".", "library"].concat();
     for path in texts(repository) {
         for (index, line) in repository.text(path).lines().enumerate() {
             let mut wrong = |what: &str| {
-                found.push(Finding::new(path, index + 1, format!("names {what}, outside of here")));
+                found.push(Violation::new(
+                    path,
+                    index + 1,
+                    format!("names {what}, outside of here"),
+                ));
             };
             for folder in MACHINE.iter().map(|name| format!("/{name}/")) {
                 if starts_a_word(line, &folder) {
@@ -35,7 +39,7 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
 }
 
 /// Addresses, and outside of Rust files bare host names too, are of the few known hosts.
-pub(crate) fn hosts(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn hosts(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for path in texts(repository) {
         // In Rust, `self.io` is no host.
@@ -49,7 +53,7 @@ pub(crate) fn hosts(repository: &Repository) -> Vec<Finding> {
             for name in
                 addresses.chain(names).filter(|name| !name.is_empty() && !HOSTS.contains(name))
             {
-                found.push(Finding::new(path, index + 1, format!("names the host {name:?}")));
+                found.push(Violation::new(path, index + 1, format!("names the host {name:?}")));
             }
         }
     }

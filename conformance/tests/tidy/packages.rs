@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use toml::{Table, Value};
 
-use crate::repository::{Finding, Repository};
+use crate::repository::{Repository, Violation};
 
 /// Which of the workspace's packages a package may use. `backend-*` stands for every backend.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -39,16 +39,16 @@ fn manifest(folder: &str) -> String {
 }
 
 /// Each package takes the workspace's lints, and those deny `unsafe`: an exception is written down.
-pub(crate) fn lints(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn lints(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let workspace = repository.toml("Cargo.toml");
     if at(&workspace, &["workspace", "lints", "rust", "unsafe_code"]) != Some(&"deny".into()) {
-        found.push(Finding::new("Cargo.toml", 0, "the lints should deny unsafe_code"));
+        found.push(Violation::new("Cargo.toml", 0, "the lints should deny unsafe_code"));
     }
     for package in &repository.packages {
         let path = manifest(&package.folder);
         if at(&repository.toml(&path), &["lints", "workspace"]) != Some(&true.into()) {
-            found.push(Finding::new(&path, 0, "should have `[lints] workspace = true`"));
+            found.push(Violation::new(&path, 0, "should have `[lints] workspace = true`"));
         }
     }
     found
@@ -56,7 +56,7 @@ pub(crate) fn lints(repository: &Repository) -> Vec<Finding> {
 
 /// A crate's version stands in one place: in the manifest of a backend that alone uses it, so that
 /// a runtime comes and goes with its backend, and in the workspace's manifest in all other cases.
-pub(crate) fn versions(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn versions(repository: &Repository) -> Vec<Violation> {
     let mut uses: BTreeMap<String, Vec<Use>> = BTreeMap::new();
     for package in &repository.packages {
         let path = manifest(&package.folder);
@@ -69,7 +69,7 @@ pub(crate) fn versions(repository: &Repository) -> Vec<Finding> {
     let workspace = repository.toml("Cargo.toml");
     let shared = at(&workspace, &["workspace", "dependencies"]).and_then(Value::as_table);
     let idle = shared.into_iter().flat_map(Table::keys).filter(|name| !uses.contains_key(*name));
-    let idle = idle.map(|name| Finding::new("Cargo.toml", 0, format!("nothing uses {name}")));
+    let idle = idle.map(|name| Violation::new("Cargo.toml", 0, format!("nothing uses {name}")));
     idle.chain(uses.iter().flat_map(|(name, uses)| misplaced(name, uses))).collect()
 }
 
@@ -82,7 +82,7 @@ struct Use {
 }
 
 /// The users of a crate that have its version from the wrong place.
-fn misplaced(name: &str, uses: &[Use]) -> Vec<Finding> {
+fn misplaced(name: &str, uses: &[Use]) -> Vec<Violation> {
     let alone = uses.iter().all(|one| one.backend && one.path == uses[0].path) && name != "common";
     let message = if alone {
         format!("nothing else uses {name}, so its version should stand here")
@@ -90,11 +90,11 @@ fn misplaced(name: &str, uses: &[Use]) -> Vec<Finding> {
         format!("{name} should be `{name}.workspace = true`")
     };
     let wrong = uses.iter().filter(|one| one.inherits == alone);
-    wrong.map(|one| Finding::new(&one.path, 0, message.clone())).collect()
+    wrong.map(|one| Violation::new(&one.path, 0, message.clone())).collect()
 }
 
 /// Backends use `common` alone, the judge nothing that it judges.
-pub(crate) fn directions(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn directions(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in &repository.packages {
         let path = manifest(&package.folder);
@@ -104,12 +104,12 @@ pub(crate) fn directions(repository: &Repository) -> Vec<Finding> {
         };
         let Some((_, may_use)) = MAY_USE.iter().find(|(name, _)| *name == kind) else {
             let message = format!("{} is not in the table of what may use what", package.name);
-            found.push(Finding::new(&path, 0, message));
+            found.push(Violation::new(&path, 0, message));
             continue;
         };
         for member in package.members.iter().filter(|member| !may_use.contains(&member.as_str())) {
             let message = format!("{} must not use {member}", package.name);
-            found.push(Finding::new(&path, 0, message));
+            found.push(Violation::new(&path, 0, message));
         }
     }
     found
@@ -117,7 +117,7 @@ pub(crate) fn directions(repository: &Repository) -> Vec<Finding> {
 
 /// No runtime is anywhere below the judge. The lock file knows no features and no kinds of
 /// dependency, so this is stricter than what is linked.
-pub(crate) fn runtimes(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn runtimes(repository: &Repository) -> Vec<Violation> {
     let lock = repository.toml("Cargo.lock");
     let empty = Vec::new();
     let entries = lock.get("package").and_then(Value::as_array).unwrap_or(&empty);
@@ -139,7 +139,7 @@ pub(crate) fn runtimes(repository: &Repository) -> Vec<Finding> {
         while let Some(way) = pending.pop_front() {
             let last = way[way.len() - 1];
             if runtimes.contains(&last) {
-                found.push(Finding::new("Cargo.lock", 0, way.join(" -> ")));
+                found.push(Violation::new("Cargo.lock", 0, way.join(" -> ")));
             } else if seen.insert(last) {
                 let next = below.get(last).into_iter().flatten();
                 pending.extend(next.map(|name| [way.as_slice(), &[*name]].concat()));

@@ -6,7 +6,7 @@ use conformance::suites;
 use harness::pattern::matches;
 
 use crate::registry::is_case;
-use crate::repository::{Finding, Package, Repository, field};
+use crate::repository::{Package, Repository, Violation, field};
 use crate::sources::normal;
 
 /// Endings that make a word in code a file, even without a folder before it.
@@ -19,7 +19,7 @@ struct Snippet {
 }
 
 /// Words in code that look like files or folders of the repository are some.
-pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn paths(repository: &Repository) -> Vec<Violation> {
     let tops: BTreeSet<&str> =
         repository.files.iter().filter_map(|file| Some(file.split_once('/')?.0)).collect();
     let mut found = Vec::new();
@@ -39,7 +39,7 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
                     || repository.has(&beside)
                     || (!top && repository.files.iter().any(|path| path.ends_with(&deep)));
                 if !known {
-                    found.push(Finding::new(document, snippet.line, format!("no {word} here")));
+                    found.push(Violation::new(document, snippet.line, format!("no {word} here")));
                 }
             }
         }
@@ -48,7 +48,7 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Finding> {
 }
 
 /// Links to files of the repository and to headings lead somewhere.
-pub(crate) fn links(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn links(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for document in repository.ending(".md") {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -63,10 +63,10 @@ pub(crate) fn links(repository: &Repository) -> Vec<Finding> {
                 file => normal(&format!("{folder}/{file}")),
             };
             if !repository.has(&path) {
-                found.push(Finding::new(document, line, format!("link to {link}: no such file")));
+                found.push(Violation::new(document, line, format!("link to {link}: no such file")));
             } else if !anchor.is_empty() && !headings(&repository.text(&path)).contains(anchor) {
                 let message = format!("link to {link}: no such heading");
-                found.push(Finding::new(document, line, message));
+                found.push(Violation::new(document, line, message));
             }
         }
     }
@@ -74,12 +74,12 @@ pub(crate) fn links(repository: &Repository) -> Vec<Finding> {
 }
 
 /// Packages, targets, features and rows that commands name exist.
-pub(crate) fn commands(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn commands(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for document in repository.ending(".md") {
         for snippet in snippets(&repository.text(document)) {
             for message in unknown_parts(repository, &snippet.text) {
-                found.push(Finding::new(document, snippet.line, message));
+                found.push(Violation::new(document, snippet.line, message));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use conformance::case::Suite;
 use conformance::suites;
 
-use crate::repository::{Finding, REGISTRY, Repository, field};
+use crate::repository::{REGISTRY, Repository, Violation, field};
 
 const SYSTEMS: &[&str] = &["linux", "macos", "windows"];
 /// Where a waiver can hold: Windows programs under wine are a case of their own.
@@ -19,19 +19,19 @@ const WAIVER_FIELDS: &[&str] =
 /// Longer than this, a reproduction is a program to study, not one to read.
 const REPRODUCTION_LINES: usize = 60;
 
-fn finding(message: String) -> Finding {
-    Finding::new(REGISTRY, 0, message)
+fn violation(message: String) -> Violation {
+    Violation::new(REGISTRY, 0, message)
 }
 
 /// Each row's package is the folder of its name, and each folder has a row.
-pub(crate) fn folders(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn folders(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for row in repository.entries("row") {
         let (name, package) = (field(row, "name"), field(row, "package"));
         let folder = package.strip_prefix("backend-").unwrap_or_default();
         let folder = format!("backends/{folder}");
         if repository.package(package).is_none_or(|member| member.folder != folder) {
-            found.push(finding(format!("row {name}: no package {package} in {folder}")));
+            found.push(violation(format!("row {name}: no package {package} in {folder}")));
         }
     }
     for package in &repository.packages {
@@ -40,17 +40,17 @@ pub(crate) fn folders(repository: &Repository) -> Vec<Finding> {
         };
         if package.name != format!("backend-{folder}") {
             let message = format!("package {} should be backend-{folder}", package.name);
-            found.push(Finding::new(&package.folder, 0, message));
+            found.push(Violation::new(&package.folder, 0, message));
         }
         if !repository.entries("row").any(|row| field(row, "package") == package.name) {
-            found.push(finding(format!("package {} has no row", package.name)));
+            found.push(violation(format!("package {} has no row", package.name)));
         }
     }
     found
 }
 
 /// A row is NAME[-FLAVOR][-DRIVER]; one flavor of a package, its default, goes unsaid.
-pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn names(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     let mut unsaid: BTreeMap<&str, &str> = BTreeMap::new();
@@ -73,24 +73,24 @@ pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
             let default = unsaid.entry(package).or_insert(flavor);
             if *default != flavor {
                 let message = format!("row {name}: {package} already leaves {default} unsaid");
-                found.push(finding(message));
+                found.push(violation(message));
             }
         } else if !is(&format!("{base}-{flavor}")) {
             let message = format!("row {name} should be {base}[-{flavor}][-DRIVER]");
-            found.push(finding(message));
+            found.push(violation(message));
         }
     }
     let twice = seen.iter().filter(|(_, times)| **times > 1);
-    found.extend(twice.map(|(name, _)| finding(format!("row {name} is there twice"))));
+    found.extend(twice.map(|(name, _)| violation(format!("row {name} is there twice"))));
     found
 }
 
 /// Drivers, systems, models, worker counts and features are words that the rest knows too.
-pub(crate) fn words(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn words(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for row in repository.entries("row") {
         let name = field(row, "name");
-        let mut wrong = |message: String| found.push(finding(format!("row {name}: {message}")));
+        let mut wrong = |message: String| found.push(violation(format!("row {name}: {message}")));
         if !MODELS.contains(&field(row, "model")) {
             wrong(format!("model {:?} is none of {MODELS:?}", field(row, "model")));
         }
@@ -139,12 +139,12 @@ pub(crate) fn is_case(id: &str) -> bool {
 }
 
 /// A waiver is one cell of one row on one system, with its reason and a program that shows it.
-pub(crate) fn waivers(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn waivers(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for waiver in repository.entries("waiver") {
         let (name, case) = (field(waiver, "row"), field(waiver, "case"));
         let mut wrong =
-            |message: String| found.push(finding(format!("waiver {name} {case}: {message}")));
+            |message: String| found.push(violation(format!("waiver {name} {case}: {message}")));
         for key in WAIVER_FIELDS {
             let value = field(waiver, key);
             if value.is_empty() {

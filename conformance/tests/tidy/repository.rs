@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::sources::normal;
 
 /// Something that breaks a rule, and where.
-pub(crate) struct Finding {
+pub(crate) struct Violation {
     /// Relative to the root, with `/` on every system.
     pub(crate) path: String,
     /// Counts from 1; 0 is the file as a whole.
@@ -20,13 +20,13 @@ pub(crate) struct Finding {
     pub(crate) message: String,
 }
 
-impl Finding {
+impl Violation {
     pub(crate) fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
         Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Violation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(out, "{}: {}", self.path, self.message),

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::repository::{Finding, Repository};
+use crate::repository::{Repository, Violation};
 
 /// No room has more of the lines, in percent: what is larger holds more than one thing.
 const MOST_PERCENT: usize = 25;
 
 /// No room has more than a quarter of the lines of Rust, tests included.
-pub(crate) fn sizes(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn sizes(repository: &Repository) -> Vec<Violation> {
     let files = repository.ending(".rs");
     too_large(&lines(files.map(|path| (path, repository.text(path).lines().count()))))
 }
@@ -24,8 +24,8 @@ fn lines<'a>(files: impl Iterator<Item = (&'a str, usize)>) -> BTreeMap<&'a str,
     rooms
 }
 
-/// A finding for each room above the limit, with all the others beside it.
-fn too_large(rooms: &BTreeMap<&str, usize>) -> Vec<Finding> {
+/// A violation for each room above the limit, with all the others beside it.
+fn too_large(rooms: &BTreeMap<&str, usize>) -> Vec<Violation> {
     let all: usize = rooms.values().sum();
     let mut table = String::new();
     for (room, lines) in rooms {
@@ -34,13 +34,13 @@ fn too_large(rooms: &BTreeMap<&str, usize>) -> Vec<Finding> {
         let _ = write!(table, "\n    {:<14}{lines:>8}{share:>9}", format!("{room}/"));
     }
     let large = rooms.iter().filter(|(_, lines)| *lines * 100 > all * MOST_PERCENT);
-    let finding = |(room, lines): (&&str, &usize)| {
+    let violation = |(room, lines): (&&str, &usize)| {
         let message = format!(
             "{lines} of {all} lines of Rust, more than {MOST_PERCENT} %; the rooms are:{table}"
         );
-        Finding::new(&format!("{room}/"), 0, message)
+        Violation::new(&format!("{room}/"), 0, message)
     };
-    large.map(finding).collect()
+    large.map(violation).collect()
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! The workflows call scripts and nothing else, and the scripts say what they are.
 
-use crate::repository::{Finding, Repository};
+use crate::repository::{Repository, Violation};
 
 /// The scripts that consist of steps, which `ci/steps.sh` runs.
 const RUNS: [&str; 2] = [".ci/run", "ci/nightly"];
 
 /// Every `run:` of a workflow is one line that starts a script of the repository.
-pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn workflows(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for workflow in repository.ending(".yml").filter(|path| path.contains("/workflows/")) {
         for (index, line) in repository.text(workflow).lines().enumerate() {
@@ -20,13 +20,13 @@ pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
             let named = script.starts_with("ci/") || run.is_some();
             if !named || !repository.files.iter().any(|file| file == script) {
                 let message = format!("`{command}` starts no script of ci/");
-                found.push(Finding::new(workflow, index + 1, message));
+                found.push(Violation::new(workflow, index + 1, message));
             }
             let prefix = words.next().unwrap_or_default();
             let steps = run.map(|run| steps(&repository.text(run)));
             if steps.is_some_and(|steps| !steps.iter().any(|step| step.starts_with(prefix))) {
                 let message = format!("{script} has no step {prefix}");
-                found.push(Finding::new(workflow, index + 1, message));
+                found.push(Violation::new(workflow, index + 1, message));
             }
         }
     }
@@ -34,7 +34,7 @@ pub(crate) fn workflows(repository: &Repository) -> Vec<Finding> {
 }
 
 /// A script opens with what it does, how it is called and what it needs, and can be started.
-pub(crate) fn headers(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn headers(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for path in scripts(repository) {
         let text = repository.text(path);
@@ -42,19 +42,19 @@ pub(crate) fn headers(repository: &Repository) -> Vec<Finding> {
             text.lines().skip(1).take_while(|line| line.starts_with('#')).collect();
         for part in ["# Usage:", "# Needs:"] {
             if !head.iter().any(|line| line.starts_with(part)) {
-                found.push(Finding::new(path, 1, format!("the opening comment lacks `{part}`")));
+                found.push(Violation::new(path, 1, format!("the opening comment lacks `{part}`")));
             }
         }
         if !text.starts_with("#!/usr/bin/env bash\n# ") || !text.contains("\nset -euo pipefail\n") {
             let message = "should open with bash, a sentence, and `set -euo pipefail`";
-            found.push(Finding::new(path, 1, message));
+            found.push(Violation::new(path, 1, message));
         }
     }
     found
 }
 
 /// Scripts that scripts call exist, and each step has a name of its own.
-pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn names(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for path in scripts(repository) {
         for (index, line) in repository.text(path).lines().enumerate() {
@@ -63,7 +63,7 @@ pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
                 word.starts_with("ci/") && (word.ends_with(".sh") || word.ends_with(".py"))
             });
             for name in named.filter(|name| !repository.has(name)) {
-                found.push(Finding::new(path, index + 1, format!("no {name} here")));
+                found.push(Violation::new(path, index + 1, format!("no {name} here")));
             }
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
         let steps = steps(&repository.text(run));
         for (index, step) in steps.iter().enumerate() {
             if steps[..index].contains(step) {
-                found.push(Finding::new(run, 0, format!("two steps are called {step}")));
+                found.push(Violation::new(run, 0, format!("two steps are called {step}")));
             }
         }
     }
@@ -79,7 +79,7 @@ pub(crate) fn names(repository: &Repository) -> Vec<Finding> {
 }
 
 /// CONTRIBUTING.md tells of every script that a step runs.
-pub(crate) fn told(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn told(repository: &Repository) -> Vec<Violation> {
     const PAGE: &str = "CONTRIBUTING.md";
     let page = repository.text(PAGE);
     let mut found = Vec::new();
@@ -87,7 +87,7 @@ pub(crate) fn told(repository: &Repository) -> Vec<Finding> {
         for (step, command) in steps_with_commands(&repository.text(run)) {
             let script = command.split_whitespace().find(|word| word.starts_with("ci/"));
             if let Some(script) = script.filter(|script| !page.contains(&format!("`{script}"))) {
-                found.push(Finding::new(PAGE, 0, format!("lacks {script}, the step {step}")));
+                found.push(Violation::new(PAGE, 0, format!("lacks {script}, the step {step}")));
             }
         }
     }

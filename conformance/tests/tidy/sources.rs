@@ -2,34 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use crate::repository::{Finding, Repository};
+use crate::repository::{Repository, Violation};
 use crate::syntax::words;
 
 const FILE_LINES: usize = 600;
 const LINE_CHARS: usize = 100;
 
 /// Every Rust file says in its first line what lives in it.
-pub(crate) fn openings(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn openings(repository: &Repository) -> Vec<Violation> {
     let silent = |path: &&str| !repository.text(path).starts_with("//! ");
     let found = repository.ending(".rs").filter(silent);
-    found.map(|path| Finding::new(path, 1, "should open with `//! ` and what lives here")).collect()
+    found
+        .map(|path| Violation::new(path, 1, "should open with `//! ` and what lives here"))
+        .collect()
 }
 
 /// Limits on Rust files and on scripts.
-pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn lengths(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let suffixes = [".rs", ".sh", ".py", ".ci/run", "ci/nightly"];
     for path in suffixes.iter().flat_map(|suffix| repository.ending(suffix)) {
         let text = repository.text(path);
         let lines = text.lines().count();
         if lines > FILE_LINES {
-            found.push(Finding::new(path, 0, format!("{lines} lines, more than {FILE_LINES}")));
+            found.push(Violation::new(path, 0, format!("{lines} lines, more than {FILE_LINES}")));
         }
         for (index, line) in text.lines().enumerate() {
             let chars = line.chars().count();
             if chars > LINE_CHARS {
                 let message = format!("{chars} characters, more than {LINE_CHARS}");
-                found.push(Finding::new(path, index + 1, message));
+                found.push(Violation::new(path, index + 1, message));
             }
         }
     }
@@ -47,7 +49,7 @@ const UNSAFE: &[(&str, &str)] = &[
 const UNSAFE_PLACES: usize = 12;
 
 /// `unsafe` and the exception from the lint against it stand in the files of the list only.
-pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut places = 0;
     for path in repository.ending(".rs") {
@@ -55,23 +57,23 @@ pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Finding> {
         match UNSAFE.iter().find(|(listed, _)| *listed == path) {
             Some((_, reason)) if lines.is_empty() => {
                 let message = format!("is listed for unsafe code ({reason}) and has none");
-                found.push(Finding::new(path, 0, message));
+                found.push(Violation::new(path, 0, message));
             }
             Some(_) => places += lines.len(),
             None => {
-                let finding = |line| Finding::new(path, line, "is not listed for unsafe code");
-                found.extend(lines.into_iter().map(finding));
+                let violation = |line| Violation::new(path, line, "is not listed for unsafe code");
+                found.extend(lines.into_iter().map(violation));
             }
         }
     }
     let gone = UNSAFE.iter().filter(|(path, _)| !repository.has(path));
     found.extend(
-        gone.map(|(path, _)| Finding::new(path, 0, "is listed for unsafe code: no such file")),
+        gone.map(|(path, _)| Violation::new(path, 0, "is listed for unsafe code: no such file")),
     );
     if places > UNSAFE_PLACES {
         let message =
             format!("{places} times `unsafe` in the listed files, more than {UNSAFE_PLACES}");
-        found.push(Finding::new("", 0, message));
+        found.push(Violation::new("", 0, message));
     }
     found
 }
@@ -85,7 +87,7 @@ fn unsafe_lines(text: &str) -> Vec<usize> {
 }
 
 /// Every Rust file is the root of a target, or declared as a module on the way from one.
-pub(crate) fn reachable(repository: &Repository) -> Vec<Finding> {
+pub(crate) fn reachable(repository: &Repository) -> Vec<Violation> {
     let packages = repository.packages.iter().chain(&repository.apart);
     let roots = packages.flat_map(|package| &package.targets);
     let mut pending: Vec<(String, Root)> =
@@ -101,7 +103,7 @@ pub(crate) fn reachable(repository: &Repository) -> Vec<Finding> {
     repository
         .ending(".rs")
         .filter(|path| !reached.contains(*path))
-        .map(|path| Finding::new(path, 0, "no target and no `mod` leads here"))
+        .map(|path| Violation::new(path, 0, "no target and no `mod` leads here"))
         .collect()
 }
 

@@ -96,23 +96,6 @@ impl Launch {
             }
         }
     }
-
-    /// As [`Launch::expect_ready`], where not every server can do what it is asked: one that ends
-    /// with a status has not crashed.
-    ///
-    /// # Errors
-    /// `exit-status` when it refused, `announcement`, or `crash`.
-    pub fn expect_obedience(self) -> Result<Server, Failure> {
-        if let Self::Ended(Attempt { ended: Ended::Code(code), stderr, .. }) = &self {
-            let actual = format!("exit {code}: {}", stderr.join("; "));
-            return Err(Failure::new(
-                FailureKind::ExitStatus,
-                "a server that does as asked",
-                actual,
-            ));
-        }
-        self.expect_ready()
-    }
 }
 
 impl Launcher {

@@ -173,7 +173,7 @@ impl Server {
         let Some(ended) = self.end_behind(&found, deadline) else { return found };
         let seen = match found {
             Ok(_) => Outside::default(),
-            Err(e) => outside!("; the case saw {}: {}", e.kind, e.actual),
+            Err(e) => outside!("; its client saw {}: {}", e.kind, e.actual),
         };
         let ended = outside!("{}{}", format!("{ended:?}"), seen);
         Err(Failure::new(FailureKind::Crash, "a server that goes on", ended))

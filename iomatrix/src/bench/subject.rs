@@ -90,7 +90,7 @@ impl Subject {
     }
 }
 
-/// A failure of the judge's: the server's fault, unless the harness itself could not go on.
+/// A failure of the judge's: the server's fault, unless the judge itself could not go on.
 fn refusal(failure: &Failure) -> Refused {
     let is_own = failure.kind == FailureKind::Harness;
     let because = if is_own { Because::Error } else { Because::Wrong };

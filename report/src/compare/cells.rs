@@ -50,7 +50,7 @@ pub enum Turn {
     Unavailable,
     /// It was not judged and is green.
     Judged,
-    /// The harness could judge it and no longer can.
+    /// The judge could decide and no longer can.
     Error,
 }
 

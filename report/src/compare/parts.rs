@@ -18,7 +18,7 @@ pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
         parts.push(Part::List("fixed", turned(runs, Turn::Fixed)));
         parts.push(Part::List("newly not judged", turned(runs, Turn::Unavailable)));
         parts.push(Part::List(
-            "no longer judged: an error of the harness",
+            "no longer judged: the judge could not decide",
             turned(runs, Turn::Error),
         ));
         parts.push(Part::List("judged again", turned(runs, Turn::Judged)));

@@ -39,7 +39,7 @@ pub struct LevelCount {
     pub unavailable: usize,
     /// Not judged, because the server says that it does not offer it.
     pub unsupported: usize,
-    /// The harness could not judge.
+    /// The judge could not decide.
     pub errors: usize,
 }
 

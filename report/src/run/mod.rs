@@ -205,7 +205,7 @@ pub enum FailureKind {
     Driver,
     /// Standard output or standard error is not what the contract asks for.
     Output,
-    /// Not the server's fault: the harness itself could not go on. The verdict is `error`.
+    /// Not the server's fault: the judge itself could not go on. The verdict is `error`.
     Harness,
 }
 

@@ -1,5 +1,5 @@
 //! What no suite is about and a server may do all the same: what must not cost the judge its time
-//! or its memory. No case catches these; tests of the harness start them.
+//! or its memory. No case catches these; the judge's own tests start them.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

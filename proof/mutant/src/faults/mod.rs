@@ -226,7 +226,7 @@ mod tests {
         }
     }
 
-    /// What tests the harness and what is right is told by the file that it is in.
+    /// What tests the judge and what is right is told by the file that it is in.
     #[test]
     fn the_tables_and_mutants_toml_have_the_same_faults() {
         let file: toml::Table = include_str!("../../mutants.toml").parse().unwrap();
