@@ -50,7 +50,7 @@ fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
         | AnyDocument::Trace(_)
         | AnyDocument::Comparison(_) => false,
     });
-    let ResultFiles { documents, unused } = found;
+    let ResultFiles { documents, unused, .. } = found;
     if documents.is_empty() {
         return Err(Error::no_result(&[path.to_owned()], unused));
     }

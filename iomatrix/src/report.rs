@@ -3,19 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use report::Outside;
-use report::bench::Bench;
-use report::compare::Comparison;
-use report::load::LoadResult;
 use report::run::parts::{missing, overview};
-use report::sweep::Sweep;
-use report::trace::Trace;
-use report::{Document, Exit, Format, Run, View};
-use serde::Serialize;
+use report::{Document, Exit, Format, View};
 
 use crate::error::Error;
 use crate::notice::say;
 use crate::output::{self, Output, Outputs};
-use crate::results::{AnyDocument, ResultFiles};
+use crate::results::{Collection, ResultFiles};
 
 /// What all documents are offered in, and all of them by kind.
 const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
@@ -33,22 +27,11 @@ pub(crate) struct Arguments {
     outputs: Vec<Output>,
 }
 
-/// All documents of the files, by kind.
-#[derive(Default, Serialize)]
-struct Collection {
-    runs: Vec<Run>,
-    benches: Vec<Bench>,
-    sweeps: Vec<Sweep>,
-    loads: Vec<LoadResult>,
-    traces: Vec<Trace>,
-    comparisons: Vec<Comparison>,
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let inputs: Vec<&Path> = arguments.paths.iter().map(PathBuf::as_path).collect();
     outputs.expect_apart(&inputs)?;
-    let ResultFiles { documents, unused } = ResultFiles::below(&arguments.paths);
+    let ResultFiles { documents, unused, .. } = ResultFiles::below(&arguments.paths);
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
@@ -56,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let collection = Collection::of(documents.into_iter().map(|(_, document)| document));
     outputs.write(|format, view| match format {
         Format::Json => output::json(&collection),
-        Format::Text | Format::Markdown => collection.page(&arguments.expected, format, view),
+        Format::Text | Format::Markdown => page(&collection, &arguments.expected, format, view),
         Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
             Err(Error::not_offered(format))
         }
@@ -70,57 +53,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     Ok(Exit::worst(collection.exits().into_iter().chain(unused).chain(missing)))
 }
 
-impl Collection {
-    fn of(documents: impl Iterator<Item = AnyDocument>) -> Self {
-        let mut collection = Self::default();
-        for document in documents {
-            match document {
-                AnyDocument::Run(run) => collection.runs.push(*run),
-                AnyDocument::Bench(bench) => collection.benches.push(*bench),
-                AnyDocument::Sweep(sweep) => collection.sweeps.push(*sweep),
-                AnyDocument::Load(load) => collection.loads.push(*load),
-                AnyDocument::Trace(trace) => collection.traces.push(*trace),
-                AnyDocument::Comparison(comparison) => collection.comparisons.push(*comparison),
-            }
-        }
-        collection.runs.sort_by(|a, b| a.label.cmp(&b.label));
-        collection.benches.sort_by(|a, b| a.label.cmp(&b.label));
-        collection
-    }
-
-    /// The matrix first: what is wrong has no speed.
-    fn page(&self, expected: &[Outside], format: Format, view: View) -> Result<String, Error> {
-        // In Markdown, a table of all hosts.
-        let mut pages = match format {
-            Format::Markdown if self.runs.is_empty() && expected.is_empty() => Vec::new(),
-            Format::Markdown => vec![report::render::markdown(&overview(&self.runs, expected))],
-            Format::Text
-            | Format::Json
-            | Format::Jsonl
-            | Format::Csv
-            | Format::Junit
-            | Format::Margins => pages(&self.runs, format, view)?,
-        };
-        pages.extend(self::pages(&self.benches, format, view)?);
-        pages.extend(self::pages(&self.sweeps, format, view)?);
-        pages.extend(self::pages(&self.loads, format, view)?);
-        pages.extend(self::pages(&self.traces, format, view)?);
-        pages.extend(self::pages(&self.comparisons, format, view)?);
-        Ok(pages.join("\n"))
-    }
-
-    /// What checks and benches end with; a load, sweep, trace or comparison has been looked at by
-    /// who ran it.
-    fn exits(&self) -> Vec<Exit> {
-        exits(&self.runs).chain(exits(&self.benches)).collect()
-    }
+/// The matrix first: what is wrong has no speed.
+fn page(
+    collection: &Collection,
+    expected: &[Outside],
+    format: Format,
+    view: View,
+) -> Result<String, Error> {
+    // In Markdown, a table of all hosts.
+    let mut all = match format {
+        Format::Markdown if collection.runs.is_empty() && expected.is_empty() => Vec::new(),
+        Format::Markdown => vec![report::render::markdown(&overview(&collection.runs, expected))],
+        Format::Text
+        | Format::Json
+        | Format::Jsonl
+        | Format::Csv
+        | Format::Junit
+        | Format::Margins => pages(&collection.runs, format, view)?,
+    };
+    all.extend(pages(&collection.benches, format, view)?);
+    all.extend(pages(&collection.sweeps, format, view)?);
+    all.extend(pages(&collection.loads, format, view)?);
+    all.extend(pages(&collection.traces, format, view)?);
+    all.extend(pages(&collection.comparisons, format, view)?);
+    Ok(all.join("\n"))
 }
 
 fn pages<D: Document>(documents: &[D], format: Format, view: View) -> Result<Vec<String>, Error> {
     let page = |document| Ok(report::render(document, &D::Question::default(), format, view)?);
     documents.iter().map(page).collect()
-}
-
-fn exits<D: Document>(documents: &[D]) -> impl Iterator<Item = Exit> {
-    documents.iter().map(|document| document.exit(&D::Question::default()))
 }

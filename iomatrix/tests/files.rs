@@ -55,6 +55,23 @@ fn a_file_alone_that_is_no_result_is_named_with_what_it_is() {
         (r#"{"version": 7, "dimension": "rate"}"#, 2, "has format 7; this program reads format 1"),
         (r#"{"dimension": "rate"}"#, 2, "it is a result of `iomatrix sweep` and has no version"),
         (r#"{"version": 1, "dimension": 3}"#, 3, "it is no result of `iomatrix sweep` that can be"),
+        (
+            r#"{"version": 1.0, "dimension": "rate"}"#,
+            2,
+            "and has the version 1.0, which is no whole",
+        ),
+        (r#"{"version": "1", "cells": []}"#, 2, "has the version \"1\", which is no whole number"),
+        (r#"{"version": null, "cells": []}"#, 2, "has the version null"),
+        (r#"{"version": -1, "cells": []}"#, 2, "has the version -1"),
+        (r#"{"version": 1, "version": 1, "cells": []}"#, 3, "the field `version` stands twice"),
+        (r#"{"cells": [{"a": 1, "a": 2}]}"#, 3, "`iomatrix check` that can be read: the field `a`"),
+        (
+            r#"{"version": 2, "traces": []}"#,
+            2,
+            "it is a result of `iomatrix report` and has format 2",
+        ),
+        (r#"{"version": 1, "traces": [{}]}"#, 2, "a result of `iomatrix trace` and has no version"),
+        (r#"{"version": 1, "loads": 3}"#, 3, "expected a list of results"),
         (r#"{"suites": []}"#, 2, "it is JSON, but no result of iomatrix"),
     ];
     for (text, status, sentence) in texts {
@@ -62,9 +79,92 @@ fn a_file_alone_that_is_no_result_is_named_with_what_it_is() {
         let name = path.display().to_string();
         expect(&iomatrix("report", &[&path]), status, &[sentence, &name]);
     }
+    let deep = |open: &str, close: &str| {
+        format!(r#"{{"cells": {}1{}}}"#, open.repeat(100_000), close.repeat(100_000))
+    };
+    for text in [deep("[", "]"), deep(r#"{"a":"#, "}")] {
+        let path = file(&scratch, "deep.json", text);
+        expect(&iomatrix("report", &[&path]), 3, &["more than 64 lists and objects are nested"]);
+    }
+    let [utf_8, utf_16]: [&[u8]; 2] = [b"\xef\xbb\xbf{}", b"\xff\xfe{\0}\0"];
+    for text in [utf_8, utf_16] {
+        let path = file(&scratch, "mark.json", text);
+        expect(&iomatrix("report", &[&path]), 3, &["it begins with a byte order mark"]);
+    }
     let latin = file(&scratch, "latin.json", b"{\"\xe9\": 1}");
     expect(&iomatrix("report", &[&latin]), 3, &["it is no JSON"]);
     expect(&iomatrix("report", &[&scratch.path().join("none")]), 2, &["there is no such file"]);
+}
+
+/// The example of a document, as the tests of `report` keep it.
+fn example(name: &str) -> String {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let path = repository.join(format!("report/src/golden/snapshots/{name}-json.snap"));
+    let text = fs::read_to_string(path).expect("read a golden page");
+    let start = text.find("\n{").expect("a document after the head");
+    text[start..].to_owned()
+}
+
+const KINDS: [&str; 6] = ["run", "bench", "sweep", "load", "trace", "comparison"];
+
+#[test]
+fn what_report_writes_as_json_it_reads_back() {
+    let scratch = Scratch::new().expect("make a folder");
+    let several = scratch.path().join("several");
+    fs::create_dir(&several).expect("make a folder");
+    for kind in KINDS {
+        fs::write(several.join(format!("{kind}.json")), example(kind)).expect("write a file");
+    }
+    let merged = scratch.path().join("merged.json");
+    let output = format!("--output=json={}", merged.display());
+    let written = iomatrix("report", &[&several, Path::new(&output)]);
+    let page = |path: &Path, format: &str| {
+        iomatrix("report", &[path, Path::new(&format!("--output={format}"))])
+    };
+    for format in ["text", "markdown", "json"] {
+        let (before, after) = (page(&several, format), page(&merged, format));
+        assert!(!before.stdout.is_empty() && before.stderr.is_empty(), "{before:?}");
+        assert_eq!(after, before, "{format}");
+        assert_eq!(after.status, written.status);
+    }
+    let (one, other) =
+        (iomatrix("compare", &[&several, &several]), iomatrix("compare", &[&merged, &merged]));
+    assert_eq!(one.status, other.status, "{other:?}");
+}
+
+/// The rule of `report::Exit`, whatever the document.
+#[test]
+fn the_status_is_that_of_the_worst_document_of_any_kind() {
+    let scratch = Scratch::new().expect("make a folder");
+    let trace = file(&scratch, "trace.json", example("trace"));
+    expect(&iomatrix("report", &[&trace]), 0, &["tokio"]);
+    let nothing = file(&scratch, "nothing.json", TRACE);
+    expect(&iomatrix("report", &[&trace, &nothing]), 3, &["tokio"]);
+    let stopped = file(&scratch, "stopped.json", example("load"));
+    expect(&iomatrix("report", &[&trace, &stopped]), 130, &["tokio"]);
+    let invalid =
+        example("load").replace("\"ending\": \"interrupted\"", "\"ending\": \"complete\"");
+    let load = file(&scratch, "load.json", invalid);
+    expect(&iomatrix("report", &[&trace, &load]), 3, &["tokio"]);
+    let comparison = file(&scratch, "comparison.json", example("comparison"));
+    assert!(example("comparison").contains("regression"));
+    expect(&iomatrix("report", &[&trace, &load, &comparison]), 1, &["tokio"]);
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_read_once() {
+    let scratch = Scratch::new().expect("make a folder");
+    let trace = file(&scratch, "trace.json", example("trace"));
+    let bad = file(&scratch, "bad.json", "{}");
+    let once = iomatrix("report", &[&trace]);
+    let roundabout = scratch.path().join(".").join("trace.json");
+    assert_eq!(iomatrix("report", &[&trace, &trace, &roundabout]), once);
+    let output = iomatrix("report", &[scratch.path(), &trace, &bad, scratch.path()]);
+    assert_eq!(output.stdout, once.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.matches("bad.json").count(), 1, "{said}");
+    fs::hard_link(&trace, scratch.path().join("again.json")).expect("make a link");
+    assert_eq!(iomatrix("report", &[scratch.path()]).stdout, once.stdout);
 }
 
 #[test]

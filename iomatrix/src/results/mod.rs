@@ -1,9 +1,11 @@
 //! Result files of all commands: found in a folder, read with care, and told apart by what is in
 //! them. A file that is no result is named, and does not stop those that are.
 
+mod collection;
 mod file;
 mod marks;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,10 +16,13 @@ use report::escape::terminal;
 use report::load::LoadResult;
 use report::sweep::Sweep;
 use report::trace::Trace;
-use report::{Exit, Kind, Run};
+use report::{Exit, Kind, Outside, Run, outside};
 use serde::de::DeserializeSeed as _;
+use serde_json::error::Category;
 
-use marks::Marks;
+pub(crate) use collection::Collection;
+use file::Identity;
+use marks::{Content, Marks, Version};
 
 /// The most files that are read below one folder.
 const MOST_FILES: usize = 10_000;
@@ -48,14 +53,18 @@ pub(crate) enum ReadError {
     Unreadable(io::Error),
     /// It has no byte.
     Empty,
+    /// It begins with a byte order mark.
+    ByteOrderMark,
     /// It ends within a document, of a kind that its beginning told.
-    Truncated { kind: Option<Kind>, line: usize, column: usize },
-    /// It is no JSON, or holds values that a result of its kind does not have.
-    Malformed { kind: Option<Kind>, reason: String },
+    Truncated { content: Option<Content>, line: usize, column: usize },
+    /// It is no JSON.
+    NoJson(Outside),
+    /// It is JSON, and holds what a result does not have.
+    Malformed { content: Option<Content>, reason: Outside },
     /// It is JSON and no result.
     NoResult,
     /// It has another version than this program reads, or none.
-    Version { kind: Kind, found: Option<u64>, reads: u32 },
+    Version { content: Content, found: Version, reads: u32 },
     /// It is a result, but the command does not take those of its kind.
     NotTaken { kind: Kind, by: &'static str },
 }
@@ -74,6 +83,8 @@ pub(crate) struct ResultFiles {
     pub(crate) documents: Vec<(PathBuf, AnyDocument)>,
     /// The files that are none.
     pub(crate) unused: Vec<Unused>,
+    /// The files that were looked at: one that has several names is one result.
+    seen: HashSet<Identity>,
 }
 
 impl ResultFiles {
@@ -94,8 +105,14 @@ impl ResultFiles {
     }
 
     fn add(&mut self, path: &Path) {
+        if Identity::of(path).is_some_and(|identity| !self.seen.insert(identity)) {
+            return;
+        }
         match read(path) {
-            Ok(document) => self.documents.push((path.to_owned(), document)),
+            Ok(documents) => {
+                let named = documents.into_iter().map(|document| (path.to_owned(), document));
+                self.documents.extend(named);
+            }
             Err(error) => self.refuse(path, error),
         }
     }
@@ -139,35 +156,78 @@ impl ResultFiles {
 }
 
 /// Reads a file, and tells what it is by a field that only one kind of document has.
-fn read(path: &Path) -> Result<AnyDocument, ReadError> {
+fn read(path: &Path) -> Result<Vec<AnyDocument>, ReadError> {
     parse(&file::read(path)?)
 }
 
-fn parse(text: &[u8]) -> Result<AnyDocument, ReadError> {
+fn parse(text: &[u8]) -> Result<Vec<AnyDocument>, ReadError> {
     if text.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
+    }
+    // Of UTF-8 and of both kinds of UTF-16.
+    let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe"];
+    if marks.iter().any(|mark| text.starts_with(mark)) {
+        return Err(ReadError::ByteOrderMark);
     }
     let mut marks = Marks::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let read = marks.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    read.map_err(|error| ReadError::of(marks.kind, &error))?;
-    let Some(kind) = marks.kind else { return Err(ReadError::NoResult) };
-    let version = marks.version;
-    Ok(match kind {
-        Kind::Run => AnyDocument::Run(typed(text, version)?),
-        Kind::Bench => AnyDocument::Bench(typed(text, version)?),
-        Kind::Sweep => AnyDocument::Sweep(typed(text, version)?),
-        Kind::Load => AnyDocument::Load(typed(text, version)?),
-        Kind::Trace => AnyDocument::Trace(typed(text, version)?),
-        Kind::Comparison => AnyDocument::Comparison(typed(text, version)?),
-    })
+    read.map_err(|error| ReadError::of_text(marks.content, &error))?;
+    let Marks { content, version, inside } = marks;
+    let Some(content) = content else { return Err(ReadError::NoResult) };
+    let document = match content {
+        Content::One(Kind::Run) => AnyDocument::Run(typed(text, version)?),
+        Content::One(Kind::Bench) => AnyDocument::Bench(typed(text, version)?),
+        Content::One(Kind::Sweep) => AnyDocument::Sweep(typed(text, version)?),
+        Content::One(Kind::Load) => AnyDocument::Load(typed(text, version)?),
+        Content::One(Kind::Trace) => AnyDocument::Trace(typed(text, version)?),
+        Content::One(Kind::Comparison) => AnyDocument::Comparison(typed(text, version)?),
+        Content::Several => return collected(text, version, inside),
+    };
+    Ok(vec![document])
 }
 
-fn typed<D: report::Document>(text: &[u8], found: Option<u64>) -> Result<Box<D>, ReadError> {
-    if found != Some(D::VERSION.into()) {
-        return Err(ReadError::Version { kind: D::KIND, found, reads: D::VERSION });
+fn typed<D: report::Document>(text: &[u8], found: Version) -> Result<Box<D>, ReadError> {
+    let content = Content::One(D::KIND);
+    expect_version(content, found, D::VERSION)?;
+    serde_json::from_slice(text)
+        .map(Box::new)
+        .map_err(|error| ReadError::of_values(content, &error))
+}
+
+/// The documents that `iomatrix report` has written to one file.
+fn collected(
+    text: &[u8],
+    version: Version,
+    inside: Vec<(Kind, Version)>,
+) -> Result<Vec<AnyDocument>, ReadError> {
+    let content = Content::Several;
+    expect_version(content, version, collection::VERSION)?;
+    for (kind, version) in inside {
+        expect_version(Content::One(kind), version, version_of(kind))?;
     }
-    serde_json::from_slice(text).map(Box::new).map_err(|error| ReadError::of(Some(D::KIND), &error))
+    let read: Result<Collection, _> = serde_json::from_slice(text);
+    Ok(read.map_err(|error| ReadError::of_values(content, &error))?.into_documents())
+}
+
+fn version_of(kind: Kind) -> u32 {
+    use report::Document as _;
+    match kind {
+        Kind::Run => Run::VERSION,
+        Kind::Bench => Bench::VERSION,
+        Kind::Sweep => Sweep::VERSION,
+        Kind::Load => LoadResult::VERSION,
+        Kind::Trace => Trace::VERSION,
+        Kind::Comparison => Comparison::VERSION,
+    }
+}
+
+fn expect_version(content: Content, found: Version, reads: u32) -> Result<(), ReadError> {
+    if found == Version::Number(reads.into()) {
+        Ok(())
+    } else {
+        Err(ReadError::Version { content, found, reads })
+    }
 }
 
 impl AnyDocument {
@@ -184,11 +244,20 @@ impl AnyDocument {
 }
 
 impl ReadError {
-    fn of(kind: Option<Kind>, error: &serde_json::Error) -> Self {
-        if error.is_eof() {
-            return Self::Truncated { kind, line: error.line(), column: error.column() };
+    fn of_text(content: Option<Content>, error: &serde_json::Error) -> Self {
+        let reason = outside!("{}", error);
+        match error.classify() {
+            Category::Eof => {
+                Self::Truncated { content, line: error.line(), column: error.column() }
+            }
+            Category::Syntax => Self::NoJson(reason),
+            Category::Data | Category::Io => Self::Malformed { content, reason },
         }
-        Self::Malformed { kind, reason: error.to_string() }
+    }
+
+    /// Of a text that is JSON, although the parser calls some values of a wrong type no JSON.
+    fn of_values(content: Content, error: &serde_json::Error) -> Self {
+        Self::Malformed { content: Some(content), reason: outside!("{}", error) }
     }
 
     /// The status of a command that has nothing else to show: 2 where another file should have been
@@ -203,7 +272,9 @@ impl ReadError {
             | Self::TooMany
             | Self::Unreadable(_)
             | Self::Empty
+            | Self::ByteOrderMark
             | Self::Truncated { .. }
+            | Self::NoJson(_)
             | Self::Malformed { .. } => Exit::Error,
         }
     }
@@ -220,9 +291,9 @@ impl From<io::Error> for ReadError {
 }
 
 /// `a result of `iomatrix bench``, or of what is not known.
-fn result_of(kind: Option<Kind>) -> String {
-    kind.map_or("a JSON document".to_owned(), |kind| {
-        format!("a result of `iomatrix {}`", kind.command())
+fn result_of(content: Option<Content>) -> String {
+    content.map_or("a JSON document".to_owned(), |content| {
+        format!("a result of `iomatrix {}`", content.command())
     })
 }
 
@@ -240,27 +311,43 @@ impl fmt::Display for ReadError {
             }
             Self::Unreadable(error) => write!(f, "{error}"),
             Self::Empty => f.write_str("it is empty: what was to write it has not finished"),
-            Self::Truncated { kind, line, column } => write!(
+            Self::ByteOrderMark => f.write_str(
+                "it begins with a byte order mark, as `>` of PowerShell writes; write it with \
+                 --output json=FILE",
+            ),
+            Self::Truncated { content, line, column } => write!(
                 f,
                 "it is truncated: {} ends at line {line}, column {column}, before it is complete",
-                result_of(*kind)
+                result_of(*content)
             ),
-            Self::Malformed { kind: Some(kind), reason } => {
-                let kind = &result_of(Some(*kind))[2..];
-                write!(f, "it is no {kind} that can be read: {}", terminal(reason))
-            }
-            Self::Malformed { kind: None, reason } => {
-                write!(f, "it is no JSON: {}", terminal(reason))
+            Self::NoJson(reason) => write!(f, "it is no JSON: {}", reason.on_terminal()),
+            Self::Malformed { content: Some(content), reason } => write!(
+                f,
+                "it is no result of `iomatrix {}` that can be read: {}",
+                content.command(),
+                reason.on_terminal()
+            ),
+            Self::Malformed { content: None, reason } => {
+                write!(f, "it is no result of iomatrix: {}", reason.on_terminal())
             }
             Self::NoResult => f.write_str("it is JSON, but no result of iomatrix"),
-            Self::Version { kind, found, reads } => {
-                let found =
-                    found.map_or("no version".to_owned(), |found| format!("format {found}"));
-                let kind = result_of(Some(*kind));
-                write!(f, "it is {kind} and has {found}; this program reads format {reads}")
+            Self::Version { content, found, reads } => {
+                let content = result_of(Some(*content));
+                let found = match found {
+                    Version::Absent => "no version".to_owned(),
+                    Version::Number(number) => format!("format {number}"),
+                    Version::Other(value) => {
+                        format!("the version {}, which is no whole number", value.on_terminal())
+                    }
+                };
+                write!(f, "it is {content} and has {found}; this program reads format {reads}")
             }
             Self::NotTaken { kind, by } => {
-                write!(f, "it is {}, which `iomatrix {by}` does not take", result_of(Some(*kind)))
+                write!(
+                    f,
+                    "it is {}, which `iomatrix {by}` does not take",
+                    result_of(Some(Content::One(*kind)))
+                )
             }
         }
     }
