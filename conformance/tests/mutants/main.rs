@@ -3,6 +3,7 @@
 //! be proven by a mutant. `CONFORMANCE_MUTANTS=all` asks each mutant all other MUST cases.
 
 mod kill_matrix;
+mod precedence;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use report::run::parts;
 use report::{Cell, Exit, FailureKind, Level, Outside, Strictness, Verdict};
 
+use crate::precedence::Precedence;
 use crate::sample::Extent;
 
 /// A mutant must be caught so many times of so many.
@@ -54,6 +56,7 @@ struct SelfTest {
     unproven_here: Mutex<BTreeSet<String>>,
     reds: Mutex<Vec<String>>,
     times: Mutex<Vec<(Duration, String)>>,
+    precedence: Precedence,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +94,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
         unproven_here: Mutex::default(),
         reds: Mutex::default(),
         times: Mutex::default(),
+        precedence: Precedence::default(),
     });
     // Most mutants are waited for until a deadline, and nobody asks how fast they are.
     arguments.test_threads.get_or_insert_with(|| 3 * check::default_jobs());
@@ -128,6 +132,7 @@ fn trials(self_test: &Arc<SelfTest>) -> Vec<Trial> {
     let mut add = |company: Company, name: String, proof: Proof| {
         let self_test = Arc::clone(self_test);
         let trial = Trial::test(name.clone(), move || {
+            let _turn = self_test.precedence.enter(company);
             let start = Instant::now();
             let proven = proof(&self_test).inspect_err(|red| note_red(&self_test, &name, red));
             self_test.times.lock().map_err(|e| e.to_string())?.push((start.elapsed(), name));
