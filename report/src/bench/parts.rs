@@ -269,8 +269,9 @@ fn without_numbers(bench: &Bench) -> Vec<Outside> {
 /// Rounds are shown from 1.
 fn flaws(bench: &Bench) -> Vec<Outside> {
     let of_row = |row: &BenchRow| {
-        let line =
-            |round: u32, flaw: Outside| outside!("{}, round {}: {}", row.name, round + 1, flaw);
+        let line = |round: u32, flaw: Outside| {
+            outside!("{}, round {}: {}", row.name, u64::from(round) + 1, flaw)
+        };
         let flaws = row.samples.iter().filter_map(|s| Some(line(s.round, s.measurement.flaw()?)));
         flaws.collect::<Vec<_>>()
     };

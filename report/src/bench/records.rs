@@ -45,7 +45,7 @@ fn record(bench: &Bench, row: &BenchRow, sample: Option<&Sample>, measured: Reco
         text("package", &row.package),
         optional_text("runtime", row.runtime.as_ref()),
         optional_text("refused", row.refused.as_ref().map(|refused| &refused.reason)),
-        optional("round", sample.map(|sample| sample.round + 1)),
+        optional("round", sample.map(|sample| u64::from(sample.round) + 1)),
     ];
     record.extend(workload(&bench.workload).into_iter().filter(|(head, _)| head != "target"));
     record.extend(measured);

@@ -4,6 +4,7 @@
 
 pub(crate) mod examples;
 mod hostile;
+mod numbers;
 mod rules;
 
 use std::collections::BTreeSet;

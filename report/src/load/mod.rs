@@ -355,6 +355,6 @@ impl Measurement {
     /// All errors together.
     #[must_use]
     pub fn error_count(&self) -> u64 {
-        self.errors.values().sum()
+        self.errors.values().copied().fold(0, u64::saturating_add)
     }
 }

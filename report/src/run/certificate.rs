@@ -64,7 +64,8 @@ impl LevelCount {
     /// Cases that were selected.
     #[must_use]
     pub fn asked(&self) -> usize {
-        self.met + self.broken + self.unavailable + self.unsupported + self.errors
+        let counts = [self.met, self.broken, self.unavailable, self.unsupported, self.errors];
+        counts.into_iter().fold(0, usize::saturating_add)
     }
 
     fn objections(&self, level: Level) -> Vec<Outside> {

@@ -107,7 +107,8 @@ fn judge(point: &Point, row: &BenchRow, lowest_p99: &mut Option<f64>) -> Pace {
         return Pace::Not(Overload::Behind { messages_per_second });
     }
     if !most(&|m| missing(m) == 0) {
-        return Pace::Not(Overload::Lost { messages: counting().map(missing).sum() });
+        let messages = counting().map(missing).fold(0, u64::saturating_add);
+        return Pace::Not(Overload::Lost { messages });
     }
     let Some(p99) = Metric::P99.value(&point.bench, row).number() else { return Pace::Unknown };
     let lowest = *lowest_p99.get_or_insert(p99);

@@ -184,7 +184,8 @@ impl Ladder {
     pub fn per_message(&self, connections: u32) -> String {
         let messages = f64::from(connections) * self.requests().len() as f64;
         let mean = |of: fn(&Request) -> u64| {
-            self.requests().iter().map(of).sum::<u64>() as f64 / messages.max(1.0)
+            let count = self.requests().iter().map(of).fold(0, u64::saturating_add);
+            count as f64 / messages.max(1.0)
         };
         let calls = format!("{:.2} system calls", mean(Request::system_calls));
         if self.has_rings() {
