@@ -113,6 +113,15 @@ fn a_file_that_cannot_be_written_is_found_out_first() {
         let missing = option("text", &nowhere);
         refused(&[command, &[&missing]].concat(), 2, "nowhere; make it first");
     }
+    for name in ["new/", "new/.", "new//"] {
+        let name = format!("{}/{name}", scratch.path().display());
+        refused(&["list", &option("json", Path::new(&name))], 2, "it is a folder; name a file in");
+    }
+    let file = scratch.path().join("file");
+    fs::write(&file, "").expect("write a file");
+    refused(&["list", &option("json", &file.join("page"))], 2, "there is no folder ");
+    fs::remove_file(&file).expect("remove it");
+    assert_eq!(fs::read_dir(scratch.path()).expect("read it").count(), 0, "a file is left");
     let log = ["load", "127.0.0.1:1", "--export-hdr", &scratch.path().display().to_string()];
     refused(&log, 2, "it is a folder");
 }
@@ -160,6 +169,110 @@ mod linux {
         assert!(fs::symlink_metadata(&link).expect("a link").is_symlink());
         let same = ["list", &option("json", &link), &option("text", &file)];
         refused(&same, 2, "two outputs go to ");
+    }
+
+    #[test]
+    fn standard_output_in_a_file_is_written_to_and_not_replaced() {
+        let scratch = Scratch::new().expect("make a folder");
+        let path = scratch.path().join("log");
+        let page = iomatrix(&["list", "--output", "json"]).stdout;
+        for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", &path.display().to_string()] {
+            let mut file = fs::File::create(&path).expect("make a file");
+            std::io::Write::write_all(&mut file, b"before\n").expect("write a line");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+            command.args(["list", &option("json", Path::new(name))]);
+            let mut other = file.try_clone().expect("another descriptor");
+            let output = command.stdout(file).output().expect("start iomatrix");
+            assert!(output.status.success(), "{name}: {output:?}");
+            // Who has the file open goes on behind the page.
+            std::io::Write::write_all(&mut other, b"after\n").expect("write a line");
+            let expected = [b"before\n", &page[..], b"after\n"].concat();
+            assert!(fs::read(&path).expect("read a file") == expected, "{name}");
+            let file = fs::File::create(&path).expect("make a file");
+            let output = command.args(["--output", "text"]).stdout(file).output();
+            let output = output.expect("start iomatrix");
+            assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+            assert!(text(&output.stderr).contains("two outputs go to "), "{output:?}");
+        }
+        let log = fs::File::create(&path).expect("make a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+        command.args(["list", &option("json", Path::new("/dev/stderr"))]);
+        assert!(command.stderr(log).status().expect("start iomatrix").success());
+        assert!(fs::read(&path).expect("read a file") == page);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_is_written_in_place() {
+        let scratch = Scratch::new().expect("make a folder");
+        let page = iomatrix(&["list", "--output", "json"]).stdout;
+        // Only its owner may replace it there, but everybody may write it.
+        let folder = scratch.path().join("sticky");
+        fs::create_dir(&folder).expect("make a folder");
+        let file = folder.join("page");
+        fs::write(&file, "a longer page than none").expect("write a file");
+        let mode = fs::Permissions::from_mode;
+        fs::set_permissions(&file, mode(0o666)).expect("its mode");
+        fs::set_permissions(&folder, mode(0o1777)).expect("its mode");
+        fs::set_permissions(scratch.path(), mode(0o755)).expect("its mode");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+        command.args(["list", &option("json", &file)]).uid(ORDINARY_USER).gid(ORDINARY_USER);
+        match command.output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{output:?}");
+                assert!(fs::read(&file).expect("read a file") == page);
+                assert_eq!(fs::read_dir(&folder).expect("read it").count(), 1, "a file is left");
+            }
+            Err(_) => eprintln!("not tested: this user cannot become another"),
+        }
+        // A file that is a mount, as containers have them.
+        let mount = scratch.path().join("mount");
+        fs::write(&mount, "").expect("write a file");
+        let script = r#"mount --bind "$1" "$2" || exit 99; shift 2; exec "$@""#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+        command.args([&file, &mount]).arg(env!("CARGO_BIN_EXE_iomatrix"));
+        let output = command.args(["list", &option("json", &mount)]).output();
+        match output {
+            Ok(output) if output.status.success() => {
+                assert!(fs::read(&file).expect("read a file") == page);
+            }
+            output => {
+                let said = output.map(|output| text(&output.stderr)).unwrap_or_default();
+                assert!(!said.contains("iomatrix: "), "{said}");
+                eprintln!("not tested: nothing can be mounted here");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_to_nothing_names_the_file() {
+        let scratch = Scratch::new().expect("make a folder");
+        let inner = scratch.path().join("inner");
+        fs::create_dir(&inner).expect("make a folder");
+        let link = |target: &str, name: &str| {
+            let path = scratch.path().join(name);
+            std::os::unix::fs::symlink(target, &path).expect("make a link");
+            path
+        };
+        let (first, second) = (link("second", "first"), link("inner/page", "second"));
+        let both = ["list", &option("json", &first), &option("text", &second)];
+        refused(&both, 2, "two outputs go to ");
+        assert!(iomatrix(&["list", &option("json", &first)]).status.success());
+        assert!(first.is_symlink() && second.is_symlink());
+        assert!(fs::read(inner.join("page")).expect("read a file").starts_with(b"{"));
+        let lost = link("none/page", "lost");
+        refused(&["list", &option("json", &lost)], 2, "there is no folder ");
+        let ring = link("ring", "ring");
+        refused(&["list", &option("json", &ring)], 3, "symbolic links");
+    }
+
+    #[test]
+    fn one_file_with_two_names_takes_one_page() {
+        let scratch = Scratch::new().expect("make a folder");
+        let (one, other) = (scratch.path().join("one"), scratch.path().join("other"));
+        fs::write(&one, "").expect("write a file");
+        fs::hard_link(&one, &other).expect("make a link");
+        refused(&["list", &option("json", &one), &option("text", &other)], 2, "two outputs go to ");
     }
 
     #[test]

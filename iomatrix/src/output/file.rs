@@ -6,6 +6,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::identity::Identity;
+
+/// Longer chains of links lead nowhere (path_resolution(7)).
+const MOST_LINKS: u32 = 40;
 
 /// A file to write a page to.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub(crate) struct OutFile {
     /// Where links lead to.
     path: PathBuf,
     means: Means,
+    /// That of what is there, if something is.
+    identity: Option<Identity>,
 }
 
 /// How the page gets there.
@@ -26,7 +32,8 @@ enum Means {
     /// Into the file itself, whose folder takes no other file.
     InPlace,
     /// Into a device or FIFO, which cannot be replaced; it is held open, because its reader stops
-    /// when the last writer closes it.
+    /// when the last writer closes it. And into what standard output or standard error is, of which
+    /// a shell holds the other end.
     Stream(File),
 }
 
@@ -39,22 +46,27 @@ impl OutFile {
         let refuse = |error| Error::write(name, error);
         let (path, means) = match name.metadata() {
             Ok(found) if found.is_dir() => return Err(Error::OutputFolder(name.to_owned())),
-            Ok(found) if found.is_file() => {
-                let path = name.canonicalize().map_err(refuse)?;
-                OpenOptions::new().write(true).open(&path).map_err(refuse)?;
-                let means =
-                    if Sibling::make(&path).is_ok() { Means::Rename } else { Means::InPlace };
+            Ok(found) => {
+                let path = name.canonicalize().unwrap_or_else(|_| name.to_owned());
+                let means = match (standard_stream(name), found.is_file()) {
+                    (Some(stream), _) => Means::Stream(stream.map_err(refuse)?),
+                    (None, true) => regular(&path).map_err(refuse)?,
+                    (None, false) => Means::Stream(open_stream(name).map_err(refuse)?),
+                };
                 (path, means)
             }
-            Ok(_) => (name.to_owned(), Means::Stream(open_stream(name).map_err(refuse)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(_) if is_named_as_folder(name) => {
+                return Err(Error::OutputFolder(name.to_owned()));
+            }
+            Err(error) if is_absence(&error) => {
                 let path = expected_path(name)?;
                 Sibling::make(&path).map_err(refuse)?;
                 (path, Means::Rename)
             }
             Err(error) => return Err(refuse(error)),
         };
-        Ok(Self { name: name.to_owned(), path, means })
+        let identity = Identity::of(name);
+        Ok(Self { name: name.to_owned(), path, means, identity })
     }
 
     /// As the user named it.
@@ -76,7 +88,13 @@ impl OutFile {
 
     /// Whether both are one file.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.path == other.path
+        let is_one = self.identity.is_some() && self.identity == other.identity;
+        self.path == other.path || is_one
+    }
+
+    /// Whether standard output goes to this file, of which a shell made it the other name.
+    pub(crate) fn is_redirected_stdout(&self) -> bool {
+        self.path.is_file() && self.identity.is_some() && self.identity == Identity::of_stdout()
     }
 
     /// Makes a page its content.
@@ -87,20 +105,43 @@ impl OutFile {
     pub(crate) fn write(&mut self, page: &[u8]) -> Result<(), Error> {
         let written = match &mut self.means {
             Means::Rename => replace(&self.path, page),
-            Means::InPlace => fs::write(&self.path, page),
+            Means::InPlace => overwrite(&self.path, page),
             Means::Stream(stream) => stream.write_all(page),
         };
         written.map_err(|error| Error::write(&self.name, error))
     }
 }
 
-/// Where a file that does not exist will be.
+/// How a page gets into a file that is there.
+fn regular(path: &Path) -> io::Result<Means> {
+    OpenOptions::new().write(true).open(path)?;
+    Ok(if Sibling::make(path).is_ok() { Means::Rename } else { Means::InPlace })
+}
+
+/// Whether a path says by its end that it is one of a folder.
+fn is_named_as_folder(name: &Path) -> bool {
+    let text = name.as_os_str().to_string_lossy();
+    let end = text.trim_end_matches('.');
+    text.ends_with(std::path::is_separator)
+        || (end.len() < text.len() && end.ends_with(std::path::is_separator))
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Where a file that does not exist will be: a link that leads to nothing names it.
 fn expected_path(name: &Path) -> Result<PathBuf, Error> {
-    let folder = match name.parent() {
+    let mut path = name.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(target) = path.read_link() else { break };
+        path = path.with_file_name("").join(target);
+    }
+    let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         Some(_) | None => Path::new("."),
     };
-    match (folder.canonicalize(), name.file_name()) {
+    match (folder.canonicalize(), path.file_name()) {
         (Ok(folder), Some(file)) if folder.is_dir() => Ok(folder.join(file)),
         _ => Err(Error::NoOutputFolder { file: name.to_owned(), folder: folder.to_owned() }),
     }
@@ -112,7 +153,41 @@ fn replace(path: &Path, page: &[u8]) -> io::Result<()> {
     if let Ok(replaced) = path.metadata() {
         sibling.file.set_permissions(replaced.permissions())?;
     }
-    fs::rename(&sibling.path, path)
+    // It may be a mount of its own, or another user's in a folder where only he can replace it.
+    fs::rename(&sibling.path, path).or_else(|_| overwrite(path, page))
+}
+
+/// Makes a page the content of a file, and the file if it is not there.
+fn overwrite(path: &Path, page: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).truncate(true);
+    // Another user's file is not opened by one who may create it (proc_sys_fs(5),
+    // protected_regular).
+    let mut file = match options.open(path) {
+        Err(error) if is_absence(&error) => options.create(true).open(path)?,
+        opened => opened?,
+    };
+    file.write_all(page)
+}
+
+/// Standard output or standard error, if a path leads to what one of them is.
+fn standard_stream(path: &Path) -> Option<io::Result<File>> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        let identity = Identity::of(path)?;
+        let duplicate =
+            |stream: std::os::fd::BorrowedFd<'_>| Some(stream.try_clone_to_owned().map(File::from));
+        if Some(&identity) == Identity::of_stdout().as_ref() {
+            return duplicate(io::stdout().as_fd());
+        }
+        if Some(&identity) == Identity::of_stderr().as_ref() {
+            return duplicate(io::stderr().as_fd());
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    None
 }
 
 /// An unnamed neighbour of a file, which is gone when dropped.

@@ -107,6 +107,10 @@ impl Outputs {
             }
             found.files.push((*format, file));
         }
+        let redirected = found.files.iter().find(|(_, file)| file.is_redirected_stdout());
+        if let (Some(_), Some((_, file))) = (found.printed, redirected) {
+            return Err(Error::WrittenTwice(file.name().to_owned()));
+        }
         Ok(found)
     }
 

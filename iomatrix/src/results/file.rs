@@ -10,24 +10,6 @@ use super::ReadError;
 /// The most that is read of a file: about a hundred times the largest result that was ever written.
 pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// What tells a file from all others, whatever it is called.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Identity(#[cfg(unix)] [u64; 2], #[cfg(not(unix))] std::path::PathBuf);
-
-impl Identity {
-    /// That of what a name leads to, if there is something.
-    pub(super) fn of(path: &Path) -> Option<Self> {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let metadata = path.metadata().ok()?;
-            Some(Self([metadata.dev(), metadata.ino()]))
-        }
-        #[cfg(not(unix))]
-        path.canonicalize().ok().map(Self)
-    }
-}
-
 /// All bytes of a regular file.
 ///
 /// # Errors

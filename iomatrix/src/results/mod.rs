@@ -20,8 +20,8 @@ use report::{Exit, Kind, Outside, Run, outside};
 use serde::de::DeserializeSeed as _;
 use serde_json::error::Category;
 
+use crate::identity::Identity;
 pub(crate) use collection::Collection;
-use file::Identity;
 use marks::{Content, Marks, Version};
 
 /// The most files that are read below one folder.
