@@ -15,7 +15,7 @@ use harness::row::Row;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
-use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, Verdict};
+use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, RunRow, Verdict};
 use report::{Outside, outside};
 
 use crate::judge::{Judge, JudgedCell};
@@ -190,7 +190,7 @@ fn catalogue_order() -> BTreeMap<Outside, usize> {
     ids.enumerate().map(|(index, id)| (id, index)).collect()
 }
 
-fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> report::Row {
+fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
     let own = || judged.iter().filter(|judged| judged.cell.row == row.name);
     let none_started = own().all(|judged| judged.cell.verdict == Verdict::Unavailable);
     let reason = if none_started { "no server was started" } else { "no cell got so far" };
@@ -201,10 +201,10 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> report::Row {
             .filter(|case| case.level == level && case.is_asked(row.grade(), judge.profile))
             .count()
     };
-    report::Row {
+    RunRow {
         name: row.name.clone().into(),
         model: row.model,
-        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        driver: row.driver_name().into(),
         flavor: row.flavor.clone().into(),
         workers: row.workers,
         runtime: own().find_map(|judged| judged.runtime.clone()).map(Into::into),

@@ -181,7 +181,7 @@ impl Judge {
         let process = server.process();
         *attestation = Some(if row.grade() == Grade::Contract {
             compare(row, server.ready()?)?;
-            let driver = row.driver.as_deref().unwrap_or("-");
+            let driver = row.driver_name();
             peer.exchanging(|exchange| attest(driver, &self.host, &process, exchange))?
         } else {
             not_declared(&self.host, &process)
@@ -221,7 +221,7 @@ impl Judge {
 
 /// The announcement must say what the registry says: otherwise the column's head would lie.
 fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
-    let driver = row.driver.as_deref().unwrap_or("-");
+    let driver = row.driver_name();
     let model = row.model.to_string();
     let expected = format!("{model}, {driver}, {}, {} workers", row.flavor, row.workers);
     let actual =

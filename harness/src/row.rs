@@ -1,4 +1,5 @@
-//! A row of the matrix as one can start it, and why a host cannot.
+//! A row of the matrix as one can start it, and why a host cannot. What the registry says of one is
+//! a `RowEntry`; what documents say of one is a `RunRow`, a `BenchRow` or a `Ladder`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,6 +82,12 @@ impl Row {
     #[must_use]
     pub fn lacks(&self, what: &str) -> bool {
         self.lacks.iter().any(|lacking| lacking == what)
+    }
+
+    /// Its driver here, `-` where it does not exist on this operating system or nothing is declared.
+    #[must_use]
+    pub fn driver_name(&self) -> &str {
+        self.driver.as_deref().unwrap_or("-")
     }
 
     /// How much its server offers to the judge.

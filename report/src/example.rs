@@ -10,7 +10,7 @@ use crate::load::{
     MessageSizes, Percentile, Target, Throughput, Traffic, Validity, Workload,
 };
 use crate::outside::Outside;
-use crate::run::{self, Attestation, Cell, Failure, FailureKind, Row, Run};
+use crate::run::{self, Attestation, Cell, Failure, FailureKind, Run, RunRow};
 use crate::transport::Transport;
 use crate::verdict::{Grade, Level, Model, Verdict};
 
@@ -220,7 +220,7 @@ pub(crate) fn check(cells: Vec<Cell>) -> Run {
         seed: 1,
         profile: "default".into(),
         host: host(),
-        rows: vec![Row {
+        rows: vec![RunRow {
             name: "base".into(),
             model: Model::Readiness,
             driver: "epoll".into(),

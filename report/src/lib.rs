@@ -46,7 +46,7 @@ pub use outside::Outside;
 pub use record::{Field, Record};
 pub use render::{RenderError, expect_format, render};
 pub use run::{
-    Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Row, Run, Strictness,
+    Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Run, RunRow, Strictness,
     WaiverNote,
 };
 pub use suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};

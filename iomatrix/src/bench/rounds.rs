@@ -273,7 +273,7 @@ fn empty_row(row: &Row, refused: Option<Refused>) -> BenchRow {
         name: row.name.clone().into(),
         package: row.package.clone().unwrap_or_default().into(),
         model: row.model,
-        driver: row.driver.clone().unwrap_or_else(|| "-".to_owned()).into(),
+        driver: row.driver_name().into(),
         flavor: row.flavor.clone().into(),
         runtime: None,
         attestation: Attestation::NotAttested { reason: "no server was started".into() },

@@ -47,7 +47,7 @@ impl Subject {
                 })?
             }
         };
-        let driver = row.driver.clone().unwrap_or_else(|| "-".to_owned());
+        let driver = row.driver_name().to_owned();
         Ok(Self { launcher, server, driver })
     }
 

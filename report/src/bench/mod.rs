@@ -106,7 +106,7 @@ pub struct Ceiling {
     pub generator_ns: f64,
 }
 
-/// One row of a bench.
+/// What a bench says of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchRow {
     /// `NAME[-FLAVOR][-DRIVER]`.

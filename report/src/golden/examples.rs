@@ -9,7 +9,8 @@ use crate::host::{
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
 use crate::run::certificate::{Certificate, certify};
 use crate::run::{
-    Attestation, Cell, Failure, FailureKind, Margin, Row, Run, Strictness, WaiverNote, WaiverState,
+    Attestation, Cell, Failure, FailureKind, Margin, Run, RunRow, Strictness, WaiverNote,
+    WaiverState,
 };
 use crate::sweep::{self, Sweep};
 use crate::trace::{self, Call, Ladder, Operations, Outcome, Request, Trace};
@@ -53,7 +54,7 @@ pub(crate) fn run() -> Run {
             Grade::Command => (None, not_seen("this system does not show it")),
             Grade::Address => (Some("r|\u{1b}[2J|`x`".into()), not_seen("no process to look at")),
         };
-        Row {
+        RunRow {
             name: name.into(),
             model,
             driver: driver.into(),
@@ -332,6 +333,6 @@ fn the_run_has_every_verdict_and_every_waiver() {
         let has = |cell: &Cell| cell.waiver.as_ref().is_some_and(|waiver| waiver.state == state);
         assert!(run.cells.iter().any(has), "{state:?}");
     }
-    let is_attested = |row: &Row| matches!(row.attestation, Attestation::Attested { .. });
+    let is_attested = |row: &RunRow| matches!(row.attestation, Attestation::Attested { .. });
     assert!(run.rows.iter().any(is_attested) && !run.rows.iter().all(is_attested));
 }

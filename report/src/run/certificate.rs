@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, Row, Strictness};
+use super::{Cell, RunRow, Strictness};
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::Part;
@@ -130,7 +130,7 @@ pub fn certify(
 }
 
 /// What was asked, what was found, and the closing word.
-pub(super) fn part(row: &Row, profile: &Outside) -> Part {
+pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
     let certificate = &row.certificate;
     let mut lines = vec![outside!("{}: grade {}, profile {}", row.name, row.grade, profile)];
     let levels = [

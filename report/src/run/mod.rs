@@ -49,14 +49,14 @@ pub struct Run {
     /// The host's identity and what it can do.
     pub host: Host,
     /// The columns, in the registry's order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<RunRow>,
     /// The cells, grouped by row, in the catalogue's order.
     pub cells: Vec<Cell>,
 }
 
-/// A row of the registry, with what its server announced and what was seen from outside.
+/// What a run says of a row: what its server announced and what was seen from outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct RunRow {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: Outside,
     /// The group of columns it is shown in.
@@ -397,8 +397,8 @@ impl Run {
 
     /// The rows in the order of columns: grouped by model, the registry's order within a group.
     #[must_use]
-    pub fn columns(&self) -> Vec<&Row> {
-        let mut rows: Vec<&Row> = self.rows.iter().collect();
+    pub fn columns(&self) -> Vec<&RunRow> {
+        let mut rows: Vec<&RunRow> = self.rows.iter().collect();
         rows.sort_by_key(|row| row.model);
         rows
     }

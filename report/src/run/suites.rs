@@ -2,7 +2,7 @@
 //! error, and every reason for a cell that was not judged.
 
 use super::parts::detail;
-use super::{Cell, Gate, Row, Run};
+use super::{Cell, Gate, Run, RunRow};
 use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
@@ -10,7 +10,7 @@ use crate::suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};
 use crate::verdict::Verdict;
 
 pub(super) fn suites(run: &Run, gate: &Gate) -> TestSuites {
-    let of_row = |row: &Row| {
+    let of_row = |row: &RunRow| {
         let cells = run.cells.iter().filter(|cell| cell.row == row.name);
         let mut names: Vec<&Outside> = cells.map(|cell| &cell.suite).collect();
         names.dedup();
@@ -19,7 +19,7 @@ pub(super) fn suites(run: &Run, gate: &Gate) -> TestSuites {
     TestSuites { seconds: run.seconds, suites: run.rows.iter().flat_map(of_row).collect() }
 }
 
-fn suite(run: &Run, gate: &Gate, row: &Row, name: &Outside) -> TestSuite {
+fn suite(run: &Run, gate: &Gate, row: &RunRow, name: &Outside) -> TestSuite {
     let certified = if row.certificate.certified { "yes" } else { "no" };
     let own = run.cells.iter().filter(|cell| cell.row == row.name && cell.suite == *name);
     TestSuite {
