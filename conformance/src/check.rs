@@ -18,6 +18,7 @@ use report::run::certificate::certify;
 use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, RunRow, Verdict};
 use report::{Outside, outside};
 
+use crate::error::Error;
 use crate::judge::{Judge, JudgedCell};
 use crate::plan::Planned;
 use crate::profile::Profile;
@@ -46,8 +47,8 @@ pub fn rows(registry: &Registry) -> Vec<Row> {
 /// Builds or finds the programs of the rows that have a cell to judge.
 ///
 /// # Errors
-/// A sentence with what Cargo said, or with the program that is missing.
-pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), String> {
+/// What Cargo said, or which program is missing.
+pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), harness::Error> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
     let judged = rows.iter().enumerate().filter(|(index, _)| is_judged(*index));
     let packages: Vec<&str> = judged.filter_map(|(_, row)| row.package.as_deref()).collect();
@@ -235,8 +236,8 @@ impl Environment {
     /// Reads the variables.
     ///
     /// # Errors
-    /// A sentence naming the variable and what it may be.
-    pub fn read() -> Result<Self, String> {
+    /// [`Error::Variable`], which names the variable and what it may be.
+    pub fn read() -> Result<Self, Error> {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let list = |name: &str| -> Vec<String> {
             let value = text(name).unwrap_or_default();
@@ -245,9 +246,9 @@ impl Environment {
         let profile = text("CONFORMANCE_PROFILE").unwrap_or_else(|| "default".to_owned());
         let seed = match text("CONFORMANCE_SEED") {
             None => random_seed(),
-            Some(seed) => {
-                seed.parse().map_err(|_| format!("CONFORMANCE_SEED is '{seed}', not a number"))?
-            }
+            Some(seed) => seed.parse().map_err(|_| {
+                Error::Variable(format!("CONFORMANCE_SEED is '{seed}', not a number"))
+            })?,
         };
         Ok(Self {
             rows: list("CONFORMANCE_ROWS"),
@@ -257,7 +258,8 @@ impl Environment {
                 .map(|text| output(text))
                 .collect::<Result<_, _>>()?,
             profile: Profile::named(&profile).ok_or_else(|| {
-                format!("CONFORMANCE_PROFILE is '{profile}'; write quick, default or full")
+                let expected = "write quick, default or full";
+                Error::Variable(format!("CONFORMANCE_PROFILE is '{profile}'; {expected}"))
             })?,
             seed,
         })
@@ -265,11 +267,12 @@ impl Environment {
 }
 
 /// One output of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
-fn output(text: &str) -> Result<(Format, PathBuf), String> {
+fn output(text: &str) -> Result<(Format, PathBuf), Error> {
     let offered = || Run::FORMATS.iter().map(|format| format.name());
     let mistake = |why: &str| {
         let formats = offered().collect::<Vec<_>>().join(", ");
-        format!("CONFORMANCE_OUTPUT has '{text}', {why}; write FORMAT=FILE with one of {formats}")
+        let expected = format!("write FORMAT=FILE with one of {formats}");
+        Error::Variable(format!("CONFORMANCE_OUTPUT has '{text}', {why}; {expected}"))
     };
     let (name, file) = text.split_once('=').ok_or_else(|| mistake("which names no file"))?;
     let format = Run::FORMATS.iter().find(|format| format.name() == name);
@@ -288,14 +291,14 @@ mod tests {
 
     #[test]
     fn an_output_has_a_format_and_a_file() {
-        assert_eq!(output("json=r.json"), Ok((Format::Json, PathBuf::from("r.json"))));
+        assert_eq!(output("json=r.json").unwrap(), (Format::Json, PathBuf::from("r.json")));
         assert_eq!(output("text=a=b").unwrap().1, PathBuf::from("a=b"));
         for (text, sentence) in [
             ("json", "names no file"),
             ("jsonl=r.jsonl", "a run does not have"),
             ("json=/no/such/folder/r.json", "does not exist"),
         ] {
-            assert!(output(text).unwrap_err().contains(sentence), "{text}");
+            assert!(output(text).unwrap_err().to_string().contains(sentence), "{text}");
         }
     }
 }

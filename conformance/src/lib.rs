@@ -6,6 +6,7 @@ pub mod check;
 pub mod client;
 pub mod clock;
 pub mod context;
+mod error;
 pub mod expectation;
 pub mod introduction;
 pub mod judge;
@@ -16,3 +17,5 @@ pub mod page;
 pub mod plan;
 pub mod profile;
 pub mod suites;
+
+pub use error::Error;

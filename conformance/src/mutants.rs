@@ -10,6 +10,8 @@ use harness::row::Row;
 use report::Model;
 use serde::Deserialize;
 
+use crate::error::Error;
+
 /// The table as it was when this program was built.
 const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");
 
@@ -57,9 +59,9 @@ impl MutantTable {
     /// The repository's table.
     ///
     /// # Errors
-    /// A sentence with the line that is wrong.
-    pub fn load() -> Result<Self, String> {
-        toml::from_str(TEXT).map_err(|e| format!("proof/mutant/mutants.toml: {e}"))
+    /// [`Error::Mutants`], with the line that is wrong.
+    pub fn load() -> Result<Self, Error> {
+        toml::from_str(TEXT).map_err(Error::Mutants)
     }
 
     /// The mutant as a row, with a fault or with none.

@@ -9,6 +9,7 @@ use report::host::{grouped, size};
 use serde::{Deserialize, Deserializer};
 
 use crate::case::{Case, Suite};
+use crate::error::Error;
 use crate::profile::Profile;
 use crate::suites;
 
@@ -92,12 +93,13 @@ impl CasePage {
     /// The page of a case, its placeholders filled in.
     ///
     /// # Errors
-    /// A sentence with the file that is wrong, or that lacks the page.
-    pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, String> {
+    /// [`Error::Page`], with the file that is wrong or lacks the page.
+    pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, Error> {
         static PAGES: LazyLock<Result<Pages, String>> = LazyLock::new(load);
-        let pages = PAGES.as_ref().map_err(Clone::clone)?;
+        let pages = PAGES.as_ref().map_err(|sentence| Error::Page(sentence.clone()))?;
         pages.get(&(suite.name, case.name)).ok_or_else(|| {
-            format!("{} has no page [{}]: add why, sent and expected", path(suite.name), case.name)
+            let path = path(suite.name);
+            Error::Page(format!("{path} has no page [{}]: add why, sent and expected", case.name))
         })
     }
 

@@ -1,6 +1,7 @@
 //! The matrix as a test target: one test a cell, named `row::suite::case`. The command
 //! `iomatrix check` judges the same cells; the variables `CONFORMANCE_*` mirror its options.
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(e) => {
             // It may name a path or a value of the environment.
-            e.lines().for_each(|line| eprintln!("{}", Outside::from(line).on_terminal()));
+            let sentence = e.to_string();
+            sentence.lines().for_each(|line| eprintln!("{}", Outside::from(line).on_terminal()));
             Exit::Error.into()
         }
     }
@@ -41,7 +43,7 @@ struct Shared {
     gate: Gate,
 }
 
-fn run(arguments: &Arguments) -> Result<Exit, String> {
+fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
     let environment = Environment::read()?;
     let registry = Registry::load()?;
     let mut rows = check::rows(&registry);
@@ -94,11 +96,13 @@ fn run(arguments: &Arguments) -> Result<Exit, String> {
 }
 
 /// A name that no row has must not look like a smaller matrix.
-fn expect_rows(patterns: &[String], rows: &[Row]) -> Result<(), String> {
+fn expect_rows(patterns: &[String], rows: &[Row]) -> Result<(), conformance::Error> {
     let is_unknown = |pattern: &&String| !rows.iter().any(|row| matches(pattern, &row.name));
     let Some(unknown) = patterns.iter().find(is_unknown) else { return Ok(()) };
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
-    Err(format!("CONFORMANCE_ROWS: no row matches '{unknown}'; the rows are: {}", names.join(", ")))
+    let names = names.join(", ");
+    let sentence = format!("CONFORMANCE_ROWS: no row matches '{unknown}'; the rows are: {names}");
+    Err(conformance::Error::Variable(sentence))
 }
 
 /// Writes the result file and says what the run cost.
@@ -106,7 +110,7 @@ fn finish(
     shared: Arc<Shared>,
     environment: &Environment,
     has_failed: bool,
-) -> Result<Exit, String> {
+) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
     let Shared { judge, rows, collector, gate, .. } = shared;
     let run = collector.finish(&judge, &rows, check::label());
@@ -117,7 +121,7 @@ fn finish(
     }
     for (format, path) in &environment.outputs {
         let view = View::plain(Width::OF_A_LOG);
-        let page = report::render(&run, &gate, *format, view).map_err(|e| e.to_string())?;
+        let page = report::render(&run, &gate, *format, view)?;
         std::fs::write(path, page).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let exit = run.exit(&gate);

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use crate::error::Error;
+
 /// Some processors, at least one, by the numbers that the system gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpus(BTreeSet<usize>);
@@ -43,10 +45,13 @@ impl fmt::Display for Cpus {
 }
 
 impl FromStr for Cpus {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("expected numbers of processors such as 0,2-3, got '{text}'");
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let wrong = || {
+            let sentence = "expected numbers of processors such as 0,2-3";
+            Error::Restriction(format!("{sentence}, got '{text}'"))
+        };
         let number = |digits: &str| match digits.parse::<usize>() {
             Ok(number) if number < system::MOST => Ok(number),
             Ok(_) | Err(_) => Err(wrong()),
@@ -157,7 +162,7 @@ mod tests {
         assert_eq!((cpus.to_string().as_str(), cpus.numbers()), ("1-3", vec![1, 2, 3]));
         assert_eq!(Cpus::of([]), None);
         for text in ["", "a", "1-", "3-2", "0,,1", "0-99999999999"] {
-            assert!(text.parse::<Cpus>().unwrap_err().contains("0,2-3"), "{text}");
+            assert!(text.parse::<Cpus>().unwrap_err().to_string().contains("0,2-3"), "{text}");
         }
     }
 

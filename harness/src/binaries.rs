@@ -8,6 +8,8 @@ use std::process::Command;
 
 use report::load::BuildProfile;
 
+use crate::error::Error;
+
 /// Directory of ready-made programs; with it nothing is built.
 pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
 
@@ -19,11 +21,11 @@ pub const OWN_PROFILE: BuildProfile =
 /// [`BIN_DIR`] were built, they are taken.
 ///
 /// # Errors
-/// A sentence with what Cargo said, or with the program that is missing.
+/// What Cargo said, or which program is missing.
 pub fn locate(
     packages: &[&str],
     profile: BuildProfile,
-) -> Result<BTreeMap<String, PathBuf>, String> {
+) -> Result<BTreeMap<String, PathBuf>, Error> {
     let directory = std::env::var_os(BIN_DIR).map(PathBuf::from);
     let mut programs = BTreeMap::new();
     for &package in packages {
@@ -39,33 +41,35 @@ pub fn locate(
     Ok(programs)
 }
 
-fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, String> {
+fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, Error> {
     let program = directory.join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
     if program.is_file() {
         return Ok(program);
     }
-    Err(format!("{BIN_DIR} has no {}", program.display()))
+    Err(Error::NoProgram { variable: BIN_DIR, program })
 }
 
 /// Builds one package.
-fn build(package: &str, profile: BuildProfile) -> Result<PathBuf, String> {
+fn build(package: &str, profile: BuildProfile) -> Result<PathBuf, Error> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
     command
         .args(arguments(package, profile))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(std::process::Stdio::inherit());
-    let output = command.output().map_err(|e| format!("cargo build -p {package}: {e}"))?;
-    if !output.status.success() {
-        return Err(format!("cargo build -p {package} failed: {}", output.status));
-    }
+    let package = package.to_owned();
+    let output = match command.output() {
+        Ok(output) if output.status.success() => output,
+        Ok(output) => return Err(Error::Build { package, status: output.status }),
+        Err(error) => return Err(Error::NoCargo { package, error }),
+    };
     let messages = String::from_utf8_lossy(&output.stdout);
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|message| message["target"]["kind"][0] == "bin")
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| format!("cargo build -p {package} named no executable"))
+        .ok_or(Error::NoExecutable { package })
 }
 
 /// Cargo's arguments for a package in a profile.

@@ -6,6 +6,7 @@ pub mod announcement;
 pub mod attest;
 pub mod binaries;
 pub mod deadline;
+mod error;
 pub mod host;
 pub mod host_factor;
 pub mod kernel_log;
@@ -20,3 +21,5 @@ pub mod schedule;
 pub mod scratch;
 pub mod supervisor;
 pub mod wait;
+
+pub use error::Error;

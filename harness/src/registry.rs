@@ -7,6 +7,8 @@ use report::Outside;
 use report::{FailureKind, Model};
 use serde::Deserialize;
 
+use crate::error::Error;
+
 /// The registry as it was when this program was built, so that a program run elsewhere has it.
 const TEXT: &str = include_str!("../../backends/backends.toml");
 
@@ -84,9 +86,9 @@ impl Registry {
     /// The repository's registry.
     ///
     /// # Errors
-    /// A sentence with the line that is wrong.
-    pub fn load() -> Result<Self, String> {
-        toml::from_str(TEXT).map_err(|e| format!("backends/backends.toml: {e}"))
+    /// [`Error::Registry`], with the line that is wrong.
+    pub fn load() -> Result<Self, Error> {
+        toml::from_str(TEXT).map_err(Error::Registry)
     }
 
     /// The rows that belong to this build: those without a feature, and those whose feature is on.

@@ -6,6 +6,7 @@ use std::io;
 use std::str::FromStr;
 
 use crate::affinity::{self, Cpus};
+use crate::error::Error;
 
 /// What to take away; the default takes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,13 +55,12 @@ impl fmt::Display for Denial {
 }
 
 impl FromStr for Denial {
-    type Err = String;
+    type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|denial| denial.name() == text)
-            .ok_or_else(|| format!("expected ENOSYS, EPERM or ENOMEM, got '{text}'"))
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|denial| denial.name() == text).ok_or_else(|| {
+            Error::Restriction(format!("expected ENOSYS, EPERM or ENOMEM, got '{text}'"))
+        })
     }
 }
 
@@ -95,8 +95,9 @@ impl Restrictions {
     /// `--ipv6 off` and `--stderr unread`, in any order.
     ///
     /// # Errors
-    /// A sentence that names the argument: unknown, without a value, given twice, or no such value.
-    pub fn from_args<A: AsRef<str>>(args: &[A]) -> Result<Self, String> {
+    /// [`Error::Restriction`], which names the argument: unknown, without a value, given twice, or
+    /// no such value.
+    pub fn from_args<A: AsRef<str>>(args: &[A]) -> Result<Self, Error> {
         let mut restrictions = Self::default();
         for pair in args.chunks(2) {
             let name = pair[0].as_ref();
@@ -109,10 +110,10 @@ impl Restrictions {
                 IPV6 => switch(&mut restrictions.no_ipv6, name, value, OFF)?,
                 STDERR => switch(&mut restrictions.unread_stderr, name, value, UNREAD)?,
                 unknown => {
-                    return Err(format!(
+                    return Err(Error::Restriction(format!(
                         "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or \
                          {STDERR}, got '{unknown}'"
-                    ));
+                    )));
                 }
             }
         }
@@ -150,26 +151,27 @@ impl Restrictions {
     }
 }
 
-fn set<T>(slot: &mut Option<T>, name: &str, value: Option<&str>) -> Result<(), String>
+fn set<T>(slot: &mut Option<T>, name: &str, value: Option<&str>) -> Result<(), Error>
 where
     T: FromStr,
     T::Err: fmt::Display,
 {
-    let value = value.ok_or_else(|| format!("{name} needs a value"))?;
-    let parsed = value.parse().map_err(|error| format!("{name} '{value}': {error}"))?;
+    let value = value.ok_or_else(|| Error::Restriction(format!("{name} needs a value")))?;
+    let parsed =
+        value.parse().map_err(|error| Error::Restriction(format!("{name} '{value}': {error}")))?;
     match slot.replace(parsed) {
-        Some(_) => Err(format!("{name} is given twice")),
+        Some(_) => Err(Error::Restriction(format!("{name} is given twice"))),
         None => Ok(()),
     }
 }
 
-fn switch(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result<(), String> {
+fn switch(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result<(), Error> {
     match value {
         Some(value) if value == on => {
             *is_on = true;
             Ok(())
         }
-        _ => Err(format!("{name} takes '{on}'")),
+        _ => Err(Error::Restriction(format!("{name} takes '{on}'"))),
     }
 }
 
@@ -337,13 +339,13 @@ mod tests {
             "--cpus 0,2-3 --deny-io-uring EPERM --memlock 65536 --open-files 64 --ipv6 off \
              --stderr unread"
         );
-        assert_eq!(Restrictions::from_args(&args), Ok(all));
+        assert_eq!(Restrictions::from_args(&args).unwrap(), all);
         assert!(Restrictions::default().to_args().is_empty());
     }
 
     #[test]
     fn a_bad_argument_is_named() {
-        let refusal = |args: &[&str]| Restrictions::from_args(args).unwrap_err();
+        let refusal = |args: &[&str]| Restrictions::from_args(args).unwrap_err().to_string();
         assert!(refusal(&["--cpus", "2-"]).contains("--cpus '2-': expected numbers"));
         assert!(refusal(&["--deny-io-uring", "EIO"]).contains("ENOSYS, EPERM or ENOMEM"));
         assert!(refusal(&["--memlock"]).contains("--memlock needs a value"));

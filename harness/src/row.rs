@@ -84,7 +84,7 @@ impl Row {
         self.lacks.iter().any(|lacking| lacking == what)
     }
 
-    /// Its driver here, `-` where it does not exist on this operating system or nothing is declared.
+    /// Its driver here, `-` where the row does not exist on this operating system or declares none.
     #[must_use]
     pub fn driver_name(&self) -> &str {
         self.driver.as_deref().unwrap_or("-")

@@ -90,7 +90,7 @@ enum ProfileName {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    let registry = Registry::load().map_err(Error::Repository)?;
+    let registry = Registry::load()?;
     let filter = arguments.filter()?;
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let mut rows = arguments.rows(&registry)?;
@@ -105,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         output::print(&listing(&rows, &planned))?;
         return Ok(Exit::Green);
     }
-    check::find_programs(&mut rows, &planned).map_err(Error::Programs)?;
+    check::find_programs(&mut rows, &planned)?;
     let judge = Judge {
         profile,
         seed: arguments.seed.unwrap_or_else(check::random_seed),
@@ -135,7 +135,7 @@ impl Arguments {
     /// The rows of the registry that are selected, or the one that is given by its command or
     /// address.
     fn rows(&self, registry: &Registry) -> Result<Vec<Row>, Error> {
-        let mistake = |option| move |reason| Error::ServerCommand { option, reason };
+        let mistake = |option| move |error| Error::ServerCommand { option, error };
         if let Some(command) = &self.command {
             let line = CommandLine::parse(command).map_err(mistake("--command"))?;
             return Ok(vec![Row::undeclared("command", Origin::Command(line))]);

@@ -33,7 +33,7 @@ pub(crate) enum Error {
     /// Rows, suites, cases and level exist, but no case is selected by all of them together.
     NoCase { only_in_full: bool },
     /// `--command` or `--contract` cannot be started as it is written.
-    ServerCommand { option: &'static str, reason: String },
+    ServerCommand { option: &'static str, error: harness::Error },
     /// The address is not this host's, and what is done there is an attack on a stranger's.
     BeyondLoopback { address: String, deed: &'static str },
     /// The generator does not run this workload.
@@ -54,10 +54,8 @@ pub(crate) enum Error {
     NoOutputFolder { file: PathBuf, folder: PathBuf },
     /// A sweep has no quantity, or more than one, with several values.
     NoDimension,
-    /// The registry, the cases' pages or the mutants' table does not hold together.
-    Repository(String),
-    /// Programs of rows could not be built or found.
-    Programs(String),
+    /// Nothing can be judged: a file of the repository is wrong, or a program is missing.
+    Judge(conformance::Error),
     /// A result could not be rendered in a format.
     Render { format: &'static str, reason: String },
     /// A file could not be written, or standard output.
@@ -120,8 +118,7 @@ impl Error {
                 let broken = unused.iter().map(Unused::exit).find(|exit| *exit == Exit::Error);
                 broken.unwrap_or(Exit::Usage)
             }
-            Self::Repository(_)
-            | Self::Programs(_)
+            Self::Judge(_)
             | Self::Render { .. }
             | Self::Write { .. }
             | Self::Signals(_)
@@ -135,6 +132,18 @@ impl Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<harness::Error> for Error {
+    fn from(error: harness::Error) -> Self {
+        Self::Judge(error.into())
+    }
+}
+
+impl From<conformance::Error> for Error {
+    fn from(error: conformance::Error) -> Self {
+        Self::Judge(error)
+    }
+}
 
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
@@ -150,13 +159,10 @@ impl From<RenderError> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value(sentence)
-            | Self::Workload(sentence)
-            | Self::Repository(sentence)
-            | Self::Programs(sentence) => {
-                let lines: Vec<String> = sentence.lines().map(printable).collect();
-                f.write_str(&lines.join("\n"))
+            Self::Value(sentence) | Self::Workload(sentence) => {
+                f.write_str(&printable_lines(sentence))
             }
+            Self::Judge(error) => f.write_str(&printable_lines(&error.to_string())),
             Self::NotComparable(sentence) => f.write_str(&sentence.on_terminal()),
             Self::UnknownName { noun, name, nearest, known } => {
                 write!(f, "no {noun} matches '{}'; ", printable(name))?;
@@ -176,7 +182,9 @@ impl fmt::Display for Error {
                 "no case is selected: `iomatrix list` shows them, and `*` in a name stands for any \
                  text, as in --case 'res/memory*'",
             ),
-            Self::ServerCommand { option, reason } => write!(f, "{option}: {}", printable(reason)),
+            Self::ServerCommand { option, error } => {
+                write!(f, "{option}: {}", printable(&error.to_string()))
+            }
             Self::BeyondLoopback { address, deed } => write!(
                 f,
                 "{address} is beyond loopback: {deed}; say --allow-remote if that host is yours"
@@ -264,6 +272,11 @@ fn no_result(f: &mut fmt::Formatter<'_>, paths: &[PathBuf], unused: &[Unused]) -
     shown.clone().try_for_each(|unused| write!(f, "\n  {unused}"))?;
     let rest = unused.len().saturating_sub(UNUSED_SHOWN);
     if rest > 0 { write!(f, "\n  and {rest} more") } else { Ok(()) }
+}
+
+/// A sentence that may have several lines.
+fn printable_lines(sentence: &str) -> String {
+    sentence.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// A server's last words, a line each.

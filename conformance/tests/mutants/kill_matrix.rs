@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 
@@ -17,9 +18,9 @@ pub(crate) const PAGE: &str = include_str!("../../../docs/MUTANTS.md");
 pub(crate) type Sentences = BTreeMap<String, String>;
 
 /// What the mutant says of its faults.
-pub(crate) fn sentences(mutant: &Path) -> Result<Sentences, String> {
-    let output = Command::new(mutant).arg("--list-faults").output().map_err(|e| e.to_string())?;
-    let text = String::from_utf8(output.stdout).map_err(|e| e.to_string())?;
+pub(crate) fn sentences(mutant: &Path) -> io::Result<Sentences> {
+    let output = Command::new(mutant).arg("--list-faults").output()?;
+    let text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
     let fault = |line: &str| {
         let (name, about) = line.split_once(char::is_whitespace)?;
         Some((name.to_owned(), about.trim().to_owned()))

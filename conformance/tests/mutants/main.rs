@@ -7,6 +7,7 @@ mod precedence;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut arguments: Arguments) -> Result<ExitCode, String> {
+fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let programs = if arguments.list {
         None
     } else {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use conformance::Error;
 use conformance::case::Case;
 use conformance::suites;
 use harness::schedule::Company;
@@ -54,12 +55,12 @@ pub(crate) enum Extent {
 
 impl Extent {
     /// What `CONFORMANCE_MUTANTS` says, and all where a run `writes_page`.
-    pub(crate) fn read(writes_page: bool) -> Result<Self, String> {
+    pub(crate) fn read(writes_page: bool) -> Result<Self, Error> {
         match std::env::var(VARIABLE).unwrap_or_default().as_str() {
             _ if writes_page => Ok(Self::All),
             "" | "sample" => Ok(Self::Sample),
             "all" => Ok(Self::All),
-            other => Err(format!("{VARIABLE} is '{other}'; write sample or all")),
+            other => Err(Error::Variable(format!("{VARIABLE} is '{other}'; write sample or all"))),
         }
     }
 

@@ -6,6 +6,8 @@ use report::host::{Counter, State};
 use super::answer::available;
 use super::answer::foreign;
 use super::facts::Facts;
+#[cfg(target_os = "linux")]
+use crate::error::Error;
 
 /// System calls by tracepoint, completions by ring, what the kernel keeps of a process, and what it
 /// says of it.
@@ -37,13 +39,15 @@ fn tracepoints(facts: &Facts) -> State {
 /// The number of the tracepoint `raw_syscalls:sys_enter`, where this process may count it.
 ///
 /// # Errors
-/// A sentence that says why it may not, and the remedy.
+/// Why it may not, and the remedy.
 #[cfg(target_os = "linux")]
-pub(crate) fn system_call_tracepoint() -> Result<u64, String> {
+pub(crate) fn system_call_tracepoint() -> Result<u64, Error> {
     let found = allowed_tracepoint(&super::linux::facts());
-    found.map(|(number, _)| number).map_err(|Missing { reason, fix }| match fix {
-        Some(fix) => format!("{reason}; try: {fix}"),
-        None => reason,
+    found.map(|(number, _)| number).map_err(|Missing { reason, fix }| {
+        Error::CallCount(match fix {
+            Some(fix) => format!("{reason}; try: {fix}"),
+            None => reason,
+        })
     })
 }
 

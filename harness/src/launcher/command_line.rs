@@ -10,8 +10,10 @@ use std::time::Duration;
 use report::{Failure, FailureKind};
 
 use super::server::{Ended, Supervised};
+use super::start::words;
 use super::{Launch, Launcher, trouble};
 use crate::deadline::Deadline;
+use crate::error::Error;
 use crate::process::listener_owner;
 
 /// How often it is looked whether it listens.
@@ -42,17 +44,18 @@ impl CommandLine {
     /// Splits a command as a POSIX shell would; no shell runs it.
     ///
     /// # Errors
-    /// A sentence that says what to write instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let words = shell_words::split(text).map_err(|e| format!("'{text}': {e}"))?;
+    /// [`Error::Command`], which says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let words = words(text)?;
         if words.is_empty() {
-            return Err("an empty command; write a program and {addr} or {port}".to_owned());
+            let sentence = "an empty command; write a program and {addr} or {port}";
+            return Err(Error::Command(sentence.to_owned()));
         }
         if !words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
-            return Err(format!(
+            return Err(Error::Command(format!(
                 "'{text}' does not say where to listen; write {{addr}} (such as 127.0.0.1:41235) \
                  or {{port}} where the server expects it"
-            ));
+            )));
         }
         Ok(Self { text: text.to_owned(), words })
     }
@@ -135,7 +138,9 @@ mod tests {
     fn a_command_must_say_where_to_listen() {
         assert!(CommandLine::parse("").is_err());
         assert!(CommandLine::parse("node 'echo.mjs").is_err());
-        assert!(CommandLine::parse("node echo.mjs 8080").unwrap_err().contains("{port}"));
+        assert!(
+            CommandLine::parse("node echo.mjs 8080").unwrap_err().to_string().contains("{port}")
+        );
     }
 
     #[test]

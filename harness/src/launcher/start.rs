@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::DRAIN;
 use super::command_line::CommandLine;
+use crate::error::Error;
 use crate::restrict::Restrictions;
 use crate::supervisor::RESTRICT;
 
@@ -35,17 +36,18 @@ impl Program {
     /// Splits a command as a POSIX shell would; no shell runs it.
     ///
     /// # Errors
-    /// A sentence that says what to write instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let words = shell_words::split(text).map_err(|e| format!("'{text}': {e}"))?;
+    /// [`Error::Command`], which says what to write instead.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let words = words(text)?;
         if words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
-            return Err(format!(
+            return Err(Error::Command(format!(
                 "'{text}' says where to listen, which `--listen tcp:ADDRESS` at its end will do: \
                  leave it out"
-            ));
+            )));
         }
         let mut words = words.into_iter();
-        let executable = words.next().ok_or("an empty command; write a program")?.into();
+        let empty = || Error::Command("an empty command; write a program".to_owned());
+        let executable = words.next().ok_or_else(empty)?.into();
         Ok(Self { executable, arguments: words.map(OsString::from).collect() })
     }
 
@@ -55,6 +57,11 @@ impl Program {
         let arguments = self.arguments.iter().map(|argument| argument.to_string_lossy());
         shell_words::join([self.executable.to_string_lossy()].into_iter().chain(arguments))
     }
+}
+
+/// The words of a command, as a POSIX shell would split it.
+pub(super) fn words(text: &str) -> Result<Vec<String>, Error> {
+    shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}")))
 }
 
 /// What one start asks for beyond the row's own arguments.

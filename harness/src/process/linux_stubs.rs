@@ -8,6 +8,7 @@ use socket2::Socket;
 
 use super::Rings;
 use super::submissions::RingId;
+use crate::error::Error;
 
 pub(super) fn rings(_: u32) -> io::Result<Rings> {
     Err(io::ErrorKind::Unsupported.into())
@@ -26,8 +27,9 @@ pub(super) fn cpus(_: u32) -> io::Result<BTreeSet<usize>> {
 pub(super) enum Attached {}
 
 impl Attached {
-    pub(super) fn to(_: impl Fn() -> Result<BTreeSet<u32>, String>) -> Result<Self, String> {
-        Err("only Linux counts the system calls of another process".to_owned())
+    pub(super) fn to(_: impl Fn() -> Result<BTreeSet<u32>, Error>) -> Result<Self, Error> {
+        let sentence = "only Linux counts the system calls of another process";
+        Err(Error::CallCount(sentence.to_owned()))
     }
 
     pub(super) fn threads(&self) -> usize {

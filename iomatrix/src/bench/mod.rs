@@ -182,5 +182,5 @@ pub(crate) fn build() -> Build {
 fn release_programs(
     packages: &[&str],
 ) -> Result<std::collections::BTreeMap<String, PathBuf>, Error> {
-    binaries::locate(packages, BuildProfile::Release).map_err(Error::Programs)
+    Ok(binaries::locate(packages, BuildProfile::Release)?)
 }

@@ -41,7 +41,7 @@ impl Candidates {
         workers: u32,
         host: &Host,
     ) -> Result<Self, Error> {
-        let registry = Registry::load().map_err(Error::Repository)?;
+        let registry = Registry::load()?;
         let mut selected = selection::rows(&registry, &arguments.rows)?;
         if let Some(name) = &arguments.baseline {
             let baseline = selection::row(&registry, name)?;

@@ -92,7 +92,7 @@ impl Watch for ServerWatch {
 
 /// Counts a server's system calls during a load.
 pub(super) struct CallWatch {
-    counter: Result<CallCounter, String>,
+    counter: Result<CallCounter, harness::Error>,
     before: Option<harness::process::Calls>,
     pub(super) calls: Count,
 }
@@ -105,27 +105,27 @@ impl CallWatch {
         Self { counter, before: None, calls }
     }
 
-    fn count(&mut self, echoed: Option<u64>) -> Result<(), String> {
-        let now = self.counter.as_mut().map_err(|e| e.clone())?.calls()?;
+    fn count(&mut self, echoed: Option<u64>) {
+        let counted = self.counter.as_mut().map(CallCounter::calls);
+        let now = match counted {
+            Ok(Ok(now)) => now,
+            Ok(Err(error)) => return self.calls = Count::none(error.to_string()),
+            Err(error) => return self.calls = Count::none(error.to_string()),
+        };
         match (echoed, self.before) {
             (Some(echoed), Some(before)) => self.calls = now.per_message(before, echoed),
             (Some(_), None) | (None, _) => self.before = Some(now),
         }
-        Ok(())
     }
 }
 
 impl Watch for CallWatch {
     fn window_begins(&mut self) {
-        if let Err(reason) = self.count(None) {
-            self.calls = Count::none(reason);
-        }
+        self.count(None);
     }
 
     fn window_ends(&mut self, echoed: u64) {
-        if let Err(reason) = self.count(Some(echoed)) {
-            self.calls = Count::none(reason);
-        }
+        self.count(Some(echoed));
     }
 }
 

@@ -31,7 +31,7 @@ type RowDriver = (String, String);
 /// Probes this host and prints what was found. A driver that is not available is a finding.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
-    let registry = Registry::load().map_err(Error::Repository)?;
+    let registry = Registry::load()?;
     let rows: Vec<RowDriver> = registry
         .built_rows()
         .filter_map(|row| Some((row.name.clone(), row.driver_here()?.to_owned())))

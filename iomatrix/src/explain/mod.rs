@@ -52,19 +52,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
 }
 
 fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, Error> {
-    let table = MutantTable::load().map_err(Error::Repository)?;
+    let table = MutantTable::load()?;
     selected
         .iter()
         .map(|&(suite, case)| {
             let id = id_of(suite, case);
             let caught = table.mutants.iter().filter(|mutant| mutant.caught_by == id);
             let mutants = caught.cloned().collect();
-            Ok(Entry {
-                suite,
-                case,
-                page: CasePage::of(suite, case).map_err(Error::Repository)?,
-                mutants,
-            })
+            Ok(Entry { suite, case, page: CasePage::of(suite, case)?, mutants })
         })
         .collect()
 }

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    let registry = Registry::load().map_err(Error::Repository)?;
+    let registry = Registry::load()?;
     Outputs::open(&arguments.outputs)?.write(|format, _| match format {
         Format::Text => Ok(text(&registry)),
         Format::Markdown => Ok(markdown::render(&registry)),

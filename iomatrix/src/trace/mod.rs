@@ -52,7 +52,7 @@ fn bounded(least: u64, most: u64) -> RangedU64ValueParser<u32> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    let registry = Registry::load().map_err(Error::Repository)?;
+    let registry = Registry::load()?;
     let rows = selected(&registry, &arguments.rows)?;
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let tracer = strace::find()?;
@@ -126,14 +126,13 @@ impl Arguments {
 
 /// A row's program, built or found, with the arguments that make it this row.
 fn program(entry: &RowEntry) -> Result<Program, Error> {
-    let programs =
-        binaries::locate(&[&entry.package], binaries::OWN_PROFILE).map_err(Error::Programs)?;
+    let programs = binaries::locate(&[&entry.package], binaries::OWN_PROFILE)?;
     match (Row::of(entry).origin, programs.get(&entry.package)) {
         (Origin::Contract(program), Some(executable)) => {
             Ok(Program { executable: executable.clone(), ..program })
         }
         (Origin::Contract(_) | Origin::Command(_) | Origin::Address(_), _) => {
-            Err(Error::Programs(format!("{}: no program was built", entry.name)))
+            Err(harness::Error::NoExecutable { package: entry.package.clone() }.into())
         }
     }
 }

@@ -6,6 +6,7 @@ use report::bench::Count;
 use report::outside;
 
 use super::{Process, system};
+use crate::error::Error;
 
 /// A running count of the system calls of a server: of all threads that it had when the count
 /// began, and of all threads and processes that these start. It ends when this is dropped.
@@ -27,13 +28,14 @@ impl Process {
     /// Begins to count its system calls.
     ///
     /// # Errors
-    /// A sentence that says why they cannot be counted, and what to do about it where that is
-    /// known.
-    pub fn count_calls(&self) -> Result<CallCounter, String> {
-        let sentence =
-            |failure: Failure| outside!("{}: {}", failure.expected, failure.actual).on_terminal();
+    /// [`Error::CallCount`], with what to do about it where that is known.
+    pub fn count_calls(&self) -> Result<CallCounter, Error> {
+        let error = |failure: Failure| {
+            let sentence = outside!("{}: {}", failure.expected, failure.actual);
+            Error::CallCount(sentence.on_terminal())
+        };
         let threads = || {
-            let each = self.in_each("its threads", system::thread_names).map_err(sentence)?;
+            let each = self.in_each("its threads", system::thread_names).map_err(error)?;
             Ok(each.into_iter().flatten().map(|(number, _)| number).collect())
         };
         Ok(CallCounter { attached: system::Attached::to(threads)? })
@@ -44,10 +46,11 @@ impl CallCounter {
     /// What it has counted so far.
     ///
     /// # Errors
-    /// A sentence with what the kernel said.
-    pub fn calls(&mut self) -> Result<Calls, String> {
-        let count = self.attached.read();
-        let count = count.map_err(|e| format!("a counter of system calls cannot be read: {e}"))?;
+    /// [`Error::CallCount`], with what the kernel said.
+    pub fn calls(&mut self) -> Result<Calls, Error> {
+        let count = self.attached.read().map_err(|error| {
+            Error::CallCount(format!("a counter of system calls cannot be read: {error}"))
+        })?;
         Ok(Calls { count, threads: self.attached.threads() })
     }
 }

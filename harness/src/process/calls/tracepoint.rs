@@ -7,6 +7,7 @@ use perf_event::events::Tracepoint;
 use perf_event::{Builder, Counter};
 use rustix::io::Errno;
 
+use crate::error::Error;
 use crate::host::system_call_tracepoint;
 
 /// A server that starts threads all the time is tried this often.
@@ -20,8 +21,8 @@ impl Attached {
     /// Attaches to all of `threads`. A thread that turns up meanwhile may or may not be counted
     /// along with the one that has started it, so the attempt counts only when none has.
     pub(in super::super) fn to(
-        threads: impl Fn() -> Result<BTreeSet<u32>, String>,
-    ) -> Result<Self, String> {
+        threads: impl Fn() -> Result<BTreeSet<u32>, Error>,
+    ) -> Result<Self, Error> {
         let event = Tracepoint::with_id(system_call_tracepoint()?);
         for _ in 0..ATTEMPTS {
             let before = threads()?;
@@ -31,10 +32,14 @@ impl Attached {
                 Ok(counters) if threads()? == before => return Ok(Self(counters)),
                 Ok(_) => {}
                 Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
-                Err(e) => return Err(format!("system calls cannot be counted: {e}")),
+                Err(e) => {
+                    return Err(Error::CallCount(format!("system calls cannot be counted: {e}")));
+                }
             }
         }
-        Err(format!("the server's threads were others each of {ATTEMPTS} times that it was asked"))
+        Err(Error::CallCount(format!(
+            "the server's threads were others each of {ATTEMPTS} times that it was asked"
+        )))
     }
 
     pub(in super::super) fn threads(&self) -> usize {
@@ -69,11 +74,12 @@ mod tests {
         match (system_call_tracepoint(), attached) {
             (_, Ok(attached)) => Some(attached),
             (Err(reason), Err(error)) => {
-                assert_eq!(error, reason);
+                assert_eq!(error.to_string(), reason.to_string());
                 None
             }
             // A filter such as Docker's may have it refused all the same.
             (Ok(_), Err(error)) => {
+                let error = error.to_string();
                 assert!(error.contains("not permitted") || error.contains("denied"), "{error}");
                 None
             }

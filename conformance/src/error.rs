@@ -1,0 +1,42 @@
+//! Why nothing can be judged at all. What a server does wrong is a `report::Failure`.
+
+use std::fmt;
+
+/// An expected error. Its sentence says what is wrong, and what to do.
+#[derive(Debug)]
+pub enum Error {
+    /// The harness cannot do what it was asked.
+    Harness(harness::Error),
+    /// The mutants' table is not what it should be: the line, and what is wrong with it.
+    Mutants(toml::de::Error),
+    /// A case has no page, or a page is not what it should be.
+    Page(String),
+    /// An environment variable has no such value: what to write instead.
+    Variable(String),
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Harness(error) => Some(error),
+            Self::Mutants(error) => Some(error),
+            Self::Page(_) | Self::Variable(_) => None,
+        }
+    }
+}
+
+impl From<harness::Error> for Error {
+    fn from(error: harness::Error) -> Self {
+        Self::Harness(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Harness(error) => write!(f, "{error}"),
+            Self::Mutants(error) => write!(f, "proof/mutant/mutants.toml: {error}"),
+            Self::Page(sentence) | Self::Variable(sentence) => f.write_str(sentence),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why the harness cannot do what it was asked. What a server does wrong is a `report::Failure`.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+/// An expected error. Its sentence says what was done to what, what went wrong, and what to do.
+#[derive(Debug)]
+pub enum Error {
+    /// The registry is not what it should be: the line, and what is wrong with it.
+    Registry(toml::de::Error),
+    /// The directory of ready-made programs lacks one.
+    NoProgram {
+        /// The environment variable that names the directory.
+        variable: &'static str,
+        /// What is not there.
+        program: PathBuf,
+    },
+    /// Cargo could not be started.
+    NoCargo {
+        /// What it was to build.
+        package: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Cargo has built nothing; it has said why on standard error.
+    Build {
+        /// What it was to build.
+        package: String,
+        /// How it ended.
+        status: ExitStatus,
+    },
+    /// A package has no program.
+    NoExecutable {
+        /// Which one.
+        package: String,
+    },
+    /// A server cannot be started by this command: what to write instead.
+    Command(String),
+    /// No restriction is written so.
+    Restriction(String),
+    /// System calls cannot be counted.
+    CallCount(String),
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Registry(error) => Some(error),
+            Self::NoCargo { error, .. } => Some(error),
+            Self::NoProgram { .. }
+            | Self::Build { .. }
+            | Self::NoExecutable { .. }
+            | Self::Command(_)
+            | Self::Restriction(_)
+            | Self::CallCount(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(error) => write!(f, "backends/backends.toml: {error}"),
+            Self::NoProgram { variable, program } => {
+                write!(f, "{variable} has no {}", program.display())
+            }
+            Self::NoCargo { package, error } => write!(f, "cargo build -p {package}: {error}"),
+            Self::Build { package, status } => {
+                write!(f, "cargo build -p {package} failed: {status}")
+            }
+            Self::NoExecutable { package } => {
+                write!(f, "cargo build -p {package} named no executable")
+            }
+            Self::Command(sentence) | Self::Restriction(sentence) | Self::CallCount(sentence) => {
+                f.write_str(sentence)
+            }
+        }
+    }
+}
