@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use report::{Failure, FailureKind};
 use serde::Deserialize;
 
 /// What a server says when it starts under `--announce json`.
@@ -53,23 +54,23 @@ impl Announcement {
     /// Parses one line.
     ///
     /// # Errors
-    /// A sentence that says what is wrong with it.
-    pub fn parse(line: &str) -> Result<Self, String> {
-        let parsed = serde_json::from_str(line.trim_end())
-            .map_err(|_| "not one of the three forms of docs/CONTRACT.md".to_owned())?;
+    /// `announcement`, with what is wrong with it.
+    pub fn parse(line: &str) -> Result<Self, Failure> {
+        let wrong = |sentence: &str| Err(failure(sentence, &format!("{line:?}")));
+        let Ok(parsed) = serde_json::from_str(line.trim_end()) else {
+            return wrong("not one of the three forms of docs/CONTRACT.md");
+        };
         match parsed {
             Line::Ready(ready) if ready.ready != 1 => {
-                Err(format!("\"ready\" is {}, not 1", ready.ready))
+                wrong(&format!("\"ready\" is {}, not 1", ready.ready))
             }
-            Line::Ready(ready) if ready.listeners.is_empty() => {
-                Err("\"listeners\" is empty".to_owned())
-            }
+            Line::Ready(ready) if ready.listeners.is_empty() => wrong("\"listeners\" is empty"),
             Line::Ready(ready) => Ok(Self::Ready(ready)),
             Line::Unavailable { unavailable: reason } if reason.is_empty() => {
-                Err("\"unavailable\" without a reason".to_owned())
+                wrong("\"unavailable\" without a reason")
             }
             Line::Unsupported { unsupported: reason } if reason.is_empty() => {
-                Err("\"unsupported\" without a reason".to_owned())
+                wrong("\"unsupported\" without a reason")
             }
             Line::Unavailable { unavailable } => Ok(Self::Unavailable(unavailable)),
             Line::Unsupported { unsupported } => Ok(Self::Unsupported(unsupported)),
@@ -81,8 +82,8 @@ impl Ready {
     /// The addresses of the `tcp` listeners.
     ///
     /// # Errors
-    /// A sentence naming an address that is none, or that has port 0.
-    pub fn tcp_addresses(&self) -> Result<Vec<SocketAddr>, String> {
+    /// `announcement`, which names an address that is none, or that has port 0.
+    pub fn tcp_addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
         self.addresses("tcp")
     }
 
@@ -90,11 +91,15 @@ impl Ready {
     /// none was asked for.
     ///
     /// # Errors
-    /// A sentence naming what was asked for and is not there.
-    pub fn expect_listeners(&self, asked: &[String]) -> Result<(), String> {
+    /// `announcement`, which names what was asked for.
+    pub fn expect_listeners(&self, asked: &[String]) -> Result<(), Failure> {
         let is_as_asked = self.listeners.len() == asked.len()
             && self.listeners.iter().zip(asked).all(|(there, asked)| is_as_asked(there, asked));
-        if is_as_asked { Ok(()) } else { Err(format!("listeners as asked for: {asked:?}")) }
+        if is_as_asked {
+            Ok(())
+        } else {
+            Err(self.wrong_listeners(&format!("listeners as asked for: {asked:?}")))
+        }
     }
 
     /// The paths of the listeners of one kind, `unix` or `unixgram`.
@@ -111,15 +116,25 @@ impl Ready {
     ///
     /// # Errors
     /// As [`Ready::tcp_addresses`].
-    pub fn addresses(&self, kind: &str) -> Result<Vec<SocketAddr>, String> {
+    pub fn addresses(&self, kind: &str) -> Result<Vec<SocketAddr>, Failure> {
         self.texts(kind)
             .map(|address| match address.parse::<SocketAddr>() {
                 Ok(parsed) if parsed.port() != 0 => Ok(parsed),
-                Ok(_) => Err(format!("\"{address}\" has port 0")),
-                Err(_) => Err(format!("\"{address}\" is no address")),
+                Ok(_) => Err(self.wrong_listeners(&format!("\"{address}\" has port 0"))),
+                Err(_) => Err(self.wrong_listeners(&format!("\"{address}\" is no address"))),
             })
             .collect()
     }
+
+    /// The failure of a server whose listeners are not those that are expected.
+    #[must_use]
+    pub fn wrong_listeners(&self, expected: &str) -> Failure {
+        failure(expected, &format!("{:?}", self.listeners))
+    }
+}
+
+fn failure(expected: &str, actual: &str) -> Failure {
+    Failure::new(FailureKind::Announcement, expected, actual)
 }
 
 fn is_as_asked(there: &str, asked: &str) -> bool {

@@ -1,18 +1,18 @@
-//! Which cells may run side by side: a lock file, held shared, or exclusively by cells that judge
-//! latency or fairness, so that every runner on this host schedules alike.
+//! What may run side by side on this host: a lock file, held shared, or exclusively where latency
+//! or fairness is judged, so that every runner on this host schedules alike.
 
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// The lock files of this host's cells.
+/// The lock files of one user on this host.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     turnstile: PathBuf,
     floor: PathBuf,
 }
 
-/// Whether other cells may run beside a cell.
+/// Whether others may run beside a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Company {
     /// They may: nothing is judged that they could disturb.

@@ -300,11 +300,9 @@ impl Mixed {
             .with(format!("{}ms", work.as_millis()));
         let server = lifecycle.start_with(&start)?;
         let ready = server.ready()?;
-        let wrong = |expected: &str| {
-            Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
+        let [address] = ready.addresses("cpu")?[..] else {
+            return Err(ready.wrong_listeners("one cpu listener"));
         };
-        let addresses = ready.addresses("cpu").map_err(|e| wrong(&e))?;
-        let [address] = addresses[..] else { return Err(wrong("one cpu listener")) };
         let plain = lifecycle.peer(&server)?;
         let costly = lifecycle.peer_at(address);
         Ok(Self { server, plain, costly, work })

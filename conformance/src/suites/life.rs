@@ -166,12 +166,9 @@ fn port_zero(lifecycle: &Lifecycle) -> CaseResult {
     let listen = asked.map(str::to_owned).to_vec();
     let server = lifecycle.start_with(&Start { listen, ..Start::default() })?;
     let ready = server.ready()?;
-    let wrong = |expected: &str| {
-        Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
-    };
-    let mut addresses = ready.tcp_addresses().map_err(|e| wrong(&e))?;
+    let mut addresses = ready.tcp_addresses()?;
     if addresses.len() != asked.len() {
-        return Err(wrong("three TCP addresses"));
+        return Err(ready.wrong_listeners("three TCP addresses"));
     }
     for address in &addresses {
         let found = Peer::new(*address, Arc::clone(lifecycle.context())).serves();
@@ -180,7 +177,7 @@ fn port_zero(lifecycle: &Lifecycle) -> CaseResult {
     addresses.sort_unstable();
     addresses.dedup();
     if addresses.len() != asked.len() {
-        return Err(wrong("addresses that differ"));
+        return Err(ready.wrong_listeners("addresses that differ"));
     }
     Observation::met()
 }

@@ -182,13 +182,12 @@ impl Launcher {
                 )),
             };
         };
-        let wrong = |e| Failure::new(FailureKind::Announcement, e, format!("{line:?}"));
-        let announcement = Announcement::parse(&line).map_err(wrong)?;
+        let announcement = Announcement::parse(&line)?;
         let Announcement::Ready(ready) = announcement else {
             return process.expect_declined(announcement, deadline);
         };
-        ready.expect_listeners(&start.listen).map_err(wrong)?;
-        let addresses = ready.tcp_addresses().map_err(wrong)?;
+        ready.expect_listeners(&start.listen)?;
+        let addresses = ready.tcp_addresses()?;
         let pid = process.pid;
         Ok(Launch::ready(process, pid, addresses, Some(ready)))
     }

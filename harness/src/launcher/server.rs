@@ -85,23 +85,18 @@ impl Server {
     /// `announcement` when there is none.
     pub fn place(&self, transport: Transport) -> Result<Place, Failure> {
         let ready = self.ready()?;
-        let wrong = |expected: String| {
-            Failure::new(FailureKind::Announcement, expected, format!("{:?}", ready.listeners))
-        };
         let kind = transport.kind();
         match transport {
             Transport::Tcp | Transport::Udp => {
-                let addresses = ready.addresses(kind).map_err(wrong)?;
-                let first = addresses.first();
-                first
-                    .map(|address| Place::Ip(*address))
-                    .ok_or_else(|| wrong(format!("a {kind} address")))
+                let addresses = ready.addresses(kind)?;
+                let first = addresses.first().map(|address| Place::Ip(*address));
+                first.ok_or_else(|| ready.wrong_listeners(&format!("a {kind} address")))
             }
             Transport::Unix | Transport::Unixgram => ready
                 .paths(kind)
                 .next()
                 .map(|path| Place::Path(path.to_owned()))
-                .ok_or_else(|| wrong(format!("a {kind} path"))),
+                .ok_or_else(|| ready.wrong_listeners(&format!("a {kind} path"))),
         }
     }
 
