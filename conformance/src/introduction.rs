@@ -17,7 +17,7 @@ const TAIL_LINES: usize = 20;
 
 /// Why a server has no row.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
+pub enum IntroductionError {
     /// It says that this host cannot run it, or that it does not serve TCP.
     Declined(String),
     /// It does not do what the contract asks of its first line, with the last lines of its standard
@@ -29,13 +29,13 @@ pub enum Refusal {
 ///
 /// # Errors
 /// What it did instead of announcing that it is ready.
-pub fn introduce(name: &str, program: &Program) -> Result<Row, Refusal> {
+pub fn introduce(name: &str, program: &Program) -> Result<Row, IntroductionError> {
     let limit = START_LIMIT.mul_f64(host_factor().min(HIGHEST));
     let launcher = Launcher::new(Origin::Contract(program.clone()));
-    let wrong = |failure| Refusal::Wrong(failure, launcher.stderr_tail(TAIL_LINES));
+    let wrong = |failure| IntroductionError::Wrong(failure, launcher.stderr_tail(TAIL_LINES));
     let server = match launcher.launch(&Start::default(), Deadline::after(limit)).map_err(wrong)? {
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
-            return Err(Refusal::Declined(reason));
+            return Err(IntroductionError::Declined(reason));
         }
         launch @ (Launch::Ready(_) | Launch::Declined(_) | Launch::Ended(_)) => {
             launch.expect_ready().map_err(wrong)?

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use conformance::check;
-use conformance::introduction::{Refusal, introduce};
+use conformance::introduction::{IntroductionError, introduce};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
@@ -174,11 +174,11 @@ impl Arguments {
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Declined(reason) => Self::Declined(reason),
-            Refusal::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },
+impl From<IntroductionError> for Error {
+    fn from(error: IntroductionError) -> Self {
+        match error {
+            IntroductionError::Declined(reason) => Self::Declined(reason),
+            IntroductionError::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 /// Only a message that does not fit into a connection's buffers makes anybody wait.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// A client's end and a server's.
-struct Connection {
+/// One connection over the loopback interface: the client's end and the server's.
+struct Loopback {
     client: TcpStream,
     server: TcpStream,
 }
@@ -46,7 +46,7 @@ pub fn floor_ns(connections: usize, bytes: usize, rounds: usize) -> io::Result<f
 }
 
 /// One message on every connection, and the CPU time of the server's ends.
-fn round(connections: &mut [Connection], message: &mut [u8]) -> io::Result<Duration> {
+fn round(connections: &mut [Loopback], message: &mut [u8]) -> io::Result<Duration> {
     for connection in &mut *connections {
         connection.client.write_all(message)?;
     }
@@ -63,7 +63,7 @@ fn round(connections: &mut [Connection], message: &mut [u8]) -> io::Result<Durat
     Ok(used)
 }
 
-fn connect(count: usize) -> io::Result<Vec<Connection>> {
+fn connect(count: usize) -> io::Result<Vec<Loopback>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let connect_one = |_| {
@@ -77,7 +77,7 @@ fn connect(count: usize) -> io::Result<Vec<Connection>> {
             end.set_read_timeout(Some(WAIT))?;
             end.set_write_timeout(Some(WAIT))?;
         }
-        Ok(Connection { client, server })
+        Ok(Loopback { client, server })
     };
     (0..count).map(connect_one).collect()
 }

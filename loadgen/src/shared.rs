@@ -29,18 +29,18 @@ pub(crate) struct Shared<'a> {
     /// The user's.
     interrupted: &'a AtomicBool,
     given_up: AtomicBool,
-    counters: Vec<Counter>,
+    counters: Vec<ThreadCounter>,
     news: Sender<News>,
 }
 
 /// Written by one thread for every message, so it has a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Counter(AtomicU64);
+struct ThreadCounter(AtomicU64);
 
 impl<'a> Shared<'a> {
     pub(crate) fn new(interrupted: &'a AtomicBool, threads: usize, news: Sender<News>) -> Self {
-        let counters = (0..threads).map(|_| Counter::default()).collect();
+        let counters = (0..threads).map(|_| ThreadCounter::default()).collect();
         Self { interrupted, given_up: AtomicBool::new(false), counters, news }
     }
 

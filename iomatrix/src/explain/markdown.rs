@@ -6,30 +6,33 @@ use std::fmt::Write as _;
 use conformance::clock::PROGRESS_LIMIT;
 use conformance::profile::Profile;
 
-use super::Entry;
+use super::Explanation;
 
 /// The pages of these cases. Writing to a `String`, as everything here does, cannot fail.
-pub(super) fn render(entries: &[Entry]) -> String {
-    let mut page = head(entries);
-    let suites: Vec<&[Entry]> = entries.chunk_by(|a, b| a.suite.name == b.suite.name).collect();
+pub(super) fn render(explanations: &[Explanation]) -> String {
+    let mut page = head(explanations);
+    let suites: Vec<&[Explanation]> =
+        explanations.chunk_by(|a, b| a.suite.name == b.suite.name).collect();
     for suite in &suites {
         let name = suite[0].suite.name;
-        let cases: Vec<String> =
-            suite.iter().map(|entry| link(entry.case.name, &entry.id())).collect();
+        let cases: Vec<String> = suite
+            .iter()
+            .map(|explanation| link(explanation.case.name, &explanation.id()))
+            .collect();
         let _ = writeln!(page, "- {}: {}", link(name, name), cases.join(", "));
     }
     for suite in suites {
         let _ = write!(page, "\n## {}\n\n{}\n", suite[0].suite.name, escape(suite[0].suite.about));
-        for entry in suite {
-            page.push_str(&section(entry));
+        for explanation in suite {
+            page.push_str(&section(explanation));
         }
     }
-    page.push_str(&index(entries));
+    page.push_str(&index(explanations));
     page
 }
 
-fn head(entries: &[Entry]) -> String {
-    let example = entries.first().map(Entry::id).unwrap_or_default();
+fn head(explanations: &[Explanation]) -> String {
+    let example = explanations.first().map(Explanation::id).unwrap_or_default();
     format!(
         "# Cases\n\n\
          What each case sends and expects, why, and which public bugs it would have caught. This \
@@ -50,10 +53,10 @@ fn head(entries: &[Entry]) -> String {
     )
 }
 
-fn section(entry: &Entry) -> String {
-    let (case, page) = (entry.case, entry.page);
+fn section(explanation: &Explanation) -> String {
+    let (case, page) = (explanation.case, explanation.page);
     let mut text =
-        format!("\n### {}\n\n**{}** {}\n", entry.id(), case.level, escape(case.requirement));
+        format!("\n### {}\n\n**{}** {}\n", explanation.id(), case.level, escape(case.requirement));
     let mut add = |title: &str, prose: &str| {
         let _ = write!(text, "\n**{title}**: {}\n", escape(prose));
     };
@@ -73,25 +76,28 @@ fn section(entry: &Entry) -> String {
     let mut add = |title: &str, markdown: &str| {
         let _ = write!(text, "\n**{title}**: {markdown}\n");
     };
-    add("Needs", &escape(&entry.needs()));
+    add("Needs", &escape(&explanation.needs()));
     if let Some(sizes) = page.sizes(case) {
         add("Sizes", &escape(&sizes));
     }
     let mutants: Vec<String> =
-        entry.mutants.iter().map(|m| format!("`{}` ({})", m.fault, m.failure)).collect();
+        explanation.mutants.iter().map(|m| format!("`{}` ({})", m.fault, m.failure)).collect();
     if !mutants.is_empty() {
         add("Mutants that must fail here", &mutants.join(", "));
     }
-    add("Run", &format!("`{}`", entry.command()));
+    add("Run", &format!("`{}`", explanation.command()));
     text
 }
 
 /// Which cases a bug is cited in.
-fn index(entries: &[Entry]) -> String {
+fn index(explanations: &[Explanation]) -> String {
     let mut cited: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for entry in entries {
-        for bug in &entry.page.bugs {
-            cited.entry(&bug.citation).or_default().push(link(&entry.id(), &entry.id()));
+    for explanation in explanations {
+        for bug in &explanation.page.bugs {
+            cited
+                .entry(&bug.citation)
+                .or_default()
+                .push(link(&explanation.id(), &explanation.id()));
         }
     }
     if cited.is_empty() {

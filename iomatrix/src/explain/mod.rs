@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 }
 
 /// A case with all that a page says of it.
-struct Entry {
+struct Explanation {
     suite: &'static Suite,
     case: &'static Case,
     page: &'static CasePage,
@@ -40,10 +40,10 @@ struct Entry {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    let entries = entries(&selection::cases(&arguments.ids)?)?;
+    let explanations = explanations(&selection::cases(&arguments.ids)?)?;
     Outputs::open(&arguments.outputs)?.write(|format, view| match format {
-        Format::Text => Ok(text::render(&entries, paragraph::columns(view))),
-        Format::Markdown => Ok(markdown::render(&entries)),
+        Format::Text => Ok(text::render(&explanations, paragraph::columns(view))),
+        Format::Markdown => Ok(markdown::render(&explanations)),
         Format::Json | Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
             Err(Error::not_offered(format))
         }
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     Ok(Exit::Green)
 }
 
-fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, Error> {
+fn explanations(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Explanation>, Error> {
     let table = MutantTable::load()?;
     selected
         .iter()
@@ -59,12 +59,12 @@ fn entries(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Entry>, E
             let id = id_of(suite, case);
             let caught = table.mutants.iter().filter(|mutant| mutant.caught_by == id);
             let mutants = caught.cloned().collect();
-            Ok(Entry { suite, case, page: CasePage::of(suite, case)?, mutants })
+            Ok(Explanation { suite, case, page: CasePage::of(suite, case)?, mutants })
         })
         .collect()
 }
 
-impl Entry {
+impl Explanation {
     fn id(&self) -> String {
         id_of(self.suite, self.case)
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_case_is_explained_in_either_form() {
-        let all = entries(&selection::cases(&[]).unwrap()).unwrap();
+        let all = explanations(&selection::cases(&[]).unwrap()).unwrap();
         let (text, page) = (text::render(&all, 100), markdown::render(&all));
         for (suite, case) in selection::catalogue() {
             assert!(text.contains(&format!("{} ({})\n", id_of(suite, case), case.level)));

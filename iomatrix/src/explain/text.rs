@@ -2,20 +2,21 @@
 
 use crate::paragraph::paragraph;
 
-use super::Entry;
+use super::Explanation;
 
 /// Columns of the margin, in which a paragraph's name stands.
 const MARGIN: usize = 13;
 
 /// The pages of these cases, in lines of at most `width` columns.
-pub(super) fn render(entries: &[Entry], width: usize) -> String {
-    let pages: Vec<String> = entries.iter().map(|entry| page(entry, width)).collect();
+pub(super) fn render(explanations: &[Explanation], width: usize) -> String {
+    let pages: Vec<String> =
+        explanations.iter().map(|explanation| page(explanation, width)).collect();
     pages.join("\n")
 }
 
-fn page(entry: &Entry, width: usize) -> String {
-    let (case, page) = (entry.case, entry.page);
-    let mut lines = vec![format!("{} ({})", entry.id(), case.level)];
+fn page(explanation: &Explanation, width: usize) -> String {
+    let (case, page) = (explanation.case, explanation.page);
+    let mut lines = vec![format!("{} ({})", explanation.id(), case.level)];
     let mut add = |name: &str, text: &str| lines.extend(paragraph(name, text, MARGIN, width));
     add("requires", case.requirement);
     add("why", &page.why);
@@ -27,15 +28,15 @@ fn page(entry: &Entry, width: usize) -> String {
     for (index, bug) in page.bugs.iter().enumerate() {
         add(if index == 0 { "bugs" } else { "" }, &format!("- {}: {}", bug.citation, bug.fault));
     }
-    add("needs", &entry.needs());
+    add("needs", &explanation.needs());
     if let Some(sizes) = page.sizes(case) {
         add("sizes", &sizes);
     }
-    for (index, mutant) in entry.mutants.iter().enumerate() {
+    for (index, mutant) in explanation.mutants.iter().enumerate() {
         let name = if index == 0 { "mutants" } else { "" };
         add(name, &format!("- {} must fail as {}", mutant.fault, mutant.failure));
     }
     // On one line however long, so that it can be copied.
-    lines.push(format!("{:MARGIN$}{}", "  run", entry.command()));
+    lines.push(format!("{:MARGIN$}{}", "  run", explanation.command()));
     lines.join("\n") + "\n"
 }
