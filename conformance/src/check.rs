@@ -15,7 +15,7 @@ use harness::row::Row;
 use report::host::Host;
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
-use report::{Attestation, Cell, Document as _, Format, Level, Margin, Run, RunRow, Verdict};
+use report::{Attestation, Cell, Format, Level, Margin, Pages as _, Run, RunRow, Verdict};
 use report::{Outside, outside};
 
 use crate::error::Error;

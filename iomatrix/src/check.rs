@@ -15,7 +15,7 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::Outside;
-use report::{Cell, Document as _, Exit, Gate, Level, Run, Strictness};
+use report::{Cell, Document as _, Exit, Gate, Level, Pages as _, Run, Strictness};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -124,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         strictness: judge.strictness,
         required_drivers: arguments.require.iter().map(Outside::from).collect(),
     };
-    outputs.write_document(&run, &gate)?;
+    outputs.write_pages(&run, &gate)?;
     for driver in gate.missing_drivers(&run) {
         say(format_args!("required driver {} was not judged", driver.on_terminal()));
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use report::compare::{Comparison, OtherHosts, Results, compare};
-use report::{Document as _, Exit};
+use report::{Document as _, Exit, Pages as _};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     unused.extend(others);
     unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
-    outputs.write_document(&comparison, &())?;
+    outputs.write_pages(&comparison, &())?;
     Ok(Exit::worst(unused.iter().map(|_| Exit::Error).chain([comparison.exit(&())])))
 }
 

@@ -87,11 +87,6 @@ impl Error {
         move |error| Self::Render { format, reason: format!("{error:#}") }
     }
 
-    /// A format that the command's options do not let through.
-    pub(crate) fn not_offered(format: Format) -> Self {
-        Self::Render { format: format.name(), reason: "it is not offered".to_owned() }
-    }
-
     /// The error of a command that has found nothing to show.
     pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<Unused>) -> Self {
         Self::NoResult { paths: paths.to_vec(), unused }
@@ -151,7 +146,10 @@ impl From<RenderError> for Error {
             RenderError::Failed { format, reason } => {
                 Self::Render { format: format.name(), reason }
             }
-            RenderError::Unsupported { format, .. } => Self::not_offered(format),
+            // The command's options do not let it through.
+            RenderError::Unsupported { format, .. } => {
+                Self::Render { format: format.name(), reason: "it is not offered".to_owned() }
+            }
         }
     }
 }

@@ -12,7 +12,6 @@ mod list;
 mod load;
 mod notice;
 mod output;
-mod paragraph;
 mod report;
 mod results;
 mod selection;

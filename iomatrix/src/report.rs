@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use report::Outside;
+use report::part::{Medium, Part};
 use report::run::parts::{missing, overview};
-use report::{Document, Exit, Format, View};
+use report::{Document, Exit, Format, Pages};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::notice::say;
 use crate::output::{self, Output, Outputs};
 use crate::results::{Collection, ResultFiles};
-
-/// What all documents are offered in, and all of them by kind.
-const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -23,7 +22,8 @@ pub(crate) struct Arguments {
     #[arg(long = "expect", value_name = "LABEL", value_delimiter = ',')]
     expected: Vec<Outside>,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
-    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    #[arg(help = output::help(Collection::FORMATS))]
+    #[arg(value_parser = Output::parser(Collection::FORMATS))]
     outputs: Vec<Output>,
 }
 
@@ -37,13 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
     let collection = Collection::of(documents.into_iter().map(|(_, document)| document));
-    outputs.write(|format, view| match format {
-        Format::Json => output::json(&collection),
-        Format::Text | Format::Markdown => page(&collection, &arguments.expected, format, view),
-        Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
-            Err(Error::not_offered(format))
-        }
-    })?;
+    outputs.write_pages(&collection, &arguments.expected)?;
     let missing = missing(&collection.runs, &arguments.expected);
     for label in &missing {
         say(format_args!("no result from {}", label.on_terminal()));
@@ -53,33 +47,33 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     Ok(Exit::worst(collection.exits().into_iter().chain(unused).chain(missing)))
 }
 
-/// The matrix first: what is wrong has no speed.
-fn page(
-    collection: &Collection,
-    expected: &[Outside],
-    format: Format,
-    view: View,
-) -> Result<String, Error> {
-    // In Markdown, a table of all hosts.
-    let mut all = match format {
-        Format::Markdown if collection.runs.is_empty() && expected.is_empty() => Vec::new(),
-        Format::Markdown => vec![report::render::markdown(&overview(&collection.runs, expected))],
-        Format::Text
-        | Format::Json
-        | Format::Jsonl
-        | Format::Csv
-        | Format::Junit
-        | Format::Margins => pages(&collection.runs, format, view)?,
-    };
-    all.extend(pages(&collection.benches, format, view)?);
-    all.extend(pages(&collection.sweeps, format, view)?);
-    all.extend(pages(&collection.loads, format, view)?);
-    all.extend(pages(&collection.traces, format, view)?);
-    all.extend(pages(&collection.comparisons, format, view)?);
-    Ok(all.join("\n"))
+impl Pages for Collection {
+    /// What all documents are offered in.
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
+    /// The labels that must be there.
+    type Question = Vec<Outside>;
+
+    /// The matrix first: what is wrong has no speed.
+    fn parts(&self, expected: &Vec<Outside>, medium: Medium) -> Vec<Part> {
+        let mut shown: Vec<Part> = match medium {
+            Medium::Terminal => parts(&self.runs, medium).collect(),
+            Medium::Page if self.runs.is_empty() && expected.is_empty() => Vec::new(),
+            // A table of all hosts.
+            Medium::Page => overview(&self.runs, expected),
+        };
+        shown.extend(parts(&self.benches, medium));
+        shown.extend(parts(&self.sweeps, medium));
+        shown.extend(parts(&self.loads, medium));
+        shown.extend(parts(&self.traces, medium));
+        shown.extend(parts(&self.comparisons, medium));
+        shown
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
+    }
 }
 
-fn pages<D: Document>(documents: &[D], format: Format, view: View) -> Result<Vec<String>, Error> {
-    let page = |document| Ok(report::render(document, &D::Question::default(), format, view)?);
-    documents.iter().map(page).collect()
+fn parts<D: Document>(documents: &[D], medium: Medium) -> impl Iterator<Item = Part> {
+    documents.iter().flat_map(move |document| document.parts(&D::Question::default(), medium))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use report::bench::metric::Metric;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
-use report::{Document as _, Exit};
+use report::{Document as _, Exit, Pages as _};
 
 use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
@@ -114,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             break;
         }
     }
-    outputs.write_document(&sweep, &metric)?;
+    outputs.write_pages(&sweep, &metric)?;
     output::say_saved(saved.as_deref());
     Ok(sweep.exit(&metric))
 }

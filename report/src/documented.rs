@@ -12,6 +12,7 @@ use crate::example;
 use crate::golden::examples;
 use crate::host::{self, Seccomp};
 use crate::load::{Amount, Arrival, BuildProfile, Ending, ErrorKind, LoadResult, Validity};
+use crate::pages::Pages as _;
 use crate::run::{Attestation, FailureKind, Run, WaiverState};
 use crate::sweep::{self, Dimension, Sweep};
 use crate::trace::{self, Operations, Trace};

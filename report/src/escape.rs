@@ -25,15 +25,8 @@ pub(crate) fn line(text: &str) -> String {
     unobeyed(&visible(text))
 }
 
-/// For a line of Markdown: as in a cell, and it begins no list.
-#[must_use]
-pub fn markdown_line(text: &str) -> String {
-    unlisted(&markdown(text))
-}
-
 /// For a cell or a heading of Markdown: none of its characters means anything there.
-#[must_use]
-pub fn markdown(text: &str) -> String {
+pub(crate) fn markdown(text: &str) -> String {
     let text = visible(&shortened(text));
     let text = text.trim();
     let mut escaped = String::with_capacity(text.len());
@@ -65,6 +58,29 @@ pub fn markdown(text: &str) -> String {
         }
     }
     unobeyed(&escaped)
+}
+
+/// For a text of this repository in Markdown: what means something there is escaped, and nothing
+/// else, so that a page can be searched for `io_uring` and for the name of a public bug.
+pub(crate) fn own_markdown(text: &str) -> String {
+    let is_letter = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric());
+    let letters: Vec<char> = text.chars().collect();
+    let mut escaped = String::with_capacity(text.len());
+    for (at, &c) in letters.iter().enumerate() {
+        let within_word =
+            at > 0 && is_letter(letters.get(at - 1)) && is_letter(letters.get(at + 1));
+        match c {
+            '<' | '>' | '&' => escaped.push_str(entity(c)),
+            '_' if within_word => escaped.push('_'),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            c if is_unseen(c) => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// For text inside a tag of HTML in Markdown, where backslashes escape nothing.
@@ -128,7 +144,7 @@ fn shortened(text: &str) -> String {
 
 /// Without what the runner of GitHub Actions obeys. A page may break a line before any word, and
 /// the runner ignores blanks before `::`.
-fn unobeyed(text: &str) -> String {
+pub(crate) fn unobeyed(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut begins_word = true;
     let mut rest = text;
@@ -155,7 +171,7 @@ fn unobeyed(text: &str) -> String {
 }
 
 /// Without what would make a list or a line of a paragraph that begins with it.
-fn unlisted(text: &str) -> String {
+pub(crate) fn unlisted(text: &str) -> String {
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     let mut rest = text.chars().skip(digits);
     match (rest.next(), rest.next()) {
@@ -173,6 +189,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_cell_of_markdown_means_anything() {
+        let markdown_line = |text| unlisted(&markdown(text));
         assert_eq!(markdown("a|b<script>`x`\n"), "a\\|b&lt;script&gt;\\`x\\`\u{fffd}");
         assert_eq!(markdown_line("- @user #12 # x"), "\\- @&#8203;user \\#&#8203;12 \\# x");
         assert_eq!(
@@ -181,6 +198,13 @@ mod tests {
         );
         assert_eq!(markdown_line("1.5 s"), "1.5 s");
         assert_eq!(markdown("![x](y)"), "\\!\\[x\\](y)");
+    }
+
+    #[test]
+    fn of_our_own_text_only_what_has_a_meaning_is_escaped() {
+        assert_eq!(own_markdown("io_uring, libuv#4089, 2^7"), "io_uring, libuv#4089, 2^7");
+        assert_eq!(own_markdown("_a_ *b* `c` [d](e)|f"), "\\_a\\_ \\*b\\* \\`c\\` \\[d\\](e)\\|f");
+        assert_eq!(own_markdown("<b> & \n~"), "&lt;b&gt; &amp;  \\~");
     }
 
     #[test]
@@ -200,7 +224,7 @@ mod tests {
                 terminal(&text),
                 line(&text),
                 markdown(&text),
-                markdown_line(&text),
+                unlisted(&markdown(&text)),
                 html(&text),
                 cell(&text),
             ] {

@@ -21,6 +21,7 @@ mod golden;
 pub mod host;
 pub mod load;
 pub mod outside;
+mod pages;
 pub mod pairs;
 pub mod part;
 pub mod plot;
@@ -43,8 +44,9 @@ pub use exit::{Conclusion, Conclusions, Exit};
 pub use format::Format;
 pub use host::Host;
 pub use outside::Outside;
+pub use pages::Pages;
 pub use record::{Field, Record};
-pub use render::{RenderError, expect_format, render};
+pub use render::{RenderError, render};
 pub use run::{
     Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Run, RunRow, Strictness,
     WaiverNote,

@@ -27,6 +27,8 @@ impl Width {
     pub const LEAST: Self = Self(60);
     /// For a page that nobody looks at in a terminal: as many as the log of a job shows.
     pub const OF_A_LOG: Self = Self(120);
+    /// Lines of sentences with more columns are hard to read.
+    pub(crate) const OF_SENTENCES: Self = Self(100);
 
     /// So many columns, [`Width::LEAST`] at least.
     #[must_use]

@@ -11,7 +11,7 @@ use loadgen::Load;
 use report::Outside;
 use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION};
 use report::load::{BuildProfile, Target};
-use report::{Document as _, Exit, Host, Transport};
+use report::{Document as _, Exit, Host, Pages as _, Transport};
 
 mod pinning;
 mod rounds;
@@ -97,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let saved = outputs.save_unless_json(FILE_NAME)?;
     let bench = session.bench(candidates, &arguments.workload, arguments.rounds)?;
-    outputs.write_document(&bench, &())?;
+    outputs.write_pages(&bench, &())?;
     output::say_saved(saved.as_deref());
     Ok(bench.exit(&()))
 }

@@ -1,7 +1,7 @@
 //! Whether the host's limits are enough, and for what.
 
-use report::Outside;
 use report::host::{Host, IoUring, Limit, LimitValue, State, grouped, size};
+use report::{Outside, outside};
 
 /// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
 /// one a connection, and a hundred for all else.
@@ -17,11 +17,11 @@ const PORTS: u32 = 10_000;
 pub(super) struct Diagnosis {
     pub(super) name: &'static str,
     /// What the host has.
-    pub(super) found: String,
+    pub(super) found: Outside,
     /// What that is enough for, or not.
-    pub(super) verdict: String,
+    pub(super) verdict: Outside,
     /// What to change, if it is not enough.
-    pub(super) fix: Option<String>,
+    pub(super) fix: Option<Outside>,
 }
 
 /// Every limit that is known of this host, in the order in which they are shown.
@@ -30,12 +30,10 @@ pub(super) fn judge(host: &Host) -> Vec<Diagnosis> {
         Some(cpus(host.cpus)),
         host.limits.open_files.map(open_files),
         memlock(host),
-        host.somaxconn.map(|length| somaxconn(length, &host.os.on_terminal())),
+        host.somaxconn.map(|length| somaxconn(length, &host.os)),
         host.ephemeral_ports.map(ephemeral_ports),
         Some(ipv6(&host.ipv6)),
-        host.tcp_congestion_control
-            .as_ref()
-            .map(|name| congestion_control(&name.on_terminal(), &host.os.on_terminal())),
+        host.tcp_congestion_control.as_ref().map(|name| congestion_control(name, &host.os)),
     ]
     .into_iter()
     .flatten()
@@ -48,7 +46,7 @@ fn cpus(count: usize) -> Diagnosis {
         2 | 3 => "one worker can be measured, with the load generator on a CPU of its own",
         _ => "enough to measure several workers, with the load generator apart",
     };
-    Diagnosis { name: "CPUs", found: count.to_string(), verdict: verdict.to_owned(), fix: None }
+    Diagnosis { name: "CPUs", found: count.to_string().into(), verdict: verdict.into(), fix: None }
 }
 
 fn open_files(limit: Limit) -> Diagnosis {
@@ -68,7 +66,12 @@ fn open_files(limit: Limit) -> Diagnosis {
     } else {
         Some(format!("raise the hard limit as well: {lasting}"))
     };
-    Diagnosis { name: "open files", found: amount(limit.soft, grouped), verdict, fix }
+    Diagnosis {
+        name: "open files",
+        found: amount(limit.soft, grouped),
+        verdict: verdict.into(),
+        fix: fix.map(Outside::from),
+    }
 }
 
 /// Only rings are charged to it, so only Linux is judged.
@@ -94,7 +97,12 @@ fn memlock(host: &Host) -> Option<Diagnosis> {
             few(rings, host.cpus).then(|| scarce.to_owned()),
         ),
     };
-    Some(Diagnosis { name: "memlock", found: amount(limit.soft, size), verdict, fix })
+    Some(Diagnosis {
+        name: "memlock",
+        found: amount(limit.soft, size),
+        verdict: verdict.into(),
+        fix: fix.map(Outside::from),
+    })
 }
 
 /// A server may take a ring for each CPU, and the last server's are given back late.
@@ -102,7 +110,7 @@ fn few(rings: u64, cpus: usize) -> bool {
     u64::try_from(cpus).is_ok_and(|cpus| rings < 2 * cpus)
 }
 
-fn somaxconn(length: u32, os: &str) -> Diagnosis {
+fn somaxconn(length: u32, os: &Outside) -> Diagnosis {
     let enough = length >= BACKLOG;
     let backlog = grouped(BACKLOG.into());
     let verdict = if enough {
@@ -110,16 +118,18 @@ fn somaxconn(length: u32, os: &str) -> Diagnosis {
     } else {
         format!("cuts the contract's backlog of {backlog} short")
     };
-    let sysctl = match os {
-        "linux" => "net.core.somaxconn",
-        "freebsd" => "kern.ipc.soacceptqueue",
-        _ => "kern.ipc.somaxconn",
+    let sysctl = if os.is("linux") {
+        "net.core.somaxconn"
+    } else if os.is("freebsd") {
+        "kern.ipc.soacceptqueue"
+    } else {
+        "kern.ipc.somaxconn"
     };
     Diagnosis {
         name: "somaxconn",
-        found: grouped(length.into()),
-        verdict,
-        fix: (!enough).then(|| format!("sudo sysctl {sysctl}={BACKLOG}")),
+        found: grouped(length.into()).into(),
+        verdict: verdict.into(),
+        fix: (!enough).then(|| format!("sudo sysctl {sysctl}={BACKLOG}").into()),
     }
 }
 
@@ -131,25 +141,24 @@ fn ephemeral_ports(count: u32) -> Diagnosis {
     };
     Diagnosis {
         name: "ports",
-        found: grouped(count.into()),
-        verdict: verdict.to_owned(),
+        found: grouped(count.into()).into(),
+        verdict: verdict.into(),
         fix: None,
     }
 }
 
 fn ipv6(state: &State) -> Diagnosis {
     let (found, verdict, fix) = match state {
-        State::Available { details } => ("yes", details.on_terminal(), None),
+        State::Available { details } => ("yes", details.clone(), None),
         State::Unavailable { reason, fix } => {
-            let verdict = format!("the cases of IPv6 are left out: {}", reason.on_terminal());
-            ("no", verdict, fix.as_ref().map(Outside::on_terminal))
+            ("no", outside!("the cases of IPv6 are left out: {}", reason), fix.clone())
         }
     };
-    Diagnosis { name: "IPv6", found: found.to_owned(), verdict, fix }
+    Diagnosis { name: "IPv6", found: found.into(), verdict, fix }
 }
 
-fn congestion_control(name: &str, os: &str) -> Diagnosis {
-    let unusual = os == "linux" && name != "cubic";
+fn congestion_control(name: &Outside, os: &Outside) -> Diagnosis {
+    let unusual = os.is("linux") && !name.is("cubic");
     let verdict = if unusual {
         "most Linux hosts have cubic; compare measurements only with the same"
     } else {
@@ -157,15 +166,15 @@ fn congestion_control(name: &str, os: &str) -> Diagnosis {
     };
     Diagnosis {
         name: "TCP",
-        found: name.to_owned(),
-        verdict: verdict.to_owned(),
-        fix: unusual.then(|| "sudo sysctl net.ipv4.tcp_congestion_control=cubic".to_owned()),
+        found: name.clone(),
+        verdict: verdict.into(),
+        fix: unusual.then(|| "sudo sysctl net.ipv4.tcp_congestion_control=cubic".into()),
     }
 }
 
-fn amount(value: LimitValue, show: fn(u64) -> String) -> String {
-    match value {
-        LimitValue::At(amount) => show(amount),
-        LimitValue::Unlimited => "unlimited".to_owned(),
+fn amount(ceiling: LimitValue, show: fn(u64) -> String) -> Outside {
+    match ceiling {
+        LimitValue::At(amount) => show(amount).into(),
+        LimitValue::Unlimited => "unlimited".into(),
     }
 }

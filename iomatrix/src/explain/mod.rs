@@ -1,8 +1,7 @@
 //! `iomatrix explain`: the page of a case, and all of them as `docs/CASES.md`. The texts are
 //! `conformance::page`'s; here they are found by id and laid out.
 
-mod markdown;
-mod text;
+mod parts;
 
 use std::iter::once;
 
@@ -10,15 +9,13 @@ use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, MutantTable};
 use conformance::page::CasePage;
 use harness::schedule::Company;
-use report::{Exit, Format, Transport};
+use report::part::{Medium, Part};
+use report::{Exit, Format, Pages, Transport};
+use serde::Serialize;
 
 use crate::error::Error;
 use crate::output::{self, Output, Outputs};
-use crate::paragraph;
 use crate::selection::{self, id_of};
-
-/// Text for a terminal, and what docs/CASES.md is.
-const FORMATS: &[Format] = &[Format::Text, Format::Markdown];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -26,8 +23,14 @@ pub(crate) struct Arguments {
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
-    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    #[arg(help = output::help(Guide::FORMATS))]
+    #[arg(value_parser = Output::parser(Guide::FORMATS))]
     outputs: Vec<Output>,
+}
+
+/// The pages of cases.
+struct Guide {
+    explanations: Vec<Explanation>,
 }
 
 /// A case with all that a page says of it.
@@ -41,14 +44,20 @@ struct Explanation {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let explanations = explanations(&selection::cases(&arguments.ids)?)?;
-    Outputs::open(&arguments.outputs)?.write(|format, view| match format {
-        Format::Text => Ok(text::render(&explanations, paragraph::columns(view))),
-        Format::Markdown => Ok(markdown::render(&explanations)),
-        Format::Json | Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
-            Err(Error::not_offered(format))
-        }
-    })?;
+    Outputs::open(&arguments.outputs)?.write_pages(&Guide { explanations }, &())?;
     Ok(Exit::Green)
+}
+
+impl Pages for Guide {
+    /// The page is docs/CASES.md; for programs, `list` has the cases.
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown];
+    type Question = ();
+
+    fn parts(&self, (): &(), medium: Medium) -> Vec<Part> {
+        parts::parts(&self.explanations, medium)
+    }
+
+    fn data(&self) -> impl Serialize {}
 }
 
 fn explanations(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Explanation>, Error> {
@@ -101,12 +110,17 @@ impl Explanation {
 
 #[cfg(test)]
 mod tests {
+    use report::{View, Width};
+
     use super::*;
 
     #[test]
     fn every_case_is_explained_in_either_form() {
-        let all = explanations(&selection::cases(&[]).unwrap()).unwrap();
-        let (text, page) = (text::render(&all, 100), markdown::render(&all));
+        let explanations = explanations(&selection::cases(&[]).unwrap()).unwrap();
+        let all = Guide { explanations };
+        let view = View::plain(Width::of(100));
+        let [text, page] = [Format::Text, Format::Markdown]
+            .map(|format| report::render(&all, &(), format, view).unwrap());
         for (suite, case) in selection::catalogue() {
             assert!(text.contains(&format!("{} ({})\n", id_of(suite, case), case.level)));
             assert!(page.contains(&format!("\n### {}\n", id_of(suite, case))));

@@ -1,67 +1,49 @@
 //! `iomatrix list`: rows, suites and cases with their requirement sentences.
 
-mod markdown;
-
-use std::fmt::Write as _;
+mod parts;
 
 use conformance::case::{Body, Case};
-use conformance::profile::Profile;
 use conformance::suites;
 use harness::registry::{Registry, RowEntry};
 use harness::schedule::Company;
-use report::{Exit, Format};
+use report::part::{Medium, Part};
+use report::{Exit, Format, Pages};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::error::Error;
 use crate::output::{self, Output, Outputs};
 
-/// Text for a terminal, JSON for a program, and the rows alone in Markdown, for the README.
-const FORMATS: &[Format] = &[Format::Text, Format::Markdown, Format::Json];
-
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
-    #[arg(help = output::help(FORMATS), value_parser = Output::parser(FORMATS))]
+    #[arg(help = output::help(Catalogue::FORMATS))]
+    #[arg(value_parser = Output::parser(Catalogue::FORMATS))]
     outputs: Vec<Output>,
+}
+
+/// What there is: rows, suites and cases.
+struct Catalogue {
+    registry: Registry,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let registry = Registry::load()?;
-    Outputs::open(&arguments.outputs)?.write(|format, _| match format {
-        Format::Text => Ok(text(&registry)),
-        Format::Markdown => Ok(markdown::render(&registry)),
-        Format::Json => output::json(&json(&registry)),
-        Format::Jsonl | Format::Csv | Format::Junit | Format::Margins => {
-            Err(Error::not_offered(format))
-        }
-    })?;
+    Outputs::open(&arguments.outputs)?.write_pages(&Catalogue { registry }, &())?;
     Ok(Exit::Green)
 }
 
-fn text(registry: &Registry) -> String {
-    let mut text = String::from("rows\n");
-    for row in registry.built_rows() {
-        // Writing to a `String` cannot fail.
-        let _ = writeln!(
-            text,
-            "  {:<24} {:<10}  {:<10}  {} on {} workers, {}",
-            row.name,
-            row.model,
-            row.driver_here().unwrap_or("not here"),
-            row.flavor,
-            row.workers,
-            row.package
-        );
+impl Pages for Catalogue {
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
+    type Question = ();
+
+    fn parts(&self, (): &(), medium: Medium) -> Vec<Part> {
+        parts::parts(&self.registry, medium)
     }
-    for suite in suites::ALL {
-        let _ = writeln!(text, "\n{}: {}", suite.name, suite.about);
-        for case in suite.cases {
-            let only = if case.from == Profile::Full { " (only in profile full)" } else { "" };
-            let (name, level) = (case.name, case.level);
-            let _ = writeln!(text, "  {name:<28} {level:<6} {}{only}", case.requirement);
-        }
+
+    fn data(&self) -> impl Serialize {
+        json(&self.registry)
     }
-    text
 }
 
 fn json(registry: &Registry) -> serde_json::Value {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
-use report::{Document as _, Exit, Format};
+use report::{Document as _, Exit, Format, Pages as _};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -118,7 +118,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             break;
         }
     }
-    outputs.write_document(&result, &arguments.conditions)?;
+    outputs.write_pages(&result, &arguments.conditions)?;
     if let Some(log) = &mut log {
         log.write(&hdr_log(&outcomes)?)?;
     }

@@ -8,8 +8,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use report::{Document, Format, View};
-use serde::Serialize;
+use report::{Format, Pages, View};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -149,16 +148,27 @@ impl Outputs {
         self.printed.take_if(|printed| *printed == format).is_some()
     }
 
-    /// Writes all pages of a document, and prints its page.
+    /// Writes all pages, and prints the one for standard output, the files first: who reads
+    /// standard output may have stopped.
     ///
     /// # Errors
     /// The first page that could not be rendered or written, after all others have been tried.
-    pub(crate) fn write_document<D: Document>(
+    pub(crate) fn write_pages<P: Pages>(
         &mut self,
-        document: &D,
-        question: &D::Question,
+        shown: &P,
+        question: &P::Question,
     ) -> Result<(), Error> {
-        self.write(|format, view| Ok(report::render(document, question, format, view)?))
+        let page = |format, view| Ok(report::render(shown, question, format, view)?);
+        let files = self.write_files(page, |_| true);
+        let printed =
+            self.printed.map_or(Ok(()), |format| print(&page(format, view::on_screen())?));
+        match (files, printed) {
+            (Err(first), Err(other)) => {
+                say(format_args!("iomatrix: {other}"));
+                Err(first)
+            }
+            (files, printed) => files.and(printed),
+        }
     }
 
     /// Looks whether a further file is one of those that pages go to.
@@ -174,35 +184,14 @@ impl Outputs {
     /// stream gets the complete ones alone.
     ///
     /// # Errors
-    /// As [`Outputs::write_document`].
-    pub(crate) fn write_files_of<D: Document>(
+    /// As [`Outputs::write_pages`].
+    pub(crate) fn write_files_of<P: Pages>(
         &mut self,
-        document: &D,
-        question: &D::Question,
+        shown: &P,
+        question: &P::Question,
     ) -> Result<(), Error> {
-        let page = |format, view| Ok(report::render(document, question, format, view)?);
+        let page = |format, view| Ok(report::render(shown, question, format, view)?);
         self.write_files(page, |file| !file.is_stream())
-    }
-
-    /// Writes all pages, and prints the one for standard output, the files first: who reads
-    /// standard output may have stopped.
-    ///
-    /// # Errors
-    /// The first page that could not be rendered or written, after all others have been tried.
-    pub(crate) fn write(
-        &mut self,
-        page: impl Fn(Format, View) -> Result<String, Error>,
-    ) -> Result<(), Error> {
-        let files = self.write_files(&page, |_| true);
-        let printed =
-            self.printed.map_or(Ok(()), |format| print(&page(format, view::on_screen())?));
-        match (files, printed) {
-            (Err(first), Err(other)) => {
-                say(format_args!("iomatrix: {other}"));
-                Err(first)
-            }
-            (files, printed) => files.and(printed),
-        }
     }
 
     /// Writes the pages that go to files.
@@ -233,11 +222,6 @@ pub(crate) fn say_saved(path: Option<&Path>) {
     if let Some(path) = path {
         say(format_args!("saved {}", path.display()));
     }
-}
-
-/// Something that is no document as JSON.
-pub(crate) fn json(value: &impl Serialize) -> Result<String, Error> {
-    Ok(report::render::json(value)?)
 }
 
 /// Prints a page. That nobody reads it to its end is no error.

@@ -17,7 +17,7 @@ use harness::row::Row;
 use harness::{binaries, host};
 use report::Outside;
 use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
-use report::{Document as _, Exit};
+use report::{Document as _, Exit, Pages as _};
 
 use session::{TracePlan, Trouble};
 
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
             None => arguments.ladder(&tracer, entry)?,
         });
     }
-    outputs.write_document(&trace, &())?;
+    outputs.write_pages(&trace, &())?;
     Ok(trace.exit(&()))
 }
 

@@ -14,6 +14,7 @@ use crate::{
     document::{Document, Kind},
     exit::{Conclusion, Conclusions},
     format::Format,
+    pages::Pages,
     part::{Medium, Part},
     record::Record,
 };
@@ -201,8 +202,6 @@ pub enum Count {
 impl Document for Bench {
     const KIND: Kind = Kind::Bench;
     const VERSION: u32 = FORMAT_VERSION;
-    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
-    type Question = ();
 
     fn conclusions(&self, (): &()) -> Conclusions {
         let pieces = self.rows.iter().map(|row| match (&row.refused, metric::standing(row)) {
@@ -216,9 +215,19 @@ impl Document for Bench {
         });
         Conclusions { interrupted: self.interrupted, ..Conclusions::of(pieces) }
     }
+}
+
+#[cfg(feature = "statistics")]
+impl Pages for Bench {
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
+    type Question = ();
 
     fn parts(&self, (): &(), _: Medium) -> Vec<Part> {
         parts::parts(self)
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
     }
 
     fn records(&self) -> Vec<Record> {

@@ -35,7 +35,7 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
     let built = outside!("{} a server; {}", workers, bench.build.rustc);
     vec![
         Part::Title(outside!("bench on {}", bench.label)),
-        Part::Lines(vec![what, host, built]),
+        Part::lines([what, host, built]),
         Part::Table(table(bench, "medians of the rounds", &comparison())),
         Part::Table(table(bench, "cost of a message, and what a server holds", &costs())),
         Part::Table(controlled_pairs(bench)),
@@ -45,11 +45,11 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
             "the same of what a message needs and a server holds",
             &holdings(),
         )),
-        Part::Lines(frame(bench)),
-        Part::List("refused, and not measured", refused(bench)),
-        Part::List("without numbers", without_numbers(bench)),
-        Part::List("rounds that do not count", flaws(bench)),
-        Part::List("no data", reasons(bench, Metric::all())),
+        Part::lines(frame(bench)),
+        Part::list("refused, and not measured", refused(bench)),
+        Part::list("without numbers", without_numbers(bench)),
+        Part::list("rounds that do not count", flaws(bench)),
+        Part::list("no data", reasons(bench, Metric::all())),
         Part::Table(drivers(bench)),
     ]
 }

@@ -9,6 +9,7 @@ use crate::exit::{Conclusion, Conclusions};
 use crate::format::Format;
 use crate::outside;
 use crate::outside::Outside;
+use crate::pages::Pages;
 use crate::part::{Medium, Part};
 use crate::run::Run;
 
@@ -134,8 +135,6 @@ fn pairs<'a, T>(
 impl Document for Comparison {
     const KIND: Kind = Kind::Comparison;
     const VERSION: u32 = FORMAT_VERSION;
-    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
-    type Question = ();
 
     /// Red for a regression; an error where something can no longer be judged or measured.
     fn conclusions(&self, (): &()) -> Conclusions {
@@ -159,8 +158,17 @@ impl Document for Comparison {
         });
         Conclusions::of(runs.chain(benches))
     }
+}
+
+impl Pages for Comparison {
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
+    type Question = ();
 
     fn parts(&self, (): &(), _: Medium) -> Vec<Part> {
         parts::parts(self)
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
     }
 }

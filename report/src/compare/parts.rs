@@ -13,27 +13,27 @@ pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
     let mut parts = vec![Part::Title(outside!("{} -> {}", comparison.before, comparison.after))];
     let runs = &comparison.runs;
     if !runs.is_empty() {
-        parts.push(Part::Lines(runs.iter().map(conformance).collect()));
-        parts.push(Part::List("newly red", turned(runs, Turn::Red)));
-        parts.push(Part::List("fixed", turned(runs, Turn::Fixed)));
-        parts.push(Part::List("newly not judged", turned(runs, Turn::Unavailable)));
-        parts.push(Part::List(
+        parts.push(Part::lines(runs.iter().map(conformance)));
+        parts.push(Part::list("newly red", turned(runs, Turn::Red)));
+        parts.push(Part::list("fixed", turned(runs, Turn::Fixed)));
+        parts.push(Part::list("newly not judged", turned(runs, Turn::Unavailable)));
+        parts.push(Part::list(
             "no longer judged: the judge could not decide",
             turned(runs, Turn::Error),
         ));
-        parts.push(Part::List("judged again", turned(runs, Turn::Judged)));
+        parts.push(Part::list("judged again", turned(runs, Turn::Judged)));
     }
     let benches = &comparison.benches;
     if !benches.is_empty() {
-        parts.push(Part::Lines(benches.iter().flat_map(summary).collect()));
+        parts.push(Part::lines(benches.iter().flat_map(summary)));
         parts.push(Part::Table(changes(benches)));
-        let lost = benches.iter().flat_map(|bench| bench.lost.clone()).collect();
-        parts.push(Part::List("no longer measured", lost));
-        let no_data = benches.iter().flat_map(|bench| bench.no_data.clone()).collect();
-        parts.push(Part::List("not compared, for want of data", no_data));
+        let lost = benches.iter().flat_map(|bench| bench.lost.clone());
+        parts.push(Part::list("no longer measured", lost));
+        let no_data = benches.iter().flat_map(|bench| bench.no_data.clone());
+        parts.push(Part::list("not compared, for want of data", no_data));
     }
-    parts.push(Part::List("only in one of them", alone(comparison)));
-    parts.push(Part::Lines(vec![conclusion(comparison)]));
+    parts.push(Part::list("only in one of them", alone(comparison)));
+    parts.push(Part::lines([conclusion(comparison)]));
     parts
 }
 

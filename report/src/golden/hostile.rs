@@ -9,7 +9,9 @@ use crate::bench::metric::Metric;
 use crate::document::{Document, Kind};
 use crate::format::Format;
 use crate::golden::examples::{bench, comparison, load, run, sweep, trace};
-use crate::render::render;
+use crate::outside::Outside;
+use crate::part::{Block, Definition, Definitions, Part, Prose};
+use crate::render::{markdown, render, text};
 use crate::view::{Ink, View, Width};
 
 /// Texts that are obeyed, hide or break out, one by one.
@@ -181,6 +183,33 @@ fn hostile_text_in_runs_of_several_hosts_does_no_harm() {
         let hostile = with_texts(&run(), |_, text| format!("{start}{text}{}", all()));
         let broken = rules::broken(&overview("", &hostile, &run()));
         assert!(broken.is_empty(), "{start:?}: {broken:?}");
+    }
+}
+
+/// No document has these parts; the pages of `doctor`, `list` and `explain` do.
+#[test]
+fn hostile_text_in_definitions_and_lists_does_no_harm() {
+    let kind = Kind::Run;
+    for start in STARTS {
+        let hostile = Outside::from(format!("{start}{}", all()));
+        let said = || Prose::from(&hostile);
+        let blocks =
+            vec![Block::Paragraph(said()), Block::Unbroken(said()), Block::Points(vec![said()])];
+        let entries = [blocks.clone(), blocks.into_iter().rev().collect()]
+            .map(|blocks| Definition { term: hostile.clone(), blocks });
+        let group = Definitions { title: said(), entries: entries.into() };
+        let parts = [
+            Part::Subsection(hostile.clone()),
+            Part::Definitions(vec![group.clone(), group]),
+            Part::list("", [said()]),
+            Part::lines([Prose::ours("a `b` ").then(said())]),
+        ];
+        let pages = [60, 80, 200].map(|width| text(&parts, View::plain(Width::of(width))));
+        let pages = pages.into_iter().map(|text| (Format::Text, text));
+        for (format, text) in pages.chain([(Format::Markdown, markdown(&parts))]) {
+            let page = Page { name: String::new(), kind, format, text };
+            assert_eq!(rules::broken(&page), [], "{start:?}");
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     document::{Document, Kind},
     exit::{Conclusion, Conclusions},
     format::Format,
+    pages::Pages,
     part::{Medium, Part},
     record::Record,
 };
@@ -201,10 +202,6 @@ impl LoadResult {
 impl Document for LoadResult {
     const KIND: Kind = Kind::Load;
     const VERSION: u32 = FORMAT_VERSION;
-    const FORMATS: &'static [Format] =
-        &[Format::Text, Format::Markdown, Format::Json, Format::Jsonl, Format::Csv];
-    /// Those of `--fail-if`.
-    type Question = Vec<Condition>;
 
     /// An invalid measurement meets no condition.
     fn conclusions(&self, conditions: &Vec<Condition>) -> Conclusions {
@@ -220,9 +217,21 @@ impl Document for LoadResult {
         let interrupted = self.measurements.iter().any(|m| m.ending == Ending::Interrupted);
         Conclusions { interrupted, ..Conclusions::of(pieces) }
     }
+}
+
+#[cfg(feature = "statistics")]
+impl Pages for LoadResult {
+    const FORMATS: &'static [Format] =
+        &[Format::Text, Format::Markdown, Format::Json, Format::Jsonl, Format::Csv];
+    /// Those of `--fail-if`.
+    type Question = Vec<Condition>;
 
     fn parts(&self, _: &Vec<Condition>, medium: Medium) -> Vec<Part> {
         parts::parts(self, medium)
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
     }
 
     fn records(&self) -> Vec<Record> {

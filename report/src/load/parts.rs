@@ -30,7 +30,7 @@ fn terminal(result: &LoadResult) -> Vec<Part> {
         Arrival::Closed => "closed loop: latency hides stalls, use --rate for latency".into(),
     };
     let target = outside!("{}: {}", workload.target.words(), workload.details());
-    let mut parts = vec![Part::Lines(vec![arrival, target])];
+    let mut parts = vec![Part::lines([arrival, target])];
     let runs = result.measurements.len();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let title = (runs > 1).then(|| format!("run {} of {runs}", index + 1).into());
@@ -211,14 +211,14 @@ fn page(result: &LoadResult) -> Vec<Part> {
     };
     vec![
         Part::Title(outside!("load on {}", workload.target.words())),
-        Part::Lines(vec![
+        Part::lines([
             format!("{}.", workload.describe()).into(),
             loop_sentence.into(),
             outside!("Host: {}.", result.host.describe()),
         ]),
         Part::Table(runs(result)),
-        Part::List("what the runs rest on", points(result, basis)),
-        Part::List("notes", points(result, |measurement| measurement.notes.clone())),
+        Part::list("what the runs rest on", points(result, basis)),
+        Part::list("notes", points(result, |measurement| measurement.notes.clone())),
     ]
 }
 

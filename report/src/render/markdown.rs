@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 
 use crate::escape;
 use crate::outside::Outside;
-use crate::part::{Entry, Group, Head, Part, Style, Summary, Table};
+use crate::part::{
+    Block, Definition, Definitions, Entry, Group, Head, Part, Prose, Span, Style, Summary, Table,
+    Target,
+};
+use crate::unseen::is_unseen;
 
 /// The page. Writing to a `String`, as everything here does, cannot fail.
 #[must_use]
@@ -16,24 +20,27 @@ pub fn markdown(parts: &[Part]) -> String {
         match part {
             Part::Title(title) => {
                 let _ = writeln!(page, "# {}\n", shown(title));
+                level = "##";
             }
             Part::Section(title) => {
                 let _ = writeln!(page, "## {}\n", shown(title));
                 level = "###";
+            }
+            Part::Subsection(title) => {
+                let _ = writeln!(page, "### {}\n", shown(title));
+                level = "####";
             }
             Part::Lines(lines) => {
                 for line in lines {
                     let _ = writeln!(page, "{}\n", begun(line));
                 }
             }
+            Part::Definitions(groups) => page.extend(groups.iter().map(definitions)),
             Part::Fields(title, fields) => page.push_str(&self::fields(title.as_ref(), fields)),
             Part::List(_, points) if points.is_empty() => {}
             Part::List(title, points) => {
                 heading(&mut page, level, title);
-                for point in points {
-                    let _ = writeln!(page, "- {}", begun(point));
-                }
-                page.push('\n');
+                let _ = writeln!(page, "{}", self::points(points));
             }
             Part::Table(table) if table.is_empty() => {}
             Part::Table(table) => {
@@ -52,9 +59,70 @@ fn shown(text: &Outside) -> String {
     escape::markdown(text.open())
 }
 
+fn prose(Prose(spans): &Prose) -> String {
+    escape::unobeyed(&spans.iter().map(span).collect::<String>())
+}
+
 /// At the beginning of a line.
-fn begun(text: &Outside) -> String {
-    escape::markdown_line(text.open())
+fn begun(prose: &Prose) -> String {
+    escape::unlisted(&self::prose(prose))
+}
+
+fn span(span: &Span) -> String {
+    match span {
+        Span::Said(text) => shown(text),
+        Span::Ours(text) => escape::own_markdown(text),
+        Span::Code(text) => code(text),
+        Span::Strong(text) => format!("**{}**", escape::own_markdown(text)),
+        Span::Link(text, to) => format!("[{}]({})", escape::own_markdown(text), target(to)),
+    }
+}
+
+/// What no span of code can have everywhere is plain text.
+fn code(text: &str) -> String {
+    let is_plain = |c: char| c != '`' && c != '|' && !is_unseen(c);
+    match !text.is_empty() && text.chars().all(is_plain) && !text.contains("##[") {
+        true => format!("`{text}`"),
+        false => escape::own_markdown(text),
+    }
+}
+
+fn target(target: &Target) -> String {
+    match target {
+        Target::Heading(heading) => {
+            let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+            format!("#{}", anchor.to_lowercase())
+        }
+        Target::File(path) => (*path).to_owned(),
+    }
+}
+
+/// A paragraph for each term: a list would take what follows its points for one of them.
+fn definitions(Definitions { title, entries }: &Definitions) -> String {
+    let mut text = String::new();
+    if !title.is_empty() {
+        let _ = writeln!(text, "{}\n", begun(title));
+    }
+    for Definition { term, blocks } in entries {
+        let _ = write!(text, "**{}**:", shown(term));
+        for (index, block) in blocks.iter().enumerate() {
+            let is_first = index == 0;
+            text.push_str(&match block {
+                Block::Paragraph(line) | Block::Unbroken(line) if is_first => {
+                    format!(" {}\n\n", prose(line))
+                }
+                Block::Paragraph(line) | Block::Unbroken(line) => format!("{}\n\n", begun(line)),
+                Block::Points(list) if is_first => format!("\n\n{}\n", points(list)),
+                Block::Points(list) => format!("{}\n", points(list)),
+            });
+        }
+    }
+    text
+}
+
+fn points(points: &[Prose]) -> String {
+    points.iter().map(|point| format!("- {}\n", begun(point))).collect()
 }
 
 /// With a capital letter.
@@ -66,7 +134,7 @@ fn heading(page: &mut String, level: &str, title: &str) {
 }
 
 fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)]) -> String {
-    let mut text = title.map(|title| format!("{}\n\n", begun(title))).unwrap_or_default();
+    let mut text = title.map(|title| format!("{}\n\n", begun(&title.into()))).unwrap_or_default();
     for (name, value) in fields {
         let _ = writeln!(text, "- **{}**: {}", shown(name), shown(value));
     }
@@ -96,7 +164,7 @@ fn table(table: &Table) -> String {
 }
 
 fn cell(Entry { lines, is_strong }: &Entry) -> String {
-    let text = lines.iter().map(shown).collect::<Vec<_>>().join("<br>");
+    let text = lines.iter().map(prose).collect::<Vec<_>>().join("<br>");
     if *is_strong { format!("**{text}**") } else { text }
 }
 
@@ -114,6 +182,27 @@ fn details(Summary { word, name }: &Summary, lines: &[Outside]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn definitions_are_paragraphs() {
+        let points = Block::Points(vec![Prose::ours("repo#1: io_uring"), "- x".into()]);
+        let run = Block::Paragraph(Prose::ours("`a --b`, then `c|d`"));
+        let entries = vec![
+            Definition { term: "Bugs".into(), blocks: vec![points] },
+            Definition { term: "Run".into(), blocks: vec![run] },
+        ];
+        let group = Definitions { entries, ..Definitions::default() };
+        let expected =
+            "**Bugs**:\n\n- repo#1: io_uring\n- \\- x\n\n**Run**: `a --b`, then c\\|d\n\n";
+        assert_eq!(definitions(&group), expected);
+    }
+
+    #[test]
+    fn a_link_leads_to_the_heading() {
+        let to = Target::Heading("tcp-echo/One byte".to_owned());
+        let link = span(&Span::Link("one".to_owned(), to));
+        assert_eq!(link, "[one](#tcp-echoone-byte)");
+    }
 
     #[test]
     fn a_server_cannot_break_out_of_a_fence() {

@@ -7,13 +7,13 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 
 use crate::escape;
 use crate::outside::Outside;
-use crate::part::{Group, Head, Part, Style, Table};
+use crate::part::{Block, Definition, Definitions, Group, Head, Part, Prose, Span, Style, Table};
 use crate::view::{View, Width};
 
 /// Between two columns without a border.
 const GAP: u16 = 2;
-/// The names of fields stand in a column of at least this width, so that fields of several parts
-/// are aligned.
+/// The names of fields, and the terms of definitions, stand in a column of at least this width, so
+/// that those of several parts are aligned.
 const LEAST_NAME: usize = 10;
 
 /// Rows of the terminal for the lines and axes of a plot.
@@ -29,7 +29,10 @@ pub fn text(parts: &[Part], view: View) -> String {
     let mut page = String::new();
     for part in parts {
         let shown = match part {
-            Part::Title(title) | Part::Section(title) => sentence(title, 0, view.width),
+            Part::Title(title) | Part::Section(title) | Part::Subsection(title) => {
+                sentence(&title.into(), 0, view.width)
+            }
+            Part::Definitions(groups) => definitions(groups, view.width.min(Width::OF_SENTENCES)),
             Part::Lines(lines) => lines.iter().map(|line| sentence(line, 0, view.width)).collect(),
             Part::Fields(title, fields) => self::fields(title.as_ref(), fields, view.width),
             Part::List(title, points) => list(title, points, view.width),
@@ -53,9 +56,19 @@ fn shown(text: &Outside) -> String {
     escape::terminal(text.open())
 }
 
+/// Code keeps its backticks: without them, an option in a sentence is hard to see.
+fn prose(Prose(spans): &Prose) -> String {
+    let span = |span: &Span| match span {
+        Span::Said(text) => shown(text),
+        Span::Code(text) => format!("`{}`", escape::terminal(text)),
+        Span::Ours(text) | Span::Strong(text) | Span::Link(text, _) => escape::terminal(text),
+    };
+    escape::unobeyed(&spans.iter().map(span).collect::<String>())
+}
+
 /// Over several lines where it is wider than the page, the further ones indented.
-fn sentence(text: &Outside, margin: usize, width: Width) -> String {
-    wrapped(&format!("{:margin$}{}", "", shown(text)), margin + 2, width)
+fn sentence(text: &Prose, margin: usize, width: Width) -> String {
+    wrapped(&format!("{:margin$}{}", "", prose(text)), margin + 2, width)
 }
 
 /// Broken before a word; the blanks within a line stay as they are.
@@ -84,7 +97,7 @@ fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], width: Width) 
     let names: Vec<String> = fields.iter().map(|(name, _)| shown(name)).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let column = widest.max(LEAST_NAME);
-    let mut text = title.map(|title| sentence(title, 0, width)).unwrap_or_default();
+    let mut text = title.map(|title| sentence(&title.into(), 0, width)).unwrap_or_default();
     for (name, (_, value)) in names.iter().zip(fields) {
         let line = format!("  {name:<column$} {}", shown(value));
         text.push_str(&wrapped(line.trim_end(), column + 3, width));
@@ -92,12 +105,48 @@ fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], width: Width) 
     text
 }
 
-fn list(title: &str, points: &[Outside], width: Width) -> String {
+/// The terms in one column, and beside them what there is to say of each.
+fn definitions(groups: &[Definitions], width: Width) -> String {
+    let terms = groups.iter().flat_map(|group| &group.entries).map(|entry| &entry.term);
+    let widest = terms.map(|term| shown(term).chars().count()).max().unwrap_or(0);
+    // Two blanks at the least: a term may have blanks of its own.
+    let column = (widest + 1).max(LEAST_NAME);
+    let group = |Definitions { title, entries }: &Definitions| {
+        let entries = entries.iter().map(|entry| definition(entry, column, width));
+        let title = if title.is_empty() { String::new() } else { sentence(title, 0, width) };
+        title + &entries.collect::<String>()
+    };
+    groups.iter().map(group).collect::<Vec<_>>().join("\n")
+}
+
+fn definition(Definition { term, blocks }: &Definition, column: usize, width: Width) -> String {
+    let mut text = String::new();
+    let mut add = |line: &str, is_broken: bool| {
+        let term = if text.is_empty() { shown(term) } else { String::new() };
+        let line = format!("  {term:<column$} {line}");
+        match is_broken {
+            true => text.push_str(&wrapped(&line, column + 3, width)),
+            false => text.push_str(&(line + "\n")),
+        }
+    };
+    for block in blocks {
+        match block {
+            Block::Paragraph(paragraph) => add(&prose(paragraph), true),
+            Block::Points(points) => {
+                points.iter().for_each(|point| add(&format!("- {}", prose(point)), true));
+            }
+            Block::Unbroken(line) => add(&prose(line), false),
+        }
+    }
+    text
+}
+
+fn list(title: &str, points: &[Prose], width: Width) -> String {
     if points.is_empty() {
         return String::new();
     }
     let points: String = points.iter().map(|point| sentence(point, 2, width)).collect();
-    format!("{title}:\n{points}")
+    if title.is_empty() { points } else { format!("{title}:\n{points}") }
 }
 
 /// As several tables that are no wider than the page, where a cell must not be over two lines.
@@ -136,9 +185,9 @@ fn split(table: &Table, width: Width) -> Vec<Table> {
 /// With the spaces between it and the next one.
 fn column_width(table: &Table, index: usize) -> usize {
     let rows = table.groups.iter().flat_map(|group| &group.rows);
-    let cells = rows.filter_map(|row| row.get(index)).flat_map(|cell| &cell.lines);
+    let cells = rows.filter_map(|row| row.get(index)).flat_map(|cell| &cell.lines).map(prose);
     let heads = table.heads.get(index).into_iter().flat_map(|Head(what, more)| [what, more]);
-    let widths = cells.chain(heads).map(|text| shown(text).chars().count());
+    let widths = cells.chain(heads.map(shown)).map(|text| text.chars().count());
     widths.max().unwrap_or(0) + usize::from(GAP)
 }
 
@@ -166,7 +215,7 @@ fn grid(table: &Table, view: View) -> String {
             grid.add_row([shown(name)]);
         }
         for row in rows {
-            let lines = |lines: &[Outside]| lines.iter().map(shown).collect::<Vec<_>>().join("\n");
+            let lines = |lines: &[Prose]| lines.iter().map(prose).collect::<Vec<_>>().join("\n");
             let mut cells: Vec<String> = row.iter().map(|cell| lines(&cell.lines)).collect();
             if let Some(first) = cells.first_mut() {
                 first.insert_str(0, indent);
@@ -203,4 +252,34 @@ fn drawn(plot: &crate::plot::Plot, view: View) -> String {
 #[cfg(not(feature = "plot"))]
 fn drawn(_: &crate::plot::Plot, _: View) -> String {
     String::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_keeps_to_its_width_and_margin() {
+        let long = "one two three four five six seven eight nine ten eleven twelve";
+        let entry = |term: &str, blocks| Definition { term: term.into(), blocks };
+        let points = [long, "last"].map(Prose::from);
+        let entries = vec![
+            entry(
+                "a longer one",
+                vec![Block::Paragraph(long.into()), Block::Points(points.into())],
+            ),
+            entry("run", vec![Block::Unbroken(long.into())]),
+        ];
+        let parts = [Part::Definitions(vec![Definitions { title: "title".into(), entries }])];
+        let expected = "\
+title
+  a longer one  one two three four five six seven eight nine
+                ten eleven twelve
+                - one two three four five six seven eight
+                nine ten eleven twelve
+                - last
+  run           one two three four five six seven eight nine ten eleven twelve
+";
+        assert_eq!(text(&parts, View::plain(Width::LEAST)), expected);
+    }
 }

@@ -145,7 +145,7 @@ pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
         true => format!("certified: yes (MUST: {})", certificate.must.words()).into(),
         false => outside!("certified: no ({})", Outside::join(&certificate.reasons, ", ")),
     });
-    Part::Lines(lines)
+    Part::lines(lines)
 }
 
 #[cfg(test)]

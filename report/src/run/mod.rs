@@ -23,6 +23,7 @@ use crate::format::Format;
 use crate::host::Host;
 use crate::outside;
 use crate::outside::Outside;
+use crate::pages::Pages;
 use crate::part::{Medium, Part};
 use crate::record::Record;
 use crate::suite::TestSuites;
@@ -345,6 +346,13 @@ impl Cell {
 impl Document for Run {
     const KIND: Kind = Kind::Run;
     const VERSION: u32 = FORMAT_VERSION;
+
+    fn conclusions(&self, gate: &Gate) -> Conclusions {
+        gate.conclusions(self)
+    }
+}
+
+impl Pages for Run {
     const FORMATS: &'static [Format] = &[
         Format::Text,
         Format::Markdown,
@@ -355,12 +363,12 @@ impl Document for Run {
     ];
     type Question = Gate;
 
-    fn conclusions(&self, gate: &Gate) -> Conclusions {
-        gate.conclusions(self)
-    }
-
     fn parts(&self, _: &Gate, medium: Medium) -> Vec<Part> {
         parts::parts(self, medium)
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
     }
 
     fn records(&self) -> Vec<Record> {

@@ -26,7 +26,7 @@ fn terminal(run: &Run) -> Vec<Part> {
     parts.extend(costs(run));
     parts.push(Part::Table(nearest(run)));
     parts.extend(details(run));
-    parts.push(Part::Lines(vec![closing_line(run)]));
+    parts.push(Part::lines([closing_line(run)]));
     parts.extend(run.rows.iter().map(|row| certificate::part(row, &run.profile)));
     parts
 }
@@ -56,7 +56,7 @@ fn section(run: &Run) -> Vec<Part> {
     let kernel = host.kernel.clone().unwrap_or_else(unknown);
     let mut parts = vec![
         Part::Section(run.label.clone()),
-        Part::Lines(vec![outside!("{} {}, kernel {}", host.os, host.arch, kernel)]),
+        Part::lines([outside!("{} {}, kernel {}", host.os, host.arch, kernel)]),
         Part::Table(matrix(run, Medium::Page)),
     ];
     parts.extend([absences(run), Part::Table(drivers(run))]);
@@ -110,8 +110,8 @@ fn absences(run: &Run) -> Part {
         count => outside!("{} ({} cells)", line, count),
     };
     match found.is_empty() {
-        true => Part::Lines(vec!["every cell was judged".into()]),
-        false => Part::List("not judged", found.into_iter().map(line).collect()),
+        true => Part::lines(["every cell was judged"]),
+        false => Part::list("not judged", found.into_iter().map(line)),
     }
 }
 
@@ -127,7 +127,7 @@ fn drivers(run: &Run) -> Table {
 
 fn models(run: &Run) -> Vec<Part> {
     const TITLE: &str = "where readiness and completion differ";
-    let nothing = |sentence: &str| vec![Part::List(TITLE, vec![sentence.into()])];
+    let nothing = |sentence: &str| vec![Part::list(TITLE, [sentence])];
     if !is_comparable(run) {
         return nothing("nothing to compare: this run judged rows of one model only");
     }

@@ -15,6 +15,7 @@ use crate::{
     document::{Document, Kind},
     exit::{Conclusion, Conclusions, Exit},
     format::Format,
+    pages::Pages,
     part::{Medium, Part},
     record::Record,
 };
@@ -142,9 +143,6 @@ impl fmt::Display for Dimension {
 impl Document for Sweep {
     const KIND: Kind = Kind::Sweep;
     const VERSION: u32 = FORMAT_VERSION;
-    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
-    /// The quantity that is plotted.
-    type Question = Metric;
 
     /// Each point is a bench. An open loop is meant to find what is too much, so there a point that
     /// gives no number is no error as long as another does.
@@ -166,9 +164,20 @@ impl Document for Sweep {
         let interrupted = self.interrupted || exits().any(|exit| exit == Exit::Interrupted);
         Conclusions { interrupted, ..Conclusions::of(pieces) }
     }
+}
+
+#[cfg(feature = "statistics")]
+impl Pages for Sweep {
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json, Format::Csv];
+    /// The quantity that is plotted.
+    type Question = Metric;
 
     fn parts(&self, metric: &Metric, medium: Medium) -> Vec<Part> {
         parts::parts(self, *metric, medium)
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
     }
 
     fn records(&self) -> Vec<Record> {

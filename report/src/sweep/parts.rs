@@ -28,10 +28,10 @@ pub(super) fn parts(sweep: &Sweep, plotted: Metric, medium: Medium) -> Vec<Part>
     let points = sweep.ascending();
     let Some(first) = points.first() else {
         let title = format!("sweep over {}", sweep.dimension).into();
-        return vec![Part::Title(title), Part::Lines(vec!["no value was reached".into()])];
+        return vec![Part::Title(title), Part::lines(["no value was reached"])];
     };
     let title = outside!("sweep over {} on {}", sweep.dimension, first.bench.label);
-    let mut parts = vec![Part::Title(title), Part::Lines(frame(sweep, &points))];
+    let mut parts = vec![Part::Title(title), Part::lines(frame(sweep, &points))];
     match medium {
         Medium::Terminal => {
             parts.extend(measured(sweep, &points));
@@ -51,27 +51,27 @@ fn measured(sweep: &Sweep, points: &[&Point]) -> Vec<Part> {
     let mut parts: Vec<Part> = SHOWN.into_iter().filter_map(table).map(Part::Table).collect();
     let metrics = SHOWN.map(|(metric, _)| metric);
     let noted = |lines: &dyn Fn(&Bench) -> Vec<Outside>| noted(sweep.dimension, points, lines);
-    parts.push(Part::List("refused, and not measured", noted(&refused)));
-    parts.push(Part::List("rounds that do not count", noted(&flaws)));
-    parts.push(Part::List("no data", noted(&|bench| reasons(bench, metrics))));
-    parts.push(Part::List("drivers not seen from outside", noted(&not_attested)));
+    parts.push(Part::list("refused, and not measured", noted(&refused)));
+    parts.push(Part::list("rounds that do not count", noted(&flaws)));
+    parts.push(Part::list("no data", noted(&|bench| reasons(bench, metrics))));
+    parts.push(Part::list("drivers not seen from outside", noted(&not_attested)));
     parts
 }
 
 /// What follows, in words.
 fn findings(sweep: &Sweep) -> Vec<Part> {
-    let crossovers = crossovers(sweep).iter().map(|crossover| crossover.words()).collect();
+    let crossovers = crossovers(sweep).into_iter().map(|crossover| crossover.words());
     let knees: Vec<Outside> = knees(sweep).iter().map(|knee| knee.words()).collect();
     let mut parts = vec![
-        Part::List("where completion pays", crossovers),
-        Part::List("where the server no longer keeps up", knees.clone()),
+        Part::list("where completion pays", crossovers),
+        Part::list("where the server no longer keeps up", knees.clone()),
     ];
     if !knees.is_empty() {
         let rule = format!(
             "a row keeps up while it echoes what is sent, at the rate, and p99 stays below \
              {TOO_SLOW} times that at the lowest rate"
         );
-        parts.push(Part::Lines(vec![rule.into()]));
+        parts.push(Part::lines([rule]));
     }
     parts
 }

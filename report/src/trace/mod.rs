@@ -8,6 +8,7 @@ use crate::exit::{Conclusion, Conclusions};
 use crate::format::Format;
 use crate::outside;
 use crate::outside::Outside;
+use crate::pages::Pages;
 use crate::part::{Medium, Part};
 use crate::verdict::Model;
 
@@ -111,8 +112,6 @@ pub enum Operations {
 impl Document for Trace {
     const KIND: Kind = Kind::Trace;
     const VERSION: u32 = FORMAT_VERSION;
-    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
-    type Question = ();
 
     fn conclusions(&self, (): &()) -> Conclusions {
         Conclusions::of(self.rows.iter().map(|row| match row.outcome {
@@ -120,9 +119,18 @@ impl Document for Trace {
             Outcome::Unavailable { .. } => Conclusion::Unavailable,
         }))
     }
+}
+
+impl Pages for Trace {
+    const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
+    type Question = ();
 
     fn parts(&self, (): &(), medium: Medium) -> Vec<Part> {
         parts::parts(self, medium)
+    }
+
+    fn data(&self) -> impl Serialize {
+        self
     }
 }
 

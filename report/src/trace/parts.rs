@@ -4,20 +4,19 @@ use super::fold::{Block, Step, Who, fold};
 use super::{CAUTION, Call, Ladder, Outcome, Request, Trace};
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{Entry, Head, Medium, Part, Style, Table};
+use crate::part::{Entry, Head, Medium, Part, Prose, Style, Table};
 
 pub(super) fn parts(trace: &Trace, medium: Medium) -> Vec<Part> {
     let columns = Part::Table(table(trace, medium));
-    let absent = Part::Lines(absences(trace));
+    let absent = Part::lines(absences(trace));
     match medium {
         Medium::Terminal => {
-            let lines = vec![CAUTION.into(), asked(trace).into()];
-            let legend = legend(trace).into_iter().map(Outside::from).collect();
-            vec![Part::Lines(lines), columns, Part::Lines(legend), absent]
+            let lines = [CAUTION.to_owned(), asked(trace)];
+            vec![Part::lines(lines), columns, Part::lines(legend(trace)), absent]
         }
         Medium::Page => {
             let line = format!("{CAUTION}; {}", asked(trace));
-            vec![Part::Lines(vec![line.into()]), columns, absent]
+            vec![Part::lines([line]), columns, absent]
         }
     }
 }
@@ -113,7 +112,7 @@ fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Entry> {
         .position(|earlier| earlier == lines)
     {
         Some(earlier) => format!("{margin}as req {}", earlier + 1).into(),
-        None => Entry { lines: lines.clone(), is_strong: false },
+        None => Entry { lines: lines.iter().cloned().map(Prose::from).collect(), is_strong: false },
     };
     let mut cells: Vec<Entry> = ladders.iter().enumerate().map(cell).collect();
     cells.resize(requests(trace), Entry::default());

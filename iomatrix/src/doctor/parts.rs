@@ -1,0 +1,138 @@
+//! What the doctor says, as the parts of a page.
+
+use report::Outside;
+use report::host::{Hint, Host, Seccomp, State, size};
+use report::outside;
+use report::part::{Block, Definition, Definitions, Entry, Head, Medium, Part, Style, Table};
+
+use super::judge::{Diagnosis, judge};
+use super::{RowDriver, affected, runnable};
+
+/// The host, its drivers with the rows they affect, its limits and its counters.
+pub(super) fn parts(host: &Host, rows: &[RowDriver], medium: Medium) -> Vec<Part> {
+    match medium {
+        Medium::Terminal => terminal(host, rows),
+        Medium::Page => page(host, rows),
+    }
+}
+
+fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
+    let drivers = host.drivers.iter().map(|driver| {
+        let mut entry = probed(&driver.name, &driver.state);
+        let affected = affected(driver, rows);
+        if !affected.is_empty() {
+            let line = format!("affects: {}", affected.join(", "));
+            entry.blocks.push(Block::Paragraph(line.into()));
+        }
+        entry
+    });
+    let title = match rows.len() {
+        0 => "drivers".to_owned(),
+        all => format!("drivers ({} of {all} rows can run here)", runnable(host, rows)),
+    };
+    let counters = host.counters.iter().map(|counter| probed(&counter.name, &counter.state));
+    vec![
+        Part::lines(identity(host)),
+        Part::Definitions(vec![
+            Definitions { title: title.into(), entries: drivers.collect() },
+            Definitions {
+                title: "limits".into(),
+                entries: judge(host).into_iter().map(judged).collect(),
+            },
+            Definitions { title: "counters".into(), entries: counters.collect() },
+        ]),
+    ]
+}
+
+fn probed(name: &Outside, state: &State) -> Definition {
+    match state {
+        State::Available { details } => definition(name, outside!("available: {}", details), None),
+        State::Unavailable { reason, fix: None } => {
+            definition(name, outside!("not available: {}", reason), None)
+        }
+        State::Unavailable { reason, fix } => {
+            definition(name, outside!("NOT available: {}", reason), fix.as_ref())
+        }
+    }
+}
+
+fn judged(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Definition {
+    definition(&name.into(), outside!("{}: {}", found, verdict), fix.as_ref())
+}
+
+fn definition(name: &Outside, sentence: Outside, fix: Option<&Outside>) -> Definition {
+    let mut blocks = vec![Block::Paragraph(sentence.into())];
+    blocks.extend(fix.map(|fix| Block::Unbroken(outside!("fix: {}", fix).into())));
+    Definition { term: name.clone(), blocks }
+}
+
+fn page(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
+    let mut facts = identity(host);
+    if !rows.is_empty() {
+        let runnable = runnable(host, rows);
+        facts.push(format!("{runnable} of {} rows can run here", rows.len()).into());
+    }
+    let drivers = host.drivers.iter().map(|driver| {
+        let mut cells = state(&driver.name, &driver.state);
+        cells.push(affected(driver, rows).join(", ").into());
+        cells
+    });
+    let limits = judge(host).into_iter().map(|Diagnosis { name, found, verdict, fix }| {
+        vec![name.into(), found.into(), verdict.into(), fix.unwrap_or_default().into()]
+    });
+    let counters = host.counters.iter().map(|counter| state(&counter.name, &counter.state));
+    vec![
+        Part::Section("Host".into()),
+        Part::list("", facts),
+        table(&["driver", "available", "found", "fix", "affects"], drivers),
+        table(&["limit", "here", "judgement", "fix"], limits),
+        table(&["counter", "available", "found", "fix"], counters),
+    ]
+}
+
+fn table(heads: &[&str], rows: impl Iterator<Item = Vec<Entry>>) -> Part {
+    let heads = heads.iter().copied().map(Head::of).collect();
+    Part::Table(Table::plain("", Style::Words, heads, rows.collect()))
+}
+
+/// Whether it is available, what was found, and the fix.
+fn state(name: &Outside, state: &State) -> Vec<Entry> {
+    let (available, found, fix) = match state {
+        State::Available { details } => ("yes", details, None),
+        State::Unavailable { reason, fix } => ("no", reason, fix.clone()),
+    };
+    vec![name.into(), available.into(), found.into(), fix.unwrap_or_default().into()]
+}
+
+/// What the machine is, in lines of related facts; what is unknown is left out.
+fn identity(host: &Host) -> Vec<Outside> {
+    let hint = |kind: &str, hint: &Option<Hint>| {
+        hint.as_ref().map(|hint| outside!("{}: {} ({})", kind, hint.name, hint.evidence))
+    };
+    let system = [Some(&host.os), host.kernel.as_ref(), Some(&host.arch)];
+    let machine = [host.cpu_model.clone(), host.memory_bytes.map(|bytes| size(bytes).into())];
+    let runner = host.runner.as_ref().map(|runner| {
+        let parts = [&runner.image, &runner.image_version, &runner.name];
+        outside!("runner: {}", Outside::join(parts.into_iter().flatten(), " "))
+    });
+    [
+        Some(Outside::join(system.into_iter().flatten(), " ")),
+        Some(Outside::join(machine.iter().flatten(), ", ")),
+        hint("virtualisation", &host.virtualisation),
+        hint("container", &host.container),
+        host.seccomp.map(|mode| format!("seccomp: {}", seccomp(mode)).into()),
+        runner,
+    ]
+    .into_iter()
+    .flatten()
+    .filter(|line| !line.is_empty())
+    .collect()
+}
+
+fn seccomp(mode: Seccomp) -> &'static str {
+    match mode {
+        Seccomp::Off => "off",
+        Seccomp::Strict => "strict mode",
+        Seccomp::Filter => "filter mode",
+    }
+}

@@ -1,0 +1,144 @@
+//! Rows, suites and cases as the parts of a page. The page is what the README has: the rows by
+//! model, with what each lacks and what was found, and the rows that differ in nothing but the I/O
+//! API.
+
+use std::collections::BTreeMap;
+
+use conformance::case::Case;
+use conformance::profile::Profile;
+use conformance::suites;
+use harness::registry::{Finding, Registry, RowEntry};
+use report::Model;
+use report::pairs::{self, Pair, Traits};
+use report::part::{
+    Block, Definition, Definitions, Entry, Head, Medium, Part, Prose, Span, Style, Table,
+};
+
+/// The systems of the columns, as the registry and as readers name them.
+const SYSTEMS: [(&str, &str); 3] = [("linux", "Linux"), ("macos", "macOS"), ("windows", "Windows")];
+
+pub(super) fn parts(registry: &Registry, medium: Medium) -> Vec<Part> {
+    match medium {
+        Medium::Terminal => terminal(registry),
+        Medium::Page => page(registry),
+    }
+}
+
+/// The rows of this build, and the cases suite by suite.
+fn terminal(registry: &Registry) -> Vec<Part> {
+    let definition = |term: &str, text: String| Definition {
+        term: term.into(),
+        blocks: vec![Block::Paragraph(Span::Ours(text).into())],
+    };
+    let row = |row: &RowEntry| {
+        let RowEntry { name, model, flavor, workers, package, .. } = row;
+        let driver = row.driver_here().unwrap_or("not here");
+        let workers =
+            if *workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
+        definition(name, format!("{model:<10}  {driver:<8}  {flavor} on {workers}, {package}"))
+    };
+    let case = |case: &Case| {
+        let only = if case.from == Profile::Full { " (only in profile full)" } else { "" };
+        definition(case.name, format!("{:<6}  {}{only}", case.level, case.requirement))
+    };
+    let rows = registry.built_rows().map(row).collect();
+    let rows = Definitions { title: "rows".into(), entries: rows };
+    let suites = suites::ALL.iter().map(|suite| Definitions {
+        title: Span::Ours(format!("{}: {}", suite.name, suite.about)).into(),
+        entries: suite.cases.iter().map(case).collect(),
+    });
+    [rows].into_iter().chain(suites).map(|group| Part::Definitions(vec![group])).collect()
+}
+
+/// All rows, those of features that are off too.
+fn page(registry: &Registry) -> Vec<Part> {
+    let models = [Model::Readiness, Model::Completion, Model::Blocking];
+    let mut parts: Vec<Part> =
+        models.into_iter().map(|model| Part::Table(rows(registry, model))).collect();
+    parts.extend([
+        Part::lines(["Controlled pairs, in which nothing differs but the I/O API:"]),
+        Part::Table(controlled_pairs(registry)),
+        Part::lines([Prose::ours("What rows do not offer; their cells are `unsupported`:")]),
+        Part::list("", lacking(registry)),
+        Part::lines(["What was found out about runtimes on the way:"]),
+        Part::list("", findings(registry)),
+    ]);
+    parts
+}
+
+fn rows(registry: &Registry, model: Model) -> Table {
+    let mut heads = vec![Head::of(model.to_string())];
+    heads.extend(["what it is", "flavor", "workers"].map(Head::of));
+    heads.extend(SYSTEMS.map(|(_, name)| Head::of(name)));
+    let rows = registry.rows.iter().filter(|row| row.model == model).map(|row| {
+        let RowEntry { name, about, flavor, workers, .. } = row;
+        let mut cells: Vec<Entry> =
+            vec![code(name).into(), Prose::ours(about).into(), code(flavor).into()];
+        cells.push(workers.to_string().into());
+        cells.extend(SYSTEMS.map(|(system, _)| {
+            Entry::from(Prose::ours(row.driver.get(system).map_or("-", String::as_str)))
+        }));
+        cells
+    });
+    Table::plain("", Style::Words, heads, rows.collect())
+}
+
+/// Rows of one package and flavor that run on one system: the same program with another driver.
+fn controlled_pairs(registry: &Registry) -> Table {
+    let pairs = pairs::controlled(&registry.rows, |row| Traits {
+        package: row.package.as_str(),
+        flavor: row.flavor.as_str(),
+        model: row.model,
+        systems: row.driver.keys().map(String::as_str).collect(),
+    });
+    let rows = pairs.into_iter().map(|Pair { completion, readiness }| {
+        let runtime = Prose::ours(pairs::backend(&completion.package));
+        [runtime, code(&completion.name), code(&readiness.name)].map(Entry::from).to_vec()
+    });
+    let heads = ["runtime", "completion", "readiness"].map(Head::of).to_vec();
+    Table::plain("", Style::Words, heads, rows.collect())
+}
+
+fn lacking(registry: &Registry) -> Vec<Prose> {
+    let mut by_reason: BTreeMap<(&str, &str), Vec<Prose>> = BTreeMap::new();
+    for row in &registry.rows {
+        for (what, reason) in &row.lacks {
+            by_reason.entry((what, reason)).or_default().push(code(&row.name));
+        }
+    }
+    let point = |((what, reason), rows): ((&str, &str), Vec<Prose>)| {
+        let rows = Prose::join(rows, ", ");
+        code(what).then(Prose::ours(": ")).then(rows).then(Prose::ours(&format!(". {reason}")))
+    };
+    by_reason.into_iter().map(point).collect()
+}
+
+fn findings(registry: &Registry) -> Vec<Prose> {
+    let point = |Finding { package, text }: &Finding| {
+        Prose::ours(&format!("{}: {text}", pairs::backend(package)))
+    };
+    registry.findings.iter().map(point).collect()
+}
+
+fn code(name: &str) -> Prose {
+    Span::Code(name.to_owned()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use report::render::markdown;
+
+    use super::*;
+
+    const BEGIN: &str = "<!-- rows: written by ci/generate.sh -->\n";
+    const END: &str = "<!-- end of rows -->";
+
+    #[test]
+    fn the_readme_has_the_rows_as_they_are() {
+        let readme = include_str!("../../../README.md");
+        let (_, rest) = readme.split_once(BEGIN).expect("a mark where the rows begin");
+        let (rows, _) = rest.split_once(END).expect("a mark where the rows end");
+        let current = markdown(&page(&Registry::load().unwrap()));
+        assert!(rows.trim() == current.trim(), "README.md is stale: run ci/generate.sh rows");
+    }
+}
