@@ -1,7 +1,6 @@
 //! A whole check: the rows, the plan, the cells side by side, and the `Run` made of them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use harness::binaries;
 use harness::launcher::Origin;
+use harness::output::{OutFile, Output};
 use harness::registry::Registry;
 use harness::row::Row;
 use report::host::Host;
@@ -218,14 +218,14 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
 }
 
 /// `CONFORMANCE_*` variables that mirror the command's options, for the test target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Environment {
     /// `_ROWS`: names of rows, separated by commas.
     pub rows: Vec<String>,
     /// `_REQUIRE`: drivers that must have been judged, separated by commas.
     pub require: Vec<String>,
     /// `_OUTPUT`: what is written to which file, as `FORMAT=FILE`, separated by commas.
-    pub outputs: Vec<(Format, PathBuf)>,
+    pub outputs: Vec<(Format, OutFile)>,
     /// `_PROFILE`.
     pub profile: Profile,
     /// `_SEED`.
@@ -267,38 +267,10 @@ impl Environment {
 }
 
 /// One output of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
-fn output(text: &str) -> Result<(Format, PathBuf), Error> {
-    let offered = || Run::FORMATS.iter().map(|format| format.name());
-    let mistake = |why: &str| {
-        let formats = offered().collect::<Vec<_>>().join(", ");
-        let expected = format!("write FORMAT=FILE with one of {formats}");
-        Error::Variable(format!("CONFORMANCE_OUTPUT has '{text}', {why}; {expected}"))
+fn output(text: &str) -> Result<(Format, OutFile), Error> {
+    let refuse = |error| {
+        Error::Variable(format!("CONFORMANCE_OUTPUT has '{text}', which is refused: {error}"))
     };
-    let (name, file) = text.split_once('=').ok_or_else(|| mistake("which names no file"))?;
-    let format = Run::FORMATS.iter().find(|format| format.name() == name);
-    let format = format.ok_or_else(|| mistake("whose format a run does not have"))?;
-    let file = PathBuf::from(file);
-    let folder = file.parent().unwrap_or_else(|| Path::new(""));
-    if folder != Path::new("") && !folder.is_dir() {
-        return Err(mistake("whose folder does not exist"));
-    }
-    Ok((*format, file))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_output_has_a_format_and_a_file() {
-        assert_eq!(output("json=r.json").unwrap(), (Format::Json, PathBuf::from("r.json")));
-        assert_eq!(output("text=a=b").unwrap().1, PathBuf::from("a=b"));
-        for (text, sentence) in [
-            ("json", "names no file"),
-            ("jsonl=r.jsonl", "a run does not have"),
-            ("json=/no/such/folder/r.json", "does not exist"),
-        ] {
-            assert!(output(text).unwrap_err().to_string().contains(sentence), "{text}");
-        }
-    }
+    let output = Output::parse(text, Run::FORMATS).map_err(refuse)?;
+    Ok((output.format, output.open().map_err(refuse)?))
 }

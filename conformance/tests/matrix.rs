@@ -92,7 +92,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         println!("no cell of the matrix matches the filter");
         return Ok(Exit::Green);
     }
-    finish(shared, &environment, conclusion.has_failed())
+    finish(shared, environment, conclusion.has_failed())
 }
 
 /// A name that no row has must not look like a smaller matrix.
@@ -108,7 +108,7 @@ fn expect_rows(patterns: &[String], rows: &[Row]) -> Result<(), conformance::Err
 /// Writes the result file and says what the run cost.
 fn finish(
     shared: Arc<Shared>,
-    environment: &Environment,
+    environment: Environment,
     has_failed: bool,
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
@@ -119,10 +119,10 @@ fn finish(
     for driver in gate.missing_drivers(&run) {
         println!("required driver {} was not judged", driver.on_terminal());
     }
-    for (format, path) in &environment.outputs {
+    for (format, mut file) in environment.outputs {
         let view = View::plain(Width::OF_A_LOG);
-        let page = report::render(&run, &gate, *format, view)?;
-        std::fs::write(path, page).map_err(|e| format!("{}: {e}", path.display()))?;
+        let page = report::render(&run, &gate, format, view)?;
+        file.write(page.as_bytes())?;
     }
     let exit = run.exit(&gate);
     Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })

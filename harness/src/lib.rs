@@ -11,6 +11,7 @@ pub mod host;
 pub mod host_factor;
 pub mod kernel_log;
 pub mod launcher;
+pub mod output;
 pub mod pattern;
 pub mod place;
 pub mod process;

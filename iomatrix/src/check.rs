@@ -10,6 +10,7 @@ use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
+use harness::output::Output;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
@@ -19,7 +20,7 @@ use report::{Cell, Document as _, Exit, Gate, Level, Pages as _, Run, Strictness
 
 use crate::error::Error;
 use crate::notice::say;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 use crate::selection;
 
 #[derive(clap::Args)]
@@ -68,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
     jobs: usize,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
-    #[arg(help = output::help(Run::FORMATS), value_parser = Output::parser(Run::FORMATS))]
+    #[arg(help = output::help(Run::FORMATS), value_parser = output::parser(Run::FORMATS))]
     outputs: Vec<Output>,
     /// Print the cells and start nothing.
     #[arg(long)]

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use harness::output::Output;
 use report::compare::{Comparison, OtherHosts, Results, compare};
 use report::{Document as _, Exit, Pages as _};
 
 use crate::error::Error;
 use crate::notice::say;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 use crate::results::{AnyDocument, ResultFiles, Unused};
 
 #[derive(clap::Args)]
@@ -23,7 +24,7 @@ pub(crate) struct Arguments {
     force: bool,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Comparison::FORMATS))]
-    #[arg(value_parser = Output::parser(Comparison::FORMATS))]
+    #[arg(value_parser = output::parser(Comparison::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use harness::output::OutputError;
 use report::Outside;
 use report::escape::terminal as printable;
 use report::{Exit, Failure, Format, RenderError};
@@ -48,10 +49,8 @@ pub(crate) enum Error {
     WrittenTwice(PathBuf),
     /// The file that is to be written is one of those that are read.
     WrittenOver(PathBuf),
-    /// The file that is to be written is a folder.
-    OutputFolder(PathBuf),
-    /// The folder of the file that is to be written does not exist.
-    NoOutputFolder { file: PathBuf, folder: PathBuf },
+    /// A page cannot be written to its file.
+    Output(OutputError),
     /// A sweep has no quantity, or more than one, with several values.
     NoDimension,
     /// Nothing can be judged: a file of the repository is wrong, or a program is missing.
@@ -106,9 +105,8 @@ impl Error {
             | Self::PrintedTwice(_)
             | Self::WrittenTwice(_)
             | Self::WrittenOver(_)
-            | Self::OutputFolder(_)
-            | Self::NoOutputFolder { .. }
             | Self::NoDimension => Exit::Usage,
+            Self::Output(error) => error.exit(),
             Self::NoResult { unused, .. } => {
                 let broken = unused.iter().map(Unused::exit).find(|exit| *exit == Exit::Error);
                 broken.unwrap_or(Exit::Usage)
@@ -137,6 +135,12 @@ impl From<harness::Error> for Error {
 impl From<conformance::Error> for Error {
     fn from(error: conformance::Error) -> Self {
         Self::Judge(error)
+    }
+}
+
+impl From<OutputError> for Error {
+    fn from(error: OutputError) -> Self {
+        Self::Output(error)
     }
 }
 
@@ -203,15 +207,7 @@ impl fmt::Display for Error {
                 "{} is among the results that are read; write to a file elsewhere",
                 printable(&file.display().to_string())
             ),
-            Self::OutputFolder(folder) => {
-                let folder = printable(&folder.display().to_string());
-                write!(f, "write {folder}: it is a folder; name a file in it")
-            }
-            Self::NoOutputFolder { file, folder } => {
-                let file = printable(&file.display().to_string());
-                let folder = printable(&folder.display().to_string());
-                write!(f, "write {file}: there is no folder {folder}; make it first")
-            }
+            Self::Output(error) => write!(f, "{error}"),
             Self::NoDimension => f.write_str(
                 "a sweep varies one quantity: give several values to one of -c, -r, -p and \
                  --workers, as in -c 1,8,64,512",

@@ -7,7 +7,6 @@ mod compare;
 mod doctor;
 mod error;
 mod explain;
-mod identity;
 mod list;
 mod load;
 mod notice;

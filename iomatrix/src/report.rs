@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use harness::output::Output;
 use report::Outside;
 use report::part::{Medium, Part};
 use report::run::parts::{missing, overview};
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::notice::say;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 use crate::results::{Collection, ResultFiles};
 
 #[derive(clap::Args)]
@@ -23,7 +24,7 @@ pub(crate) struct Arguments {
     expected: Vec<Outside>,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Collection::FORMATS))]
-    #[arg(value_parser = Output::parser(Collection::FORMATS))]
+    #[arg(value_parser = output::parser(Collection::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use harness::output::Output;
 use report::bench::metric::Metric;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
 use report::{Document as _, Exit, Pages as _};
@@ -12,7 +13,7 @@ use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
 use crate::load::{WorkloadArguments, parse_rate, parse_size};
 use crate::notice::say;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -50,7 +51,7 @@ pub(crate) struct Arguments {
         default_value = "text",
         alias = "output-format"
     )]
-    #[arg(help = output::help(Sweep::FORMATS), value_parser = Output::parser(Sweep::FORMATS))]
+    #[arg(help = output::help(Sweep::FORMATS), value_parser = output::parser(Sweep::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use harness::binaries;
+use harness::output::Output;
 use loadgen::Load;
 use report::Outside;
 use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION};
@@ -26,7 +27,7 @@ pub(crate) use rows::Candidates;
 
 use crate::error::Error;
 use crate::load::{WorkloadArguments, interruption, now_unix};
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 
 /// How long a row is loaded in one round, unless asked otherwise: many short rounds see more of a
 /// host that changes than few long ones.
@@ -55,7 +56,7 @@ pub(crate) struct Arguments {
         default_value = "text",
         alias = "output-format"
     )]
-    #[arg(help = output::help(Bench::FORMATS), value_parser = Output::parser(Bench::FORMATS))]
+    #[arg(help = output::help(Bench::FORMATS), value_parser = output::parser(Bench::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -5,6 +5,7 @@ mod judge;
 mod parts;
 
 use harness::host;
+use harness::output::Output;
 use harness::registry::Registry;
 use report::host::{Driver, Host, State};
 use report::part::{Medium, Part};
@@ -12,13 +13,13 @@ use report::{Exit, Format, Pages};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Checkup::FORMATS))]
-    #[arg(value_parser = Output::parser(Checkup::FORMATS))]
+    #[arg(value_parser = output::parser(Checkup::FORMATS))]
     outputs: Vec<Output>,
 }
 

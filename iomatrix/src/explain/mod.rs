@@ -8,13 +8,14 @@ use std::iter::once;
 use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, MutantTable};
 use conformance::page::CasePage;
+use harness::output::Output;
 use harness::schedule::Company;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages, Transport};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 use crate::selection::{self, id_of};
 
 #[derive(clap::Args)]
@@ -24,7 +25,7 @@ pub(crate) struct Arguments {
     ids: Vec<String>,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Guide::FORMATS))]
-    #[arg(value_parser = Output::parser(Guide::FORMATS))]
+    #[arg(value_parser = output::parser(Guide::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -4,6 +4,7 @@ mod parts;
 
 use conformance::case::{Body, Case};
 use conformance::suites;
+use harness::output::Output;
 use harness::registry::{Registry, RowEntry};
 use harness::schedule::Company;
 use report::part::{Medium, Part};
@@ -12,13 +13,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::Error;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Catalogue::FORMATS))]
-    #[arg(value_parser = Output::parser(Catalogue::FORMATS))]
+    #[arg(value_parser = output::parser(Catalogue::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use harness::output::{OutFile, Output};
 use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
@@ -13,7 +14,7 @@ use report::{Document as _, Exit, Format, Pages as _};
 
 use crate::error::Error;
 use crate::notice::say;
-use crate::output::{self, OutFile, Output, Outputs};
+use crate::output::{self, Outputs};
 
 mod progress;
 mod workload;
@@ -57,7 +58,7 @@ pub(crate) struct Arguments {
         alias = "output-format"
     )]
     #[arg(help = output::help(LoadResult::FORMATS))]
-    #[arg(value_parser = Output::parser(LoadResult::FORMATS))]
+    #[arg(value_parser = output::parser(LoadResult::FORMATS))]
     outputs: Vec<Output>,
     /// Also write the distributions here, as a log that HdrHistogram's tools read.
     #[arg(long, value_name = "FILE")]

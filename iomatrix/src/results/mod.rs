@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use harness::output::Identity;
 use report::bench::Bench;
 use report::compare::Comparison;
 use report::escape::terminal;
@@ -20,7 +21,6 @@ use report::{Exit, Kind, Outside, Run, outside};
 use serde::de::DeserializeSeed as _;
 use serde_json::error::Category;
 
-use crate::identity::Identity;
 pub(crate) use collection::Collection;
 use marks::{Content, Marks, Version};
 

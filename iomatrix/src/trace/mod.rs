@@ -12,6 +12,7 @@ use std::path::Path;
 
 use clap::builder::RangedU64ValueParser;
 use harness::launcher::{Origin, Program};
+use harness::output::Output;
 use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
@@ -22,7 +23,7 @@ use report::{Document as _, Exit, Pages as _};
 use session::{TracePlan, Trouble};
 
 use crate::error::Error;
-use crate::output::{self, Output, Outputs};
+use crate::output::{self, Outputs};
 use crate::selection;
 
 #[derive(clap::Args)]
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = bounded(1, 1024))]
     workers: u32,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
-    #[arg(help = output::help(Trace::FORMATS), value_parser = Output::parser(Trace::FORMATS))]
+    #[arg(help = output::help(Trace::FORMATS), value_parser = output::parser(Trace::FORMATS))]
     outputs: Vec<Output>,
 }
 

@@ -1,27 +1,17 @@
 //! What commands print and write. One syntax for all of them, `--output FORMAT[=FILE]`, which can
 //! be given several times; everything that can be wrong with it is found before a command starts.
 
-mod file;
-
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use harness::output::{OutFile, Output, OutputError, names};
 use report::{Format, Pages, View};
 
 use crate::error::Error;
 use crate::notice::say;
 use crate::view;
-pub(crate) use file::OutFile;
-
-/// One value of `--output`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
-    format: Format,
-    /// Standard output if absent.
-    file: Option<PathBuf>,
-}
 
 /// What a command prints and writes, checked and ready.
 #[derive(Debug)]
@@ -30,51 +20,11 @@ pub(crate) struct Outputs {
     files: Vec<(Format, OutFile)>,
 }
 
-impl Output {
-    /// Reads `FORMAT` or `FORMAT=FILE`, with one of the formats that a command offers.
-    pub(crate) fn parser(
-        offered: &'static [Format],
-    ) -> impl Fn(&str) -> Result<Self, Error> + Clone + Send + Sync + 'static {
-        move |text| Self::parse(text, offered)
-    }
-
-    fn parse(text: &str, offered: &'static [Format]) -> Result<Self, Error> {
-        let (name, file) = match text.split_once('=') {
-            Some((name, file)) => (name, Some(file)),
-            None => (text, None),
-        };
-        let format = offered.iter().copied().find(|format| format.name() == name);
-        let format = format.ok_or_else(|| unknown(name, offered))?;
-        match file {
-            Some("") => Err(Error::Value(format!("write a file after it, such as {format}=FILE"))),
-            Some(file) => Ok(Self { format, file: Some(file.into()) }),
-            None => Ok(Self { format, file: None }),
-        }
-    }
-}
-
-/// A format that a command does not offer, and what to write instead.
-fn unknown(name: &str, offered: &[Format]) -> Error {
-    let offered = names(offered, "or");
-    let is_format = Format::ALL.iter().any(|format| format.name() == name);
-    Error::Value(if is_format {
-        format!("this result has no {name} output; write {offered}")
-    } else if name.contains(['.', '/', '\\']) {
-        format!("a format comes before the file, as in json={name}; the formats are {offered}")
-    } else {
-        format!("there is no such format; write {offered}")
-    })
-}
-
-/// `text, json or csv`.
-fn names(formats: &[Format], conjunction: &str) -> String {
-    let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
-    match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => {
-            format!("{} {conjunction} {last}", rest.join(", "))
-        }
-        Some(_) | None => names.concat(),
-    }
+/// Reads a value of `--output`, with one of the formats that a command offers.
+pub(crate) fn parser(
+    offered: &'static [Format],
+) -> impl Fn(&str) -> Result<Output, OutputError> + Clone + Send + Sync + 'static {
+    move |text| Output::parse(text, offered)
 }
 
 /// What `--help` says of `--output`.
@@ -82,7 +32,7 @@ pub(crate) fn help(offered: &[Format]) -> String {
     format!(
         "Print the result as {}; with =FILE, write it there instead. Can be given several times, \
          once without FILE at most",
-        names(offered, "or")
+        names(offered)
     )
 }
 
@@ -206,7 +156,7 @@ impl Outputs {
         let mut result = Ok(());
         for (format, file) in self.files.iter_mut().filter(|(_, file)| is_meant(file)) {
             let written =
-                page(*format, view::in_file()).and_then(|page| file.write(page.as_bytes()));
+                page(*format, view::in_file()).and_then(|page| Ok(file.write(page.as_bytes())?));
             match written {
                 Err(other) if result.is_err() => say(format_args!("iomatrix: {other}")),
                 Err(first) => result = Err(first),

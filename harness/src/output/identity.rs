@@ -4,11 +4,12 @@ use std::path::Path;
 
 /// The device and the number of a file on it; elsewhere than on Unix, the path without links.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity(#[cfg(unix)] [u64; 2], #[cfg(not(unix))] std::path::PathBuf);
+pub struct Identity(#[cfg(unix)] [u64; 2], #[cfg(not(unix))] std::path::PathBuf);
 
 impl Identity {
     /// That of what a path leads to, if there is something.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
         #[cfg(unix)]
         return path.metadata().ok().map(|metadata| Self::in_metadata(&metadata));
         #[cfg(not(unix))]
@@ -16,7 +17,7 @@ impl Identity {
     }
 
     /// That of what standard output is.
-    pub(crate) fn of_stdout() -> Option<Self> {
+    pub(super) fn of_stdout() -> Option<Self> {
         #[cfg(unix)]
         return Self::of_stream(std::io::stdout());
         #[cfg(not(unix))]
@@ -25,7 +26,7 @@ impl Identity {
 
     /// That of what standard error is.
     #[cfg(unix)]
-    pub(crate) fn of_stderr() -> Option<Self> {
+    pub(super) fn of_stderr() -> Option<Self> {
         Self::of_stream(std::io::stderr())
     }
 

@@ -5,15 +5,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
-use crate::identity::Identity;
+use super::OutputError;
+use super::identity::Identity;
 
 /// Longer chains of links lead nowhere (path_resolution(7)).
 const MOST_LINKS: u32 = 40;
 
 /// A file to write a page to.
 #[derive(Debug)]
-pub(crate) struct OutFile {
+pub struct OutFile {
     /// As the user named it.
     name: PathBuf,
     /// Where links lead to.
@@ -42,10 +42,10 @@ impl OutFile {
     ///
     /// # Errors
     /// It is a folder, its folder does not exist, or the system does not let it be written.
-    pub(crate) fn open(name: &Path) -> Result<Self, Error> {
-        let refuse = |error| Error::write(name, error);
+    pub fn open(name: &Path) -> Result<Self, OutputError> {
+        let refuse = |error| OutputError::Unwritable { file: name.to_owned(), error };
         let (path, means) = match name.metadata() {
-            Ok(found) if found.is_dir() => return Err(Error::OutputFolder(name.to_owned())),
+            Ok(found) if found.is_dir() => return Err(OutputError::Folder(name.to_owned())),
             Ok(found) => {
                 let path = name.canonicalize().unwrap_or_else(|_| name.to_owned());
                 let means = match (standard_stream(name), found.is_file()) {
@@ -56,7 +56,7 @@ impl OutFile {
                 (path, means)
             }
             Err(_) if is_named_as_folder(name) => {
-                return Err(Error::OutputFolder(name.to_owned()));
+                return Err(OutputError::Folder(name.to_owned()));
             }
             Err(error) if is_absence(&error) => {
                 let path = expected_path(name)?;
@@ -70,30 +70,35 @@ impl OutFile {
     }
 
     /// As the user named it.
-    pub(crate) fn name(&self) -> &Path {
+    #[must_use]
+    pub fn name(&self) -> &Path {
         &self.name
     }
 
     /// Whether it is this file, or a result below this folder.
-    pub(crate) fn is_below(&self, input: &Path) -> bool {
+    #[must_use]
+    pub fn is_below(&self, input: &Path) -> bool {
         let Ok(input) = input.canonicalize() else { return false };
         let is_result = self.path.extension().is_some_and(|extension| extension == "json");
         self.path == input || (is_result && input.is_dir() && self.path.starts_with(input))
     }
 
     /// Whether what was written cannot be replaced.
-    pub(crate) fn is_stream(&self) -> bool {
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
         matches!(self.means, Means::Stream(_))
     }
 
     /// Whether both are one file.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
         let is_one = self.identity.is_some() && self.identity == other.identity;
         self.path == other.path || is_one
     }
 
     /// Whether standard output goes to this file, of which a shell made it the other name.
-    pub(crate) fn is_redirected_stdout(&self) -> bool {
+    #[must_use]
+    pub fn is_redirected_stdout(&self) -> bool {
         self.path.is_file() && self.identity.is_some() && self.identity == Identity::of_stdout()
     }
 
@@ -102,13 +107,13 @@ impl OutFile {
     /// # Errors
     /// The system does not let it be written. A file that was there is as it was then, unless its
     /// folder takes no other file.
-    pub(crate) fn write(&mut self, page: &[u8]) -> Result<(), Error> {
+    pub fn write(&mut self, page: &[u8]) -> Result<(), OutputError> {
         let written = match &mut self.means {
             Means::Rename => replace(&self.path, page),
             Means::InPlace => overwrite(&self.path, page),
             Means::Stream(stream) => stream.write_all(page),
         };
-        written.map_err(|error| Error::write(&self.name, error))
+        written.map_err(|error| OutputError::Unwritable { file: self.name.clone(), error })
     }
 }
 
@@ -131,7 +136,7 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 /// Where a file that does not exist will be: a link that leads to nothing names it.
-fn expected_path(name: &Path) -> Result<PathBuf, Error> {
+fn expected_path(name: &Path) -> Result<PathBuf, OutputError> {
     let mut path = name.to_owned();
     for _ in 0..MOST_LINKS {
         let Ok(target) = path.read_link() else { break };
@@ -143,7 +148,7 @@ fn expected_path(name: &Path) -> Result<PathBuf, Error> {
     };
     match (folder.canonicalize(), path.file_name()) {
         (Ok(folder), Some(file)) if folder.is_dir() => Ok(folder.join(file)),
-        _ => Err(Error::NoOutputFolder { file: name.to_owned(), folder: folder.to_owned() }),
+        _ => Err(OutputError::NoFolder { file: name.to_owned(), folder: folder.to_owned() }),
     }
 }
 

@@ -1,0 +1,171 @@
+//! What is written where: `FORMAT[=FILE]`, which the command and the test target read alike, and
+//! the file itself, which is looked at before anything is judged.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use report::escape::terminal;
+use report::{Exit, Format};
+
+mod file;
+mod identity;
+
+pub use file::OutFile;
+pub use identity::Identity;
+
+/// A page that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// How it is rendered.
+    pub format: Format,
+    /// Standard output if absent.
+    pub file: Option<PathBuf>,
+}
+
+/// Why a page cannot be written.
+#[derive(Debug)]
+pub enum OutputError {
+    /// It was not asked for as it must be: what to write instead.
+    Syntax(String),
+    /// The file is a folder.
+    Folder(PathBuf),
+    /// The folder of the file does not exist.
+    NoFolder {
+        /// The file.
+        file: PathBuf,
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// The system does not let the file be written.
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl Output {
+    /// Reads `FORMAT` or `FORMAT=FILE`, with one of the formats that are offered.
+    ///
+    /// # Errors
+    /// [`OutputError::Syntax`].
+    pub fn parse(text: &str, offered: &[Format]) -> Result<Self, OutputError> {
+        let (name, file) = match text.split_once('=') {
+            Some((name, file)) => (name, Some(file)),
+            None => (text, None),
+        };
+        let format = offered.iter().copied().find(|format| format.name() == name);
+        let format = format.ok_or_else(|| unknown(name, offered))?;
+        match file {
+            Some("") => Err(without_file(format)),
+            Some(file) => Ok(Self { format, file: Some(file.into()) }),
+            None => Ok(Self { format, file: None }),
+        }
+    }
+
+    /// Looks whether its file can be written, where standard output is somebody else's.
+    ///
+    /// # Errors
+    /// It names no file, or one that cannot be written.
+    pub fn open(&self) -> Result<OutFile, OutputError> {
+        let path = self.file.as_deref().ok_or_else(|| without_file(self.format))?;
+        OutFile::open(path)
+    }
+}
+
+fn without_file(format: Format) -> OutputError {
+    OutputError::Syntax(format!("write a file after it, such as {format}=FILE"))
+}
+
+/// A format that is not offered, and what to write instead.
+fn unknown(name: &str, offered: &[Format]) -> OutputError {
+    let offered = names(offered);
+    let is_format = Format::ALL.iter().any(|format| format.name() == name);
+    OutputError::Syntax(if is_format {
+        format!("this result has no {name} output; write {offered}")
+    } else if name.contains(['.', '/', '\\']) {
+        format!("a format comes before the file, as in json={name}; the formats are {offered}")
+    } else {
+        format!("there is no such format; write {offered}")
+    })
+}
+
+/// `text, json or csv`.
+#[must_use]
+pub fn names(formats: &[Format]) -> String {
+    let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some(_) | None => names.concat(),
+    }
+}
+
+impl OutputError {
+    /// The documented exit status.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Syntax(_) | Self::Folder(_) | Self::NoFolder { .. } => Exit::Usage,
+            Self::Unwritable { .. } => Exit::Error,
+        }
+    }
+}
+
+impl std::error::Error for OutputError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unwritable { error, .. } => Some(error),
+            Self::Syntax(_) | Self::Folder(_) | Self::NoFolder { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |path: &PathBuf| terminal(&path.display().to_string());
+        match self {
+            Self::Syntax(sentence) => f.write_str(&terminal(sentence)),
+            Self::Folder(folder) => {
+                write!(f, "write {}: it is a folder; name a file in it", shown(folder))
+            }
+            Self::NoFolder { file, folder } => {
+                let (file, folder) = (shown(file), shown(folder));
+                write!(f, "write {file}: there is no folder {folder}; make it first")
+            }
+            Self::Unwritable { file, error } => write!(f, "write {}: {error}", shown(file)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_has_a_format_and_may_have_a_file() {
+        let offered = [Format::Text, Format::Json];
+        let parse = |text| Output::parse(text, &offered);
+        let output = parse("json=r.json").unwrap();
+        assert_eq!(output, Output { format: Format::Json, file: Some("r.json".into()) });
+        assert_eq!(parse("text=a=b").unwrap().file, Some("a=b".into()));
+        assert_eq!(parse("text").unwrap().file, None);
+        for (text, sentence) in [
+            ("json=", "write a file after it, such as json=FILE"),
+            ("csv=r.csv", "this result has no csv output; write text or json"),
+            ("r.json", "a format comes before the file, as in json=r.json"),
+            ("yaml", "there is no such format; write text or json"),
+        ] {
+            assert!(parse(text).unwrap_err().to_string().contains(sentence), "{text}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_printed_each_output_has_a_file() {
+        let open = |text| Output::parse(text, &[Format::Json]).unwrap().open();
+        let sentence = |text| open(text).unwrap_err().to_string();
+        assert!(sentence("json").contains("such as json=FILE"));
+        assert!(sentence("json=/no/such/folder/r.json").contains("make it first"));
+    }
+}
