@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use harness::binaries;
-use harness::launcher::Origin;
 use harness::output::{OutFile, Output};
 use harness::registry::Registry;
 use harness::row::Row;
@@ -50,16 +49,8 @@ pub fn rows(registry: &Registry) -> Vec<Row> {
 /// What Cargo said, or which program is missing.
 pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), harness::Error> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
-    let judged = rows.iter().enumerate().filter(|(index, _)| is_judged(*index));
-    let packages: Vec<&str> = judged.filter_map(|(_, row)| row.package.as_deref()).collect();
-    let programs = binaries::locate(&packages, binaries::OWN_PROFILE)?;
-    for row in rows {
-        let found = row.package.as_ref().and_then(|package| programs.get(package));
-        if let (Origin::Contract(program), Some(found)) = (&mut row.origin, found) {
-            program.executable.clone_from(found);
-        }
-    }
-    Ok(())
+    let judged = rows.iter_mut().enumerate().filter(|(index, _)| is_judged(*index));
+    binaries::provide(judged.map(|(_, row)| row), binaries::OWN_PROFILE)
 }
 
 /// How a plan is worked through.

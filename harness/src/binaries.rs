@@ -9,6 +9,8 @@ use std::process::Command;
 use report::load::BuildProfile;
 
 use crate::error::Error;
+use crate::launcher::Origin;
+use crate::row::Row;
 
 /// Directory of ready-made programs; with it nothing is built.
 pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
@@ -16,6 +18,27 @@ pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
 /// The profile that this program was built in.
 pub const OWN_PROFILE: BuildProfile =
     if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
+
+/// Puts the executables into rows of the registry, built in `profile` or found as by [`locate`]. A
+/// row of no package has its own already.
+///
+/// # Errors
+/// As [`locate`].
+pub fn provide<'a>(
+    rows: impl IntoIterator<Item = &'a mut Row>,
+    profile: BuildProfile,
+) -> Result<(), Error> {
+    let mut rows: Vec<&mut Row> = rows.into_iter().collect();
+    let packages: Vec<&str> = rows.iter().filter_map(|row| row.package.as_deref()).collect();
+    let programs = locate(&packages, profile)?;
+    for row in &mut rows {
+        let found = row.package.as_ref().and_then(|package| programs.get(package));
+        if let (Origin::Contract(program), Some(found)) = (&mut row.origin, found) {
+            program.executable.clone_from(found);
+        }
+    }
+    Ok(())
+}
 
 /// The executables of `packages`, by package, built in `profile`. In whatever profile those of
 /// [`BIN_DIR`] were built, they are taken.

@@ -1,6 +1,5 @@
 //! `iomatrix bench`: what rows cost, side by side in interleaved rounds, with every answer checked.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -177,11 +176,4 @@ pub(crate) fn build() -> Build {
         servers: std::env::var_os(binaries::BIN_DIR).is_none().then_some(BuildProfile::Release),
         generator: loadgen::PROFILE,
     }
-}
-
-/// Programs of these packages, in release, each built alone.
-fn release_programs(
-    packages: &[&str],
-) -> Result<std::collections::BTreeMap<String, PathBuf>, Error> {
-    Ok(binaries::locate(packages, BuildProfile::Release)?)
 }

@@ -1,10 +1,11 @@
 //! The rows of a bench: which were asked for, which this host can run, and their programs.
 
 use conformance::check;
-use harness::launcher::Origin;
+use harness::binaries;
 use harness::registry::Registry;
 use harness::row::Row;
 use report::bench::{Because, Refused};
+use report::load::BuildProfile;
 use report::{Host, Transport};
 use report::{Outside, outside};
 
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::notice::say;
 use crate::selection;
 
-use super::{SubjectArguments, release_programs, verify};
+use super::{SubjectArguments, verify};
 
 /// One row that was asked for.
 #[derive(Clone, Debug)]
@@ -80,15 +81,9 @@ impl Candidates {
         packages.dedup();
         for package in &packages {
             say(format_args!("building {package} in release"));
-            let programs = release_programs(&[package])?;
-            for candidate in &mut self.all {
-                let row = &mut candidate.row;
-                if let (Origin::Contract(program), Some(found)) =
-                    (&mut row.origin, row.package.as_ref().and_then(|own| programs.get(own)))
-                {
-                    program.executable.clone_from(found);
-                }
-            }
+            let rows = self.all.iter_mut().map(|candidate| &mut candidate.row);
+            let own = rows.filter(|row| row.package.as_ref() == Some(package));
+            binaries::provide(own, BuildProfile::Release)?;
         }
         Ok(())
     }

@@ -127,12 +127,11 @@ impl Arguments {
 
 /// A row's program, built or found, with the arguments that make it this row.
 fn program(entry: &RowEntry) -> Result<Program, Error> {
-    let programs = binaries::locate(&[&entry.package], binaries::OWN_PROFILE)?;
-    match (Row::of(entry).origin, programs.get(&entry.package)) {
-        (Origin::Contract(program), Some(executable)) => {
-            Ok(Program { executable: executable.clone(), ..program })
-        }
-        (Origin::Contract(_) | Origin::Command(_) | Origin::Address(_), _) => {
+    let mut row = Row::of(entry);
+    binaries::provide([&mut row], binaries::OWN_PROFILE)?;
+    match row.origin {
+        Origin::Contract(program) => Ok(program),
+        Origin::Command(_) | Origin::Address(_) => {
             Err(harness::Error::NoExecutable { package: entry.package.clone() }.into())
         }
     }
