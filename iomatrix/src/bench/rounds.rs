@@ -237,7 +237,7 @@ impl Rounds<'_> {
         if self.transport() == Transport::Udp {
             return Count::none("UDP has no connections");
         }
-        let resident = |subject: &Subject, idle: u32| -> Result<Result<u64, Count>, Refused> {
+        let resident = |subject: &Subject, idle: u32| -> Result<Count, Refused> {
             let mut watch = MemoryWatch::of(subject.process());
             let outcome = self.load(subject, &mut watch, |workload| {
                 workload.connections = 1;
@@ -250,8 +250,9 @@ impl Rounds<'_> {
             })?;
             self.expect_right(&outcome.measurement)?;
             Ok(match watch.resident {
-                Some(found) => found.map_err(|e| absent(&e)),
-                None => Err(Count::none("the load did not come so far")),
+                Some(Ok(bytes)) => Count::Of(bytes as f64),
+                Some(Err(error)) => absent(&error),
+                None => Count::none("the load did not come so far"),
             })
         };
         let looked = || -> Result<Count, Refused> {
@@ -259,8 +260,10 @@ impl Rounds<'_> {
             let few = resident(&subject, 0)?;
             let many = resident(&subject, IDLE)?;
             Ok(match (few, many) {
-                (Ok(few), Ok(many)) => Count::Of(many.saturating_sub(few) as f64 / f64::from(IDLE)),
-                (Err(none), _) | (_, Err(none)) => none,
+                (Count::Of(few), Count::Of(many)) => {
+                    Count::Of((many - few).max(0.0) / f64::from(IDLE))
+                }
+                (none @ Count::NoData { .. }, _) | (_, none) => none,
             })
         };
         looked().unwrap_or_else(|refused| Count::none(refused.reason))
