@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use harness::binaries;
 use harness::output::{OutFile, Output};
 use harness::registry::Registry;
 use harness::row::Row;
+use harness::{binaries, host, seed};
 use report::host::Host;
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
@@ -91,7 +91,7 @@ pub fn run(
             });
         }
     });
-    collector.finish(judge, rows, label())
+    collector.finish(judge, rows, host::label())
 }
 
 /// The one that is not green, else the one that came nearer to its limit.
@@ -110,19 +110,6 @@ pub fn one(judge: &Judge, registry: &Registry, rows: &[Row], planned: &Planned) 
     let row = &rows[planned.row];
     let waiver = registry.waiver(&row.name, &planned.id(), &waiver_os(&judge.host));
     judge.judge_cell(row, planned, waiver)
-}
-
-/// The name by which a page shows this host: a label that CI gives, else the operating system.
-#[must_use]
-pub fn label() -> String {
-    std::env::var("CONFORMANCE_LABEL").unwrap_or_else(|_| std::env::consts::OS.to_owned())
-}
-
-/// A random seed, for a check that was given none.
-#[must_use]
-pub fn random_seed() -> u64 {
-    // Short enough to be typed.
-    fastrand::u64(1..1_000_000)
 }
 
 /// Where a waiver holds: wine is not Windows.
@@ -236,7 +223,7 @@ impl Environment {
         };
         let profile = text("CONFORMANCE_PROFILE").unwrap_or_else(|| "default".to_owned());
         let seed = match text("CONFORMANCE_SEED") {
-            None => random_seed(),
+            None => seed::random(),
             Some(seed) => seed.parse().map_err(|_| {
                 Error::Variable(format!("CONFORMANCE_SEED is '{seed}', not a number"))
             })?,

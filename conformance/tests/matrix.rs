@@ -113,7 +113,7 @@ fn finish(
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
     let Shared { judge, rows, collector, gate, .. } = shared;
-    let run = collector.finish(&judge, &rows, check::label());
+    let run = collector.finish(&judge, &rows, host::label());
     println!("{}", text(&costs(&run), View::plain(Width::OF_A_LOG)));
     println!("{}", closing_line(&run).on_terminal());
     for driver in gate.missing_drivers(&run) {

@@ -20,6 +20,7 @@ pub mod restrict;
 pub mod row;
 pub mod schedule;
 pub mod scratch;
+pub mod seed;
 pub mod supervisor;
 pub mod wait;
 

@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     check::find_programs(&mut rows, &planned)?;
     let judge = Judge {
         profile,
-        seed: arguments.seed.unwrap_or_else(check::random_seed),
+        seed: arguments.seed.unwrap_or_else(harness::seed::random),
         host,
         schedule: Schedule::of_this_user(),
         strictness: arguments.strictness(),

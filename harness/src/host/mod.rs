@@ -35,6 +35,12 @@ use ring::probe as ring;
 #[cfg(windows)]
 use windows as system;
 
+/// The name by which a page shows this host: a label that CI gives, else the operating system.
+#[must_use]
+pub fn label() -> String {
+    env::var("CONFORMANCE_LABEL").unwrap_or_else(|_| env::consts::OS.to_owned())
+}
+
 /// Probes the host as this process sees it, under its own limits, filters and container. Takes a
 /// few milliseconds, sends nothing and leaves nothing behind; what cannot be read is `None`.
 /// Only an ENOMEM from io_uring takes longer: it is asked once more 50 ms later.

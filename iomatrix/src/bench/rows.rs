@@ -1,6 +1,5 @@
 //! The rows of a bench: which were asked for, which this host can run, and their programs.
 
-use conformance::check;
 use harness::binaries;
 use harness::registry::Registry;
 use harness::row::Row;
@@ -92,7 +91,7 @@ impl Candidates {
     pub(crate) fn verify(&mut self, host: &Host) {
         let rows: Vec<Row> = self.measured().cloned().collect();
         say(format_args!("checking the answers of {} rows first", rows.len()));
-        let wrong = verify::wrong(&rows, self.transport, host, check::random_seed());
+        let wrong = verify::wrong(&rows, self.transport, host, harness::seed::random());
         for candidate in &mut self.all {
             if let Some(reason) = wrong.get(&Outside::from(&candidate.row.name)) {
                 candidate.refused = Some(reason.clone());

@@ -95,7 +95,7 @@ impl WorkloadArguments {
                 Amount::Messages,
             ),
             threads: self.threads,
-            seed: self.seed.unwrap_or_else(conformance::check::random_seed),
+            seed: self.seed.unwrap_or_else(harness::seed::random),
         }
     }
 }
