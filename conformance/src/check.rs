@@ -183,10 +183,10 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
     RunRow {
         name: row.name.clone().into(),
         model: row.model,
-        driver: row.driver_name().into(),
-        flavor: row.flavor.clone().into(),
+        driver: row.driver_name(),
+        flavor: row.flavor.clone(),
         workers: row.workers,
-        runtime: own().find_map(|judged| judged.runtime.clone()).map(Into::into),
+        runtime: own().find_map(|judged| judged.runtime.clone()),
         attestation: own()
             .find_map(|judged| judged.attestation.clone())
             .unwrap_or(Attestation::NotAttested { reason: reason.to_owned().into() }),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::launcher::{Attempt, Ended, Launch, Server};
 use harness::process::{Demand, Process};
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Outside, outside};
 
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
@@ -99,7 +99,7 @@ pub fn judge_demand(
 pub fn expect_obedience(launch: Launch) -> Result<Server, Failure> {
     if let Launch::Ended(Attempt { ended: Ended::Code(code), stderr, .. }) = &launch {
         let expected = "a server that does as asked";
-        let actual = format!("exit {code}: {}", stderr.join("; "));
+        let actual = outside!("exit {}: {}", code, Outside::join(stderr, "; "));
         return Err(Failure::new(FailureKind::ExitStatus, expected, actual));
     }
     launch.expect_ready()

@@ -8,7 +8,7 @@ use harness::deadline::Deadline;
 use harness::host_factor::{HIGHEST, host_factor};
 use harness::launcher::{Launch, Launcher, Origin, Program, START_LIMIT, Start};
 use harness::row::Row;
-use report::{Failure, Model, Transport};
+use report::{Failure, Model, Outside, Transport};
 
 use crate::suites;
 
@@ -19,10 +19,10 @@ const TAIL_LINES: usize = 20;
 #[derive(Clone, Debug, PartialEq)]
 pub enum IntroductionError {
     /// It says that this host cannot run it, or that it does not serve TCP.
-    Declined(String),
+    Declined(Outside),
     /// It does not do what the contract asks of its first line, with the last lines of its standard
     /// error.
-    Wrong(Failure, Vec<String>),
+    Wrong(Failure, Vec<Outside>),
 }
 
 /// Starts a server once and makes a row of its announcement.
@@ -63,7 +63,7 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
         .filter_map(|case| case.capability)
         .collect();
     let is_offered =
-        |capability: &str| ready.capabilities.iter().any(|offered| offered == capability);
+        |capability: &str| ready.capabilities.iter().any(|offered| offered.is(capability));
     Row {
         name: name.to_owned(),
         model: model(&ready.model),
@@ -77,14 +77,11 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
 }
 
 /// The model that an announcement names.
-fn model(name: &str) -> Model {
-    match name {
-        "readiness" => Model::Readiness,
-        "completion" => Model::Completion,
-        "blocking" => Model::Blocking,
-        // Whether it may say anything else is for the case about announcements.
-        _ => Model::Undeclared,
-    }
+fn model(name: &Outside) -> Model {
+    let known = [Model::Readiness, Model::Completion, Model::Blocking];
+    let found = known.into_iter().find(|model| name.is(&model.to_string()));
+    // Whether it may say anything else is for the case about announcements.
+    found.unwrap_or(Model::Undeclared)
 }
 
 #[cfg(test)]
@@ -99,8 +96,8 @@ mod tests {
         let Ok(Announcement::Ready(ready)) = Announcement::parse(line) else { panic!("not ready") };
         let program = Program::parse("server --quiet").unwrap();
         let row = row("contract", &ready, program);
-        assert_eq!((row.model, row.driver.as_deref()), (Model::Completion, Some("io_uring")));
-        assert_eq!((row.flavor.as_str(), row.workers), ("f", 3));
+        assert_eq!((row.model, row.driver), (Model::Completion, Some("io_uring".into())));
+        assert_eq!((row.flavor, row.workers), ("f".into(), 3));
         assert_eq!(row.lacks, ["cancel"]);
     }
 }

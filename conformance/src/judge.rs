@@ -52,7 +52,7 @@ pub struct JudgedCell {
     /// The cell.
     pub cell: Cell,
     /// Runtime and version as announced, once a server was ready.
-    pub runtime: Option<String>,
+    pub runtime: Option<Outside>,
     /// Whether the driver was seen, once a server was ready.
     pub attestation: Option<Attestation>,
 }
@@ -62,7 +62,7 @@ struct Evidence {
     found: CaseResult,
     lack: Option<Lack>,
     ended: Option<Ended>,
-    runtime: Option<String>,
+    runtime: Option<Outside>,
     attestation: Option<Attestation>,
 }
 
@@ -109,7 +109,7 @@ impl Judge {
         cell.margin = context.clock.margin();
         if evidence.found.is_err() || evidence.ended.is_some() {
             let tail = lifecycle.stderr_tail(TAIL_LINES);
-            cell.stderr_tail = tail.into_iter().map(Outside::from).collect();
+            cell.stderr_tail = tail;
         }
         let judged = JudgedCell {
             cell: settle(cell, evidence.lack, evidence.found, evidence.ended),
@@ -182,7 +182,7 @@ impl Judge {
         *attestation = Some(if row.grade() == Grade::Contract {
             compare(row, server.ready()?)?;
             let driver = row.driver_name();
-            peer.exchanging(|exchange| attest(driver, &self.host, &process, exchange))?
+            peer.exchanging(|exchange| attest(&driver, &self.host, &process, exchange))?
         } else {
             not_declared(&self.host, &process)
         });
@@ -222,10 +222,9 @@ impl Judge {
 /// The announcement must say what the registry says: otherwise the column's head would lie.
 fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
     let driver = row.driver_name();
-    let model = row.model.to_string();
-    let expected = format!("{model}, {driver}, {}, {} workers", row.flavor, row.workers);
+    let expected = outside!("{}, {}, {}, {} workers", row.model, driver, row.flavor, row.workers);
     let actual =
-        format!("{}, {}, {}, {} workers", ready.model, ready.driver, ready.flavor, ready.workers);
+        outside!("{}, {}, {}, {} workers", ready.model, ready.driver, ready.flavor, ready.workers);
     if expected == actual {
         return Ok(());
     }
@@ -237,7 +236,7 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
 fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<Ended>) -> Cell {
     if let Some(Lack(reason)) = lack {
         cell.verdict = Verdict::Unsupported;
-        cell.reason = Some(reason.into());
+        cell.reason = Some(reason);
         return cell;
     }
     let found = match (found, ended) {

@@ -4,14 +4,14 @@
 use harness::announcement::{Announcement, Ready};
 use harness::launcher::Launch;
 use harness::row::Row;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Outside, outside};
 
 use crate::case::Case;
 use crate::lifecycle::Lifecycle;
 
 /// Why a server does not offer what a case asks for, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lack(pub String);
+pub struct Lack(pub Outside);
 
 impl Lack {
     /// That of a server which was asked for `asked`, a kind of listener or a capability, and says
@@ -21,19 +21,19 @@ impl Lack {
     /// `announcement` when the registry or the host's probe contradicts it.
     pub fn read(row: &Row, asked: &str, said: Announcement) -> Result<Self, Failure> {
         let contradicted =
-            |truth: String, said: String| Failure::new(FailureKind::Announcement, truth, said);
+            |truth: Outside, said: Outside| Failure::new(FailureKind::Announcement, truth, said);
         match said {
             Announcement::Unavailable(reason) => {
                 let driver = row.driver.clone().unwrap_or_default();
-                let truth = format!("a server that runs: the host offers {driver}");
-                Err(contradicted(truth, format!("unavailable: {reason}")))
+                let truth = outside!("a server that runs: the host offers {}", driver);
+                Err(contradicted(truth, outside!("unavailable: {}", reason)))
             }
             Announcement::Unsupported(reason) if row.lacks(asked) => Ok(Self(reason)),
             Announcement::Unsupported(reason) => {
-                let truth = format!("{asked}, which the registry does not say it lacks");
-                Err(contradicted(truth, format!("unsupported: {reason}")))
+                let truth = outside!("{}, which the registry does not say it lacks", asked);
+                Err(contradicted(truth, outside!("unsupported: {}", reason)))
             }
-            Announcement::Ready(_) => Err(contradicted("a refusal".to_owned(), "ready".to_owned())),
+            Announcement::Ready(_) => Err(contradicted("a refusal".into(), "ready".into())),
         }
     }
 }
@@ -76,7 +76,7 @@ pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
 
 /// A server that did not refuse a capability announces it.
 fn expect_announced(capability: &str, ready: &Ready) -> Result<(), Failure> {
-    if ready.capabilities.iter().any(|offered| offered == capability) {
+    if ready.capabilities.iter().any(|offered| offered.is(capability)) {
         return Ok(());
     }
     let expected = format!("{capability} among the capabilities that it announces");
@@ -98,12 +98,12 @@ mod tests {
 
     #[test]
     fn unsupported_is_only_what_the_registry_says_is_lacking() {
-        let said = || Announcement::Unsupported("no such thing".to_owned());
+        let said = || Announcement::Unsupported("no such thing".into());
         let lack = Lack::read(&row(&["cancel", "cpu"]), "cpu", said()).unwrap();
-        assert_eq!(lack, Lack("no such thing".to_owned()));
+        assert_eq!(lack, Lack("no such thing".into()));
         let contradicted = Lack::read(&row(&["cancel"]), "cpu", said()).unwrap_err();
         assert_eq!(contradicted.kind, FailureKind::Announcement);
-        let lost = Announcement::Unavailable("no ring".to_owned());
+        let lost = Announcement::Unavailable("no ring".into());
         assert!(Lack::read(&row(&["cpu"]), "cpu", lost).is_err());
     }
 
@@ -112,13 +112,13 @@ mod tests {
         let announced = |capabilities: &[&str]| Ready {
             ready: 1,
             listeners: Vec::new(),
-            backend: String::new(),
-            runtime: String::new(),
-            model: String::new(),
-            driver: String::new(),
-            flavor: String::new(),
+            backend: Outside::default(),
+            runtime: Outside::default(),
+            model: Outside::default(),
+            driver: Outside::default(),
+            flavor: Outside::default(),
             workers: 1,
-            capabilities: capabilities.iter().copied().map(str::to_owned).collect(),
+            capabilities: capabilities.iter().copied().map(Outside::from).collect(),
         };
         let both = announced(&["cancel", "cpu"]);
         assert_eq!(expect_announced("cpu", &both), Ok(()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
 use harness::place::Place;
-use report::{Failure, Transport};
+use report::{Failure, Outside, Transport};
 
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
@@ -67,7 +67,7 @@ impl Lifecycle {
 
     /// The last lines of the last started server's standard error.
     #[must_use]
-    pub fn stderr_tail(&self, lines: usize) -> Vec<String> {
+    pub fn stderr_tail(&self, lines: usize) -> Vec<Outside> {
         self.launcher.stderr_tail(lines)
     }
 

@@ -82,7 +82,7 @@ impl MutantTable {
         }
         if let Some(driver) = mutant.and_then(|mutant| mutant.registered.clone()) {
             row.model = if driver == "io_uring" { Model::Completion } else { Model::Readiness };
-            row.driver = Some(driver);
+            row.driver = Some(driver.into());
         }
         row
     }
@@ -96,7 +96,7 @@ mod tests {
     fn the_judge_can_be_told_another_driver_than_the_one_in_use() {
         let table = MutantTable::load().unwrap();
         let driver = |fault| table.row(PathBuf::new(), fault).driver;
-        assert_eq!(driver(Some("says-io-uring")), Some("io_uring".to_owned()));
+        assert_eq!(driver(Some("says-io-uring")), Some("io_uring".into()));
         assert_eq!(driver(Some("greets")), driver(None));
     }
 }

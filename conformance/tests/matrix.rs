@@ -141,7 +141,7 @@ fn is_selected(arguments: &Arguments, name: &str) -> bool {
 fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let name = name(&shared.rows, &planned);
     let row = &shared.rows[planned.row];
-    let driver = Outside::from(row.driver_name());
+    let driver = row.driver_name();
     let is_required = shared.gate.required_drivers.contains(&driver);
     let ignored = planned.unavailable.clone().filter(|_| !is_required);
     let kind = ignored.as_ref().map(|reason| format!("unavailable: {}", reason.on_terminal()));

@@ -2,9 +2,9 @@
 //! nothing else: the judge shares no code with the servers.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Outside, outside};
 use serde::Deserialize;
 
 /// What a server says when it starts under `--announce json`.
@@ -13,9 +13,9 @@ pub enum Announcement {
     /// It listens and serves.
     Ready(Ready),
     /// This host cannot run it, with the reason.
-    Unavailable(String),
+    Unavailable(Outside),
     /// It does not offer what was asked for, with the reason.
-    Unsupported(String),
+    Unsupported(Outside),
 }
 
 /// The announcement of a server that is ready.
@@ -24,30 +24,30 @@ pub struct Ready {
     /// The version of this form, 1.
     pub ready: u32,
     /// `KIND:ADDRESS` of each listener, in the order asked for.
-    pub listeners: Vec<String>,
+    pub listeners: Vec<Outside>,
     /// The backend's name.
-    pub backend: String,
+    pub backend: Outside,
     /// Runtime and version.
-    pub runtime: String,
+    pub runtime: Outside,
     /// `readiness`, `completion` or `blocking`.
-    pub model: String,
+    pub model: Outside,
     /// The driver in use.
-    pub driver: String,
+    pub driver: Outside,
     /// The flavor in use.
-    pub flavor: String,
+    pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
     /// Optional parts of the contract that it offers.
     #[serde(default)]
-    pub capabilities: Vec<String>,
+    pub capabilities: Vec<Outside>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Line {
     Ready(Ready),
-    Unavailable { unavailable: String },
-    Unsupported { unsupported: String },
+    Unavailable { unavailable: Outside },
+    Unsupported { unsupported: Outside },
 }
 
 impl Announcement {
@@ -98,18 +98,19 @@ impl Ready {
         if is_as_asked {
             Ok(())
         } else {
-            Err(self.wrong_listeners(&format!("listeners as asked for: {asked:?}")))
+            Err(self.wrong_listeners(format!("listeners as asked for: {asked:?}")))
         }
     }
 
     /// The paths of the listeners of one kind, `unix` or `unixgram`.
-    pub fn paths<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Path> {
-        self.texts(kind).map(Path::new)
+    pub fn paths(&self, kind: &str) -> impl Iterator<Item = PathBuf> {
+        self.texts(kind).filter_map(|text| text.parse().ok())
     }
 
     /// What stands behind the kind, for the listeners of one kind.
-    fn texts<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a str> {
-        self.listeners.iter().filter_map(move |text| text.strip_prefix(kind)?.strip_prefix(':'))
+    fn texts(&self, kind: &str) -> impl Iterator<Item = Outside> {
+        let prefix = format!("{kind}:");
+        self.listeners.iter().filter_map(move |text| text.strip_prefix(&prefix))
     }
 
     /// The addresses of the listeners of one kind: `tcp`, `cpu` or `udp`.
@@ -120,37 +121,41 @@ impl Ready {
         self.texts(kind)
             .map(|address| match address.parse::<SocketAddr>() {
                 Ok(parsed) if parsed.port() != 0 => Ok(parsed),
-                Ok(_) => Err(self.wrong_listeners(&format!("\"{address}\" has port 0"))),
-                Err(_) => Err(self.wrong_listeners(&format!("\"{address}\" is no address"))),
+                Ok(_) => Err(self.wrong_listeners(outside!("\"{}\" has port 0", address))),
+                Err(_) => Err(self.wrong_listeners(outside!("\"{}\" is no address", address))),
             })
             .collect()
     }
 
     /// The failure of a server whose listeners are not those that are expected.
     #[must_use]
-    pub fn wrong_listeners(&self, expected: &str) -> Failure {
+    pub fn wrong_listeners(&self, expected: impl Into<Outside>) -> Failure {
         failure(expected, &format!("{:?}", self.listeners))
     }
 }
 
-fn failure(expected: &str, actual: &str) -> Failure {
+fn failure(expected: impl Into<Outside>, actual: &str) -> Failure {
     Failure::new(FailureKind::Announcement, expected, actual)
 }
 
-fn is_as_asked(there: &str, asked: &str) -> bool {
+fn is_as_asked(there: &Outside, asked: &str) -> bool {
     // A bare address means TCP.
     let asked = if asked.parse::<SocketAddr>().is_ok() { &format!("tcp:{asked}") } else { asked };
-    let address = |text: &str| {
-        let (kind, address) = text.split_once(':')?;
-        Some((kind.to_owned(), address.parse::<SocketAddr>().ok()?))
+    let address = || {
+        let (kind, address) = asked.split_once(':')?;
+        let asked: SocketAddr = address.parse().ok()?;
+        Some((asked, there.strip_prefix(&format!("{kind}:"))))
     };
-    match (address(there), address(asked)) {
-        (Some((kind, there)), Some((asked_kind, asked))) => {
-            let is_port = asked.port() == 0 || asked.port() == there.port();
-            kind == asked_kind && there.ip() == asked.ip() && is_port
+    match address() {
+        Some((asked, there)) => {
+            let there = there.and_then(|there| there.parse::<SocketAddr>().ok());
+            there.is_some_and(|there| {
+                let is_port = asked.port() == 0 || asked.port() == there.port();
+                there.ip() == asked.ip() && is_port
+            })
         }
         // A path.
-        (_, _) => there == asked,
+        None => there.is(asked),
     }
 }
 
@@ -185,7 +190,7 @@ mod tests {
         assert!(Announcement::parse("{\"unavailable\":\"\"}").is_err());
         assert_eq!(
             Announcement::parse("{\"unsupported\":\"no udp\"}\n"),
-            Ok(Announcement::Unsupported("no udp".to_owned()))
+            Ok(Announcement::Unsupported("no udp".into()))
         );
     }
 }

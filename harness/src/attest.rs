@@ -3,7 +3,7 @@
 
 use report::host::Host;
 use report::outside;
-use report::{Attestation, Failure, FailureKind};
+use report::{Attestation, Failure, FailureKind, Outside};
 
 use crate::process::Process;
 
@@ -16,7 +16,7 @@ const MESSAGES: u64 = 4;
 /// # Errors
 /// `driver` on a mismatch; what an exchange of messages may fail with.
 pub fn attest(
-    driver: &str,
+    driver: &Outside,
     host: &Host,
     process: &Process,
     exchange: impl FnMut(u64) -> Result<(), Failure>,
@@ -33,13 +33,13 @@ pub fn attest(
 /// # Errors
 /// As [`attest`].
 pub fn attest_process(
-    driver: &str,
+    driver: &Outside,
     process: &Process,
     messages: u64,
     exchange: impl FnMut(u64) -> Result<(), Failure>,
 ) -> Result<Attestation, Failure> {
     let before = process.rings()?;
-    if driver == "io_uring" {
+    if driver.is("io_uring") {
         if before.count == 0 {
             return Err(mismatch("a ring", "no ring"));
         }
@@ -48,10 +48,10 @@ pub fn attest_process(
     if before.count > 0 {
         return Err(mismatch("no ring", &format!("{} rings", before.count)));
     }
-    if driver == "epoll" && !process.has_epoll()? {
+    if driver.is("epoll") && !process.has_epoll()? {
         return Err(mismatch("an epoll instance", "none"));
     }
-    Ok(Attestation::Attested { seen: format!("no ring; {driver}").into() })
+    Ok(Attestation::Attested { seen: outside!("no ring; {}", driver) })
 }
 
 /// The rings must post at least one completion for each message of a ping-pong.

@@ -19,9 +19,9 @@ pub struct Row {
     /// The group of columns.
     pub model: Model,
     /// The driver here; none where the row does not exist on this operating system.
-    pub driver: Option<String>,
+    pub driver: Option<Outside>,
     /// The flavor.
-    pub flavor: String,
+    pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
     /// What the server does not offer.
@@ -51,8 +51,8 @@ impl Row {
         Self {
             name: entry.name.clone(),
             model: entry.model,
-            driver,
-            flavor: entry.flavor.clone(),
+            driver: driver.map(Outside::from),
+            flavor: entry.flavor.clone().into(),
             workers,
             lacks: entry.lacks.keys().cloned().collect(),
             package: Some(entry.package.clone()),
@@ -70,7 +70,7 @@ impl Row {
             name: name.to_owned(),
             model: Model::Undeclared,
             driver: None,
-            flavor: "-".to_owned(),
+            flavor: "-".into(),
             workers: 0,
             lacks: Vec::new(),
             package: None,
@@ -86,8 +86,8 @@ impl Row {
 
     /// Its driver here, `-` where the row does not exist on this operating system or declares none.
     #[must_use]
-    pub fn driver_name(&self) -> &str {
-        self.driver.as_deref().unwrap_or("-")
+    pub fn driver_name(&self) -> Outside {
+        self.driver.clone().unwrap_or_else(|| "-".into())
     }
 
     /// How much its server offers to the judge.

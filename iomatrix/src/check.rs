@@ -15,8 +15,9 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
-use report::Outside;
-use report::{Cell, Document as _, Exit, Gate, Level, Pages as _, Run, Strictness};
+use report::{
+    Cell, Document as _, Exit, Gate, Level, Outside, Pages as _, Run, Strictness, outside,
+};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -151,7 +152,7 @@ impl Arguments {
         };
         if !address.ip().is_loopback() && !self.allow_remote {
             return Err(Error::BeyondLoopback {
-                address: address.to_string(),
+                address: outside!("{}", address),
                 deed: "the suite opens thousands of connections and resets them",
             });
         }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use harness::output::OutputError;
-use report::Outside;
-use report::escape::terminal as printable;
 use report::{Exit, Failure, Format, RenderError};
+use report::{Outside, outside};
 
 use crate::results::Unused;
 
@@ -18,12 +17,12 @@ const UNUSED_SHOWN: usize = 10;
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The value of an option, which clap names: what to write instead.
-    Value(String),
+    Value(Outside),
     /// No row, suite or case has this name.
     UnknownName {
         /// `row`, `suite` or `case`.
         noun: &'static str,
-        name: String,
+        name: Outside,
         /// What may have been meant, the likeliest first.
         nearest: Vec<String>,
         /// The names that there are, or how to list them.
@@ -36,19 +35,19 @@ pub(crate) enum Error {
     /// `--command` or `--contract` cannot be started as it is written.
     ServerCommand { option: &'static str, error: harness::Error },
     /// The address is not this host's, and what is done there is an attack on a stranger's.
-    BeyondLoopback { address: String, deed: &'static str },
+    BeyondLoopback { address: Outside, deed: &'static str },
     /// The generator does not run this workload.
-    Workload(String),
+    Workload(Outside),
     /// No file that was named holds a result that can be used; why for each that was read.
-    NoResult { paths: Vec<PathBuf>, unused: Vec<Unused> },
+    NoResult { paths: Vec<Outside>, unused: Vec<Unused> },
     /// Two results that have nothing to compare.
     NotComparable(Outside),
     /// Two pages for standard output.
     PrintedTwice([Format; 2]),
     /// Two pages for one file.
-    WrittenTwice(PathBuf),
+    WrittenTwice(Outside),
     /// The file that is to be written is one of those that are read.
-    WrittenOver(PathBuf),
+    WrittenOver(Outside),
     /// A page cannot be written to its file.
     Output(OutputError),
     /// A sweep has no quantity, or more than one, with several values.
@@ -56,39 +55,44 @@ pub(crate) enum Error {
     /// Nothing can be judged: a file of the repository is wrong, or a program is missing.
     Judge(conformance::Error),
     /// A result could not be rendered in a format.
-    Render { format: &'static str, reason: String },
+    Render { format: &'static str, reason: Outside },
     /// A file could not be written, or standard output.
-    Write { target: String, error: std::io::Error },
+    Write { target: Outside, error: std::io::Error },
     /// Ctrl-C cannot be watched for.
-    Signals(String),
+    Signals(Outside),
     /// The generator could not work.
-    Generator { target: String, reason: String },
+    Generator { target: Outside, reason: Outside },
     /// A server did not do while it was traced what every server does.
-    Traced { row: String, failure: Failure, stderr: Vec<String> },
+    Traced { row: Outside, failure: Failure, stderr: Vec<Outside> },
     /// A server takes the arguments of its row neither with the workers asked for nor with its own.
-    RefusesArguments { row: String, stderr: Vec<String> },
+    RefusesArguments { row: Outside, stderr: Vec<Outside> },
     /// A server that was to speak the contract does not announce itself.
-    NoAnnouncement { failure: Failure, stderr: Vec<String> },
+    NoAnnouncement { failure: Failure, stderr: Vec<Outside> },
     /// A server that speaks the contract says that it cannot serve here.
-    Declined(String),
+    Declined(Outside),
     /// Nothing can be traced here.
-    NoTracer { reason: String, fix: String },
+    NoTracer { reason: Outside, fix: Outside },
 }
 
 impl Error {
+    /// What to write instead of a value of an option.
+    pub(crate) fn value(sentence: impl Into<Outside>) -> Self {
+        Self::Value(sentence.into())
+    }
+
     /// A file that cannot be written.
     pub(crate) fn write(path: &Path, error: std::io::Error) -> Self {
-        Self::Write { target: path.display().to_string(), error }
+        Self::Write { target: path.into(), error }
     }
 
     /// A result that cannot be rendered in a format; to be used as what maps another error.
     pub(crate) fn render<E: fmt::Display>(format: &'static str) -> impl Fn(E) -> Self {
-        move |error| Self::Render { format, reason: format!("{error:#}") }
+        move |error| Self::Render { format, reason: format!("{error:#}").into() }
     }
 
     /// The error of a command that has found nothing to show.
     pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<Unused>) -> Self {
-        Self::NoResult { paths: paths.to_vec(), unused }
+        Self::NoResult { paths: paths.iter().map(Outside::from).collect(), unused }
     }
 
     /// The documented exit status.
@@ -148,11 +152,11 @@ impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
             RenderError::Failed { format, reason } => {
-                Self::Render { format: format.name(), reason }
+                Self::Render { format: format.name(), reason: reason.into() }
             }
             // The command's options do not let it through.
             RenderError::Unsupported { format, .. } => {
-                Self::Render { format: format.name(), reason: "it is not offered".to_owned() }
+                Self::Render { format: format.name(), reason: "it is not offered".into() }
             }
         }
     }
@@ -162,12 +166,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(sentence) | Self::Workload(sentence) => {
-                f.write_str(&printable_lines(sentence))
+                f.write_str(&sentence.lines_on_terminal())
             }
-            Self::Judge(error) => f.write_str(&printable_lines(&error.to_string())),
+            Self::Judge(error) => f.write_str(&outside!("{}", error).lines_on_terminal()),
             Self::NotComparable(sentence) => f.write_str(&sentence.on_terminal()),
             Self::UnknownName { noun, name, nearest, known } => {
-                write!(f, "no {noun} matches '{}'; ", printable(name))?;
+                write!(f, "no {noun} matches '{}'; ", name.on_terminal())?;
                 if !nearest.is_empty() {
                     write!(f, "did you mean {}? ", either(nearest))?;
                 }
@@ -185,11 +189,12 @@ impl fmt::Display for Error {
                  text, as in --case 'res/memory*'",
             ),
             Self::ServerCommand { option, error } => {
-                write!(f, "{option}: {}", printable(&error.to_string()))
+                write!(f, "{option}: {}", outside!("{}", error).on_terminal())
             }
             Self::BeyondLoopback { address, deed } => write!(
                 f,
-                "{address} is beyond loopback: {deed}; say --allow-remote if that host is yours"
+                "{} is beyond loopback: {deed}; say --allow-remote if that host is yours",
+                address.on_terminal()
             ),
             Self::NoResult { paths, unused } => no_result(f, paths, unused),
             Self::PrintedTwice([one, other]) => write!(
@@ -197,15 +202,13 @@ impl fmt::Display for Error {
                 "--output {one} and --output {other} cannot both be printed; write one of them to \
                  a file, as in --output {other}=FILE"
             ),
-            Self::WrittenTwice(file) => write!(
-                f,
-                "two outputs go to {}; give each a file of its own",
-                printable(&file.display().to_string())
-            ),
+            Self::WrittenTwice(file) => {
+                write!(f, "two outputs go to {}; give each a file of its own", file.on_terminal())
+            }
             Self::WrittenOver(file) => write!(
                 f,
                 "{} is among the results that are read; write to a file elsewhere",
-                printable(&file.display().to_string())
+                file.on_terminal()
             ),
             Self::Output(error) => write!(f, "{error}"),
             Self::NoDimension => f.write_str(
@@ -213,21 +216,21 @@ impl fmt::Display for Error {
                  --workers, as in -c 1,8,64,512",
             ),
             Self::Render { format, reason } => {
-                write!(f, "render the result as {format}: {}", printable(reason))
+                write!(f, "render the result as {format}: {}", reason.on_terminal())
             }
-            Self::Write { target, error } => write!(f, "write {}: {error}", printable(target)),
-            Self::Signals(reason) => write!(f, "watch for Ctrl-C: {reason}"),
+            Self::Write { target, error } => write!(f, "write {}: {error}", target.on_terminal()),
+            Self::Signals(reason) => write!(f, "watch for Ctrl-C: {}", reason.on_terminal()),
             Self::Generator { target, reason } => {
-                write!(f, "load {}: {}", printable(target), printable(reason))
+                write!(f, "load {}: {}", target.on_terminal(), reason.on_terminal())
             }
             Self::Traced { row, failure, stderr } => {
                 let Failure { kind, expected, actual } = failure;
                 let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
-                write!(f, "{row}: {kind}: expected {expected}, got {actual}")?;
+                write!(f, "{}: {kind}: expected {expected}, got {actual}", row.on_terminal())?;
                 quote(f, stderr)
             }
             Self::RefusesArguments { row, stderr } => {
-                write!(f, "{row}: the server refuses the arguments of its row")?;
+                write!(f, "{}: the server refuses the arguments of its row", row.on_terminal())?;
                 quote(f, stderr)
             }
             Self::NoAnnouncement { failure, stderr } => {
@@ -242,25 +245,24 @@ impl fmt::Display for Error {
                 f.write_str("\n  judge a server that knows nothing of the contract with --command")
             }
             Self::Declined(reason) => {
-                write!(f, "the server says that it cannot serve here: {}", printable(reason))
+                write!(f, "the server says that it cannot serve here: {}", reason.on_terminal())
             }
             Self::NoTracer { reason, fix } => {
-                write!(f, "{}\n  fix: {}", printable(reason), printable(fix))
+                write!(f, "{}\n  fix: {}", reason.on_terminal(), fix.on_terminal())
             }
         }
     }
 }
 
-fn no_result(f: &mut fmt::Formatter<'_>, paths: &[PathBuf], unused: &[Unused]) -> fmt::Result {
+fn no_result(f: &mut fmt::Formatter<'_>, paths: &[Outside], unused: &[Unused]) -> fmt::Result {
     if let [unused] = unused {
         return write!(f, "{unused}");
     }
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     write!(
         f,
         "{}: no file there is a result; write one with --output json=FILE, to a name that ends in \
          .json",
-        printable(&paths.join(", "))
+        Outside::join(paths, ", ").on_terminal()
     )?;
     let shown = unused.iter().take(UNUSED_SHOWN);
     shown.clone().try_for_each(|unused| write!(f, "\n  {unused}"))?;
@@ -268,14 +270,9 @@ fn no_result(f: &mut fmt::Formatter<'_>, paths: &[PathBuf], unused: &[Unused]) -
     if rest > 0 { write!(f, "\n  and {rest} more") } else { Ok(()) }
 }
 
-/// A sentence that may have several lines.
-fn printable_lines(sentence: &str) -> String {
-    sentence.lines().map(printable).collect::<Vec<_>>().join("\n")
-}
-
 /// A server's last words, a line each.
-fn quote(f: &mut fmt::Formatter<'_>, lines: &[String]) -> fmt::Result {
-    lines.iter().try_for_each(|line| write!(f, "\n  | {}", printable(line)))
+fn quote(f: &mut fmt::Formatter<'_>, lines: &[Outside]) -> fmt::Result {
+    lines.iter().try_for_each(|line| write!(f, "\n  | {}", line.on_terminal()))
 }
 
 /// `'a', 'b' or 'c'`.

@@ -52,13 +52,13 @@ impl Outputs {
             };
             let file = OutFile::open(path)?;
             if found.files.iter().any(|(_, other)| other.is_same(&file)) {
-                return Err(Error::WrittenTwice(path.clone()));
+                return Err(Error::WrittenTwice(path.into()));
             }
             found.files.push((*format, file));
         }
         let redirected = found.files.iter().find(|(_, file)| file.is_redirected_stdout());
         if let (Some(_), Some((_, file))) = (found.printed, redirected) {
-            return Err(Error::WrittenTwice(file.name().to_owned()));
+            return Err(Error::WrittenTwice(file.name().into()));
         }
         Ok(found)
     }
@@ -72,7 +72,7 @@ impl Outputs {
         let is_read =
             |(_, file): &&(Format, OutFile)| inputs.iter().any(|input| file.is_below(input));
         let found = self.files.iter().find(is_read);
-        found.map_or(Ok(()), |(_, file)| Err(Error::WrittenOver(file.name().to_owned())))
+        found.map_or(Ok(()), |(_, file)| Err(Error::WrittenOver(file.name().into())))
     }
 
     /// Unless JSON is asked for, has it written to `results/TIME/NAME`: measuring takes long, and a
@@ -127,7 +127,7 @@ impl Outputs {
     /// [`Error::WrittenTwice`].
     pub(crate) fn expect_other(&self, file: &OutFile) -> Result<(), Error> {
         let is_same = self.files.iter().any(|(_, other)| other.is_same(file));
-        if is_same { Err(Error::WrittenTwice(file.name().to_owned())) } else { Ok(()) }
+        if is_same { Err(Error::WrittenTwice(file.name().into())) } else { Ok(()) }
     }
 
     /// Writes the pages of a document that go to files, to be written again when it is complete. A
@@ -179,7 +179,7 @@ pub(crate) fn print(page: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Write { target: "standard output".to_owned(), error })
+            Err(Error::Write { target: "standard output".into(), error })
         }
         Ok(()) | Err(_) => Ok(()),
     }

@@ -45,7 +45,7 @@ fn unknown_row(registry: &Registry, name: &str) -> Error {
     let names: Vec<&str> = registry.built_rows().map(|row| row.name.as_str()).collect();
     Error::UnknownName {
         noun: "row",
-        name: name.to_owned(),
+        name: name.into(),
         nearest: nearest(name, names.iter().map(|name| ((*name).to_owned(), *name))),
         known: format!("the rows are: {}", names.join(", ")),
     }
@@ -61,7 +61,7 @@ pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
         None => Ok(()),
         Some(name) => Err(Error::UnknownName {
             noun: "suite",
-            name: name.clone(),
+            name: name.into(),
             nearest: nearest(name, names().map(|name| (name.to_owned(), name))),
             known: format!("the suites are: {}", names().collect::<Vec<_>>().join(", ")),
         }),
@@ -97,7 +97,7 @@ fn unknown_case(id: &str) -> Error {
     }
     Error::UnknownName {
         noun: "case",
-        name: id.to_owned(),
+        name: id.into(),
         nearest: nearest_cases(id),
         known: "`iomatrix list` shows the cases".to_owned(),
     }

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -42,17 +44,35 @@ impl Outside {
         self.0.starts_with(text)
     }
 
+    /// What stands behind this text, if it begins with it.
+    #[must_use]
+    pub fn strip_prefix(&self, prefix: &str) -> Option<Self> {
+        self.0.strip_prefix(prefix).map(Self::from)
+    }
+
+    /// Whether nobody sees anything of it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+
     /// On one line of a terminal, escaped: for progress, and for errors.
     #[must_use]
     pub fn on_terminal(&self) -> String {
         escape::terminal(&self.0)
     }
 
-    /// What it is worth to a parser, such as that of an address. Nothing else may be made of it.
+    /// Line by line on a terminal, each escaped.
+    #[must_use]
+    pub fn lines_on_terminal(&self) -> String {
+        self.0.lines().map(escape::terminal).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What it is worth to a parser. Nothing but what is [`Parsed`] may be made of it.
     ///
     /// # Errors
     /// Those of the parser.
-    pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
+    pub fn parse<T: Parsed>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }
 
@@ -80,6 +100,27 @@ impl Outside {
         &self.0
     }
 }
+
+/// What may be made of a text from outside: an address, and a path, which is to be opened and not
+/// to be shown. It can be no text.
+///
+/// ```compile_fail,E0277
+/// let opened: Result<String, _> = report::Outside::from("text").parse();
+/// ```
+pub trait Parsed: sealed::Sealed + FromStr {}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! parsed {
+    ($($type:ty),*) => {$(
+        impl sealed::Sealed for $type {}
+        impl Parsed for $type {}
+    )*};
+}
+
+parsed!(SocketAddr, PathBuf);
 
 /// A sentence of which some parts come from outside, which makes it one as a whole. Arguments stand
 /// behind the format, as in `outside!("{}: {}", row.name, reason)`.
@@ -171,6 +212,19 @@ impl From<&String> for Outside {
 impl From<Cow<'_, str>> for Outside {
     fn from(text: Cow<'_, str>) -> Self {
         Self(text.into_owned())
+    }
+}
+
+/// With a sign in the place of what is no text.
+impl From<&Path> for Outside {
+    fn from(path: &Path) -> Self {
+        path.to_string_lossy().into()
+    }
+}
+
+impl From<&PathBuf> for Outside {
+    fn from(path: &PathBuf) -> Self {
+        path.as_path().into()
     }
 }
 

@@ -11,8 +11,7 @@ use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::{Denial, Restrictions};
 use harness::schedule::Company;
-use report::outside;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Outside, outside};
 
 use crate::case::{Body, Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
@@ -232,7 +231,7 @@ fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
         let actual = format!("{:?}", attempt.stdout);
         return Err(Failure::new(FailureKind::Output, "nothing on standard output", actual));
     }
-    if attempt.stderr.iter().all(|line| line.trim().is_empty()) {
+    if attempt.stderr.iter().all(Outside::is_blank) {
         return Err(Failure::new(FailureKind::Output, "a message on standard error", "none"));
     }
     Ok(())
@@ -259,19 +258,26 @@ fn unsupported_is_69(lifecycle: &Lifecycle) -> CaseResult {
     }
 }
 
+/// The model of each driver.
+const MODELS: [(&str, &str); 6] = [
+    ("epoll", "readiness"),
+    ("kqueue", "readiness"),
+    ("afd", "readiness"),
+    ("io_uring", "completion"),
+    ("iocp", "completion"),
+    ("threads", "blocking"),
+];
+
 fn backend_is_what_it_says(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let ready = server.ready()?;
-    let model = match ready.driver.as_str() {
-        "epoll" | "kqueue" | "afd" => "readiness",
-        "io_uring" | "iocp" => "completion",
-        "threads" => "blocking",
-        unknown => {
-            return Err(Failure::new(FailureKind::Announcement, "a known driver", unknown));
-        }
+    let known = MODELS.iter().find(|(driver, _)| ready.driver.is(driver));
+    let Some((_, model)) = known else {
+        let unknown = ready.driver.clone();
+        return Err(Failure::new(FailureKind::Announcement, "a known driver", unknown));
     };
-    if ready.model != model {
-        let expected = format!("{model}, which is what {} is", ready.driver);
+    if !ready.model.is(model) {
+        let expected = outside!("{}, which is what {} is", model, ready.driver);
         return Err(Failure::new(FailureKind::Announcement, expected, ready.model.clone()));
     }
     let found = attest_at_length(lifecycle, &server, &ready.driver);
@@ -280,7 +286,11 @@ fn backend_is_what_it_says(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 /// Looks at the process before, beside and after other connections.
-fn attest_at_length(lifecycle: &Lifecycle, server: &Server, driver: &str) -> Result<(), Failure> {
+fn attest_at_length(
+    lifecycle: &Lifecycle,
+    server: &Server,
+    driver: &Outside,
+) -> Result<(), Failure> {
     let peer = lifecycle.peer(server)?;
     let process = server.process();
     let look = || {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use report::{Failure, FailureKind, Transport};
+use report::{Failure, FailureKind, Outside, Transport, outside};
 
 pub use command_line::CommandLine;
 pub use output::{Captured, Watched};
@@ -52,9 +52,9 @@ pub struct Attempt {
     /// How it ended.
     pub ended: Ended,
     /// Its standard output.
-    pub stdout: String,
+    pub stdout: Outside,
     /// The last lines of its standard error.
-    pub stderr: Vec<String>,
+    pub stderr: Vec<Outside>,
 }
 
 /// Starts servers of one row.
@@ -194,7 +194,7 @@ impl Launcher {
 
     /// The last lines of the last started server's standard error.
     #[must_use]
-    pub fn stderr_tail(&self, lines: usize) -> Vec<String> {
+    pub fn stderr_tail(&self, lines: usize) -> Vec<Outside> {
         let last = self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|stderr| stderr.lock().last_lines(lines)).unwrap_or_default()
     }
@@ -271,8 +271,8 @@ impl Launcher {
         };
         let stderr = Captured::from_pipe(stderr);
         let (control, pid) = meet(&listener, &token).map_err(|e| {
-            let said = stderr.lock().last_lines(3).join("; ");
-            Failure::new(FailureKind::Harness, "to start a server", format!("{e} {said}"))
+            let said = Outside::join(&stderr.lock().last_lines(3), "; ");
+            Failure::new(FailureKind::Harness, "to start a server", outside!("{} {}", e, said))
         })?;
         let state = Arc::new(Watched::default());
         let reading = control.get_ref().try_clone().map_err(trouble)?;

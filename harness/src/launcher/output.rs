@@ -5,6 +5,8 @@ use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use report::Outside;
+
 use crate::deadline::Deadline;
 
 /// Kept of the beginning and of the end of an output; a server may write megabytes.
@@ -90,8 +92,8 @@ impl Captured {
 
     /// The beginning, as text.
     #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.head).into_owned()
+    pub fn text(&self) -> Outside {
+        String::from_utf8_lossy(&self.head).into()
     }
 
     /// How many bytes came in all.
@@ -108,11 +110,11 @@ impl Captured {
 
     /// The last `count` lines.
     #[must_use]
-    pub fn last_lines(&self, count: usize) -> Vec<String> {
+    pub fn last_lines(&self, count: usize) -> Vec<Outside> {
         let bytes: Vec<u8> = self.tail.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(count)..].iter().map(|&line| line.to_owned()).collect()
+        lines[lines.len().saturating_sub(count)..].iter().map(|&line| line.into()).collect()
     }
 }
 
@@ -129,7 +131,7 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(5));
         let total = captured.wait(deadline, |c| c.is_closed().then(|| c.total()));
         assert_eq!(total, Some(3_000_005));
-        assert_eq!(captured.lock().text().len(), KEPT_BYTES);
+        assert!(captured.lock().text().is(&"x".repeat(KEPT_BYTES)));
         assert_eq!(captured.lock().last_lines(1), ["last"]);
     }
 }

@@ -90,13 +90,13 @@ impl Server {
             Transport::Tcp | Transport::Udp => {
                 let addresses = ready.addresses(kind)?;
                 let first = addresses.first().map(|address| Place::Ip(*address));
-                first.ok_or_else(|| ready.wrong_listeners(&format!("a {kind} address")))
+                first.ok_or_else(|| ready.wrong_listeners(format!("a {kind} address")))
             }
             Transport::Unix | Transport::Unixgram => ready
                 .paths(kind)
                 .next()
-                .map(|path| Place::Path(path.to_owned()))
-                .ok_or_else(|| ready.wrong_listeners(&format!("a {kind} path"))),
+                .map(Place::Path)
+                .ok_or_else(|| ready.wrong_listeners(format!("a {kind} path"))),
         }
     }
 

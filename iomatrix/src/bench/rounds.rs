@@ -159,7 +159,7 @@ impl Rounds<'_> {
         row: &mut BenchRow,
     ) -> Result<(Recording, Option<ServerUse>), Refused> {
         let subject = self.start(source)?;
-        row.runtime = subject.runtime().map(Into::into);
+        row.runtime = subject.runtime();
         // Before and after: a server that changes its driver under load is found out.
         row.attestation = subject.attest(self.host)?;
         let mut watch = ServerWatch::of(subject.process(), row.driver.clone());
@@ -276,8 +276,8 @@ fn empty_row(row: &Row, refused: Option<Refused>) -> BenchRow {
         name: row.name.clone().into(),
         package: row.package.clone().unwrap_or_default().into(),
         model: row.model,
-        driver: row.driver_name().into(),
-        flavor: row.flavor.clone().into(),
+        driver: row.driver_name(),
+        flavor: row.flavor.clone(),
         runtime: None,
         attestation: Attestation::NotAttested { reason: "no server was started".into() },
         refused,

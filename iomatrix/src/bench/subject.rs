@@ -13,8 +13,7 @@ use harness::process::Process;
 use harness::row::Row;
 use report::bench::{Because, Refused};
 use report::load::Target;
-use report::outside;
-use report::{Attestation, Failure, FailureKind, Host, Transport};
+use report::{Attestation, Failure, FailureKind, Host, Outside, Transport, outside};
 
 /// How long a server may take to answer while nothing else is asked of it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -23,7 +22,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Subject {
     launcher: Launcher,
     server: Server,
-    driver: String,
+    driver: Outside,
 }
 
 impl Subject {
@@ -40,14 +39,14 @@ impl Subject {
                 return Err(Refused::new(Because::Unavailable, reason));
             }
             other @ (Launch::Ready(_) | Launch::Ended(_)) => {
-                let said = || launcher.stderr_tail(3).join("; ");
+                let said = || Outside::join(&launcher.stderr_tail(3), "; ");
                 other.expect_ready().map_err(|e| {
                     let Refused { because, reason } = refusal(&e);
                     Refused { because, reason: outside!("{} {}", reason, said()) }
                 })?
             }
         };
-        let driver = row.driver_name().to_owned();
+        let driver = row.driver_name();
         Ok(Self { launcher, server, driver })
     }
 
@@ -66,7 +65,7 @@ impl Subject {
     }
 
     /// Runtime and version, as it has announced.
-    pub(super) fn runtime(&self) -> Option<String> {
+    pub(super) fn runtime(&self) -> Option<Outside> {
         self.server.ready().ok().map(|ready| ready.runtime.clone())
     }
 
@@ -83,10 +82,14 @@ impl Subject {
     }
 
     /// How it ended, if it has, and its last words.
-    pub(super) fn death(&self) -> Option<String> {
+    pub(super) fn death(&self) -> Option<Outside> {
         let ended = self.server.ended()?;
-        let said = self.launcher.stderr_tail(3).join("; ");
-        Some(format!("the server has ended ({ended:?}) {said}").trim_end().to_owned())
+        let end = Outside::from(format!("the server has ended ({ended:?})"));
+        let said = self.launcher.stderr_tail(3);
+        if said.is_empty() {
+            return Some(end);
+        }
+        Some(outside!("{} {}", end, Outside::join(&said, "; ")))
     }
 }
 

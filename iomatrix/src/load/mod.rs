@@ -10,7 +10,7 @@ use harness::output::{OutFile, Output};
 use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
-use report::{Document as _, Exit, Format, Pages as _};
+use report::{Document as _, Exit, Format, Pages as _, outside};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -72,7 +72,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let target = &arguments.target;
     if !is_local(target) && !arguments.allow_remote {
         return Err(Error::BeyondLoopback {
-            address: target.words().on_terminal(),
+            address: target.words(),
             deed: "a load is an attack on a host that is not yours",
         });
     }
@@ -102,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         let mut bar = Bar::new(&load.workload);
         let outcome =
             loadgen::run(&load, &mut bar as &mut dyn Watch, &interrupted).map_err(|error| {
-                let (target, reason) = (target.words().on_terminal(), format!("{error:#}"));
+                let (target, reason) = (target.words(), format!("{error:#}").into());
                 Error::Generator { target, reason }
             })?;
         drop(bar);
@@ -148,7 +148,7 @@ pub(crate) fn interruption() -> Result<Arc<AtomicBool>, Error> {
             std::process::exit(i32::from(Exit::Interrupted.status()));
         }
     })
-    .map_err(|error| Error::Signals(error.to_string()))?;
+    .map_err(|error| Error::Signals(outside!("{}", error)))?;
     Ok(interrupted)
 }
 
@@ -175,7 +175,7 @@ fn parse_percentile(text: &str) -> Result<f64, Error> {
     match text.trim_start_matches('p').parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
         Ok(_) | Err(_) => {
-            Err(Error::Value("write a number between 0 and 100, such as 99.9".to_owned()))
+            Err(Error::value("write a number between 0 and 100, such as 99.9".to_owned()))
         }
     }
 }

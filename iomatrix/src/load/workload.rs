@@ -5,9 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use report::Outside;
-use report::Transport;
 use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
+use report::{Outside, Transport, outside};
 
 use crate::error::Error;
 
@@ -68,7 +67,7 @@ impl WorkloadArguments {
     pub(crate) fn expect_sense(&self, transport: Transport) -> Result<(), Error> {
         let target = Target { transport, address: Outside::default() };
         let workload = self.workload(target, Duration::from_secs(1), Duration::ZERO);
-        loadgen::expect_sense(&workload).map_err(|error| Error::Workload(error.to_string()))
+        loadgen::expect_sense(&workload).map_err(|error| Error::Workload(outside!("{}", error)))
     }
 
     /// The workload for a target, which takes these times if no others were asked for.
@@ -123,9 +122,9 @@ fn resolve(text: &str) -> Result<SocketAddr, Error> {
     }
     let hint = "write IP:PORT such as 127.0.0.1:8080, udp:IP:PORT, or unix:/PATH";
     if !text.contains(':') {
-        return Err(Error::Value(format!("'{text}' has no port; {hint}")));
+        return Err(Error::value(format!("'{text}' has no port; {hint}")));
     }
-    let no_address = |why: &str| Error::Value(format!("'{text}' is no address{why}; {hint}"));
+    let no_address = |why: &str| Error::value(format!("'{text}' is no address{why}; {hint}"));
     let mut found = text.to_socket_addrs().map_err(|error| no_address(&format!(": {error}")))?;
     found.next().ok_or_else(|| no_address(""))
 }
@@ -151,7 +150,7 @@ pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
     match number.trim().parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate * factor),
         Ok(_) | Err(_) => {
-            Err(Error::Value("write a number above 0, such as 500, 20k or 20000/s".to_owned()))
+            Err(Error::value("write a number above 0, such as 500, 20k or 20000/s".to_owned()))
         }
     }
 }
@@ -159,14 +158,14 @@ pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
 /// A number of messages: `1000000`, `500k`, `1M`.
 fn parse_count(text: &str) -> Result<u64, Error> {
     let count = parse_rate(text)?.round();
-    if count < 1.0 { Err(Error::Value("write 1 or more".to_owned())) } else { Ok(count as u64) }
+    if count < 1.0 { Err(Error::value("write 1 or more".to_owned())) } else { Ok(count as u64) }
 }
 
 /// `64`, `1KiB`, `2kB`.
 pub(crate) fn parse_size(text: &str) -> Result<u32, Error> {
     let hint = "write bytes, such as 64, 1KiB or 16KiB";
-    let size: ByteSize = text.parse().map_err(|_| Error::Value(hint.to_owned()))?;
-    u32::try_from(size.as_u64()).map_err(|_| Error::Value(format!("too large; {hint}")))
+    let size: ByteSize = text.parse().map_err(|_| Error::value(hint.to_owned()))?;
+    u32::try_from(size.as_u64()).map_err(|_| Error::value(format!("too large; {hint}")))
 }
 
 #[cfg(test)]

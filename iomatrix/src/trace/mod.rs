@@ -99,13 +99,13 @@ impl Arguments {
             session::Answer::Traced(ready, requests) => Ok(Ladder {
                 name: entry.name.clone().into(),
                 model: entry.model,
-                driver: ready.driver.into(),
+                driver: ready.driver,
                 workers: ready.workers,
                 outcome: Outcome::Traced { requests },
             }),
-            session::Answer::Unavailable(reason) => Ok(unavailable(entry, reason.into())),
+            session::Answer::Unavailable(reason) => Ok(unavailable(entry, reason)),
             session::Answer::Refused(stderr) => {
-                Err(Error::RefusesArguments { row: entry.name.clone(), stderr })
+                Err(Error::RefusesArguments { row: entry.name.clone().into(), stderr })
             }
         }
     }
@@ -119,7 +119,7 @@ impl Arguments {
         session::trace(tracer, program(entry)?, plan).map_err(|trouble| match trouble {
             Trouble::Untraceable(absence) => absence.into(),
             Trouble::Wrong { failure, stderr } => {
-                Error::Traced { row: entry.name.clone(), failure, stderr }
+                Error::Traced { row: entry.name.clone().into(), failure, stderr }
             }
         })
     }

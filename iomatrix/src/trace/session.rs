@@ -16,7 +16,7 @@ use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, S
 use harness::process::{Process, Signal};
 use harness::scratch::Scratch;
 use report::trace::Request;
-use report::{Failure, FailureKind, Transport};
+use report::{Failure, FailureKind, Outside, Transport};
 
 use super::ladder::{Mark, requests};
 use super::lines::first_thread;
@@ -53,15 +53,15 @@ pub(super) enum Answer {
     /// It served every request.
     Traced(Ready, Vec<Request>),
     /// It cannot run here, it says.
-    Unavailable(String),
+    Unavailable(Outside),
     /// It does not take these arguments, and says why.
-    Refused(Vec<String>),
+    Refused(Vec<Outside>),
 }
 
 /// Why nothing came of a row.
 pub(super) enum Trouble {
     /// A failure, and the server's last words.
-    Wrong { failure: Failure, stderr: Vec<String> },
+    Wrong { failure: Failure, stderr: Vec<Outside> },
     /// No server can be traced here.
     Untraceable(strace::Absence),
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::launcher::Program;
+use report::{Outside, outside};
 
 use crate::error::Error;
 
@@ -18,13 +19,13 @@ const DENIED: &str = "Operation not permitted";
 /// Why strace cannot be used here, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Absence {
-    pub(super) reason: String,
+    pub(super) reason: Outside,
     pub(super) fix: String,
 }
 
 impl From<Absence> for Error {
     fn from(Absence { reason, fix }: Absence) -> Self {
-        Self::NoTracer { reason, fix }
+        Self::NoTracer { reason, fix: fix.into() }
     }
 }
 
@@ -32,14 +33,14 @@ impl From<Absence> for Error {
 pub(super) fn find() -> Result<PathBuf, Absence> {
     if !cfg!(target_os = "linux") {
         return Err(Absence {
-            reason: format!("strace is Linux's, this is {}", std::env::consts::OS),
+            reason: outside!("strace is Linux's, this is {}", std::env::consts::OS),
             fix: "run it on Linux, or in a container there".to_owned(),
         });
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates = std::env::split_paths(&path).map(|folder| folder.join("strace"));
     candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| Absence {
-        reason: "strace is not installed".to_owned(),
+        reason: "strace is not installed".into(),
         fix: "apt-get install strace, or your distribution's package of that name".to_owned(),
     })
 }
@@ -54,14 +55,14 @@ pub(super) fn around(strace: &Path, server: Program, output: &Path) -> Program {
 }
 
 /// Whether strace said that it may not trace, in the last lines that came from it or the server.
-pub(super) fn denial(lines: &[String]) -> Option<Absence> {
+pub(super) fn denial(lines: &[Outside]) -> Option<Absence> {
     let line = lines.iter().find(|l| l.contains("strace: ") && l.contains(DENIED))?;
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     Some(denied(line, scope.trim()))
 }
 
 /// `scope` is yama's (Documentation/admin-guide/LSM/Yama.rst), empty where there is none.
-fn denied(line: &str, scope: &str) -> Absence {
+fn denied(line: &Outside, scope: &str) -> Absence {
     let in_container = "in a container: docker run --cap-add SYS_PTRACE, or a seccomp profile \
                         that allows ptrace";
     let fix = match scope {
@@ -71,7 +72,7 @@ fn denied(line: &str, scope: &str) -> Absence {
             "sudo sysctl kernel.yama.ptrace_scope=0 (it is {scope}), or run as root; {in_container}"
         ),
     };
-    Absence { reason: format!("ptrace is not allowed here: {}", line.trim()), fix }
+    Absence { reason: outside!("ptrace is not allowed here: {}", line), fix }
 }
 
 #[cfg(test)]
@@ -81,8 +82,10 @@ mod tests {
     #[test]
     fn the_remedy_is_that_of_the_cause() {
         let line = "strace: ptrace(PTRACE_TRACEME, ...): Operation not permitted";
-        let lines = ["other: Operation not permitted".to_owned(), line.to_owned()];
-        assert!(denial(&lines).is_some_and(|absence| absence.reason.ends_with(line)));
+        let line = &Outside::from(line);
+        let lines = ["other: Operation not permitted".into(), line.clone()];
+        let reason = outside!("ptrace is not allowed here: {}", line);
+        assert!(denial(&lines).is_some_and(|absence| absence.reason == reason));
         assert_eq!(denial(&lines[..1]), None);
         assert!(denied(line, "2").fix.starts_with("sudo sysctl kernel.yama.ptrace_scope=0"));
         assert!(denied(line, "3").fix.contains("reboot"));
