@@ -225,7 +225,7 @@ impl Environment {
         let seed = match text("CONFORMANCE_SEED") {
             None => seed::random(),
             Some(seed) => seed.parse().map_err(|_| {
-                Error::Variable(format!("CONFORMANCE_SEED is '{seed}', not a number"))
+                Error::Variable(format!("CONFORMANCE_SEED is '{seed}', not a number").into())
             })?,
         };
         Ok(Self {
@@ -237,7 +237,7 @@ impl Environment {
                 .collect::<Result<_, _>>()?,
             profile: Profile::named(&profile).ok_or_else(|| {
                 let expected = "write quick, default or full";
-                Error::Variable(format!("CONFORMANCE_PROFILE is '{profile}'; {expected}"))
+                Error::Variable(format!("CONFORMANCE_PROFILE is '{profile}'; {expected}").into())
             })?,
             seed,
         })
@@ -247,7 +247,9 @@ impl Environment {
 /// One output of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
 fn output(text: &str) -> Result<(Format, OutFile), Error> {
     let refuse = |error| {
-        Error::Variable(format!("CONFORMANCE_OUTPUT has '{text}', which is refused: {error}"))
+        Error::Variable(
+            format!("CONFORMANCE_OUTPUT has '{text}', which is refused: {error}").into(),
+        )
     };
     let output = Output::parse(text, Run::FORMATS).map_err(refuse)?;
     Ok((output.format, output.open().map_err(refuse)?))

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use report::Outside;
+
 /// An expected error. Its sentence says what is wrong, and what to do.
 #[derive(Debug)]
 pub enum Error {
@@ -12,7 +14,7 @@ pub enum Error {
     /// A case has no page, or a page is not what it should be.
     Page(String),
     /// An environment variable has no such value: what to write instead.
-    Variable(String),
+    Variable(Outside),
 }
 
 impl std::error::Error for Error {
@@ -36,7 +38,8 @@ impl fmt::Display for Error {
         match self {
             Self::Harness(error) => write!(f, "{error}"),
             Self::Mutants(error) => write!(f, "proof/mutant/mutants.toml: {error}"),
-            Self::Page(sentence) | Self::Variable(sentence) => f.write_str(sentence),
+            Self::Page(sentence) => f.write_str(sentence),
+            Self::Variable(sentence) => f.write_str(&sentence.on_terminal()),
         }
     }
 }

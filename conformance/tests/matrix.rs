@@ -102,7 +102,7 @@ fn expect_rows(patterns: &[String], rows: &[Row]) -> Result<(), conformance::Err
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let names = names.join(", ");
     let sentence = format!("CONFORMANCE_ROWS: no row matches '{unknown}'; the rows are: {names}");
-    Err(conformance::Error::Variable(sentence))
+    Err(conformance::Error::Variable(sentence.into()))
 }
 
 /// Writes the result file and says what the run cost.

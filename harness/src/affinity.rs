@@ -50,7 +50,7 @@ impl FromStr for Cpus {
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || {
             let sentence = "expected numbers of processors such as 0,2-3";
-            Error::Restriction(format!("{sentence}, got '{text}'"))
+            Error::Restriction(format!("{sentence}, got '{text}'").into())
         };
         let number = |digits: &str| match digits.parse::<usize>() {
             Ok(number) if number < system::MOST => Ok(number),

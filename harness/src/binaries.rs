@@ -69,7 +69,7 @@ fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, Error> {
     if program.is_file() {
         return Ok(program);
     }
-    Err(Error::NoProgram { variable: BIN_DIR, program })
+    Err(Error::NoProgram { variable: BIN_DIR, program: (&program).into() })
 }
 
 /// Builds one package.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitStatus;
+
+use report::Outside;
 
 /// An expected error. Its sentence says what was done to what, what went wrong, and what to do.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub enum Error {
         /// The environment variable that names the directory.
         variable: &'static str,
         /// What is not there.
-        program: PathBuf,
+        program: Outside,
     },
     /// Cargo could not be started.
     NoCargo {
@@ -37,11 +38,11 @@ pub enum Error {
         package: String,
     },
     /// A server cannot be started by this command: what to write instead.
-    Command(String),
+    Command(Outside),
     /// No restriction is written so.
-    Restriction(String),
+    Restriction(Outside),
     /// System calls cannot be counted.
-    CallCount(String),
+    CallCount(Outside),
 }
 
 impl std::error::Error for Error {
@@ -64,7 +65,7 @@ impl fmt::Display for Error {
         match self {
             Self::Registry(error) => write!(f, "backends/backends.toml: {error}"),
             Self::NoProgram { variable, program } => {
-                write!(f, "{variable} has no {}", program.display())
+                write!(f, "{variable} has no {}", program.on_terminal())
             }
             Self::NoCargo { package, error } => write!(f, "cargo build -p {package}: {error}"),
             Self::Build { package, status } => {
@@ -74,7 +75,7 @@ impl fmt::Display for Error {
                 write!(f, "cargo build -p {package} named no executable")
             }
             Self::Command(sentence) | Self::Restriction(sentence) | Self::CallCount(sentence) => {
-                f.write_str(sentence)
+                f.write_str(&sentence.on_terminal())
             }
         }
     }

@@ -59,7 +59,7 @@ impl FromStr for Denial {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|denial| denial.name() == text).ok_or_else(|| {
-            Error::Restriction(format!("expected ENOSYS, EPERM or ENOMEM, got '{text}'"))
+            Error::Restriction(format!("expected ENOSYS, EPERM or ENOMEM, got '{text}'").into())
         })
     }
 }
@@ -110,10 +110,13 @@ impl Restrictions {
                 IPV6 => switch(&mut restrictions.no_ipv6, name, value, OFF)?,
                 STDERR => switch(&mut restrictions.unread_stderr, name, value, UNREAD)?,
                 unknown => {
-                    return Err(Error::Restriction(format!(
-                        "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or \
+                    return Err(Error::Restriction(
+                        format!(
+                            "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or \
                          {STDERR}, got '{unknown}'"
-                    )));
+                        )
+                        .into(),
+                    ));
                 }
             }
         }
@@ -156,11 +159,12 @@ where
     T: FromStr,
     T::Err: fmt::Display,
 {
-    let value = value.ok_or_else(|| Error::Restriction(format!("{name} needs a value")))?;
-    let parsed =
-        value.parse().map_err(|error| Error::Restriction(format!("{name} '{value}': {error}")))?;
+    let value = value.ok_or_else(|| Error::Restriction(format!("{name} needs a value").into()))?;
+    let parsed = value
+        .parse()
+        .map_err(|error| Error::Restriction(format!("{name} '{value}': {error}").into()))?;
     match slot.replace(parsed) {
-        Some(_) => Err(Error::Restriction(format!("{name} is given twice"))),
+        Some(_) => Err(Error::Restriction(format!("{name} is given twice").into())),
         None => Ok(()),
     }
 }
@@ -171,7 +175,7 @@ fn switch(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result
             *is_on = true;
             Ok(())
         }
-        _ => Err(Error::Restriction(format!("{name} takes '{on}'"))),
+        _ => Err(Error::Restriction(format!("{name} takes '{on}'").into())),
     }
 }
 

@@ -60,7 +60,9 @@ impl Extent {
             _ if writes_page => Ok(Self::All),
             "" | "sample" => Ok(Self::Sample),
             "all" => Ok(Self::All),
-            other => Err(Error::Variable(format!("{VARIABLE} is '{other}'; write sample or all"))),
+            other => {
+                Err(Error::Variable(format!("{VARIABLE} is '{other}'; write sample or all").into()))
+            }
         }
     }
 

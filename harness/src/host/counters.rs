@@ -45,8 +45,8 @@ pub(crate) fn system_call_tracepoint() -> Result<u64, Error> {
     let found = allowed_tracepoint(&super::linux::facts());
     found.map(|(number, _)| number).map_err(|Missing { reason, fix }| {
         Error::CallCount(match fix {
-            Some(fix) => format!("{reason}; try: {fix}"),
-            None => reason,
+            Some(fix) => format!("{reason}; try: {fix}").into(),
+            None => reason.into(),
         })
     })
 }

@@ -49,13 +49,13 @@ impl CommandLine {
         let words = words(text)?;
         if words.is_empty() {
             let sentence = "an empty command; write a program and {addr} or {port}";
-            return Err(Error::Command(sentence.to_owned()));
+            return Err(Error::Command(sentence.into()));
         }
         if !words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
             return Err(Error::Command(format!(
                 "'{text}' does not say where to listen; write {{addr}} (such as 127.0.0.1:41235) \
                  or {{port}} where the server expects it"
-            )));
+            ).into()));
         }
         Ok(Self { text: text.to_owned(), words })
     }

@@ -43,10 +43,10 @@ impl Program {
             return Err(Error::Command(format!(
                 "'{text}' says where to listen, which `--listen tcp:ADDRESS` at its end will do: \
                  leave it out"
-            )));
+            ).into()));
         }
         let mut words = words.into_iter();
-        let empty = || Error::Command("an empty command; write a program".to_owned());
+        let empty = || Error::Command("an empty command; write a program".into());
         let executable = words.next().ok_or_else(empty)?.into();
         Ok(Self { executable, arguments: words.map(OsString::from).collect() })
     }
@@ -61,7 +61,7 @@ impl Program {
 
 /// The words of a command, as a POSIX shell would split it.
 pub(super) fn words(text: &str) -> Result<Vec<String>, Error> {
-    shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}")))
+    shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}").into()))
 }
 
 /// What one start asks for beyond the row's own arguments.

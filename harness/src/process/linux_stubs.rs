@@ -29,7 +29,7 @@ pub(super) enum Attached {}
 impl Attached {
     pub(super) fn to(_: impl Fn() -> Result<BTreeSet<u32>, Error>) -> Result<Self, Error> {
         let sentence = "only Linux counts the system calls of another process";
-        Err(Error::CallCount(sentence.to_owned()))
+        Err(Error::CallCount(sentence.into()))
     }
 
     pub(super) fn threads(&self) -> usize {

@@ -32,7 +32,7 @@ impl Process {
     pub fn count_calls(&self) -> Result<CallCounter, Error> {
         let error = |failure: Failure| {
             let sentence = outside!("{}: {}", failure.expected, failure.actual);
-            Error::CallCount(sentence.on_terminal())
+            Error::CallCount(sentence)
         };
         let threads = || {
             let each = self.in_each("its threads", system::thread_names).map_err(error)?;
@@ -49,7 +49,7 @@ impl CallCounter {
     /// [`Error::CallCount`], with what the kernel said.
     pub fn calls(&mut self) -> Result<Calls, Error> {
         let count = self.attached.read().map_err(|error| {
-            Error::CallCount(format!("a counter of system calls cannot be read: {error}"))
+            Error::CallCount(format!("a counter of system calls cannot be read: {error}").into())
         })?;
         Ok(Calls { count, threads: self.attached.threads() })
     }

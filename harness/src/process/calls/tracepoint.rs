@@ -33,13 +33,16 @@ impl Attached {
                 Ok(_) => {}
                 Err(e) if e.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
                 Err(e) => {
-                    return Err(Error::CallCount(format!("system calls cannot be counted: {e}")));
+                    return Err(Error::CallCount(
+                        format!("system calls cannot be counted: {e}").into(),
+                    ));
                 }
             }
         }
-        Err(Error::CallCount(format!(
-            "the server's threads were others each of {ATTEMPTS} times that it was asked"
-        )))
+        Err(Error::CallCount(
+            format!("the server's threads were others each of {ATTEMPTS} times that it was asked")
+                .into(),
+        ))
     }
 
     pub(in super::super) fn threads(&self) -> usize {
