@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use harness::output::{OutFile, Output};
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::{binaries, host, seed};
 use report::host::Host;
+use report::output::{OutFile, Output};
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
 use report::{Attestation, Cell, Format, Level, Margin, Pages as _, Run, RunRow, Verdict};

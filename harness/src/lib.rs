@@ -11,7 +11,6 @@ pub mod host;
 pub mod host_factor;
 pub mod kernel_log;
 pub mod launcher;
-pub mod output;
 pub mod pattern;
 pub mod place;
 pub mod process;

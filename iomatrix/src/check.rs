@@ -10,11 +10,11 @@ use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
-use harness::output::Output;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
+use report::output::Output;
 use report::{
     Cell, Document as _, Exit, Gate, Level, Outside, Pages as _, Run, Strictness, outside,
 };

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::output::Output;
 use report::compare::{Comparison, OtherHosts, Results, compare};
+use report::output::Output;
 use report::{Document as _, Exit, Pages as _};
 
 use crate::error::Error;

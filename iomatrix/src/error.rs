@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use harness::output::OutputError;
+use report::output::OutputError;
 use report::{Exit, Failure, Format, RenderError};
 use report::{Outside, outside};
 

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use harness::output::{OutFile, Output, OutputError, names};
+use report::output::{OutFile, Output, OutputError, names};
 use report::{Format, Pages, View};
 
 use crate::error::Error;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use harness::output::Output;
 use report::Outside;
+use report::output::Output;
 use report::part::{Medium, Part};
 use report::run::parts::{missing, overview};
 use report::{Document, Exit, Format, Pages};

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use harness::output::Output;
 use report::bench::metric::Metric;
+use report::output::Output;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
 use report::{Document as _, Exit, Pages as _};
 

@@ -1,6 +1,6 @@
 //! Results as data: the documents that the commands write, what follows from them, and the pages
-//! rendered from them. Nothing here starts a server or opens a socket; `conformance` and `iomatrix`
-//! do.
+//! that are rendered from them and written to files. Nothing here starts a server or opens a
+//! socket; `conformance` and `iomatrix` do.
 
 pub mod bench;
 #[cfg(feature = "statistics")]
@@ -20,6 +20,7 @@ mod format;
 mod golden;
 pub mod host;
 pub mod load;
+pub mod output;
 pub mod outside;
 mod pages;
 pub mod pairs;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use harness::binaries;
-use harness::output::Output;
 use loadgen::Load;
 use report::Outside;
 use report::bench::{Bench, Build, FILE_NAME, FORMAT_VERSION};
 use report::load::{BuildProfile, Target};
+use report::output::Output;
 use report::{Document as _, Exit, Host, Pages as _, Transport};
 
 mod pinning;

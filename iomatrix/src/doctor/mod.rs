@@ -5,9 +5,9 @@ mod judge;
 mod parts;
 
 use harness::host;
-use harness::output::Output;
 use harness::registry::Registry;
 use report::host::{Driver, Host, State};
+use report::output::Output;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages};
 use serde::Serialize;

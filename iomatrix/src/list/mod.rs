@@ -4,9 +4,9 @@ mod parts;
 
 use conformance::case::{Body, Case};
 use conformance::suites;
-use harness::output::Output;
 use harness::registry::{Registry, RowEntry};
 use harness::schedule::Company;
+use report::output::Output;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages};
 use serde::Serialize;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use harness::output::{OutFile, Output};
 use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
+use report::output::{OutFile, Output};
 use report::{Document as _, Exit, Format, Pages as _, outside};
 
 use crate::error::Error;

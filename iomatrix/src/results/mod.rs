@@ -10,11 +10,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use harness::output::Identity;
 use report::bench::Bench;
 use report::compare::Comparison;
 use report::escape::terminal;
 use report::load::LoadResult;
+use report::output::Identity;
 use report::sweep::Sweep;
 use report::trace::Trace;
 use report::{Exit, Kind, Outside, Run, outside};

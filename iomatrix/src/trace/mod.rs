@@ -12,11 +12,11 @@ use std::path::Path;
 
 use clap::builder::RangedU64ValueParser;
 use harness::launcher::{Origin, Program};
-use harness::output::Output;
 use harness::registry::{Registry, RowEntry};
 use harness::row::Row;
 use harness::{binaries, host};
 use report::Outside;
+use report::output::Output;
 use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
 use report::{Document as _, Exit, Pages as _};
 

@@ -5,8 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use report::escape::terminal;
-use report::{Exit, Format};
+use crate::exit::Exit;
+use crate::format::Format;
+use crate::outside::Outside;
 
 mod file;
 mod identity;
@@ -27,20 +28,20 @@ pub struct Output {
 #[derive(Debug)]
 pub enum OutputError {
     /// It was not asked for as it must be: what to write instead.
-    Syntax(String),
+    Syntax(Outside),
     /// The file is a folder.
-    Folder(PathBuf),
+    Folder(Outside),
     /// The folder of the file does not exist.
     NoFolder {
         /// The file.
-        file: PathBuf,
+        file: Outside,
         /// Its folder.
-        folder: PathBuf,
+        folder: Outside,
     },
     /// The system does not let the file be written.
     Unwritable {
         /// The file.
-        file: PathBuf,
+        file: Outside,
         /// Why.
         error: io::Error,
     },
@@ -76,20 +77,21 @@ impl Output {
 }
 
 fn without_file(format: Format) -> OutputError {
-    OutputError::Syntax(format!("write a file after it, such as {format}=FILE"))
+    OutputError::Syntax(format!("write a file after it, such as {format}=FILE").into())
 }
 
 /// A format that is not offered, and what to write instead.
 fn unknown(name: &str, offered: &[Format]) -> OutputError {
     let offered = names(offered);
     let is_format = Format::ALL.iter().any(|format| format.name() == name);
-    OutputError::Syntax(if is_format {
+    let sentence = if is_format {
         format!("this result has no {name} output; write {offered}")
     } else if name.contains(['.', '/', '\\']) {
         format!("a format comes before the file, as in json={name}; the formats are {offered}")
     } else {
         format!("there is no such format; write {offered}")
-    })
+    };
+    OutputError::Syntax(sentence.into())
 }
 
 /// `text, json or csv`.
@@ -124,17 +126,18 @@ impl std::error::Error for OutputError {
 
 impl fmt::Display for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |path: &PathBuf| terminal(&path.display().to_string());
         match self {
-            Self::Syntax(sentence) => f.write_str(&terminal(sentence)),
+            Self::Syntax(sentence) => f.write_str(&sentence.on_terminal()),
             Self::Folder(folder) => {
-                write!(f, "write {}: it is a folder; name a file in it", shown(folder))
+                write!(f, "write {}: it is a folder; name a file in it", folder.on_terminal())
             }
             Self::NoFolder { file, folder } => {
-                let (file, folder) = (shown(file), shown(folder));
+                let (file, folder) = (file.on_terminal(), folder.on_terminal());
                 write!(f, "write {file}: there is no folder {folder}; make it first")
             }
-            Self::Unwritable { file, error } => write!(f, "write {}: {error}", shown(file)),
+            Self::Unwritable { file, error } => {
+                write!(f, "write {}: {error}", file.on_terminal())
+            }
         }
     }
 }

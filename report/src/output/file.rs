@@ -43,9 +43,9 @@ impl OutFile {
     /// # Errors
     /// It is a folder, its folder does not exist, or the system does not let it be written.
     pub fn open(name: &Path) -> Result<Self, OutputError> {
-        let refuse = |error| OutputError::Unwritable { file: name.to_owned(), error };
+        let refuse = |error| OutputError::Unwritable { file: name.into(), error };
         let (path, means) = match name.metadata() {
-            Ok(found) if found.is_dir() => return Err(OutputError::Folder(name.to_owned())),
+            Ok(found) if found.is_dir() => return Err(OutputError::Folder(name.into())),
             Ok(found) => {
                 let path = name.canonicalize().unwrap_or_else(|_| name.to_owned());
                 let means = match (standard_stream(name), found.is_file()) {
@@ -56,7 +56,7 @@ impl OutFile {
                 (path, means)
             }
             Err(_) if is_named_as_folder(name) => {
-                return Err(OutputError::Folder(name.to_owned()));
+                return Err(OutputError::Folder(name.into()));
             }
             Err(error) if is_absence(&error) => {
                 let path = expected_path(name)?;
@@ -113,7 +113,7 @@ impl OutFile {
             Means::InPlace => overwrite(&self.path, page),
             Means::Stream(stream) => stream.write_all(page),
         };
-        written.map_err(|error| OutputError::Unwritable { file: self.name.clone(), error })
+        written.map_err(|error| OutputError::Unwritable { file: (&self.name).into(), error })
     }
 }
 
@@ -148,7 +148,7 @@ fn expected_path(name: &Path) -> Result<PathBuf, OutputError> {
     };
     match (folder.canonicalize(), path.file_name()) {
         (Ok(folder), Some(file)) if folder.is_dir() => Ok(folder.join(file)),
-        _ => Err(OutputError::NoFolder { file: name.to_owned(), folder: folder.to_owned() }),
+        _ => Err(OutputError::NoFolder { file: name.into(), folder: folder.into() }),
     }
 }
 
