@@ -1,53 +1,33 @@
 //! What Linux tells of another process's rings, in the `fdinfo` of their descriptors.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Rings;
 use super::links::{holding, is_link};
-use super::submissions::RingId;
+use super::submissions::{RingCounters, RingId};
 
 /// What the descriptor of a ring is a link to.
 const RING: &str = "anon_inode:[io_uring]";
 
-/// One ring's counters (`__io_uring_show_fdinfo` in the kernel's io_uring/fdinfo.c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ring {
-    inode: u64,
-    /// Entries that the kernel has taken from the submission queue.
-    submissions: u32,
-    /// Entries that the kernel has posted to the completion queue.
-    completions: u32,
-}
-
-pub(super) fn rings(pid: u32) -> io::Result<Rings> {
-    let mut rings = Rings::default();
-    for descriptor in holding(pid, RING)? {
+/// The rings of a process, by their descriptors.
+pub(super) fn rings(pid: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
+    let mut rings = BTreeMap::new();
+    for number in holding(pid, RING)? {
         // A runtime may set up a ring just to ask what the kernel offers.
-        if let Some(ring) = look(pid, &descriptor)? {
-            rings.count += 1;
-            rings.completions += u64::from(ring.completions);
+        if let Some((inode, counters)) = look(pid, &number)? {
+            let descriptor = number.parse().map_err(io::Error::other)?;
+            rings.insert(RingId { pid, descriptor, inode }, counters);
         }
     }
     Ok(rings)
 }
 
-pub(super) fn submissions(pid: u32) -> io::Result<Vec<(RingId, u32)>> {
-    let mut each = Vec::new();
-    for number in holding(pid, RING)? {
-        if let Some(ring) = look(pid, &number)? {
-            let descriptor = number.parse().map_err(io::Error::other)?;
-            each.push((RingId { pid, descriptor, inode: ring.inode }, ring.submissions));
-        }
-    }
-    Ok(each)
-}
-
-/// What a ring has had; `None` once it is closed. While the kernel works on the ring it tells
-/// nothing of it (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
-fn look(pid: u32, number: &str) -> io::Result<Option<Ring>> {
+/// A ring's inode, and what it has had; `None` once it is closed. While the kernel works on it, it
+/// tells nothing of the ring (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
+fn look(pid: u32, number: &str) -> io::Result<Option<(u64, RingCounters)>> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let start = Instant::now();
     loop {
@@ -66,17 +46,18 @@ fn look(pid: u32, number: &str) -> io::Result<Option<Ring>> {
     }
 }
 
-fn parse(text: &str) -> Option<Ring> {
+/// As `__io_uring_show_fdinfo` writes it (io_uring/fdinfo.c in the kernel).
+fn parse(text: &str) -> Option<(u64, RingCounters)> {
     let number = |name: &str| {
         let mut lines = text.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim().parse().ok()
     };
-    Some(Ring {
-        // Linux tells it since 5.14.
-        inode: number("ino").unwrap_or(0),
+    let counters = RingCounters {
         submissions: u32::try_from(number("CachedSqHead")?).ok()?,
         completions: u32::try_from(number("CqTail")?).ok()?,
-    })
+    };
+    // Linux tells it since 5.14.
+    Some((number("ino").unwrap_or(0), counters))
 }
 
 #[cfg(test)]
@@ -93,8 +74,8 @@ mod tests {
 
     #[test]
     fn a_ring_is_read_only_when_all_of_it_is_told() {
-        let ring = Ring { inode: 302_132, submissions: 22_596, completions: 22_589 };
-        assert_eq!(parse(TOLD), Some(ring));
+        let counters = RingCounters { submissions: 22_596, completions: 22_589 };
+        assert_eq!(parse(TOLD), Some((302_132, counters)));
         let busy = TOLD.split_once("SqMask").map(|(before, _)| before);
         assert_eq!(busy.and_then(parse), None);
     }
@@ -103,12 +84,12 @@ mod tests {
     fn a_ring_without_work_is_a_ring() {
         // Where no ring can be set up, there is none to be seen either.
         let Ok(ring) = io_uring::IoUring::new(2) else { return };
-        let all = submissions(std::process::id()).unwrap();
+        let all = rings(std::process::id()).unwrap();
         // Other tests have rings too.
         let descriptor = ring.as_raw_fd().unsigned_abs();
         let own = all.iter().find(|(id, _)| id.descriptor == descriptor);
-        let (id, submitted) = own.unwrap();
-        assert!(*submitted == 0 && id.inode != 0, "{own:?}");
+        let (id, counters) = own.unwrap();
+        assert!(counters.submissions == 0 && id.inode != 0, "{own:?}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{Cpu, Demand, Rest, Switches, Threads};
 use crate::affinity;
 
 pub(super) use super::calls::tracepoint::Attached;
-pub(super) use super::fdinfo::{rings, submissions};
+pub(super) use super::fdinfo::rings;
 
 /// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before
 /// Linux 5.12 they were no threads of the process.

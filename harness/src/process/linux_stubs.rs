@@ -1,20 +1,15 @@
 //! What only Linux tells about another process. No case gets here: its needs make it unavailable
 //! before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use socket2::Socket;
 
-use super::Rings;
-use super::submissions::RingId;
+use super::submissions::{RingCounters, RingId};
 use crate::error::Error;
 
-pub(super) fn rings(_: u32) -> io::Result<Rings> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-pub(super) fn submissions(_: u32) -> io::Result<Vec<(RingId, u32)>> {
+pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

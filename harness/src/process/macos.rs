@@ -18,8 +18,7 @@ use super::demand::Turns;
 use super::{Cpu, Demand, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, submissions, thread_names,
-    waiting_for_io,
+    Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,
 };
 
 pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {

@@ -2,6 +2,7 @@
 //! libproc. What a system does not tell makes the cases that need it unavailable, which is known
 //! while listing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use report::{Failure, FailureKind};
@@ -38,7 +39,7 @@ pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
 use signals::Rest;
 pub use signals::Signal;
-pub use submissions::Submissions;
+pub use submissions::{RingCounters, RingId, Submissions};
 
 /// The process below `supervisor` that listens on a TCP port on which somebody does; none if that
 /// is a stranger. Where the system does not tell, `started` is believed to be the one.
@@ -51,6 +52,14 @@ pub(crate) fn listener_owner(
     port: u16,
 ) -> std::io::Result<Option<u32>> {
     system::listener_owner(started, supervisor, port)
+}
+
+/// The rings of one process, and what each has had so far.
+///
+/// # Errors
+/// When the system refuses to tell.
+pub fn rings(pid: u32) -> std::io::Result<BTreeMap<RingId, RingCounters>> {
+    system::rings(pid)
 }
 
 /// How often a state of a process is looked at while a deadline runs.
@@ -213,8 +222,9 @@ impl Process {
     /// `harness` when the system does not tell.
     pub fn rings(&self) -> Result<Rings, Failure> {
         let of_each = self.in_each("its rings", system::rings)?;
-        let completions = of_each.iter().map(|rings| rings.completions).sum();
-        Ok(Rings { count: of_each.iter().map(|rings| rings.count).sum(), completions })
+        let each = || of_each.iter().flatten();
+        let completions = each().map(|(_, counters)| u64::from(counters.completions)).sum();
+        Ok(Rings { count: each().count(), completions })
     }
 
     /// Whether it holds an epoll instance.

@@ -11,13 +11,25 @@ use super::{Process, system};
 #[derive(Clone, Debug, Default)]
 pub struct Submissions(BTreeMap<RingId, u32>);
 
+/// What the kernel counts of a ring. Its numbers are 32 bits wide and wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingCounters {
+    /// Entries that it has taken from the submission queue.
+    pub submissions: u32,
+    /// Entries that it has posted to the completion queue.
+    pub completions: u32,
+}
+
 /// One ring. The inode alone would tell it from all others, since Linux 5.16; the rest is for
 /// kernels that have one inode for all rings. Through two descriptors, a ring counts twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RingId {
-    pub(super) pid: u32,
-    pub(super) descriptor: u32,
-    pub(super) inode: u64,
+pub struct RingId {
+    /// The process that holds it.
+    pub pid: u32,
+    /// Its descriptor there.
+    pub descriptor: u32,
+    /// The inode of the descriptor; 0 before Linux 5.14, which does not tell it.
+    pub inode: u64,
 }
 
 impl Process {
@@ -27,8 +39,8 @@ impl Process {
     /// # Errors
     /// `harness` when the system does not tell.
     pub fn submissions(&self) -> Result<Submissions, Failure> {
-        let of_each = self.in_each("its submissions", system::submissions)?;
-        Ok(Submissions(of_each.into_iter().flatten().collect()))
+        let rings = self.in_each("its submissions", system::rings)?.into_iter().flatten();
+        Ok(Submissions(rings.map(|(ring, counters)| (ring, counters.submissions)).collect()))
     }
 }
 

@@ -217,7 +217,7 @@ impl TraceSession<'_> {
                 Ok(()) | Err(_) => (at, since) = (now, Instant::now()),
             }
         }
-        Ok(Mark { at, rings: rings::look(self.server_pid()?, deadline) })
+        Ok(Mark { at, rings: rings::look(self.server_pid()?) })
     }
 
     fn written_bytes(&self) -> Result<usize, Failure> {
