@@ -257,8 +257,10 @@ fn is_served(peer: &Peer) -> Result<bool, Failure> {
 }
 
 fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
-    /// Less than a server's send buffer has room for, and more than the client's receive buffer.
+    /// More than the client's receive buffer, and less than a usual send buffer has room for.
     const UNREAD_BYTES: u64 = 64 * 1024;
+    /// For so long the server must have taken nothing more.
+    const TAKEN: Duration = Duration::from_millis(50);
     let server = lifecycle.start()?;
     let peer = lifecycle.peer(&server)?;
     // The server's FIN waits behind bytes that this client does not read, so its end of the
@@ -269,7 +271,7 @@ fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
     unread.exchange(64)?;
     unread.send(UNREAD_BYTES)?;
     if queues::ARE_TOLD {
-        unread.wait_until_taken()?;
+        unread.wait_until_untaken(lifecycle.clock().scaled(TAKEN))?;
     }
     let mut clients = peer.connect_many(lifecycle.size())?;
     for client in &mut clients {

@@ -146,21 +146,6 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until the server has read all that was sent.
-    ///
-    /// # Errors
-    /// `timeout` when it leaves some unread, `harness` where the system does not tell.
-    pub fn wait_until_taken(&self) -> Result<(), Failure> {
-        let deadline = self.clock.progress();
-        while self.untaken()? > 0 {
-            if deadline.is_over() {
-                return Err(deadline.failure("the server to read all that was sent"));
-            }
-            thread::sleep(Duration::from_millis(1));
-        }
-        Ok(())
-    }
-
     /// Bytes that the judge has sent and the server has not read: those in the judge's send queue
     /// and those in the server's receive queue.
     ///
