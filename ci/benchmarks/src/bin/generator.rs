@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput};
 use loadgen::Load;
 use loadgen::payload::{Message, Payload};
 use report::Transport;
-use report::load::{Amount, Arrival, Sizes, Target, Workload};
+use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
 
 const SIZES: [u32; 3] = [64, 1024, 65_536];
 /// Messages of one load; what opening its connections costs is lost among them.
@@ -51,7 +51,7 @@ fn turns(criterion: &mut Criterion) {
             target: Target { transport: Transport::Tcp, address: echo().into() },
             connections: 1,
             idle_connections: 0,
-            sizes: Sizes(vec![64]),
+            sizes: MessageSizes(vec![64]),
             pipeline: 64,
             arrival: Arrival::Closed,
             churn: false,
