@@ -27,9 +27,14 @@ packages() {
     return 69
   fi
   echo "setup: installing ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # Packages half installed would break every later run, so a signal to end does not reach apt-get,
+  # and who finds its lock waits.
+  (
+    trap '' TERM
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+      --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
+  )
 }
 
 toolchain() {

@@ -6,43 +6,46 @@
 #           step NAME COMMAND...     runs the command if NAME begins with PREFIX. One that ends with
 #                                    69 cannot run on this machine: it is listed as unavailable, and
 #                                    with CI=true it is red. The first red step ends the run.
-#           step_beside NAME COMMAND...   starts the command, and goes on to the next step; only for
-#                                    one that nothing there needs, and beside which nothing is timed
-#           join                     ends the steps that were started so: shows what they printed
+#           step_beside NAME COMMAND...   starts the command and runs the next steps beside it.
+#                                    Only for one that no step before `join` needs, and only beside
+#                                    steps that measure no time.
+#           join                     waits for these commands, and shows what they printed
 #           finish                   prints the seconds and CPU seconds of each step
 # Needs:  bash 3.2.
 set -euo pipefail
 exec </dev/null
 
 prefix=${1:-}
-times=$(mktemp)
-beside=$(mktemp -d)
-trap 'kill -- ${groups[@]+"${groups[@]}"} 2>/dev/null || true; rm -rf "$times" "$beside"' EXIT
+work=$(mktemp -d)
+trap 'end_beside; rm -rf "$work"' EXIT
 table=()
-started=()
-groups=()
+begun=0
+beside=()
 
-# Sets `cpu` to the CPU seconds of all commands that this shell has waited for.
-count_cpu() {
-  local user system time
-  # Not in a subshell, which would count its own commands.
-  times >"$times"
-  { read -r user && read -r user system; } <"$times"
-  cpu=0
+# Ends what still runs beside the steps, with all that it has started.
+end_beside() {
+  local job
+  for job in $(jobs -pr); do kill -- "-$job" 2>/dev/null || true; done
+}
+
+# measure FILE COMMAND...: runs the command and writes its exit status, seconds and CPU seconds into
+# the file. It is a shell of its own, so that it counts the CPU time of this command alone.
+measure() (
+  local file=$1 status=0 before=$SECONDS cpu=0 user system time
+  shift
+  "$@" || status=$?
+  times >"$file.times"
+  { read -r user && read -r user system; } <"$file.times"
   for time in "$user" "$system"; do
     time=${time%%[.,]*}
     cpu=$((cpu + 60 * ${time%m*} + ${time#*m}))
   done
-}
+  echo "$status $((SECONDS - before)) $cpu" >"$file"
+)
 
-# measure COMMAND...: sets `outcome` to the command's exit status, seconds and CPU seconds.
-measure() {
-  local status=0 before=$SECONDS cpu_before
-  count_cpu
-  cpu_before=$cpu
-  "$@" || status=$?
-  count_cpu
-  outcome="$status $((SECONDS - before)) $((cpu - cpu_before))"
+# outcome FILE: what `measure` has written there; red if it came to no end.
+outcome() {
+  cat "$1" 2>/dev/null || echo 1 0 0
 }
 
 # close_step STATUS SECONDS CPU NAME: enters a step into the table, or ends the run.
@@ -61,38 +64,33 @@ close_step() {
 step() {
   [[ $1 == "$prefix"* ]] || return 0
   printf '\n==> %s: %s\n' "$1" "${*:2}"
-  measure "${@:2}"
-  # shellcheck disable=SC2086 # three numbers
-  close_step $outcome "$1"
+  begun=$((begun + 1))
+  measure "$work/$begun" "${@:2}" || true
+  # shellcheck disable=SC2046 # three numbers
+  close_step $(outcome "$work/$begun") "$1"
 }
 
-# Its files in $beside are NUMBER.log and NUMBER.outcome.
 step_beside() {
   [[ $1 == "$prefix"* ]] || return 0
-  local number=${#started[@]}
-  started+=("$1")
   printf '\n==> %s, beside what follows: %s\n' "$1" "${*:2}"
-  # A process group of its own, so that its end ends all that it has started.
+  begun=$((begun + 1))
+  beside+=("$begun $1")
+  # A process group of its own, so that its end can end all that it has started.
   set -m
-  {
-    measure "${@:2}"
-    echo "$outcome" >"$beside/$number.outcome"
-  } >"$beside/$number.log" 2>&1 &
-  groups+=("-$!")
+  measure "$work/$begun" "${@:2}" >"$work/$begun.log" 2>&1 &
   set +m
 }
 
 join() {
   wait
-  local number
-  for number in "${!started[@]}"; do
-    printf '\n==> %s\n' "${started[$number]}"
-    cat "$beside/$number.log"
+  local entry
+  for entry in ${beside[@]+"${beside[@]}"}; do
+    printf '\n==> %s\n' "${entry#* }"
+    cat "$work/${entry%% *}.log"
     # shellcheck disable=SC2046 # three numbers
-    close_step $(cat "$beside/$number.outcome") "${started[$number]}"
+    close_step $(outcome "$work/${entry%% *}") "${entry#* }"
   done
-  started=()
-  groups=()
+  beside=()
 }
 
 finish() {
