@@ -52,19 +52,26 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, ignore_case = true)]
     level: Option<LevelName>,
     /// How much is done: quick about 10 s a row, full the catalogue's counts.
-    #[arg(long, value_enum, default_value_t = ProfileName::Default, env = "CONFORMANCE_PROFILE")]
+    #[arg(long, value_enum, default_value_t = ProfileName::Default)]
+    #[arg(env = "CONFORMANCE_PROFILE", hide_env_values = true)]
     profile: ProfileName,
     /// A SHOULD that is not met is red.
     #[arg(long)]
     strict: bool,
     /// Red unless a row with this driver was judged.
-    #[arg(long, value_name = "DRIVER", value_delimiter = ',', env = "CONFORMANCE_REQUIRE")]
+    #[arg(
+        long,
+        value_name = "DRIVER",
+        value_delimiter = ',',
+        env = "CONFORMANCE_REQUIRE",
+        hide_env_values = true
+    )]
     require: Vec<String>,
     /// Judge each cell so many times and keep the worst.
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
     /// Repeat a check: the same seed sends the same bytes. Random and printed if absent.
-    #[arg(long, value_name = "N", env = "CONFORMANCE_SEED")]
+    #[arg(long, value_name = "N", env = "CONFORMANCE_SEED", hide_env_values = true)]
     seed: Option<u64>,
     /// Cells side by side.
     #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
