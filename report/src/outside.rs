@@ -53,7 +53,7 @@ impl Outside {
     /// Whether nobody sees anything of it.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        self.0.trim().is_empty()
+        self.0.chars().all(|c| c.is_whitespace() || is_unseen(c))
     }
 
     /// On one line of a terminal, escaped: for progress, and for errors.
@@ -271,6 +271,12 @@ mod tests {
         let sentence = outside!("{:<4}|{} of {}: {}", name, 1, names[0], "x");
         assert!(sentence.is("a\u{1b}b |1 of a\u{1b}b: x"), "{sentence:?}");
         assert_eq!(Outside::join([&name, &name], "; ").on_terminal(), "a\u{fffd}b; a\u{fffd}b");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_blank() {
+        assert!(Outside::from(" \u{200b}\u{3164}\0\n").is_blank());
+        assert!(!Outside::from("\u{200b}.").is_blank());
     }
 
     #[test]
