@@ -17,15 +17,8 @@ pub enum Error {
     Variable(Outside),
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Harness(error) => Some(error),
-            Self::Mutants(error) => Some(error),
-            Self::Page(_) | Self::Variable(_) => None,
-        }
-    }
-}
+/// Its sentence has the cause already, so that there is no source.
+impl std::error::Error for Error {}
 
 impl From<harness::Error> for Error {
     fn from(error: harness::Error) -> Self {

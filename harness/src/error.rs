@@ -39,26 +39,14 @@ pub enum Error {
     },
     /// A server cannot be started by this command: what to write instead.
     Command(Outside),
-    /// No restriction is written so.
+    /// A restriction that cannot be parsed.
     Restriction(Outside),
     /// System calls cannot be counted.
     CallCount(Outside),
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Registry(error) => Some(error),
-            Self::NoCargo { error, .. } => Some(error),
-            Self::NoProgram { .. }
-            | Self::Build { .. }
-            | Self::NoExecutable { .. }
-            | Self::Command(_)
-            | Self::Restriction(_)
-            | Self::CallCount(_) => None,
-        }
-    }
-}
+/// Its sentence has the cause already, so that there is no source.
+impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -163,6 +163,14 @@ fn a_file_that_is_named_twice_is_read_once() {
     assert_eq!(output.stdout, once.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said.matches("bad.json").count(), 1, "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_with_two_names_is_read_once() {
+    let scratch = Scratch::new().expect("make a folder");
+    let trace = file(&scratch, "trace.json", example("trace"));
+    let once = iomatrix("report", &[&trace]);
     fs::hard_link(&trace, scratch.path().join("again.json")).expect("make a link");
     assert_eq!(iomatrix("report", &[scratch.path()]).stdout, once.stdout);
 }
@@ -293,4 +301,16 @@ fn nothing_is_obeyed_that_a_command_line_says() {
     expect(&output, 2, &["invalid value"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!said.contains('\u{1b}') && !said.lines().any(|line| line.starts_with("::")), "{said}");
+}
+
+#[test]
+fn nothing_is_obeyed_that_a_variable_says() {
+    for variable in ["CONFORMANCE_PROFILE", "CONFORMANCE_REQUIRE", "CONFORMANCE_SEED"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
+        command.args(["check", "--help"]).env(variable, "\u{1b}[2J\n::error::x");
+        let output = command.output().expect("start iomatrix");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(variable), "{said}");
+        assert!(!said.contains('\u{1b}') && !said.contains("::error::"), "{said}");
+    }
 }

@@ -69,9 +69,13 @@ fn one_run_prints_and_writes_several_pages() {
 fn a_format_that_is_not_offered_is_answered_with_those_that_are() {
     let text_and_more = "write text, markdown, json, csv, junit or margins";
     refused(&["check", "--output", "xml"], 2, &format!("no such format; {text_and_more}"));
-    let sentence = format!("this result has no jsonl output; {text_and_more}");
+    let sentence = format!("there is no jsonl output here; {text_and_more}");
     refused(&["check", "--output", "jsonl=result.jsonl"], 2, &sentence);
-    refused(&["explain", "--output", "json"], 2, "has no json output; write text or markdown");
+    refused(
+        &["explain", "--output", "json"],
+        2,
+        "there is no json output here; write text or markdown",
+    );
     refused(&["trace", "tokio", "--output", "junit"], 2, "write text, markdown or json");
     let sentence = "a format comes before the file, as in json=result.json";
     refused(&["bench", "--output", "result.json"], 2, sentence);

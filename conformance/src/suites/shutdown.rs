@@ -264,8 +264,8 @@ fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let peer = lifecycle.peer(&server)?;
     // The server's FIN waits behind bytes that this client does not read, so its end of the
-    // connection outlives it. The kernel may drop those in TIME_WAIT: all programs of a host
-    // together have `tcp_max_tw_buckets` of them.
+    // connection outlives it. TIME_WAIT alone would not do: a host keeps at most
+    // `tcp_max_tw_buckets` such connections.
     let small = Setup { receive_buffer: Some(4 * 1024), ..Setup::default() };
     let mut unread = peer.connect_with(small)?;
     unread.exchange(64)?;

@@ -225,9 +225,9 @@ fn zero_window_recovery(peer: &Peer) -> CaseResult {
     Observation::met()
 }
 
-/// Sends until the server has taken nothing for as long as the case wants. To send until it seems
-/// blocked and then to pause is not the same: one that was only late takes more in the pause, and
-/// may have nothing left that blocks it.
+/// Sends until the server has taken nothing for as long as the case wants. A pause after the last
+/// write would not do: a server that was only slow would take more meanwhile, and nothing would
+/// block it.
 fn shut_window(connection: &mut Connection, peer: &Peer) -> Result<u64, Failure> {
     connection.send_until_blocked(Duration::from_millis(peer.size()), PLATEAU_MIB * MIB)
 }

@@ -90,7 +90,7 @@ fn idle(peer: &Peer, process: &Process) -> CaseResult {
 }
 
 fn mid_echo(peer: &Peer) -> CaseResult {
-    let mut streams = Bystanders::open(peer, 5)?;
+    let mut bystanders = Bystanders::open(peer, 5)?;
     for round in 0..peer.size() {
         let mut connection;
         if round % 2 == 0 {
@@ -105,9 +105,9 @@ fn mid_echo(peer: &Peer) -> CaseResult {
             connection.exchange(10 * 1024)?;
             connection.send_until_unread(UNREAD, 1024 * 1024)?;
         }
-        streams.send(16 * 1024)?;
+        bystanders.send(16 * 1024)?;
         connection.reset();
-        streams.receive()?;
+        bystanders.receive()?;
     }
     peer.serves()?;
     Observation::met()
@@ -141,11 +141,11 @@ fn before_accept(peer: &Peer) -> CaseResult {
 
 fn burst_under_load(peer: &Peer) -> CaseResult {
     let mut random = peer.random(0);
-    let mut streams = Bystanders::open(peer, 20)?;
+    let mut bystanders = Bystanders::open(peer, 20)?;
     for number in 0..peer.size() {
         if number % BURST == 0 {
-            streams.receive()?;
-            streams.send(16 * 1024)?;
+            bystanders.receive()?;
+            bystanders.send(16 * 1024)?;
         }
         let mut connection = peer.connect()?;
         match random.u8(0..3) {
@@ -155,7 +155,7 @@ fn burst_under_load(peer: &Peer) -> CaseResult {
         }
         connection.reset();
     }
-    streams.receive()?;
+    bystanders.receive()?;
     peer.serves()?;
     Observation::met()
 }
@@ -237,14 +237,14 @@ fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
     })
 }
 
-/// Bystanders that must stay exact beside what is done to other connections.
+/// Connections that must stay exact beside what is done to other connections.
 struct Bystanders(Vec<Connection>);
 
 impl Bystanders {
     fn open(peer: &Peer, count: u64) -> Result<Self, Failure> {
-        let mut streams = Self(peer.connect_many(count)?);
-        streams.send(1024)?;
-        Ok(streams)
+        let mut bystanders = Self(peer.connect_many(count)?);
+        bystanders.send(1024)?;
+        Ok(bystanders)
     }
 
     /// Puts so many bytes under way on each.

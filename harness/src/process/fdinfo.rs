@@ -25,8 +25,8 @@ pub(super) fn rings(pid: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
     Ok(rings)
 }
 
-/// A ring's inode, and what it has had; `None` once it is closed. While the kernel works on it, it
-/// tells nothing of the ring (`mutex_trylock` in io_uring/fdinfo.c), so it is asked again.
+/// A ring's inode, and what it has had; `None` once it is closed. While the kernel holds the ring's
+/// lock, fdinfo lacks the counters (`mutex_trylock` in io_uring/fdinfo.c), so it is read again.
 fn look(pid: u32, number: &str) -> io::Result<Option<(u64, RingCounters)>> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let start = Instant::now();

@@ -172,8 +172,8 @@ fn congestion_control(name: &Outside, os: &Outside) -> Diagnosis {
     }
 }
 
-fn amount(ceiling: LimitValue, show: fn(u64) -> String) -> Outside {
-    match ceiling {
+fn amount(value: LimitValue, show: fn(u64) -> String) -> Outside {
+    match value {
         LimitValue::At(amount) => show(amount).into(),
         LimitValue::Unlimited => "unlimited".into(),
     }

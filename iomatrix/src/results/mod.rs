@@ -83,7 +83,7 @@ pub(crate) struct ResultFiles {
     pub(crate) documents: Vec<(PathBuf, AnyDocument)>,
     /// The files that are none.
     pub(crate) unused: Vec<Unused>,
-    /// The files that were looked at: one that has several names is one result.
+    /// The files that were looked at: one that is named twice is one result.
     seen: HashSet<Identity>,
 }
 
@@ -310,7 +310,7 @@ impl fmt::Display for ReadError {
                 write!(f, "there are more than {MOST_FILES} .json files below it; name fewer")
             }
             Self::Unreadable(error) => write!(f, "{error}"),
-            Self::Empty => f.write_str("it is empty: what was to write it has not finished"),
+            Self::Empty => f.write_str("it is empty; the command that writes it has not finished"),
             Self::ByteOrderMark => f.write_str(
                 "it begins with a byte order mark, as `>` of PowerShell writes; write it with \
                  --output json=FILE",

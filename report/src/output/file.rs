@@ -32,8 +32,8 @@ enum Means {
     /// Into the file itself, whose folder takes no other file.
     InPlace,
     /// Into a device or FIFO, which cannot be replaced; it is held open, because its reader stops
-    /// when the last writer closes it. And into what standard output or standard error is, of which
-    /// a shell holds the other end.
+    /// when the last writer closes it. Or into standard output or standard error, if the name
+    /// leads there: the shell keeps the file open.
     Stream(File),
 }
 
@@ -96,7 +96,7 @@ impl OutFile {
         self.path == other.path || is_one
     }
 
-    /// Whether standard output goes to this file, of which a shell made it the other name.
+    /// Whether standard output is redirected to this file.
     #[must_use]
     pub fn is_redirected_stdout(&self) -> bool {
         self.path.is_file() && self.identity.is_some() && self.identity == Identity::of_stdout()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// The device and the number of a file on it; elsewhere than on Unix, the path without links.
+/// On Unix, the device and the inode; elsewhere, the canonical path.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Identity(#[cfg(unix)] [u64; 2], #[cfg(not(unix))] std::path::PathBuf);
 

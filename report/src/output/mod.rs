@@ -85,7 +85,7 @@ fn unknown(name: &str, offered: &[Format]) -> OutputError {
     let offered = names(offered);
     let is_format = Format::ALL.iter().any(|format| format.name() == name);
     let sentence = if is_format {
-        format!("this result has no {name} output; write {offered}")
+        format!("there is no {name} output here; write {offered}")
     } else if name.contains(['.', '/', '\\']) {
         format!("a format comes before the file, as in json={name}; the formats are {offered}")
     } else {
@@ -115,14 +115,8 @@ impl OutputError {
     }
 }
 
-impl std::error::Error for OutputError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unwritable { error, .. } => Some(error),
-            Self::Syntax(_) | Self::Folder(_) | Self::NoFolder { .. } => None,
-        }
-    }
-}
+/// Its sentence has the cause already, so that there is no source.
+impl std::error::Error for OutputError {}
 
 impl fmt::Display for OutputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +150,7 @@ mod tests {
         assert_eq!(parse("text").unwrap().file, None);
         for (text, sentence) in [
             ("json=", "write a file after it, such as json=FILE"),
-            ("csv=r.csv", "this result has no csv output; write text or json"),
+            ("csv=r.csv", "there is no csv output here; write text or json"),
             ("r.json", "a format comes before the file, as in json=r.json"),
             ("yaml", "there is no such format; write text or json"),
         ] {

@@ -82,7 +82,7 @@ impl fmt::Display for RenderError {
         match self {
             Self::Unsupported { format, offered } => {
                 let offered: Vec<&str> = offered.iter().map(|format| format.name()).collect();
-                write!(f, "there is no {format} output of it; write {}", offered.join(", "))
+                write!(f, "{format} is not offered here; write {}", offered.join(", "))
             }
             Self::Failed { format, reason } => write!(f, "write the result as {format}: {reason}"),
         }

@@ -40,7 +40,7 @@ impl Attached {
             }
         }
         Err(Error::CallCount(
-            format!("the server's threads were others each of {ATTEMPTS} times that it was asked")
+            format!("the server started or ended threads during each of {ATTEMPTS} attempts")
                 .into(),
         ))
     }
