@@ -32,7 +32,7 @@ struct Checkup {
     rows: Vec<RowDriver>,
 }
 
-/// Probes this host and prints what was found. A driver that is not available is a finding.
+/// Probes this host and prints what was found. A driver that is not available is no error.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let registry = Registry::load()?;

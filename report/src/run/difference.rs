@@ -13,7 +13,7 @@ use crate::verdict::{Model, Verdict};
 pub struct Difference {
     /// `suite/case`.
     pub id: Outside,
-    /// What the rows with a readiness driver show, each distinct finding once.
+    /// What the rows with a readiness driver show, each distinct outcome once.
     pub readiness: Vec<Outside>,
     /// What the rows with a completion driver show.
     pub completion: Vec<Outside>,
@@ -25,8 +25,8 @@ pub fn differences(run: &Run) -> Vec<Difference> {
     run.cases()
         .into_iter()
         .filter_map(|(suite, case)| {
-            let readiness = findings(run, suite, case, Model::Readiness);
-            let completion = findings(run, suite, case, Model::Completion);
+            let readiness = outcomes(run, suite, case, Model::Readiness);
+            let completion = outcomes(run, suite, case, Model::Completion);
             let comparable = !readiness.is_empty() && !completion.is_empty();
             (comparable && readiness != completion).then(|| Difference {
                 id: outside!("{}/{}", suite, case),
@@ -45,16 +45,16 @@ pub fn is_comparable(run: &Run) -> bool {
     })
 }
 
-fn findings(run: &Run, suite: &Outside, case: &Outside, model: Model) -> BTreeSet<Outside> {
+fn outcomes(run: &Run, suite: &Outside, case: &Outside, model: Model) -> BTreeSet<Outside> {
     run.cells
         .iter()
         .filter(|c| c.suite == *suite && c.case == *case && is_judged(c))
         .filter(|c| model_of(run, c) == Some(model))
-        .map(finding)
+        .map(outcome)
         .collect()
 }
 
-fn finding(cell: &Cell) -> Outside {
+fn outcome(cell: &Cell) -> Outside {
     let kind = cell.failure.as_ref().map(|failure| format!(" ({})", failure.kind));
     let found = format!("{}{}", cell.word(), kind.unwrap_or_default());
     match &cell.observation {

@@ -36,10 +36,10 @@ pub(super) fn parts(sweep: &Sweep, plotted: Metric, medium: Medium) -> Vec<Part>
         Medium::Terminal => {
             parts.extend(measured(sweep, &points));
             parts.extend(plot(sweep, plotted).map(Part::Plot));
-            parts.extend(findings(sweep));
+            parts.extend(turning_points(sweep));
         }
         Medium::Page => {
-            parts.extend(findings(sweep));
+            parts.extend(turning_points(sweep));
             parts.extend(measured(sweep, &points));
         }
     }
@@ -59,7 +59,7 @@ fn measured(sweep: &Sweep, points: &[&Point]) -> Vec<Part> {
 }
 
 /// What follows, in words.
-fn findings(sweep: &Sweep) -> Vec<Part> {
+fn turning_points(sweep: &Sweep) -> Vec<Part> {
     let crossovers = crossovers(sweep).into_iter().map(|crossover| crossover.words());
     let knees: Vec<Outside> = knees(sweep).iter().map(|knee| knee.words()).collect();
     let mut parts = vec![

@@ -191,7 +191,7 @@ fn a_rate_that_says_nothing_is_no_knee() {
 }
 
 #[test]
-fn a_page_has_tables_a_plot_and_findings() {
+fn a_page_has_tables_a_plot_and_turning_points() {
     let page = plain(&connections(), Metric::Cpu);
     expect(&page, &["sweep over connections on linux", "connections: 1, 8, 64, 512"]);
     expect(

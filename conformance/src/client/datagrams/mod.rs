@@ -1,7 +1,7 @@
 //! Datagrams to a server, and what comes back: each is stamped, and each reply is compared with
 //! what was sent.
 
-mod end;
+mod socket;
 
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::client::payload::{Payload, RECORD_BYTES};
 use crate::client::peer::PROBE_LIMIT;
 use crate::clock::CellClock;
 use crate::context::Context;
-use end::{ClientSocket, is_full, is_over};
+use socket::{ClientSocket, is_full, is_over};
 
 /// More than any datagram has that a case sends.
 const ROOM: usize = 256 * 1024;
@@ -38,7 +38,7 @@ pub struct Datagrams {
 /// One client: a socket of its own, with a name by which it can be answered unless it has none.
 #[derive(Debug)]
 pub struct Client {
-    end: ClientSocket,
+    socket: ClientSocket,
     place: Place,
     address: SockAddr,
     payload: Payload,
@@ -102,11 +102,11 @@ impl Datagrams {
     }
 
     fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
-        let end = ClientSocket::open(&self.place, path.as_ref())
+        let socket = ClientSocket::open(&self.place, path.as_ref())
             .map_err(|e| harness_failure("open a socket", &e))?;
         let address = self.place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         Ok(Client {
-            end,
+            socket,
             place: self.place.clone(),
             address,
             payload: Payload::new(self.context.seed, number),
@@ -149,7 +149,7 @@ impl Client {
         let bytes = self.payload.bytes(sent.position, length);
         self.next += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
         let deadline = self.clock.progress();
-        match self.clock.waiting(|| self.end.send_to(&bytes, &self.address, deadline.left())) {
+        match self.clock.waiting(|| self.socket.send_to(&bytes, &self.address, deadline.left())) {
             Ok(()) => Ok(sent),
             Err(e) if is_over(&e) || is_full(&e) => {
                 Err(deadline.failure("the server to take a datagram"))
@@ -167,9 +167,9 @@ impl Client {
     /// As [`Client::send`].
     pub fn try_send(&mut self, length: usize) -> Result<Option<Sent>, Failure> {
         let harness = |e: io::Error| harness_failure("send without waiting", &e);
-        self.end.set_nonblocking(true).map_err(harness)?;
+        self.socket.set_nonblocking(true).map_err(harness)?;
         let sent = self.send(length);
-        self.end.set_nonblocking(false).map_err(harness)?;
+        self.socket.set_nonblocking(false).map_err(harness)?;
         match sent {
             Ok(sent) => Ok(Some(sent)),
             Err(e) if e.kind == FailureKind::Timeout => Ok(None),
@@ -184,7 +184,7 @@ impl Client {
     pub fn flood(&mut self, length: usize, stop: &AtomicBool) -> Result<(), Failure> {
         let bytes = self.payload.bytes(self.next, length);
         while !stop.load(Ordering::Relaxed) {
-            match self.end.socket().send_to(&bytes, &self.address) {
+            match self.socket.sock_ref().send_to(&bytes, &self.address) {
                 Ok(_) => {}
                 Err(e) if is_over(&e) || is_full(&e) => {}
                 Err(e) => return Err(harness_failure("send many datagrams", &e)),
@@ -252,8 +252,8 @@ impl Client {
     /// # Errors
     /// `harness` when the system refuses.
     pub fn shrink(&self) -> Result<(), Failure> {
-        self.end
-            .socket()
+        self.socket
+            .sock_ref()
             .set_recv_buffer_size(2048)
             .map_err(|e| harness_failure("shrink a buffer", &e))
     }
@@ -261,8 +261,8 @@ impl Client {
     /// The next datagram; none when the deadline is over.
     fn reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
         loop {
-            let (end, buffer) = (&self.end, &mut self.buffer);
-            match self.clock.waiting(|| end.receive_from(buffer, deadline.left())) {
+            let (socket, buffer) = (&self.socket, &mut self.buffer);
+            match self.clock.waiting(|| socket.receive_from(buffer, deadline.left())) {
                 Ok((length, from)) if from.as_ref() == Some(&self.place) => {
                     return Ok(Some(self.buffer[..length].to_vec()));
                 }

@@ -47,7 +47,7 @@ impl ClientSocket {
         }
     }
 
-    pub(super) fn socket(&self) -> SockRef<'_> {
+    pub(super) fn sock_ref(&self) -> SockRef<'_> {
         match self {
             Self::Udp(socket) => SockRef::from(socket),
             #[cfg(unix)]
@@ -56,7 +56,7 @@ impl ClientSocket {
     }
 
     pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.socket().set_nonblocking(nonblocking)
+        self.sock_ref().set_nonblocking(nonblocking)
     }
 
     pub(super) fn send_to(
@@ -65,7 +65,7 @@ impl ClientSocket {
         address: &SockAddr,
         time: Duration,
     ) -> io::Result<()> {
-        let socket = self.socket();
+        let socket = self.sock_ref();
         // Zero would mean no limit.
         socket.set_write_timeout(Some(time.max(Duration::from_millis(1))))?;
         socket.send_to(bytes, address).map(drop)
