@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use report::compare::{Comparison, OtherHosts, Results, compare};
 use report::output::Output;
-use report::{Document as _, Exit, Pages as _};
+use report::{Conclusion, Document as _, Exit, Pages as _};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
     outputs.write_pages(&comparison, &())?;
-    Ok(Exit::worst(unused.iter().map(|_| Exit::Error).chain([comparison.exit(&())])))
+    let unused = unused.iter().map(|_| Conclusion::Error);
+    Ok(comparison.conclusions(&()).and(unused).exit())
 }
 
 /// All results below a folder, or the one in a file, and the files that cannot be compared.

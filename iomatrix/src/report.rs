@@ -6,7 +6,7 @@ use report::Outside;
 use report::output::Output;
 use report::part::{Medium, Part};
 use report::run::parts::{missing, overview};
-use report::{Document, Exit, Format, Pages};
+use report::{Conclusion, Document, Exit, Format, Pages};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -43,9 +43,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     for label in &missing {
         say(format_args!("no result from {}", label.on_terminal()));
     }
-    let unused = unused.iter().map(|_| Exit::Error);
-    let missing = missing.iter().map(|_| Exit::Red);
-    Ok(Exit::worst(collection.exits().into_iter().chain(unused).chain(missing)))
+    let unused = unused.iter().map(|_| Conclusion::Error);
+    let missing = missing.iter().map(|_| Conclusion::Red);
+    Ok(collection.conclusions().and(unused).and(missing).exit())
 }
 
 impl Pages for Collection {

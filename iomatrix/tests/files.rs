@@ -149,6 +149,7 @@ fn the_status_is_that_of_the_worst_document_of_any_kind() {
     let comparison = file(&scratch, "comparison.json", example("comparison"));
     assert!(example("comparison").contains("regression"));
     expect(&iomatrix("report", &[&trace, &load, &comparison]), 1, &["tokio"]);
+    expect(&iomatrix("report", &[&comparison, &stopped]), 130, &["interrupted"]);
 }
 
 #[test]

@@ -22,19 +22,21 @@ pub enum Exit {
     Interrupted,
 }
 
-/// What one piece of a document (a cell, a row, a measurement, a point) says about its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What one piece of a document (a cell, a row, a measurement, a point) says about its end, the
+/// lightest first: the heaviest of a document decides. A fault outweighs what could not be judged,
+/// and that outweighs a condition, because numbers that do not count meet none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Conclusion {
+    /// This host cannot do it.
+    Unavailable,
     /// It was judged or measured, and nothing is wrong.
     Green,
-    /// The server is at fault, or something is worse than it was.
-    Red,
     /// A condition of the user's holds, or cannot be shown not to.
     ConditionFired,
     /// It could not be judged or measured.
     Error,
-    /// This host cannot do it.
-    Unavailable,
+    /// The server is at fault, or something is worse than it was.
+    Red,
 }
 
 /// All that bears on the exit status of a document.
@@ -53,24 +55,41 @@ impl Conclusions {
         Self { interrupted: false, pieces: pieces.into_iter().collect() }
     }
 
-    /// The rule for all documents. What was stopped says nothing; a fault outweighs what could not
-    /// be judged, and that outweighs a condition, because numbers that do not count meet none. A
-    /// document without any piece has judged nothing, which is no success.
+    /// Those of several documents, as if all their pieces were in one. A document without a piece
+    /// has judged nothing, and stays an error next to others.
+    #[must_use]
+    pub fn of_documents(documents: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        for document in documents {
+            all.interrupted |= document.interrupted;
+            match document.pieces.is_empty() {
+                true => all.pieces.push(Conclusion::Error),
+                false => all.pieces.extend(document.pieces),
+            }
+        }
+        all
+    }
+
+    /// With what else bears on the status, such as a file that could not be read.
+    #[must_use]
+    pub fn and(mut self, pieces: impl IntoIterator<Item = Conclusion>) -> Self {
+        self.pieces.extend(pieces);
+        self
+    }
+
+    /// The rule for all documents, alone or together. What was stopped says nothing; without any
+    /// piece nothing was judged, which is no success; otherwise the heaviest piece decides.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        let has = |conclusion| self.pieces.contains(&conclusion);
         if self.interrupted {
-            Exit::Interrupted
-        } else if has(Conclusion::Red) {
-            Exit::Red
-        } else if has(Conclusion::Error) || self.pieces.is_empty() {
-            Exit::Error
-        } else if has(Conclusion::ConditionFired) {
-            Exit::ConditionFired
-        } else if has(Conclusion::Green) {
-            Exit::Green
-        } else {
-            Exit::Unavailable
+            return Exit::Interrupted;
+        }
+        match self.pieces.iter().max() {
+            Some(Conclusion::Red) => Exit::Red,
+            Some(Conclusion::Error) | None => Exit::Error,
+            Some(Conclusion::ConditionFired) => Exit::ConditionFired,
+            Some(Conclusion::Green) => Exit::Green,
+            Some(Conclusion::Unavailable) => Exit::Unavailable,
         }
     }
 }
@@ -99,19 +118,6 @@ impl Exit {
             Self::ConditionFired => 99,
             Self::Interrupted => 130,
         }
-    }
-
-    /// The status of several documents together, in the order of [`Conclusions::exit`].
-    #[must_use]
-    pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
-        let severity = |exit: &Self| match exit {
-            Self::Green => 0,
-            Self::Unavailable => 1,
-            Self::ConditionFired => 2,
-            Self::Interrupted | Self::Usage | Self::Error => 3,
-            Self::Red => 4,
-        };
-        exits.into_iter().max_by_key(severity).unwrap_or(Self::Green)
     }
 }
 
@@ -143,10 +149,33 @@ mod tests {
     }
 
     #[test]
-    fn several_documents_are_as_bad_as_the_worst() {
-        assert_eq!(Exit::worst([Exit::Green, Exit::Unavailable]), Exit::Unavailable);
-        assert_eq!(Exit::worst([Exit::Red, Exit::Error]), Exit::Red);
-        assert_eq!(Exit::worst([Exit::ConditionFired, Exit::Error]), Exit::Error);
-        assert_eq!(Exit::worst([]), Exit::Green);
+    fn several_documents_end_as_one_with_all_their_pieces() {
+        use Conclusion::{ConditionFired, Error, Green, Red, Unavailable};
+        let of = |pieces: &[Conclusion]| Conclusions::of(pieces.iter().copied());
+        let stopped = Conclusions { interrupted: true, pieces: vec![Green] };
+        for (one, other, exit) in [
+            (of(&[Green]), of(&[Unavailable]), Exit::Green),
+            (of(&[Unavailable]), of(&[Unavailable]), Exit::Unavailable),
+            (of(&[Red]), of(&[Error]), Exit::Red),
+            (of(&[ConditionFired]), of(&[Error]), Exit::Error),
+            (of(&[Green]), of(&[]), Exit::Error),
+            (of(&[Red]), of(&[]), Exit::Red),
+            (of(&[Red]), stopped, Exit::Interrupted),
+        ] {
+            let swapped = Conclusions::of_documents([other.clone(), one.clone()]);
+            let together = Conclusions::of_documents([one, other]);
+            assert_eq!([together.exit(), swapped.exit()], [exit; 2], "{together:?}");
+        }
+        assert_eq!(Conclusions::of_documents([]).exit(), Exit::Error);
+    }
+
+    #[test]
+    fn a_label_or_file_that_is_missing_counts_like_a_piece() {
+        let green = || Conclusions::of([Conclusion::Green]);
+        assert_eq!(green().and([]).exit(), Exit::Green);
+        assert_eq!(green().and([Conclusion::Error]).exit(), Exit::Error);
+        assert_eq!(Conclusions::default().and([Conclusion::Red]).exit(), Exit::Red);
+        let stopped = Conclusions { interrupted: true, ..green() };
+        assert_eq!(stopped.and([Conclusion::Red]).exit(), Exit::Interrupted);
     }
 }

@@ -5,7 +5,7 @@ use report::compare::Comparison;
 use report::load::LoadResult;
 use report::sweep::Sweep;
 use report::trace::Trace;
-use report::{Exit, Run};
+use report::{Conclusions, Run};
 use serde::{Deserialize, Serialize};
 
 use super::AnyDocument;
@@ -70,20 +70,22 @@ impl Collection {
         documents
     }
 
-    /// What each of the documents ends with, as the command that wrote it did unless it was told
-    /// more than is in the document, such as `--fail-if`.
-    pub(crate) fn exits(&self) -> Vec<Exit> {
+    /// What bears on the exit status: that of each document, as with the command that wrote it
+    /// unless it was told more than is in the document, such as `--fail-if`.
+    pub(crate) fn conclusions(&self) -> Conclusions {
         let Self { version: _, runs, benches, sweeps, loads, traces, comparisons } = self;
-        let mut exits = exits(runs);
-        exits.extend(self::exits(benches));
-        exits.extend(self::exits(sweeps));
-        exits.extend(self::exits(loads));
-        exits.extend(self::exits(traces));
-        exits.extend(self::exits(comparisons));
-        exits
+        let all = [
+            conclusions(runs),
+            conclusions(benches),
+            conclusions(sweeps),
+            conclusions(loads),
+            conclusions(traces),
+            conclusions(comparisons),
+        ];
+        Conclusions::of_documents(all.into_iter().flatten())
     }
 }
 
-fn exits<D: report::Document>(documents: &[D]) -> Vec<Exit> {
-    documents.iter().map(|document| document.exit(&D::Question::default())).collect()
+fn conclusions<D: report::Document>(documents: &[D]) -> Vec<Conclusions> {
+    documents.iter().map(|document| document.conclusions(&D::Question::default())).collect()
 }
