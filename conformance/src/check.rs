@@ -14,7 +14,7 @@ use report::host::Host;
 use report::output::{OutFile, Output};
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
-use report::{Attestation, Cell, Format, Level, Margin, Pages as _, Run, RunRow, Verdict};
+use report::{Attestation, Cell, Conclusion, Format, Level, Pages as _, Run, RunRow, Verdict};
 use report::{Outside, outside};
 
 use crate::error::Error;
@@ -62,14 +62,14 @@ pub struct Options {
     pub repeats: u32,
 }
 
-/// Judges a plan and tells `each` of every cell as it is done.
+/// Judges a plan and tells `each` of every cell as it is done, with what the judge's gate says.
 pub fn run(
     judge: &Judge,
     registry: &Registry,
     rows: &[Row],
     plan: &[Planned],
     options: &Options,
-    each: &(dyn Fn(&Cell) + Sync),
+    each: &(dyn Fn(&Cell, Conclusion) + Sync),
 ) -> Run {
     let collector = Collector::start();
     let next = AtomicUsize::new(0);
@@ -77,14 +77,18 @@ pub fn run(
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
                 while let Some(planned) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let driver = rows[planned.row].driver_name();
+                    let tell = |cell: &Cell| each(cell, judge.gate.conclusion(cell, &driver));
                     let mut worst = one(judge, registry, rows, planned);
-                    each(&worst.cell);
+                    tell(&worst.cell);
                     for repeat in 1..options.repeats {
                         // Another seed each time, so that repeats find what one seed does not.
                         let judge = judge.with_seed(judge.seed + u64::from(repeat));
                         let again = one(&judge, registry, rows, planned);
-                        each(&again.cell);
-                        worst = worse(worst, again);
+                        tell(&again.cell);
+                        if judge.gate.compare(&again.cell, &worst.cell, &driver).is_gt() {
+                            worst = again;
+                        }
                     }
                     collector.add(worst);
                 }
@@ -92,16 +96,6 @@ pub fn run(
         }
     });
     collector.finish(judge, rows, host::label())
-}
-
-/// The one that is not green, else the one that came nearer to its limit.
-fn worse(one: JudgedCell, other: JudgedCell) -> JudgedCell {
-    let rank = |judged: &JudgedCell| {
-        let cell = &judged.cell;
-        let is_green = matches!(cell.verdict, Verdict::Pass | Verdict::Info);
-        (!is_green, cell.margin.as_ref().map_or(0.0, Margin::ratio))
-    };
-    if rank(&other) > rank(&one) { other } else { one }
 }
 
 /// Judges one planned cell with its waiver.
@@ -191,7 +185,7 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
             .find_map(|judged| judged.attestation.clone())
             .unwrap_or(Attestation::NotAttested { reason: reason.to_owned().into() }),
         grade: row.grade(),
-        certificate: certify(&cells, cases_of, judge.strictness),
+        certificate: certify(&cells, cases_of, judge.gate.strictness),
     }
 }
 

@@ -13,9 +13,7 @@ use harness::row::Row;
 use harness::schedule::{Company, Schedule};
 use report::host::Host;
 use report::run::WaiverState;
-use report::{
-    Attestation, Cell, Failure, FailureKind, Grade, Level, Strictness, Verdict, WaiverNote,
-};
+use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdict, WaiverNote};
 use report::{Outside, outside};
 
 use crate::case::{Body, Case, CaseResult, Observation};
@@ -40,8 +38,8 @@ pub struct Judge {
     pub host: Host,
     /// Which cells run side by side.
     pub schedule: Schedule,
-    /// Whether a SHOULD counts for the certificate.
-    pub strictness: Strictness,
+    /// What is red. Its strictness says whether a SHOULD counts for the certificate.
+    pub gate: Gate,
     /// The command that selects a row and a case, for the line that repeats a cell.
     pub repeat: fn(row: &Row, id: &str, seed: u64, profile: Profile) -> String,
 }

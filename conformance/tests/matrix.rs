@@ -40,7 +40,6 @@ struct Shared {
     registry: Registry,
     rows: Vec<Row>,
     collector: Collector,
-    gate: Gate,
 }
 
 fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
@@ -64,19 +63,13 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         seed: environment.seed,
         host,
         schedule: Schedule::of_this_user(),
-        strictness: Strictness::Must,
-        repeat: repeat_command,
-    };
-    let shared = Arc::new(Shared {
-        judge,
-        registry,
-        rows,
-        collector: Collector::start(),
         gate: Gate {
             strictness: Strictness::Must,
             required_drivers: environment.require.iter().map(Outside::from).collect(),
         },
-    });
+        repeat: repeat_command,
+    };
+    let shared = Arc::new(Shared { judge, registry, rows, collector: Collector::start() });
     for planned in selected.iter().filter(|planned| planned.unavailable.is_some()) {
         shared.collector.add(check::one(&shared.judge, &shared.registry, &shared.rows, planned));
     }
@@ -112,19 +105,19 @@ fn finish(
     has_failed: bool,
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
-    let Shared { judge, rows, collector, gate, .. } = shared;
+    let Shared { judge, rows, collector, .. } = shared;
     let run = collector.finish(&judge, &rows, host::label());
     println!("{}", text(&costs(&run), View::plain(Width::OF_A_LOG)));
     println!("{}", closing_line(&run).on_terminal());
-    for driver in gate.missing_drivers(&run) {
+    for driver in judge.gate.missing_drivers(&run) {
         println!("required driver {} was not judged", driver.on_terminal());
     }
     for (format, mut file) in environment.outputs {
         let view = View::plain(Width::OF_A_LOG);
-        let page = report::render(&run, &gate, format, view)?;
+        let page = report::render(&run, &judge.gate, format, view)?;
         file.write(page.as_bytes())?;
     }
-    let exit = run.exit(&gate);
+    let exit = run.exit(&judge.gate);
     Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })
 }
 
@@ -142,14 +135,14 @@ fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let name = name(&shared.rows, &planned);
     let row = &shared.rows[planned.row];
     let driver = row.driver_name();
-    let is_required = shared.gate.required_drivers.contains(&driver);
+    let is_required = shared.judge.gate.required_drivers.contains(&driver);
     let ignored = planned.unavailable.clone().filter(|_| !is_required);
     let kind = ignored.as_ref().map(|reason| format!("unavailable: {}", reason.on_terminal()));
     let shared = Arc::clone(shared);
     let is_ignored = ignored.is_some();
     let trial = Trial::test(name, move || {
         let judged = check::one(&shared.judge, &shared.registry, &shared.rows, &planned);
-        let outcome = outcome(&judged.cell, shared.gate.conclusion(&judged.cell, &driver));
+        let outcome = outcome(&judged.cell, shared.judge.gate.conclusion(&judged.cell, &driver));
         if planned.unavailable.is_none() {
             shared.collector.add(judged);
         }

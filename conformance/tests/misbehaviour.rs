@@ -12,7 +12,7 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, FailureKind, Strictness, Verdict};
+use report::{Cell, FailureKind, Gate, Verdict};
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
@@ -106,7 +106,7 @@ fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
         seed: 1,
         host,
         schedule: Schedule::of_this_user(),
-        strictness: Strictness::Must,
+        gate: Gate::default(),
         repeat: |_, _, _, _| String::new(),
     };
     Ok(judge.judge_cell(row, &cells[0], None).cell)

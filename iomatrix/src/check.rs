@@ -16,7 +16,8 @@ use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::output::Output;
 use report::{
-    Cell, Document as _, Exit, Gate, Level, Outside, Pages as _, Run, Strictness, outside,
+    Cell, Conclusion, Document as _, Exit, Gate, Level, Outside, Pages as _, Run, Strictness,
+    outside,
 };
 
 use crate::error::Error;
@@ -120,24 +121,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         seed: arguments.seed.unwrap_or_else(harness::seed::random),
         host,
         schedule: Schedule::of_this_user(),
-        strictness: arguments.strictness(),
+        gate: arguments.gate(),
         repeat: repeat_command,
     };
     let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
     let options = check::Options { jobs: arguments.jobs, repeats: arguments.repeat };
-    let run = check::run(&judge, &registry, &rows, &planned, &options, &|cell| {
-        show_progress(&progress, cell);
+    let run = check::run(&judge, &registry, &rows, &planned, &options, &|cell, conclusion| {
+        show_progress(&progress, cell, conclusion);
     });
     progress.finish_and_clear();
-    let gate = Gate {
-        strictness: judge.strictness,
-        required_drivers: arguments.require.iter().map(Outside::from).collect(),
-    };
-    outputs.write_pages(&run, &gate)?;
-    for driver in gate.missing_drivers(&run) {
+    outputs.write_pages(&run, &judge.gate)?;
+    for driver in judge.gate.missing_drivers(&run) {
         say(format_args!("required driver {} was not judged", driver.on_terminal()));
     }
-    Ok(run.exit(&gate))
+    Ok(run.exit(&judge.gate))
 }
 
 impl Arguments {
@@ -166,8 +163,9 @@ impl Arguments {
         Ok(vec![Row::undeclared("address", Origin::Address(address))])
     }
 
-    fn strictness(&self) -> Strictness {
-        if self.strict { Strictness::Strict } else { Strictness::Must }
+    fn gate(&self) -> Gate {
+        let strictness = if self.strict { Strictness::Strict } else { Strictness::Must };
+        Gate { strictness, required_drivers: self.require.iter().map(Outside::from).collect() }
     }
 
     /// The cases that are selected; rows are selected beside it.
@@ -230,9 +228,9 @@ fn progress_bar(cells: u64) -> ProgressBar {
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
 }
 
-fn show_progress(progress: &ProgressBar, cell: &Cell) {
+fn show_progress(progress: &ProgressBar, cell: &Cell, conclusion: Conclusion) {
     let name = cell.name().on_terminal();
-    if cell.verdict.is_broken() {
+    if conclusion.fails_a_test() {
         progress.println(format!("{:<8} {name}", cell.word()));
         if !std::io::stderr().is_terminal() {
             say(format_args!("{:<8} {name}", cell.word()));

@@ -96,6 +96,22 @@ impl Verdict {
         }
     }
 
+    /// How grave it is: what a server did weighs more than what nobody could see. Of repeats with
+    /// one conclusion, the gravest is kept.
+    pub(crate) fn severity(self) -> u8 {
+        match self {
+            Self::Crash => 8,
+            Self::Fail => 7,
+            Self::Timeout => 6,
+            Self::Miss => 5,
+            Self::Error => 4,
+            Self::Unavailable => 3,
+            Self::Unsupported => 2,
+            Self::Info => 1,
+            Self::Pass => 0,
+        }
+    }
+
     /// Whether the server broke a MUST.
     #[must_use]
     pub fn is_broken(self) -> bool {

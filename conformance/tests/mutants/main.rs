@@ -27,7 +27,7 @@ use harness::schedule::{Company, Schedule};
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::run::parts;
-use report::{Cell, Exit, FailureKind, Level, Outside, Strictness, Verdict};
+use report::{Cell, Exit, FailureKind, Gate, Level, Outside, Verdict};
 
 use crate::precedence::Precedence;
 use crate::sample::Extent;
@@ -87,7 +87,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             seed: check::Environment::read()?.seed,
             host: host::probe(),
             schedule: Schedule::of_this_user(),
-            strictness: Strictness::Must,
+            gate: Gate::default(),
             repeat: repeat_command,
         },
         extent: Extent::read(page_to_write().is_some())?,

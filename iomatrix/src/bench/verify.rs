@@ -11,7 +11,7 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
-use report::{Conclusion, Gate, Host, Level, Strictness, Transport, Verdict};
+use report::{Conclusion, Gate, Host, Level, Transport, Verdict};
 use report::{Outside, outside};
 
 /// The rows that are not to be timed, with the reason.
@@ -37,19 +37,20 @@ pub(super) fn wrong(
         seed,
         host: host.clone(),
         schedule: Schedule::of_this_user(),
-        strictness: Strictness::Must,
+        gate: Gate::default(),
         repeat: |row, id, seed, _| {
             format!("cargo run -p iomatrix -- check --row {} --case {id} --seed {seed}", row.name)
         },
     };
     let planned = plan(rows, &filter, judge.profile, host);
     let options = Options { jobs: check::default_jobs(), repeats: 1 };
-    let run = check::run(&judge, &Registry::default(), rows, &planned, &options, &|_| {});
+    let run = check::run(&judge, &Registry::default(), rows, &planned, &options, &|_, _| {});
     let mut wrong = BTreeMap::new();
     for cell in &run.cells {
         let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);
         let driver = driver.cloned().unwrap_or_default();
-        if Gate::default().conclusion(cell, &driver) == Conclusion::Red {
+        let conclusion = judge.gate.conclusion(cell, &driver);
+        if conclusion == Conclusion::Red {
             let found = cell
                 .failure
                 .as_ref()
@@ -57,7 +58,7 @@ pub(super) fn wrong(
             let found = found.unwrap_or_default();
             let reason = outside!("fails {}{}; repeat: {}", cell.id(), found, cell.repeat);
             wrong.insert(cell.row.clone(), Refused::new(Because::Wrong, reason));
-        } else if cell.verdict == Verdict::Error {
+        } else if conclusion == Conclusion::Error {
             let reason = cell.reason.clone().unwrap_or_else(|| "no reason is known".into());
             let reason = outside!("could not be checked: {}: {}", cell.id(), reason);
             let error = Refused::new(Because::Error, reason);

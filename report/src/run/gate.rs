@@ -1,6 +1,8 @@
 //! What of a run is red: each cell, and drivers that had to be judged and were not.
 
-use super::{Cell, Run};
+use std::cmp::Ordering;
+
+use super::{Cell, Margin, Run};
 use crate::exit::{Conclusion, Conclusions};
 use crate::outside::Outside;
 use crate::verdict::Verdict;
@@ -43,6 +45,16 @@ impl Gate {
             Verdict::Error => Conclusion::Error,
             Verdict::Pass | Verdict::Info | Verdict::Unsupported => Conclusion::Green,
         }
+    }
+
+    /// Which of two findings of one case on a row with this driver is worse, which is the greater
+    /// one. The conclusion decides, then the verdict, then which came nearer to its limit.
+    #[must_use]
+    pub fn compare(&self, one: &Cell, other: &Cell, driver: &Outside) -> Ordering {
+        let rank = |cell: &Cell| (self.conclusion(cell, driver), cell.verdict.severity());
+        let nearness = |cell: &Cell| cell.margin.as_ref().map_or(0.0, Margin::ratio);
+        let by_rank = rank(one).cmp(&rank(other));
+        by_rank.then_with(|| nearness(one).total_cmp(&nearness(other)))
     }
 
     /// Required drivers that no judged cell of the run used: a run that lost one must not look
