@@ -1,9 +1,99 @@
-//! Quantities as a reader takes them in: three significant digits, and the unit that fits.
+//! Quantities as a reader takes them in: three significant digits, and the unit that fits. And
+//! as users write them in options, which read them here alone.
+
+use std::fmt;
 
 use crate::host::{grouped, size};
 
 /// Nanoseconds in each unit, the largest first.
 const TIMES: [(f64, &str); 3] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
+/// Nanoseconds in each unit that is read, the longer words first where one ends with another. The
+/// two signs for micro look alike and are both in use.
+const READ_TIMES: [(&str, f64); 6] =
+    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9)];
+const MULTIPLES: [(&str, f64); 4] = [("k", 1e3), ("K", 1e3), ("m", 1e6), ("M", 1e6)];
+
+/// A text that is no quantity. The sentence says what to write instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuantityError {
+    /// No number of things.
+    Amount,
+    /// No number of things a second.
+    Rate,
+    /// No length of time.
+    Time,
+    /// No percentile.
+    Percentile,
+    /// A number that is no percentile: 0 and 100 are none.
+    PercentileBeyond,
+}
+
+/// A number of things, 0 or more: `1000000`, `500k`, `1.5M`.
+///
+/// # Errors
+/// [`QuantityError::Amount`].
+pub fn parse_amount(text: &str) -> Result<f64, QuantityError> {
+    let text = text.trim();
+    let multiple =
+        MULTIPLES.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let (number, scale) = multiple.unwrap_or((text, &1.0));
+    let number = parse_number(number).ok_or(QuantityError::Amount)?;
+    Ok(number * scale)
+}
+
+/// A number of things a second, 0 or more: `20k`, `20000/s`, `1.5M`.
+///
+/// # Errors
+/// [`QuantityError::Rate`].
+pub fn parse_rate(text: &str) -> Result<f64, QuantityError> {
+    let text = text.trim();
+    parse_amount(text.strip_suffix("/s").unwrap_or(text)).map_err(|_| QuantityError::Rate)
+}
+
+/// A length of time in nanoseconds, 0 or more: `800us`, `2 ms`.
+///
+/// # Errors
+/// [`QuantityError::Time`].
+pub fn parse_time(text: &str) -> Result<f64, QuantityError> {
+    let text = text.trim();
+    let found = READ_TIMES.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let (number, scale) = found.ok_or(QuantityError::Time)?;
+    Ok(parse_number(number).ok_or(QuantityError::Time)? * scale)
+}
+
+/// A percentile in percent: `99.9`, `p99.9`.
+///
+/// # Errors
+/// [`QuantityError::Percentile`] and [`QuantityError::PercentileBeyond`].
+pub fn parse_percentile(text: &str) -> Result<f64, QuantityError> {
+    let number = text.strip_prefix('p').unwrap_or(text);
+    match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
+        Ok(_) => Err(QuantityError::PercentileBeyond),
+        Err(_) => Err(QuantityError::Percentile),
+    }
+}
+
+/// A finite number of 0 or more.
+fn parse_number(text: &str) -> Option<f64> {
+    let number = text.trim_end().parse::<f64>().ok()?;
+    (number.is_finite() && number >= 0.0).then_some(number)
+}
+
+impl std::error::Error for QuantityError {}
+
+impl fmt::Display for QuantityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Amount => "write a number, such as 500, 20k or 1.5M",
+            Self::Rate => "write a number, such as 500, 20k or 20000/s",
+            Self::Time => "write a time, such as 800us or 2ms",
+            Self::Percentile | Self::PercentileBeyond => {
+                "write a number between 0 and 100, such as 99.9"
+            }
+        })
+    }
+}
 
 /// A number with three significant digits, at most three of them behind the point; whole and with
 /// its thousands set apart from 1,000 on.
@@ -83,6 +173,25 @@ mod tests {
         let texts =
             ["0 ns", "7 ns", "999 ns", "1.00 µs", "42.0 µs", "1.00 ms", "2.31 ms", "3.20 s"];
         assert_eq!(times.map(time), texts);
+    }
+
+    #[test]
+    fn quantities_are_read_as_people_write_them() {
+        for (text, amount) in
+            [("0", 0.0), ("500k", 5e5), ("1.5M", 1.5e6), ("20K", 2e4), ("1 m", 1e6)]
+        {
+            assert_eq!(parse_amount(text), Ok(amount), "{text}");
+            assert_eq!(parse_rate(&format!("{text}/s")), Ok(amount), "{text}");
+        }
+        for wrong in ["", "k", "-1", "inf", "nan", "fast", "1kk"] {
+            assert_eq!(parse_amount(wrong), Err(QuantityError::Amount), "{wrong}");
+            assert_eq!(parse_rate(wrong), Err(QuantityError::Rate), "{wrong}");
+        }
+        assert_eq!(["800us", "2 ms", "1s", "7ns"].map(parse_time), [8e5, 2e6, 1e9, 7.0].map(Ok));
+        assert_eq!(["2", "ms", "-2ms", "2 MB"].map(parse_time), [Err(QuantityError::Time); 4]);
+        assert_eq!(["99.9", "p50"].map(parse_percentile), [Ok(99.9), Ok(50.0)]);
+        assert_eq!(parse_percentile("p100"), Err(QuantityError::PercentileBeyond));
+        assert_eq!(["pp50", "", "p"].map(parse_percentile), [Err(QuantityError::Percentile); 3]);
     }
 
     #[test]

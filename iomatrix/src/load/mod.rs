@@ -10,6 +10,7 @@ use loadgen::{Load, Recording, Watch};
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
 use report::output::{OutFile, Output};
+use report::quantity::parse_percentile;
 use report::{Document as _, Exit, Format, Pages as _, outside};
 
 use crate::error::Error;
@@ -124,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         log.write(&hdr_log(&outcomes)?)?;
     }
     for sentence in result.fired(&arguments.conditions) {
-        say(format_args!("iomatrix: {sentence}"));
+        say(format_args!("iomatrix: {}", sentence.on_terminal()));
     }
     Ok(result.exit(&arguments.conditions))
 }
@@ -169,15 +170,6 @@ fn hdr_log(outcomes: &[Recording]) -> Result<Vec<u8>, Error> {
     loadgen::export_hdr(&histograms, Duration::from_secs_f64(seconds), &mut log)
         .map_err(Error::render("hdr"))?;
     Ok(log)
-}
-
-fn parse_percentile(text: &str) -> Result<f64, Error> {
-    match text.trim_start_matches('p').parse::<f64>() {
-        Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
-        Ok(_) | Err(_) => {
-            Err(Error::value("write a number between 0 and 100, such as 99.9".to_owned()))
-        }
-    }
 }
 
 /// Whether somebody watches standard error.

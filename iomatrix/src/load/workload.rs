@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
-use report::{Outside, Transport, outside};
+use report::{Outside, Transport, outside, quantity};
 
 use crate::error::Error;
 
@@ -139,26 +139,17 @@ pub(crate) fn is_local(target: &Target) -> bool {
     }
 }
 
-/// `20k`, `20000/s`, `1.5M`.
+/// A rate above 0: `20k`, `20000/s`, `1.5M`.
 pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
-    let number = text.strip_suffix("/s").unwrap_or(text);
-    let (number, factor) = match number.char_indices().next_back() {
-        Some((at, 'k' | 'K')) => (&number[..at], 1e3),
-        Some((at, 'm' | 'M')) => (&number[..at], 1e6),
-        Some(_) | None => (number, 1.0),
-    };
-    match number.trim().parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate * factor),
-        Ok(_) | Err(_) => {
-            Err(Error::value("write a number above 0, such as 500, 20k or 20000/s".to_owned()))
-        }
-    }
+    let rate = quantity::parse_rate(text).ok().filter(|rate| *rate > 0.0);
+    rate.ok_or_else(|| Error::value("write a number above 0, such as 500, 20k or 20000/s"))
 }
 
 /// A number of messages: `1000000`, `500k`, `1M`.
 fn parse_count(text: &str) -> Result<u64, Error> {
-    let count = parse_rate(text)?.round();
-    if count < 1.0 { Err(Error::value("write 1 or more".to_owned())) } else { Ok(count as u64) }
+    let count = quantity::parse_amount(text).ok().map(f64::round).filter(|count| *count >= 1.0);
+    let count = count.ok_or_else(|| Error::value("write 1 or more, such as 1000, 500k or 1M"))?;
+    Ok(count as u64)
 }
 
 /// `64`, `1KiB`, `2kB`.

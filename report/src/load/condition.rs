@@ -4,18 +4,26 @@ use std::fmt;
 
 use super::{Measurement, Percentile};
 use crate::host::grouped;
-use crate::quantity::{number, time};
+use crate::outside;
+use crate::outside::Outside;
+use crate::quantity::{
+    QuantityError, number, parse_amount, parse_percentile, parse_rate, parse_time, time,
+};
 
 /// A comparison that ends a load with exit status 99 when it holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// As the user wrote it.
-    text: String,
+    text: Outside,
     quantity: Quantity,
     operator: Operator,
     /// In nanoseconds, messages a second, or errors.
     limit: f64,
 }
+
+/// A text that is no condition: a sentence that says what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionError(Outside);
 
 /// What is compared. A latency is response in an open loop, service in a closed one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,28 +52,24 @@ const OPERATORS: [(&str, Operator); 4] = [
     ("<", Operator::Below),
 ];
 
-/// Units of time in nanoseconds. The two signs for micro look alike and are both in use.
-const TIMES: [(&str, f64); 6] =
-    [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9)];
-const MULTIPLES: [(&str, f64); 3] = [("", 1.0), ("k", 1e3), ("M", 1e6)];
-
 impl Condition {
     /// Reads a condition.
     ///
     /// # Errors
-    /// A sentence that says what to write instead.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// [`ConditionError`].
+    pub fn parse(text: &str) -> Result<Self, ConditionError> {
         let text = text.trim();
         let found = OPERATORS
             .iter()
             .filter_map(|(sign, operator)| Some((text.find(sign)?, *sign, *operator)))
             .min_by_key(|(at, _, _)| *at);
         let Some((at, sign, operator)) = found else {
-            return Err(format!("'{text}' compares nothing: write it as 'p99 > 2ms'"));
+            let sentence = format!("'{text}' compares nothing: write it as 'p99 > 2ms'");
+            return Err(ConditionError(sentence.into()));
         };
         let quantity = Quantity::parse(text[..at].trim())?;
         let limit = quantity.limit(text[at + sign.len()..].trim())?;
-        Ok(Self { text: text.to_owned(), quantity, operator, limit })
+        Ok(Self { text: text.into(), quantity, operator, limit })
     }
 
     /// The percentile that a load must compute for it, in percent.
@@ -83,19 +87,21 @@ impl Condition {
 
     /// A sentence without a full stop when it holds, or when it cannot be shown not to.
     #[must_use]
-    pub fn fires(&self, measurement: &Measurement) -> Option<String> {
+    pub fn fires(&self, measurement: &Measurement) -> Option<Outside> {
         match self.quantity.of(measurement) {
             Ok(value) => self.operator.holds(value, self.limit).then(|| {
-                format!("{}: {} is {}", self.text, self.quantity, self.quantity.shown(value))
+                outside!("{}: {} is {}", self.text, self.quantity, self.quantity.shown(value))
             }),
-            Err(reason) => Some(format!("{}: cannot be shown not to hold: {reason}", self.text)),
+            Err(reason) => Some(outside!("{}: cannot be shown not to hold: {}", self.text, reason)),
         }
     }
 }
 
-impl fmt::Display for Condition {
+impl std::error::Error for ConditionError {}
+
+impl fmt::Display for ConditionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
+        f.write_str(&self.0.on_terminal())
     }
 }
 
@@ -111,7 +117,7 @@ impl Operator {
 }
 
 impl Quantity {
-    fn parse(name: &str) -> Result<Self, String> {
+    fn parse(name: &str) -> Result<Self, ConditionError> {
         match name {
             "min" => return Ok(Self::Min),
             "mean" => return Ok(Self::Mean),
@@ -120,36 +126,32 @@ impl Quantity {
             "errors" => return Ok(Self::Errors),
             _ => {}
         }
-        let percent = name.strip_prefix('p').and_then(|percent| percent.parse::<f64>().ok());
-        match percent {
-            Some(percent) if percent > 0.0 && percent < 100.0 => Ok(Self::Percentile(percent)),
-            Some(_) => Err(format!("there is no {name}: a percentile is above p0 and below p100")),
-            None => Err(format!(
+        let percent = name.starts_with('p').then(|| parse_percentile(name));
+        let sentence = match percent {
+            Some(Ok(percent)) => return Ok(Self::Percentile(percent)),
+            Some(Err(QuantityError::PercentileBeyond)) => {
+                format!("there is no {name}: a percentile is above p0 and below p100")
+            }
+            Some(Err(_)) | None => format!(
                 "'{name}' is nothing that is measured: write p50, p99.9, min, mean, max, \
                  throughput or errors"
-            )),
-        }
+            ),
+        };
+        Err(ConditionError(sentence.into()))
     }
 
     /// The limit, in the unit of what is compared.
-    fn limit(self, text: &str) -> Result<f64, String> {
-        let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-        let (digits, unit) = (&text[..end], text[end..].trim());
-        let (units, example) = match self {
+    fn limit(self, text: &str) -> Result<f64, ConditionError> {
+        let (limit, example) = match self {
             Self::Percentile(_) | Self::Min | Self::Mean | Self::Max => {
-                (&TIMES[..], "800us or 2ms")
+                (parse_time(text), "800us or 2ms")
             }
-            Self::Throughput => (&MULTIPLES[..], "100k or 1.5M, in messages a second"),
-            Self::Errors => (&MULTIPLES[..], "0 or 1k"),
+            Self::Throughput => (parse_rate(text), "100k or 1.5M, in messages a second"),
+            Self::Errors => (parse_amount(text), "0 or 1k"),
         };
-        let unit = if self == Self::Throughput { unit.trim_end_matches("/s") } else { unit };
-        let scale = units.iter().find(|(name, _)| *name == unit).map(|(_, scale)| scale);
-        match (digits.parse::<f64>(), scale) {
-            (Ok(value), Some(scale)) => Ok(value * scale),
-            (Ok(_), None) | (Err(_), _) => {
-                Err(format!("'{text}' is no limit of {self}: write {example}"))
-            }
-        }
+        limit.map_err(|_| {
+            ConditionError(format!("'{text}' is no limit of {self}: write {example}").into())
+        })
     }
 
     /// Its value, or why there is none.
@@ -213,7 +215,7 @@ mod tests {
     use crate::load::{ErrorKind, Validity};
 
     #[track_caller]
-    fn fires(text: &str, measurement: &Measurement) -> Option<String> {
+    fn fires(text: &str, measurement: &Measurement) -> Option<Outside> {
         Condition::parse(text).expect("a condition").fires(measurement)
     }
 
@@ -227,6 +229,14 @@ mod tests {
         }
         let slow = fires("throughput <= 100k/s", &measurement).unwrap();
         assert_eq!(slow, "throughput <= 100k/s: throughput is 20,001 messages/s");
+        assert!(fires("throughput < 100K", &measurement).is_some());
+    }
+
+    #[test]
+    fn a_terminal_gets_a_condition_escaped() {
+        let fired = fires("p99 >\r\u{85}\u{2028}1us", &example::open()).unwrap();
+        let shown = fired.on_terminal();
+        assert!(!shown.contains(['\r', '\u{85}', '\u{2028}']), "{shown:?}");
     }
 
     #[test]
@@ -245,10 +255,10 @@ mod tests {
             ("p75 > 1s", "p75 was not recorded, there are 2,000"),
         ] {
             let fired = fires(text, &measurement).unwrap();
-            assert!(fired.contains("cannot be shown not to hold") && fired.ends_with(reason));
+            assert!(fired.contains("cannot be shown not to hold") && fired.contains(reason));
         }
         measurement.validity = Validity::Invalid { reasons: vec!["late".into()] };
-        assert!(fires("max > 1s", &measurement).unwrap().ends_with("the run is invalid"));
+        assert!(fires("max > 1s", &measurement).unwrap().contains(": the run is invalid"));
         assert_eq!(fires("errors > 0", &measurement), None);
     }
 
@@ -270,8 +280,10 @@ mod tests {
             ("p99 > -2ms", "write 800us or 2ms"),
             ("errors > 1ms", "write 0 or 1k"),
             ("throughput < x", "100k or 1.5M"),
+            ("errors > 1k/s", "write 0 or 1k"),
+            ("pp99 > 2ms", "write p50, p99.9"),
         ] {
-            let message = Condition::parse(text).unwrap_err();
+            let message = Condition::parse(text).unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");
         }
     }

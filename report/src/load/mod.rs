@@ -32,7 +32,7 @@ mod summary;
 mod tests;
 mod workload;
 
-pub use condition::Condition;
+pub use condition::{Condition, ConditionError};
 pub use latency::{Latency, Percentile, SAMPLES_BEYOND};
 pub use workload::{Amount, Arrival, MessageSizes, Target, Workload};
 
@@ -192,7 +192,7 @@ pub enum BuildProfile {
 impl LoadResult {
     /// What each condition that holds says of each measurement that counts.
     #[must_use]
-    pub fn fired(&self, conditions: &[Condition]) -> Vec<String> {
+    pub fn fired(&self, conditions: &[Condition]) -> Vec<Outside> {
         let counting = || self.measurements.iter().filter(|one| one.validity.is_valid());
         conditions.iter().flat_map(|one| counting().filter_map(|m| one.fires(m))).collect()
     }
