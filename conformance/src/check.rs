@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::{binaries, host, seed};
@@ -130,7 +131,7 @@ impl Collector {
 
     /// The run: rows with what was learnt about them, cells by row and in catalogue order.
     #[must_use]
-    pub fn finish(self, judge: &Judge, rows: &[Row], label: String) -> Run {
+    pub fn finish(self, judge: &Judge, rows: &[Row], label: Outside) -> Run {
         let judged = self.judged.into_inner().unwrap_or_else(PoisonError::into_inner);
         let order = catalogue_order();
         let row_order =
@@ -144,7 +145,7 @@ impl Collector {
         cells.sort_by_key(|cell| (row_order(&cell.row), order.get(&cell.id()).copied()));
         Run {
             version: FORMAT_VERSION,
-            label: label.into(),
+            label,
             started_unix: self.started_unix,
             seconds: self.started.elapsed().as_secs_f64(),
             seed: judge.seed,
@@ -193,9 +194,9 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
 #[derive(Debug)]
 pub struct Environment {
     /// `_ROWS`: names of rows, separated by commas.
-    pub rows: Vec<String>,
+    pub rows: Vec<Pattern>,
     /// `_REQUIRE`: drivers that must have been judged, separated by commas.
-    pub require: Vec<String>,
+    pub require: Vec<Outside>,
     /// `_OUTPUT`: what is written to which file, as `FORMAT=FILE`, separated by commas.
     pub outputs: Vec<(Format, OutFile)>,
     /// `_PROFILE`.
@@ -223,8 +224,8 @@ impl Environment {
             })?,
         };
         Ok(Self {
-            rows: list("CONFORMANCE_ROWS"),
-            require: list("CONFORMANCE_REQUIRE"),
+            rows: list("CONFORMANCE_ROWS").iter().map(Pattern::from).collect(),
+            require: list("CONFORMANCE_REQUIRE").into_iter().map(Outside::from).collect(),
             outputs: list("CONFORMANCE_OUTPUT")
                 .iter()
                 .map(|text| output(text))

@@ -93,7 +93,9 @@ mod tests {
         let line = r#"{"ready":1,"listeners":["tcp:127.0.0.1:1"],"backend":"b","runtime":"r 1",
             "model":"completion","driver":"io_uring","flavor":"f","workers":3,
             "capabilities":["cpu","shiny"]}"#;
-        let Ok(Announcement::Ready(ready)) = Announcement::parse(line) else { panic!("not ready") };
+        let Ok(Announcement::Ready(ready)) = Announcement::parse(line.as_bytes()) else {
+            panic!("not ready")
+        };
         let program = Program::parse("server --quiet").unwrap();
         let row = row("contract", &ready, program);
         assert_eq!((row.model, row.driver), (Model::Completion, Some("io_uring".into())));

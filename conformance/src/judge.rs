@@ -41,7 +41,7 @@ pub struct Judge {
     /// What is red. Its strictness says whether a SHOULD counts for the certificate.
     pub gate: Gate,
     /// The command that selects a row and a case, for the line that repeats a cell.
-    pub repeat: fn(row: &Row, id: &str, seed: u64, profile: Profile) -> String,
+    pub repeat: fn(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside,
 }
 
 /// A cell with what was learnt about its row on the way.
@@ -211,7 +211,7 @@ impl Judge {
             cpu_seconds: 0.0,
             exclusive: planned.case.company == Company::Exclusive,
             stderr_tail: Vec::new(),
-            repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile).into(),
+            repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
             waiver: None,
         }
     }

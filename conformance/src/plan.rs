@@ -1,7 +1,7 @@
 //! Which cells a check consists of, and which of them this host can judge: a pure function of rows,
 //! suites, filter and host. Listing starts no server.
 
-use harness::pattern::matches_any;
+use harness::pattern::{Pattern, matches_any};
 use harness::row::Row;
 use harness::schedule::Company;
 use report::Level;
@@ -16,11 +16,11 @@ use crate::suites;
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Names of rows.
-    pub rows: Vec<String>,
+    pub rows: Vec<Pattern>,
     /// Names of suites.
-    pub suites: Vec<String>,
+    pub suites: Vec<Pattern>,
     /// Ids of cases, `suite/case`.
-    pub cases: Vec<String>,
+    pub cases: Vec<Pattern>,
     /// Only cases of this level.
     pub level: Option<Level>,
 }

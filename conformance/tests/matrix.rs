@@ -9,7 +9,7 @@ use conformance::check::{self, Collector, Environment};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
-use harness::pattern::matches;
+use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
@@ -63,10 +63,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         seed: environment.seed,
         host,
         schedule: Schedule::of_this_user(),
-        gate: Gate {
-            strictness: Strictness::Must,
-            required_drivers: environment.require.iter().map(Outside::from).collect(),
-        },
+        gate: Gate { strictness: Strictness::Must, required_drivers: environment.require.clone() },
         repeat: repeat_command,
     };
     let shared = Arc::new(Shared { judge, registry, rows, collector: Collector::start() });
@@ -89,13 +86,16 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
 }
 
 /// A name that no row has must not look like a smaller matrix.
-fn expect_rows(patterns: &[String], rows: &[Row]) -> Result<(), conformance::Error> {
-    let is_unknown = |pattern: &&String| !rows.iter().any(|row| matches(pattern, &row.name));
+fn expect_rows(patterns: &[Pattern], rows: &[Row]) -> Result<(), conformance::Error> {
+    let is_unknown = |pattern: &&Pattern| !rows.iter().any(|row| pattern.matches(&row.name));
     let Some(unknown) = patterns.iter().find(is_unknown) else { return Ok(()) };
     let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     let names = names.join(", ");
-    let sentence = format!("CONFORMANCE_ROWS: no row matches '{unknown}'; the rows are: {names}");
-    Err(conformance::Error::Variable(sentence.into()))
+    Err(conformance::Error::Variable(outside!(
+        "CONFORMANCE_ROWS: no row matches '{}'; the rows are: {}",
+        unknown.text(),
+        names
+    )))
 }
 
 /// Writes the result file and says what the run cost.
@@ -167,7 +167,7 @@ fn outcome(cell: &Cell, conclusion: Conclusion) -> Result<(), Failed> {
     Ok(())
 }
 
-fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> String {
+fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {
     let test = format!("{}::{}", row.name, id.replace('/', "::"));
     let profile = match profile {
         Profile::Default => String::new(),
@@ -177,4 +177,5 @@ fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> String {
         "CONFORMANCE_SEED={seed} {profile}cargo test -p conformance --features uring --test matrix \
          -- --exact {test}"
     )
+    .into()
 }

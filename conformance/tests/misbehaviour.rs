@@ -12,7 +12,7 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, FailureKind, Gate, Verdict};
+use report::{Cell, FailureKind, Gate, Outside, Verdict};
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
@@ -99,7 +99,7 @@ fn verdict_on(
 /// One quick cell.
 fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
     let host = host::probe();
-    let filter = Filter { cases: vec![case.to_owned()], ..Filter::default() };
+    let filter = Filter { cases: vec![case.into()], ..Filter::default() };
     let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &host);
     let judge = Judge {
         profile: Profile::Quick,
@@ -107,7 +107,7 @@ fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
         host,
         schedule: Schedule::of_this_user(),
         gate: Gate::default(),
-        repeat: |_, _, _, _| String::new(),
+        repeat: |_, _, _, _| Outside::default(),
     };
     Ok(judge.judge_cell(row, &cells[0], None).cell)
 }

@@ -51,13 +51,14 @@ enum Line {
 }
 
 impl Announcement {
-    /// Parses one line.
+    /// Parses the bytes of one line.
     ///
     /// # Errors
     /// `announcement`, with what is wrong with it.
-    pub fn parse(line: &str) -> Result<Self, Failure> {
-        let wrong = |sentence: &str| Err(failure(sentence, &format!("{line:?}")));
-        let Ok(parsed) = serde_json::from_str(line.trim_end()) else {
+    pub fn parse(line: &[u8]) -> Result<Self, Failure> {
+        let shown = || Outside::from(String::from_utf8_lossy(line));
+        let wrong = |sentence: &str| Err(failure(sentence, &format!("{:?}", shown())));
+        let Ok(parsed) = serde_json::from_slice(line) else {
             return wrong("not one of the three forms of docs/CONTRACT.md");
         };
         match parsed {
@@ -170,7 +171,9 @@ mod tests {
                 r#"{{"ready":1,"listeners":{there:?},"backend":"b","runtime":"r 1",
                 "model":"readiness","driver":"epoll","flavor":"f","workers":1}}"#
             );
-            let Ok(Announcement::Ready(ready)) = Announcement::parse(&line) else { return false };
+            let Ok(Announcement::Ready(ready)) = Announcement::parse(line.as_bytes()) else {
+                return false;
+            };
             let asked: Vec<String> = asked.iter().copied().map(str::to_owned).collect();
             ready.expect_listeners(&asked).is_ok()
         };
@@ -186,10 +189,10 @@ mod tests {
 
     #[test]
     fn says_what_is_wrong() {
-        assert!(Announcement::parse("listening on 8080").is_err());
-        assert!(Announcement::parse("{\"unavailable\":\"\"}").is_err());
+        assert!(Announcement::parse(b"listening on 8080").is_err());
+        assert!(Announcement::parse(b"{\"unavailable\":\"\"}").is_err());
         assert_eq!(
-            Announcement::parse("{\"unsupported\":\"no udp\"}\n"),
+            Announcement::parse(b"{\"unsupported\":\"no udp\"}\n"),
             Ok(Announcement::Unsupported("no udp".into()))
         );
     }

@@ -1,5 +1,37 @@
 //! Patterns for names, in which `*` stands for any text.
 
+use report::Outside;
+
+/// A pattern that a user wrote. Names are held against it; what it says is text from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Whether it matches a name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        matches(&self.0, name)
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn text(&self) -> Outside {
+        (&self.0).into()
+    }
+}
+
+impl From<&str> for Pattern {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<&String> for Pattern {
+    fn from(text: &String) -> Self {
+        Self(text.clone())
+    }
+}
+
 /// Whether `text` is `pattern`, in which each `*` stands for any text.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
@@ -8,10 +40,10 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     (0..=tail.len()).filter(|&i| tail.is_char_boundary(i)).any(|i| matches(rest, &tail[i..]))
 }
 
-/// Whether `text` matches one of the patterns, or there are none.
+/// Whether a name matches one of the patterns, or there are none.
 #[must_use]
-pub fn matches_any(patterns: &[String], text: &str) -> bool {
-    patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, text))
+pub fn matches_any(patterns: &[Pattern], name: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
+use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
@@ -174,8 +175,8 @@ impl Arguments {
         selection::cases(&self.cases)?;
         Ok(Filter {
             rows: Vec::new(),
-            suites: self.suites.clone(),
-            cases: self.cases.clone(),
+            suites: self.suites.iter().map(Pattern::from).collect(),
+            cases: self.cases.iter().map(Pattern::from).collect(),
             level: self.level.map(Level::from),
         })
     }
@@ -204,20 +205,20 @@ fn listing(rows: &[Row], plan: &[Planned]) -> String {
         .collect()
 }
 
-fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> String {
+fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {
     let profile = match profile {
         Profile::Default => String::new(),
         Profile::Quick | Profile::Full => format!(" --profile {}", profile.name()),
     };
     let server = match &row.origin {
         Origin::Contract(program) if row.package.is_none() => {
-            format!("--contract {}", shell_words::quote(&program.text()))
+            outside!("--contract {}", program.quoted())
         }
-        Origin::Contract(_) => format!("--row {}", row.name),
-        Origin::Command(line) => format!("--command {}", shell_words::quote(line.text())),
-        Origin::Address(address) => format!("--address {address}"),
+        Origin::Contract(_) => outside!("--row {}", row.name),
+        Origin::Command(line) => outside!("--command {}", line.quoted()),
+        Origin::Address(address) => outside!("--address {}", address),
     };
-    format!("cargo run -p iomatrix -- check {server} --case {id} --seed {seed}{profile}")
+    outside!("cargo run -p iomatrix -- check {} --case {} --seed {}{}", server, id, seed, profile)
 }
 
 fn progress_bar(cells: u64) -> ProgressBar {

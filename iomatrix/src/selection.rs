@@ -3,7 +3,7 @@
 
 use conformance::case::{Case, Suite};
 use conformance::suites;
-use harness::pattern::{matches, matches_any};
+use harness::pattern::{Pattern, matches, matches_any};
 use harness::registry::{Registry, RowEntry};
 
 use crate::error::Error;
@@ -20,7 +20,8 @@ pub(crate) fn rows<'a>(
     patterns: &[String],
 ) -> Result<Vec<&'a RowEntry>, Error> {
     expect_rows(registry, patterns)?;
-    let is_selected = |entry: &&RowEntry| matches_any(patterns, &entry.name);
+    let patterns: Vec<Pattern> = patterns.iter().map(Pattern::from).collect();
+    let is_selected = |entry: &&RowEntry| matches_any(&patterns, &entry.name);
     Ok(registry.built_rows().filter(is_selected).collect())
 }
 
@@ -77,7 +78,8 @@ pub(crate) fn cases(ids: &[String]) -> Result<Vec<(&'static Suite, &'static Case
     if let Some(unknown) = ids.iter().find(|id| !is_known(id)) {
         return Err(unknown_case(unknown));
     }
-    Ok(catalogue().filter(|(suite, case)| matches_any(ids, &id_of(suite, case))).collect())
+    let ids: Vec<Pattern> = ids.iter().map(Pattern::from).collect();
+    Ok(catalogue().filter(|(suite, case)| matches_any(&ids, &id_of(suite, case))).collect())
 }
 
 /// Every case, in catalogue order.

@@ -310,7 +310,7 @@ fn quick_musts(
 }
 
 fn planned(self_test: &SelfTest, row: &Row, id: &str) -> Result<Planned, Failed> {
-    let filter = Filter { cases: vec![id.to_owned()], ..Filter::default() };
+    let filter = Filter { cases: vec![id.into()], ..Filter::default() };
     // Also those that only `full` asks for, with the sizes of the self-test.
     let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &self_test.judge.host);
     cells.into_iter().next().ok_or_else(|| format!("no case {id}").into())
@@ -342,10 +342,11 @@ fn detail(cell: &Cell) -> String {
     lines.iter().map(Outside::on_terminal).collect::<Vec<_>>().join("\n")
 }
 
-fn repeat_command(row: &Row, id: &str, seed: u64, _: Profile) -> String {
+fn repeat_command(row: &Row, id: &str, seed: u64, _: Profile) -> Outside {
     let row = &row.name;
     let id = id.replace('/', "::");
     format!(
         "CONFORMANCE_SEED={seed} cargo test -p conformance --test mutants -- caught::{row}::{id}"
     )
+    .into()
 }

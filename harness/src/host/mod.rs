@@ -22,6 +22,7 @@ use std::{env, thread};
 
 use std::net::{Ipv6Addr, UdpSocket};
 
+use report::Outside;
 use report::host::{Host, Runner, State};
 
 #[cfg(all(unix, not(target_os = "linux")))]
@@ -37,8 +38,8 @@ use windows as system;
 
 /// The name by which a page shows this host: a label that CI gives, else the operating system.
 #[must_use]
-pub fn label() -> String {
-    env::var("CONFORMANCE_LABEL").unwrap_or_else(|_| env::consts::OS.to_owned())
+pub fn label() -> Outside {
+    env::var("CONFORMANCE_LABEL").map_or_else(|_| env::consts::OS.into(), Outside::from)
 }
 
 /// Probes the host as this process sees it, under its own limits, filters and container. Takes a

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Outside};
 
 use super::server::{Ended, Supervised};
 use super::start::words;
@@ -60,10 +60,10 @@ impl CommandLine {
         Ok(Self { text: text.to_owned(), words })
     }
 
-    /// As it was given.
+    /// One word of a shell that stands for it as it was given.
     #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
+    pub fn quoted(&self) -> Outside {
+        shell_words::quote(&self.text).into()
     }
 
     /// Program and arguments for a server on `address`.

@@ -83,11 +83,11 @@ impl Captured {
         self.total += bytes.len() as u64;
     }
 
-    /// The first line with its line feed, once it is whole.
+    /// The bytes of the first line with its line feed, once it is whole.
     #[must_use]
-    pub fn first_line(&self) -> Option<String> {
+    pub fn first_line(&self) -> Option<Vec<u8>> {
         let end = self.head.iter().position(|&byte| byte == b'\n')?;
-        Some(String::from_utf8_lossy(&self.head[..=end]).into_owned())
+        Some(self.head[..=end].to_vec())
     }
 
     /// The beginning, as text.

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use report::Outside;
+
 use super::DRAIN;
 use super::command_line::CommandLine;
 use crate::error::Error;
@@ -51,11 +53,12 @@ impl Program {
         Ok(Self { executable, arguments: words.map(OsString::from).collect() })
     }
 
-    /// As a shell would take it.
+    /// One word of a shell that stands for its command line.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn quoted(&self) -> Outside {
         let arguments = self.arguments.iter().map(|argument| argument.to_string_lossy());
-        shell_words::join([self.executable.to_string_lossy()].into_iter().chain(arguments))
+        let words = [self.executable.to_string_lossy()].into_iter().chain(arguments);
+        shell_words::quote(&shell_words::join(words)).into()
     }
 }
 

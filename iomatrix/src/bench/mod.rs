@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
         let Measured { rows, floor_ns, ceiling } = measuring.run(&candidates, rounds);
         Ok(Bench {
             version: FORMAT_VERSION,
-            label: harness::host::label().into(),
+            label: harness::host::label(),
             started_unix,
             seconds: started.elapsed().as_secs_f64(),
             host: self.host.clone(),

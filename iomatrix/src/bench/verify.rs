@@ -7,6 +7,7 @@ use conformance::check::{self, Options};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
+use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
@@ -28,7 +29,7 @@ pub(super) fn wrong(
         Transport::Unixgram => vec!["tcp-echo", "unixdg"],
     };
     let filter = Filter {
-        suites: suites.into_iter().map(str::to_owned).collect(),
+        suites: suites.iter().copied().map(Pattern::from).collect(),
         level: Some(Level::Must),
         ..Filter::default()
     };
@@ -39,7 +40,8 @@ pub(super) fn wrong(
         schedule: Schedule::of_this_user(),
         gate: Gate::default(),
         repeat: |row, id, seed, _| {
-            format!("cargo run -p iomatrix -- check --row {} --case {id} --seed {seed}", row.name)
+            let row = &row.name;
+            format!("cargo run -p iomatrix -- check --row {row} --case {id} --seed {seed}").into()
         },
     };
     let planned = plan(rows, &filter, judge.profile, host);
@@ -66,11 +68,11 @@ pub(super) fn wrong(
         }
     }
     for row in rows {
-        let is_checked = |suite: &String| {
+        let is_checked = |suite: &str| {
             let own = run.cells.iter().filter(|cell| cell.row == row.name);
-            own.filter(|cell| cell.suite == *suite).any(|cell| cell.verdict == Verdict::Pass)
+            own.filter(|cell| cell.suite == suite).any(|cell| cell.verdict == Verdict::Pass)
         };
-        if let Some(suite) = filter.suites.iter().find(|suite| !is_checked(suite)) {
+        if let Some(suite) = suites.iter().find(|suite| !is_checked(suite)) {
             let reason = format!("none of its answers was checked by suite {suite}");
             let error = Refused::new(Because::Error, reason);
             wrong.entry(row.name.clone().into()).or_insert(error);
