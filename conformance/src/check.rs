@@ -12,10 +12,10 @@ use harness::registry::Registry;
 use harness::row::Row;
 use harness::{binaries, host, seed};
 use report::host::Host;
-use report::output::{OutFile, Output};
+use report::output::{Output, OutputError, Outputs};
 use report::run::FORMAT_VERSION;
 use report::run::certificate::certify;
-use report::{Attestation, Cell, Conclusion, Format, Level, Pages as _, Run, RunRow, Verdict};
+use report::{Attestation, Cell, Conclusion, Level, Pages as _, Run, RunRow, Verdict};
 use report::{Outside, outside};
 
 use crate::error::Error;
@@ -198,7 +198,7 @@ pub struct Environment {
     /// `_REQUIRE`: drivers that must have been judged, separated by commas.
     pub require: Vec<Outside>,
     /// `_OUTPUT`: what is written to which file, as `FORMAT=FILE`, separated by commas.
-    pub outputs: Vec<(Format, OutFile)>,
+    pub outputs: Outputs,
     /// `_PROFILE`.
     pub profile: Profile,
     /// `_SEED`.
@@ -226,10 +226,7 @@ impl Environment {
         Ok(Self {
             rows: list("CONFORMANCE_ROWS").iter().map(Pattern::from).collect(),
             require: list("CONFORMANCE_REQUIRE").into_iter().map(Outside::from).collect(),
-            outputs: list("CONFORMANCE_OUTPUT")
-                .iter()
-                .map(|text| output(text))
-                .collect::<Result<_, _>>()?,
+            outputs: outputs(&list("CONFORMANCE_OUTPUT"))?,
             profile: Profile::named(&profile).ok_or_else(|| {
                 let expected = "write quick, default or full";
                 Error::Variable(format!("CONFORMANCE_PROFILE is '{profile}'; {expected}").into())
@@ -239,13 +236,19 @@ impl Environment {
     }
 }
 
-/// One output of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
-fn output(text: &str) -> Result<(Format, OutFile), Error> {
-    let refuse = |error| {
-        Error::Variable(
-            format!("CONFORMANCE_OUTPUT has '{text}', which is refused: {error}").into(),
-        )
+/// Those of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
+fn outputs(texts: &[String]) -> Result<Outputs, Error> {
+    let parsed = |text: &String| {
+        let output = Output::parse(text, Run::FORMATS).and_then(Output::expect_file);
+        output.map_err(|error: OutputError| {
+            Error::Variable(outside!(
+                "CONFORMANCE_OUTPUT has '{}', which is refused: {}",
+                text,
+                error
+            ))
+        })
     };
-    let output = Output::parse(text, Run::FORMATS).map_err(refuse)?;
-    Ok((output.format, output.open().map_err(refuse)?))
+    let outputs = texts.iter().map(parsed).collect::<Result<Vec<_>, _>>()?;
+    Outputs::open(&outputs)
+        .map_err(|error| Error::Variable(outside!("CONFORMANCE_OUTPUT is refused: {}", error)))
 }

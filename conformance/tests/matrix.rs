@@ -15,10 +15,11 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use harness::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
+use report::output::{Completeness, Outputs};
 use report::render::text;
 use report::run::parts::{closing_line, costs, detail};
 use report::{
-    Cell, Conclusion, Document as _, Exit, Gate, Outside, Strictness, Verdict, View, Width, outside,
+    Cell, Conclusion, Document as _, Exit, Gate, Outside, Strictness, Verdict, View, outside,
 };
 
 fn main() -> ExitCode {
@@ -82,7 +83,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         println!("no cell of the matrix matches the filter");
         return Ok(Exit::Green);
     }
-    finish(shared, environment, conclusion.has_failed())
+    finish(shared, environment.outputs, conclusion.has_failed())
 }
 
 /// A name that no row has must not look like a smaller matrix.
@@ -101,21 +102,21 @@ fn expect_rows(patterns: &[Pattern], rows: &[Row]) -> Result<(), conformance::Er
 /// Writes the result file and says what the run cost.
 fn finish(
     shared: Arc<Shared>,
-    environment: Environment,
+    mut outputs: Outputs,
     has_failed: bool,
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
     let Shared { judge, rows, collector, .. } = shared;
     let run = collector.finish(&judge, &rows, host::label());
-    println!("{}", text(&costs(&run), View::plain(Width::OF_A_LOG)));
+    println!("{}", text(&costs(&run), View::in_file()));
     println!("{}", closing_line(&run).on_terminal());
     for driver in judge.gate.missing_drivers(&run) {
         println!("required driver {} was not judged", driver.on_terminal());
     }
-    for (format, mut file) in environment.outputs {
-        let view = View::plain(Width::OF_A_LOG);
-        let page = report::render(&run, &judge.gate, format, view)?;
-        file.write(page.as_bytes())?;
+    let mut unwritten = outputs.write_files(&run, &judge.gate, Completeness::Complete).into_iter();
+    if let Some(first) = unwritten.next() {
+        unwritten.for_each(|other| eprintln!("{other}"));
+        return Err(first.into());
     }
     let exit = run.exit(&judge.gate);
     Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })

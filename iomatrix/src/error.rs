@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use report::output::OutputError;
-use report::{Exit, Failure, Format, RenderError};
+use report::output::{OutputError, PageError};
+use report::{Exit, Failure, RenderError};
 use report::{Outside, outside};
 
 use crate::results::Unused;
@@ -42,12 +42,6 @@ pub(crate) enum Error {
     NoResult { paths: Vec<Outside>, unused: Vec<Unused> },
     /// Two results that have nothing to compare.
     NotComparable(Outside),
-    /// Two pages for standard output.
-    PrintedTwice([Format; 2]),
-    /// Two pages for one file.
-    WrittenTwice(Outside),
-    /// The file that is to be written is one of those that are read.
-    WrittenOver(Outside),
     /// A page cannot be written to its file.
     Output(OutputError),
     /// A sweep has no quantity, or more than one, with several values.
@@ -85,11 +79,6 @@ impl Error {
         Self::Write { target: path.into(), error }
     }
 
-    /// A result that cannot be rendered in a format; to be used as what maps another error.
-    pub(crate) fn render<E: fmt::Display>(format: &'static str) -> impl Fn(E) -> Self {
-        move |error| Self::Render { format, reason: format!("{error:#}").into() }
-    }
-
     /// The error of a command that has found nothing to show.
     pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<Unused>) -> Self {
         Self::NoResult { paths: paths.iter().map(Outside::from).collect(), unused }
@@ -106,9 +95,6 @@ impl Error {
             | Self::BeyondLoopback { .. }
             | Self::Workload(_)
             | Self::NotComparable(_)
-            | Self::PrintedTwice(_)
-            | Self::WrittenTwice(_)
-            | Self::WrittenOver(_)
             | Self::NoDimension => Exit::Usage,
             Self::Output(error) => error.exit(),
             Self::NoResult { unused, .. } => {
@@ -148,11 +134,20 @@ impl From<OutputError> for Error {
     }
 }
 
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Render(error) => error.into(),
+            PageError::Output(error) => error.into(),
+        }
+    }
+}
+
 impl From<RenderError> for Error {
     fn from(error: RenderError) -> Self {
         match error {
             RenderError::Failed { format, reason } => {
-                Self::Render { format: format.name(), reason: reason.into() }
+                Self::Render { format: format.name(), reason }
             }
             // The command's options do not let it through.
             RenderError::Unsupported { format, .. } => {
@@ -197,19 +192,6 @@ impl fmt::Display for Error {
                 address.on_terminal()
             ),
             Self::NoResult { paths, unused } => no_result(f, paths, unused),
-            Self::PrintedTwice([one, other]) => write!(
-                f,
-                "--output {one} and --output {other} cannot both be printed; write one of them to \
-                 a file, as in --output {other}=FILE"
-            ),
-            Self::WrittenTwice(file) => {
-                write!(f, "two outputs go to {}; give each a file of its own", file.on_terminal())
-            }
-            Self::WrittenOver(file) => write!(
-                f,
-                "{} is among the results that are read; write to a file elsewhere",
-                file.on_terminal()
-            ),
             Self::Output(error) => write!(f, "{error}"),
             Self::NoDimension => f.write_str(
                 "a sweep varies one quantity: give several values to one of -c, -r, -p and \

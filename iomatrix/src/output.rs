@@ -1,13 +1,14 @@
 //! What commands print and write. One syntax for all of them, `--output FORMAT[=FILE]`, which can
-//! be given several times; everything that can be wrong with it is found before a command starts.
+//! be given several times; everything that can be wrong with it is found before a command starts
+//! (`report::output`).
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use report::output::{OutFile, Output, OutputError, names};
-use report::{Format, Pages, View};
+use report::output::{self, Completeness, OutFile, Output, OutputError, PageError, names};
+use report::{Format, Pages};
 
 use crate::error::Error;
 use crate::notice::say;
@@ -15,10 +16,7 @@ use crate::view;
 
 /// What a command prints and writes, checked and ready.
 #[derive(Debug)]
-pub(crate) struct Outputs {
-    printed: Option<Format>,
-    files: Vec<(Format, OutFile)>,
-}
+pub(crate) struct Outputs(output::Outputs);
 
 /// Reads a value of `--output`, with one of the formats that a command offers.
 pub(crate) fn parser(
@@ -40,39 +38,17 @@ impl Outputs {
     /// Looks whether everything that is asked for can be printed and written.
     ///
     /// # Errors
-    /// More than one page for standard output or one file, or a file that cannot be written.
+    /// As [`output::Outputs::open`].
     pub(crate) fn open(outputs: &[Output]) -> Result<Self, Error> {
-        let mut found = Self { printed: None, files: Vec::new() };
-        for Output { format, file } in outputs {
-            let Some(path) = file else {
-                if let Some(other) = found.printed.replace(*format) {
-                    return Err(Error::PrintedTwice([other, *format]));
-                }
-                continue;
-            };
-            let file = OutFile::open(path)?;
-            if found.files.iter().any(|(_, other)| other.is_same(&file)) {
-                return Err(Error::WrittenTwice(path.into()));
-            }
-            found.files.push((*format, file));
-        }
-        let redirected = found.files.iter().find(|(_, file)| file.is_redirected_stdout());
-        if let (Some(_), Some((_, file))) = (found.printed, redirected) {
-            return Err(Error::WrittenTwice(file.name().into()));
-        }
-        Ok(found)
+        Ok(Self(output::Outputs::open(outputs)?))
     }
 
-    /// Looks whether an output would take the place of an input, a file or one below a folder, or
-    /// be read as a result the next time.
+    /// Looks whether an output would take the place of an input.
     ///
     /// # Errors
-    /// [`Error::WrittenOver`].
+    /// As [`output::Outputs::expect_apart`].
     pub(crate) fn expect_apart(&self, inputs: &[&Path]) -> Result<(), Error> {
-        let is_read =
-            |(_, file): &&(Format, OutFile)| inputs.iter().any(|input| file.is_below(input));
-        let found = self.files.iter().find(is_read);
-        found.map_or(Ok(()), |(_, file)| Err(Error::WrittenOver(file.name().into())))
+        Ok(self.0.expect_apart(inputs)?)
     }
 
     /// Unless JSON is asked for, has it written to `results/TIME/NAME`: measuring takes long, and a
@@ -81,21 +57,20 @@ impl Outputs {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn save_unless_json(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
-        let json = Format::Json;
-        if self.printed == Some(json) || self.files.iter().any(|(format, _)| *format == json) {
+        if self.0.has(Format::Json) {
             return Ok(None);
         }
         let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let folder = Path::new("results").join(time.replace(':', ""));
         fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
         let path = folder.join(name);
-        self.files.push((json, OutFile::open(&path)?));
+        self.0.add(Format::Json, OutFile::open(&path)?);
         Ok(Some(path))
     }
 
     /// Whether a format is printed. If so it no longer is: the command prints it bit by bit.
     pub(crate) fn take_printed(&mut self, format: Format) -> bool {
-        self.printed.take_if(|printed| *printed == format).is_some()
+        self.0.take_printed(format)
     }
 
     /// Writes all pages, and prints the one for standard output, the files first: who reads
@@ -108,26 +83,11 @@ impl Outputs {
         shown: &P,
         question: &P::Question,
     ) -> Result<(), Error> {
-        let page = |format, view| Ok(report::render(shown, question, format, view)?);
-        let files = self.write_files(page, |_| true);
-        let printed =
-            self.printed.map_or(Ok(()), |format| print(&page(format, view::on_screen())?));
-        match (files, printed) {
-            (Err(first), Err(other)) => {
-                say(format_args!("iomatrix: {other}"));
-                Err(first)
-            }
-            (files, printed) => files.and(printed),
-        }
-    }
-
-    /// Looks whether a further file is one of those that pages go to.
-    ///
-    /// # Errors
-    /// [`Error::WrittenTwice`].
-    pub(crate) fn expect_other(&self, file: &OutFile) -> Result<(), Error> {
-        let is_same = self.files.iter().any(|(_, other)| other.is_same(file));
-        if is_same { Err(Error::WrittenTwice(file.name().into())) } else { Ok(()) }
+        let unwritten = self.0.write_files(shown, question, Completeness::Complete);
+        let printed = self.0.printed().map_or(Ok(()), |format| {
+            print(&report::render(shown, question, format, view::on_screen())?)
+        });
+        first(unwritten.into_iter().map(Error::from).chain(printed.err()))
     }
 
     /// Writes the pages of a document that go to files, to be written again when it is complete. A
@@ -140,31 +100,17 @@ impl Outputs {
         shown: &P,
         question: &P::Question,
     ) -> Result<(), Error> {
-        let page = |format, view| Ok(report::render(shown, question, format, view)?);
-        self.write_files(page, |file| !file.is_stream())
+        let unwritten: Vec<PageError> = self.0.write_files(shown, question, Completeness::SoFar);
+        first(unwritten.into_iter().map(Error::from))
     }
+}
 
-    /// Writes the pages that go to files.
-    ///
-    /// # Errors
-    /// The first page that could not be rendered or written, after all others have been tried.
-    fn write_files(
-        &mut self,
-        page: impl Fn(Format, View) -> Result<String, Error>,
-        is_meant: fn(&OutFile) -> bool,
-    ) -> Result<(), Error> {
-        let mut result = Ok(());
-        for (format, file) in self.files.iter_mut().filter(|(_, file)| is_meant(file)) {
-            let written =
-                page(*format, view::in_file()).and_then(|page| Ok(file.write(page.as_bytes())?));
-            match written {
-                Err(other) if result.is_err() => say(format_args!("iomatrix: {other}")),
-                Err(first) => result = Err(first),
-                Ok(()) => {}
-            }
-        }
-        result
-    }
+/// The first error is the command's; the others are said.
+fn first(errors: impl IntoIterator<Item = Error>) -> Result<(), Error> {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { return Ok(()) };
+    errors.for_each(|other| say(format_args!("iomatrix: {other}")));
+    Err(first)
 }
 
 /// Tells where a result was saved that the user had not asked for by name.

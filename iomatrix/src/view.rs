@@ -1,4 +1,4 @@
-//! How pages are shown: the one rule for the width of a page, and whether it has colours.
+//! How pages are shown on standard output; how in files says `View::in_file`.
 
 use report::{Ink, View, Width};
 
@@ -6,15 +6,9 @@ use report::{Ink, View, Width};
 pub(crate) fn on_screen() -> View {
     let terminal = console::Term::stdout();
     if !terminal.is_term() {
-        return View { ink: ink(), ..in_file() };
+        return View { ink: ink(), ..View::in_file() };
     }
     View { width: Width::of(terminal.size().1), ink: ink() }
-}
-
-/// In a file: as wide as `COLUMNS` says, else 120 columns, and without colours.
-pub(crate) fn in_file() -> View {
-    let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    View::plain(asked.map_or(Width::OF_A_LOG, Width::of))
 }
 
 fn ink() -> Ink {

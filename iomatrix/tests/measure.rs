@@ -74,6 +74,7 @@ fn a_load_prints_what_it_measured_in_each_format() {
         ("jsonl", "\"run\":1"),
         ("csv", "messages_per_second"),
         ("markdown", "| "),
+        ("hdr", "times in nanoseconds"),
     ] {
         let output = load(address, &["--output", format]);
         assert!(output.status.success() || is_saturated(&output), "{output:?}");
@@ -145,7 +146,7 @@ fn an_interruption_leaves_what_was_measured_and_is_status_130() {
     let address = server(None).to_string();
     let child = Command::new(IOMATRIX)
         .args(["load", &address, "-c", "2", "-d", "600s", "-w", "0s", "--output", "json"])
-        .args(["--export-hdr", "/dev/null"])
+        .args(["--output", "hdr=/dev/null"])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");

@@ -126,8 +126,8 @@ fn a_file_that_cannot_be_written_is_found_out_first() {
     refused(&["list", &option("json", &file.join("page"))], 2, "there is no folder ");
     fs::remove_file(&file).expect("remove it");
     assert_eq!(fs::read_dir(scratch.path()).expect("read it").count(), 0, "a file is left");
-    let log = ["load", "127.0.0.1:1", "--export-hdr", &scratch.path().display().to_string()];
-    refused(&log, 2, "it is a folder");
+    refused(&["load", "127.0.0.1:1", &option("hdr", scratch.path())], 2, "it is a folder");
+    refused(&["bench", "--output", "hdr"], 2, "there is no hdr output here");
 }
 
 #[cfg(target_os = "linux")]

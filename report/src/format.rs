@@ -1,7 +1,6 @@
 //! What a document can be rendered as.
 
 use std::fmt;
-use std::str::FromStr;
 
 /// A format of pages. Each has one renderer, for all documents that are offered in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,11 +19,13 @@ pub enum Format {
     Junit,
     /// How near each case came to its limits, as a table in Markdown.
     Margins,
+    /// Whole distributions, as a log that HdrHistogram's tools read.
+    Hdr,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Text,
         Self::Markdown,
         Self::Json,
@@ -32,6 +33,7 @@ impl Format {
         Self::Csv,
         Self::Junit,
         Self::Margins,
+        Self::Hdr,
     ];
 
     /// The word of `--output`.
@@ -45,6 +47,7 @@ impl Format {
             Self::Csv => "csv",
             Self::Junit => "junit",
             Self::Margins => "margins",
+            Self::Hdr => "hdr",
         }
     }
 }
@@ -52,15 +55,5 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
-    }
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
-            format!("{text:?} is no format: write {}", Self::ALL.map(Self::name).join(", "))
-        })
     }
 }

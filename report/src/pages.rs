@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use crate::format::Format;
+use crate::outside::Outside;
 use crate::part::{Medium, Part};
 use crate::record::Record;
 use crate::suite::TestSuites;
@@ -40,5 +41,13 @@ pub trait Pages {
     /// How near it came to limits: [`Format::Margins`].
     fn margins(&self) -> Vec<Part> {
         Vec::new()
+    }
+
+    /// Its whole distributions, as the log of [`Format::Hdr`].
+    ///
+    /// # Errors
+    /// Why they cannot be written.
+    fn distributions(&self) -> Result<String, Outside> {
+        Ok(String::new())
     }
 }

@@ -1,6 +1,6 @@
 //! How a page is shown: how wide, in which colours, and for whom.
 
-/// How many columns a page has. Where it comes from is the command's affair, in one place.
+/// How many columns a page has. How wide a terminal is only the command knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Width(u16);
 
@@ -44,6 +44,14 @@ impl Width {
 }
 
 impl View {
+    /// In a file, whoever writes it: as wide as `COLUMNS` says, else [`Width::OF_A_LOG`], and
+    /// without colours.
+    #[must_use]
+    pub fn in_file() -> Self {
+        let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        Self::plain(asked.map_or(Width::OF_A_LOG, Width::of))
+    }
+
     /// Without colours.
     #[must_use]
     pub fn plain(width: Width) -> Self {

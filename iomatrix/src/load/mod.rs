@@ -1,15 +1,14 @@
 //! `iomatrix load`: what an echo server does under load, whatever it is written in.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use loadgen::{Load, Recording, Watch};
+use loadgen::{Load, Watch};
 use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
-use report::output::{OutFile, Output};
+use report::output::Output;
 use report::quantity::parse_percentile;
 use report::{Document as _, Exit, Format, Pages as _, outside};
 
@@ -17,9 +16,11 @@ use crate::error::Error;
 use crate::notice::say;
 use crate::output::{self, Outputs};
 
+mod loaded;
 mod progress;
 mod workload;
 
+use loaded::Loaded;
 use progress::Bar;
 pub(crate) use workload::WorkloadArguments;
 use workload::{is_local, parse_target};
@@ -28,6 +29,7 @@ pub(crate) use workload::{parse_rate, parse_size};
 /// How long is measured, and loaded before, unless asked otherwise.
 const DURATION: Duration = Duration::from_secs(10);
 const WARMUP: Duration = Duration::from_secs(2);
+
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Where the server listens: IP:PORT, localhost:PORT, udp:IP:PORT or unix:/PATH.
@@ -58,12 +60,8 @@ pub(crate) struct Arguments {
         default_value = "text",
         alias = "output-format"
     )]
-    #[arg(help = output::help(LoadResult::FORMATS))]
-    #[arg(value_parser = output::parser(LoadResult::FORMATS))]
+    #[arg(help = output::help(Loaded::FORMATS), value_parser = output::parser(Loaded::FORMATS))]
     outputs: Vec<Output>,
-    /// Also write the distributions here, as a log that HdrHistogram's tools read.
-    #[arg(long, value_name = "FILE")]
-    export_hdr: Option<PathBuf>,
     /// Allow an address beyond loopback.
     #[arg(long)]
     allow_remote: bool,
@@ -86,48 +84,43 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         noise_limit: loadgen::NOISE_LIMIT,
     };
     let mut outputs = Outputs::open(&arguments.outputs)?;
-    let mut log = arguments.export_hdr.as_deref().map(OutFile::open).transpose()?;
-    log.iter().try_for_each(|log| outputs.expect_other(log))?;
     // A line as each run ends.
     let prints_lines = outputs.take_printed(Format::Jsonl);
     let interrupted = interruption()?;
-    let mut result = LoadResult {
+    let result = LoadResult {
         version: FORMAT_VERSION,
         started_unix: now_unix(),
         host: harness::host::probe(),
         workload: load.workload.clone(),
         measurements: Vec::new(),
     };
-    let mut outcomes = Vec::new();
+    let mut loaded = Loaded { result, recordings: Vec::new() };
     for _ in 0..arguments.runs {
         let mut bar = Bar::new(&load.workload);
-        let outcome =
+        let recording =
             loadgen::run(&load, &mut bar as &mut dyn Watch, &interrupted).map_err(|error| {
                 let (target, reason) = (target.words(), format!("{error:#}").into());
                 Error::Generator { target, reason }
             })?;
         drop(bar);
-        result.measurements.push(outcome.measurement.clone());
+        loaded.result.measurements.push(recording.measurement.clone());
         if prints_lines {
             // Those before have been printed.
             let view = crate::view::on_screen();
-            let lines = report::render(&result, &arguments.conditions, Format::Jsonl, view)?;
+            let lines = report::render(&loaded, &arguments.conditions, Format::Jsonl, view)?;
             output::print(&format!("{}\n", lines.lines().last().unwrap_or_default()))?;
         }
-        let is_last = outcome.measurement.ending != Ending::Complete;
-        outcomes.push(outcome);
+        let is_last = recording.measurement.ending != Ending::Complete;
+        loaded.recordings.push(recording);
         if is_last {
             break;
         }
     }
-    outputs.write_pages(&result, &arguments.conditions)?;
-    if let Some(log) = &mut log {
-        log.write(&hdr_log(&outcomes)?)?;
-    }
-    for sentence in result.fired(&arguments.conditions) {
+    outputs.write_pages(&loaded, &arguments.conditions)?;
+    for sentence in loaded.result.fired(&arguments.conditions) {
         say(format_args!("iomatrix: {}", sentence.on_terminal()));
     }
-    Ok(result.exit(&arguments.conditions))
+    Ok(loaded.result.exit(&arguments.conditions))
 }
 impl Arguments {
     /// Those that are printed, and those that a condition asks about.
@@ -156,20 +149,6 @@ pub(crate) fn interruption() -> Result<Arc<AtomicBool>, Error> {
 /// Seconds since 1970-01-01 UTC.
 pub(crate) fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// The distributions of all runs, as a log that HdrHistogram's tools read.
-fn hdr_log(outcomes: &[Recording]) -> Result<Vec<u8>, Error> {
-    let Some((first, rest)) = outcomes.split_first() else { return Ok(Vec::new()) };
-    let mut histograms = first.histograms.clone();
-    for outcome in rest {
-        histograms.add(&outcome.histograms).map_err(Error::render("hdr"))?;
-    }
-    let seconds: f64 = outcomes.iter().map(|outcome| outcome.measurement.seconds).sum();
-    let mut log = Vec::new();
-    loadgen::export_hdr(&histograms, Duration::from_secs_f64(seconds), &mut log)
-        .map_err(Error::render("hdr"))?;
-    Ok(log)
 }
 
 /// Whether somebody watches standard error.

@@ -43,7 +43,7 @@ enum For {
 fn made_for(format: Format) -> For {
     match format {
         Format::Text | Format::Markdown | Format::Margins => For::People,
-        Format::Json | Format::Jsonl | Format::Csv | Format::Junit => For::Programs,
+        Format::Json | Format::Jsonl | Format::Csv | Format::Junit | Format::Hdr => For::Programs,
     }
 }
 

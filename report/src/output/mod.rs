@@ -11,9 +11,11 @@ use crate::outside::Outside;
 
 mod file;
 mod identity;
+mod outputs;
 
 pub use file::OutFile;
 pub use identity::Identity;
+pub use outputs::{Completeness, Outputs, PageError};
 
 /// A page that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,12 @@ pub enum OutputError {
     Syntax(Outside),
     /// The file is a folder.
     Folder(Outside),
+    /// Two pages for standard output.
+    PrintedTwice([Format; 2]),
+    /// Two pages for one file.
+    WrittenTwice(Outside),
+    /// The file that is to be written is one of those that are read.
+    WrittenOver(Outside),
     /// The folder of the file does not exist.
     NoFolder {
         /// The file.
@@ -66,13 +74,12 @@ impl Output {
         }
     }
 
-    /// Looks whether its file can be written, where standard output is somebody else's.
+    /// Looks whether it names a file, where standard output is somebody else's.
     ///
     /// # Errors
-    /// It names no file, or one that cannot be written.
-    pub fn open(&self) -> Result<OutFile, OutputError> {
-        let path = self.file.as_deref().ok_or_else(|| without_file(self.format))?;
-        OutFile::open(path)
+    /// [`OutputError::Syntax`].
+    pub fn expect_file(self) -> Result<Self, OutputError> {
+        if self.file.is_some() { Ok(self) } else { Err(without_file(self.format)) }
     }
 }
 
@@ -109,7 +116,12 @@ impl OutputError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Syntax(_) | Self::Folder(_) | Self::NoFolder { .. } => Exit::Usage,
+            Self::Syntax(_)
+            | Self::Folder(_)
+            | Self::PrintedTwice(_)
+            | Self::WrittenTwice(_)
+            | Self::WrittenOver(_)
+            | Self::NoFolder { .. } => Exit::Usage,
             Self::Unwritable { .. } => Exit::Error,
         }
     }
@@ -125,6 +137,19 @@ impl fmt::Display for OutputError {
             Self::Folder(folder) => {
                 write!(f, "write {}: it is a folder; name a file in it", folder.on_terminal())
             }
+            Self::PrintedTwice([one, other]) => write!(
+                f,
+                "--output {one} and --output {other} cannot both be printed; write one of them to \
+                 a file, as in --output {other}=FILE"
+            ),
+            Self::WrittenTwice(file) => {
+                write!(f, "two outputs go to {}; give each a file of its own", file.on_terminal())
+            }
+            Self::WrittenOver(file) => write!(
+                f,
+                "{} is among the results that are read; write to a file elsewhere",
+                file.on_terminal()
+            ),
             Self::NoFolder { file, folder } => {
                 let (file, folder) = (file.on_terminal(), folder.on_terminal());
                 write!(f, "write {file}: there is no folder {folder}; make it first")
@@ -160,9 +185,23 @@ mod tests {
 
     #[test]
     fn where_nothing_is_printed_each_output_has_a_file() {
-        let open = |text| Output::parse(text, &[Format::Json]).unwrap().open();
-        let sentence = |text| open(text).unwrap_err().to_string();
-        assert!(sentence("json").contains("such as json=FILE"));
-        assert!(sentence("json=/no/such/folder/r.json").contains("make it first"));
+        let parse = |text| Output::parse(text, &[Format::Json]).and_then(Output::expect_file);
+        assert!(parse("json").unwrap_err().to_string().contains("such as json=FILE"));
+        let open = |text| Outputs::open(&[parse(text).unwrap()]);
+        let sentence = open("json=/no/such/folder/r.json").unwrap_err().to_string();
+        assert!(sentence.contains("make it first"), "{sentence}");
+    }
+
+    #[test]
+    fn two_pages_need_two_places() {
+        let open = |texts: [&str; 2]| {
+            let outputs = texts.map(|text| Output::parse(text, &Format::ALL).unwrap());
+            Outputs::open(&outputs).unwrap_err().to_string()
+        };
+        assert!(open(["text", "json"]).contains("cannot both be printed"));
+        let folder = std::env::temp_dir();
+        let [one, other] = ["a", "./a"].map(|name| folder.join(name).display().to_string());
+        let sentence = open([&format!("text={one}"), &format!("json={other}")]);
+        assert!(sentence.contains("two outputs go to"), "{sentence}");
     }
 }

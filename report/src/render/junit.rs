@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Property, Report, TestCaseStatus};
+use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCaseStatus};
 
 use crate::escape;
 use crate::outside::Outside;
 use crate::suite::{Diagnostic, Status, TestCase, TestSuites};
 
 /// The whole file.
-pub(super) fn junit(TestSuites { seconds, suites }: &TestSuites) -> Result<String, String> {
+pub(super) fn junit(TestSuites { seconds, suites }: &TestSuites) -> Result<String, SerializeError> {
     let mut report = Report::new("iomatrix");
     report.set_time(time(*seconds));
     for suite in suites {
@@ -21,7 +21,7 @@ pub(super) fn junit(TestSuites { seconds, suites }: &TestSuites) -> Result<Strin
         shown.add_test_cases(suite.cases.iter().map(|case| test_case(case, &class)));
         report.add_test_suite(shown);
     }
-    report.to_string().map_err(|e| e.to_string())
+    report.to_string()
 }
 
 fn test_case(case: &TestCase, class: &str) -> quick_junit::TestCase {

@@ -5,6 +5,8 @@
 use std::fmt;
 
 use crate::format::Format;
+use crate::outside;
+use crate::outside::Outside;
 use crate::pages::Pages;
 use crate::part::Medium;
 use crate::view::View;
@@ -36,7 +38,7 @@ pub enum RenderError {
         /// The format.
         format: Format,
         /// Why.
-        reason: String,
+        reason: Outside,
     },
 }
 
@@ -59,8 +61,8 @@ pub fn render<P: Pages>(
     view: View,
 ) -> Result<String, RenderError> {
     expect_format::<P>(format)?;
-    let failed = |reason: String| RenderError::Failed { format, reason };
-    let unwritten = |error: serde_json::Error| failed(error.to_string());
+    let failed = |reason: Outside| RenderError::Failed { format, reason };
+    let unwritten = |error: serde_json::Error| failed(outside!("{}", error));
     match format {
         Format::Text => Ok(text(&shown.parts(question, Medium::Terminal), view)),
         Format::Markdown => Ok(markdown(&shown.parts(question, Medium::Page))),
@@ -70,10 +72,13 @@ pub fn render<P: Pages>(
         }
         Format::Csv => Ok(csv::csv(&shown.records())),
         #[cfg(feature = "junit")]
-        Format::Junit => junit::junit(&shown.suites(question)).map_err(failed),
+        Format::Junit => {
+            junit::junit(&shown.suites(question)).map_err(|error| failed(outside!("{}", error)))
+        }
         #[cfg(not(feature = "junit"))]
-        Format::Junit => Err(failed("this program was built without the feature junit".to_owned())),
+        Format::Junit => Err(failed("this program was built without the feature junit".into())),
         Format::Margins => Ok(markdown(&shown.margins())),
+        Format::Hdr => shown.distributions().map_err(failed),
     }
 }
 
@@ -84,7 +89,9 @@ impl fmt::Display for RenderError {
                 let offered: Vec<&str> = offered.iter().map(|format| format.name()).collect();
                 write!(f, "{format} is not offered here; write {}", offered.join(", "))
             }
-            Self::Failed { format, reason } => write!(f, "write the result as {format}: {reason}"),
+            Self::Failed { format, reason } => {
+                write!(f, "write the result as {format}: {}", reason.on_terminal())
+            }
         }
     }
 }
