@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod compare;
 mod doctor;
+mod echo;
 mod error;
 mod explain;
 mod list;

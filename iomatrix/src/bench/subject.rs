@@ -1,7 +1,5 @@
 //! One server under measurement: started on its processors, and found by the generator.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use harness::affinity::Cpus;
@@ -15,8 +13,12 @@ use report::bench::{Because, Refused};
 use report::load::Target;
 use report::{Attestation, Failure, FailureKind, Host, Outside, Transport, outside};
 
+use crate::echo::EchoClient;
+
 /// How long a server may take to answer while nothing else is asked of it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Length of the messages that attestation asks for.
+const MESSAGE_BYTES: usize = 8;
 
 /// A started server.
 pub(super) struct Subject {
@@ -72,10 +74,16 @@ impl Subject {
     /// Whether it really uses the row's driver.
     pub(super) fn attest(&self, host: &Host) -> Result<Attestation, Refused> {
         let address = self.server.address().map_err(|e| refusal(&e))?;
-        let mut connection = None;
+        let answer = || Deadline::after(ANSWER_LIMIT);
+        let mut connected = None;
         let exchange = |messages| {
-            exchange(&mut connection, address, messages).map_err(|e| {
-                Failure::new(FailureKind::Closed, "echoes of short messages", e.to_string())
+            let client = match &mut connected {
+                Some(client) => client,
+                none => none.insert(EchoClient::connect(address, 0, answer())?),
+            };
+            (0..messages).try_for_each(|_| {
+                client.send(MESSAGE_BYTES, answer())?;
+                client.receive(MESSAGE_BYTES, answer())
             })
         };
         attest(&self.driver, host, &self.process(), exchange).map_err(|e| refusal(&e))
@@ -98,28 +106,4 @@ fn refusal(failure: &Failure) -> Refused {
     let is_own = failure.kind == FailureKind::Harness;
     let because = if is_own { Because::Error } else { Because::Wrong };
     Refused::new(because, outside!("expected {}, got {}", failure.expected, failure.actual))
-}
-
-/// Sends messages one by one, each after the echo of the one before, on a connection that is made
-/// for the first of them.
-fn exchange(
-    connection: &mut Option<TcpStream>,
-    address: SocketAddr,
-    messages: u64,
-) -> io::Result<()> {
-    let stream = match connection {
-        Some(stream) => stream,
-        None => connection.insert(TcpStream::connect_timeout(&address, ANSWER_LIMIT)?),
-    };
-    stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-    stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    for message in 0..messages {
-        let (sent, mut echo) = (message.to_le_bytes(), [0; 8]);
-        stream.write_all(&sent)?;
-        stream.read_exact(&mut echo)?;
-        if echo != sent {
-            return Err(io::Error::other(format!("{echo:?} as the echo of {sent:?}")));
-        }
-    }
-    Ok(())
 }

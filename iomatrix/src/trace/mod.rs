@@ -20,7 +20,7 @@ use report::output::Output;
 use report::trace::{FORMAT_VERSION, Ladder, Outcome, Trace};
 use report::{Document as _, Exit, Pages as _};
 
-use session::{TracePlan, Trouble};
+use session::TracePlan;
 
 use crate::error::Error;
 use crate::output::{self, Outputs};
@@ -114,14 +114,9 @@ impl Arguments {
         let plan = TracePlan {
             requests: self.requests,
             connections: self.connections,
-            message_bytes: u64::from(self.message),
+            message_bytes: self.message as usize,
         };
-        session::trace(tracer, program(entry)?, plan).map_err(|trouble| match trouble {
-            Trouble::Untraceable(absence) => absence.into(),
-            Trouble::Wrong { failure, stderr } => {
-                Error::Traced { row: entry.name.clone().into(), failure, stderr }
-            }
-        })
+        session::trace(tracer, &entry.name, program(entry)?, plan)
     }
 }
 

@@ -3,24 +3,23 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use conformance::client::connection::{Connection, Pending, Setup};
-use conformance::clock::CellClock;
 use harness::announcement::{Announcement, Ready};
-use harness::deadline::Deadline;
+use harness::deadline::{Cut, Deadline};
 use harness::host_factor::HIGHEST;
 use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
 use harness::process::{Process, Signal};
 use harness::scratch::Scratch;
 use report::trace::Request;
-use report::{Failure, FailureKind, Outside, Transport};
+use report::{Failure, FailureKind, Outside};
 
 use super::ladder::{Mark, requests};
 use super::lines::first_thread;
 use super::{rings, strace};
+use crate::echo::EchoClient;
+use crate::error::Error;
 
 /// Messages on each connection before anything is told: the first ones grow buffers and lists.
 const WARM_UP: u32 = 3;
@@ -31,12 +30,12 @@ const QUIET: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long coming to rest may take.
 const REST_LIMIT: Duration = Duration::from_secs(5);
+/// How long an echo may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a whole session may take.
 const SESSION_LIMIT: Duration = Duration::from_secs(40);
 /// Lines of a server's standard error that go with a failure.
 const TAIL_LINES: usize = 10;
-/// The bytes do not matter, as long as those of each connection are its own.
-const SEED: u64 = 1;
 /// What a program exits with that refuses its command line.
 const USAGE: i32 = 2;
 
@@ -45,7 +44,7 @@ const USAGE: i32 = 2;
 pub(super) struct TracePlan {
     pub(super) requests: u32,
     pub(super) connections: u32,
-    pub(super) message_bytes: u64,
+    pub(super) message_bytes: usize,
 }
 
 /// What came of a row.
@@ -58,66 +57,40 @@ pub(super) enum Answer {
     Refused(Vec<Outside>),
 }
 
-/// Why nothing came of a row.
-pub(super) enum Trouble {
-    /// A failure, and the server's last words.
-    Wrong { failure: Failure, stderr: Vec<Outside> },
-    /// No server can be traced here.
-    Untraceable(strace::Absence),
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self::Wrong { failure, stderr: Vec::new() }
-    }
-}
-
-/// Starts a server, sends it the requests and says what it did.
-pub(super) fn trace(tracer: &Path, server: Program, plan: TracePlan) -> Result<Answer, Trouble> {
+/// Starts a row's server, sends it the requests and says what it did.
+pub(super) fn trace(
+    tracer: &Path,
+    row: &str,
+    server: Program,
+    plan: TracePlan,
+) -> Result<Answer, Error> {
+    let wrong = |failure, stderr| Error::Traced { row: row.into(), failure, stderr };
     let scratch = Scratch::new().map_err(|e| {
-        Failure::new(FailureKind::Harness, "a folder for strace's output", e.to_string())
+        let expected = "a folder for strace's output";
+        wrong(Failure::new(FailureKind::Harness, expected, e.to_string()), Vec::new())
     })?;
     let output = scratch.path().join("strace");
-    let program = strace::around(tracer, server, &output);
-    let launcher = Launcher::new(Origin::Contract(program));
-    follow(&launcher, output, plan).map_err(|trouble| match trouble {
-        Trouble::Wrong { failure, .. } => {
-            Trouble::Wrong { failure, stderr: launcher.stderr_tail(TAIL_LINES) }
-        }
-        untraceable @ Trouble::Untraceable(_) => untraceable,
+    let launcher = Launcher::new(Origin::Contract(strace::around(tracer, server, &output)));
+    follow(&launcher, output, plan).map_err(|failure| {
+        let stderr = launcher.stderr_tail(TAIL_LINES);
+        strace::denial(&stderr).unwrap_or_else(|| wrong(failure, stderr))
     })
 }
 
-fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answer, Trouble> {
+fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answer, Failure> {
     let server = match launcher.launch(&Start::default(), patient(START_LIMIT))? {
-        Launch::Ready(server) => server,
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
             return Ok(Answer::Unavailable(reason));
         }
-        Launch::Ended(attempt) => {
-            if let Some(absence) = strace::denial(&attempt.stderr) {
-                return Err(Trouble::Untraceable(absence));
-            }
-            if attempt.ended == Ended::Code(USAGE) {
-                return Ok(Answer::Refused(attempt.stderr));
-            }
-            let ended = format!("{:?}", attempt.ended);
-            return Err(
-                Failure::new(FailureKind::Crash, "a server that becomes ready", ended).into()
-            );
+        Launch::Ended(attempt) if attempt.ended == Ended::Code(USAGE) => {
+            return Ok(Answer::Refused(attempt.stderr));
         }
-        declined @ Launch::Declined(Announcement::Ready(_)) => {
-            return Err(declined
-                .expect_ready()
-                .err()
-                .unwrap_or_else(|| {
-                    Failure::new(FailureKind::Announcement, "ready, or a reason", "both")
-                })
-                .into());
-        }
+        launch @ (Launch::Ready(_)
+        | Launch::Ended(_)
+        | Launch::Declined(Announcement::Ready(_))) => launch.expect_ready()?,
     };
-    let clock = Arc::new(CellClock::start(HIGHEST, SESSION_LIMIT));
-    let session = TraceSession { server: &server, clock, output };
+    let ends = Instant::now() + scaled(SESSION_LIMIT);
+    let session = TraceSession { server: &server, ends, output };
     let found = session.requests(plan);
     let requests = server.survives(found, patient)?;
     Ok(Answer::Traced(server.ready()?.clone(), requests))
@@ -125,12 +98,17 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answe
 
 /// Nothing is judged by its time, so all deadlines are those of the busiest host.
 fn patient(limit: Duration) -> Deadline {
-    Deadline::after(limit.mul_f64(HIGHEST))
+    Deadline::after(scaled(limit))
+}
+
+fn scaled(limit: Duration) -> Duration {
+    limit.mul_f64(HIGHEST)
 }
 
 struct TraceSession<'a> {
     server: &'a Server,
-    clock: Arc<CellClock>,
+    /// The end of all its echoes.
+    ends: Instant,
     /// What strace writes.
     output: PathBuf,
 }
@@ -159,25 +137,28 @@ impl TraceSession<'_> {
         }
         marks.push(self.rest()?);
         let output = self.written()?;
-        connections.into_iter().for_each(Connection::reset);
         Ok(requests(&output, &marks))
     }
 
-    fn connect(&self, number: u32) -> Result<Connection, Failure> {
-        let place = self.server.place(Transport::Tcp)?;
-        let clock = Arc::clone(&self.clock);
-        let pending = Pending::start(&place, Setup::default(), number, SEED, clock)?;
-        pending.finish(self.clock.progress())
+    fn connect(&self, number: u32) -> Result<EchoClient, Failure> {
+        EchoClient::connect(self.server.address()?, number, self.answer())
+    }
+
+    /// By when the next echo must have come.
+    fn answer(&self) -> Deadline {
+        let words = |limit: Duration| format!("the {} s of the trace were over", limit.as_secs());
+        let limit = scaled(SESSION_LIMIT);
+        patient(ANSWER_LIMIT).cut_at(self.ends, Cut { limit, words })
     }
 
     /// One message on each connection and its echo: all are sent before the first is waited for.
-    fn exchange(&self, connections: &mut [Connection], bytes: u64) -> Result<(), Failure> {
+    fn exchange(&self, connections: &mut [EchoClient], bytes: usize) -> Result<(), Failure> {
         let hold = if connections.len() > 1 { Some(self.hold()?) } else { None };
         for connection in connections.iter_mut() {
-            connection.send(bytes)?;
+            connection.send(bytes, self.answer())?;
         }
         drop(hold);
-        connections.iter_mut().try_for_each(|connection| connection.receive(bytes))
+        connections.iter_mut().try_for_each(|connection| connection.receive(bytes, self.answer()))
     }
 
     /// Holds the server while messages are sent, by stopping strace: a thread that is woken comes

@@ -16,32 +16,19 @@ use crate::error::Error;
 /// How a tracer that may not trace is told so (ptrace(2)).
 const DENIED: &str = "Operation not permitted";
 
-/// Why strace cannot be used here, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Absence {
-    pub(super) reason: Outside,
-    pub(super) fix: String,
-}
-
-impl From<Absence> for Error {
-    fn from(Absence { reason, fix }: Absence) -> Self {
-        Self::NoTracer { reason, fix: fix.into() }
-    }
-}
-
 /// Where strace is.
-pub(super) fn find() -> Result<PathBuf, Absence> {
+pub(super) fn find() -> Result<PathBuf, Error> {
     if !cfg!(target_os = "linux") {
-        return Err(Absence {
+        return Err(Error::NoTracer {
             reason: outside!("strace is Linux's, this is {}", std::env::consts::OS),
-            fix: "run it on Linux, or in a container there".to_owned(),
+            fix: "run it on Linux, or in a container there".into(),
         });
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let candidates = std::env::split_paths(&path).map(|folder| folder.join("strace"));
-    candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| Absence {
+    candidates.into_iter().find(|file| file.is_file()).ok_or_else(|| Error::NoTracer {
         reason: "strace is not installed".into(),
-        fix: "apt-get install strace, or your distribution's package of that name".to_owned(),
+        fix: "apt-get install strace, or your distribution's package of that name".into(),
     })
 }
 
@@ -54,15 +41,15 @@ pub(super) fn around(strace: &Path, server: Program, output: &Path) -> Program {
     Program { executable: strace.to_owned(), arguments }
 }
 
-/// Whether strace said that it may not trace, in the last lines that came from it or the server.
-pub(super) fn denial(lines: &[Outside]) -> Option<Absence> {
+/// The error if strace said, in the last lines of it and the server, that it may not trace.
+pub(super) fn denial(lines: &[Outside]) -> Option<Error> {
     let line = lines.iter().find(|l| l.contains("strace: ") && l.contains(DENIED))?;
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     Some(denied(line, scope.trim()))
 }
 
 /// `scope` is yama's (Documentation/admin-guide/LSM/Yama.rst), empty where there is none.
-fn denied(line: &Outside, scope: &str) -> Absence {
+fn denied(line: &Outside, scope: &str) -> Error {
     let in_container = "in a container: docker run --cap-add SYS_PTRACE, or a seccomp profile \
                         that allows ptrace";
     let fix = match scope {
@@ -72,7 +59,7 @@ fn denied(line: &Outside, scope: &str) -> Absence {
             "sudo sysctl kernel.yama.ptrace_scope=0 (it is {scope}), or run as root; {in_container}"
         ),
     };
-    Absence { reason: outside!("ptrace is not allowed here: {}", line), fix }
+    Error::NoTracer { reason: outside!("ptrace is not allowed here: {}", line), fix: fix.into() }
 }
 
 #[cfg(test)]
@@ -82,13 +69,13 @@ mod tests {
     #[test]
     fn the_remedy_is_that_of_the_cause() {
         let line = "strace: ptrace(PTRACE_TRACEME, ...): Operation not permitted";
-        let line = &Outside::from(line);
-        let lines = ["other: Operation not permitted".into(), line.clone()];
-        let reason = outside!("ptrace is not allowed here: {}", line);
-        assert!(denial(&lines).is_some_and(|absence| absence.reason == reason));
-        assert_eq!(denial(&lines[..1]), None);
-        assert!(denied(line, "2").fix.starts_with("sudo sysctl kernel.yama.ptrace_scope=0"));
-        assert!(denied(line, "3").fix.contains("reboot"));
-        assert!(denied(line, "").fix.contains("SYS_PTRACE"));
+        let lines = ["other: Operation not permitted".into(), line.into()];
+        let told = denial(&lines).unwrap().to_string();
+        assert!(told.starts_with(&format!("ptrace is not allowed here: {line}\n")), "{told}");
+        assert!(denial(&lines[..1]).is_none());
+        let fix = |scope| denied(&line.into(), scope).to_string();
+        assert!(fix("2").contains("fix: sudo sysctl kernel.yama.ptrace_scope=0"));
+        assert!(fix("3").contains("reboot"));
+        assert!(fix("").contains("SYS_PTRACE"));
     }
 }

@@ -1,0 +1,167 @@
+//! A plain client of an echo server, for commands that judge nothing: `trace`, and `bench` where it
+//! attests the driver. What judges is conformance's `Connection`, and what measures is loadgen.
+
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use harness::deadline::Deadline;
+use report::{Failure, FailureKind};
+
+/// What is awaited when a message is sent or received.
+const ECHO: &str = "the echo of a message";
+
+/// A connection to a server that echoes.
+pub(crate) struct EchoClient {
+    stream: TcpStream,
+    /// Tells its messages from those of other connections.
+    number: u32,
+    sent: u32,
+    received: u32,
+}
+
+impl EchoClient {
+    /// Connects. Each connection to a server has a number of its own.
+    pub(crate) fn connect(
+        address: SocketAddr,
+        number: u32,
+        deadline: Deadline,
+    ) -> Result<Self, Failure> {
+        let expected = "a connection";
+        if deadline.is_over() {
+            return Err(deadline.failure(expected));
+        }
+        let connected = TcpStream::connect_timeout(&address, deadline.left());
+        let stream = connected.map_err(|e| {
+            if e.kind() == ErrorKind::TimedOut {
+                return deadline.failure(expected);
+            }
+            let is_refused =
+                matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset);
+            let kind = if is_refused { FailureKind::Refused } else { FailureKind::Harness };
+            Failure::new(kind, expected, e.to_string())
+        })?;
+        stream.set_nodelay(true).map_err(|e| broken(&e))?;
+        Ok(Self { stream, number, sent: 0, received: 0 })
+    }
+
+    /// Sends the next message.
+    pub(crate) fn send(&mut self, bytes: usize, deadline: Deadline) -> Result<(), Failure> {
+        let message = message(self.number, self.sent, bytes);
+        let mut rest = message.as_slice();
+        while !rest.is_empty() {
+            let left = time_left(deadline)?;
+            self.stream.set_write_timeout(Some(left)).map_err(|e| broken(&e))?;
+            match self.stream.write(rest) {
+                Ok(taken) => rest = &rest[taken..],
+                Err(e) if is_again(&e) => {}
+                Err(e) => return Err(broken(&e)),
+            }
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Receives the echo of the oldest message that has none yet.
+    pub(crate) fn receive(&mut self, bytes: usize, deadline: Deadline) -> Result<(), Failure> {
+        let mut echo = vec![0; bytes];
+        let mut filled = 0;
+        while filled < bytes {
+            let left = time_left(deadline)?;
+            self.stream.set_read_timeout(Some(left)).map_err(|e| broken(&e))?;
+            match self.stream.read(&mut echo[filled..]) {
+                Ok(0) => {
+                    let actual = format!("its end after {filled} of {bytes} bytes");
+                    return Err(Failure::new(FailureKind::Closed, ECHO, actual));
+                }
+                Ok(read) => filled += read,
+                Err(e) if is_again(&e) => {}
+                Err(e) => return Err(broken(&e)),
+            }
+        }
+        if echo != message(self.number, self.received, bytes) {
+            return Err(Failure::new(FailureKind::Altered, ECHO, "other bytes"));
+        }
+        self.received += 1;
+        Ok(())
+    }
+}
+
+/// The bytes of a message: they name the connection and the message again and again.
+fn message(connection: u32, number: u32, bytes: usize) -> Vec<u8> {
+    let name = [connection.to_le_bytes(), number.to_le_bytes()].concat();
+    name.into_iter().cycle().take(bytes).collect()
+}
+
+/// What is left for an echo, more than zero: a socket takes no timeout of zero.
+fn time_left(deadline: Deadline) -> Result<Duration, Failure> {
+    let left = deadline.left();
+    if left.is_zero() { Err(deadline.failure(ECHO)) } else { Ok(left) }
+}
+
+fn is_again(error: &io::Error) -> bool {
+    // A timeout is WouldBlock on Unix and TimedOut on Windows.
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+fn broken(error: &io::Error) -> Failure {
+    let is_ended = matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe
+    );
+    let kind = if is_ended { FailureKind::Reset } else { FailureKind::Harness };
+    Failure::new(kind, ECHO, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    const BYTES: usize = 9;
+
+    /// What a client finds that sends two messages to a server that answers each with this.
+    fn outcome(answer: fn(&mut Vec<u8>)) -> Result<(), Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut bytes = vec![0; BYTES];
+            while stream.read_exact(&mut bytes).is_ok() {
+                let mut echo = bytes.clone();
+                answer(&mut echo);
+                if stream.write_all(&echo).is_err() || echo.is_empty() {
+                    break;
+                }
+            }
+        });
+        let deadline = || Deadline::after(Duration::from_millis(500));
+        let mut client = EchoClient::connect(address, 7, deadline())?;
+        let found = (0..2).try_for_each(|_| {
+            client.send(BYTES, deadline())?;
+            client.receive(BYTES, deadline())
+        });
+        drop(client);
+        server.join().unwrap();
+        found
+    }
+
+    #[test]
+    fn an_echo_is_the_message_in_time() {
+        assert_eq!(outcome(|_| {}), Ok(()));
+        let kind = |answer| outcome(answer).unwrap_err().kind;
+        assert_eq!(kind(|echo| echo[BYTES - 1] ^= 1), FailureKind::Altered);
+        assert_eq!(kind(Vec::clear), FailureKind::Closed);
+        assert_eq!(kind(|echo| echo.truncate(BYTES - 1)), FailureKind::Timeout);
+    }
+
+    #[test]
+    fn messages_differ_by_connection_and_number() {
+        assert_ne!(message(0, 1, 5), message(0, 0, 5));
+        assert_ne!(message(1, 0, 5), message(0, 0, 5));
+        assert_eq!(message(1, 2, BYTES), [1, 0, 0, 0, 2, 0, 0, 0, 1]);
+    }
+}
