@@ -87,7 +87,7 @@ pub enum Unit {
 
 /// A suite's name and a case's.
 type Id = (&'static str, &'static str);
-type Pages = BTreeMap<Id, CasePage>;
+type CasePages = BTreeMap<Id, CasePage>;
 
 impl CasePage {
     /// The page of a case, its placeholders filled in.
@@ -95,7 +95,7 @@ impl CasePage {
     /// # Errors
     /// [`Error::Page`], with the file that is wrong or lacks the page.
     pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, Error> {
-        static PAGES: LazyLock<Result<Pages, String>> = LazyLock::new(load);
+        static PAGES: LazyLock<Result<CasePages, String>> = LazyLock::new(load);
         let pages = PAGES.as_ref().map_err(|sentence| Error::Page(sentence.clone()))?;
         pages.get(&(suite.name, case.name)).ok_or_else(|| {
             let path = path(suite.name);
@@ -221,8 +221,8 @@ fn is_citation(text: &str) -> bool {
 }
 
 /// Every page of every suite.
-fn load() -> Result<Pages, String> {
-    let mut pages = Pages::new();
+fn load() -> Result<CasePages, String> {
+    let mut pages = CasePages::new();
     for suite in suites::ALL {
         let path = path(suite.name);
         let text = FILES.iter().find(|(name, _)| *name == suite.name).map(|(_, text)| *text);

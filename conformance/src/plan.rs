@@ -5,7 +5,7 @@ use harness::pattern::{Pattern, matches_any};
 use harness::row::Row;
 use harness::schedule::Company;
 use report::Level;
-use report::host::{Host, State};
+use report::host::{Availability, Host};
 use report::{Outside, outside};
 
 use crate::case::{Case, Need, Suite};
@@ -144,8 +144,8 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
         Need::KernelThreads => on_linux("which threads of a process are the kernel's"),
         Need::IoWait => on_linux("who waits for I/O"),
         Need::KernelLog => match host.counter("kernel-log") {
-            Some(state @ State::Unavailable { .. }) => state.lack(),
-            None | Some(State::Available { .. }) => on_linux("the kernel's log"),
+            Some(state @ Availability::Unavailable { .. }) => state.lack(),
+            None | Some(Availability::Available { .. }) => on_linux("the kernel's log"),
         },
         Need::SocketQueues => on_linux("what waits in another process's sockets"),
         Need::Attestation => on_linux("what another process holds"),

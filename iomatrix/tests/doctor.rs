@@ -5,7 +5,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use report::host::{Host, LimitValue, State};
+use report::host::{Availability, Host, LimitValue};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
 /// Conventionally `nobody`. Root is exempt from the limit on locked memory.
@@ -67,7 +67,7 @@ fn unwrapped(page: &str) -> String {
 #[track_caller]
 fn ring_refusal(host: &Host) -> (String, String) {
     match host.driver("io_uring") {
-        Some(State::Unavailable { reason, fix: Some(fix) }) => {
+        Some(Availability::Unavailable { reason, fix: Some(fix) }) => {
             (reason.on_terminal(), fix.on_terminal())
         }
         other => panic!("expected an unavailable io_uring with a fix, got {other:?}"),
@@ -86,7 +86,7 @@ fn assert_denied(errno: &str) {
     assert!(fix.contains("io_uring_setup, io_uring_enter and io_uring_register"), "{fix}");
     assert_eq!(host.seccomp, Some(report::host::Seccomp::Filter));
     assert_eq!(host.io_uring, None);
-    assert!(host.driver("epoll").is_some_and(State::is_available));
+    assert!(host.driver("epoll").is_some_and(Availability::is_available));
 
     let page = text(&restrictions, User::Same);
     assert!(page.contains("seccomp: filter mode"), "{page}");
@@ -125,7 +125,7 @@ fn too_little_locked_memory_is_named_with_the_limit() {
         eprintln!("skipped: only root can become a user with whom nobody shares the limit");
         return;
     }
-    if !host("", User::Ordinary).driver("io_uring").is_some_and(State::is_available) {
+    if !host("", User::Ordinary).driver("io_uring").is_some_and(Availability::is_available) {
         eprintln!("skipped: io_uring is not available to an ordinary user here");
         return;
     }

@@ -99,7 +99,7 @@ fn every_word_of_a_closed_set_is_explained() {
         words::<compare::Judgement>(plain),
         words::<bench::metric::Metric>(plain),
         words::<Seccomp>(plain),
-        words::<host::State>(state),
+        words::<host::Availability>(state),
     ]
     .concat();
     assert!(words.len() > 90, "{words:?}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::bench::{self, Bench, BenchRow, Build, Ceiling, Count, Pinning, Sample, ServerUse};
-use crate::host::{Host, Limits, State};
+use crate::host::{Availability, Host, Limits};
 use crate::load::{
     self, Amount, Arrival, BuildProfile, Ending, Generator, Latency, LoadResult, Measurement,
     MessageSizes, Percentile, Target, Throughput, Traffic, Validity, Workload,
@@ -30,7 +30,7 @@ pub(crate) fn host() -> Host {
         limits: Limits { open_files: None, memlock: None, memlock_exempt: false },
         somaxconn: Some(4096),
         ephemeral_ports: Some(28_232),
-        ipv6: State::Available { details: "bound".into() },
+        ipv6: Availability::Available { details: "bound".into() },
         drivers: Vec::new(),
         io_uring: None,
         counters: Vec::new(),

@@ -40,7 +40,7 @@ pub struct Host {
     /// Ports that the kernel hands to outgoing connections.
     pub ephemeral_ports: Option<u32>,
     /// Whether IPv6 works on the loopback interface.
-    pub ipv6: State,
+    pub ipv6: Availability,
     /// One entry a driver, in a fixed order.
     pub drivers: Vec<Driver>,
     /// What the ring offers, when io_uring is available.
@@ -134,7 +134,7 @@ pub struct Driver {
     /// Name of the driver.
     pub name: Outside,
     /// What the probe found.
-    pub state: State,
+    pub state: Availability,
 }
 
 /// A way to see what a server does: `tracepoints`, `ring`, `process`, `kernel-log`.
@@ -143,13 +143,13 @@ pub struct Counter {
     /// Name of the counter.
     pub name: Outside,
     /// What the probe found.
-    pub state: State,
+    pub state: Availability,
 }
 
 /// Outcome of one probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
-pub enum State {
+pub enum Availability {
     /// The probe used it, or only looked where its details say so.
     Available {
         /// What was tried and seen.
@@ -191,15 +191,15 @@ impl Host {
         self.virtualisation.as_ref().is_some_and(|hint| hint.name == Self::WINE)
     }
 
-    /// State of the driver called `name`; `None` for a name that the probe does not know.
+    /// Availability of the driver called `name`; `None` for a name that the probe does not know.
     #[must_use]
-    pub fn driver(&self, name: &str) -> Option<&State> {
+    pub fn driver(&self, name: &str) -> Option<&Availability> {
         self.drivers.iter().find(|driver| driver.name == name).map(|driver| &driver.state)
     }
 
-    /// State of the counter called `name`; `None` for a name that the probe does not know.
+    /// Availability of the counter called `name`; `None` for a name that the probe does not know.
     #[must_use]
-    pub fn counter(&self, name: &str) -> Option<&State> {
+    pub fn counter(&self, name: &str) -> Option<&Availability> {
         self.counters.iter().find(|counter| counter.name == name).map(|counter| &counter.state)
     }
 }
@@ -253,7 +253,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-impl State {
+impl Availability {
     /// Why it is unavailable, and what to do about it where that is known.
     #[must_use]
     pub fn lack(&self) -> Option<Outside> {
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_state_reads_back_from_json() {
-        let state = State::unavailable("EPERM", None);
+        let state = Availability::unavailable("EPERM", None);
         let driver = Driver { name: "io_uring".into(), state };
         let text = serde_json::to_string(&driver).unwrap();
         assert_eq!(

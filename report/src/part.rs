@@ -54,12 +54,12 @@ pub enum Span {
     /// What a reader must not overlook, of this repository.
     Strong(String),
     /// A text of this repository that leads somewhere; on a terminal it is the text alone.
-    Link(String, Target),
+    Link(String, LinkTarget),
 }
 
 /// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum LinkTarget {
     /// To a heading of the same page.
     Heading(String),
     /// To a file, relative to the page.

@@ -1,22 +1,22 @@
 //! What a probe answers: that something works, or why not and what would help.
 
-use report::host::{IoUring, State};
+use report::host::{Availability, IoUring};
 
 /// What the probe of io_uring gives.
 pub(super) struct RingProbe {
-    pub(super) state: State,
+    pub(super) state: Availability,
     pub(super) offers: Option<IoUring>,
     /// Whether the kernel shows the ring's counters.
-    pub(super) counters: State,
+    pub(super) counters: Availability,
 }
 
 /// A driver that this system does not have: nothing on this host would help.
-pub(super) fn foreign(reason: &str) -> State {
-    State::Unavailable { reason: reason.to_owned().into(), fix: None }
+pub(super) fn foreign(reason: &str) -> Availability {
+    Availability::Unavailable { reason: reason.to_owned().into(), fix: None }
 }
 
-pub(super) fn available(details: impl Into<String>) -> State {
-    State::Available { details: details.into().into() }
+pub(super) fn available(details: impl Into<String>) -> Availability {
+    Availability::Available { details: details.into().into() }
 }
 
 /// What helps against EMFILE.

@@ -1,6 +1,6 @@
 //! Which of the ways to see what a server does work here.
 
-use report::host::{Counter, State};
+use report::host::{Availability, Counter};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 use super::answer::available;
@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// System calls by tracepoint, completions by ring, what the kernel keeps of a process, and what it
 /// says of it.
-pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
+pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
     [
         ("tracepoints", tracepoints(facts)),
         ("ring", ring),
@@ -25,13 +25,13 @@ pub(super) fn all(ring: State, facts: &Facts) -> Vec<Counter> {
 /// Counting the system calls of another process takes the tracepoint's number, which tracefs
 /// keeps for root by default, and leave to count events inside the kernel.
 #[cfg(target_os = "linux")]
-fn tracepoints(facts: &Facts) -> State {
+fn tracepoints(facts: &Facts) -> Availability {
     match allowed_tracepoint(facts) {
         Ok((_, paranoid)) => available(format!(
             "tracefs is readable, kernel.perf_event_paranoid is {paranoid}; no event was opened"
         )),
         Err(Missing { reason, fix }) => {
-            State::Unavailable { reason: reason.into(), fix: fix.map(Into::into) }
+            Availability::Unavailable { reason: reason.into(), fix: fix.map(Into::into) }
         }
     }
 }
@@ -96,12 +96,12 @@ fn allowed_tracepoint(facts: &Facts) -> Result<(u64, i32), Missing> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn tracepoints(_: &Facts) -> State {
+fn tracepoints(_: &Facts) -> Availability {
     foreign("Linux only")
 }
 
 #[cfg(target_os = "linux")]
-fn process() -> State {
+fn process() -> Availability {
     match std::fs::read("/proc/self/stat") {
         Ok(_) => available("/proc/PID has CPU time, memory, threads, descriptors and switches"),
         Err(error) => foreign(&format!("/proc/self/stat cannot be read: {error}")),
@@ -109,29 +109,31 @@ fn process() -> State {
 }
 
 #[cfg(target_os = "macos")]
-fn process() -> State {
+fn process() -> Availability {
     available("libproc has CPU time, memory, threads, descriptors and switches; it was not asked")
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn process() -> State {
+fn process() -> Availability {
     foreign("they are read from /proc, which only Linux has, or through macOS's libproc")
 }
 
 #[cfg(target_os = "linux")]
-fn kernel_log() -> State {
+fn kernel_log() -> Availability {
     let path = crate::kernel_log::PATH;
     match crate::kernel_log::KernelLog::from_now_on() {
         Ok(_) => available(format!("{path} is readable")),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => State::Unavailable {
-            reason: format!("{path} is for root: {error}").into(),
-            fix: Some("sudo sysctl kernel.dmesg_restrict=0".to_owned().into()),
-        },
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Availability::Unavailable {
+                reason: format!("{path} is for root: {error}").into(),
+                fix: Some("sudo sysctl kernel.dmesg_restrict=0".to_owned().into()),
+            }
+        }
         Err(error) => foreign(&format!("{path} cannot be read: {error}")),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn kernel_log() -> State {
+fn kernel_log() -> Availability {
     foreign("Linux only")
 }

@@ -2,12 +2,12 @@
 
 use std::thread;
 
-use report::host::{Driver, State};
+use report::host::{Availability, Driver};
 
 use super::answer::{available, foreign};
 
 /// Every driver in the order of the documents, io_uring as its own probe found it.
-pub(super) fn all(io_uring: State) -> Vec<Driver> {
+pub(super) fn all(io_uring: Availability) -> Vec<Driver> {
     [
         ("epoll", epoll()),
         ("kqueue", kqueue()),
@@ -21,7 +21,7 @@ pub(super) fn all(io_uring: State) -> Vec<Driver> {
 }
 
 #[cfg(target_os = "linux")]
-fn epoll() -> State {
+fn epoll() -> Availability {
     use rustix::event::epoll::{CreateFlags, create};
 
     match create(CreateFlags::CLOEXEC) {
@@ -31,7 +31,7 @@ fn epoll() -> State {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn epoll() -> State {
+fn epoll() -> Availability {
     foreign("Linux only")
 }
 
@@ -42,7 +42,7 @@ fn epoll() -> State {
     target_os = "openbsd",
     target_os = "dragonfly"
 ))]
-fn kqueue() -> State {
+fn kqueue() -> Availability {
     match rustix::event::kqueue::kqueue() {
         Ok(_) => available("a queue was created"),
         Err(errno) => refused("kqueue", errno.into()),
@@ -56,23 +56,23 @@ fn kqueue() -> State {
     target_os = "openbsd",
     target_os = "dragonfly"
 )))]
-fn kqueue() -> State {
+fn kqueue() -> Availability {
     foreign("macOS and the BSDs only")
 }
 
 /// std offers no safe way to ask for either, and every supported Windows has both.
-fn windows(details: &str) -> State {
+fn windows(details: &str) -> Availability {
     if cfg!(windows) { available(details) } else { foreign("Windows only") }
 }
 
-fn threads() -> State {
+fn threads() -> Availability {
     match thread::Builder::new().spawn(|| ()) {
         Ok(thread) => {
             // The closure cannot panic, so there is no result to look at.
             let _ = thread.join();
             available("a thread was started")
         }
-        Err(error) => State::Unavailable {
+        Err(error) => Availability::Unavailable {
             reason: format!("starting a thread failed: {error}").into(),
             fix: Some(
                 "raise the limit on threads: ulimit -u, pids.max of the cgroup, or docker run \
@@ -85,14 +85,14 @@ fn threads() -> State {
 }
 
 #[cfg(unix)]
-fn refused(call: &str, error: std::io::Error) -> State {
+fn refused(call: &str, error: std::io::Error) -> Availability {
     use rustix::io::Errno;
 
     let fix = match Errno::from_io_error(&error) {
         Some(Errno::MFILE) => Some(super::answer::MORE_DESCRIPTORS.to_owned()),
         _ => None,
     };
-    State::Unavailable {
+    Availability::Unavailable {
         reason: format!("{call} answers {error}").into(),
         fix: fix.map(Into::into),
     }

@@ -23,7 +23,7 @@ use std::{env, thread};
 use std::net::{Ipv6Addr, UdpSocket};
 
 use report::Outside;
-use report::host::{Host, Runner, State};
+use report::host::{Availability, Host, Runner};
 
 #[cfg(all(unix, not(target_os = "linux")))]
 use bsd as system;
@@ -79,10 +79,10 @@ fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::RingProbe {
 }
 
 /// Containers often have no IPv6, not even to themselves.
-fn ipv6() -> State {
+fn ipv6() -> Availability {
     match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
-        Ok(_) => State::Available { details: "a socket on ::1 was bound".to_owned().into() },
-        Err(e) => State::Unavailable {
+        Ok(_) => Availability::Available { details: "a socket on ::1 was bound".to_owned().into() },
+        Err(e) => Availability::Unavailable {
             reason: format!("no IPv6 on the loopback interface: bind ::1: {e}").into(),
             fix: (env::consts::OS == "linux").then(|| {
                 "sudo sysctl net.ipv6.conf.lo.disable_ipv6=0, or docker run --sysctl of the same"

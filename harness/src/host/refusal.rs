@@ -1,7 +1,7 @@
 //! Why the kernel refused a ring, and what to change. Pure: an error and the facts go in, two
 //! sentences come out.
 
-use report::host::{IoUring, LimitValue, Limits, Seccomp, State, grouped, size};
+use report::host::{Availability, IoUring, LimitValue, Limits, Seccomp, grouped, size};
 use report::outside;
 use rustix::io::Errno;
 
@@ -37,12 +37,12 @@ impl UringCall {
 }
 
 /// What is wrong, to follow "io_uring_setup answers EPERM", and what to change.
-struct Explanation {
+struct Diagnosis {
     why: String,
     fix: Option<String>,
 }
 
-impl Explanation {
+impl Diagnosis {
     fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { why: why.into(), fix: Some(fix.into()) }
     }
@@ -50,8 +50,8 @@ impl Explanation {
 
 impl Refusal {
     /// The likeliest cause among those that `facts` and `limits` leave, and its remedy.
-    pub(super) fn explain(self, facts: &Facts, limits: &Limits) -> State {
-        let (name, explanation) = match self.errno {
+    pub(super) fn explain(self, facts: &Facts, limits: &Limits) -> Availability {
+        let (name, diagnosis) = match self.errno {
             Errno::PERM => ("EPERM", denied(facts)),
             Errno::ACCESS => ("EACCES", security_module()),
             Errno::NOSYS => ("ENOSYS", missing(facts)),
@@ -60,13 +60,13 @@ impl Refusal {
             Errno::NFILE => ("ENFILE", system_out_of_descriptors()),
             other => return unexpected(self.call, other),
         };
-        State::Unavailable {
-            reason: format!("{} answers {name}: {}", self.call.name(), explanation.why).into(),
-            fix: explanation.fix.map(Into::into),
+        Availability::Unavailable {
+            reason: format!("{} answers {name}: {}", self.call.name(), diagnosis.why).into(),
+            fix: diagnosis.fix.map(Into::into),
         }
     }
 
-    fn no_memory(self, facts: &Facts, limits: &Limits) -> Explanation {
+    fn no_memory(self, facts: &Facts, limits: &Limits) -> Diagnosis {
         let Some((LimitValue::At(bytes), rings)) =
             limits.memlock.map(|limit| limit.soft).zip(limits.rings())
         else {
@@ -80,7 +80,7 @@ impl Refusal {
             UringCall::Setup { small_fits: false } | UringCall::Enter | UringCall::Register => "",
         };
         if rings == 0 {
-            return Explanation::new(
+            return Diagnosis::new(
                 format!(
                     "the memory-lock limit (RLIMIT_MEMLOCK) is {limit}, and a ring of {entries} \
                      entries is charged {ring} of it{small}"
@@ -94,29 +94,29 @@ impl Refusal {
              processes, and give the memory back late{small}"
         );
         match facts.seccomp {
-            Some(Seccomp::Filter | Seccomp::Strict) => Explanation::new(
+            Some(Seccomp::Filter | Seccomp::Strict) => Diagnosis::new(
                 format!("{used_up}; or the seccomp filter over this process answers so"),
                 format!("{}; or let the filter allow {CALLS}", raise_memlock(facts)),
             ),
-            Some(Seccomp::Off) | None => Explanation::new(used_up, raise_memlock(facts)),
+            Some(Seccomp::Off) | None => Diagnosis::new(used_up, raise_memlock(facts)),
         }
     }
 }
 
 const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
 
-fn denied(facts: &Facts) -> Explanation {
+fn denied(facts: &Facts) -> Diagnosis {
     match (facts.io_uring_disabled, facts.seccomp) {
-        (Some(2), seccomp) => Explanation::new(
+        (Some(2), seccomp) => Diagnosis::new(
             "the sysctl kernel.io_uring_disabled is 2, off for every process",
             switch_on(facts, seccomp),
         ),
-        (Some(1), seccomp) if !facts.privilege.io_uring => Explanation::new(
+        (Some(1), seccomp) if !facts.privilege.io_uring => Diagnosis::new(
             "the sysctl kernel.io_uring_disabled is 1, off but for CAP_SYS_ADMIN and members of \
              the group kernel.io_uring_group",
             switch_on(facts, seccomp),
         ),
-        (disabled, Some(Seccomp::Filter | Seccomp::Strict)) => Explanation::new(
+        (disabled, Some(Seccomp::Filter | Seccomp::Strict)) => Diagnosis::new(
             format!(
                 "most likely the seccomp filter over this process{}; {}",
                 profile_of(facts),
@@ -124,7 +124,7 @@ fn denied(facts: &Facts) -> Explanation {
             ),
             allow_calls(facts),
         ),
-        (disabled, Some(Seccomp::Off)) => Explanation {
+        (disabled, Some(Seccomp::Off)) => Diagnosis {
             why: format!(
                 "no seccomp filter is active and {}, so a security module or an outer sandbox \
                  denies it",
@@ -132,7 +132,7 @@ fn denied(facts: &Facts) -> Explanation {
             ),
             ..security_module()
         },
-        (_, None) => Explanation::new(
+        (_, None) => Diagnosis::new(
             "a seccomp filter, a sysctl or a sandbox; /proc/self/status could not be read to \
              tell which",
             format!("mount /proc, run doctor again; a container must allow {CALLS}"),
@@ -161,29 +161,29 @@ fn sysctl_is_not_it(disabled: Option<u8>) -> String {
     }
 }
 
-fn security_module() -> Explanation {
-    Explanation::new(
+fn security_module() -> Diagnosis {
+    Diagnosis::new(
         "a security module such as SELinux denies it",
         "find the denial: sudo ausearch -m avc -ts recent, or sudo dmesg | tail",
     )
 }
 
-fn missing(facts: &Facts) -> Explanation {
+fn missing(facts: &Facts) -> Diagnosis {
     let release = facts.kernel.as_deref().unwrap_or("of unknown release");
     if container_is(facts, &["gVisor"]) {
-        return Explanation::new(
+        return Diagnosis::new(
             "gVisor stands in for the kernel here and does not offer io_uring",
             "run under runc (docker run --runtime=runc ...) or outside the container",
         );
     }
     if facts.kernel.as_deref().is_some_and(predates_io_uring) {
-        return Explanation::new(
+        return Diagnosis::new(
             format!("Linux {release} is too old, io_uring came with 5.1"),
             "boot a newer kernel; 6.1 has what the runtimes use",
         );
     }
     match facts.seccomp {
-        Some(Seccomp::Filter | Seccomp::Strict) => Explanation::new(
+        Some(Seccomp::Filter | Seccomp::Strict) => Diagnosis::new(
             format!(
                 "Linux {release} is new enough, so most likely the seccomp filter over this \
                  process{} answers in its place",
@@ -191,7 +191,7 @@ fn missing(facts: &Facts) -> Explanation {
             ),
             allow_calls(facts),
         ),
-        Some(Seccomp::Off) | None => Explanation::new(
+        Some(Seccomp::Off) | None => Diagnosis::new(
             format!(
                 "Linux {release} is new enough, so it was built without CONFIG_IO_URING, or a \
                  sandbox or emulator (gVisor, qemu-user) answers in its place"
@@ -212,14 +212,14 @@ fn predates_io_uring(release: &str) -> bool {
     }
 }
 
-fn memlock_is_not_it(facts: &Facts, limits: &Limits) -> Explanation {
+fn memlock_is_not_it(facts: &Facts, limits: &Limits) -> Diagnosis {
     let because = match (limits.memlock_exempt, limits.memlock) {
         (true, _) => "CAP_IPC_LOCK is held",
         (false, Some(_)) => "it is unlimited",
         (false, None) => "it is unknown",
     };
     match facts.seccomp {
-        Some(Seccomp::Filter | Seccomp::Strict) => Explanation::new(
+        Some(Seccomp::Filter | Seccomp::Strict) => Diagnosis::new(
             format!(
                 "the memory-lock limit does not bind ({because}), so most likely the seccomp \
                  filter over this process{} answers so, else the kernel is short of memory",
@@ -227,7 +227,7 @@ fn memlock_is_not_it(facts: &Facts, limits: &Limits) -> Explanation {
             ),
             format!("{}; else free memory", allow_calls(facts)),
         ),
-        Some(Seccomp::Off) | None => Explanation::new(
+        Some(Seccomp::Off) | None => Diagnosis::new(
             format!(
                 "the memory-lock limit does not bind ({because}), so the kernel is short of \
                  memory or the memory limit of this cgroup is used up"
@@ -246,25 +246,25 @@ fn raise_memlock(facts: &Facts) -> String {
     lasting.to_owned()
 }
 
-fn no_descriptor(limits: &Limits) -> Explanation {
+fn no_descriptor(limits: &Limits) -> Diagnosis {
     let why = match limits.open_files.map(|limit| limit.soft) {
         Some(LimitValue::At(count)) => {
             format!("all {count} descriptors of the limit on open files are in use")
         }
         Some(LimitValue::Unlimited) | None => "this process has no free descriptor".to_owned(),
     };
-    Explanation::new(why, MORE_DESCRIPTORS)
+    Diagnosis::new(why, MORE_DESCRIPTORS)
 }
 
-fn system_out_of_descriptors() -> Explanation {
-    Explanation::new(
+fn system_out_of_descriptors() -> Diagnosis {
+    Diagnosis::new(
         "the whole system is out of descriptors",
         "raise the sysctl fs.file-max, or stop what holds them",
     )
 }
 
-fn unexpected(call: UringCall, errno: Errno) -> State {
-    State::Unavailable {
+fn unexpected(call: UringCall, errno: Errno) -> Availability {
+    Availability::Unavailable {
         reason: format!("{} answers {}", call.name(), std::io::Error::from(errno)).into(),
         fix: None,
     }

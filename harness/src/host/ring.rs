@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use io_uring::{IoUring as Kernel, Parameters, Probe, opcode};
 use report::Outside;
-use report::host::{IoUring, Limits, State, grouped};
+use report::host::{Availability, IoUring, Limits, grouped};
 use rustix::io::Errno;
 
 use super::answer::{RingProbe, available};
@@ -29,7 +29,7 @@ pub(super) fn probe(facts: &Facts, limits: &Limits) -> RingProbe {
         Err(refusal) => {
             let state = refusal.explain(facts, limits);
             RingProbe {
-                counters: State::Unavailable {
+                counters: Availability::Unavailable {
                     reason: "no ring could be set up".to_owned().into(),
                     fix: None,
                 },
@@ -96,7 +96,7 @@ fn accepted(ring: &Kernel, probe: &Probe) -> RingProbe {
 }
 
 /// The kernel's own counts of a ring, which `attest` and measurements read from outside.
-fn counters(ring: &Kernel) -> State {
+fn counters(ring: &Kernel) -> Availability {
     let path = format!("/proc/self/fdinfo/{}", ring.as_raw_fd());
     let reason = match fs::read_to_string(path) {
         Ok(text) if text.contains("CqTail:") => {
@@ -105,7 +105,7 @@ fn counters(ring: &Kernel) -> State {
         Ok(_) => "/proc/PID/fdinfo does not show CqTail on this kernel".to_owned(),
         Err(error) => format!("/proc/PID/fdinfo cannot be read: {error}"),
     };
-    State::Unavailable { reason: reason.into(), fix: None }
+    Availability::Unavailable { reason: reason.into(), fix: None }
 }
 
 fn features(params: &Parameters) -> Vec<String> {

@@ -29,7 +29,7 @@ fn every_driver_has_an_answer() {
 
 #[cfg(target_os = "linux")]
 mod refusals {
-    use report::host::{Hint, Limit, LimitValue, Limits, Seccomp, State};
+    use report::host::{Availability, Hint, Limit, LimitValue, Limits, Seccomp};
     use rustix::io::Errno;
 
     use crate::host::facts::{Facts, Privilege};
@@ -62,7 +62,8 @@ mod refusals {
     #[track_caller]
     fn assert_explained(errno: Errno, facts: &Facts, limits: &Limits, why: &str, remedy: &str) {
         let call = UringCall::Setup { small_fits: false };
-        let State::Unavailable { reason, fix } = (Refusal { call, errno }).explain(facts, limits)
+        let Availability::Unavailable { reason, fix } =
+            (Refusal { call, errno }).explain(facts, limits)
         else {
             panic!("a refusal cannot be available");
         };
@@ -146,7 +147,7 @@ mod restricted {
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 
-    use report::host::{Host, State};
+    use report::host::{Availability, Host};
 
     use crate::host::probe;
     use crate::restrict::{Denial, Restrictions};
@@ -185,7 +186,7 @@ mod restricted {
     }
 
     fn ring_works_here(host: &Host) -> bool {
-        host.driver("io_uring").is_some_and(State::is_available)
+        host.driver("io_uring").is_some_and(Availability::is_available)
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether the host's limits are enough, and for what.
 
-use report::host::{Host, IoUring, Limit, LimitValue, State, grouped, size};
+use report::host::{Availability, Host, IoUring, Limit, LimitValue, grouped, size};
 use report::{Outside, outside};
 
 /// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
@@ -147,10 +147,10 @@ fn ephemeral_ports(count: u32) -> Diagnosis {
     }
 }
 
-fn ipv6(state: &State) -> Diagnosis {
+fn ipv6(state: &Availability) -> Diagnosis {
     let (found, verdict, fix) = match state {
-        State::Available { details } => ("yes", details.clone(), None),
-        State::Unavailable { reason, fix } => {
+        Availability::Available { details } => ("yes", details.clone(), None),
+        Availability::Unavailable { reason, fix } => {
             ("no", outside!("the cases of IPv6 are left out: {}", reason), fix.clone())
         }
     };

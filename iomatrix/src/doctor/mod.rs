@@ -6,7 +6,7 @@ mod parts;
 
 use harness::host;
 use harness::registry::Registry;
-use report::host::{Driver, Host, State};
+use report::host::{Availability, Driver, Host};
 use report::output::Output;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages};
@@ -61,8 +61,8 @@ impl Pages for Checkup {
 /// Names of the rows that `driver` keeps from running, in the registry's order.
 fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
     match driver.state {
-        State::Available { .. } => Vec::new(),
-        State::Unavailable { .. } => rows
+        Availability::Available { .. } => Vec::new(),
+        Availability::Unavailable { .. } => rows
             .iter()
             .filter(|(_, needs)| driver.name == *needs)
             .map(|(row, _)| row.as_str())
@@ -72,7 +72,9 @@ fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
 
 /// How many rows have a driver that works here; a driver that no probe knows does not.
 fn runnable(host: &Host, rows: &[RowDriver]) -> usize {
-    rows.iter().filter(|(_, needs)| host.driver(needs).is_some_and(State::is_available)).count()
+    rows.iter()
+        .filter(|(_, needs)| host.driver(needs).is_some_and(Availability::is_available))
+        .count()
 }
 
 #[cfg(test)]

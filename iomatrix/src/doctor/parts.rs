@@ -1,7 +1,7 @@
 //! What the doctor says, as the parts of a page.
 
 use report::Outside;
-use report::host::{Hint, Host, Seccomp, State, size};
+use report::host::{Availability, Hint, Host, Seccomp, size};
 use report::outside;
 use report::part::{Block, Definition, Definitions, Entry, Head, Medium, Part, Style, Table};
 
@@ -44,13 +44,15 @@ fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     ]
 }
 
-fn probed(name: &Outside, state: &State) -> Definition {
+fn probed(name: &Outside, state: &Availability) -> Definition {
     match state {
-        State::Available { details } => definition(name, outside!("available: {}", details), None),
-        State::Unavailable { reason, fix: None } => {
+        Availability::Available { details } => {
+            definition(name, outside!("available: {}", details), None)
+        }
+        Availability::Unavailable { reason, fix: None } => {
             definition(name, outside!("not available: {}", reason), None)
         }
-        State::Unavailable { reason, fix } => {
+        Availability::Unavailable { reason, fix } => {
             definition(name, outside!("NOT available: {}", reason), fix.as_ref())
         }
     }
@@ -96,10 +98,10 @@ fn table(heads: &[&str], rows: impl Iterator<Item = Vec<Entry>>) -> Part {
 }
 
 /// Whether it is available, what was found, and the fix.
-fn state(name: &Outside, state: &State) -> Vec<Entry> {
+fn state(name: &Outside, state: &Availability) -> Vec<Entry> {
     let (available, found, fix) = match state {
-        State::Available { details } => ("yes", details, None),
-        State::Unavailable { reason, fix } => ("no", reason, fix.clone()),
+        Availability::Available { details } => ("yes", details, None),
+        Availability::Unavailable { reason, fix } => ("no", reason, fix.clone()),
     };
     vec![name.into(), available.into(), found.into(), fix.unwrap_or_default().into()]
 }

@@ -13,11 +13,11 @@ fn at_most(amount: u64) -> LimitValue {
 /// A container in which io_uring is denied.
 fn host() -> Host {
     let driver = |name: &str, state| Driver { name: name.into(), state };
-    let unavailable = |reason: &str, fix: Option<&str>| State::Unavailable {
+    let unavailable = |reason: &str, fix: Option<&str>| Availability::Unavailable {
         reason: reason.into(),
         fix: fix.map(str::to_owned).map(Into::into),
     };
-    let available = |details: &str| State::Available { details: details.into() };
+    let available = |details: &str| Availability::Available { details: details.into() };
     let limit = |soft, hard| Some(Limit { soft, hard });
     Host {
         os: "linux".into(),
@@ -38,7 +38,7 @@ fn host() -> Host {
         },
         somaxconn: Some(4096),
         ephemeral_ports: Some(28_232),
-        ipv6: State::Available { details: "a socket on ::1 was bound".into() },
+        ipv6: Availability::Available { details: "a socket on ::1 was bound".into() },
         drivers: vec![
             driver("epoll", available("an instance was created")),
             driver("kqueue", unavailable("macOS and the BSDs only", None)),

@@ -7,7 +7,8 @@ use conformance::clock::PROGRESS_LIMIT;
 use conformance::page::Bug;
 use conformance::profile::Profile;
 use report::part::{
-    Block, Definition, Definitions, Entry, Head, Medium, Part, Prose, Span, Style, Table, Target,
+    Block, Definition, Definitions, Entry, Head, LinkTarget, Medium, Part, Prose, Span, Style,
+    Table,
 };
 
 use super::Explanation;
@@ -82,7 +83,7 @@ fn head(entries: &[Explanation]) -> Vec<Part> {
         Profile::Default.cell_limit().as_secs(),
         Profile::Full.cell_limit().as_secs()
     );
-    let methodology = Span::Link("METHODOLOGY.md".to_owned(), Target::File("METHODOLOGY.md"));
+    let methodology = Span::Link("METHODOLOGY.md".to_owned(), LinkTarget::File("METHODOLOGY.md"));
     let verdicts = "). A MUST that is not met is red, a SHOULD is a miss, INFO only records; wrong \
                     bytes and a server that ends are red at any level. `repo#n` is a public issue \
                     or pull request.";
@@ -152,5 +153,5 @@ fn index(entries: &[Explanation]) -> Vec<Part> {
 
 /// A link to a heading of this page.
 fn link(text: &str, heading: &str) -> Prose {
-    Span::Link(text.to_owned(), Target::Heading(heading.to_owned())).into()
+    Span::Link(text.to_owned(), LinkTarget::Heading(heading.to_owned())).into()
 }

@@ -4,7 +4,7 @@ use report::trace::{Call, Request};
 
 use super::gist::gist;
 use super::lines::{Line, parse};
-use super::rings::{Rings, operations};
+use super::rings::{RingReading, operations};
 
 /// A moment at which the server was at rest.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Mark {
     /// How long strace's file was.
     pub(super) at: usize,
     /// What its rings had done.
-    pub(super) rings: Rings,
+    pub(super) rings: RingReading,
 }
 
 /// The requests between one mark and the next.

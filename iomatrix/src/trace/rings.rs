@@ -7,15 +7,15 @@ use harness::process::{self, RingCounters, RingId};
 use report::trace::Operations;
 
 /// The counters of each ring, or why there are none.
-pub(super) type Rings = Result<BTreeMap<RingId, RingCounters>, String>;
+pub(super) type RingReading = Result<BTreeMap<RingId, RingCounters>, String>;
 
 /// What the rings of a process have done so far.
-pub(super) fn look(pid: u32) -> Rings {
+pub(super) fn read(pid: u32) -> RingReading {
     process::rings(pid).map_err(|e| format!("rings of process {pid}: {e}"))
 }
 
-/// What went through the rings from one look to another.
-pub(super) fn operations(before: &Rings, after: &Rings) -> Operations {
+/// What went through the rings from one reading to another.
+pub(super) fn operations(before: &RingReading, after: &RingReading) -> Operations {
     let (before, after) = match (before, after) {
         (Ok(before), Ok(after)) => (before, after),
         (Err(reason), _) | (_, Err(reason)) => {
@@ -38,7 +38,7 @@ pub(super) fn operations(before: &Rings, after: &Rings) -> Operations {
 mod tests {
     use super::*;
 
-    fn rings(all: &[(u32, u32, u32)]) -> Rings {
+    fn rings(all: &[(u32, u32, u32)]) -> RingReading {
         let ring = |&(descriptor, submissions, completions): &(u32, u32, u32)| {
             (RingId { pid: 7, descriptor, inode: 1 }, RingCounters { submissions, completions })
         };

@@ -198,7 +198,7 @@ impl TraceSession<'_> {
                 Ok(()) | Err(_) => (at, since) = (now, Instant::now()),
             }
         }
-        Ok(Mark { at, rings: rings::look(self.server_pid()?) })
+        Ok(Mark { at, rings: rings::read(self.server_pid()?) })
     }
 
     fn written_bytes(&self) -> Result<usize, Failure> {

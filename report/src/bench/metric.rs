@@ -9,7 +9,7 @@ use crate::outside::Outside;
 use crate::quantity::number;
 use crate::statistics::median;
 
-/// One quantity of a row, measured or counted. The order is that of `DEFINITIONS`.
+/// One quantity of a row, measured or counted. The order is that of `DESCRIPTIONS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -45,7 +45,7 @@ pub enum Metric {
 }
 
 /// What is to be known of a metric.
-struct Definition {
+struct Description {
     metric: Metric,
     /// In a sentence.
     name: &'static str,
@@ -110,8 +110,8 @@ pub(super) enum Section {
 }
 
 /// The quantities, in the order in which a reader wants them.
-const DEFINITIONS: [Definition; 14] = [
-    Definition {
+const DESCRIPTIONS: [Description; 14] = [
+    Description {
         metric: Metric::Throughput,
         name: "throughput",
         head: "throughput",
@@ -122,7 +122,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Medians,
         csv: None,
     },
-    Definition {
+    Description {
         metric: Metric::P50,
         name: "p50",
         head: "p50",
@@ -133,7 +133,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::MediansRatioApart,
         csv: None,
     },
-    Definition {
+    Description {
         metric: Metric::P99,
         name: "p99",
         head: "p99",
@@ -144,7 +144,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Medians,
         csv: None,
     },
-    Definition {
+    Description {
         metric: Metric::P999,
         name: "p99.9",
         head: "p99.9",
@@ -155,7 +155,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::MediansRatioApart,
         csv: None,
     },
-    Definition {
+    Description {
         metric: Metric::Cpu,
         name: "CPU per message",
         head: "CPU",
@@ -166,7 +166,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Medians,
         csv: Some("cpu_ns_per_message"),
     },
-    Definition {
+    Description {
         metric: Metric::OverFloor,
         name: "CPU over the floor",
         head: "over floor",
@@ -177,7 +177,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::MediansAlone,
         csv: None,
     },
-    Definition {
+    Description {
         metric: Metric::User,
         name: "user CPU per message",
         head: "user CPU",
@@ -188,7 +188,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Times,
         csv: Some("user_ns_per_message"),
     },
-    Definition {
+    Description {
         metric: Metric::System,
         name: "system CPU per message",
         head: "system CPU",
@@ -199,7 +199,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Times,
         csv: Some("system_ns_per_message"),
     },
-    Definition {
+    Description {
         metric: Metric::SystemCalls,
         name: "system calls per message",
         head: "system calls",
@@ -210,7 +210,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Holdings,
         csv: Some("system_calls_per_message"),
     },
-    Definition {
+    Description {
         metric: Metric::Submissions,
         name: "submissions per message",
         head: "submissions",
@@ -221,7 +221,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Holdings,
         csv: Some("submissions_per_message"),
     },
-    Definition {
+    Description {
         metric: Metric::ContextSwitches,
         name: "context switches per message",
         head: "context switches",
@@ -232,7 +232,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Holdings,
         csv: Some("context_switches_per_message"),
     },
-    Definition {
+    Description {
         metric: Metric::Resident,
         name: "resident memory",
         head: "resident",
@@ -243,7 +243,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Holdings,
         csv: Some("resident_bytes"),
     },
-    Definition {
+    Description {
         metric: Metric::IdleConnection,
         name: "memory per idle connection",
         head: "idle connection",
@@ -254,7 +254,7 @@ const DEFINITIONS: [Definition; 14] = [
         table: Section::Holdings,
         csv: Some("idle_connection_bytes"),
     },
-    Definition {
+    Description {
         metric: Metric::Threads,
         name: "threads",
         head: "threads",
@@ -293,49 +293,49 @@ pub enum Standing {
 impl Metric {
     /// All of them, in the order in which a reader wants them.
     pub fn all() -> impl Iterator<Item = Self> {
-        DEFINITIONS.iter().map(|definition| definition.metric)
+        DESCRIPTIONS.iter().map(|description| description.metric)
     }
 
-    fn definition(self) -> &'static Definition {
-        &DEFINITIONS[self as usize]
+    fn description(self) -> &'static Description {
+        &DESCRIPTIONS[self as usize]
     }
 
     /// What it is called in a sentence.
     #[must_use]
     pub fn name(self) -> &'static str {
-        self.definition().name
+        self.description().name
     }
 
     /// What stands above its column.
     #[must_use]
     pub fn head(self) -> &'static str {
-        self.definition().head
+        self.description().head
     }
 
     /// The unit in which a page shows it, and how much of the data's unit that is.
     #[must_use]
     pub fn unit(self) -> (&'static str, f64) {
-        self.definition().unit
+        self.description().unit
     }
 
     /// Which way is better.
     #[must_use]
     pub fn better(self) -> Better {
-        self.definition().better
+        self.description().better
     }
 
     /// How it is judged where two benches are compared.
     #[must_use]
     pub fn rule(self) -> Rule {
-        self.definition().rule
+        self.description().rule
     }
 
     pub(super) fn place(self) -> Section {
-        self.definition().table
+        self.description().table
     }
 
     pub(super) fn csv(self) -> Option<&'static str> {
-        self.definition().csv
+        self.description().csv
     }
 
     /// A value in the page's unit, without it.
@@ -367,7 +367,7 @@ impl Metric {
             Standing::NotReached => return Count::none("no round of the row was measured"),
             Standing::Measured => {}
         }
-        match self.definition().source {
+        match self.description().source {
             Source::Row(pick) => pick(row).clone(),
             Source::Round(_) | Source::Server(_) => self.over_rounds(bench, row),
         }
@@ -390,7 +390,7 @@ impl Metric {
         if sample.measurement.flaw().is_some() {
             return None;
         }
-        match self.definition().source {
+        match self.description().source {
             Source::Round(pick) => Some(pick(bench, sample)),
             Source::Server(pick) => Some(server_use(sample, pick)),
             Source::Row(_) => None,
@@ -399,7 +399,7 @@ impl Metric {
 
     /// What is counted once a row; `None` for what is counted round by round.
     pub(super) fn of_row(self, row: &BenchRow) -> Option<&Count> {
-        match self.definition().source {
+        match self.description().source {
             Source::Row(pick) => Some(pick(row)),
             Source::Round(_) | Source::Server(_) => None,
         }
@@ -459,9 +459,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_definition_stands_at_its_place_in_the_table() {
-        for (index, definition) in DEFINITIONS.iter().enumerate() {
-            assert_eq!(definition.metric as usize, index, "{:?}", definition.metric);
+    fn each_description_stands_at_its_place_in_the_table() {
+        for (index, description) in DESCRIPTIONS.iter().enumerate() {
+            assert_eq!(description.metric as usize, index, "{:?}", description.metric);
         }
     }
 }

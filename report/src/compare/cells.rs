@@ -55,7 +55,7 @@ pub enum Turn {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum CellState {
     Green,
     Red,
     Absent,
@@ -67,10 +67,10 @@ pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
     let mut absent_in_both = 0;
     for cell in &after.cells {
         let Some(old) = before.cell(&cell.row, &cell.suite, &cell.case) else { continue };
-        if (State::of(old), State::of(cell)) == (State::Absent, State::Absent) {
+        if (CellState::of(old), CellState::of(cell)) == (CellState::Absent, CellState::Absent) {
             absent_in_both += 1;
         }
-        turned.extend(turn(State::of(old), State::of(cell)).map(|turn| Turned {
+        turned.extend(turn(CellState::of(old), CellState::of(cell)).map(|turn| Turned {
             row: cell.row.clone(),
             case: cell.id(),
             turn,
@@ -94,21 +94,27 @@ impl RunComparison {
     }
 }
 
-fn turn(before: State, after: State) -> Option<Turn> {
+fn turn(before: CellState, after: CellState) -> Option<Turn> {
     match (before, after) {
-        (State::Green, State::Green)
-        | (State::Red, State::Red)
-        | (State::Absent, State::Absent)
-        | (State::Error, State::Error) => None,
-        (State::Green | State::Absent | State::Error, State::Red) => Some(Turn::Red),
-        (State::Red, State::Green) => Some(Turn::Fixed),
-        (State::Absent | State::Error, State::Green) => Some(Turn::Judged),
-        (State::Green | State::Red | State::Error, State::Absent) => Some(Turn::Unavailable),
-        (State::Green | State::Red | State::Absent, State::Error) => Some(Turn::Error),
+        (CellState::Green, CellState::Green)
+        | (CellState::Red, CellState::Red)
+        | (CellState::Absent, CellState::Absent)
+        | (CellState::Error, CellState::Error) => None,
+        (CellState::Green | CellState::Absent | CellState::Error, CellState::Red) => {
+            Some(Turn::Red)
+        }
+        (CellState::Red, CellState::Green) => Some(Turn::Fixed),
+        (CellState::Absent | CellState::Error, CellState::Green) => Some(Turn::Judged),
+        (CellState::Green | CellState::Red | CellState::Error, CellState::Absent) => {
+            Some(Turn::Unavailable)
+        }
+        (CellState::Green | CellState::Red | CellState::Absent, CellState::Error) => {
+            Some(Turn::Error)
+        }
     }
 }
 
-impl State {
+impl CellState {
     fn of(cell: &Cell) -> Self {
         if Gate::default().conclusion(cell, &Outside::default()) == Conclusion::Red {
             return Self::Red;

@@ -4,7 +4,7 @@ use crate::bench::{Because, Bench, BenchRow, Count, Pinning, Refused};
 use crate::compare::{Comparison, OtherHosts, Results, compare};
 use crate::example::{self, cell, check, invalid, open};
 use crate::host::{
-    Counter, Driver, Hint, Host, IoUring, Limit, LimitValue, Limits, Runner, Seccomp, State,
+    Availability, Counter, Driver, Hint, Host, IoUring, Limit, LimitValue, Limits, Runner, Seccomp,
 };
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
 use crate::run::certificate::{Certificate, certify};
@@ -22,7 +22,7 @@ const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
 fn host() -> Host {
     let hint = || Some(Hint { name: "kvm".into(), evidence: "dmi".into() });
     let limit = Some(Limit { soft: LimitValue::At(1), hard: LimitValue::Unlimited });
-    let state = State::Unavailable { reason: "EPERM".into(), fix: None };
+    let state = Availability::Unavailable { reason: "EPERM".into(), fix: None };
     Host {
         virtualisation: hint(),
         container: hint(),

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use crate::escape;
 use crate::outside::Outside;
 use crate::part::{
-    Block, Definition, Definitions, Entry, Group, Head, Part, Prose, Span, Style, Summary, Table,
-    Target,
+    Block, Definition, Definitions, Entry, Group, Head, LinkTarget, Part, Prose, Span, Style,
+    Summary, Table,
 };
 use crate::unseen::is_unseen;
 
@@ -87,14 +87,14 @@ fn code(text: &str) -> String {
     }
 }
 
-fn target(target: &Target) -> String {
+fn target(target: &LinkTarget) -> String {
     match target {
-        Target::Heading(heading) => {
+        LinkTarget::Heading(heading) => {
             let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
             format!("#{}", anchor.to_lowercase())
         }
-        Target::File(path) => (*path).to_owned(),
+        LinkTarget::File(path) => (*path).to_owned(),
     }
 }
 
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_link_leads_to_the_heading() {
-        let to = Target::Heading("tcp-echo/One byte".to_owned());
+        let to = LinkTarget::Heading("tcp-echo/One byte".to_owned());
         let link = span(&Span::Link("one".to_owned(), to));
         assert_eq!(link, "[one](#tcp-echoone-byte)");
     }

@@ -9,12 +9,12 @@ const LEAST: usize = 3;
 
 /// Some calls in sequence, and how often they came one after the other.
 #[derive(Debug)]
-pub(super) struct Block<'a> {
+pub(super) struct CallSequence<'a> {
     pub(super) times: usize,
     pub(super) steps: Vec<Step<'a>>,
 }
 
-/// A call of a block.
+/// A call of a sequence.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     pub(super) call: &'a Call,
@@ -30,19 +30,19 @@ pub(super) enum Who {
     Several,
 }
 
-/// The calls as blocks, in order; what does not come again is a block of one call. Whichever thread
-/// makes it, a call with the same name and gist is the same.
-pub(super) fn fold(calls: &[Call]) -> Vec<Block<'_>> {
-    let mut blocks = Vec::new();
+/// The calls as sequences, in order; what does not come again is a sequence of one call. Calls with
+/// the same name and gist are the same, whichever thread makes them.
+pub(super) fn fold(calls: &[Call]) -> Vec<CallSequence<'_>> {
+    let mut sequences = Vec::new();
     let mut rest = calls;
     while !rest.is_empty() {
         let (times, length) = longest_run(rest);
         let (run, others) = rest.split_at(times * length);
         let steps = (0..length).map(|index| step(run, index, length)).collect();
-        blocks.push(Block { times, steps });
+        sequences.push(CallSequence { times, steps });
         rest = others;
     }
-    blocks
+    sequences
 }
 
 fn step(run: &[Call], index: usize, length: usize) -> Step<'_> {
@@ -89,7 +89,7 @@ mod tests {
     #[track_caller]
     fn assert_folds(names: &str, expected: &[(usize, &str)]) {
         let all = calls(names);
-        let blocks = fold(&all);
+        let sequences = fold(&all);
         let names = |steps: &[Step]| -> String {
             let name = |step: &Step| match step.who {
                 Who::Thread(0) => step.call.name.open().to_owned(),
@@ -98,7 +98,8 @@ mod tests {
             };
             steps.iter().map(name).collect()
         };
-        let found: Vec<_> = blocks.iter().map(|block| (block.times, names(&block.steps))).collect();
+        let found: Vec<_> =
+            sequences.iter().map(|sequence| (sequence.times, names(&sequence.steps))).collect();
         let expected: Vec<_> =
             expected.iter().map(|(times, names)| (*times, (*names).to_owned())).collect();
         assert_eq!(found, expected);

@@ -1,6 +1,6 @@
 //! What a trace says, as the parts of a page: as many rows side by side as the page takes.
 
-use super::fold::{Block, Step, Who, fold};
+use super::fold::{CallSequence, Step, Who, fold};
 use super::{CAUTION, Call, Ladder, Outcome, Request, Trace};
 use crate::outside;
 use crate::outside::Outside;
@@ -40,7 +40,7 @@ fn legend(trace: &Trace) -> Vec<&'static str> {
     if !traced.is_empty() {
         lines.push("...          is left waiting, and counts for the request that wakes it");
     }
-    if traced.iter().any(|row| Layout::of(row).has_blocks) {
+    if traced.iter().any(|row| Layout::of(row).has_repeats) {
         lines.push("16x, |       so many times in sequence");
     }
     if traced.iter().any(|row| row.has_threads()) {
@@ -126,7 +126,7 @@ fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Entry> {
 /// How the lines of a column are laid out, the same for all of its requests.
 struct Layout {
     has_threads: bool,
-    has_blocks: bool,
+    has_repeats: bool,
     name_width: usize,
 }
 
@@ -135,28 +135,28 @@ impl Layout {
         let requests = row.requests();
         let calls = requests.iter().flat_map(|request| [&request.calls, &request.waiting]);
         let names = calls.flatten().map(|call| call.name.open().chars().count());
-        let is_folded = |calls: &[Call]| fold(calls).iter().any(|block| block.times > 1);
+        let is_folded = |calls: &[Call]| fold(calls).iter().any(|sequence| sequence.times > 1);
         Self {
             has_threads: row.has_threads(),
-            has_blocks: requests.iter().any(|r| is_folded(&r.calls) || is_folded(&r.waiting)),
+            has_repeats: requests.iter().any(|r| is_folded(&r.calls) || is_folded(&r.waiting)),
             name_width: names.max().unwrap_or(0),
         }
     }
 
     fn margin(&self) -> &'static str {
-        if self.has_blocks { "      " } else { "" }
+        if self.has_repeats { "      " } else { "" }
     }
 
     /// A line for each call, in columns.
     fn ladder(&self, request: &Request) -> Vec<Outside> {
-        let mut lines = self.blocks(&request.calls, "");
-        lines.extend(self.blocks(&request.waiting, " ..."));
+        let mut lines = self.sequences(&request.calls, "");
+        lines.extend(self.sequences(&request.waiting, " ..."));
         lines
     }
 
-    fn blocks(&self, calls: &[Call], end: &str) -> Vec<Outside> {
+    fn sequences(&self, calls: &[Call], end: &str) -> Vec<Outside> {
         let mut lines = Vec::new();
-        for Block { times, steps } in fold(calls) {
+        for CallSequence { times, steps } in fold(calls) {
             for (index, step) in steps.iter().enumerate() {
                 let margin = match (times, index) {
                     (1, _) => self.margin().to_owned(),
@@ -169,9 +169,9 @@ impl Layout {
         lines
     }
 
-    /// A line for each block, without columns.
+    /// A line for each sequence, without columns.
     fn points(&self, request: &Request) -> Vec<Outside> {
-        let line = |Block { times, steps }: Block<'_>, end: &str| {
+        let line = |CallSequence { times, steps }: CallSequence<'_>, end: &str| {
             let steps: Vec<Outside> = steps.iter().map(|one| self.step(one, 0, " ")).collect();
             let steps = Outside::join(&steps, "; ");
             match times {
@@ -179,8 +179,8 @@ impl Layout {
                 times => outside!("{}x {}{}", times, steps, end),
             }
         };
-        let calls = fold(&request.calls).into_iter().map(|block| line(block, ""));
-        let waiting = fold(&request.waiting).into_iter().map(|block| line(block, " ..."));
+        let calls = fold(&request.calls).into_iter().map(|sequence| line(sequence, ""));
+        let waiting = fold(&request.waiting).into_iter().map(|sequence| line(sequence, " ..."));
         calls.chain(waiting).collect()
     }
 
