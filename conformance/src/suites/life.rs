@@ -21,6 +21,7 @@ use crate::clock::PROGRESS_LIMIT;
 use crate::expectation::{expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::tcp_accept::at_the_limit_under;
+use crate::suites::{tcp_echo, tcp_half_close, tcp_reset};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -111,13 +112,12 @@ const CONNECTIONS: u64 = 200;
 /// No case begins later: a slow server has met enough connections by then.
 const ENOUGH: Duration = Duration::from_secs(20);
 /// The suites whose wire cases share one server.
-const SHARED_SUITES: [&str; 3] = ["tcp-echo", "tcp-half-close", "tcp-reset"];
+const SHARED_SUITES: [&Suite; 3] = [&tcp_echo::SUITE, &tcp_half_close::SUITE, &tcp_reset::SUITE];
 
 fn all_on_one_server(lifecycle: &Lifecycle) -> CaseResult {
-    let mut cases: Vec<(&Suite, &Case)> = super::ALL
-        .iter()
-        .filter(|suite| SHARED_SUITES.contains(&suite.name))
-        .flat_map(|suite| suite.cases.iter().map(move |case| (*suite, case)))
+    let mut cases: Vec<(&Suite, &Case)> = SHARED_SUITES
+        .into_iter()
+        .flat_map(|suite| suite.cases.iter().map(move |case| (suite, case)))
         .filter(|(_, case)| runs_beside_others(case))
         .collect();
     let server = lifecycle.start()?;

@@ -1,12 +1,12 @@
-//! Circles of imports among the top-level modules of a crate.
+//! Circles of imports among the modules of a crate.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
-use crate::modules::{Mention, Module, ModulePath, Modules};
+use crate::modules::{Mention, Module, ModulePath, Modules, Tests};
 use crate::repository::{Repository, Violation};
 
-/// Who imports whom, by the names of top-level modules, and where that first stands.
+/// Who imports whom among the children of one module, and where that first stands.
 type Graph = BTreeMap<String, BTreeMap<String, Mention>>;
 
 /// One module imports another.
@@ -16,17 +16,26 @@ struct Step {
     mention: Mention,
 }
 
-/// The top-level modules of a library or program import each other in no circle.
+/// The children of a module, such as those of a crate's root, import each other in no circle.
 pub(crate) fn modules(repository: &Repository) -> Vec<Violation> {
-    let targets = repository.packages.iter().flat_map(|package| &package.targets);
-    let crates = targets.filter(|target| ["lib", "bin"].contains(&target.kind.as_str()));
     let read = |path: &str| repository.has(path).then(|| repository.text(path));
-    crates
-        .flat_map(|root| {
-            let circles = circles(&imports(&Modules::read(&root.source, &read)));
-            circles.into_iter().map(|circle| Violation::new(&root.source, 0, told(&circle)))
-        })
-        .collect()
+    let mut found = Vec::new();
+    for target in repository.packages.iter().flat_map(|package| &package.targets) {
+        let tests = match target.kind.as_str() {
+            "test" | "bench" => Tests::Read,
+            _ => Tests::LeftOut,
+        };
+        for circle in all_circles(&Modules::read(&target.source, tests, &read)) {
+            found.push(Violation::new(&target.source, 0, told(&circle)));
+        }
+    }
+    found
+}
+
+/// The circles among the children of each module.
+fn all_circles(modules: &Modules) -> Vec<Vec<Step>> {
+    let imports = imports(modules);
+    modules.all.keys().flat_map(|parent| circles(&graph(&imports, parent))).collect()
 }
 
 /// The way round, and where each step on it is written.
@@ -40,13 +49,13 @@ fn told(circle: &[Step]) -> String {
     message
 }
 
-/// The imports among top-level modules. The root is none: it names all of them.
-fn imports(modules: &Modules) -> Graph {
-    let mut graph = Graph::new();
+/// An import of one module by another.
+type ModuleImport = (ModulePath, ModulePath, Mention);
+
+/// Every import within a crate.
+fn imports(modules: &Modules) -> Vec<ModuleImport> {
+    let mut found = Vec::new();
     for (path, module) in &modules.all {
-        let Some(from) = path.first() else {
-            continue;
-        };
         let stars = module.imports.iter().filter(|import| import.name.is_none());
         let through_stars = stars.flat_map(|star| {
             let targets = modules.targets(path, &star.what.path);
@@ -59,25 +68,35 @@ fn imports(modules: &Modules) -> Graph {
         });
         let written = module.imports.iter().map(|import| &import.what).chain(&module.mentions);
         for mention in written.cloned().chain(through_stars) {
-            for target in modules.targets(path, &mention.path) {
-                add(&mut graph, from, &target, &mention);
-            }
+            let targets: BTreeSet<ModulePath> = modules.targets(path, &mention.path);
+            found.extend(targets.into_iter().map(|to| (path.clone(), to, mention.clone())));
         }
         for call in module.calls.iter().filter(|call| !module.items.contains(&call.path[0])) {
             let defines = |other: &Module| other.macros.contains(&call.path[0]);
             for (target, _) in modules.all.iter().filter(|(_, other)| defines(other)) {
-                add(&mut graph, from, target, call);
+                found.push((path.clone(), target.clone(), call.clone()));
             }
         }
     }
-    graph
+    found
 }
 
-fn add(graph: &mut Graph, from: &str, target: &ModulePath, mention: &Mention) {
-    if let Some(to) = target.first().filter(|to| *to != from) {
-        let list = graph.entry(from.to_owned()).or_default();
-        list.entry(to.clone()).or_insert_with(|| mention.clone());
+/// The imports among the children of a module, each with all that is below it. The module itself is
+/// left out: it names all of them.
+fn graph(imports: &[ModuleImport], parent: &ModulePath) -> Graph {
+    let child = |path: &ModulePath| {
+        let below = path.starts_with(parent) && path.len() > parent.len();
+        below.then(|| path[..=parent.len()].join("::"))
+    };
+    let mut graph = Graph::new();
+    for (from, to, mention) in imports {
+        if let (Some(from), Some(to)) = (child(from), child(to))
+            && from != to
+        {
+            graph.entry(from).or_default().entry(to).or_insert_with(|| mention.clone());
+        }
     }
+    graph
 }
 
 /// The shortest circle through each module that no circle before it has, with the import that leads
@@ -132,7 +151,8 @@ mod tests {
             let file = files.iter().find(|(name, _)| format!("src/{name}") == path);
             file.map(|(_, text)| (*text).to_owned())
         };
-        circles(&imports(&Modules::read("src/lib.rs", &read))).iter().map(|one| told(one)).collect()
+        let modules = Modules::read("src/lib.rs", Tests::LeftOut, &read);
+        all_circles(&modules).iter().map(|one| told(one)).collect()
     }
 
     /// Two modules of which `b` imports `a`, and of which `a` is as given.
@@ -275,6 +295,34 @@ mod tests {
         ]);
         let first: Vec<_> = found.iter().filter_map(|way| way.lines().next()).collect();
         assert_eq!(first, ["a -> b -> c -> d -> a"]);
+    }
+
+    #[test]
+    fn children_are_looked_at_on_every_level() {
+        let found = ways(&[
+            ("lib.rs", "mod a;"),
+            ("a/mod.rs", "mod b; mod c; use c as system; use b::f; pub struct X;"),
+            ("a/b.rs", "use super::system; use super::X; pub fn f() {}"),
+            ("a/c/mod.rs", "mod d; pub use d::Y;"),
+            ("a/c/d.rs", "use crate::a::b::f; use super::super::X; pub struct Y;"),
+        ]);
+        let steps = [
+            "\n    a::b -> a::c: src/a/b.rs:1: super::system",
+            "\n    a::c -> a::b: src/a/c/d.rs:1: crate::a::b::f",
+        ];
+        assert_eq!(found, [format!("a::b -> a::c -> a::b{}", steps.concat())]);
+    }
+
+    #[test]
+    fn tests_count_in_a_target_of_tests() {
+        let read = |path: &str| match path {
+            "tests/x/main.rs" => Some("mod a; mod b;".to_owned()),
+            "tests/x/a.rs" => Some("#[test]\nfn f() { crate::b::g() }".to_owned()),
+            "tests/x/b.rs" => Some("use crate::a::X;".to_owned()),
+            _ => None,
+        };
+        let circles = |tests| all_circles(&Modules::read("tests/x/main.rs", tests, &read)).len();
+        assert_eq!((circles(Tests::Read), circles(Tests::LeftOut)), (1, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod circles;
 mod modules;
 mod outside;
 mod packages;
+mod paths;
 mod prose;
 mod registry;
 mod repository;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::sources::{Root, folder_of_modules, normal};
+use crate::paths::normal;
+use crate::sources::{Root, folder_of_modules};
 use crate::syntax::{Word, after_bracket, words};
 
 /// The names from the root of the crate to a module; empty for the root.
@@ -38,14 +39,21 @@ pub(crate) struct Module {
     pub(crate) names: BTreeMap<String, Mention>,
 }
 
-/// The modules of one crate. Tests are left out: `#[cfg(test)]`, `#[test]`.
+/// Whether what is `#[cfg(test)]` or `#[test]` counts.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Tests {
+    Read,
+    LeftOut,
+}
+
+/// The modules of one crate.
 pub(crate) struct Modules {
     pub(crate) all: BTreeMap<ModulePath, Module>,
 }
 
 impl Modules {
     /// Reads the crate whose root is `root`; `read` gives the text of a file, if there is one.
-    pub(crate) fn read(root: &str, read: &dyn Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn read(root: &str, tests: Tests, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut all = BTreeMap::new();
         let mut pending = vec![(root.to_owned(), ModulePath::new(), Root::Yes)];
         while let Some((file, path, kind)) = pending.pop() {
@@ -57,6 +65,7 @@ impl Modules {
                 at: 0,
                 file: &file,
                 kind,
+                tests,
                 inline: Vec::new(),
                 path,
                 all: &mut all,
@@ -189,6 +198,7 @@ struct Reader<'a> {
     at: usize,
     file: &'a str,
     kind: Root,
+    tests: Tests,
     /// The modules in braces around the current word, each with the position of its end.
     inline: Vec<(String, usize)>,
     /// The module that the file is.
@@ -212,7 +222,7 @@ impl<'a> Reader<'a> {
                 self.inline.pop();
             }
             match word.text {
-                "#" if self.is_test() => {
+                "#" if self.tests == Tests::LeftOut && self.is_test() => {
                     if self.text(1) == "!" {
                         return;
                     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use conformance::suites;
 use harness::pattern::matches;
 
+use crate::paths::normal;
 use crate::registry::is_case;
 use crate::repository::{Package, Repository, Violation, field};
-use crate::sources::normal;
 
 /// Endings that make a word in code a file, even without a folder before it.
 const FILE_ENDINGS: &[&str] = &[".md", ".rs", ".toml", ".sh", ".py", ".yml"];

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::sources::normal;
+use crate::paths::normal;
 
 /// Something that breaks a rule, and where.
 pub(crate) struct Violation {

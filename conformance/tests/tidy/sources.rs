@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::paths::normal;
 use crate::repository::{Repository, Violation};
 use crate::syntax::words;
 
@@ -152,21 +153,6 @@ fn module_name(line: &str) -> Option<&str> {
         None => line,
     };
     visible.strip_prefix("mod ")?.split_once(';').map(|(name, _)| name)
-}
-
-/// The path without `..` and `.`.
-pub(crate) fn normal(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            ".." => {
-                parts.pop();
-            }
-            "." | "" => {}
-            part => parts.push(part),
-        }
-    }
-    parts.join("/")
 }
 
 #[test]

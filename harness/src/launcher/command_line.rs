@@ -10,7 +10,6 @@ use std::time::Duration;
 use report::{Failure, FailureKind, Outside};
 
 use super::server::{Ended, Supervised};
-use super::start::words;
 use super::{Launch, Launcher, trouble};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -73,6 +72,11 @@ impl CommandLine {
         let fill = |word: &String| word.replace("{port}", &port).replace("{addr}", &whole).into();
         self.words.iter().map(fill).collect()
     }
+}
+
+/// The words of a command, as a POSIX shell would split it.
+pub(super) fn words(text: &str) -> Result<Vec<String>, Error> {
+    shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}").into()))
 }
 
 impl Launcher {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use report::Outside;
 
 use super::DRAIN;
-use super::command_line::CommandLine;
+use super::command_line::{CommandLine, words};
 use crate::error::Error;
 use crate::restrict::Restrictions;
 use crate::supervisor::RESTRICT;
@@ -60,11 +60,6 @@ impl Program {
         let words = [self.executable.to_string_lossy()].into_iter().chain(arguments);
         shell_words::quote(&shell_words::join(words)).into()
     }
-}
-
-/// The words of a command, as a POSIX shell would split it.
-pub(super) fn words(text: &str) -> Result<Vec<String>, Error> {
-    shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}").into()))
 }
 
 /// What one start asks for beyond the row's own arguments.

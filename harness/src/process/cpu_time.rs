@@ -5,21 +5,12 @@ use std::time::Duration;
 
 use report::Failure;
 
-use super::{Cpu, Process, system};
+use super::readings::{Cpu, CpuTime};
+use super::{Process, system};
 
 /// The CPU time of a server's processes up to a moment.
 #[derive(Clone, Debug, Default)]
 pub struct CpuTimes(BTreeMap<u32, CpuTime>);
-
-/// One process's, with that of its threads that have ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct CpuTime {
-    /// To the nanosecond, what runs at this moment included.
-    pub(super) total: Duration,
-    /// Who ran, as finely as the system tells: on Linux by samples at its ticks and rounded down
-    /// to 10 ms, so that the sum is below `total`.
-    pub(super) split: Cpu,
-}
 
 /// The CPU time that was used between two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::links::{holding, is_link};
-use super::submissions::{RingCounters, RingId};
+use super::readings::{RingCounters, RingId};
 
 /// What the descriptor of a ring is a link to.
 const RING: &str = "anon_inode:[io_uring]";

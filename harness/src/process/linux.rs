@@ -12,14 +12,13 @@ use procfs::{CurrentSI, FromRead as _, KernelStats};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
-use super::cpu_time::CpuTime;
-use super::demand::Turns;
+use super::demand::{Demand, Turns};
 use super::links::holding;
-use super::{Cpu, Demand, Rest, Switches, Threads};
+use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 use crate::affinity;
 
-pub(super) use super::calls::tracepoint::Attached;
 pub(super) use super::fdinfo::rings;
+pub(super) use super::tracepoint::Attached;
 
 /// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before
 /// Linux 5.12 they were no threads of the process.

@@ -6,7 +6,7 @@ use std::io;
 
 use socket2::Socket;
 
-use super::submissions::{RingCounters, RingId};
+use super::readings::{RingCounters, RingId};
 use crate::error::Error;
 
 pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {

@@ -13,9 +13,8 @@ use libproc::proc_pid::{listpidinfo, pidinfo};
 use libproc::processes::{ProcFilter, pids_by_type};
 use libproc::task_info::TaskInfo;
 
-use super::cpu_time::CpuTime;
-use super::demand::Turns;
-use super::{Cpu, Demand, Rest, Switches, Threads};
+use super::demand::{Demand, Turns};
+use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
     Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,

@@ -14,6 +14,7 @@ mod calls;
 mod cpu_time;
 mod demand;
 mod io_wait;
+mod readings;
 mod signals;
 mod submissions;
 
@@ -22,6 +23,7 @@ cfg_if::cfg_if! {
         mod fdinfo;
         mod links;
         mod linux;
+        mod tracepoint;
         use linux as system;
     } else if #[cfg(target_os = "macos")] {
         mod macos;
@@ -37,9 +39,9 @@ cfg_if::cfg_if! {
 pub use calls::{CallCounter, Calls};
 pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
-use signals::Rest;
+pub use readings::{Cpu, RingCounters, RingId, Switches, Threads};
 pub use signals::Signal;
-pub use submissions::{RingCounters, RingId, Submissions};
+pub use submissions::Submissions;
 
 /// The process below `supervisor` that listens on a TCP port on which somebody does; none if that
 /// is a stranger. Where the system does not tell, `started` is believed to be the one.
@@ -81,33 +83,6 @@ pub struct Rings {
     pub count: usize,
     /// Completions that the kernel has posted to them, in all.
     pub completions: u64,
-}
-
-/// CPU time, by who ran.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cpu {
-    /// The process's own code.
-    pub user: Duration,
-    /// The kernel on its behalf.
-    pub system: Duration,
-}
-
-/// How many threads a process has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Threads {
-    /// All of them.
-    pub all: usize,
-    /// Those that the kernel has put there for a ring: `io_uring`'s workers and pollers.
-    pub of_rings: usize,
-}
-
-/// How often the threads of a process have given a processor away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Switches {
-    /// To wait for something. macOS does not tell the two apart, and all of them count here.
-    pub voluntary: u64,
-    /// Because others wanted it.
-    pub involuntary: u64,
 }
 
 impl Process {

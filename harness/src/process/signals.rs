@@ -4,6 +4,7 @@ use std::thread;
 
 use report::{Failure, FailureKind};
 
+use super::readings::Rest;
 use super::{LOOK_EVERY, Process, system};
 use crate::deadline::Deadline;
 
@@ -20,15 +21,6 @@ pub enum Signal {
     Continue,
     /// `SIGKILL`.
     Kill,
-}
-
-/// Why no thread of a process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// They wait for something.
-    Asleep,
-    /// The process is suspended.
-    Stopped,
 }
 
 impl Process {

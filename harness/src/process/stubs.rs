@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::cpu_time::CpuTime;
-use super::{Cpu, Demand, Rest, Switches, Threads};
+use super::demand::Demand;
+use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
     Attached, cpus, duplicate_end, has_epoll, listener_owner, rings, thread_names, waiting_for_io,

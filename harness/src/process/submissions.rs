@@ -5,32 +5,12 @@ use std::collections::BTreeMap;
 
 use report::Failure;
 
+use super::readings::RingId;
 use super::{Process, system};
 
 /// How many entries the kernel has taken from each ring of a server up to a moment.
 #[derive(Clone, Debug, Default)]
 pub struct Submissions(BTreeMap<RingId, u32>);
-
-/// What the kernel counts of a ring. Its numbers are 32 bits wide and wrap.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RingCounters {
-    /// Entries that it has taken from the submission queue.
-    pub submissions: u32,
-    /// Entries that it has posted to the completion queue.
-    pub completions: u32,
-}
-
-/// One ring. The inode alone would tell it from all others, since Linux 5.16; the rest is for
-/// kernels that have one inode for all rings. Through two descriptors, a ring counts twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RingId {
-    /// The process that holds it.
-    pub pid: u32,
-    /// Its descriptor there.
-    pub descriptor: u32,
-    /// The inode of the descriptor; 0 before Linux 5.14, which does not tell it.
-    pub inode: u64,
-}
 
 impl Process {
     /// What its rings have been handed so far. A ring whose descriptor was given up for a

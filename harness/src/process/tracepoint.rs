@@ -15,14 +15,12 @@ const ATTEMPTS: u32 = 20;
 
 /// One counter a thread.
 #[derive(Debug)]
-pub(in super::super) struct Attached(Vec<Counter>);
+pub(super) struct Attached(Vec<Counter>);
 
 impl Attached {
     /// Attaches to all of `threads`. A thread that turns up meanwhile may or may not be counted
     /// along with the one that has started it, so the attempt counts only when none has.
-    pub(in super::super) fn to(
-        threads: impl Fn() -> Result<BTreeSet<u32>, Error>,
-    ) -> Result<Self, Error> {
+    pub(super) fn to(threads: impl Fn() -> Result<BTreeSet<u32>, Error>) -> Result<Self, Error> {
         let event = Tracepoint::with_id(system_call_tracepoint()?);
         for _ in 0..ATTEMPTS {
             let before = threads()?;
@@ -45,11 +43,11 @@ impl Attached {
         ))
     }
 
-    pub(in super::super) fn threads(&self) -> usize {
+    pub(super) fn threads(&self) -> usize {
         self.0.len()
     }
 
-    pub(in super::super) fn read(&mut self) -> io::Result<u64> {
+    pub(super) fn read(&mut self) -> io::Result<u64> {
         self.0.iter_mut().map(Counter::read).sum()
     }
 }

@@ -72,9 +72,6 @@ impl Calls {
     }
 }
 
-#[cfg(target_os = "linux")]
-pub(super) mod tracepoint;
-
 #[cfg(test)]
 mod tests {
     use super::*;
