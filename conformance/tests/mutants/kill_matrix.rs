@@ -4,12 +4,13 @@
 //! `KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::process::Command;
 
 use conformance::mutants::MutantTable;
+use report::part::{Entry, Head, Part, Prose, Style, Table};
+use report::render::markdown;
 
 /// Where it is, as this program was built.
 pub(crate) const PAGE: &str = include_str!("../../../docs/MUTANTS.md");
@@ -28,41 +29,15 @@ pub(crate) fn sentences(mutant: &Path) -> io::Result<Sentences> {
     Ok(text.lines().filter_map(fault).collect())
 }
 
-/// The rows without their last cell, which differs from run to run.
-fn rows(table: &MutantTable, sentences: &Sentences) -> Vec<(String, String)> {
-    let about = |fault: &str| sentences.get(fault).map_or("", String::as_str);
-    let row = |fault: &str, caught_by: &str, failure: &str| {
-        (fault.to_owned(), format!("| {fault} | {} | {caught_by} | {failure} |", about(fault)))
-    };
-    let wrong = table.mutants.iter().map(|it| row(&it.fault, &it.caught_by, &it.failure));
-    let odd = table.odd.iter().map(|it| row(&it.fault, "none: it is right", ""));
-    wrong.chain(odd).collect()
-}
-
-/// The rows of the table that [`PAGE`] lacks, and how many it has too many.
+/// The rows of the table that [`PAGE`] lacks, and those that it has too many.
 pub(crate) fn flaws(table: &MutantTable, sentences: &Sentences) -> Vec<String> {
-    let expected = rows(table, sentences);
-    let is_there = |row: &str| PAGE.lines().any(|line| line.starts_with(row));
-    let missing = expected.iter().filter(|(_, row)| !is_there(row));
-    let mut flaws: Vec<String> = missing.map(|(_, row)| format!("missing: {row}")).collect();
-    let count = PAGE.lines().filter(|line| line.starts_with("| ")).count();
-    // Heading and rule are two more.
-    if flaws.is_empty() && count != expected.len() + 2 {
-        flaws.push(format!("{} rows for {} mutants", count - 2, expected.len()));
-    }
-    flaws
-}
-
-/// What else turned red, by the name of the mutant, as [`PAGE`] has it.
-fn known_others() -> BTreeMap<&'static str, &'static str> {
-    let cells = PAGE.lines().map(|line| line.split(" | ").collect::<Vec<_>>());
-    let row = |cells: Vec<&'static str>| match cells.as_slice() {
-        [fault, _, _, _, other] => {
-            Some((fault.strip_prefix("| ")?, other.strip_suffix(" |").unwrap_or_default()))
-        }
-        _ => None,
-    };
-    cells.filter_map(row).collect()
+    let expected = markdown(&[matrix(table, sentences, &BTreeMap::new())]);
+    let is_row = |line: &&str| line.starts_with('|');
+    let missing = expected.lines().filter(|line| PAGE.lines().all(|other| other != *line));
+    let surplus = PAGE.lines().filter(is_row);
+    let surplus = surplus.filter(|line| expected.lines().all(|other| other != *line));
+    let missing = missing.filter(is_row).map(|line| format!("missing: {line}"));
+    missing.chain(surplus.map(|line| format!("too many: {line}"))).collect()
 }
 
 /// The page, with the other reds of each mutant by its name. Those that were not asked for keep
@@ -72,30 +47,45 @@ pub(crate) fn page(
     sentences: &Sentences,
     others: &BTreeMap<String, String>,
 ) -> String {
-    let mut page = format!(
-        "# The kill matrix
+    let lines = [
+        "Servers that are wrong on purpose, and the case that catches each, three times of three. \
+         Every case catches one. A whole run writes this page: `KILL_MATRIX=docs/MUTANTS.md cargo \
+         test -p conformance --features uring --test mutants`."
+            .to_owned(),
+        format!(
+            "`also red` is what that run on {} saw among the other MUST cases in profile quick, \
+             without those that need the host for themselves; it may differ from run to run. A \
+             mutant that is about starting or stopping is not asked.",
+            std::env::consts::OS
+        ),
+    ];
+    markdown(&[
+        Part::Title("The kill matrix".into()),
+        Part::lines(lines.map(|line| Prose::ours(&line))),
+        matrix(table, sentences, others),
+    ])
+}
 
-Servers that are wrong on purpose, and the case that catches each, three times of three. Every case
-catches one. A whole run writes this page:
-
-```console
-$ KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants
-```
-
-`also red` is what that run on {} saw among the other MUST cases in profile quick, without those
-that need the host for themselves; it may differ from run to run. A mutant that is about starting
-or stopping is not asked.
-
-| mutant | what it does | caught by | failure | also red |
-| --- | --- | --- | --- | --- |
-",
-        std::env::consts::OS,
-    );
+fn matrix(table: &MutantTable, sentences: &Sentences, others: &BTreeMap<String, String>) -> Part {
     let known = known_others();
-    for (fault, row) in rows(table, sentences) {
-        let asked = others.get(&fault).map(String::as_str);
-        let other = asked.or_else(|| known.get(fault.as_str()).copied()).unwrap_or("not asked");
-        let _ = writeln!(page, "{row} {other} |");
-    }
-    page
+    let row = |fault: &str, caught_by: &str, failure: &str| -> Vec<Entry> {
+        let about = sentences.get(fault).map_or("", String::as_str);
+        let asked = others.get(fault).map(String::as_str);
+        let other = asked.or_else(|| known.get(fault).copied()).unwrap_or("not asked");
+        [fault, about, caught_by, failure, other].map(|text| Prose::ours(text).into()).into()
+    };
+    let wrong = table.mutants.iter().map(|it| row(&it.fault, &it.caught_by, &it.failure));
+    let odd = table.odd.iter().map(|it| row(&it.fault, "none: it is right", ""));
+    let heads = ["mutant", "what it does", "caught by", "failure", "also red"].map(Head::of);
+    Part::Table(Table::plain("", Style::Words, heads.into(), wrong.chain(odd).collect()))
+}
+
+/// What else turned red, by the name of the mutant, as [`PAGE`] has it. A cell has no ` | `, which
+/// the renderer escapes, and names of cases and failures have nothing to be escaped.
+fn known_others() -> BTreeMap<&'static str, &'static str> {
+    let row = |line: &'static str| {
+        let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
+        Some((cells.split_once(" | ")?.0, cells.rsplit_once(" | ")?.1))
+    };
+    PAGE.lines().filter_map(row).collect()
 }
