@@ -60,6 +60,7 @@ checks! {
     dependencies_point_one_way: packages::directions;
     the_judge_links_no_async_runtime: packages::runtimes;
     paths_in_documents_exist: prose::paths;
+    modules_in_documents_exist: prose::modules;
     links_in_documents_lead_somewhere: prose::links;
     commands_in_documents_exist: prose::commands;
     workflows_only_call_scripts: scripts::workflows;

@@ -86,6 +86,13 @@ impl Modules {
         found
     }
 
+    /// Whether a path from the root leads to a module or to a name in one.
+    pub(crate) fn has(&self, path: &[&str]) -> bool {
+        let Some((name, modules)) = path.split_last() else { return true };
+        let module = modules.iter().map(|name| (*name).to_owned()).collect();
+        self.knows(&module, name, &mut BTreeSet::new())
+    }
+
     fn follow(
         &self,
         from: &ModulePath,
@@ -430,5 +437,22 @@ impl<'a> Reader<'a> {
         } else if self.text(1) == "!" && self.text(2) != "=" {
             self.module().calls.push(what);
         }
+    }
+}
+
+#[test]
+fn a_path_leads_to_a_module_or_a_name() {
+    let read = |path: &str| match path {
+        "src/lib.rs" => Some("mod a; pub use a::{X, b::Y as Z};".to_owned()),
+        "src/a/mod.rs" => Some("pub mod b; pub use b::*; pub struct X;".to_owned()),
+        "src/a/b.rs" => Some("pub struct Y; pub fn f() {}".to_owned()),
+        _ => None,
+    };
+    let modules = Modules::read("src/lib.rs", Tests::LeftOut, &read);
+    for path in ["a", "X", "Z", "a::b", "a::X", "a::f", "a::b::Y"] {
+        assert!(modules.has(&path.split("::").collect::<Vec<_>>()), "{path}");
+    }
+    for path in ["b", "Y", "b::Y", "a::c", "a::c::Y", "a::b::X"] {
+        assert!(!modules.has(&path.split("::").collect::<Vec<_>>()), "{path}");
     }
 }

@@ -1,10 +1,11 @@
-//! What Markdown names has to exist: paths, links, headings, and the parts of commands.
+//! What Markdown names has to exist: paths, modules, links, headings, and the parts of commands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use conformance::suites;
 use harness::pattern::matches;
 
+use crate::modules::{Modules, Tests};
 use crate::paths::normal;
 use crate::registry::is_case;
 use crate::repository::{Package, Repository, Violation, field};
@@ -45,6 +46,38 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Code such as `report::load::Workload`, which begins with a crate of ours, names what is there.
+pub(crate) fn modules(repository: &Repository) -> Vec<Violation> {
+    let read = |path: &str| repository.has(path).then(|| repository.text(path));
+    let mut crates: BTreeMap<&str, Modules> = BTreeMap::new();
+    let mut found = Vec::new();
+    for document in repository.ending(".md") {
+        for Snippet { line, text } in snippets(&repository.text(document)) {
+            let names: Vec<&str> = text.split("::").collect();
+            let is_name = |name: &&str| {
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            };
+            let Some(root) = root_of(repository, names[0]).filter(|_| names.iter().all(is_name))
+            else {
+                continue;
+            };
+            let modules =
+                crates.entry(root).or_insert_with(|| Modules::read(root, Tests::LeftOut, &read));
+            if !modules.has(&names[1..]) {
+                found.push(Violation::new(document, line, format!("no {text} here")));
+            }
+        }
+    }
+    found
+}
+
+/// The root file of the library or program that code calls by this name.
+fn root_of<'a>(repository: &'a Repository, name: &str) -> Option<&'a str> {
+    let package = repository.packages.iter().find(|it| it.name.replace('-', "_") == name)?;
+    let target = |kind: &str| package.targets.iter().find(|target| target.kind == kind);
+    Some(&target("lib").or_else(|| target("bin"))?.source)
 }
 
 /// Links to files of the repository and to headings lead somewhere.
