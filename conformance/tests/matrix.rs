@@ -110,8 +110,8 @@ fn finish(
     let run = collector.finish(&judge, &rows, host::label());
     println!("{}", text(&costs(&run), View::in_file()));
     println!("{}", closing_line(&run).on_terminal());
-    for driver in judge.gate.missing_drivers(&run) {
-        println!("required driver {} was not judged", driver.on_terminal());
+    for missing in judge.gate.missing_drivers(&run) {
+        println!("{}", missing.sentence().on_terminal());
     }
     let mut unwritten = outputs.write_files(&run, &judge.gate, Completeness::Complete).into_iter();
     if let Some(first) = unwritten.next() {

@@ -132,8 +132,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     });
     progress.finish_and_clear();
     outputs.write_pages(&run, &judge.gate)?;
-    for driver in judge.gate.missing_drivers(&run) {
-        say(format_args!("required driver {} was not judged", driver.on_terminal()));
+    for missing in judge.gate.missing_drivers(&run) {
+        say(format_args!("{}", missing.sentence().on_terminal()));
     }
     Ok(run.exit(&judge.gate))
 }

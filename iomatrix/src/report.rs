@@ -6,7 +6,7 @@ use report::Outside;
 use report::output::Output;
 use report::part::{Medium, Part};
 use report::run::parts::{missing, overview};
-use report::{Conclusion, Document, Exit, Format, Pages};
+use report::{Conclusion, Document, Exit, Format, Gate, Pages};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -60,7 +60,7 @@ impl Pages for Collection {
             Medium::Terminal => parts(&self.runs, medium).collect(),
             Medium::Page if self.runs.is_empty() && expected.is_empty() => Vec::new(),
             // A table of all hosts.
-            Medium::Page => overview(&self.runs, expected),
+            Medium::Page => overview(&self.runs, &Gate::default(), expected),
         };
         shown.extend(parts(&self.benches, medium));
         shown.extend(parts(&self.sweeps, medium));

@@ -9,7 +9,7 @@ use crate::host::{
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
 use crate::run::certificate::{Certificate, certify};
 use crate::run::{
-    Attestation, Cell, Failure, FailureKind, Margin, Run, RunRow, Strictness, WaiverNote,
+    Attestation, Cell, Failure, FailureKind, Gate, Margin, Run, RunRow, Strictness, WaiverNote,
     WaiverState,
 };
 use crate::sweep::{self, Sweep};
@@ -68,6 +68,13 @@ pub(crate) fn run() -> Run {
     };
     let rows = rows.map(row).into();
     Run { label: "example".into(), host: host(), rows, ..check(cells) }
+}
+
+/// Under which each SHOULD of [`run`] counts, a cell is unavailable whose driver is required, and
+/// no row has another one.
+pub(crate) fn strict_gate() -> Gate {
+    let required_drivers = ["epoll", "io_uring", "kqueue"].map(Into::into).into();
+    Gate { strictness: Strictness::Strict, required_drivers }
 }
 
 fn seen(what: &str) -> Attestation {

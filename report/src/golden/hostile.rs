@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::rules::{self, MARKS};
-use super::{For, Page, overview, pages};
+use super::{For, GATED, Page, answers, overview, pages};
 use crate::bench::metric::Metric;
 use crate::document::{Document, Kind};
 use crate::format::Format;
@@ -12,6 +12,7 @@ use crate::golden::examples::{bench, comparison, load, run, sweep, trace};
 use crate::outside::Outside;
 use crate::part::{Block, Definition, Definitions, Part, Prose};
 use crate::render::{markdown, render, text};
+use crate::run::Gate;
 use crate::view::{Ink, View, Width};
 
 /// Texts that are obeyed, hide or break out, one by one.
@@ -150,6 +151,17 @@ fn expect_none<D: Document + PartialEq>(document: &D) {
 #[test]
 fn hostile_text_in_a_run_does_no_harm() {
     expect_none(&run());
+}
+
+#[test]
+fn hostile_text_in_a_required_driver_does_no_harm() {
+    for start in STARTS {
+        let driver = Outside::from(format!("{start}kqueue{}", all()));
+        let gate = Gate { required_drivers: vec![driver], ..Gate::default() };
+        for page in answers("", &run(), &gate, &GATED, &[60, 80, 200]) {
+            assert_eq!(rules::broken(&page), [], "{start:?}, {}", page.format);
+        }
+    }
 }
 
 #[test]

@@ -14,11 +14,15 @@ use crate::document::{Document, Kind};
 use crate::format::Format;
 use crate::outside;
 use crate::render::{markdown, render};
-use crate::run::{Run, parts};
+use crate::run::{Gate, Run, parts};
 use crate::view::{View, Width};
-use examples::{bench, closed_load, comparison, green_run, knee, load, run, sweep, trace};
+use examples::{
+    bench, closed_load, comparison, green_run, knee, load, run, strict_gate, sweep, trace,
+};
 use hostile::snapshot;
 
+/// The formats of a run that say what is red.
+const GATED: [Format; 3] = [Format::Text, Format::Markdown, Format::Junit];
 /// The widths of the pages that are kept.
 const WIDTHS: [u16; 2] = [80, 120];
 
@@ -48,13 +52,25 @@ fn made_for(format: Format) -> For {
 }
 
 fn pages<D: Document>(name: &str, document: &D, readers: &[For], widths: &[u16]) -> Vec<Page> {
-    let question = D::Question::default();
+    let formats = D::FORMATS.iter().copied();
+    let formats: Vec<Format> = formats.filter(|f| readers.contains(&made_for(*f))).collect();
+    answers(name, document, &D::Question::default(), &formats, widths)
+}
+
+/// The pages of a document for a reader who asks more than it says by itself.
+fn answers<D: Document>(
+    name: &str,
+    document: &D,
+    question: &D::Question,
+    formats: &[Format],
+    widths: &[u16],
+) -> Vec<Page> {
     let mut pages = Vec::new();
-    for format in D::FORMATS.iter().copied().filter(|format| readers.contains(&made_for(*format))) {
+    for format in formats.iter().copied() {
         let has_width = format == Format::Text;
         for width in if has_width { widths } else { &widths[..1] } {
             let view = View::plain(Width::of(*width));
-            let text = render(document, &question, format, view).unwrap();
+            let text = render(document, question, format, view).unwrap();
             let width = if has_width { format!("-{width}") } else { String::new() };
             let name = format!("{name}-{format}{width}");
             pages.push(Page { name, kind: D::KIND, format, text });
@@ -83,6 +99,7 @@ fn pages_of(kind: Kind) -> Vec<Page> {
     match kind {
         Kind::Run => {
             let mut kept = kept(&run(), &run());
+            kept.extend(answers("run-strict", &run(), &strict_gate(), &GATED, &WIDTHS[..1]));
             kept.push(overview("run-overview", &run(), &green_run()));
             kept.push(overview("hostile-run-overview", &snapshot(&run()), &green_run()));
             kept
@@ -106,7 +123,7 @@ fn pages_of(kind: Kind) -> Vec<Page> {
 /// The page of runs of two hosts, where one of a third was expected.
 fn overview(name: &str, one: &Run, other: &Run) -> Page {
     let expected = [one.label.clone(), outside!("{} of another", one.label)];
-    let parts = parts::overview(&[one.clone(), other.clone()], &expected);
+    let parts = parts::overview(&[one.clone(), other.clone()], &Gate::default(), &expected);
     let (kind, format) = (Kind::Run, Format::Markdown);
     Page { name: name.to_owned(), kind, format, text: markdown(&parts) }
 }

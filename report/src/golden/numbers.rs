@@ -6,11 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::{For, pages};
+use super::{For, answers, pages};
 use crate::bench::Bench;
 use crate::compare::{OtherHosts, Results, compare};
 use crate::document::Document;
-use crate::golden::examples::{bench, closed_load, comparison, knee, load, run, sweep, trace};
+use crate::format::Format;
+use crate::golden::examples::{
+    bench, closed_load, comparison, knee, load, run, strict_gate, sweep, trace,
+};
 use crate::load::Condition;
 use crate::run::Run;
 
@@ -123,6 +126,10 @@ fn expect_shown<D: Document>(document: &D, show: impl Fn(&D)) {
 #[test]
 fn absurd_numbers_of_a_run_are_shown() {
     expect_shown(&run(), show::<Run>);
+    expect_shown(&run(), |run: &Run| {
+        assert!(!answers("", run, &strict_gate(), &[Format::Markdown], &[80]).is_empty());
+        run.exit(&strict_gate());
+    });
     let before = run();
     expect_shown(&run(), |after| {
         let side = |run: &Run| Results { runs: vec![run.clone()], ..Results::default() };

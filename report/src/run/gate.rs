@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Cell, Margin, Run};
 use crate::exit::{Conclusion, Conclusions};
+use crate::outside;
 use crate::outside::Outside;
 use crate::verdict::Verdict;
 
@@ -24,6 +25,33 @@ pub struct Gate {
     pub strictness: Strictness,
     /// Drivers that must each have judged a cell on this host.
     pub required_drivers: Vec<Outside>,
+}
+
+/// A required driver that no cell was judged on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MissingDriver<'a> {
+    /// Its name, as it was required.
+    pub driver: &'a Outside,
+    because: Because,
+}
+
+/// Why a required driver is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Because {
+    NoRow,
+    Unavailable,
+}
+
+impl MissingDriver<'_> {
+    /// What every page, terminal and test says of it.
+    #[must_use]
+    pub fn sentence(&self) -> Outside {
+        let reason = match self.because {
+            Because::NoRow => "no row of this run has it",
+            Because::Unavailable => "every cell of its rows is unavailable",
+        };
+        outside!("required driver {} was not judged: {}", self.driver, reason)
+    }
 }
 
 impl Gate {
@@ -57,24 +85,33 @@ impl Gate {
         by_rank.then_with(|| nearness(one).total_cmp(&nearness(other)))
     }
 
+    /// What a cell of this run says.
+    pub(super) fn conclusion_in(&self, run: &Run, cell: &Cell) -> Conclusion {
+        let row = run.rows.iter().find(|row| row.name == cell.row);
+        self.conclusion(cell, row.map_or(&Outside::default(), |row| &row.driver))
+    }
+
     /// Required drivers that no judged cell of the run used: a run that lost one must not look
     /// green.
     #[must_use]
-    pub fn missing_drivers(&self, run: &Run) -> Vec<&Outside> {
-        let is_judged = |cell: &Cell| cell.verdict != Verdict::Unavailable;
-        let is_missing = |driver: &&Outside| {
-            let mut rows = run.rows.iter().filter(|row| row.driver == **driver);
-            !rows.any(|row| run.cells.iter().any(|c| c.row == row.name && is_judged(c)))
+    pub fn missing_drivers(&self, run: &Run) -> Vec<MissingDriver<'_>> {
+        let because = |driver: &Outside| {
+            let rows = || run.rows.iter().filter(|row| row.driver == *driver);
+            let mut cells = run.cells.iter().filter(|c| rows().any(|row| row.name == c.row));
+            match rows().next() {
+                None => Some(Because::NoRow),
+                Some(_) if cells.all(|c| c.verdict == Verdict::Unavailable) => {
+                    Some(Because::Unavailable)
+                }
+                Some(_) => None,
+            }
         };
-        self.required_drivers.iter().filter(is_missing).collect()
+        let missing = |driver| Some(MissingDriver { driver, because: because(driver)? });
+        self.required_drivers.iter().filter_map(missing).collect()
     }
 
     pub(super) fn conclusions(&self, run: &Run) -> Conclusions {
-        let nobody = Outside::default();
-        let driver_of = |cell: &Cell| {
-            run.rows.iter().find(|row| row.name == cell.row).map_or(&nobody, |row| &row.driver)
-        };
-        let cells = run.cells.iter().map(|cell| self.conclusion(cell, driver_of(cell)));
+        let cells = run.cells.iter().map(|cell| self.conclusion_in(run, cell));
         let missing = self.missing_drivers(run).into_iter().map(|_| Conclusion::Red);
         Conclusions::of(cells.chain(missing))
     }

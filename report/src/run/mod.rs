@@ -15,7 +15,7 @@ mod suites;
 mod tests;
 
 pub use certificate::Certificate;
-pub use gate::{Gate, Strictness};
+pub use gate::{Gate, MissingDriver, Strictness};
 
 use crate::document::{Document, Kind};
 use crate::exit::Conclusions;
@@ -363,8 +363,8 @@ impl Pages for Run {
     ];
     type Question = Gate;
 
-    fn parts(&self, _: &Gate, medium: Medium) -> Vec<Part> {
-        parts::parts(self, medium)
+    fn parts(&self, gate: &Gate, medium: Medium) -> Vec<Part> {
+        parts::parts(self, gate, medium)
     }
 
     fn data(&self) -> impl Serialize {

@@ -2,30 +2,32 @@
 //! what the row's cells add up to.
 
 use super::difference::{Difference, differences, is_comparable};
-use super::{Attestation, Cell, Margin, Run, certificate};
+use super::{Attestation, Cell, Gate, Margin, MissingDriver, Run, certificate};
+use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{self, Head, Medium, Part, Style, Summary, Table};
+use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Summary, Table};
 use crate::verdict::Verdict;
 
 /// The dearest cells, and those nearest to a limit, that a terminal shows.
 const DEAREST: usize = 5;
 const NEAREST: usize = 12;
 
-pub(super) fn parts(run: &Run, medium: Medium) -> Vec<Part> {
+pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
     match medium {
-        Medium::Terminal => terminal(run),
-        Medium::Page => overview(std::slice::from_ref(run), &[]),
+        Medium::Terminal => terminal(run, gate),
+        Medium::Page => overview(std::slice::from_ref(run), gate, &[]),
     }
 }
 
-fn terminal(run: &Run) -> Vec<Part> {
-    let mut parts = vec![Part::Table(matrix(run, Medium::Terminal))];
-    parts.extend([absences(run), Part::Table(drivers(run))]);
+fn terminal(run: &Run, gate: &Gate) -> Vec<Part> {
+    let mut parts = vec![Part::Table(matrix(run, gate, Medium::Terminal))];
+    parts.extend([absences(run, gate), Part::Table(drivers(run))]);
     parts.extend(models(run));
     parts.extend(costs(run));
     parts.push(Part::Table(nearest(run)));
-    parts.extend(details(run));
+    parts.extend(details(run, gate));
+    parts.push(missing_drivers(run, gate));
     parts.push(Part::lines([closing_line(run)]));
     parts.extend(run.rows.iter().map(|row| certificate::part(row, &run.profile)));
     parts
@@ -34,12 +36,12 @@ fn terminal(run: &Run) -> Vec<Part> {
 /// One page for the runs of several hosts. `expected` labels that have no run are shown as "no
 /// result": an absent file must not look like a smaller matrix.
 #[must_use]
-pub fn overview(runs: &[Run], expected: &[Outside]) -> Vec<Part> {
+pub fn overview(runs: &[Run], gate: &Gate, expected: &[Outside]) -> Vec<Part> {
     let mut hosts: Vec<_> = runs.iter().map(|run| (run.label.clone(), closing_line(run))).collect();
     let missing = missing(runs, expected).into_iter();
     hosts.extend(missing.map(|label| (label.clone(), "no result".into())));
     let mut parts = vec![Part::Title("I/O backend matrix".into()), Part::Fields(None, hosts)];
-    parts.extend(runs.iter().flat_map(section));
+    parts.extend(runs.iter().flat_map(|run| section(run, gate)));
     parts
 }
 
@@ -50,23 +52,33 @@ pub fn missing<'a>(runs: &[Run], expected: &'a [Outside]) -> Vec<&'a Outside> {
 }
 
 /// What one host found.
-fn section(run: &Run) -> Vec<Part> {
+fn section(run: &Run, gate: &Gate) -> Vec<Part> {
     let host = &run.host;
     let unknown = || "unknown".into();
     let kernel = host.kernel.clone().unwrap_or_else(unknown);
     let mut parts = vec![
         Part::Section(run.label.clone()),
         Part::lines([outside!("{} {}, kernel {}", host.os, host.arch, kernel)]),
-        Part::Table(matrix(run, Medium::Page)),
+        missing_drivers(run, gate),
+        Part::Table(matrix(run, gate, Medium::Page)),
     ];
-    parts.extend([absences(run), Part::Table(drivers(run))]);
+    parts.extend([absences(run, gate), Part::Table(drivers(run))]);
     parts.extend(models(run));
-    parts.extend(details(run));
+    parts.extend(details(run, gate));
     parts
 }
 
+/// Required drivers without a judged cell: no row of the matrix says that.
+fn missing_drivers(run: &Run, gate: &Gate) -> Part {
+    let point = |missing: MissingDriver| {
+        let red = Prose::from(Span::Strong("red".to_owned()));
+        red.then(outside!(": {}", missing.sentence()))
+    };
+    Part::list("missing drivers", gate.missing_drivers(run).into_iter().map(point))
+}
+
 /// Cases by rows, the columns grouped by model.
-fn matrix(run: &Run, medium: Medium) -> Table {
+fn matrix(run: &Run, gate: &Gate, medium: Medium) -> Table {
     let has_level = medium == Medium::Page;
     let columns = run.columns();
     let mut heads = vec![Head::of("case")];
@@ -79,27 +91,32 @@ fn matrix(run: &Run, medium: Medium) -> Table {
         line.extend(has_level.then(|| level.into()));
         line.extend(columns.iter().map(|row| match run.cell(&row.name, suite, case) {
             None => part::Entry::default(),
-            Some(cell) => part::Entry { is_strong: is_bad(cell), ..cell.word().into() },
+            Some(cell) => {
+                let is_strong = gate.conclusion(cell, &row.driver).fails_a_test();
+                part::Entry { is_strong, ..cell.word().into() }
+            }
         }));
         line
     });
     Table::plain("", Style::Words, heads, rows.collect())
 }
 
-fn is_bad(cell: &Cell) -> bool {
-    let is_broken = cell.verdict.is_broken() && !cell.is_waived();
-    is_broken || cell.has_stale_waiver() || cell.verdict == Verdict::Error
-}
-
-/// Each reason why cells were not judged, with how many they are.
-fn absences(run: &Run) -> Part {
+/// Each reason why cells were not judged, with how many they are, and whether that is red.
+fn absences(run: &Run, gate: &Gate) -> Part {
     let mut found: Vec<(Outside, usize)> = Vec::new();
     for cell in &run.cells {
         if !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported) {
             continue;
         }
         let reason = cell.reason.clone().unwrap_or_else(|| "no reason".into());
-        let line = outside!("{} {}: {}", cell.row, cell.verdict, reason);
+        let red = match gate.conclusion_in(run, cell) {
+            Conclusion::Red => ", which is red because its driver is required",
+            Conclusion::Green
+            | Conclusion::Unavailable
+            | Conclusion::Error
+            | Conclusion::ConditionFired => "",
+        };
+        let line = outside!("{} {}{}: {}", cell.row, cell.verdict, red, reason);
         match found.iter_mut().find(|(known, _)| *known == line) {
             Some((_, count)) => *count += 1,
             None => found.push((line, 1)),
@@ -202,8 +219,8 @@ pub(super) fn margins(run: &Run) -> Vec<Part> {
     vec![Part::Table(Table::plain("", Style::Words, heads, rows.collect()))]
 }
 
-fn details(run: &Run) -> impl Iterator<Item = Part> {
-    let cells = run.cells.iter().filter(|cell| cell.wants_detail());
+fn details(run: &Run, gate: &Gate) -> impl Iterator<Item = Part> {
+    let cells = run.cells.iter().filter(|cell| wants_detail(cell, gate.conclusion_in(run, cell)));
     cells.map(|cell| {
         Part::Details(Summary { word: cell.word().into(), name: cell.name() }, detail(cell))
     })
@@ -273,10 +290,14 @@ impl Attestation {
     }
 }
 
-impl Cell {
-    fn wants_detail(&self) -> bool {
-        self.verdict.is_broken()
-            || self.has_stale_waiver()
-            || matches!(self.verdict, Verdict::Miss | Verdict::Error)
+/// What is red has details, and a requirement that was not met without being red: it is waived, or
+/// a SHOULD. Many cells are unavailable for one reason, which stands under "not judged".
+fn wants_detail(cell: &Cell, conclusion: Conclusion) -> bool {
+    match cell.verdict {
+        Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => true,
+        Verdict::Pass | Verdict::Info | Verdict::Unsupported | Verdict::Error => {
+            conclusion.fails_a_test()
+        }
+        Verdict::Unavailable => false,
     }
 }

@@ -2,7 +2,7 @@
 //! error, and every reason for a cell that was not judged.
 
 use super::parts::detail;
-use super::{Cell, Gate, Run, RunRow};
+use super::{Cell, Gate, MissingDriver, Run, RunRow};
 use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
@@ -16,22 +16,55 @@ pub(super) fn suites(run: &Run, gate: &Gate) -> TestSuites {
         names.dedup();
         names.into_iter().map(|name| suite(run, gate, row, name)).collect::<Vec<_>>()
     };
-    TestSuites { seconds: run.seconds, suites: run.rows.iter().flat_map(of_row).collect() }
+    let mut suites: Vec<TestSuite> = run.rows.iter().flat_map(of_row).collect();
+    suites.extend(required_drivers(run, gate));
+    TestSuites { seconds: run.seconds, suites }
+}
+
+/// A test for each driver that is required: one that no row has would be in no other suite.
+fn required_drivers(run: &Run, gate: &Gate) -> Option<TestSuite> {
+    let missing = gate.missing_drivers(run);
+    let status = |driver: &Outside| {
+        let missing = missing.iter().find(|missing| missing.driver == driver);
+        let failed = |missing: &MissingDriver| {
+            let sentence = missing.sentence();
+            let message = Some(sentence.clone());
+            Status::Failed(Diagnostic { kind: Some("not-judged"), message, lines: vec![sentence] })
+        };
+        missing.map_or(Status::Passed, failed)
+    };
+    let test_case = |driver: &Outside| TestCase {
+        name: driver.clone(),
+        seconds: 0.0,
+        status: status(driver),
+        properties: Vec::new(),
+        stderr: Vec::new(),
+    };
+    let cases: Vec<TestCase> = gate.required_drivers.iter().map(test_case).collect();
+    let properties = of_run(run).into();
+    (!cases.is_empty()).then(|| TestSuite { name: "required drivers".into(), properties, cases })
+}
+
+/// What is known of all tests of a run.
+fn of_run(run: &Run) -> [(&'static str, Outside); 3] {
+    [
+        ("label", run.label.clone()),
+        ("profile", run.profile.clone()),
+        ("seed", run.seed.to_string().into()),
+    ]
 }
 
 fn suite(run: &Run, gate: &Gate, row: &RunRow, name: &Outside) -> TestSuite {
     let certified = if row.certificate.certified { "yes" } else { "no" };
     let own = run.cells.iter().filter(|cell| cell.row == row.name && cell.suite == *name);
+    let of_row = [
+        ("grade", row.grade.to_string().into()),
+        ("driver", row.driver.clone()),
+        ("certified", certified.into()),
+    ];
     TestSuite {
         name: outside!("{}::{}", row.name, name),
-        properties: vec![
-            ("label", run.label.clone()),
-            ("profile", run.profile.clone()),
-            ("seed", run.seed.to_string().into()),
-            ("grade", row.grade.to_string().into()),
-            ("driver", row.driver.clone()),
-            ("certified", certified.into()),
-        ],
+        properties: of_run(run).into_iter().chain(of_row).collect(),
         cases: own.map(|cell| test_case(cell, gate.conclusion(cell, &row.driver))).collect(),
     }
 }

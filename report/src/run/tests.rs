@@ -4,12 +4,18 @@
 use std::cmp::Ordering;
 
 use super::suites::suites;
-use super::{Cell, Gate, Margin, Strictness, WaiverNote, WaiverState};
+use super::{Cell, Gate, Margin, Run, Strictness, WaiverNote, WaiverState};
+use crate::document::Document as _;
 use crate::example::{cell, check};
-use crate::exit::Conclusions;
+use crate::exit::{Conclusions, Exit};
+use crate::format::Format;
 use crate::outside::Outside;
+use crate::pages::Pages as _;
+use crate::part::{Medium, Part, Span};
+use crate::render::render;
 use crate::suite::{Status, TestCase};
 use crate::verdict::Verdict;
+use crate::view::{View, Width};
 
 #[test]
 fn a_test_fails_for_what_is_red_and_for_nothing_else() {
@@ -26,7 +32,81 @@ fn a_test_fails_for_what_is_red_and_for_nothing_else() {
     assert_eq!(words(&Gate::default()), ["passed", "skipped"]);
     let required_drivers = vec![run.rows[0].driver.clone()];
     let gate = Gate { strictness: Strictness::Strict, required_drivers };
-    assert_eq!(words(&gate), ["failed", "failed"]);
+    // The cells, and then the driver: it has judged the first.
+    assert_eq!(words(&gate), ["failed", "failed", "passed"]);
+    assert_eq!(words(&strict(&["epoll", "kqueue"])), ["failed", "failed", "passed", "failed"]);
+}
+
+/// What is red is said by every page, whether a row of the run has the driver or none.
+#[test]
+fn a_missing_driver_is_on_every_page_and_is_a_failed_test() {
+    let run = check(vec![cell("a", Verdict::Unavailable)]);
+    for (driver, sentence) in [
+        ("epoll", "required driver epoll was not judged: every cell of its rows is unavailable"),
+        ("kqueue", "required driver kqueue was not judged: no row of this run has it"),
+    ] {
+        let gate = strict(&[driver]);
+        assert_eq!(run.exit(&gate), Exit::Red);
+        for format in [Format::Text, Format::Markdown, Format::Junit] {
+            let view = View::plain(Width::of(120));
+            let page = render(&run, &gate, format, view).unwrap();
+            assert!(page.contains(sentence), "{format}: {page}");
+            let page = render(&run, &Gate::default(), format, view).unwrap();
+            assert!(!page.contains("required"), "{format}: {page}");
+        }
+        assert_eq!(red_tests(&run, &gate).last(), Some(&driver.into()));
+    }
+}
+
+/// The tests of JUnit that fail, and the entries of the matrix that nobody must overlook.
+#[test]
+fn a_page_marks_what_is_red_for_the_run() {
+    let mut cells: Vec<Cell> = Verdict::ALL.map(|verdict| cell(verdict.word(), verdict)).into();
+    for (index, state) in [WaiverState::Applies, WaiverState::Stale].into_iter().enumerate() {
+        let case = format!("waived-{index}").into();
+        cells.push(Cell { case, ..waived(Verdict::Fail, state) });
+    }
+    let run = check(cells);
+    for gate in [Gate::default(), strict(&[]), strict(&["epoll"])] {
+        let mut red = run.cells.iter().filter(|cell| gate.conclusion_in(&run, cell).fails_a_test());
+        let ids: Vec<Outside> = red.by_ref().map(Cell::id).collect();
+        for medium in [Medium::Terminal, Medium::Page] {
+            assert_eq!(strong_cases(&run.parts(&gate, medium)), ids, "{gate:?}");
+        }
+        let tests = red_tests(&run, &gate);
+        assert_eq!(tests.len(), ids.len(), "{gate:?}: {tests:?}");
+    }
+}
+
+fn red_tests(run: &Run, gate: &Gate) -> Vec<Outside> {
+    let is_red = |test: &&TestCase| matches!(test.status, Status::Failed(_) | Status::Error(_));
+    let suites = suites(run, gate).suites;
+    let cases = suites.iter().flat_map(|suite| &suite.cases);
+    cases.filter(is_red).map(|test| test.name.clone()).collect()
+}
+
+/// The first entry of each row of the matrix that has a strong one.
+fn strong_cases(parts: &[Part]) -> Vec<Outside> {
+    let tables = parts.iter().filter_map(|part| match part {
+        Part::Table(table) => Some(table),
+        Part::Title(_)
+        | Part::Section(_)
+        | Part::Subsection(_)
+        | Part::Lines(_)
+        | Part::Fields(..)
+        | Part::Definitions(_)
+        | Part::List(..)
+        | Part::Details(..)
+        | Part::Plot(_) => None,
+    });
+    let rows = tables.flat_map(|table| &table.groups).flat_map(|group| &group.rows);
+    let strong = rows.filter(|row| row.iter().any(|entry| entry.is_strong));
+    strong
+        .map(|row| match &row[0].lines[0].0[..] {
+            [Span::Said(id)] => id.clone(),
+            other => panic!("no case: {other:?}"),
+        })
+        .collect()
 }
 
 fn strict(required_drivers: &[&str]) -> Gate {
