@@ -18,6 +18,7 @@ use crate::socket::Socket;
 use crate::tally::{Tally, Window};
 use crate::usage::Meter;
 
+mod ending;
 mod opening;
 
 /// Events of one wait.
@@ -30,8 +31,6 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 const SPIN_NS: u64 = 1_500_000;
 /// A datagram that has not come back after so long is lost.
 const DATAGRAM_LIMIT_NS: u64 = SECOND;
-/// 1 MB/s: what the last answers may take at the most, beyond twice the patience.
-const DRAIN_NS_PER_BYTE: u64 = 1000;
 /// Errors after which a thread gives up.
 const ERROR_LIMIT: u64 = 1000;
 /// A read that leaves room in its buffer has emptied the socket (epoll(7)), and the next bytes are
@@ -158,28 +157,6 @@ impl<'a> LoadLoop<'a> {
         ended
     }
 
-    /// The wait for the answers to what was sent.
-    fn drain(&mut self) -> Result<(), Stop> {
-        if self.allowed != Some(0) {
-            self.count_unsent();
-        }
-        self.schedule = None;
-        self.allowed = Some(0);
-        // A byte now and then is progress, and no end.
-        let bytes = self.in_flight as u64 * u64::from(self.plan.workload.sizes.longest());
-        let ends = self.clock.now() + 2 * self.plan.patience_ns + bytes * DRAIN_NS_PER_BYTE;
-        let mut events = Events::with_capacity(EVENTS);
-        while self.in_flight > 0 {
-            let now = self.clock.now();
-            if now >= ends {
-                return Err(Stop::GivenUp("the last answers took too long".to_owned()));
-            }
-            self.look_around(now)?;
-            self.turn(&mut events, now)?;
-        }
-        Ok(())
-    }
-
     /// One wait, and what is ready then.
     #[inline]
     fn turn(&mut self, events: &mut Events, now: u64) -> Result<(), Stop> {
@@ -244,22 +221,6 @@ impl<'a> LoadLoop<'a> {
             return Err(Stop::GivenUp("every connection has ended".to_owned()));
         }
         Ok(())
-    }
-
-    /// What is still in flight at the end is lost, or after an interruption counts with the time
-    /// that it has taken so far; and connections are closed.
-    fn finish(&mut self, stop: Option<&Stop>) {
-        match stop {
-            None => self.expect_silence(),
-            Some(Stop::Asked) => self.count_unanswered(),
-            Some(Stop::GivenUp(_)) => {}
-        }
-        for connection in &mut self.connections {
-            let lost = connection.end() as u64;
-            if matches!(stop, Some(Stop::GivenUp(_))) {
-                self.tally.lost(lost);
-            }
-        }
     }
 
     /// In a closed loop, the first messages of each connection.
@@ -472,39 +433,6 @@ impl<'a> LoadLoop<'a> {
         }
         if is_sent {
             self.go_on(index, now);
-        }
-    }
-
-    /// Messages that were due and could not be sent by the end: the server did not keep up. They
-    /// are recorded with the time that they have waited, which is less than their answers would
-    /// have taken.
-    fn count_unsent(&mut self) {
-        let Some(schedule) = &mut self.schedule else { return };
-        let Self { window, tally, .. } = self;
-        let end = window.end.min(self.clock.now());
-        schedule.close(end, |planned| {
-            if window.contains(planned) {
-                tally.unsent += 1;
-                tally.histograms.response.saturating_record(end.saturating_sub(planned));
-            }
-        });
-    }
-
-    /// After an interruption: what is due, and what is on its way.
-    fn count_unanswered(&mut self) {
-        self.count_unsent();
-        let now = self.clock.now();
-        for connection in &self.connections[..self.carriers] {
-            for stamps in connection.unanswered() {
-                self.tally.given_up(&self.window, stamps, now, self.plan.is_open_loop());
-            }
-        }
-    }
-
-    /// Once every message is back, nothing else may come.
-    fn expect_silence(&mut self) {
-        for index in 0..self.connections.len() {
-            self.expect_nothing(index);
         }
     }
 
