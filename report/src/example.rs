@@ -188,7 +188,8 @@ pub(crate) fn bench() -> Bench {
 
 /// A cell of the row `base`.
 pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
-    let failure = verdict.is_broken().then(|| Failure::new(FailureKind::Lost, "all", "less"));
+    let is_broken = matches!(verdict, Verdict::Fail | Verdict::Crash | Verdict::Timeout);
+    let failure = is_broken.then(|| Failure::new(FailureKind::Lost, "all", "less"));
     let is_absent = matches!(verdict, Verdict::Unavailable | Verdict::Unsupported);
     Cell {
         row: "base".into(),

@@ -111,20 +111,6 @@ impl Verdict {
             Self::Pass => 0,
         }
     }
-
-    /// Whether the server broke a MUST.
-    #[must_use]
-    pub fn is_broken(self) -> bool {
-        match self {
-            Self::Fail | Self::Crash | Self::Timeout => true,
-            Self::Pass
-            | Self::Miss
-            | Self::Info
-            | Self::Unsupported
-            | Self::Unavailable
-            | Self::Error => false,
-        }
-    }
 }
 
 impl fmt::Display for Level {
