@@ -190,6 +190,12 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
     }
 }
 
+/// The names of a list with commas between them, as an option and a variable have it.
+#[must_use]
+pub fn names(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 /// `CONFORMANCE_*` variables that mirror the command's options, for the test target.
 #[derive(Debug)]
 pub struct Environment {
@@ -212,26 +218,25 @@ impl Environment {
     /// [`Error::Variable`], which names the variable and what it may be.
     pub fn read() -> Result<Self, Error> {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let list = |name: &str| -> Vec<String> {
-            let value = text(name).unwrap_or_default();
-            value.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
-        };
-        let profile = text("CONFORMANCE_PROFILE").unwrap_or_else(|| "default".to_owned());
-        let seed = match text("CONFORMANCE_SEED") {
-            None => seed::random(),
-            Some(seed) => seed.parse().map_err(|_| {
-                Error::Variable(format!("CONFORMANCE_SEED is '{seed}', not a number").into())
-            })?,
-        };
+        let list = |name: &str| names(&text(name).unwrap_or_default());
+        let profile = text("CONFORMANCE_PROFILE");
+        let profile = profile.map_or(Ok(Profile::Default), |profile| {
+            let refuse = |error| Error::Variable(outside!("CONFORMANCE_PROFILE: {}", error));
+            profile.parse().map_err(refuse)
+        });
+        let seed = text("CONFORMANCE_SEED").map_or_else(
+            || Ok(seed::random()),
+            |seed| {
+                let refuse = |error| outside!("CONFORMANCE_SEED is '{}': {}", seed, error);
+                seed::parse(&seed).map_err(|error| Error::Variable(refuse(error)))
+            },
+        );
         Ok(Self {
             rows: list("CONFORMANCE_ROWS").iter().map(Pattern::from).collect(),
             require: list("CONFORMANCE_REQUIRE").into_iter().map(Outside::from).collect(),
             outputs: outputs(&list("CONFORMANCE_OUTPUT"))?,
-            profile: Profile::named(&profile).ok_or_else(|| {
-                let expected = "write quick, default or full";
-                Error::Variable(format!("CONFORMANCE_PROFILE is '{profile}'; {expected}").into())
-            })?,
-            seed,
+            profile: profile?,
+            seed: seed?,
         })
     }
 }

@@ -1,6 +1,9 @@
 //! How much a check does, and how large a case is then.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+use report::UnknownWord;
 
 /// A case's size in each profile.
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +46,6 @@ impl Profile {
     /// Every profile, the smallest first.
     pub const ALL: [Self; 3] = [Self::Quick, Self::Default, Self::Full];
 
-    /// The profile of this name, if there is one.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|p| p.name() == name)
-    }
-
     /// No cell takes longer, whatever progress it makes.
     #[must_use]
     pub fn cell_limit(self) -> Duration {
@@ -63,5 +60,14 @@ impl Profile {
             Self::Default => "default",
             Self::Full => "full",
         }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let found = Self::ALL.into_iter().find(|profile| profile.name() == text);
+        found.ok_or_else(|| UnknownWord::new(text, "profile", Self::ALL.map(Self::name)))
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::check;
 use conformance::introduction::{IntroductionError, introduce};
 use conformance::judge::Judge;
@@ -51,29 +51,24 @@ pub(crate) struct Arguments {
     #[arg(long = "case", value_name = "ID", value_delimiter = ',')]
     cases: Vec<String>,
     /// Only cases of this level.
-    #[arg(long, value_enum, ignore_case = true)]
-    level: Option<LevelName>,
+    #[arg(long, value_parser = levels(), ignore_case = true)]
+    level: Option<Level>,
     /// How much is done: quick about 10 s a row, full the catalogue's counts.
-    #[arg(long, value_enum, default_value_t = ProfileName::Default)]
+    #[arg(long, value_parser = profiles(), default_value = Profile::Default.name())]
     #[arg(env = "CONFORMANCE_PROFILE", hide_env_values = true)]
-    profile: ProfileName,
+    profile: Profile,
     /// A SHOULD that is not met is red.
     #[arg(long)]
     strict: bool,
     /// Red unless a row with this driver was judged.
-    #[arg(
-        long,
-        value_name = "DRIVER",
-        value_delimiter = ',',
-        env = "CONFORMANCE_REQUIRE",
-        hide_env_values = true
-    )]
+    #[arg(long, value_name = "DRIVER", env = "CONFORMANCE_REQUIRE", hide_env_values = true)]
     require: Vec<String>,
     /// Judge each cell so many times and keep the worst.
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
     /// Repeat a check: the same seed sends the same bytes. Random and printed if absent.
-    #[arg(long, value_name = "N", env = "CONFORMANCE_SEED", hide_env_values = true)]
+    #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
+    #[arg(env = "CONFORMANCE_SEED", hide_env_values = true)]
     seed: Option<u64>,
     /// Cells side by side.
     #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
@@ -86,18 +81,12 @@ pub(crate) struct Arguments {
     list: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum LevelName {
-    Must,
-    Should,
-    Info,
+fn levels() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(["must", "should", "info"]).try_map(|word| word.parse())
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ProfileName {
-    Quick,
-    Default,
-    Full,
+fn profiles() -> impl TypedValueParser<Value = Profile> {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::name)).try_map(|name| name.parse())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -106,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let mut rows = arguments.rows(&registry)?;
     let host = harness::host::probe();
-    let profile = Profile::from(arguments.profile);
+    let profile = arguments.profile;
     let planned = plan(&rows, &filter, profile, &host);
     if planned.is_empty() {
         let only_in_full = !plan(&rows, &filter, Profile::Full, &host).is_empty();
@@ -166,7 +155,8 @@ impl Arguments {
 
     fn gate(&self) -> Gate {
         let strictness = if self.strict { Strictness::Strict } else { Strictness::Must };
-        Gate { strictness, required_drivers: self.require.iter().map(Outside::from).collect() }
+        let drivers = self.require.iter().flat_map(|list| check::names(list));
+        Gate { strictness, required_drivers: drivers.map(Outside::from).collect() }
     }
 
     /// The cases that are selected; rows are selected beside it.
@@ -177,7 +167,7 @@ impl Arguments {
             rows: Vec::new(),
             suites: self.suites.iter().map(Pattern::from).collect(),
             cases: self.cases.iter().map(Pattern::from).collect(),
-            level: self.level.map(Level::from),
+            level: self.level,
         })
     }
 }
@@ -239,24 +229,4 @@ fn show_progress(progress: &ProgressBar, cell: &Cell, conclusion: Conclusion) {
     }
     progress.set_message(name);
     progress.inc(1);
-}
-
-impl From<LevelName> for Level {
-    fn from(name: LevelName) -> Self {
-        match name {
-            LevelName::Must => Self::Must,
-            LevelName::Should => Self::Should,
-            LevelName::Info => Self::Info,
-        }
-    }
-}
-
-impl From<ProfileName> for Profile {
-    fn from(name: ProfileName) -> Self {
-        match name {
-            ProfileName::Quick => Self::Quick,
-            ProfileName::Default => Self::Default,
-            ProfileName::Full => Self::Full,
-        }
-    }
 }

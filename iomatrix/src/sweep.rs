@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use report::bench::metric::Metric;
 use report::output::Output;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
@@ -40,11 +40,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pipeline: u32,
     /// Send the same bytes again. Random if absent.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
     seed: Option<u64>,
     /// What to plot.
-    #[arg(long, value_enum, default_value_t = MetricName::Cpu)]
-    metric: MetricName,
+    #[arg(long, value_parser = metrics(), default_value = "cpu")]
+    metric: Metric,
     #[arg(
         long = "output",
         value_name = "FORMAT[=FILE]",
@@ -75,18 +75,9 @@ struct Values {
     workers: Vec<u32>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum MetricName {
-    /// CPU time of the server for a message.
-    Cpu,
-    /// Messages a second.
-    Throughput,
-    /// 99th percentile of the latency.
-    P99,
-    /// System calls for a message.
-    Calls,
-    /// Operations handed to a ring for a message.
-    Submissions,
+fn metrics() -> impl TypedValueParser<Value = Metric> {
+    let value = |(word, metric): (_, Metric)| PossibleValue::new(word).help(metric.name());
+    PossibleValuesParser::new(Metric::PLOTTED.map(value)).try_map(|word| word.parse())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -98,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     session.candidates(1)?;
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let saved = outputs.save_unless_json(FILE_NAME)?;
-    let metric = Metric::from(arguments.metric);
+    let metric = arguments.metric;
     let dimension = arguments.values.dimension();
     let mut sweep =
         Sweep { version: FORMAT_VERSION, dimension, points: Vec::new(), interrupted: false };
@@ -185,18 +176,6 @@ impl Values {
                 rates.map(|rate| (*rate, at(&|point| point.rate = vec![*rate]))).collect()
             }
         })
-    }
-}
-
-impl From<MetricName> for Metric {
-    fn from(name: MetricName) -> Self {
-        match name {
-            MetricName::Cpu => Self::Cpu,
-            MetricName::Throughput => Self::Throughput,
-            MetricName::P99 => Self::P99,
-            MetricName::Calls => Self::SystemCalls,
-            MetricName::Submissions => Self::Submissions,
-        }
     }
 }
 

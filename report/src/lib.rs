@@ -39,6 +39,7 @@ mod transport;
 mod unseen;
 pub mod verdict;
 mod view;
+mod word;
 
 pub use document::{Document, Kind};
 pub use exit::{Conclusion, Conclusions, Exit};
@@ -56,3 +57,4 @@ pub use suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};
 pub use transport::Transport;
 pub use verdict::{Grade, Level, Model, Verdict};
 pub use view::{Ink, View, Width};
+pub use word::UnknownWord;

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::word::UnknownWord;
+
 /// What a server listens on. All serve TCP; what a row lacks of the others its registry entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,12 +53,11 @@ impl fmt::Display for Transport {
 }
 
 impl FromStr for Transport {
-    type Err = String;
+    type Err = UnknownWord;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|transport| transport.kind() == text).ok_or_else(|| {
-            format!("{text:?} is no transport: write {}", Self::ALL.map(Self::kind).join(", "))
-        })
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let found = Self::ALL.into_iter().find(|transport| transport.kind() == text);
+        found.ok_or_else(|| UnknownWord::new(text, "transport", Self::ALL.map(Self::kind)))
     }
 }
 
@@ -71,6 +72,7 @@ mod tests {
             let json = serde_json::to_string(&transport).unwrap();
             assert_eq!(json, format!("\"{transport}\""));
         }
-        assert!("sctp".parse::<Transport>().unwrap_err().contains("tcp, udp, unix, unixgram"));
+        let sentence = "sctp".parse::<Transport>().unwrap_err().to_string();
+        assert_eq!(sentence, "\"sctp\" is no transport: write tcp, udp, unix, unixgram");
     }
 }

@@ -1,8 +1,11 @@
 //! The closed sets that a result is made of: level, model and verdict.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::word::UnknownWord;
 
 /// How binding a case's requirement is (the words of RFC 2119).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,13 +116,34 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Level {
+    /// Every level, the most binding first.
+    pub const ALL: [Self; 3] = [Self::Must, Self::Should, Self::Info];
+
+    /// The word used on screen and in files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
             Self::Must => "MUST",
             Self::Should => "SHOULD",
             Self::Info => "INFO",
-        })
+        }
+    }
+}
+
+/// In small letters too, as it is typed.
+impl FromStr for Level {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let found = Self::ALL.into_iter().find(|level| level.word().eq_ignore_ascii_case(text));
+        found.ok_or_else(|| UnknownWord::new(text, "level", Self::ALL.map(Self::word)))
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) struct WorkloadArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) idle: u32,
     /// Send the same bytes again. Random and printed if absent.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
     pub(crate) seed: Option<u64>,
 }
 

@@ -1,6 +1,8 @@
 //! The quantities of a bench: round by round, as a median of the rounds that count, or why there is
 //! no number. A new one is a variant, a row of the table, and a line in docs/FORMAT.md.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Bench, BenchRow, Count, Sample, ServerUse};
@@ -8,6 +10,7 @@ use crate::load::Measurement;
 use crate::outside::Outside;
 use crate::quantity::number;
 use crate::statistics::median;
+use crate::word::UnknownWord;
 
 /// One quantity of a row, measured or counted. The order is that of `DESCRIPTIONS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,28 @@ pub enum Metric {
     IdleConnection,
     /// Threads under load.
     Threads,
+}
+
+impl Metric {
+    /// Those that a plot may show, with the words that select them.
+    pub const PLOTTED: [(&'static str, Self); 5] = [
+        ("cpu", Self::Cpu),
+        ("throughput", Self::Throughput),
+        ("p99", Self::P99),
+        ("calls", Self::SystemCalls),
+        ("submissions", Self::Submissions),
+    ];
+}
+
+impl FromStr for Metric {
+    type Err = UnknownWord;
+
+    /// One of [`Metric::PLOTTED`] by its word.
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let found = Self::PLOTTED.into_iter().find(|(word, _)| *word == text);
+        let known = Self::PLOTTED.map(|(word, _)| word);
+        found.map(|(_, metric)| metric).ok_or_else(|| UnknownWord::new(text, "metric", known))
+    }
 }
 
 /// What is to be known of a metric.
