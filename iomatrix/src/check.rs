@@ -7,7 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::check;
 use conformance::introduction::{IntroductionError, introduce};
 use conformance::judge::Judge;
-use conformance::plan::{Filter, Planned, plan};
+use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
 use harness::pattern::Pattern;
@@ -22,6 +22,7 @@ use report::{
 };
 
 use crate::error::Error;
+use crate::listing::Listing;
 use crate::notice::say;
 use crate::output::{self, Outputs};
 use crate::selection;
@@ -76,7 +77,7 @@ pub(crate) struct Arguments {
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Run::FORMATS), value_parser = output::parser(Run::FORMATS))]
     outputs: Vec<Output>,
-    /// Print the cells and start nothing.
+    /// Show the cells and start nothing; as text, markdown or json.
     #[arg(long)]
     list: bool,
 }
@@ -92,6 +93,9 @@ fn profiles() -> impl TypedValueParser<Value = Profile> {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let registry = Registry::load()?;
     let filter = arguments.filter()?;
+    if arguments.list {
+        Listing::expect_formats(&arguments.outputs)?;
+    }
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let mut rows = arguments.rows(&registry)?;
     let host = harness::host::probe();
@@ -102,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Err(Error::NoCase { only_in_full });
     }
     if arguments.list {
-        output::print(&listing(&rows, &planned))?;
+        outputs.write_pages(&Listing::of(&rows, &planned), &())?;
         return Ok(Exit::Green);
     }
     check::find_programs(&mut rows, &planned)?;
@@ -179,20 +183,6 @@ impl From<IntroductionError> for Error {
             IntroductionError::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },
         }
     }
-}
-
-fn listing(rows: &[Row], plan: &[Planned]) -> String {
-    plan.iter()
-        .map(|planned| {
-            let row = &rows[planned.row];
-            let unsupported = || Some(format!("  unsupported: it lacks {}", planned.lacking(row)?));
-            let unavailable = planned.unavailable.as_ref();
-            let unavailable =
-                unavailable.map(|reason| format!("  unavailable: {}", reason.on_terminal()));
-            let reason = unavailable.or_else(unsupported).unwrap_or_default();
-            format!("{}::{}{reason}\n", row.name, planned.id())
-        })
-        .collect()
 }
 
 fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {

@@ -9,6 +9,7 @@ mod echo;
 mod error;
 mod explain;
 mod list;
+mod listing;
 mod load;
 mod notice;
 mod output;

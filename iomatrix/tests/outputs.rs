@@ -83,6 +83,17 @@ fn a_format_that_is_not_offered_is_answered_with_those_that_are() {
 }
 
 #[test]
+fn the_cells_of_a_check_are_listed_in_the_formats_of_a_list() {
+    let list = ["check", "--row", "mio", "--case", "tcp-echo/one-byte", "--list"];
+    let printed = |format| iomatrix(&[&list[..], &["--output", format]].concat()).stdout;
+    assert_eq!(text(&printed("text")), "mio::tcp-echo/one-byte\n");
+    let page: serde_json::Value = serde_json::from_slice(&printed("json")).expect("JSON");
+    assert_eq!(page["cells"][0]["case"], "tcp-echo/one-byte");
+    let sentence = "there is no junit output here; write text, markdown or json";
+    refused(&[&list[..], &["--output", "junit"]].concat(), 2, sentence);
+}
+
+#[test]
 fn two_pages_need_two_places() {
     let scratch = Scratch::new().expect("make a folder");
     let file = scratch.path().join("page");

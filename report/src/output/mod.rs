@@ -74,6 +74,15 @@ impl Output {
         }
     }
 
+    /// Looks whether its format is one of those that are offered.
+    ///
+    /// # Errors
+    /// [`OutputError::Syntax`].
+    pub fn expect_format(&self, offered: &[Format]) -> Result<(), OutputError> {
+        let is_offered = offered.contains(&self.format);
+        if is_offered { Ok(()) } else { Err(unknown(self.format.name(), offered)) }
+    }
+
     /// Looks whether it names a file, where standard output is somebody else's.
     ///
     /// # Errors
