@@ -4,6 +4,8 @@ use std::fmt;
 
 use report::Outside;
 
+use crate::page::CasePageError;
+
 /// An expected error. Its sentence says what is wrong, and what to do.
 #[derive(Debug)]
 pub enum Error {
@@ -12,13 +14,19 @@ pub enum Error {
     /// The mutants' table is not what it should be: the line, and what is wrong with it.
     Mutants(toml::de::Error),
     /// A case has no page, or a page is not what it should be.
-    Page(String),
+    Page(CasePageError),
     /// An environment variable has no such value: what to write instead.
     Variable(Outside),
 }
 
 /// Its sentence has the cause already, so that there is no source.
 impl std::error::Error for Error {}
+
+impl From<CasePageError> for Error {
+    fn from(error: CasePageError) -> Self {
+        Self::Page(error)
+    }
+}
 
 impl From<harness::Error> for Error {
     fn from(error: harness::Error) -> Self {
@@ -31,7 +39,7 @@ impl fmt::Display for Error {
         match self {
             Self::Harness(error) => write!(f, "{error}"),
             Self::Mutants(error) => write!(f, "proof/mutant/mutants.toml: {error}"),
-            Self::Page(sentence) => f.write_str(sentence),
+            Self::Page(error) => write!(f, "{error}"),
             Self::Variable(sentence) => f.write_str(&sentence.on_terminal()),
         }
     }

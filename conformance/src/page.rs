@@ -3,13 +3,13 @@
 //! `conformance/pages/SUITE.toml`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use report::host::{grouped, size};
 use serde::{Deserialize, Deserializer};
 
 use crate::case::{Case, Suite};
-use crate::error::Error;
 use crate::profile::Profile;
 use crate::suites;
 
@@ -85,6 +85,68 @@ pub enum Unit {
     Time,
 }
 
+/// What is wrong with the pages, and in which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CasePageError {
+    /// The file of a suite is not in the list of this module.
+    Unlisted {
+        /// The suite.
+        suite: &'static str,
+    },
+    /// A file is no table of pages.
+    Syntax {
+        /// The suite.
+        suite: &'static str,
+        /// The line, and what is wrong with it.
+        error: toml::de::Error,
+    },
+    /// A case has no page.
+    NoPage {
+        /// The suite.
+        suite: &'static str,
+        /// The case.
+        case: &'static str,
+    },
+    /// A page is of no case.
+    NoCase {
+        /// The suite.
+        suite: &'static str,
+        /// The name of the page.
+        page: String,
+    },
+    /// A page says the size of its case wrongly.
+    Placeholder {
+        /// The suite.
+        suite: &'static str,
+        /// The case.
+        case: &'static str,
+        /// What is wrong with it.
+        error: PlaceholderError,
+    },
+}
+
+/// What is wrong with the placeholders of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaceholderError {
+    /// There is none, and the case has sizes.
+    Missing,
+    /// There is one, and the case has no sizes.
+    Sizeless(Unit),
+    /// There are several kinds.
+    Several,
+    /// A text has one of another kind.
+    Unknown {
+        /// The text.
+        text: String,
+    },
+}
+
+/// A text that is no citation of a public bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BugError {
+    text: String,
+}
+
 /// A suite's name and a case's.
 type Id = (&'static str, &'static str);
 type CasePages = BTreeMap<Id, CasePage>;
@@ -93,14 +155,12 @@ impl CasePage {
     /// The page of a case, its placeholders filled in.
     ///
     /// # Errors
-    /// [`Error::Page`], with the file that is wrong or lacks the page.
-    pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, Error> {
-        static PAGES: LazyLock<Result<CasePages, String>> = LazyLock::new(load);
-        let pages = PAGES.as_ref().map_err(|sentence| Error::Page(sentence.clone()))?;
-        pages.get(&(suite.name, case.name)).ok_or_else(|| {
-            let path = path(suite.name);
-            Error::Page(format!("{path} has no page [{}]: add why, sent and expected", case.name))
-        })
+    /// The file that is wrong or lacks the page.
+    pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, CasePageError> {
+        static PAGES: LazyLock<Result<CasePages, CasePageError>> = LazyLock::new(load);
+        let pages = PAGES.as_ref().map_err(CasePageError::clone)?;
+        let page = pages.get(&(suite.name, case.name));
+        page.ok_or(CasePageError::NoPage { suite: suite.name, case: case.name })
     }
 
     /// The case's size in each profile, if it has one.
@@ -126,9 +186,8 @@ impl CasePage {
     }
 
     /// The same page with the case's size in the place of its placeholders.
-    fn with_sizes(mut self, case: &Case) -> Result<Self, String> {
+    fn with_sizes(mut self, case: &Case) -> Result<Self, PlaceholderError> {
         let has_size = Profile::ALL.iter().any(|profile| case.sizes.of(*profile) > 0);
-        let known = Unit::ALL.map(Unit::placeholder).join(", ");
         let own = [&mut self.why, &mut self.sent, &mut self.expected];
         let mut texts: Vec<&mut String> = own.into_iter().chain(&mut self.differs).collect();
         let mut written = Unit::ALL.to_vec();
@@ -136,13 +195,9 @@ impl CasePage {
         let unit = match (written.as_slice(), has_size) {
             ([], false) => None,
             ([unit], true) => Some(*unit),
-            ([], true) => {
-                return Err(format!("the case has sizes: write one of {known} where it is meant"));
-            }
-            ([unit, ..], false) => {
-                return Err(format!("{} in a case without sizes", unit.placeholder()));
-            }
-            ([_, _, ..], true) => return Err(format!("a case has one size, not two of {known}")),
+            ([], true) => return Err(PlaceholderError::Missing),
+            ([unit, ..], false) => return Err(PlaceholderError::Sizeless(*unit)),
+            ([_, _, ..], true) => return Err(PlaceholderError::Several),
         };
         if let Some(unit) = unit {
             let amount = unit.amount(case.sizes.of(case.from.max(Profile::Default)));
@@ -151,7 +206,7 @@ impl CasePage {
             }
         }
         if let Some(text) = texts.iter().find(|text| text.contains(['{', '}'])) {
-            return Err(format!("a placeholder that is none of {known}, in '{text}'"));
+            return Err(PlaceholderError::Unknown { text: (*text).clone() });
         }
         self.unit = unit;
         Ok(self)
@@ -185,16 +240,14 @@ impl Unit {
 }
 
 impl TryFrom<String> for Bug {
-    type Error = String;
+    type Error = BugError;
 
-    fn try_from(text: String) -> Result<Self, String> {
+    fn try_from(text: String) -> Result<Self, BugError> {
         match text.split_once(": ") {
             Some((citation, fault)) if is_citation(citation) && !fault.trim().is_empty() => {
                 Ok(Self { citation: citation.to_owned(), fault: fault.trim().to_owned() })
             }
-            _ => Err(format!(
-                "a bug is 'repo#n: what went wrong' or 'repo COMMIT: what went wrong', not '{text}'"
-            )),
+            _ => Err(BugError { text }),
         }
     }
 }
@@ -221,31 +274,84 @@ fn is_citation(text: &str) -> bool {
 }
 
 /// Every page of every suite.
-fn load() -> Result<CasePages, String> {
+fn load() -> Result<CasePages, CasePageError> {
     let mut pages = CasePages::new();
     for suite in suites::ALL {
-        let path = path(suite.name);
-        let text = FILES.iter().find(|(name, _)| *name == suite.name).map(|(_, text)| *text);
-        let text = text.ok_or_else(|| format!("{path} is not in the list of conformance::page"))?;
-        let mut written = parse(&path, text)?;
-        for case in suite.cases {
+        let Suite { name: suite, cases, .. } = suite;
+        let text = FILES.iter().find(|(name, _)| name == suite).map(|(_, text)| *text);
+        let text = text.ok_or(CasePageError::Unlisted { suite })?;
+        let mut written = parse(text).map_err(|error| CasePageError::Syntax { suite, error })?;
+        for case in *cases {
             let Some(page) = written.remove(case.name) else { continue };
-            let page = page.with_sizes(case).map_err(|e| format!("{path} [{}]: {e}", case.name))?;
-            pages.insert((suite.name, case.name), page);
+            let wrong = |error| CasePageError::Placeholder { suite, case: case.name, error };
+            pages.insert((*suite, case.name), page.with_sizes(case).map_err(wrong)?);
         }
-        if let Some(name) = written.keys().next() {
-            return Err(format!("{path} has a page [{name}], but the suite has no such case"));
+        if let Some(page) = written.into_keys().next() {
+            return Err(CasePageError::NoCase { suite, page });
         }
     }
     Ok(pages)
 }
 
-fn parse(path: &str, text: &str) -> Result<BTreeMap<String, CasePage>, String> {
-    toml::from_str(text).map_err(|e| format!("{path}: {e}"))
+fn parse(text: &str) -> Result<BTreeMap<String, CasePage>, toml::de::Error> {
+    toml::from_str(text)
 }
 
 fn path(suite: &str) -> String {
     format!("conformance/pages/{suite}.toml")
+}
+
+impl std::error::Error for CasePageError {}
+
+impl fmt::Display for CasePageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlisted { suite } => {
+                write!(f, "{} is not in the list of conformance::page", path(suite))
+            }
+            Self::Syntax { suite, error } => write!(f, "{}: {error}", path(suite)),
+            Self::NoPage { suite, case } => {
+                write!(f, "{} has no page [{case}]: add why, sent and expected", path(suite))
+            }
+            Self::NoCase { suite, page } => {
+                let path = path(suite);
+                write!(f, "{path} has a page [{page}], but the suite has no such case")
+            }
+            Self::Placeholder { suite, case, error } => {
+                write!(f, "{} [{case}]: {error}", path(suite))
+            }
+        }
+    }
+}
+
+impl std::error::Error for PlaceholderError {}
+
+impl fmt::Display for PlaceholderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = Unit::ALL.map(Unit::placeholder).join(", ");
+        match self {
+            Self::Missing => {
+                write!(f, "the case has sizes: write one of {known} where it is meant")
+            }
+            Self::Sizeless(unit) => write!(f, "{} in a case without sizes", unit.placeholder()),
+            Self::Several => write!(f, "a case has one size, not two of {known}"),
+            Self::Unknown { text } => {
+                write!(f, "a placeholder that is none of {known}, in '{text}'")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BugError {}
+
+impl fmt::Display for BugError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text } = self;
+        write!(
+            f,
+            "a bug is 'repo#n: what went wrong' or 'repo COMMIT: what went wrong', not '{text}'"
+        )
+    }
 }
 
 /// A text without the line breaks that its file has.
@@ -292,7 +398,7 @@ mod tests {
     fn a_size_is_filled_in_and_names_its_unit() {
         let page = |sent: &str| {
             let text = format!("[x]\nwhy = 'w'\nsent = '''{sent}'''\nexpected = 'e'");
-            parse("x.toml", &text).unwrap().remove("x").unwrap()
+            parse(&text).unwrap().remove("x").unwrap()
         };
         let case = Case::must("x", "").sizes(500, 65_536, 1_000_000);
         let filled = page("sends\n  {bytes} bytes").with_sizes(&case).unwrap();
@@ -305,7 +411,8 @@ mod tests {
         };
         assert_eq!(sizes(1, 2, 2), "1 in quick, 2 in default and full");
         assert_eq!(sizes(2, 2, 2), "2 in every profile");
-        let refusal = |sent: &str, case: &Case| page(sent).with_sizes(case).unwrap_err();
+        let refusal =
+            |sent: &str, case: &Case| page(sent).with_sizes(case).unwrap_err().to_string();
         assert!(refusal("{bytes} {time}", &case).contains("one size"));
         assert!(refusal("{bytes} {size}", &case).contains("none of {count}, {bytes}, {time}"));
         assert!(refusal("nothing", &case).contains("the case has sizes"));
@@ -328,7 +435,7 @@ mod tests {
         {
             assert!(!is_citation(wrong), "{wrong}");
         }
-        assert!(bug("netty#7801").unwrap_err().contains("not 'netty#7801'"));
+        assert!(bug("netty#7801").unwrap_err().to_string().contains("not 'netty#7801'"));
         assert!(bug("netty#7801: ").is_err());
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use conformance::page::CasePageError;
 use report::output::{OutputError, PageError};
 use report::{Exit, Failure, RenderError};
 use report::{Outside, outside};
@@ -118,6 +119,12 @@ impl std::error::Error for Error {}
 
 impl From<harness::Error> for Error {
     fn from(error: harness::Error) -> Self {
+        Self::Judge(error.into())
+    }
+}
+
+impl From<CasePageError> for Error {
+    fn from(error: CasePageError) -> Self {
         Self::Judge(error.into())
     }
 }

@@ -13,7 +13,7 @@ use crate::affinity::pin;
 use crate::clock::{Clock, SECOND};
 use crate::jitter;
 use crate::load::Load;
-use crate::load_loop::LoadLoop;
+use crate::load_loop::{LoadLoop, OpenError};
 use crate::plan::Plan;
 use crate::shared::{News, Shared, Stop};
 use crate::tally::{Tally, Window};
@@ -129,9 +129,12 @@ fn one_thread(
 ) -> anyhow::Result<ThreadResult> {
     let work = || {
         pin(cpus).with_context(|| format!("run on processors {cpus:?}"))?;
-        let load_loop = match LoadLoop::open(plan, shared, clock, index)? {
+        let load_loop = match LoadLoop::open(plan, shared, clock, index) {
             Ok(load_loop) => load_loop,
-            Err(stop) => return Ok(ThreadResult { tally: Tally::new()?, stop: Some(stop) }),
+            Err(OpenError::Stopped(stop)) => {
+                return Ok(ThreadResult { tally: Tally::new()?, stop: Some(stop) });
+            }
+            Err(OpenError::Failed(error)) => return Err(error),
         };
         shared.opened();
         let Ok(start) = start.recv() else {

@@ -21,6 +21,8 @@ use crate::usage::Meter;
 mod ending;
 mod opening;
 
+pub(crate) use opening::OpenError;
+
 /// Events of one wait.
 const EVENTS: usize = 512;
 /// Bytes of the buffers in which a thread sends and receives.
@@ -75,7 +77,7 @@ impl<'a> LoadLoop<'a> {
         shared: &'a Shared<'a>,
         clock: Clock,
         thread: usize,
-    ) -> anyhow::Result<Result<Self, Stop>> {
+    ) -> Result<Self, OpenError> {
         let share = plan.share(thread);
         let pipeline = plan.pipeline;
         let idle_from = plan.workload.connections + share.first_idle;
@@ -86,13 +88,13 @@ impl<'a> LoadLoop<'a> {
             shared,
             thread,
             clock,
-            poll: Poll::new()?,
+            poll: Poll::new().map_err(|error| OpenError::Failed(error.into()))?,
             connections: numbers.map(|number| Connection::new(number, pipeline)).collect(),
             carriers: share.carriers as usize,
             payload: plan.payload.clone(),
             out: vec![0; BUFFER_BYTES],
             input: vec![0; BUFFER_BYTES],
-            tally: Tally::new()?,
+            tally: Tally::new().map_err(OpenError::Failed)?,
             window: Window::NEVER,
             schedule: None,
             allowed: None,
@@ -102,8 +104,8 @@ impl<'a> LoadLoop<'a> {
             last_look: 0,
             echoed: 0,
         };
-        let opened = this.open_connections();
-        Ok(opened.map(|()| this))
+        this.open_connections().map_err(OpenError::Stopped)?;
+        Ok(this)
     }
 
     /// The load, from `start` on: warm-up, measured part, and the wait for the last answers.

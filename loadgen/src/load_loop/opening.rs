@@ -15,6 +15,15 @@ use crate::shared::Stop;
 /// Connections on their way at a time.
 const PENDING: usize = 128;
 
+/// Why the connections of a thread are not open.
+#[derive(Debug)]
+pub(crate) enum OpenError {
+    /// The load is over, or the server does not take them.
+    Stopped(Stop),
+    /// This host does not let the generator work.
+    Failed(anyhow::Error),
+}
+
 /// The connections of a thread on their way.
 struct Opening<'l, 'a> {
     load: &'l mut LoadLoop<'a>,
