@@ -28,9 +28,11 @@ packages() {
   fi
   echo "setup: installing ${missing[*]}"
   # Packages half installed would break every later run, so a signal to end does not reach apt-get,
-  # and who finds its lock waits.
+  # and a run that finds one of these at work waits for it.
   (
     trap '' TERM
+    exec 9>"${TMPDIR:-/tmp}/iomatrix-apt.lock"
+    flock --wait 300 9
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
       --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
