@@ -28,10 +28,7 @@ impl EchoClient {
         deadline: Deadline,
     ) -> Result<Self, Failure> {
         let expected = "a connection";
-        if deadline.is_over() {
-            return Err(deadline.failure(expected));
-        }
-        let connected = TcpStream::connect_timeout(&address, deadline.left());
+        let connected = TcpStream::connect_timeout(&address, time_left(deadline, expected)?);
         let stream = connected.map_err(|e| {
             if e.kind() == ErrorKind::TimedOut {
                 return deadline.failure(expected);
@@ -50,7 +47,7 @@ impl EchoClient {
         let message = message(self.number, self.sent, bytes);
         let mut rest = message.as_slice();
         while !rest.is_empty() {
-            let left = time_left(deadline)?;
+            let left = time_left(deadline, ECHO)?;
             self.stream.set_write_timeout(Some(left)).map_err(|e| broken(&e))?;
             match self.stream.write(rest) {
                 Ok(taken) => rest = &rest[taken..],
@@ -67,7 +64,7 @@ impl EchoClient {
         let mut echo = vec![0; bytes];
         let mut filled = 0;
         while filled < bytes {
-            let left = time_left(deadline)?;
+            let left = time_left(deadline, ECHO)?;
             self.stream.set_read_timeout(Some(left)).map_err(|e| broken(&e))?;
             match self.stream.read(&mut echo[filled..]) {
                 Ok(0) => {
@@ -93,10 +90,10 @@ fn message(connection: u32, number: u32, bytes: usize) -> Vec<u8> {
     name.into_iter().cycle().take(bytes).collect()
 }
 
-/// What is left for an echo, more than zero: a socket takes no timeout of zero.
-fn time_left(deadline: Deadline) -> Result<Duration, Failure> {
+/// What is left, more than zero: a socket takes no timeout of zero.
+fn time_left(deadline: Deadline, expected: &'static str) -> Result<Duration, Failure> {
     let left = deadline.left();
-    if left.is_zero() { Err(deadline.failure(ECHO)) } else { Ok(left) }
+    if left.is_zero() { Err(deadline.failure(expected)) } else { Ok(left) }
 }
 
 fn is_again(error: &io::Error) -> bool {
@@ -122,9 +119,11 @@ mod tests {
     use super::*;
 
     const BYTES: usize = 9;
+    /// Enough on a busy host.
+    const AMPLE: Duration = Duration::from_secs(20);
 
     /// What a client finds that sends two messages to a server that answers each with this.
-    fn outcome(answer: fn(&mut Vec<u8>)) -> Result<(), Failure> {
+    fn outcome(answer: fn(&mut Vec<u8>), limit: Duration) -> Result<(), Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = thread::spawn(move || {
@@ -138,8 +137,8 @@ mod tests {
                 }
             }
         });
-        let deadline = || Deadline::after(Duration::from_millis(500));
-        let mut client = EchoClient::connect(address, 7, deadline())?;
+        let deadline = || Deadline::after(limit);
+        let mut client = EchoClient::connect(address, 7, Deadline::after(AMPLE))?;
         let found = (0..2).try_for_each(|_| {
             client.send(BYTES, deadline())?;
             client.receive(BYTES, deadline())
@@ -151,11 +150,12 @@ mod tests {
 
     #[test]
     fn an_echo_is_the_message_in_time() {
-        assert_eq!(outcome(|_| {}), Ok(()));
-        let kind = |answer| outcome(answer).unwrap_err().kind;
+        assert_eq!(outcome(|_| {}, AMPLE), Ok(()));
+        let kind = |answer| outcome(answer, AMPLE).unwrap_err().kind;
         assert_eq!(kind(|echo| echo[BYTES - 1] ^= 1), FailureKind::Altered);
         assert_eq!(kind(Vec::clear), FailureKind::Closed);
-        assert_eq!(kind(|echo| echo.truncate(BYTES - 1)), FailureKind::Timeout);
+        let late = outcome(|echo| echo.truncate(BYTES - 1), Duration::from_millis(500));
+        assert_eq!(late.unwrap_err().kind, FailureKind::Timeout);
     }
 
     #[test]

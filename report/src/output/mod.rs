@@ -209,7 +209,9 @@ mod tests {
         };
         assert!(open(["text", "json"]).contains("cannot both be printed"));
         let folder = std::env::temp_dir();
-        let [one, other] = ["a", "./a"].map(|name| folder.join(name).display().to_string());
+        let name = format!("iomatrix-two-places-{}", std::process::id());
+        let [one, other] =
+            [name.clone(), format!("./{name}")].map(|name| folder.join(name).display().to_string());
         let sentence = open([&format!("text={one}"), &format!("json={other}")]);
         assert!(sentence.contains("two outputs go to"), "{sentence}");
     }
