@@ -84,7 +84,7 @@ pub fn run(
                     tell(&worst.cell);
                     for repeat in 1..options.repeats {
                         // Another seed each time, so that repeats find what one seed does not.
-                        let judge = judge.with_seed(judge.seed + u64::from(repeat));
+                        let judge = judge.with_seed(judge.seed.wrapping_add(u64::from(repeat)));
                         let again = one(&judge, registry, rows, planned);
                         tell(&again.cell);
                         if judge.gate.compare(&again.cell, &worst.cell, &driver).is_gt() {

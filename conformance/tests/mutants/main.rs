@@ -65,7 +65,9 @@ fn main() -> ExitCode {
     match run(Arguments::from_args()) {
         Ok(exit) => exit,
         Err(e) => {
-            eprintln!("{e}");
+            // It may name a path or a value of the environment.
+            let sentence = e.to_string();
+            sentence.lines().for_each(|line| eprintln!("{}", Outside::from(line).on_terminal()));
             Exit::Error.into()
         }
     }
@@ -219,7 +221,7 @@ fn is_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
     let row = row(self_test, Some(&mutant.fault));
     let planned = planned(self_test, &row, &mutant.caught_by)?;
     for time in 0..TIMES {
-        let judge = self_test.judge.with_seed(self_test.judge.seed + time);
+        let judge = self_test.judge.with_seed(self_test.judge.seed.wrapping_add(time));
         let cell = judge.judge_cell(&row, &planned, None).cell;
         if cell.verdict == Verdict::Unavailable {
             let case = format!("{} ({})", mutant.caught_by, reason(&cell));
