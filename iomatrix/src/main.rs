@@ -32,9 +32,10 @@ use notice::say;
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver, missing \
-required driver or regression; 2 usage; 3 something could not be judged, or a measurement is \
-invalid; 69 every selected row is unavailable; 99 a --fail-if holds; 130 interrupted.")]
+#[command(after_help = "Exit status: 0 green; 1 a failure, crash, timeout, stale waiver, miss \
+under --strict, missing required driver or regression; 2 usage; 3 something could not be judged, \
+or a measurement is invalid; 69 every selected row is unavailable; 99 a --fail-if holds; 130 \
+interrupted.")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

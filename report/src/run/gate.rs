@@ -75,7 +75,7 @@ impl Gate {
         }
     }
 
-    /// Which of two findings of one case on a row with this driver is worse, which is the greater
+    /// Which of two cells of one case on a row with this driver is worse, which is the greater
     /// one. The conclusion decides, then the verdict, then which came nearer to its limit.
     #[must_use]
     pub fn compare(&self, one: &Cell, other: &Cell, driver: &Outside) -> Ordering {

@@ -153,7 +153,7 @@ fn models(run: &Run) -> Vec<Part> {
         return nothing("nowhere: every case has the same verdict and observation in both");
     }
     let rows = differences.into_iter().map(|Difference { id, readiness, completion }| {
-        let all = |findings: &[Outside]| part::Entry::from(Outside::join(findings, "; "));
+        let all = |outcomes: &[Outside]| part::Entry::from(Outside::join(outcomes, "; "));
         vec![id.into(), all(&readiness), all(&completion)]
     });
     let heads = ["case", "readiness", "completion"].map(Head::of).to_vec();

@@ -1,4 +1,4 @@
-//! What is red, which of several findings is the worst, and what the suites of a run say to a CI
+//! What is red, which of several cells is the worst, and what the suites of a run say to a CI
 //! system.
 
 use std::cmp::Ordering;
@@ -121,7 +121,7 @@ fn waived(verdict: Verdict, state: WaiverState) -> Cell {
 
 /// Of two repeats the one is kept that makes the run end worse, whichever came first.
 #[test]
-fn of_each_pair_of_findings_the_worse_is_kept_in_both_orders() {
+fn of_each_pair_of_cells_the_worse_is_kept_in_both_orders() {
     let driver = check(Vec::new()).rows[0].driver.clone();
     let mut cells: Vec<Cell> = Verdict::ALL.map(|verdict| cell("a", verdict)).into();
     cells.push(waived(Verdict::Fail, WaiverState::Applies));
