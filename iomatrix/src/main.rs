@@ -96,7 +96,7 @@ fn main() -> ExitCode {
 /// was asked for.
 fn refuse(refusal: &clap::Error) -> ExitCode {
     if !refusal.use_stderr() {
-        // Whoever does not read the help to its end has seen what he wanted.
+        // A reader that closes the pipe early, such as head(1), has what it wanted.
         let _ = refusal.print();
         return Exit::Green.into();
     }

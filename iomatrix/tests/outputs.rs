@@ -199,7 +199,7 @@ mod linux {
             let mut other = file.try_clone().expect("another descriptor");
             let output = command.stdout(file).output().expect("start iomatrix");
             assert!(output.status.success(), "{name}: {output:?}");
-            // Who has the file open goes on behind the page.
+            // A shell that has the file open writes its next output after the page.
             std::io::Write::write_all(&mut other, b"after\n").expect("write a line");
             let expected = [b"before\n", &page[..], b"after\n"].concat();
             assert!(fs::read(&path).expect("read a file") == expected, "{name}");
