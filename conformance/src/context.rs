@@ -1,8 +1,9 @@
 //! What is the same for everything in one cell: the case's size, the seed, the clock, and the
 //! numbers of its connections.
 
-use std::sync::Arc;
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::CellClock;
 use crate::profile::Profile;
@@ -19,13 +20,21 @@ pub struct Context {
     /// The cell's clock.
     pub clock: Arc<CellClock>,
     connections: Arc<AtomicU32>,
+    kept: Arc<Mutex<Vec<Arc<UdpSocket>>>>,
 }
 
 impl Context {
     /// A cell that starts now.
     #[must_use]
     pub fn new(size: u64, seed: u64, profile: Profile, clock: CellClock) -> Self {
-        Self { size, seed, profile, clock: Arc::new(clock), connections: Arc::default() }
+        Self {
+            size,
+            seed,
+            profile,
+            clock: Arc::new(clock),
+            connections: Arc::default(),
+            kept: Arc::default(),
+        }
     }
 
     /// A part of this cell, as small as in `quick`. It goes on counting this cell's connections, so
@@ -38,7 +47,14 @@ impl Context {
             profile: Profile::Quick,
             clock: Arc::clone(&self.clock),
             connections: Arc::clone(&self.connections),
+            kept: Arc::clone(&self.kept),
         }
+    }
+
+    /// Keeps a socket open until the cell has ended, and its server with it. If it were closed
+    /// before, a client of another cell could get its port and, with that, this server's replies.
+    pub(crate) fn keep(&self, socket: Arc<UdpSocket>) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
     }
 
     /// A number for the next connection, or client, of this cell.

@@ -93,6 +93,15 @@ impl Datagrams {
         self.open(number, path)
     }
 
+    /// A UDP client whose socket is closed when it is dropped, with replies on their way.
+    ///
+    /// # Errors
+    /// As [`Datagrams::client`].
+    pub fn brief_client(&self) -> Result<Client, Failure> {
+        let socket = ClientSocket::open_apart(&self.place);
+        self.with_socket(self.context.next_number(), None, socket)
+    }
+
     /// A client without a name, who cannot be answered: on Unix paths only.
     ///
     /// # Errors
@@ -102,8 +111,20 @@ impl Datagrams {
     }
 
     fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
-        let socket = ClientSocket::open(&self.place, path.as_ref())
-            .map_err(|e| harness_failure("open a socket", &e))?;
+        let socket = ClientSocket::open(&self.place, path.as_ref());
+        if let Ok(ClientSocket::Udp(socket)) = &socket {
+            self.context.keep(Arc::clone(socket));
+        }
+        self.with_socket(number, path, socket)
+    }
+
+    fn with_socket(
+        &self,
+        number: u32,
+        path: Option<PathBuf>,
+        socket: io::Result<ClientSocket>,
+    ) -> Result<Client, Failure> {
+        let socket = socket.map_err(|e| harness_failure("open a socket", &e))?;
         let address = self.place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         Ok(Client {
             socket,

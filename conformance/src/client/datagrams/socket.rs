@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 #[cfg(unix)]
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::place::Place;
@@ -15,7 +16,7 @@ use socket2::{SockAddr, SockRef, Socket, Type};
 /// datagram socket whether its receiver has room.
 #[derive(Debug)]
 pub(super) enum ClientSocket {
-    Udp(UdpSocket),
+    Udp(Arc<UdpSocket>),
     #[cfg(unix)]
     Unix(UnixDatagram),
 }
@@ -30,7 +31,7 @@ impl ClientSocket {
                     SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, 0).into(),
                 };
                 socket.bind(&own.into())?;
-                Ok(Self::Udp(socket.into()))
+                Ok(Self::Udp(Arc::new(socket.into())))
             }
             #[cfg(unix)]
             Place::Path(_) => {
@@ -47,9 +48,18 @@ impl ClientSocket {
         }
     }
 
+    /// A UDP socket on an address that no other client has, where the system has one. Replies that
+    /// come after it was closed then reach nobody, whoever gets its port.
+    pub(super) fn open_apart(place: &Place) -> io::Result<Self> {
+        let (Place::Ip(SocketAddr::V4(_)), true) = (place, HAS_LOOPBACK_NETWORK) else {
+            return Self::open(place, None);
+        };
+        UdpSocket::bind((APART, 0)).map(|socket| Self::Udp(Arc::new(socket)))
+    }
+
     pub(super) fn sock_ref(&self) -> SockRef<'_> {
         match self {
-            Self::Udp(socket) => SockRef::from(socket),
+            Self::Udp(socket) => SockRef::from(&**socket),
             #[cfg(unix)]
             Self::Unix(socket) => SockRef::from(socket),
         }
@@ -91,6 +101,12 @@ impl ClientSocket {
         }
     }
 }
+
+/// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). Of the systems that lack it,
+/// macOS is one.
+const HAS_LOOPBACK_NETWORK: bool = cfg!(any(target_os = "linux", windows));
+/// For clients that are gone before their replies.
+const APART: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Whether a call came to the end of its time; which of the two it says differs between systems.
 pub(super) fn is_over(error: &io::Error) -> bool {
