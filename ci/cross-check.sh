@@ -1,56 +1,57 @@
 #!/usr/bin/env bash
-# Runs clippy for macOS and Windows, tests included, warnings denied, each package on its own.
-# Nothing is linked and nothing runs, so a library that is missing there is not noticed.
+# Runs clippy for macOS and Windows, tests included, warnings denied. Nothing is linked and nothing
+# runs, so a library that is missing there is not noticed.
 #
-# Usage:  ci/cross-check.sh [TARGET...]   default: aarch64-apple-darwin x86_64-pc-windows-msvc
+# Usage:  ci/cross-check.sh [--each] [TARGET...]
+#         --each    each package on its own, as ci/clippy.sh does it for this system: one that lacks
+#                   a feature which another lends it is then red. Takes twice as long, and is a
+#                   step of ci/nightly.
+#         TARGET    default: aarch64-apple-darwin x86_64-pc-windows-msvc
 # Needs:  for each target either its standard library (`rustup target add TARGET`) or, on Debian 12,
 #         ci/setup.sh cross, whose library source is then built; Python 3.11. Ends with 69 without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+each=no
+if [ "${1:-}" = --each ]; then
+  each=yes
+  shift
+fi
 [ $# -gt 0 ] || set -- aarch64-apple-darwin x86_64-pc-windows-msvc
 packages=$(python3 ci/facts.py packages)
-folder=${CARGO_TARGET_DIR:-target}/cross
-
-# lint TARGET: runs clippy on every package for it, in a target folder of its own, because Cargo
-# locks that.
-lint() {
-  local package status=0 before=$SECONDS build_std=()
-  export CARGO_TARGET_DIR=$folder/$1
-  if [ ! -d "$(rustc --print target-libdir --target "$1")" ]; then
-    # Debian's cargo, rustc and clippy are found first, as one release with the library source.
-    export PATH=/usr/bin:$PATH RUSTC_BOOTSTRAP=1
-    build_std=(-Z build-std)
-  fi
-  for package in $packages; do
-    if ! cargo clippy --quiet ${build_std[@]+"${build_std[@]}"} --target "$1" \
-      -p "$package" --all-targets --all-features -- -D warnings; then
-      echo "cross-check: red: $package for $1" >&2
-      status=1
-    fi
-  done
-  echo "$1: $((SECONDS - before)) s"
-  return "$status"
-}
-
+targets=() build_std=()
 for target in "$@"; do
-  if [ ! -d "$(rustc --print target-libdir --target "$target")" ] &&
-    [ ! -e /usr/lib/rustlib/src/rust/library/std/Cargo.toml ]; then
+  targets+=(--target "$target")
+  [ ! -d "$(rustc --print target-libdir --target "$target")" ] || continue
+  if [ ! -e /usr/lib/rustlib/src/rust/library/std/Cargo.toml ]; then
     echo "cross-check: no standard library for $target; run ci/setup.sh cross" >&2
     exit 69
   fi
+  build_std=(-Z build-std)
 done
+if [ "${#build_std[@]}" -gt 0 ]; then
+  # Debian's cargo, rustc and clippy are found first, as one release with the library source.
+  export PATH=/usr/bin:$PATH RUSTC_BOOTSTRAP=1
+fi
+# A folder of its own: these packages are checked by another compiler.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/cross
 
-# Side by side, because much of a build is one large crate, which keeps one core busy.
-mkdir -p "$folder"
-lints=()
-trap 'kill "${lints[@]}" 2>/dev/null || true' EXIT
-for target in "$@"; do
-  lint "$target" >"$folder/$target.log" 2>&1 &
-  lints+=($!)
-done
+# clippy PACKAGE...: for all targets at once, because what runs here, macros and build scripts, is
+# then built once.
+clippy() {
+  local package options=()
+  for package in "$@"; do options+=(-p "$package"); done
+  cargo clippy --quiet --config profile.dev.opt-level=0 --config profile.dev.debug=0 \
+    ${build_std[@]+"${build_std[@]}"} "${targets[@]}" "${options[@]}" --all-targets --all-features \
+    -- -D warnings
+}
+
+# shellcheck disable=SC2086 # words
+if [ "$each" = no ]; then
+  clippy $packages
+  exit
+fi
 status=0
-for lint in "${lints[@]}"; do
-  wait "$lint" || status=1
+for package in $packages; do
+  clippy "$package" || { echo "cross-check: red: $package" >&2 && status=1; }
 done
-for target in "$@"; do cat "$folder/$target.log"; done
 exit "$status"
