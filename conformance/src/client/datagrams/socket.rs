@@ -102,8 +102,7 @@ impl ClientSocket {
     }
 }
 
-/// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). Of the systems that lack it,
-/// macOS is one.
+/// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). On macOS one address is.
 const HAS_LOOPBACK_NETWORK: bool = cfg!(any(target_os = "linux", windows));
 /// For clients that are gone before their replies.
 const APART: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
