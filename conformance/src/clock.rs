@@ -28,7 +28,7 @@ const FOR_END: Duration = Duration::from_millis(250);
 pub struct CellClock {
     factor: f64,
     cell_limit: Duration,
-    cell_ends: Instant,
+    cell_ends: Mutex<Instant>,
     nearest: Mutex<Option<Margin>>,
     /// What the judge has waited for the server so far.
     waited: Mutex<Waited>,
@@ -48,7 +48,13 @@ impl CellClock {
     pub fn start(factor: f64, cell_limit: Duration) -> Self {
         let cell_limit = cell_limit.mul_f64(factor);
         let cell_ends = Instant::now() + cell_limit;
-        Self { factor, cell_limit, cell_ends, nearest: Mutex::default(), waited: Mutex::default() }
+        Self {
+            factor,
+            cell_limit,
+            cell_ends: Mutex::new(cell_ends),
+            nearest: Mutex::default(),
+            waited: Mutex::default(),
+        }
     }
 
     /// The end of the cell.
@@ -61,7 +67,14 @@ impl CellClock {
     fn cut_by_cell(&self, deadline: Deadline) -> Deadline {
         let words =
             |limit: Duration| format!("the {} s of the cell were over first", limit.as_secs());
-        deadline.cut_at(self.cell_ends, Cut { limit: self.cell_limit, words })
+        let ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        deadline.cut_at(ends, Cut { limit: self.cell_limit, words })
+    }
+
+    /// Lets the cell end later, by time that is none of its own. Deadlines that run already do not
+    /// see it.
+    pub fn put_off_end(&self, time: Duration) {
+        *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner) += time;
     }
 
     /// The deadline for the next piece of progress: the first bytes of a message, for example.

@@ -1,14 +1,16 @@
-//! The row of a server that no registry knows and that speaks docs/CONTRACT.md: it is started once,
-//! and what it announces then is what it is held to.
+//! The row of a server that no registry knows. It is met once before any case, so that one that
+//! cannot be reached is one sentence and no wall of red cells. What one that speaks
+//! docs/CONTRACT.md announces then is what it is held to.
 
 use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
-use harness::host_factor::{HIGHEST, host_factor};
-use harness::launcher::{Launch, Launcher, Origin, Program, START_LIMIT, Start};
-use harness::row::Row;
-use report::{Failure, Model, Outside, Transport};
+use harness::launcher::{CommandLine, Ended, Launch, Launcher, Origin, Program, Start};
+use harness::row::{LateStarts, Row};
+use report::{Failure, FailureKind, Model, Outside, Transport};
 
 use crate::suites;
 
@@ -16,8 +18,18 @@ use crate::suites;
 const TAIL_LINES: usize = 20;
 
 /// Why a server has no row.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub enum IntroductionError {
+    /// There is no such program.
+    Program(harness::Error),
+    /// Nothing listens at an address: what the system says to a client.
+    NothingListens(SocketAddr, std::io::Error),
+    /// It could not be started, through no fault of its own.
+    Start(Failure),
+    /// It ended before it listened, with the last lines of its standard error.
+    Ended(Ended, Vec<Outside>),
+    /// It does not listen where it was told to, with the last lines of its standard error.
+    NeverListens(Failure, Vec<Outside>),
     /// It says that this host cannot run it, or that it does not serve TCP.
     Declined(Outside),
     /// It does not do what the contract asks of its first line, with the last lines of its standard
@@ -25,15 +37,64 @@ pub enum IntroductionError {
     Wrong(Failure, Vec<Outside>),
 }
 
+/// Connects once to a server that listens already.
+///
+/// # Errors
+/// [`IntroductionError::NothingListens`].
+pub fn meet(name: &str, address: SocketAddr) -> Result<Row, IntroductionError> {
+    /// A connection takes a round trip.
+    const LIMIT: Duration = Duration::from_secs(5);
+    TcpStream::connect_timeout(&address, LIMIT)
+        .map_err(|error| IntroductionError::NothingListens(address, error))?;
+    Ok(Row::undeclared(name, Origin::Address(address)))
+}
+
+/// Starts once a server that knows nothing of the contract.
+///
+/// # Errors
+/// What it did instead of listening.
+pub fn try_start(
+    name: &str,
+    line: CommandLine,
+    start_timeout: Duration,
+) -> Result<Row, IntroductionError> {
+    line.expect_executable().map_err(IntroductionError::Program)?;
+    let row = Row::undeclared(name, Origin::Command(line));
+    let launcher = Launcher::new(row.origin.clone());
+    let said = || launcher.stderr_tail(TAIL_LINES);
+    match launcher.launch(&Start::default(), || Deadline::after(start_timeout)) {
+        Ok(Launch::Ended(attempt)) if !attempt.has_listened => {
+            Err(IntroductionError::Ended(attempt.ended, said()))
+        }
+        // One that ends at its first client is judged.
+        Ok(Launch::Ready(_) | Launch::Declined(_) | Launch::Ended(_)) => Ok(row),
+        Err(failure) if failure.kind == FailureKind::Timeout => {
+            Err(IntroductionError::NeverListens(failure, said()))
+        }
+        Err(failure) => Err(IntroductionError::Start(failure)),
+    }
+}
+
 /// Starts a server once and makes a row of its announcement.
 ///
 /// # Errors
 /// What it did instead of announcing that it is ready.
-pub fn introduce(name: &str, program: &Program) -> Result<Row, IntroductionError> {
-    let limit = START_LIMIT.mul_f64(host_factor().min(HIGHEST));
+pub fn introduce(
+    name: &str,
+    program: &Program,
+    start_timeout: Duration,
+) -> Result<Row, IntroductionError> {
+    program.expect_executable().map_err(IntroductionError::Program)?;
+    let deadline = || Deadline::after(start_timeout);
     let launcher = Launcher::new(Origin::Contract(program.clone()));
-    let wrong = |failure| IntroductionError::Wrong(failure, launcher.stderr_tail(TAIL_LINES));
-    let server = match launcher.launch(&Start::default(), Deadline::after(limit)).map_err(wrong)? {
+    let wrong = |failure: Failure| {
+        let said = launcher.stderr_tail(TAIL_LINES);
+        if failure.kind == FailureKind::Timeout {
+            return IntroductionError::NeverListens(failure, said);
+        }
+        IntroductionError::Wrong(failure, said)
+    };
+    let server = match launcher.launch(&Start::default(), deadline).map_err(wrong)? {
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
             return Err(IntroductionError::Declined(reason));
         }
@@ -46,9 +107,8 @@ pub fn introduce(name: &str, program: &Program) -> Result<Row, IntroductionError
     drop(server);
     // An announcement names capabilities, and not what could have been listened to.
     for transport in Transport::ALL.into_iter().filter(|transport| transport.exists_here()) {
-        let asked = launcher
-            .asking_for(transport)
-            .and_then(|start| launcher.launch(&start, Deadline::after(limit)));
+        let asked =
+            launcher.asking_for(transport).and_then(|start| launcher.launch(&start, deadline));
         if let Launch::Declined(Announcement::Unsupported(_)) = asked.map_err(wrong)? {
             row.lacks.push(transport.kind().to_owned());
         }
@@ -73,6 +133,7 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
         lacks: known.into_iter().filter(|one| !is_offered(one)).map(str::to_owned).collect(),
         package: None,
         origin: Origin::Contract(program),
+        late_starts: LateStarts::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! command share it, so that they agree.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use harness::announcement::Ready;
 use harness::attest::{attest, not_declared};
@@ -38,6 +38,8 @@ pub struct Judge {
     pub host: Host,
     /// Which cells run side by side.
     pub schedule: Schedule,
+    /// How long a server may take to become ready.
+    pub start_timeout: Duration,
     /// What is red. Its strictness says whether a SHOULD counts for the certificate.
     pub gate: Gate,
     /// The command that selects a row and a case, for the line that repeats a cell.
@@ -98,7 +100,7 @@ impl Judge {
         let size = planned.case.sizes.of(self.profile);
         let seed = cell_seed(self.seed, &planned.id());
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
-        let lifecycle = Lifecycle::new(row.origin.clone(), Arc::clone(&context));
+        let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
         let own_cpu = thread_cpu();
         let evidence = self.run(row, planned.case, &lifecycle);
         cell.cpu_seconds = (thread_cpu() - own_cpu) + lifecycle.ended_cpu().as_secs_f64();
@@ -240,12 +242,16 @@ fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<E
     let found = match (found, ended) {
         (found, None) => found,
         (Ok(_), Some(ended)) => {
-            Err(Failure::new(FailureKind::Crash, "a server that goes on", format!("{ended:?}")))
+            Err(Failure::new(FailureKind::Crash, "a server that goes on", format!("it {ended}")))
         }
         (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
         (Err(e), Some(ended)) => {
-            let ended = format!("{ended:?}; the case saw {}", e.kind);
-            let actual = outside!("{}: {}", ended, e.actual);
+            // Where the judge found nothing left to look at, that says no more.
+            let seen = match e.kind == FailureKind::Harness {
+                true => Outside::default(),
+                false => outside!("; the case saw {}: {}", e.kind, e.actual),
+            };
+            let actual = outside!("{}{}", format!("it {ended}"), seen);
             Err(Failure::new(FailureKind::Crash, e.expected, actual))
         }
     };
@@ -268,7 +274,7 @@ fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<E
 /// The verdict on a failure, given how binding the requirement is.
 fn verdict(level: Level, failure: &Failure) -> Verdict {
     match (level, failure.kind) {
-        (_, FailureKind::Harness) => Verdict::Error,
+        (_, FailureKind::Harness | FailureKind::Start) => Verdict::Error,
         (_, FailureKind::Crash) => Verdict::Crash,
         (Level::Must, FailureKind::Timeout) => Verdict::Timeout,
         (Level::Must, _) => Verdict::Fail,
@@ -324,6 +330,7 @@ mod tests {
             assert_eq!(verdict(level, FailureKind::Foreign), Verdict::Fail);
             assert_eq!(verdict(level, FailureKind::Crash), Verdict::Crash);
             assert_eq!(verdict(level, FailureKind::Harness), Verdict::Error);
+            assert_eq!(verdict(level, FailureKind::Start), Verdict::Error);
         }
         assert_eq!(verdict(Level::Should, FailureKind::Lost), Verdict::Miss);
         assert_eq!(verdict(Level::Should, FailureKind::Timeout), Verdict::Miss);

@@ -4,11 +4,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use harness::launcher::{Attempt, Launch, Launcher, Origin, Server, Start};
+use harness::deadline::{Cut, Deadline};
+use harness::launcher::{Attempt, Launch, Launcher, Server, Start};
 use harness::place::Place;
-use report::{Failure, Outside, Transport};
+use harness::row::{LateStarts, Row};
+use report::{Failure, FailureKind, Outside, Transport};
 
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
@@ -20,13 +22,40 @@ use crate::context::Context;
 pub struct Lifecycle {
     launcher: Launcher,
     context: Arc<Context>,
+    start_timeout: Duration,
+    /// Those of the row, in whatever cell.
+    late_starts: LateStarts,
 }
 
-impl Lifecycle {
-    /// The servers of one row in one cell.
+/// The time that passes while none of the servers waits for its turn to start.
+#[derive(Debug)]
+pub struct Stopwatch<'a> {
+    launcher: &'a Launcher,
+    begun: Instant,
+    waited: Duration,
+}
+
+impl Stopwatch<'_> {
+    /// How long that is by now.
     #[must_use]
-    pub fn new(origin: Origin, context: Arc<Context>) -> Self {
-        Self { launcher: Launcher::new(origin), context }
+    pub fn elapsed(&self) -> Duration {
+        let waited = self.launcher.waited_for_turns().saturating_sub(self.waited);
+        self.begun.elapsed().saturating_sub(waited)
+    }
+}
+
+/// So many late starts one after the other, and the row is not waited for any more: if all of its
+/// cells did that, a check would take an hour.
+const LATE_STARTS: u32 = 3;
+/// The time for a start after that.
+const IMPATIENT: Duration = Duration::from_secs(1);
+
+impl Lifecycle {
+    /// The servers of one row in one cell, each of which may take so long to become ready.
+    #[must_use]
+    pub fn new(row: &Row, context: Arc<Context>, start_timeout: Duration) -> Self {
+        let late_starts = row.late_starts.clone();
+        Self { launcher: Launcher::new(row.origin.clone()), context, start_timeout, late_starts }
     }
 
     /// The case's size in this profile.
@@ -119,12 +148,55 @@ impl Lifecycle {
         self.launch(start)?.expect_ready()
     }
 
-    /// Starts a server and waits until it is ready or has ended.
+    /// Starts a server and waits until it is ready or has ended. That takes nothing of the time
+    /// that the cell has: how soon a server is ready is no case's question.
     ///
     /// # Errors
-    /// As [`Launcher::launch`].
+    /// `start` when it does neither in its time, else as [`Launcher::launch`].
     pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
-        self.launcher.launch(start, self.clock().progress())
+        let begun = Instant::now();
+        let launch = self.launcher.launch(start, || self.start_deadline());
+        self.clock().put_off_end(begun.elapsed());
+        match launch {
+            Err(failure) if failure.kind == FailureKind::Timeout => {
+                self.late_starts.add();
+                Err(Failure { kind: FailureKind::Start, ..failure })
+            }
+            other => {
+                self.late_starts.reset();
+                other
+            }
+        }
+    }
+
+    fn start_deadline(&self) -> Deadline {
+        let deadline = Deadline::after(self.start_timeout);
+        if self.late_starts.count() < LATE_STARTS {
+            return deadline;
+        }
+        let words = |limit: Duration| {
+            format!("nothing within {} s, after {LATE_STARTS} starts in vain", limit.as_secs())
+        };
+        deadline.cut_at(deadline.started() + IMPATIENT, Cut { limit: IMPATIENT, words })
+    }
+
+    /// As [`Lifecycle::launch`], where what is asked is whether it becomes ready at all.
+    ///
+    /// # Errors
+    /// `timeout` when it neither becomes ready nor ends, else as [`Launcher::launch`].
+    pub fn launch_or_end(&self, start: &Start) -> Result<Launch, Failure> {
+        let begun = Instant::now();
+        self.launcher.launch(start, || {
+            self.clock().put_off_end(begun.elapsed());
+            self.clock().progress()
+        })
+    }
+
+    /// Measures from now on what starts take, without the time that they wait for their turn.
+    #[must_use]
+    pub fn stopwatch(&self) -> Stopwatch<'_> {
+        let waited = self.launcher.waited_for_turns();
+        Stopwatch { launcher: &self.launcher, begun: Instant::now(), waited }
     }
 
     /// Starts a server that is to end by itself within [`PROGRESS_LIMIT`].

@@ -9,6 +9,7 @@ use conformance::check::{self, Collector, Environment};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
+use harness::launcher::START_TIMEOUT;
 use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
@@ -64,6 +65,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         seed: environment.seed,
         host,
         schedule: Schedule::of_this_user(),
+        start_timeout: START_TIMEOUT,
         gate: Gate { strictness: Strictness::Must, required_drivers: environment.require.clone() },
         repeat: repeat_command,
     };

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     const ONE_BYTE: &str = "tcp-echo/one-byte";
     let misbehaviour = [
-        ("never-announces", ONE_BYTE, Some((Verdict::Timeout, FailureKind::Timeout))),
+        ("never-announces", ONE_BYTE, Some((Verdict::Error, FailureKind::Start))),
         ("prints-garbage", ONE_BYTE, Some((Verdict::Fail, FailureKind::Announcement))),
         ("dies-early", ONE_BYTE, Some((Verdict::Crash, FailureKind::Crash))),
         ("hangs", ONE_BYTE, Some((Verdict::Timeout, FailureKind::Timeout))),
@@ -106,6 +106,7 @@ fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
         seed: 1,
         host,
         schedule: Schedule::of_this_user(),
+        start_timeout: Duration::from_secs(5),
         gate: Gate::default(),
         repeat: |_, _, _, _| Outside::default(),
     };

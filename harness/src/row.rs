@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use report::host::Host;
 use report::{Grade, Model};
@@ -30,6 +32,30 @@ pub struct Row {
     pub package: Option<String>,
     /// Where its server comes from.
     pub origin: Origin,
+    /// How many of its starts were late, one after the other, until now.
+    pub late_starts: LateStarts,
+}
+
+/// Starts that were late, one after the other. Its clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct LateStarts(Arc<AtomicU32>);
+
+impl LateStarts {
+    /// One more was late.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One was not.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Row {
@@ -60,6 +86,7 @@ impl Row {
                 executable: PathBuf::new(),
                 arguments: arguments.into_iter().map(OsString::from).collect(),
             }),
+            late_starts: LateStarts::default(),
         }
     }
 
@@ -75,6 +102,7 @@ impl Row {
             lacks: Vec::new(),
             package: None,
             origin,
+            late_starts: LateStarts::default(),
         }
     }
 

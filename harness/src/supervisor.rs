@@ -1,11 +1,14 @@
 //! The process between the harness and a server: this same program, started again with
 //! [`SUPERVISE`] as its first argument. It is the parent of the server's process group, holds a
 //! socket to the harness, and kills the group when that socket ends: a killed harness leaves
-//! nothing behind. On Linux neither does a server that forks into sessions of its own.
+//! nothing behind. On Linux neither does a server that forks into sessions of its own. The
+//! supervisor has a process group of its own and outlives the signals that a terminal, timeout(1)
+//! or a cancelled job sends to the harness's; where it is killed itself, Linux kills the server.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
@@ -15,6 +18,8 @@ use crate::restrict::Restrictions;
 pub const SUPERVISE: &str = "supervise";
 /// First argument of a program that shall restrict itself and become another.
 pub const RESTRICT: &str = "restrict";
+/// Option of [`RESTRICT`], before all others: the process to end with.
+const PARENT: &str = "--parent";
 
 /// Does what the arguments ask for if they ask for one of the two, which then ends this process.
 /// To be called first in the `main` of every program that starts servers. One that is not asked
@@ -52,14 +57,38 @@ fn raise_descriptor_limit() {
 #[cfg(not(unix))]
 fn raise_descriptor_limit() {}
 
-/// `restrict [RESTRICTIONS] -- PROGRAM ARGUMENTS`: restricts this process, then becomes PROGRAM.
+/// `restrict [--parent PID] [RESTRICTIONS] -- PROGRAM ARGUMENTS`: restricts this process, then
+/// becomes PROGRAM, which is killed as soon as its parent, the process PID, has ended.
 fn restrict(arguments: Vec<OsString>) -> io::Result<()> {
     let (own, command) = split(arguments)?;
     let own = own.into_iter().map(|a| a.into_string().unwrap_or_default()).collect::<Vec<_>>();
-    let restrictions = Restrictions::from_args(&own)
+    let restrictions = match own.as_slice() {
+        [option, parent, rest @ ..] if option == PARENT => {
+            end_with(parent)?;
+            rest
+        }
+        all => all,
+    };
+    let restrictions = Restrictions::from_args(restrictions)
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     restrictions.apply()?;
     become_program(&command)
+}
+
+/// Asks the kernel to kill this process, and what it executes, when its parent ends
+/// (`PR_SET_PDEATHSIG` of prctl(2)).
+#[cfg(target_os = "linux")]
+fn end_with(parent: &str) -> io::Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have ended before that.
+    let is_alive = getppid().is_some_and(|own| own.as_raw_nonzero().to_string() == parent);
+    if is_alive { Ok(()) } else { Err(io::Error::other("its supervisor has ended")) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with(_: &str) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(unix)]
@@ -74,18 +103,21 @@ fn become_program(command: &[OsString]) -> io::Result<()> {
     std::process::exit(status.code().unwrap_or(1));
 }
 
-/// `supervise ADDRESS TOKEN -- PROGRAM ARGUMENTS`: runs PROGRAM with this process's standard
-/// streams, says on the socket when it starts and how it ends, and kills it when asked to.
+/// `supervise ADDRESS TOKEN [RESTRICTIONS] -- PROGRAM ARGUMENTS`: runs PROGRAM with this process's
+/// standard streams, says on the socket when it starts and how it ends, and kills it when asked to.
 fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
     let (own, command) = split(arguments)?;
-    let [address, token] = own.as_slice() else {
+    let [address, token, restrictions @ ..] = own.as_slice() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected ADDRESS TOKEN"));
     };
+    // SIGINT, SIGTERM and SIGHUP end the harness, and its end is what counts here. The server does
+    // not inherit that: execve(2) resets signals that are handled, and leaves those ignored.
+    ctrlc::set_handler(|| {}).map_err(io::Error::other)?;
     let mut control = TcpStream::connect(address.to_string_lossy().as_ref())?;
-    writeln!(control, "token {}", token.display())?;
+    // At once: whoever sends anything else is a stranger.
+    control.write_all(token_line(&token.to_string_lossy()).as_bytes())?;
     adopt_orphans()?;
-    let mut server = Command::new(&command[0]);
-    server.args(&command[1..]);
+    let mut server = below(restrictions, &command)?;
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;
@@ -103,6 +135,36 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
     // The harness may be gone, and then nobody wants to know.
     let _ = writeln!(control, "exited {} cpu_ms {}", exit_words(status), children_cpu_ms());
     Ok(())
+}
+
+/// What a supervisor says first.
+pub(crate) fn token_line(token: &str) -> String {
+    format!("token {token}\n")
+}
+
+/// This program, to be started again. Linux has a name for it that holds when the file is replaced
+/// by a build in the middle of a run (proc_pid_exe(5)).
+pub(crate) fn own_program() -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe()
+}
+
+/// The command of a server that ends with this process, as far as the system has that.
+fn below(restrictions: &[OsString], command: &[OsString]) -> io::Result<Command> {
+    if restrictions.is_empty() && !cfg!(target_os = "linux") {
+        let mut server = Command::new(&command[0]);
+        server.args(&command[1..]);
+        return Ok(server);
+    }
+    let mut server = Command::new(own_program()?);
+    server.arg(RESTRICT);
+    if cfg!(target_os = "linux") {
+        server.arg(PARENT).arg(std::process::id().to_string());
+    }
+    server.args(restrictions).arg("--").args(command);
+    Ok(server)
 }
 
 /// CPU time of the server and all it waited for, 0 where the system does not tell.

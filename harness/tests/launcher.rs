@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use harness::affinity::{self, Cpus};
 use harness::deadline::Deadline;
-use harness::launcher::{Launcher, Origin, Program, START_LIMIT, Server, Start};
+use harness::launcher::{Launcher, Origin, Program, START_TIMEOUT, Server, Start};
 use harness::restrict::Restrictions;
 use harness::{binaries, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -110,7 +110,7 @@ fn launcher_of(executable: PathBuf, arguments: &[&str]) -> Launcher {
 }
 
 fn start(launcher: &Launcher, start: &Start) -> Result<Server, Failure> {
-    launcher.launch(start, Deadline::after(START_LIMIT))?.expect_ready()
+    launcher.launch(start, || Deadline::after(START_TIMEOUT))?.expect_ready()
 }
 
 /// A server that is to run on one processor does, and what it uses of it is seen; it has no ring.

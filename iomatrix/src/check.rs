@@ -2,10 +2,11 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::check;
-use conformance::introduction::{IntroductionError, introduce};
+use conformance::introduction::{IntroductionError, introduce, meet, try_start};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
@@ -71,6 +72,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
     #[arg(env = "CONFORMANCE_SEED", hide_env_values = true)]
     seed: Option<u64>,
+    /// How long a server may take to become ready.
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    #[arg(value_parser = humantime::parse_duration, conflicts_with = "address")]
+    start_timeout: Duration,
     /// Cells side by side.
     #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
     jobs: usize,
@@ -115,6 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         seed: arguments.seed.unwrap_or_else(harness::seed::random),
         host,
         schedule: Schedule::of_this_user(),
+        start_timeout: arguments.start_timeout,
         gate: arguments.gate(),
         repeat: repeat_command,
     };
@@ -138,11 +144,15 @@ impl Arguments {
         let mistake = |option| move |error| Error::ServerCommand { option, error };
         if let Some(command) = &self.command {
             let line = CommandLine::parse(command).map_err(mistake("--command"))?;
-            return Ok(vec![Row::undeclared("command", Origin::Command(line))]);
+            return Ok(vec![if self.list {
+                Row::undeclared("command", Origin::Command(line))
+            } else {
+                try_start("command", line, self.start_timeout)?
+            }]);
         }
         if let Some(command) = &self.contract {
             let program = Program::parse(command).map_err(mistake("--contract"))?;
-            return Ok(vec![introduce("contract", &program)?]);
+            return Ok(vec![introduce("contract", &program, self.start_timeout)?]);
         }
         let Some(address) = self.address else {
             let selected = selection::rows(registry, &self.rows)?;
@@ -154,7 +164,11 @@ impl Arguments {
                 deed: "the suite opens thousands of connections and resets them",
             });
         }
-        Ok(vec![Row::undeclared("address", Origin::Address(address))])
+        Ok(vec![if self.list {
+            Row::undeclared("address", Origin::Address(address))
+        } else {
+            meet("address", address)?
+        }])
     }
 
     fn gate(&self) -> Gate {
@@ -179,6 +193,15 @@ impl Arguments {
 impl From<IntroductionError> for Error {
     fn from(error: IntroductionError) -> Self {
         match error {
+            IntroductionError::Program(error) => Self::NoSuchProgram(error),
+            IntroductionError::NothingListens(address, error) => {
+                Self::NothingListens { address: outside!("{}", address), error }
+            }
+            IntroductionError::Start(failure) => Self::NotStarted(failure),
+            IntroductionError::Ended(ended, stderr) => Self::EndedAtStart { ended, stderr },
+            IntroductionError::NeverListens(failure, stderr) => {
+                Self::NeverListens { failure, stderr }
+            }
             IntroductionError::Declined(reason) => Self::Declined(reason),
             IntroductionError::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use conformance::page::CasePageError;
+use harness::launcher::Ended;
 use report::output::{OutputError, PageError};
 use report::{Exit, Failure, RenderError};
 use report::{Outside, outside};
@@ -35,6 +36,16 @@ pub(crate) enum Error {
     NoCase { only_in_full: bool },
     /// `--command` or `--contract` cannot be started as it is written.
     ServerCommand { option: &'static str, error: harness::Error },
+    /// `--command` or `--contract` names a program that cannot be executed.
+    NoSuchProgram(harness::Error),
+    /// `--address` is one at which nothing listens.
+    NothingListens { address: Outside, error: std::io::Error },
+    /// The server of `--command` could not be started, through no fault of its own.
+    NotStarted(Failure),
+    /// The server of `--command` ended before it listened.
+    EndedAtStart { ended: Ended, stderr: Vec<Outside> },
+    /// A server did not become ready in the time that it had for that.
+    NeverListens { failure: Failure, stderr: Vec<Outside> },
     /// The address is not this host's, and what is done there is an attack on a stranger's.
     BeyondLoopback { address: Outside, deed: &'static str },
     /// The generator does not run this workload.
@@ -93,6 +104,7 @@ impl Error {
             | Self::SuiteForCase { .. }
             | Self::NoCase { .. }
             | Self::ServerCommand { .. }
+            | Self::NoSuchProgram(_)
             | Self::BeyondLoopback { .. }
             | Self::Workload(_)
             | Self::NotComparable(_)
@@ -103,6 +115,10 @@ impl Error {
                 broken.unwrap_or(Exit::Usage)
             }
             Self::Judge(_)
+            | Self::NothingListens { .. }
+            | Self::NotStarted(_)
+            | Self::EndedAtStart { .. }
+            | Self::NeverListens { .. }
             | Self::Render { .. }
             | Self::Write { .. }
             | Self::Signals(_)
@@ -192,6 +208,29 @@ impl fmt::Display for Error {
             ),
             Self::ServerCommand { option, error } => {
                 write!(f, "{option}: {}", outside!("{}", error).on_terminal())
+            }
+            Self::NoSuchProgram(error) => {
+                write!(f, "no case was judged: {}", outside!("{}", error).on_terminal())
+            }
+            Self::NothingListens { address, error } => {
+                let reason = outside!("{}", error);
+                let (address, reason) = (address.on_terminal(), reason.on_terminal());
+                write!(f, "no case was judged: connect to {address}: {reason}")
+            }
+            Self::NotStarted(Failure { expected, actual, .. }) => {
+                let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
+                write!(f, "no case was judged: expected {expected}, got {actual}")
+            }
+            Self::EndedAtStart { ended, stderr } => {
+                write!(f, "no case was judged: the server {ended} before it listened")?;
+                quote(f, stderr)
+            }
+            Self::NeverListens { failure, stderr } => {
+                let Failure { expected, actual, .. } = failure;
+                let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
+                write!(f, "no case was judged: expected {expected}, got {actual}")?;
+                quote(f, stderr)?;
+                f.write_str("\n  give it more time with --start-timeout 60s")
             }
             Self::BeyondLoopback { address, deed } => write!(
                 f,

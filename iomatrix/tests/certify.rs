@@ -80,13 +80,18 @@ fn a_process_below_a_wrapper_is_the_one_that_is_measured() {
 }
 
 #[test]
-fn a_command_that_never_listens_or_ends_gets_a_verdict() {
-    let options = ["--case", "tcp-echo/one-byte"];
-    let verdict = |command: &str| run(command, &options).cells[0].verdict;
-    assert_eq!(verdict(&command("--no-such-option")), Verdict::Crash);
+fn a_command_that_never_listens_or_ends_is_not_judged() {
+    let refusal = |command: &str| {
+        let output = check(&["--command", command, "--start-timeout", "1s"]);
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        text(&output.stderr)
+    };
+    let said = refusal(&command("--no-such-option"));
+    assert!(said.contains("the server ended with status 2 before it listened"), "{said}");
     // Another port than the one that is asked for.
     let elsewhere = format!("'{}' --listen tcp:127.0.0.1:0 --drain {{port}}s", mutant());
-    assert_eq!(verdict(&elsewhere), Verdict::Timeout);
+    let said = refusal(&elsewhere);
+    assert!(said.contains("expected a server that listens on 127.0.0.1:"), "{said}");
 }
 
 /// A server that the test started itself.

@@ -66,6 +66,29 @@ fn a_strangers_host_is_neither_judged_nor_loaded() {
 }
 
 #[test]
+fn a_server_that_cannot_be_reached_is_one_sentence_and_no_wall_of_cells() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = nobody.local_addr().expect("its address").to_string();
+    drop(nobody);
+    let sentence = format!("no case was judged: connect to {address}: ");
+    expect(&["check", "--address", &address], 3, &sentence);
+    if !cfg!(unix) {
+        return;
+    }
+    let sentence = "no case was judged: ./no-such-server: no such program";
+    expect(&["check", "--command", "./no-such-server {port}"], 2, sentence);
+    let sentence = "no case was judged: no program 'no-such-server' in the folders of PATH";
+    expect(&["check", "--contract", "no-such-server"], 2, sentence);
+    let ends = ["check", "--command", "sh -c 'echo why >&2; exit 7' {port}"];
+    expect(&ends, 3, "the server ended with status 7 before it listened\n  | why");
+    let never = ["check", "--command", "sh -c 'sleep 600' {port}", "--start-timeout", "300ms"];
+    expect(&never, 3, "no case was judged: expected a server that listens on 127.0.0.1:");
+    expect(&never, 3, "\n  give it more time with --start-timeout");
+    let never = ["check", "--contract", "sh -c 'sleep 600'", "--start-timeout", "300ms"];
+    expect(&never, 3, "expected the server's announcement, got nothing within ");
+}
+
+#[test]
 fn a_command_that_cannot_be_started_as_it_is_written_is_quoted() {
     expect(&["check", "--command", "echo"], 2, "--command: 'echo' does not say where to listen");
     expect(&["check", "--command", ""], 2, "--command: an empty command");

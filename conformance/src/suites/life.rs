@@ -224,7 +224,7 @@ fn expect_message(attempt: &Attempt, text: &str) -> Result<(), Failure> {
 /// The end of a server that could not start: its exit status, no ready line, and a message.
 fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
     if attempt.ended != Ended::Code(code) {
-        let (expected, actual) = (format!("exit {code}"), format!("{:?}", attempt.ended));
+        let (expected, actual) = (format!("exit {code}"), format!("it {}", attempt.ended));
         return Err(Failure::new(FailureKind::ExitStatus, expected, actual));
     }
     if !attempt.stdout.is_empty() {
@@ -253,7 +253,7 @@ fn unsupported_is_69(lifecycle: &Lifecycle) -> CaseResult {
             Err(Failure::new(FailureKind::Announcement, expected, actual))
         }
         Launch::Ended(attempt) => {
-            Err(Failure::new(FailureKind::ExitStatus, expected, format!("{:?}", attempt.ended)))
+            Err(Failure::new(FailureKind::ExitStatus, expected, format!("it {}", attempt.ended)))
         }
     }
 }
@@ -381,7 +381,7 @@ fn few_descriptors(lifecycle: &Lifecycle) -> CaseResult {
         match launch_without(lifecycle, &taken)? {
             // One that found enough for itself may have none left for a client.
             Launch::Ready(_) | Launch::Declined(Announcement::Unavailable(_)) => {}
-            Launch::Ended(Attempt { ended: Ended::Code(1), stdout, stderr })
+            Launch::Ended(Attempt { ended: Ended::Code(1), stdout, stderr, .. })
                 if stdout.is_empty() && !stderr.is_empty() => {}
             other @ (Launch::Declined(_) | Launch::Ended(_)) => {
                 let expected = format!(
@@ -427,7 +427,7 @@ fn stderr_closed(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn launch_without(lifecycle: &Lifecycle, taken: &Restrictions) -> Result<Launch, Failure> {
-    lifecycle.launch(&Start { restrictions: taken.clone(), ..Start::default() })
+    lifecycle.launch_or_end(&Start { restrictions: taken.clone(), ..Start::default() })
 }
 
 /// The driver that is announced is the one in use, whatever it fell back to.
@@ -448,7 +448,7 @@ fn dishonest(expected: &str, launch: &Launch) -> Failure {
             Failure::new(FailureKind::Announcement, expected, format!("{said:?}"))
         }
         Launch::Ended(attempt) => {
-            let actual = format!("{:?} after writing {:?}", attempt.ended, attempt.stdout);
+            let actual = format!("it {} after writing {:?}", attempt.ended, attempt.stdout);
             Failure::new(FailureKind::Crash, expected, actual)
         }
     }

@@ -177,9 +177,10 @@ fn stale_path(lifecycle: &Lifecycle) -> CaseResult {
     }
     // The kernel takes a ring apart in its own time, and with it the listener.
     let limit = Duration::from_secs(2);
-    let deadline = lifecycle.clock().within(limit);
+    let stopwatch = lifecycle.stopwatch();
     let mut next = lifecycle.launch(&start)?;
-    while matches!(next, Launch::Ended(_)) && !deadline.is_over() {
+    while matches!(next, Launch::Ended(_)) && stopwatch.elapsed() < lifecycle.clock().scaled(limit)
+    {
         next = lifecycle.launch(&start)?;
     }
     let next = expect_obedience(next)?;
@@ -304,7 +305,7 @@ fn expect_refusal(attempt: &Attempt, path: &Path) -> Result<(), Failure> {
         return Err(Failure::new(
             FailureKind::ExitStatus,
             expected,
-            format!("{:?}", attempt.ended),
+            format!("it {}", attempt.ended),
         ));
     }
     if !attempt.stdout.is_empty() || !attempt.stderr.iter().any(|line| line.contains(&path)) {

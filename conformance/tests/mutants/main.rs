@@ -21,6 +21,7 @@ use conformance::mutants::{Mutant, MutantTable};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use conformance::suites;
+use harness::launcher::START_TIMEOUT;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::{Company, Schedule};
@@ -89,6 +90,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             seed: check::Environment::read()?.seed,
             host: host::probe(),
             schedule: Schedule::of_this_user(),
+            start_timeout: START_TIMEOUT,
             gate: Gate::default(),
             repeat: repeat_command,
         },

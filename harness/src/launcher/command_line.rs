@@ -3,17 +3,22 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use report::{Failure, FailureKind, Outside};
+use socket2::{Domain, Socket, Type};
 
+use super::program::expect_executable;
 use super::server::{Ended, Supervised};
-use super::{Launch, Launcher, trouble};
+use super::{Attempt, Launch, Launcher, trouble};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::process::listener_owner;
+use crate::restrict::Restrictions;
 
 /// How often it is looked whether it listens.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -34,7 +39,7 @@ enum Started {
     /// A process of it listens.
     Listens(u32),
     /// It ended first.
-    Ended(Ended),
+    Ended { ended: Ended, has_listened: bool },
     /// Somebody else listens there.
     Stranger,
 }
@@ -57,6 +62,14 @@ impl CommandLine {
             ).into()));
         }
         Ok(Self { text: text.to_owned(), words })
+    }
+
+    /// Its program exists and may be executed.
+    ///
+    /// # Errors
+    /// [`Error::Command`], which names the program.
+    pub fn expect_executable(&self) -> Result<(), Error> {
+        expect_executable(self.words[0].as_ref())
     }
 
     /// One word of a shell that stands for it as it was given.
@@ -88,12 +101,15 @@ impl Launcher {
     ) -> Result<Launch, Failure> {
         for _ in 0..PORTS_TRIED {
             let address = free_address().map_err(trouble)?;
-            let process = self.spawn(line.words_at(address))?;
+            let process = self.spawn(line.words_at(address), &Restrictions::default())?;
             match wait_for_listener(&process, address, deadline)? {
                 Started::Listens(pid) => {
                     return Ok(Launch::ready(process, pid, vec![address], None));
                 }
-                Started::Ended(ended) => return Ok(Launch::Ended(process.attempt(ended))),
+                Started::Ended { ended, has_listened } => {
+                    let attempt = process.attempt(ended);
+                    return Ok(Launch::Ended(Attempt { has_listened, ..attempt }));
+                }
                 Started::Stranger => {}
             }
         }
@@ -117,10 +133,11 @@ fn wait_for_listener(
             // It may have died of its first client, which is this one.
             let noticed = Deadline::after(NOTICED);
             let ended = process.state.wait(noticed, |state| *state);
-            return Ok(ended.map_or(Started::Stranger, Started::Ended));
+            return Ok(ended
+                .map_or(Started::Stranger, |ended| Started::Ended { ended, has_listened: true }));
         }
         if let Some(ended) = *process.state.lock() {
-            return Ok(Started::Ended(ended));
+            return Ok(Started::Ended { ended, has_listened: false });
         }
         if deadline.is_over() {
             return Err(deadline.failure(&format!("a server that listens on {address}")));
@@ -129,9 +146,26 @@ fn wait_for_listener(
     }
 }
 
-/// An address that is free now.
+/// An address that is free now. Its port is below those that the kernel gives to clients, of which
+/// there are thousands in the cells beside this one: any of them could get it before the server.
 fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    const FIRST: u16 = 16_384;
+    /// As ports go to clients, on all systems but a few: from 32,768 on Linux (ip(7)), from 49,152
+    /// elsewhere (RFC 6335, section 6).
+    const LAST: u16 = 32_000;
+    /// Another one for every server of this program, from a place of its own on.
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(fastrand::u16(..)));
+    for _ in FIRST..LAST {
+        let port = FIRST + next.fetch_add(1, Ordering::Relaxed) % (LAST - FIRST);
+        // Without SO_REUSEADDR, which std would set: not every server does.
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if socket.bind(&address.into()).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err(io::Error::other(format!("no port from {FIRST} to {LAST} is free")))
 }
 
 #[cfg(test)]

@@ -2,17 +2,19 @@
 
 mod command_line;
 mod output;
+mod program;
 mod server;
 mod start;
+mod turn;
 
-use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind, Outside, Transport, outside};
 
@@ -23,15 +25,18 @@ pub use start::{Origin, Program, Start};
 
 use crate::announcement::{Announcement, Ready};
 use crate::deadline::Deadline;
+use crate::restrict::Restrictions;
 use crate::scratch::Scratch;
-use crate::supervisor::SUPERVISE;
+use crate::supervisor::{SUPERVISE, own_program, token_line};
 use server::Supervised;
-use start::{command, own_program};
+use start::command;
+use turn::Turn;
 
 /// `EX_UNAVAILABLE` of sysexits.h: with a reason on standard output it means "not here".
 pub const EXIT_UNAVAILABLE: i32 = 69;
-/// How long a server may take to announce itself on an idle host.
-pub const START_LIMIT: Duration = Duration::from_secs(5);
+/// How long a server may take to become ready, unless the user says otherwise: long enough for a
+/// virtual machine on a busy host.
+pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// `--drain` of the servers that are started, unless another is asked for.
 pub const DRAIN: Duration = Duration::from_secs(1);
 
@@ -49,6 +54,8 @@ pub enum Launch {
 /// A server that ended by itself, and what it wrote.
 #[derive(Clone, Debug)]
 pub struct Attempt {
+    /// Whether it was seen to listen before: it may have ended at its first client.
+    pub has_listened: bool,
     /// How it ended.
     pub ended: Ended,
     /// Its standard output.
@@ -66,6 +73,7 @@ pub struct Launcher {
     last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
     /// For Unix paths, once there is one.
     scratch: OnceLock<Scratch>,
+    waited_for_turns_ns: AtomicU64,
 }
 
 impl Launch {
@@ -91,7 +99,7 @@ impl Launch {
                 Err(Failure::new(FailureKind::Announcement, expected, format!("{announcement:?}")))
             }
             Self::Ended(attempt) => {
-                let actual = format!("{:?} after writing {:?}", attempt.ended, attempt.stdout);
+                let actual = format!("it {} after writing {:?}", attempt.ended, attempt.stdout);
                 Err(Failure::new(FailureKind::Crash, expected, actual))
             }
         }
@@ -107,6 +115,7 @@ impl Launcher {
             ended_cpu_ms: Arc::default(),
             last_stderr: Mutex::new(None),
             scratch: OnceLock::new(),
+            waited_for_turns_ns: AtomicU64::new(0),
         }
     }
 
@@ -114,6 +123,12 @@ impl Launcher {
     #[must_use]
     pub fn ended_cpu(&self) -> Duration {
         Duration::from_millis(self.ended_cpu_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long its starts have waited until fewer others started.
+    #[must_use]
+    pub fn waited_for_turns(&self) -> Duration {
+        Duration::from_nanos(self.waited_for_turns_ns.load(Ordering::Relaxed))
     }
 
     /// Where the server is that listens already, if it is one.
@@ -134,7 +149,7 @@ impl Launcher {
         let Origin::Contract(program) = &self.origin else {
             return Err(Failure::new(FailureKind::Harness, "a program of the contract", "another"));
         };
-        let process = self.spawn(command(program, start).map_err(trouble)?)?;
+        let process = self.spawn(command(program, start), &start.restrictions)?;
         let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
             let stdout = process.stdout.lock().text();
             return Err(if stdout.is_empty() {
@@ -146,11 +161,21 @@ impl Launcher {
         Ok(process.attempt(ended))
     }
 
-    /// Starts a server and waits until it is ready or has ended.
+    /// Starts a server once its turn has come, and waits until it is ready or has ended. The
+    /// deadline is made then.
     ///
     /// # Errors
     /// `announcement` when its first line is none, `timeout` when it writes none.
-    pub fn launch(&self, start: &Start, deadline: Deadline) -> Result<Launch, Failure> {
+    pub fn launch(
+        &self,
+        start: &Start,
+        deadline: impl FnOnce() -> Deadline,
+    ) -> Result<Launch, Failure> {
+        let asked = Instant::now();
+        let _turn = Turn::wait();
+        let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.waited_for_turns_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        let deadline = deadline();
         match &self.origin {
             Origin::Contract(program) => self.launch_program(program, start, deadline),
             Origin::Command(line) => self.launch_command(line, deadline),
@@ -166,7 +191,7 @@ impl Launcher {
         start: &Start,
         deadline: Deadline,
     ) -> Result<Launch, Failure> {
-        let process = self.spawn(command(program, start).map_err(trouble)?)?;
+        let process = self.spawn(command(program, start), &start.restrictions)?;
         let line = process.stdout.wait(deadline, |out| {
             out.first_line().map(Some).or_else(|| out.is_closed().then_some(None))
         });
@@ -252,19 +277,36 @@ impl Launcher {
     }
 
     /// Starts a program below a supervisor.
-    fn spawn(&self, command: Vec<OsString>) -> Result<Supervised, Failure> {
+    fn spawn(
+        &self,
+        command: Vec<OsString>,
+        restrictions: &Restrictions,
+    ) -> Result<Supervised, Failure> {
+        // Below a supervisor it would look like a server that ends by itself.
+        program::expect_executable(&command[0])
+            .map_err(|e| Failure::new(FailureKind::Harness, "to start a server", e.to_string()))?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
         let address = listener.local_addr().map_err(trouble)?;
         let token = format!("{:016x}", fastrand::u64(..));
-        let own_program = own_program().map_err(trouble)?;
-        let mut supervisor = Command::new(&own_program)
-            .args([SUPERVISE, &address.to_string(), &token, "--"])
+        let mut supervisor = Command::new(own_program().map_err(trouble)?);
+        supervisor
+            .args([SUPERVISE, &address.to_string(), &token])
+            .args(restrictions.to_args())
+            .arg("--")
             .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(trouble)?;
+            .stderr(Stdio::piped());
+        for (variable, _) in std::env::vars_os().filter(|(variable, _)| is_of_harness(variable)) {
+            supervisor.env_remove(variable);
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::CommandExt as _;
+            // What a terminal or timeout(1) sends to the harness's group would end it, too.
+            supervisor.process_group(0);
+        }
+        let mut supervisor = supervisor.spawn().map_err(trouble)?;
         let streams = (supervisor.stdin.take(), supervisor.stdout.take(), supervisor.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = streams else {
             return Err(Failure::new(FailureKind::Harness, "three pipes", "fewer"));
@@ -302,6 +344,7 @@ impl Supervised {
         let stdout = self.stdout.wait(deadline, |out| out.is_closed().then(|| out.text()));
         self.stderr.wait(deadline, |out| out.is_closed().then_some(()));
         Attempt {
+            has_listened: false,
             ended,
             stdout: stdout.unwrap_or_else(|| self.stdout.lock().text()),
             stderr: self.stderr.lock().last_lines(20),
@@ -318,31 +361,63 @@ impl Supervised {
         match self.state.wait(deadline, |ended| *ended) {
             Some(Ended::Code(EXIT_UNAVAILABLE)) => Ok(Launch::Declined(announcement)),
             Some(ended) => {
-                Err(Failure::new(FailureKind::ExitStatus, expected, format!("{ended:?}")))
+                Err(Failure::new(FailureKind::ExitStatus, expected, format!("it {ended}")))
             }
             None => Err(deadline.failure(&expected)),
         }
     }
 }
 
+/// Whether a variable is meant for the harness. A server must know nothing of what it will be
+/// asked, and is not to look for the symbols of a backtrace whenever a task of it panics.
+fn is_of_harness(variable: &OsStr) -> bool {
+    let variable = variable.to_string_lossy();
+    variable.starts_with("CONFORMANCE_")
+        || ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"].contains(&variable.as_ref())
+}
+
 /// Takes the supervisor's connection and its first two lines: the token and the server's process.
+/// Whoever else connects is closed.
 fn meet(
     listener: &TcpListener,
     token: &str,
 ) -> Result<(BufReader<TcpStream>, u32), std::io::Error> {
-    use std::io::Error;
-    let (control, _) = accept_within(listener, Duration::from_secs(20))?;
-    control.set_nonblocking(false)?;
-    let mut lines = BufReader::new(control);
-    let mut line = String::new();
-    lines.read_line(&mut line)?;
-    if line.trim() != format!("token {token}") {
-        return Err(Error::other("another process connected in the supervisor's place"));
+    /// Until the supervisor has started on a busy host.
+    const LIMIT: Duration = Duration::from_secs(20);
+    let deadline = Deadline::after(LIMIT);
+    loop {
+        let (control, _) = accept_within(listener, deadline.left())?;
+        control.set_nonblocking(false)?;
+        let Some(mut lines) = expect_supervisor(control, token) else { continue };
+        lines.get_ref().set_read_timeout(Some(LIMIT))?;
+        let mut line = String::new();
+        lines.read_line(&mut line)?;
+        lines.get_ref().set_read_timeout(None)?;
+        let pid = line.trim().strip_prefix("started ").and_then(|pid| pid.parse().ok());
+        return pid.map(|pid| (lines, pid)).ok_or_else(|| std::io::Error::other(line));
     }
-    line.clear();
-    lines.read_line(&mut line)?;
-    let pid = line.trim().strip_prefix("started ").and_then(|pid| pid.parse().ok());
-    pid.map(|pid| (lines, pid)).ok_or_else(|| Error::other(line))
+}
+
+/// A connection whose first line is the token, which a supervisor sends right after it has
+/// connected.
+fn expect_supervisor(control: TcpStream, token: &str) -> Option<BufReader<TcpStream>> {
+    /// Beyond what a busy host needs; a stranger who sends nothing costs so much.
+    const LIMIT: Duration = Duration::from_secs(5);
+    let expected = token_line(token);
+    let deadline = Deadline::after(LIMIT);
+    let mut received = vec![0; expected.len()];
+    let mut length = 0;
+    while length < received.len() {
+        let left = Some(deadline.left()).filter(|left| !left.is_zero())?;
+        control.set_read_timeout(Some(left)).ok()?;
+        match (&control).read(&mut received[length..]) {
+            Ok(0) => return None,
+            Ok(some) => length += some,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+    (received == expected.as_bytes()).then(|| BufReader::new(control))
 }
 
 fn accept_within(
@@ -354,5 +429,35 @@ fn accept_within(
         Ok(true) => listener.accept(),
         Ok(false) => Err(std::io::Error::other("the supervisor did not start")),
         Err(failure) => Err(std::io::Error::other(failure.actual.on_terminal())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn strangers_are_not_taken_for_the_supervisor() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let client = |says: &str| {
+            let mut client = TcpStream::connect(address).expect("it is listened to");
+            client.write_all(says.as_bytes()).expect("it is sent");
+            client
+        };
+        let strangers = ["", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "token 0\nstarted 1\n"];
+        let _strangers = strangers.map(client);
+        let _supervisor = client("token 12\nstarted 34\n");
+        let (_, pid) = meet(&listener, "12").expect("it comes last");
+        assert_eq!(pid, 34);
+    }
+
+    #[test]
+    fn a_server_sees_nothing_that_is_meant_for_the_harness() {
+        let hidden = ["CONFORMANCE_SEED", "RUST_BACKTRACE", "PATH", "RUST_LOG"]
+            .map(|variable| is_of_harness(OsStr::new(variable)));
+        assert_eq!(hidden, [true, true, false, false]);
     }
 }

@@ -1,5 +1,6 @@
 //! A running server, as its parent sees it: its process, what it writes, how it ends.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin};
@@ -33,6 +34,38 @@ pub enum Ended {
     Code(i32),
     /// By a signal.
     Signal(i32),
+}
+
+/// As a sentence goes on: `ended with status 1`, `was ended by SIGPIPE (signal 13)`.
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(status) => write!(f, "ended with status {status}"),
+            Self::Signal(signal) => match name(*signal) {
+                Some(name) => write!(f, "was ended by {name} (signal {signal})"),
+                None => write!(f, "was ended by signal {signal}"),
+            },
+        }
+    }
+}
+
+/// The name of a signal that ends a process, of those that have one number on all systems
+/// (signal(7), signal(3)).
+fn name(signal: i32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
 }
 
 /// A server that has announced itself. Dropping it kills it and whatever it started.
@@ -170,7 +203,7 @@ impl Server {
             Ok(_) => Outside::default(),
             Err(e) => outside!("; its client saw {}: {}", e.kind, e.actual),
         };
-        let ended = outside!("{}{}", format!("{ended:?}"), seen);
+        let ended = outside!("{}{}", format!("it {ended}"), seen);
         Err(Failure::new(FailureKind::Crash, "a server that goes on", ended))
     }
 

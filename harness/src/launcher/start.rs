@@ -1,7 +1,6 @@
 //! Where a row's server comes from, and what one start asks of it.
 
 use std::ffi::OsString;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,9 +9,9 @@ use report::Outside;
 
 use super::DRAIN;
 use super::command_line::{CommandLine, words};
+use super::program::expect_executable;
 use crate::error::Error;
 use crate::restrict::Restrictions;
-use crate::supervisor::RESTRICT;
 
 /// Where a row's server comes from. Its grade follows from that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +50,14 @@ impl Program {
         let empty = || Error::Command("an empty command; write a program".into());
         let executable = words.next().ok_or_else(empty)?.into();
         Ok(Self { executable, arguments: words.map(OsString::from).collect() })
+    }
+
+    /// It exists and may be executed.
+    ///
+    /// # Errors
+    /// [`Error::Command`], which names it.
+    pub fn expect_executable(&self) -> Result<(), Error> {
+        expect_executable(self.executable.as_os_str())
     }
 
     /// One word of a shell that stands for its command line.
@@ -109,15 +116,9 @@ impl Start {
     }
 }
 
-/// Program and arguments, below a restricting program if anything is restricted.
-pub(super) fn command(program: &Program, start: &Start) -> io::Result<Vec<OsString>> {
-    let mut command = Vec::new();
-    if start.restrictions != Restrictions::default() {
-        command.extend([own_program()?.into(), RESTRICT.into()]);
-        command.extend(start.restrictions.to_args().into_iter().map(OsString::from));
-        command.push("--".into());
-    }
-    command.push(program.executable.clone().into());
+/// Program and arguments.
+pub(super) fn command(program: &Program, start: &Start) -> Vec<OsString> {
+    let mut command = vec![program.executable.clone().into()];
     // First, because an interpreter's program is among them.
     command.extend(program.arguments.iter().cloned());
     for listen in &start.listen {
@@ -126,14 +127,5 @@ pub(super) fn command(program: &Program, start: &Start) -> io::Result<Vec<OsStri
     command.extend(["--announce", "json", "--stop-on-stdin-eof"].map(OsString::from));
     command.extend(["--drain".into(), format!("{}s", start.drain.as_secs()).into()]);
     command.extend(start.arguments.iter().cloned());
-    Ok(command)
-}
-
-/// This program, to be started again as supervisor. Linux has a name for it that holds when the
-/// file is replaced by a build in the middle of a run (proc_pid_exe(5)).
-pub(super) fn own_program() -> io::Result<PathBuf> {
-    if cfg!(target_os = "linux") {
-        return Ok(PathBuf::from("/proc/self/exe"));
-    }
-    std::env::current_exe()
+    command
 }

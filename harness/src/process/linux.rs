@@ -159,9 +159,10 @@ pub(super) fn listener_owner(_: u32, supervisor: u32, port: u16) -> io::Result<O
     if sockets.is_empty() {
         return Ok(None);
     }
-    // The youngest: below a shell or a package manager, the server itself comes last.
+    // The oldest that has the listener, which is the server: those that it forks for a client have
+    // it too, and end with the client. Parents come before children that are as old.
     let mut family = stats_below(supervisor)?;
-    family.sort_by_key(|stat| std::cmp::Reverse(stat.starttime));
+    family.sort_by_key(|stat| stat.starttime);
     let holds = |stat: &Stat| {
         let descriptors = Process::new(stat.pid).and_then(|process| process.fd());
         descriptors.into_iter().flatten().flatten().any(|descriptor| {

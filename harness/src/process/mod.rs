@@ -106,16 +106,26 @@ impl Process {
         what: &str,
         look: impl Fn(u32) -> std::io::Result<T>,
     ) -> Result<Vec<T>, Failure> {
-        let mut seen = vec![look(self.pid).map_err(|e| unknown(what, &e))?];
-        for pid in self.family()?.into_iter().skip(1) {
+        let mut seen = Vec::new();
+        let mut refusal = None;
+        for pid in self.family()? {
             match look(pid) {
-                Ok(other) => seen.push(other),
-                Err(e) if self.family()?.contains(&pid) => return Err(unknown(what, &e)),
-                // It has ended since.
-                Err(_) => {}
+                Ok(one) => seen.push(one),
+                Err(e) if self.has(pid)? => return Err(unknown(what, &e)),
+                // It has ended since, and uses nothing.
+                Err(e) => refusal = Some(e),
             }
         }
-        Ok(seen)
+        match refusal {
+            Some(e) if seen.is_empty() => Err(unknown(what, &e)),
+            Some(_) | None => Ok(seen),
+        }
+    }
+
+    /// Whether one of its processes still runs.
+    fn has(&self, pid: u32) -> Result<bool, Failure> {
+        let below = system::below(self.supervisor).map_err(|e| unknown("its processes", &e))?;
+        Ok(below.contains(&pid))
     }
 
     /// Whether this system tells about another process's resources, for a case that is worth

@@ -5,7 +5,7 @@ use std::time::Duration;
 use harness::affinity::Cpus;
 use harness::attest::attest;
 use harness::deadline::Deadline;
-use harness::launcher::{Launch, Launcher, START_LIMIT, Server};
+use harness::launcher::{Launch, Launcher, START_TIMEOUT, Server};
 use harness::place::Place;
 use harness::process::Process;
 use harness::row::Row;
@@ -34,7 +34,7 @@ impl Subject {
         let mut start = launcher.over(transport).map_err(|e| refusal(&e))?;
         start.restrictions.cpus = Cpus::of(cpus.iter().copied());
         let launched =
-            launcher.launch(&start, Deadline::after(START_LIMIT)).map_err(|e| refusal(&e))?;
+            launcher.launch(&start, || Deadline::after(START_TIMEOUT)).map_err(|e| refusal(&e))?;
         let server = match launched {
             Launch::Declined(announcement) => {
                 let reason = format!("it says that it cannot serve here: {announcement:?}");
@@ -92,7 +92,7 @@ impl Subject {
     /// How it ended, if it has, and its last words.
     pub(super) fn death(&self) -> Option<Outside> {
         let ended = self.server.ended()?;
-        let end = Outside::from(format!("the server has ended ({ended:?})"));
+        let end = Outside::from(format!("the server {ended}"));
         let said = self.launcher.stderr_tail(3);
         if said.is_empty() {
             return Some(end);

@@ -7,6 +7,7 @@ use conformance::check::{self, Options};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
+use harness::launcher::START_TIMEOUT;
 use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
@@ -38,6 +39,7 @@ pub(super) fn wrong(
         seed,
         host: host.clone(),
         schedule: Schedule::of_this_user(),
+        start_timeout: START_TIMEOUT,
         gate: Gate::default(),
         repeat: |row, id, seed, _| {
             let row = &row.name;

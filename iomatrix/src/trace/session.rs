@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::{Cut, Deadline};
 use harness::host_factor::HIGHEST;
-use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_LIMIT, Server, Start};
+use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_TIMEOUT, Server, Start};
 use harness::process::{Process, Signal};
 use harness::scratch::Scratch;
 use report::trace::Request;
@@ -78,7 +78,7 @@ pub(super) fn trace(
 }
 
 fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answer, Failure> {
-    let server = match launcher.launch(&Start::default(), patient(START_LIMIT))? {
+    let server = match launcher.launch(&Start::default(), || Deadline::after(START_TIMEOUT))? {
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
             return Ok(Answer::Unavailable(reason));
         }

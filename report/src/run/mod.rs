@@ -206,6 +206,9 @@ pub enum FailureKind {
     Driver,
     /// Standard output or standard error is not what the contract asks for.
     Output,
+    /// It was not ready in the time that a start may take, so that nothing was learnt about the
+    /// requirement. The verdict is `error`.
+    Start,
     /// Not the server's fault: the judge itself could not go on. The verdict is `error`.
     Harness,
 }
@@ -252,6 +255,7 @@ impl FailureKind {
             Self::Announcement => "announcement",
             Self::Driver => "driver",
             Self::Output => "output",
+            Self::Start => "start",
             Self::Harness => "harness",
         }
     }

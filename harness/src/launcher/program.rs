@@ -1,0 +1,89 @@
+//! Whether a program can be executed, known before anything is started.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use report::outside;
+
+use crate::error::Error;
+
+/// A program that exists and may be executed, found as execvp(3) does it.
+///
+/// # Errors
+/// [`Error::Command`], which names it.
+pub(super) fn expect_executable(program: &OsStr) -> Result<(), Error> {
+    if !cfg!(unix) {
+        // Endings and folders are tried there that only the system knows.
+        return Ok(());
+    }
+    let path = Path::new(program);
+    if path.components().count() > 1 || path.is_absolute() {
+        let sentence = match refusal(path) {
+            None => return Ok(()),
+            Some(reason) => outside!("{}: {}", path.display(), reason),
+        };
+        return Err(Error::Command(sentence));
+    }
+    // The system has folders of its own choice for that.
+    let Some(folders) = std::env::var_os("PATH") else { return Ok(()) };
+    let mut candidates = std::env::split_paths(&folders).map(|folder: PathBuf| folder.join(path));
+    if candidates.any(|candidate| refusal(&candidate).is_none()) {
+        return Ok(());
+    }
+    Err(Error::Command(outside!("no program '{}' in the folders of PATH", path.display())))
+}
+
+/// Why a file cannot be executed.
+#[cfg(unix)]
+fn refusal(path: &Path) -> Option<&'static str> {
+    use rustix::fs::{Access, access};
+    match std::fs::metadata(path) {
+        Err(_) => Some("no such program"),
+        Ok(file) if !file.is_file() => Some("is no program"),
+        Ok(_) if access(path, Access::EXEC_OK).is_err() => Some("may not be executed"),
+        Ok(_) if !has_interpreter(path) => Some("the interpreter in its first line does not exist"),
+        Ok(_) => None,
+    }
+}
+
+/// Whether a script's interpreter exists; so that of any other program does (execve(2)).
+#[cfg(unix)]
+fn has_interpreter(path: &Path) -> bool {
+    use std::io::Read as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let mut head = Vec::new();
+    // One that may be executed and not read is believed.
+    let Ok(file) = std::fs::File::open(path) else { return true };
+    if file.take(256).read_to_end(&mut head).is_err() {
+        return true;
+    }
+    let Some(line) = head.strip_prefix(b"#!") else { return true };
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+    let interpreter = line.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    Path::new(OsStr::from_bytes(interpreter)).exists()
+}
+
+#[cfg(not(unix))]
+fn refusal(_: &Path) -> Option<&'static str> {
+    None
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_executed_is_named() {
+        let refused = |program: &str| {
+            expect_executable(OsStr::new(program)).map_err(|error| error.to_string())
+        };
+        assert_eq!(refused("sh"), Ok(()));
+        assert_eq!(refused("/bin/sh"), Ok(()));
+        assert_eq!(refused("./no-such-program"), Err("./no-such-program: no such program".into()));
+        assert_eq!(refused("/dev"), Err("/dev: is no program".into()));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(refused(source), Err(format!("{source}: may not be executed")));
+        let unknown = "no program 'no-such-program' in the folders of PATH";
+        assert_eq!(refused("no-such-program"), Err(unknown.into()));
+    }
+}
