@@ -13,6 +13,11 @@ use crate::clock::CellClock;
 
 /// How often a state of a process is looked at while a deadline runs.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// A server may still have work to do when it has nothing to wait for: a task that has panicked
+/// looks up symbols for its backtrace.
+const WORK_LEFT: Duration = Duration::from_secs(1);
+/// So long it is looked at to see whether it has.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The number of descriptors at rest: after one served connection, and no longer changing.
 ///
@@ -37,6 +42,64 @@ pub fn descriptors_at_rest(process: &Process, peer: &Peer) -> Result<usize, Fail
     Ok(last)
 }
 
+/// The descriptors that a process holds while none of a crowd of clients is left.
+#[derive(Debug)]
+pub struct AtRest<'a> {
+    process: &'a Process,
+    clock: &'a CellClock,
+    limit: Duration,
+    most: usize,
+    /// Whether the first crowd has left some behind.
+    is_raised: bool,
+}
+
+impl<'a> AtRest<'a> {
+    /// Those that it holds now, and `spare` more. How soon it must be back there is `limit`.
+    ///
+    /// # Errors
+    /// As [`descriptors_at_rest`].
+    pub fn now(
+        process: &'a Process,
+        peer: &'a Peer,
+        spare: usize,
+        limit: Duration,
+    ) -> Result<Self, Failure> {
+        let most = descriptors_at_rest(process, peer)? + spare;
+        Ok(Self { process, clock: peer.clock(), limit, most, is_raised: false })
+    }
+
+    /// Whether more are left of a crowd that has gone, which is no fault of the first: a pool that
+    /// it has filled, as Go's of pipes for splice(2), is filled for those that follow.
+    ///
+    /// # Errors
+    /// `descriptors` when a later crowd has left some behind.
+    pub fn is_raised(&mut self) -> Result<bool, Failure> {
+        match expect_descriptors(self.process, self.most, self.limit, self.clock) {
+            Err(more) if more.kind == FailureKind::Descriptors && !self.is_raised => {
+                self.is_raised = true;
+                self.most = self.most.max(self.process.descriptors()?);
+                Ok(true)
+            }
+            other => other.map(|()| false),
+        }
+    }
+
+    /// Lets a crowd come and go: nothing is left of it, or nothing more than the first has left.
+    ///
+    /// # Errors
+    /// `descriptors`, or what `crowd` fails with.
+    pub fn expect_freed(
+        &mut self,
+        mut crowd: impl FnMut() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        crowd()?;
+        while self.is_raised()? {
+            crowd()?;
+        }
+        Ok(())
+    }
+}
+
 /// Waits until the process holds at most `base` descriptors, within `limit`.
 ///
 /// # Errors
@@ -55,13 +118,35 @@ pub fn expect_descriptors(
         }
         if deadline.is_over() {
             let expected = format!("at most {base} descriptors after {limit:?}");
-            return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}")));
+            let kinds = process.descriptor_kinds()?;
+            let kinds: Vec<String> =
+                kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+            let of =
+                if kinds.is_empty() { String::new() } else { format!(": {}", kinds.join(", ")) };
+            return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}{of}")));
         }
         thread::sleep(LOOK_EVERY);
     }
 }
 
-/// Judges the CPU time that the process uses in `time`, as a share of one core.
+/// Waits until the process uses no more than `limit` of one core, for as long as work that was left
+/// may take. Whether it goes on for ever is judged after that.
+///
+/// # Errors
+/// `harness` when the system does not tell.
+pub fn let_finish(process: &Process, limit: f64, clock: &CellClock) -> Result<(), Failure> {
+    let deadline = clock.within(WORK_LEFT);
+    loop {
+        let before = process.demand()?;
+        thread::sleep(LOOK);
+        if process.demand()?.share_since(&before) <= limit || deadline.is_over() {
+            return Ok(());
+        }
+    }
+}
+
+/// Judges the CPU time that the process uses in `time`, as a share of one core, once it has done
+/// what was left to do.
 ///
 /// # Errors
 /// `cpu` above `limit`.
@@ -71,6 +156,7 @@ pub fn expect_quiet(
     limit: f64,
     clock: &CellClock,
 ) -> Result<(), Failure> {
+    let_finish(process, limit, clock)?;
     let before = process.demand()?;
     thread::sleep(time);
     judge_demand(process, &before, limit, clock)

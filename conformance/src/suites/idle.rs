@@ -7,9 +7,10 @@ use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
-use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
+use crate::expectation::{AtRest, expect_quiet, let_finish};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -105,27 +106,29 @@ fn cpu_500_connections(peer: &Peer, process: &Process) -> CaseResult {
 fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> CaseResult {
     /// A client that leaves without a word has been silent for so long.
     const SILENCE: Duration = Duration::from_millis(150);
-    let base = descriptors_at_rest(process, peer)?;
-    for leave in [Leave::Close, Leave::Reset, Leave::HalfClose] {
-        let mut connections = peer.connect_many(peer.size())?;
-        for connection in &mut connections {
-            connection.exchange(64)?;
-        }
-        // That they leave a server that has nothing to do is the case.
-        thread::sleep(SILENCE);
-        match leave {
-            Leave::Close => drop(connections),
-            Leave::Reset => connections.into_iter().for_each(|connection| connection.reset()),
-            Leave::HalfClose => {
-                for connection in &mut connections {
-                    connection.finish_sending()?;
+    let mut at_rest = AtRest::now(process, peer, 0, FREED)?;
+    // Freeing them is work, and a server that never does it is judged by what it uses first.
+    let freed = at_rest.expect_freed(|| {
+        for leave in [Leave::Close, Leave::Reset, Leave::HalfClose] {
+            let mut connections = peer.connect_many(peer.size())?;
+            for connection in &mut connections {
+                connection.exchange(64)?;
+            }
+            // That they leave a server that has nothing to do is the case.
+            thread::sleep(SILENCE);
+            match leave {
+                Leave::Close => drop(connections),
+                Leave::Reset => connections.into_iter().for_each(Connection::reset),
+                Leave::HalfClose => {
+                    for connection in &mut connections {
+                        connection.finish_sending()?;
+                    }
+                    thread::sleep(SILENCE);
                 }
-                thread::sleep(SILENCE);
             }
         }
-    }
-    // Freeing them is work, and a server that never does it is judged by what it uses first.
-    let freed = expect_descriptors(process, base, FREED, peer.clock());
+        Ok(())
+    });
     expect_quiet(process, Duration::from_secs(1), QUIET, peer.clock())?;
     freed?;
     peer.serves()?;
@@ -143,6 +146,7 @@ enum Leave {
 
 /// Judges the CPU time of a server that has nothing to do, and records whether it is next to none.
 fn quiet(peer: &Peer, process: &Process, time: Duration) -> CaseResult {
+    let_finish(process, QUIET, peer.clock())?;
     let before = process.demand()?;
     thread::sleep(time);
     let share = process.demand()?.share_since(&before);

@@ -14,7 +14,7 @@ use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Read1, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
-use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_survival};
+use crate::expectation::{AtRest, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::tcp_backpressure::{STALLED_BYTES, stall};
 
@@ -115,41 +115,43 @@ const BATCH: u64 = 50;
 fn descriptors_after_churn(peer: &Peer, process: &Process) -> CaseResult {
     /// At once, or a server that takes its time to answer FIN would take minutes.
     const TOGETHER: u64 = 10;
-    let base = descriptors_at_rest(process, peer)?;
-    for _ in 0..peer.size() / TOGETHER {
-        let mut connections = peer.connect_many(TOGETHER)?;
-        for connection in &mut connections {
-            connection.exchange(64)?;
-            connection.finish_sending()?;
+    AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
+        for _ in 0..peer.size() / TOGETHER {
+            let mut connections = peer.connect_many(TOGETHER)?;
+            for connection in &mut connections {
+                connection.exchange(64)?;
+                connection.finish_sending()?;
+            }
+            connections.iter_mut().try_for_each(Connection::expect_end)?;
         }
-        connections.iter_mut().try_for_each(Connection::expect_end)?;
-    }
-    expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
+        Ok(())
+    })?;
     peer.serves()?;
     Observation::met()
 }
 
 fn descriptors_after_resets(peer: &Peer, process: &Process) -> CaseResult {
     let mut random = peer.random(0);
-    let base = descriptors_at_rest(process, peer)?;
-    for _ in 0..peer.size() {
-        let mut connection = peer.connect()?;
-        match random.u8(0..5) {
-            0 => {}
-            1 => connection.send(random.u64(1..4 * KIB))?,
-            2 => connection.exchange(random.u64(1..4 * KIB))?,
-            3 => {
-                connection.send(64 * KIB)?;
-                connection.receive(random.u64(1..32 * KIB))?;
+    AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
+        for _ in 0..peer.size() {
+            let mut connection = peer.connect()?;
+            match random.u8(0..5) {
+                0 => {}
+                1 => connection.send(random.u64(1..4 * KIB))?,
+                2 => connection.exchange(random.u64(1..4 * KIB))?,
+                3 => {
+                    connection.send(64 * KIB)?;
+                    connection.receive(random.u64(1..32 * KIB))?;
+                }
+                _ => {
+                    connection.send(random.u64(1..4 * KIB))?;
+                    connection.finish_sending()?;
+                }
             }
-            _ => {
-                connection.send(random.u64(1..4 * KIB))?;
-                connection.finish_sending()?;
-            }
+            connection.reset();
         }
-        connection.reset();
-    }
-    expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
+        Ok(())
+    })?;
     peer.serves()?;
     Observation::met()
 }
@@ -158,25 +160,26 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResu
     /// Connections of one round, as many as nearly every accept queue has room for at once.
     const ROUND: u64 = 500;
     let mut random = peer.random(0);
-    let base = descriptors_at_rest(process, peer)?;
-    for _ in 0..peer.size() {
-        for _ in 0..ROUND {
-            // On loopback the connection is established when the call returns, and the server is
-            // about to accept it.
-            let pending = peer.start()?;
-            match random.u8(0..3) {
-                0 => drop(pending),
-                1 => pending.reset(),
-                _ => {
-                    let mut connection = pending.finish(peer.clock().progress())?;
-                    connection.send(random.u64(1..64))?;
-                    connection.reset();
+    AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
+        for _ in 0..peer.size() {
+            for _ in 0..ROUND {
+                // On loopback the connection is established when the call returns, and the server
+                // is about to accept it.
+                let pending = peer.start()?;
+                match random.u8(0..3) {
+                    0 => drop(pending),
+                    1 => pending.reset(),
+                    _ => {
+                        let mut connection = pending.finish(peer.clock().progress())?;
+                        connection.send(random.u64(1..64))?;
+                        connection.reset();
+                    }
                 }
             }
+            peer.serves()?;
         }
-        peer.serves()?;
-    }
-    expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
+        Ok(())
+    })?;
     peer.serves()?;
     Observation::met()
 }
@@ -331,7 +334,7 @@ fn growth(
     limit: u64,
     mut each: impl FnMut(&mut [Connection]) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
-    let base = descriptors_at_rest(process, peer)?;
+    let mut at_rest = AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?;
     least_growth(process, limit, || {
         let mut left = peer.size();
         while left > 0 {
@@ -340,7 +343,7 @@ fn growth(
             each(&mut connections)?;
             connections.into_iter().for_each(Connection::reset);
             // Or the next batch would need memory beside this one, now and then.
-            expect_descriptors(process, base + SPARE_DESCRIPTORS, SETTLED, peer.clock())?;
+            at_rest.is_raised()?;
             left -= batch;
         }
         Ok(())
@@ -381,7 +384,7 @@ fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult {
     /// How long a server that is blocked may take to see FIN.
     const NOTICED: Duration = Duration::from_millis(150);
     const BYTES_PER_CONNECTION: u64 = 32 * KIB;
-    let base = descriptors_at_rest(process, peer)?;
+    let mut at_rest = AtRest::now(process, peer, 0, SETTLED)?;
     let limit = BYTES_PER_CONNECTION * peer.size();
     let growth = least_growth(process, limit, || {
         let connect = |_| peer.connect_with(Setup::tight());
@@ -396,7 +399,7 @@ fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult {
         // That they stay blocked for a while is the case.
         thread::sleep(peer.clock().scaled(NOTICED));
         clients.into_iter().for_each(Connection::reset);
-        expect_descriptors(process, base, SETTLED, peer.clock())
+        at_rest.is_raised().map(drop)
     })?;
     judge_growth(peer, growth, limit)
 }

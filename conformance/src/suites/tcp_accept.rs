@@ -16,7 +16,7 @@ use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
 use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
-use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet, expect_survival};
+use crate::expectation::{AtRest, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 
 /// The table.
@@ -98,24 +98,26 @@ fn burst(peer: &Peer) -> CaseResult {
 }
 
 fn sequential_churn(peer: &Peer, process: &Process) -> CaseResult {
-    let base = if Process::IS_TOLD { Some(descriptors_at_rest(process, peer)?) } else { None };
-    for number in 0..peer.size() {
-        let mut connection = peer.connect()?;
-        connection.exchange(64)?;
-        // An end by FIN leaves the judge's port in TIME_WAIT, and thousands would use them up
-        // (async-io#123); one by reset does not.
-        if number % 4 == 0 {
-            connection.finish_sending()?;
-            connection.expect_end()?;
-        } else {
-            connection.reset();
+    let churn = || {
+        for number in 0..peer.size() {
+            let mut connection = peer.connect()?;
+            connection.exchange(64)?;
+            // An end by FIN leaves the judge's port in TIME_WAIT, and thousands would use them up
+            // (async-io#123); one by reset does not.
+            if number % 4 == 0 {
+                connection.finish_sending()?;
+                connection.expect_end()?;
+            } else {
+                connection.reset();
+            }
         }
-    }
-    peer.serves()?;
-    let Some(base) = base else {
-        return Observation::of("descriptors are not counted on this system");
+        peer.serves()
     };
-    expect_descriptors(process, base, Duration::from_secs(2), peer.clock())?;
+    if !Process::IS_TOLD {
+        churn()?;
+        return Observation::of("descriptors are not counted on this system");
+    }
+    AtRest::now(process, peer, 0, Duration::from_secs(2))?.expect_freed(churn)?;
     Observation::met()
 }
 

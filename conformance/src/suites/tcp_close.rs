@@ -6,7 +6,7 @@ use harness::process::Process;
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::peer::Peer;
-use crate::expectation::{descriptors_at_rest, expect_descriptors};
+use crate::expectation::AtRest;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -45,12 +45,13 @@ const UNREAD_BYTES: u64 = 1024 * 1024;
 const BLOCKED: Duration = Duration::from_millis(50);
 
 fn idle(peer: &Peer, process: &Process) -> CaseResult {
-    let base = descriptors_at_rest(process, peer)?;
-    let connections = peer.connect_many(peer.size())?;
-    // A later client that is served shows that the earlier ones were accepted.
-    peer.serves()?;
-    drop(connections);
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        let connections = peer.connect_many(peer.size())?;
+        // A later client that is served shows that the earlier ones were accepted.
+        peer.serves()?;
+        drop(connections);
+        Ok(())
+    })?;
     peer.serves()?;
     Observation::met()
 }
@@ -69,16 +70,17 @@ fn no_rst_after_fin(peer: &Peer) -> CaseResult {
 fn with_unread_echo(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = descriptors_at_rest(process, peer)?;
-    for _ in 0..peer.size() {
-        let mut connection = peer.connect()?;
-        connection.send_until_blocked(BLOCKED, UNREAD_BYTES)?;
-        neighbour.send(8 * 1024)?;
-        // With bytes that nobody has read, an orderly close sends a reset (RFC 9293, 3.6.1).
-        drop(connection);
-        neighbour.receive(8 * 1024)?;
-    }
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        for _ in 0..peer.size() {
+            let mut connection = peer.connect()?;
+            connection.send_until_blocked(BLOCKED, UNREAD_BYTES)?;
+            neighbour.send(8 * 1024)?;
+            // With bytes that nobody has read, an orderly close sends a reset (RFC 9293, 3.6.1).
+            drop(connection);
+            neighbour.receive(8 * 1024)?;
+        }
+        Ok(())
+    })?;
     peer.serves()?;
     Observation::met()
 }
@@ -86,12 +88,12 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> CaseResult {
 fn connect_close_storm(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = descriptors_at_rest(process, peer)?;
-    for _ in 0..peer.size() {
-        drop(peer.connect()?);
-    }
-    neighbour.exchange(8 * 1024)?;
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        for _ in 0..peer.size() {
+            drop(peer.connect()?);
+        }
+        neighbour.exchange(8 * 1024)
+    })?;
     peer.serves()?;
     Observation::met()
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use harness::process::Process;
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
-use crate::client::connection::Setup;
+use crate::client::connection::{Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
-use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
+use crate::expectation::{AtRest, expect_quiet};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -124,18 +124,15 @@ fn no_spin(peer: &Peer, process: &Process) -> CaseResult {
 }
 
 fn many(peer: &Peer, process: &Process) -> CaseResult {
-    let base = descriptors_at_rest(process, peer)?;
-    let mut connections = peer.connect_many(peer.size())?;
-    for connection in &mut connections {
-        connection.exchange(64)?;
-    }
-    for connection in &mut connections {
-        connection.finish_sending()?;
-    }
-    for connection in &mut connections {
-        connection.expect_end()?;
-    }
-    drop(connections);
-    expect_descriptors(process, base, Duration::from_secs(2), peer.clock())?;
+    AtRest::now(process, peer, 0, Duration::from_secs(2))?.expect_freed(|| {
+        let mut connections = peer.connect_many(peer.size())?;
+        for connection in &mut connections {
+            connection.exchange(64)?;
+        }
+        for connection in &mut connections {
+            connection.finish_sending()?;
+        }
+        connections.iter_mut().try_for_each(Connection::expect_end)
+    })?;
     Observation::met()
 }

@@ -11,7 +11,7 @@ use report::outside;
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::peer::Peer;
-use crate::expectation::{descriptors_at_rest, expect_descriptors, expect_quiet};
+use crate::expectation::{AtRest, descriptors_at_rest, expect_descriptors, expect_quiet};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -73,17 +73,16 @@ const BURST: u64 = 25;
 fn idle(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = descriptors_at_rest(process, peer)?;
-    let mut connections = peer.connect_many(peer.size())?;
-    for connection in connections.iter_mut().step_by(2) {
-        connection.exchange(64)?;
-    }
-    // Idle is what they are to be: the pause is the case.
-    neighbour.expect_silence(Duration::from_millis(100))?;
-    for connection in connections {
-        connection.reset();
-    }
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        let mut connections = peer.connect_many(peer.size())?;
+        for connection in connections.iter_mut().step_by(2) {
+            connection.exchange(64)?;
+        }
+        // Idle is what they are to be: the pause is the case.
+        neighbour.expect_silence(Duration::from_millis(100))?;
+        connections.into_iter().for_each(Connection::reset);
+        Ok(())
+    })?;
     neighbour.exchange(64)?;
     peer.serves()?;
     Observation::met()
@@ -116,11 +115,12 @@ fn mid_echo(peer: &Peer) -> CaseResult {
 fn while_write_blocked(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = descriptors_at_rest(process, peer)?;
-    let mut connection = peer.connect()?;
-    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
-    connection.reset();
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        let mut connection = peer.connect()?;
+        connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+        connection.reset();
+        Ok(())
+    })?;
     expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     neighbour.exchange(64)?;
     peer.serves()?;

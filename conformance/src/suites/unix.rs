@@ -14,8 +14,7 @@ use crate::client::connection::Setup;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::peer::Peer;
 use crate::expectation::{
-    descriptors_at_rest, expect_descriptors, expect_graceful_end, expect_obedience, expect_quiet,
-    expect_survival,
+    AtRest, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
 
@@ -138,11 +137,12 @@ fn write_then_shutdown_race(peer: &Peer) -> CaseResult {
 fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    let base = descriptors_at_rest(process, peer)?;
-    let mut connection = peer.connect()?;
-    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
-    drop(connection);
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        let mut connection = peer.connect()?;
+        connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+        drop(connection);
+        Ok(())
+    })?;
     expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     neighbour.exchange(64)?;
     peer.serves()?;

@@ -28,6 +28,24 @@ pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
+pub(super) fn descriptor_kinds(pid: u32) -> io::Result<BTreeMap<String, usize>> {
+    let mut kinds = BTreeMap::new();
+    for descriptor in process(pid)?.fd().map_err(io::Error::other)?.flatten() {
+        let kind = match descriptor.target {
+            FDTarget::Socket(_) => "sockets".to_owned(),
+            FDTarget::Pipe(_) => "ends of pipes".to_owned(),
+            FDTarget::AnonInode(name) => name,
+            FDTarget::Path(_)
+            | FDTarget::Net(_)
+            | FDTarget::MemFD(_)
+            | FDTarget::Other(..)
+            | FDTarget::Unknown(..) => "files".to_owned(),
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    Ok(kinds)
+}
+
 pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     let stat = process(pid)?.stat().map_err(io::Error::other)?;
     let time =

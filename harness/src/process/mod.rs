@@ -140,6 +140,21 @@ impl Process {
         Ok(self.in_each("its descriptors", system::descriptors)?.into_iter().sum())
     }
 
+    /// How many open descriptors of each kind: sockets, pipes, files, or what the kernel calls
+    /// those without a name in a file system. Empty where the system does not tell.
+    ///
+    /// # Errors
+    /// `harness` when the system refuses to tell.
+    pub fn descriptor_kinds(&self) -> Result<BTreeMap<String, usize>, Failure> {
+        let mut all = BTreeMap::new();
+        for of_one in self.in_each("the kinds of its descriptors", system::descriptor_kinds)? {
+            for (kind, count) in of_one {
+                *all.entry(kind).or_default() += count;
+            }
+        }
+        Ok(all)
+    }
+
     /// CPU time used so far.
     ///
     /// # Errors
