@@ -4,6 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::deadline::Deadline;
 use harness::launcher::{Attempt, Ended, Launch, Server};
 use harness::process::{Demand, Process};
 use report::{Failure, FailureKind, Outside, outside};
@@ -48,13 +49,22 @@ pub struct AtRest<'a> {
     process: &'a Process,
     clock: &'a CellClock,
     limit: Duration,
-    most: usize,
-    /// Whether the first crowd has left some behind.
-    is_raised: bool,
+    spare: usize,
+    base: usize,
+    sockets: Option<usize>,
+    /// What the first crowd has left in a pool, and how many crowds have filled it further.
+    first: Option<usize>,
+    fillings: u32,
 }
 
+/// A pool is as large as the most clients that were ever there at once, which is another number in
+/// each crowd. That it grows in so many one after the other, by half of the first time each, is
+/// no chance.
+const FILLINGS: u32 = 4;
+
 impl<'a> AtRest<'a> {
-    /// Those that it holds now, and `spare` more. How soon it must be back there is `limit`.
+    /// Those that it holds now. After a crowd there may be `spare` more, and within `limit` it must
+    /// be back there.
     ///
     /// # Errors
     /// As [`descriptors_at_rest`].
@@ -64,27 +74,38 @@ impl<'a> AtRest<'a> {
         spare: usize,
         limit: Duration,
     ) -> Result<Self, Failure> {
-        let most = descriptors_at_rest(process, peer)? + spare;
-        Ok(Self { process, clock: peer.clock(), limit, most, is_raised: false })
+        let base = descriptors_at_rest(process, peer)?;
+        let sockets = sockets(process)?;
+        let clock = peer.clock();
+        Ok(Self { process, clock, limit, spare, base, sockets, first: None, fillings: 0 })
     }
 
-    /// Whether more are left of a crowd that has gone, which is no fault of the first: a pool that
-    /// it has filled, as Go's of pipes for splice(2), is filled for those that follow.
+    /// Waits until a crowd that has gone has left nothing behind. What it leaves in a pool, as Go
+    /// keeps pipes for splice(2), is not held against the server at once: another crowd is to come.
+    /// A socket is no pool.
     ///
     /// # Errors
-    /// `descriptors` when a later crowd has left some behind.
-    pub fn is_raised(&mut self) -> Result<bool, Failure> {
-        match expect_descriptors(self.process, self.most, self.limit, self.clock) {
-            Err(more) if more.kind == FailureKind::Descriptors && !self.is_raised => {
-                self.is_raised = true;
-                self.most = self.most.max(self.process.descriptors()?);
-                Ok(true)
-            }
-            other => other.map(|()| false),
+    /// `descriptors` when more are left.
+    pub fn settle(&mut self) -> Result<Pool, Failure> {
+        let most = self.base + self.spare.max(self.first.unwrap_or(0) / 2);
+        let more = match expect_descriptors(self.process, most, self.limit, self.clock) {
+            Ok(()) => return Ok(Pool::Settled),
+            Err(failure) if failure.kind != FailureKind::Descriptors => return Err(failure),
+            Err(more) => more,
+        };
+        self.fillings += 1;
+        // Where kinds are not told, a pool looks like a leak.
+        let is_leak = self.sockets.is_none() || sockets(self.process)? > self.sockets;
+        if is_leak || self.fillings == FILLINGS {
+            return Err(more);
         }
+        let now = self.process.descriptors()?;
+        self.first.get_or_insert(now.saturating_sub(self.base));
+        self.base = now;
+        Ok(Pool::Filled)
     }
 
-    /// Lets a crowd come and go: nothing is left of it, or nothing more than the first has left.
+    /// Lets a crowd come and go, and others for as long as they may have filled a pool.
     ///
     /// # Errors
     /// `descriptors`, or what `crowd` fails with.
@@ -93,11 +114,26 @@ impl<'a> AtRest<'a> {
         mut crowd: impl FnMut() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         crowd()?;
-        while self.is_raised()? {
+        while self.settle()? == Pool::Filled {
             crowd()?;
         }
         Ok(())
     }
+}
+
+/// What a crowd that has gone may have left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// Nothing new.
+    Settled,
+    /// Descriptors that are no sockets.
+    Filled,
+}
+
+/// How many sockets a process holds, where that is told.
+fn sockets(process: &Process) -> Result<Option<usize>, Failure> {
+    let kinds = process.descriptor_kinds()?;
+    Ok((!kinds.is_empty()).then(|| kinds.get("sockets").copied().unwrap_or(0)))
 }
 
 /// Waits until the process holds at most `base` descriptors, within `limit`.
@@ -134,8 +170,8 @@ pub fn expect_descriptors(
 ///
 /// # Errors
 /// `harness` when the system does not tell.
-pub fn let_finish(process: &Process, limit: f64, clock: &CellClock) -> Result<(), Failure> {
-    let deadline = clock.within(WORK_LEFT);
+pub fn let_finish(process: &Process, limit: f64) -> Result<(), Failure> {
+    let deadline = Deadline::after(WORK_LEFT);
     loop {
         let before = process.demand()?;
         thread::sleep(LOOK);
@@ -145,8 +181,7 @@ pub fn let_finish(process: &Process, limit: f64, clock: &CellClock) -> Result<()
     }
 }
 
-/// Judges the CPU time that the process uses in `time`, as a share of one core, once it has done
-/// what was left to do.
+/// Judges the CPU time that the process uses in `time`, as a share of one core.
 ///
 /// # Errors
 /// `cpu` above `limit`.
@@ -156,7 +191,6 @@ pub fn expect_quiet(
     limit: f64,
     clock: &CellClock,
 ) -> Result<(), Failure> {
-    let_finish(process, limit, clock)?;
     let before = process.demand()?;
     thread::sleep(time);
     judge_demand(process, &before, limit, clock)

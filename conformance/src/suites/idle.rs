@@ -146,7 +146,7 @@ enum Leave {
 
 /// Judges the CPU time of a server that has nothing to do, and records whether it is next to none.
 fn quiet(peer: &Peer, process: &Process, time: Duration) -> CaseResult {
-    let_finish(process, QUIET, peer.clock())?;
+    let_finish(process, QUIET)?;
     let before = process.demand()?;
     thread::sleep(time);
     let share = process.demand()?.share_since(&before);

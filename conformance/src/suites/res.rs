@@ -343,7 +343,7 @@ fn growth(
             each(&mut connections)?;
             connections.into_iter().for_each(Connection::reset);
             // Or the next batch would need memory beside this one, now and then.
-            at_rest.is_raised()?;
+            at_rest.settle()?;
             left -= batch;
         }
         Ok(())
@@ -399,7 +399,7 @@ fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult {
         // That they stay blocked for a while is the case.
         thread::sleep(peer.clock().scaled(NOTICED));
         clients.into_iter().for_each(Connection::reset);
-        at_rest.is_raised().map(drop)
+        at_rest.settle().map(drop)
     })?;
     judge_growth(peer, growth, limit)
 }

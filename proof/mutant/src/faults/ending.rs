@@ -1,12 +1,14 @@
 //! Faults at the end of a connection: FIN, resets, and what is left of the connection then.
 
+use std::io::{self, PipeReader, PipeWriter};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::{Burst, Fault};
 use crate::connection::{Connection, End, Ready};
-use crate::hooks::{Gate, Hooks};
+use crate::hooks::{Admission, Gate, Hooks};
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
@@ -44,6 +46,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "leaks-idle-on-fin",
         "Leaks the descriptor of a connection that ends without having sent a byte",
         || Box::new(Leaks::when(idle_fin)),
+    ),
+    Fault::new("leaks-pipes", "Leaks a pipe for each connection that ends after an echo", || {
+        Box::new(LeaksPipes::default())
+    }),
+    Fault::new(
+        "frees-at-next-accept",
+        "Closes the socket of a client that has left in silence when the next one comes",
+        || Box::new(FreesAtNextAccept::default()),
     ),
     Fault::new(
         "leaks-after-broken-echo",
@@ -251,6 +261,38 @@ impl Hooks for Leaks {
         self.count += u64::from((self.leaks)(&connection, end));
         if (self.leaks)(&connection, end) && self.count.is_multiple_of(self.each) {
             self.leaked.push(connection);
+        }
+    }
+}
+
+#[derive(Default)]
+struct LeaksPipes {
+    leaked: Vec<(PipeReader, PipeWriter)>,
+}
+
+impl Hooks for LeaksPipes {
+    fn closed(&mut self, connection: Connection, _end: End) {
+        if connection.bytes_read > 0 {
+            // It goes on without once there is no descriptor left.
+            self.leaked.extend(io::pipe());
+        }
+    }
+}
+
+#[derive(Default)]
+struct FreesAtNextAccept {
+    ended: Vec<Connection>,
+}
+
+impl Hooks for FreesAtNextAccept {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.ended.clear();
+        Admission::Serve
+    }
+
+    fn closed(&mut self, connection: Connection, _end: End) {
+        if connection.bytes_read == 0 {
+            self.ended.push(connection);
         }
     }
 }

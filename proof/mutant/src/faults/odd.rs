@@ -1,13 +1,14 @@
 //! Servers that are right in an unusual way, so that no suite asks for more than the contract does.
 
-use std::io;
+use std::io::{self, PipeReader, PipeWriter};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
 use socket2::Socket;
 
 use super::Fault;
 use crate::connection::Connection;
-use crate::hooks::{Gate, Hooks};
+use crate::hooks::{Admission, Gate, Hooks};
 use crate::process::ProcessHooks;
 
 /// The table.
@@ -24,6 +25,11 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("odd-random-reads", "Reads 1 to 64 KiB at random", || {
         Box::new(RandomReads::default())
     }),
+    Fault::new(
+        "odd-pools-pipes",
+        "Keeps a pipe for as many connections as were ever open at once, as Go does for splice(2)",
+        || Box::new(PoolsPipes::default()),
+    ),
 ];
 
 struct OneByte;
@@ -87,6 +93,23 @@ impl Hooks for LateClose {
         }
         let closes_at = connection.last_read + Duration::from_millis(200);
         if Instant::now() < closes_at { Gate::Until(closes_at) } else { Gate::Go }
+    }
+}
+
+#[derive(Default)]
+struct PoolsPipes {
+    pipes: Vec<(PipeReader, PipeWriter)>,
+}
+
+impl Hooks for PoolsPipes {
+    fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
+        // Without a descriptor for a pipe it copies.
+        while self.pipes.len() <= open
+            && let Ok(pipe) = io::pipe()
+        {
+            self.pipes.push(pipe);
+        }
+        Admission::Serve
     }
 }
 
