@@ -9,7 +9,7 @@ use std::time::Duration;
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
 use harness::launcher::{CommandLine, Ended, Launch, Launcher, Origin, Program, Start};
-use harness::row::{LateStarts, Row};
+use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Model, Outside, Transport};
 
 use crate::suites;
@@ -92,6 +92,9 @@ pub fn introduce(
         if failure.kind == FailureKind::Timeout {
             return IntroductionError::NeverListens(failure, said);
         }
+        if failure.kind == FailureKind::Harness {
+            return IntroductionError::Start(failure);
+        }
         IntroductionError::Wrong(failure, said)
     };
     let server = match launcher.launch(&Start::default(), deadline).map_err(wrong)? {
@@ -133,7 +136,7 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
         lacks: known.into_iter().filter(|one| !is_offered(one)).map(str::to_owned).collect(),
         package: None,
         origin: Origin::Contract(program),
-        late_starts: LateStarts::default(),
+        patience: StartPatience::default(),
     }
 }
 

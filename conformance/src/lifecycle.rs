@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::deadline::{Cut, Deadline};
+use harness::deadline::Deadline;
 use harness::launcher::{Attempt, Launch, Launcher, Server, Start};
 use harness::place::Place;
-use harness::row::{LateStarts, Row};
+use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Outside, Transport};
 
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
-use crate::clock::{CellClock, PROGRESS_LIMIT};
+use crate::clock::CellClock;
 use crate::context::Context;
 
 /// Starts servers of one row in one cell.
@@ -23,8 +23,8 @@ pub struct Lifecycle {
     launcher: Launcher,
     context: Arc<Context>,
     start_timeout: Duration,
-    /// Those of the row, in whatever cell.
-    late_starts: LateStarts,
+    /// That of the row, in whatever cell.
+    patience: StartPatience,
 }
 
 /// The time that passes while none of the servers waits for its turn to start.
@@ -44,18 +44,12 @@ impl Stopwatch<'_> {
     }
 }
 
-/// So many late starts one after the other, and the row is not waited for any more: if all of its
-/// cells did that, a check would take an hour.
-const LATE_STARTS: u32 = 3;
-/// The time for a start after that.
-const IMPATIENT: Duration = Duration::from_secs(1);
-
 impl Lifecycle {
     /// The servers of one row in one cell, each of which may take so long to become ready.
     #[must_use]
     pub fn new(row: &Row, context: Arc<Context>, start_timeout: Duration) -> Self {
-        let late_starts = row.late_starts.clone();
-        Self { launcher: Launcher::new(row.origin.clone()), context, start_timeout, late_starts }
+        let patience = row.patience.clone();
+        Self { launcher: Launcher::new(row.origin.clone()), context, start_timeout, patience }
     }
 
     /// The case's size in this profile.
@@ -154,30 +148,12 @@ impl Lifecycle {
     /// # Errors
     /// `start` when it does neither in its time, else as [`Launcher::launch`].
     pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
-        let begun = Instant::now();
-        let launch = self.launcher.launch(start, || self.start_deadline());
-        self.clock().put_off_end(begun.elapsed());
-        match launch {
-            Err(failure) if failure.kind == FailureKind::Timeout => {
-                self.late_starts.add();
-                Err(Failure { kind: FailureKind::Start, ..failure })
+        self.launch_or_end(start).map_err(|mut failure| {
+            if failure.kind == FailureKind::Timeout {
+                failure.kind = FailureKind::Start;
             }
-            other => {
-                self.late_starts.reset();
-                other
-            }
-        }
-    }
-
-    fn start_deadline(&self) -> Deadline {
-        let deadline = Deadline::after(self.start_timeout);
-        if self.late_starts.count() < LATE_STARTS {
-            return deadline;
-        }
-        let words = |limit: Duration| {
-            format!("nothing within {} s, after {LATE_STARTS} starts in vain", limit.as_secs())
-        };
-        deadline.cut_at(deadline.started() + IMPATIENT, Cut { limit: IMPATIENT, words })
+            failure
+        })
     }
 
     /// As [`Lifecycle::launch`], where what is asked is whether it becomes ready at all.
@@ -185,11 +161,17 @@ impl Lifecycle {
     /// # Errors
     /// `timeout` when it neither becomes ready nor ends, else as [`Launcher::launch`].
     pub fn launch_or_end(&self, start: &Start) -> Result<Launch, Failure> {
+        self.starting(|deadline| self.launcher.launch(start, deadline))
+    }
+
+    /// Lets `act` start a server, in time of its own.
+    fn starting<T>(&self, act: impl FnOnce(&dyn Fn() -> Deadline) -> T) -> T {
         let begun = Instant::now();
-        self.launcher.launch(start, || {
-            self.clock().put_off_end(begun.elapsed());
-            self.clock().progress()
-        })
+        let stopwatch = self.stopwatch();
+        let result = act(&|| Deadline::after(self.patience.next(self.start_timeout)));
+        self.patience.spend(stopwatch.elapsed());
+        self.clock().put_off_end(begun.elapsed());
+        result
     }
 
     /// Measures from now on what starts take, without the time that they wait for their turn.
@@ -199,15 +181,12 @@ impl Lifecycle {
         Stopwatch { launcher: &self.launcher, begun: Instant::now(), waited }
     }
 
-    /// Starts a server that is to end by itself within [`PROGRESS_LIMIT`].
+    /// Starts a server that is to end by itself, in the time that a start may take.
     ///
     /// # Errors
     /// As [`Launcher::attempt`].
     pub fn attempt(&self, start: &Start) -> Result<Attempt, Failure> {
-        let deadline = self.clock().within(PROGRESS_LIMIT);
-        let attempt = self.launcher.attempt(start, deadline)?;
-        self.clock().judge_time("the refused server's end", deadline.elapsed(), PROGRESS_LIMIT)?;
-        Ok(attempt)
+        self.starting(|deadline| self.launcher.attempt(start, deadline))
     }
 
     /// A started server as a client sees it: its first TCP listener.

@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use report::host::Host;
 use report::{Grade, Model};
@@ -32,29 +33,35 @@ pub struct Row {
     pub package: Option<String>,
     /// Where its server comes from.
     pub origin: Origin,
-    /// How many of its starts were late, one after the other, until now.
-    pub late_starts: LateStarts,
+    /// How patient one is still with its starts.
+    pub patience: StartPatience,
 }
 
-/// Starts that were late, one after the other. Its clones count together.
+/// How patient one is still with the starts of a row. Its clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct LateStarts(Arc<AtomicU32>);
+pub struct StartPatience {
+    /// Milliseconds that its starts have taken together, less what is usual for each.
+    spent_ms: Arc<AtomicU64>,
+}
 
-impl LateStarts {
-    /// One more was late.
-    pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
+/// No start takes longer that is not slow.
+const USUAL_START: Duration = Duration::from_secs(5);
+/// So long all starts of a row may take beyond that, together. If each took as long as one may, a
+/// check would take an hour.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-    /// One was not.
-    pub fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    /// How many.
+impl StartPatience {
+    /// How long the next start may take: `limit`, until patience has run out.
     #[must_use]
-    pub fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+    pub fn next(&self, limit: Duration) -> Duration {
+        let spent = Duration::from_millis(self.spent_ms.load(Ordering::Relaxed));
+        if spent < PATIENCE { limit } else { limit.min(USUAL_START) }
+    }
+
+    /// A start has taken so long, in vain or not.
+    pub fn spend(&self, took: Duration) {
+        let slow = took.saturating_sub(USUAL_START).as_millis();
+        self.spent_ms.fetch_add(u64::try_from(slow).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 
@@ -86,7 +93,7 @@ impl Row {
                 executable: PathBuf::new(),
                 arguments: arguments.into_iter().map(OsString::from).collect(),
             }),
-            late_starts: LateStarts::default(),
+            patience: StartPatience::default(),
         }
     }
 
@@ -102,7 +109,7 @@ impl Row {
             lacks: Vec::new(),
             package: None,
             origin,
-            late_starts: LateStarts::default(),
+            patience: StartPatience::default(),
         }
     }
 

@@ -215,7 +215,11 @@ impl fmt::Display for Error {
             Self::NothingListens { address, error } => {
                 let reason = outside!("{}", error);
                 let (address, reason) = (address.on_terminal(), reason.on_terminal());
-                write!(f, "no case was judged: connect to {address}: {reason}")
+                write!(
+                    f,
+                    "no case was judged: connect to {address}: {reason}\n  start the server first, \
+                     or have it started with --command"
+                )
             }
             Self::NotStarted(Failure { expected, actual, .. }) => {
                 let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
@@ -230,7 +234,10 @@ impl fmt::Display for Error {
                 let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
                 write!(f, "no case was judged: expected {expected}, got {actual}")?;
                 quote(f, stderr)?;
-                f.write_str("\n  give it more time with --start-timeout 60s")
+                f.write_str(
+                    "\n  does it listen where {addr} or {port} says? a slow start gets more time \
+                     with --start-timeout",
+                )
             }
             Self::BeyondLoopback { address, deed } => write!(
                 f,

@@ -83,7 +83,7 @@ fn a_server_that_cannot_be_reached_is_one_sentence_and_no_wall_of_cells() {
     expect(&ends, 3, "the server ended with status 7 before it listened\n  | why");
     let never = ["check", "--command", "sh -c 'sleep 600' {port}", "--start-timeout", "300ms"];
     expect(&never, 3, "no case was judged: expected a server that listens on 127.0.0.1:");
-    expect(&never, 3, "\n  give it more time with --start-timeout");
+    expect(&never, 3, "a slow start gets more time with --start-timeout");
     let never = ["check", "--contract", "sh -c 'sleep 600'", "--start-timeout", "300ms"];
     expect(&never, 3, "expected the server's announcement, got nothing within ");
 }

@@ -141,14 +141,20 @@ impl Launcher {
     }
 
     /// Starts a server that is to end by itself before the deadline, such as one with bad
-    /// arguments. One that becomes ready is killed.
+    /// arguments, once its turn has come. One that becomes ready is killed.
     ///
     /// # Errors
     /// `not-refused` when it becomes ready, `timeout` when it does neither.
-    pub fn attempt(&self, start: &Start, deadline: Deadline) -> Result<Attempt, Failure> {
+    pub fn attempt(
+        &self,
+        start: &Start,
+        deadline: impl FnOnce() -> Deadline,
+    ) -> Result<Attempt, Failure> {
         let Origin::Contract(program) = &self.origin else {
             return Err(Failure::new(FailureKind::Harness, "a program of the contract", "another"));
         };
+        let _turn = self.turn();
+        let deadline = deadline();
         let process = self.spawn(command(program, start), &start.restrictions)?;
         let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
             let stdout = process.stdout.lock().text();
@@ -171,10 +177,7 @@ impl Launcher {
         start: &Start,
         deadline: impl FnOnce() -> Deadline,
     ) -> Result<Launch, Failure> {
-        let asked = Instant::now();
-        let _turn = Turn::wait();
-        let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.waited_for_turns_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        let _turn = self.turn();
         let deadline = deadline();
         match &self.origin {
             Origin::Contract(program) => self.launch_program(program, start, deadline),
@@ -215,6 +218,14 @@ impl Launcher {
         let addresses = ready.tcp_addresses()?;
         let pid = process.pid;
         Ok(Launch::ready(process, pid, addresses, Some(ready)))
+    }
+
+    fn turn(&self) -> Turn {
+        let asked = Instant::now();
+        let turn = Turn::wait();
+        let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.waited_for_turns_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        turn
     }
 
     /// The last lines of the last started server's standard error.

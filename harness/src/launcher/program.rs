@@ -46,7 +46,8 @@ fn refusal(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whether a script's interpreter exists; so that of any other program does (execve(2)).
+/// Whether a script's interpreter exists. A program for another processor is not noticed: it ends
+/// with status 1 and says so.
 #[cfg(unix)]
 fn has_interpreter(path: &Path) -> bool {
     use std::io::Read as _;
