@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Has servers judged that are broken as a whole, and checks that the judge ends in time, stays small
 # and leaves nothing behind. Writes the table in docs/METHODOLOGY.md if all of them were asked for.
-# About twenty-five minutes.
+# About fifteen minutes.
 #
 # Usage:  ci/hostile.sh [KIND...]     functions of proof/hostile/server.py; default: all
 # Needs:  Linux; Python 3.11. It is a step of ci/nightly.
