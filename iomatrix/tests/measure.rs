@@ -70,7 +70,7 @@ fn a_load_prints_what_it_measured_in_each_format() {
     let address = server(None);
     for (format, expected) in [
         ("text", "closed loop"),
-        ("json", "\"messages_per_second\""),
+        ("json", "\"throughput\""),
         ("jsonl", "\"run\":1"),
         ("csv", "messages_per_second"),
         ("markdown", "| "),
