@@ -57,9 +57,8 @@ pub struct AtRest<'a> {
     fillings: u32,
 }
 
-/// A pool is as large as the most clients that were ever there at once, which is another number in
-/// each crowd. That it grows in so many one after the other, by half of the first time each, is
-/// no chance.
+/// A pool is as large as the most clients that were ever there at once, and each crowd may reach a
+/// new number. After so many crowds, each of which left half as much as the first, it is a leak.
 const FILLINGS: u32 = 4;
 
 impl<'a> AtRest<'a> {
@@ -95,8 +94,11 @@ impl<'a> AtRest<'a> {
         };
         self.fillings += 1;
         // Where kinds are not told, a pool looks like a leak.
-        let is_leak = self.sockets.is_none() || sockets(self.process)? > self.sockets;
-        if is_leak || self.fillings == FILLINGS {
+        let is_pool = self
+            .sockets
+            .zip(sockets(self.process)?)
+            .is_some_and(|(before, now)| now <= before + self.spare);
+        if !is_pool || self.fillings == FILLINGS {
             return Err(more);
         }
         let now = self.process.descriptors()?;
@@ -165,8 +167,8 @@ pub fn expect_descriptors(
     }
 }
 
-/// Waits until the process uses no more than `limit` of one core, for as long as work that was left
-/// may take. Whether it goes on for ever is judged after that.
+/// Waits until the process uses no more than `limit` of one core, at most for [`WORK_LEFT`]. The
+/// caller then judges what it uses from there on.
 ///
 /// # Errors
 /// `harness` when the system does not tell.

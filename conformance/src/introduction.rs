@@ -41,7 +41,7 @@ pub enum IntroductionError {
 ///
 /// # Errors
 /// [`IntroductionError::NothingListens`].
-pub fn meet(name: &str, address: SocketAddr) -> Result<Row, IntroductionError> {
+pub fn reach(name: &str, address: SocketAddr) -> Result<Row, IntroductionError> {
     /// A connection takes a round trip.
     const LIMIT: Duration = Duration::from_secs(5);
     TcpStream::connect_timeout(&address, LIMIT)
@@ -53,7 +53,7 @@ pub fn meet(name: &str, address: SocketAddr) -> Result<Row, IntroductionError> {
 ///
 /// # Errors
 /// What it did instead of listening.
-pub fn try_start(
+pub fn start_once(
     name: &str,
     line: CommandLine,
     start_timeout: Duration,

@@ -247,9 +247,10 @@ fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<E
         (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
         (Err(e), Some(ended)) => {
             // Where the judge found nothing left to look at, that says no more.
-            let seen = match e.kind == FailureKind::Harness {
-                true => Outside::default(),
-                false => outside!("; the case saw {}: {}", e.kind, e.actual),
+            let seen = if e.kind == FailureKind::Harness {
+                Outside::default()
+            } else {
+                outside!("; the case saw {}: {}", e.kind, e.actual)
             };
             let actual = outside!("{}{}", format!("it {ended}"), seen);
             Err(Failure::new(FailureKind::Crash, e.expected, actual))

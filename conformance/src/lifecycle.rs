@@ -31,7 +31,7 @@ pub struct Lifecycle {
 #[derive(Debug)]
 pub struct Stopwatch<'a> {
     launcher: &'a Launcher,
-    begun: Instant,
+    started: Instant,
     waited: Duration,
 }
 
@@ -40,7 +40,7 @@ impl Stopwatch<'_> {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let waited = self.launcher.waited_for_turns().saturating_sub(self.waited);
-        self.begun.elapsed().saturating_sub(waited)
+        self.started.elapsed().saturating_sub(waited)
     }
 }
 
@@ -148,7 +148,7 @@ impl Lifecycle {
     /// # Errors
     /// `start` when it does neither in its time, else as [`Launcher::launch`].
     pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
-        self.launch_or_end(start).map_err(|mut failure| {
+        self.launch_judged(start).map_err(|mut failure| {
             if failure.kind == FailureKind::Timeout {
                 failure.kind = FailureKind::Start;
             }
@@ -156,21 +156,21 @@ impl Lifecycle {
         })
     }
 
-    /// As [`Lifecycle::launch`], where what is asked is whether it becomes ready at all.
+    /// As [`Lifecycle::launch`], where the case judges whether the server becomes ready.
     ///
     /// # Errors
     /// `timeout` when it neither becomes ready nor ends, else as [`Launcher::launch`].
-    pub fn launch_or_end(&self, start: &Start) -> Result<Launch, Failure> {
+    pub fn launch_judged(&self, start: &Start) -> Result<Launch, Failure> {
         self.starting(|deadline| self.launcher.launch(start, deadline))
     }
 
     /// Lets `act` start a server, in time of its own.
     fn starting<T>(&self, act: impl FnOnce(&dyn Fn() -> Deadline) -> T) -> T {
-        let begun = Instant::now();
+        let started = Instant::now();
         let stopwatch = self.stopwatch();
         let result = act(&|| Deadline::after(self.patience.next(self.start_timeout)));
         self.patience.spend(stopwatch.elapsed());
-        self.clock().put_off_end(begun.elapsed());
+        self.clock().put_off_end(started.elapsed());
         result
     }
 
@@ -178,7 +178,7 @@ impl Lifecycle {
     #[must_use]
     pub fn stopwatch(&self) -> Stopwatch<'_> {
         let waited = self.launcher.waited_for_turns();
-        Stopwatch { launcher: &self.launcher, begun: Instant::now(), waited }
+        Stopwatch { launcher: &self.launcher, started: Instant::now(), waited }
     }
 
     /// Starts a server that is to end by itself, in the time that a start may take.

@@ -33,21 +33,21 @@ pub struct Row {
     pub package: Option<String>,
     /// Where its server comes from.
     pub origin: Origin,
-    /// How patient one is still with its starts.
+    /// What is left of the time that its slow starts may take together.
     pub patience: StartPatience,
 }
 
-/// How patient one is still with the starts of a row. Its clones share it.
+/// The time that the slow starts of a row may take together. Its clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct StartPatience {
     /// Milliseconds that its starts have taken together, less what is usual for each.
     spent_ms: Arc<AtomicU64>,
 }
 
-/// No start takes longer that is not slow.
+/// A start that takes longer is slow.
 const USUAL_START: Duration = Duration::from_secs(5);
-/// So long all starts of a row may take beyond that, together. If each took as long as one may, a
-/// check would take an hour.
+/// What the slow starts of a row may take beyond that, together. If each took as long as one may,
+/// a check would take an hour.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl StartPatience {

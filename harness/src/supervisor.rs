@@ -82,7 +82,7 @@ fn end_with(parent: &str) -> io::Result<()> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // It may have ended before that.
-    let is_alive = getppid().is_some_and(|own| own.as_raw_nonzero().to_string() == parent);
+    let is_alive = getppid().is_some_and(|now| now.as_raw_nonzero().to_string() == parent);
     if is_alive { Ok(()) } else { Err(io::Error::other("its supervisor has ended")) }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::check;
-use conformance::introduction::{IntroductionError, introduce, meet, try_start};
+use conformance::introduction::{IntroductionError, introduce, reach, start_once};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
@@ -147,7 +147,7 @@ impl Arguments {
             return Ok(vec![if self.list {
                 Row::undeclared("command", Origin::Command(line))
             } else {
-                try_start("command", line, self.start_timeout)?
+                start_once("command", line, self.start_timeout)?
             }]);
         }
         if let Some(command) = &self.contract {
@@ -167,7 +167,7 @@ impl Arguments {
         Ok(vec![if self.list {
             Row::undeclared("address", Origin::Address(address))
         } else {
-            meet("address", address)?
+            reach("address", address)?
         }])
     }
 

@@ -240,7 +240,7 @@ fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
 fn unsupported_is_69(lifecycle: &Lifecycle) -> CaseResult {
     let capability = format!("no-such-capability-{}", lifecycle.random(0).u32(..));
     let start = Start::default().with("--capability").with(&capability);
-    let launch = lifecycle.launch_or_end(&start)?;
+    let launch = lifecycle.launch_judged(&start)?;
     let expected = format!("{{\"unsupported\":...}} and exit 69 for --capability {capability}");
     match launch {
         Launch::Declined(Announcement::Unsupported(_)) => Observation::met(),
@@ -427,7 +427,7 @@ fn stderr_closed(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn launch_without(lifecycle: &Lifecycle, taken: &Restrictions) -> Result<Launch, Failure> {
-    lifecycle.launch_or_end(&Start { restrictions: taken.clone(), ..Start::default() })
+    lifecycle.launch_judged(&Start { restrictions: taken.clone(), ..Start::default() })
 }
 
 /// The driver that is announced is the one in use, whatever it fell back to.
@@ -514,7 +514,7 @@ fn restart_loop(lifecycle: &Lifecycle) -> CaseResult {
         client.expect_end()?;
         drop(client);
         expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
-        server = lifecycle.launch_or_end(&Start::on(address))?.expect_ready()?;
+        server = lifecycle.launch_judged(&Start::on(address))?.expect_ready()?;
     }
     let found = lifecycle.peer(&server)?.serves();
     expect_survival(&server, found, lifecycle.clock())?;

@@ -319,11 +319,11 @@ fn sigkill_then_restart(lifecycle: &Lifecycle) -> CaseResult {
     let stopwatch = lifecycle.stopwatch();
     streams.run_to_end(lifecycle.clock())?;
     let on = Start::on(peer.address()?);
-    let mut started = lifecycle.launch_or_end(&on)?;
+    let mut started = lifecycle.launch_judged(&on)?;
     while matches!(started, Launch::Ended(_))
         && stopwatch.elapsed() < lifecycle.clock().scaled(limit)
     {
-        started = lifecycle.launch_or_end(&on)?;
+        started = lifecycle.launch_judged(&on)?;
     }
     let next = started.expect_ready()?;
     lifecycle.clock().judge_time("a start on the same port", stopwatch.elapsed(), limit)?;
@@ -377,7 +377,7 @@ fn expect_refusal(attempt: &Attempt) -> Result<(), Failure> {
 
 /// A new server on an address that another has just left.
 fn expect_start_on(lifecycle: &Lifecycle, address: SocketAddr) -> CaseResult {
-    let next = lifecycle.launch_or_end(&Start::on(address))?.expect_ready()?;
+    let next = lifecycle.launch_judged(&Start::on(address))?.expect_ready()?;
     expect_service(lifecycle, &next)
 }
 

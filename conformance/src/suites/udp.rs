@@ -97,7 +97,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 const LARGEST: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_507 };
 /// The same of IPv6, whose header is not counted (RFC 8200, section 3).
 const LARGEST_V6: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_527 };
-/// So many short datagrams at once fit into the receive queue of a server that is slow to start.
+/// Short datagrams that a receive queue has room for while the server takes none.
 const QUEUED: usize = 50;
 
 pub(super) fn echo_basic(server: &Datagrams) -> CaseResult {

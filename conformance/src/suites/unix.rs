@@ -178,10 +178,10 @@ fn stale_path(lifecycle: &Lifecycle) -> CaseResult {
     // The kernel takes a ring apart in its own time, and with it the listener.
     let limit = Duration::from_secs(2);
     let stopwatch = lifecycle.stopwatch();
-    let mut next = lifecycle.launch_or_end(&start)?;
+    let mut next = lifecycle.launch_judged(&start)?;
     while matches!(next, Launch::Ended(_)) && stopwatch.elapsed() < lifecycle.clock().scaled(limit)
     {
-        next = lifecycle.launch_or_end(&start)?;
+        next = lifecycle.launch_judged(&start)?;
     }
     let next = expect_obedience(next)?;
     expect_service(lifecycle, &next)

@@ -388,7 +388,7 @@ fn is_of_harness(variable: &OsStr) -> bool {
 }
 
 /// Takes the supervisor's connection and its first two lines: the token and the server's process.
-/// Whoever else connects is closed.
+/// Connections of others are closed.
 fn meet(
     listener: &TcpListener,
     token: &str,

@@ -36,7 +36,7 @@ pub enum Ended {
     Signal(i32),
 }
 
-/// As a sentence goes on: `ended with status 1`, `was ended by SIGPIPE (signal 13)`.
+/// The end of a sentence: "ended with status 1", or "was ended by SIGPIPE (signal 13)".
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

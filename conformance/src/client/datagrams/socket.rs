@@ -48,8 +48,8 @@ impl ClientSocket {
         }
     }
 
-    /// A UDP socket on an address that no other client has, where the system has one. Replies that
-    /// come after it was closed then reach nobody, whoever gets its port.
+    /// A UDP socket on an address that clients of other cells do not use, where the system has one.
+    /// Another cell's client may get its port later, and still gets none of its replies.
     pub(super) fn open_apart(place: &Place) -> io::Result<Self> {
         let (Place::Ip(SocketAddr::V4(_)), true) = (place, HAS_LOOPBACK_NETWORK) else {
             return Self::open(place, None);
