@@ -94,7 +94,8 @@ fn end_with(_: &str) -> io::Result<()> {
 #[cfg(unix)]
 fn become_program(command: &[OsString]) -> io::Result<()> {
     use std::os::unix::process::CommandExt as _;
-    Err(Command::new(&command[0]).args(&command[1..]).exec())
+    let refused = Command::new(&command[0]).args(&command[1..]).exec();
+    Err(io::Error::new(refused.kind(), format!("{}: {refused}", command[0].display())))
 }
 
 #[cfg(not(unix))]

@@ -59,9 +59,9 @@ fn has_interpreter(path: &Path) -> bool {
         return true;
     }
     let Some(line) = head.strip_prefix(b"#!") else { return true };
-    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
-    let interpreter = line.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-    Path::new(OsStr::from_bytes(interpreter)).exists()
+    // A carriage return is part of its name.
+    let mut words = line.split(|byte| b" \t\n".contains(byte)).filter(|word| !word.is_empty());
+    words.next().is_some_and(|interpreter| Path::new(OsStr::from_bytes(interpreter)).exists())
 }
 
 #[cfg(not(unix))]
@@ -71,7 +71,11 @@ fn refusal(_: &Path) -> Option<&'static str> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+    use crate::scratch::Scratch;
 
     #[test]
     fn what_cannot_be_executed_is_named() {
@@ -84,6 +88,17 @@ mod tests {
         assert_eq!(refused("/dev"), Err("/dev: is no program".into()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         assert_eq!(refused(source), Err(format!("{source}: may not be executed")));
+        let scratch = Scratch::new().expect("a folder");
+        for (text, expected) in [
+            ("#! /bin/sh -e\n", None),
+            ("#!/bin/sh\r\n", Some("the interpreter in its first line does not exist")),
+            ("#!/no/such/shell\n", Some("the interpreter in its first line does not exist")),
+        ] {
+            let script = scratch.path().join("script");
+            fs::write(&script, text).expect("it is written");
+            fs::set_permissions(&script, Permissions::from_mode(0o700)).expect("it is its own");
+            assert_eq!(refusal(&script), expected, "{text:?}");
+        }
         let unknown = "no program 'no-such-program' in the folders of PATH";
         assert_eq!(refused("no-such-program"), Err(unknown.into()));
     }
