@@ -167,7 +167,7 @@ pub fn expect_descriptors(
     }
 }
 
-/// Waits until the process uses no more than `limit` of one core, at most for [`WORK_LEFT`]. The
+/// Waits until the process uses no more than `limit` of one core, at most for a second. The
 /// caller then judges what it uses from there on.
 ///
 /// # Errors
