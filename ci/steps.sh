@@ -8,7 +8,7 @@
 #                                    with CI=true it is red. The first red step ends the run.
 #           step_beside NAME COMMAND...   starts the command and runs the next steps beside it.
 #                                    Only for one that no step before `join` needs, and only beside
-#                                    steps that measure no time, or as an idle task.
+#                                    steps that measure no time.
 #           join                     waits for these commands, and shows what they printed
 #           finish                   prints the seconds and CPU seconds of each step
 # Needs:  bash 3.2.

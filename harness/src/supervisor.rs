@@ -124,7 +124,7 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
         use std::os::unix::process::CommandExt as _;
         server.process_group(0);
     }
-    let child = match server.spawn() {
+    let child = match spawn(&mut server) {
         Ok(child) => child,
         Err(e) => {
             writeln!(control, "failed {}: {e}", command[0].display())?;
@@ -141,6 +141,28 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
 /// What a supervisor says first.
 pub(crate) fn token_line(token: &str) -> String {
     format!("token {token}\n")
+}
+
+/// How often the start of one program is asked for.
+const ATTEMPTS: u32 = 5;
+/// `ERROR_INTERNAL_ERROR`, which wine gives for a process that ended before its first instruction
+/// (its `NtCreateUserProcess`). A few of a thousand do on a busy host.
+const NEVER_BEGAN: i32 = 1359;
+
+/// Starts a program. A start of which wine says that nothing of the program ran is asked for again.
+///
+/// # Errors
+/// As [`Command::spawn`].
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    let never_began =
+        |error: &io::Error| cfg!(windows) && error.raw_os_error() == Some(NEVER_BEGAN);
+    for _ in 1..ATTEMPTS {
+        match command.spawn() {
+            Err(error) if never_began(&error) => {}
+            result => return result,
+        }
+    }
+    command.spawn()
 }
 
 /// This program, to be started again. Linux has a name for it that holds when the file is replaced

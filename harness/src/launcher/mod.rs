@@ -27,7 +27,7 @@ use crate::announcement::{Announcement, Ready};
 use crate::deadline::Deadline;
 use crate::restrict::Restrictions;
 use crate::scratch::Scratch;
-use crate::supervisor::{SUPERVISE, own_program, token_line};
+use crate::supervisor::{SUPERVISE, own_program, spawn, token_line};
 use server::Supervised;
 use start::command;
 use turn::Turn;
@@ -317,7 +317,7 @@ impl Launcher {
             // What a terminal or timeout(1) sends to the harness's group would end it, too.
             supervisor.process_group(0);
         }
-        let mut supervisor = supervisor.spawn().map_err(trouble)?;
+        let mut supervisor = spawn(&mut supervisor).map_err(trouble)?;
         let streams = (supervisor.stdin.take(), supervisor.stdout.take(), supervisor.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = streams else {
             return Err(Failure::new(FailureKind::Harness, "three pipes", "fewer"));
