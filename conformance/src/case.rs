@@ -3,10 +3,11 @@
 use std::fmt;
 
 use harness::process::Process;
+use harness::row::Row;
 use harness::schedule::Company;
 use report::Outside;
 use report::host::grouped;
-use report::{Failure, FailureKind, Grade, Level, Transport};
+use report::{Failure, FailureKind, Grade, Level, Question, Transport};
 
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
@@ -23,6 +24,8 @@ pub struct Suite {
     pub name: &'static str,
     /// One sentence on what the suite is about.
     pub about: &'static str,
+    /// What its cases answer, unless one says otherwise.
+    pub question: Question,
     /// The table.
     pub cases: &'static [Case],
 }
@@ -32,8 +35,16 @@ pub struct Suite {
 pub struct Case {
     /// The second half of the id.
     pub name: &'static str,
-    /// How binding the requirement is.
+    /// How binding the requirement is for a server that speaks docs/CONTRACT.md.
     pub level: Level,
+    /// How binding it is for any other: what only the contract asks for is a SHOULD there.
+    pub level_below_contract: Level,
+    /// What it answers, where that is not the suite's question.
+    pub question: Option<Question>,
+    /// The failures that answer it; empty where any does. Another one kept the case from asking.
+    pub judges: &'static [FailureKind],
+    /// What a server can be declared not to do, which makes the case pointless.
+    pub feature: Option<Feature>,
     /// What a server has to do, as one sentence.
     pub requirement: &'static str,
     /// How much is done, per profile; the unit is the case's own (bytes, rounds, connections).
@@ -48,8 +59,20 @@ pub struct Case {
     pub transport: Transport,
     /// Whether other cells may run beside it.
     pub company: Company,
+    /// The grade that a server must have, where its function alone would ask for more.
+    pub from_grade: Grade,
     /// The function.
     pub body: Body,
+}
+
+/// What an echo server may by design not do. One below grade contract can be declared to do without
+/// (`--without`), and its certificate says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// Echoing what came before the client's FIN, after it (RFC 9293, section 3.6).
+    HalfClose,
+    /// Keeping connections on which nothing is sent.
+    SilentClients,
 }
 
 /// A case's function; its type says what it needs.
@@ -146,6 +169,10 @@ impl Case {
         Self {
             name,
             level,
+            level_below_contract: level,
+            question: None,
+            judges: &[],
+            feature: None,
             requirement,
             sizes: Sizes::new(0, 0, 0),
             from: Profile::Quick,
@@ -153,8 +180,45 @@ impl Case {
             capability: None,
             transport: Transport::Tcp,
             company: Company::Shared,
+            from_grade: Grade::Contract,
             body: Body::Wire(no_body),
         }
+    }
+
+    /// How binding it is for a server below grade contract, which has not promised it.
+    #[must_use]
+    pub const fn below_contract(mut self, level: Level) -> Self {
+        self.level_below_contract = level;
+        self
+    }
+
+    /// What it answers, where that is not the suite's question.
+    #[must_use]
+    pub const fn answers(mut self, question: Question) -> Self {
+        self.question = Some(question);
+        self
+    }
+
+    /// The failures that answer its own question. After any other it has not been asked.
+    #[must_use]
+    pub const fn judges(mut self, kinds: &'static [FailureKind]) -> Self {
+        self.judges = kinds;
+        self
+    }
+
+    /// What a server can be declared not to do, so that it does not get the case.
+    #[must_use]
+    pub const fn relies_on(mut self, feature: Feature) -> Self {
+        self.feature = Some(feature);
+        self
+    }
+
+    /// Asked of servers from this grade on, although it starts them itself: it uses no option of
+    /// the contract.
+    #[must_use]
+    pub const fn from_grade(mut self, grade: Grade) -> Self {
+        self.from_grade = grade;
+        self
     }
 
     /// How much is done in `quick`, `default` and `full`.
@@ -239,16 +303,48 @@ impl Case {
         self.capability.or(kind)
     }
 
-    /// Whether a server of this grade gets the case in this profile.
+    /// Whether the server of a row gets the case in this profile.
     #[must_use]
-    pub fn is_asked(&self, grade: Grade, profile: Profile) -> bool {
-        let least = match (self.body, self.transport) {
-            (Body::Wire(_), Transport::Tcp) => Grade::Address,
-            (Body::Process(_), Transport::Tcp) => Grade::Command,
-            // Only the contract says how to ask for another socket.
-            (_, _) => Grade::Contract,
+    pub fn is_asked(&self, row: &Row, profile: Profile) -> bool {
+        let least = match self.body {
+            Body::Wire(_) | Body::Datagrams(_) => Grade::Address,
+            Body::Process(_) => Grade::Command,
+            Body::Lifecycle(_) => self.from_grade,
         };
-        grade >= least && profile >= self.from
+        // Only the contract says how to ask for another socket beside the first.
+        let is_heard = row.grade() == Grade::Contract || row.transport() == self.transport;
+        is_heard && row.grade() >= least && profile >= self.from
+    }
+
+    /// How binding the requirement is for a server of this grade.
+    #[must_use]
+    pub fn level_at(&self, grade: Grade) -> Level {
+        match grade {
+            Grade::Contract => self.level,
+            Grade::Address | Grade::Command => self.level_below_contract,
+        }
+    }
+}
+
+impl Suite {
+    /// What a case of it answers.
+    #[must_use]
+    pub fn question_of(&self, case: &Case) -> Question {
+        case.question.unwrap_or(self.question)
+    }
+}
+
+impl Feature {
+    /// Every feature.
+    pub const ALL: [Self; 2] = [Self::HalfClose, Self::SilentClients];
+
+    /// The word of `--without`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::HalfClose => "half-close",
+            Self::SilentClients => "silent-clients",
+        }
     }
 }
 

@@ -14,10 +14,13 @@ use harness::{binaries, host, seed};
 use report::host::Host;
 use report::output::{Output, OutputError, Outputs};
 use report::run::FORMAT_VERSION;
-use report::run::certificate::certify;
-use report::{Attestation, Cell, Conclusion, Level, Pages as _, Run, RunRow, Verdict};
+use report::run::certificate::{Scope, certify};
+use report::{
+    Attestation, Cell, Conclusion, Grade, Level, Pages as _, Question, Run, RunRow, Verdict,
+};
 use report::{Outside, outside};
 
+use crate::case::Case;
 use crate::error::Error;
 use crate::judge::{Judge, JudgedCell};
 use crate::plan::Planned;
@@ -169,11 +172,18 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
     let none_started = own().all(|judged| judged.cell.verdict == Verdict::Unavailable);
     let reason = if none_started { "no server was started" } else { "no cell got so far" };
     let cells: Vec<&Cell> = own().map(|judged| &judged.cell).collect();
-    let cases_of = |level: Level| {
-        let cases = suites::ALL.iter().flat_map(|suite| suite.cases);
-        cases
-            .filter(|case| case.level == level && case.is_asked(row.grade(), judge.profile))
-            .count()
+    let cases = || suites::ALL.iter().flat_map(|suite| suite.cases.iter().map(move |c| (suite, c)));
+    let asked = cases().filter(|(_, case)| case.is_asked(row, judge.profile));
+    let catalogue: Vec<(Question, Level)> =
+        asked.map(|(suite, case)| (suite.question_of(case), case.level_at(row.grade()))).collect();
+    let is_left_to_full =
+        |case: &Case| case.is_asked(row, Profile::Full) && !case.is_asked(row, judge.profile);
+    let is_declared = row.grade() != Grade::Contract;
+    let without: &[String] = if is_declared { &row.lacks } else { &[] };
+    let scope = Scope {
+        catalogue,
+        only_in_full: cases().filter(|(_, case)| is_left_to_full(case)).count(),
+        without: without.iter().cloned().map(Outside::from).collect(),
     };
     RunRow {
         name: row.name.clone().into(),
@@ -186,7 +196,7 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
             .find_map(|judged| judged.attestation.clone())
             .unwrap_or(Attestation::NotAttested { reason: reason.to_owned().into() }),
         grade: row.grade(),
-        certificate: certify(&cells, cases_of, judge.gate.strictness),
+        certificate: certify(&cells, &scope, judge.gate.strictness),
     }
 }
 

@@ -3,14 +3,16 @@
 //! docs/CONTRACT.md announces then is what it is held to.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read as _};
 use std::time::Duration;
 
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
 use harness::launcher::{CommandLine, Ended, Launch, Launcher, Origin, Program, Start};
+use harness::place::Endpoint;
 use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Model, Outside, Transport};
+use socket2::{Socket, Type};
 
 use crate::suites;
 
@@ -23,7 +25,7 @@ pub enum IntroductionError {
     /// There is no such program.
     Program(harness::Error),
     /// Nothing listens at an address: what the system says to a client.
-    NothingListens(SocketAddr, std::io::Error),
+    NothingListens(Endpoint, io::Error),
     /// It could not be started, through no fault of its own.
     Start(Failure),
     /// It ended before it listened, with the last lines of its standard error.
@@ -37,16 +39,41 @@ pub enum IntroductionError {
     Wrong(Failure, Vec<Outside>),
 }
 
-/// Connects once to a server that listens already.
+/// Connects once to a server that listens already. Whether one is there for datagrams, the system
+/// says on the host itself only.
 ///
 /// # Errors
 /// [`IntroductionError::NothingListens`].
-pub fn reach(name: &str, address: SocketAddr) -> Result<Row, IntroductionError> {
+pub fn reach(name: &str, endpoint: Endpoint) -> Result<Row, IntroductionError> {
+    match try_to_reach(&endpoint) {
+        Ok(()) => Ok(Row::undeclared(name, Origin::Address(endpoint))),
+        Err(error) => Err(IntroductionError::NothingListens(endpoint, error)),
+    }
+}
+
+fn try_to_reach(endpoint: &Endpoint) -> io::Result<()> {
     /// A connection takes a round trip.
     const LIMIT: Duration = Duration::from_secs(5);
-    TcpStream::connect_timeout(&address, LIMIT)
-        .map_err(|error| IntroductionError::NothingListens(address, error))?;
-    Ok(Row::undeclared(name, Origin::Address(address)))
+    /// So long the system may take to say that nobody is there (udp(7), `ECONNREFUSED`).
+    const REFUSAL: Duration = Duration::from_millis(200);
+    let address = endpoint.place.socket_address()?;
+    let domain = endpoint.place.domain();
+    match endpoint.transport {
+        Transport::Tcp => Socket::new(domain, Type::STREAM, None)?.connect_timeout(&address, LIMIT),
+        Transport::Unix => Socket::new(domain, Type::STREAM, None)?.connect(&address),
+        Transport::Unixgram => Socket::new(domain, Type::DGRAM, None)?.connect(&address),
+        Transport::Udp => {
+            let socket = Socket::new(domain, Type::DGRAM, None)?;
+            socket.connect(&address)?;
+            socket.set_read_timeout(Some(REFUSAL))?;
+            socket.send(b"?")?;
+            match (&socket).read(&mut [0; 8]) {
+                Ok(_) => Ok(()),
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+    }
 }
 
 /// Starts once a server that knows nothing of the contract.

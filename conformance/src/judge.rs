@@ -8,6 +8,7 @@ use harness::announcement::Ready;
 use harness::attest::{attest, not_declared};
 use harness::host_factor::{HIGHEST, calm_host_factor, host_factor};
 use harness::launcher::{Ended, Launch, Server};
+use harness::place::Place;
 use harness::registry::Waiver;
 use harness::row::Row;
 use harness::schedule::{Company, Schedule};
@@ -77,8 +78,10 @@ impl Judge {
     #[must_use]
     pub fn judge_cell(&self, row: &Row, planned: &Planned, waiver: Option<&Waiver>) -> JudgedCell {
         let mut cell = self.empty_cell(row, planned);
-        if let Some(reason) = &planned.unavailable {
-            cell.verdict = Verdict::Unavailable;
+        let absence = planned.unavailable.as_ref().map(|reason| (Verdict::Unavailable, reason));
+        let declared = planned.declared.as_ref().map(|reason| (Verdict::Unsupported, reason));
+        if let Some((verdict, reason)) = declared.or(absence) {
+            cell.verdict = verdict;
             cell.reason = Some(reason.clone());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
@@ -112,7 +115,7 @@ impl Judge {
             cell.stderr_tail = tail;
         }
         let judged = JudgedCell {
-            cell: settle(cell, evidence.lack, evidence.found, evidence.ended),
+            cell: settle(cell, planned.case, evidence.lack, evidence.found, evidence.ended),
             runtime: evidence.runtime,
             attestation: evidence.attestation,
         };
@@ -137,10 +140,8 @@ impl Judge {
             }
             return evidence;
         }
-        if let (Some(address), Body::Wire(function)) = (lifecycle.address(), body) {
-            let peer = lifecycle.peer_at(address);
-            // Its process is not seen: that it goes on is asked for over the wire.
-            evidence.found = function(&peer).and_then(|found| peer.serves().map(|()| found));
+        if let Some(endpoint) = lifecycle.endpoint() {
+            evidence.found = run_at(&endpoint.place, body, lifecycle);
             return evidence;
         }
         let launched = lifecycle.over(case.transport).and_then(|start| lifecycle.launch(&start));
@@ -177,12 +178,13 @@ impl Judge {
         server: &Server,
         attestation: &mut Option<Attestation>,
     ) -> CaseResult {
-        let peer = lifecycle.peer(server)?;
         let process = server.process();
         *attestation = Some(if row.grade() == Grade::Contract {
             compare(row, server.ready()?)?;
             let driver = row.driver_name();
-            peer.exchanging(|exchange| attest(&driver, &self.host, &process, exchange))?
+            lifecycle
+                .peer(server)?
+                .exchanging(|exchange| attest(&driver, &self.host, &process, exchange))?
         } else {
             not_declared(&self.host, &process)
         });
@@ -201,7 +203,8 @@ impl Judge {
             row: row.name.clone().into(),
             suite: planned.suite.name.to_owned().into(),
             case: planned.case.name.to_owned().into(),
-            level: planned.case.level,
+            level: planned.case.level_at(row.grade()),
+            question: planned.suite.question_of(planned.case),
             requirement: planned.case.requirement.to_owned().into(),
             verdict: Verdict::Error,
             failure: None,
@@ -215,6 +218,25 @@ impl Judge {
             stderr_tail: Vec::new(),
             repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
             waiver: None,
+            is_unasked: false,
+            follows_from: None,
+        }
+    }
+}
+
+/// Runs a case on a server whose process is not seen: that it goes on is asked for over the wire.
+fn run_at(place: &Place, body: Body, lifecycle: &Lifecycle) -> CaseResult {
+    match body {
+        Body::Wire(function) => {
+            let peer = lifecycle.peer_in(place.clone());
+            function(&peer).and_then(|found| peer.serves().map(|()| found))
+        }
+        Body::Datagrams(function) => {
+            let datagrams = lifecycle.datagrams_in(place.clone())?;
+            function(&datagrams).and_then(|found| datagrams.serves().map(|()| found))
+        }
+        Body::Process(_) | Body::Lifecycle(_) => {
+            Err(Failure::new(FailureKind::Harness, "a case for a client alone", "another"))
         }
     }
 }
@@ -233,7 +255,13 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
 }
 
 /// From what was found to a verdict.
-fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<Ended>) -> Cell {
+fn settle(
+    mut cell: Cell,
+    case: &Case,
+    lack: Option<Lack>,
+    found: CaseResult,
+    ended: Option<Ended>,
+) -> Cell {
     if let Some(Lack(reason)) = lack {
         cell.verdict = Verdict::Unsupported;
         cell.reason = Some(reason);
@@ -265,6 +293,8 @@ fn settle(mut cell: Cell, lack: Option<Lack>, found: CaseResult, ended: Option<E
             cell.verdict = verdict(cell.level, &e);
             if cell.verdict == Verdict::Error {
                 cell.reason = Some(outside!("{}: {}", e.expected, e.actual));
+            } else if !case.judges.is_empty() && !case.judges.contains(&e.kind) {
+                cell.is_unasked = true;
             }
             cell.failure = Some(e);
         }

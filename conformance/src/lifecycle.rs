@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use harness::deadline::Deadline;
 use harness::launcher::{Attempt, Launch, Launcher, Server, Start};
-use harness::place::Place;
+use harness::place::{Endpoint, Place};
 use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Outside, Transport};
 
@@ -78,8 +78,8 @@ impl Lifecycle {
 
     /// Where the server is that listens already, if it is one.
     #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.launcher.address()
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        self.launcher.endpoint()
     }
 
     /// CPU time of all servers of the cell that have ended, where the system tells.
@@ -200,7 +200,13 @@ impl Lifecycle {
     /// A server at this address as a client sees it.
     #[must_use]
     pub fn peer_at(&self, address: SocketAddr) -> Peer {
-        Peer::new(address, Arc::clone(&self.context))
+        self.peer_in(Place::Ip(address))
+    }
+
+    /// A server in this place as a client sees it.
+    #[must_use]
+    pub fn peer_in(&self, place: Place) -> Peer {
+        Peer::at(place, Arc::clone(&self.context))
     }
 
     /// A started server as a client sees it that connects to a listener of this kind.
@@ -221,7 +227,14 @@ impl Lifecycle {
     /// # Errors
     /// As [`Server::place`].
     pub fn datagrams(&self, transport: Transport, server: &Server) -> Result<Datagrams, Failure> {
-        let place = server.place(transport)?;
+        self.datagrams_in(server.place(transport)?)
+    }
+
+    /// A server in this place as a client sees it that sends datagrams.
+    ///
+    /// # Errors
+    /// `harness` when there is no room for the paths of clients.
+    pub fn datagrams_in(&self, place: Place) -> Result<Datagrams, Failure> {
         let folder = match place {
             Place::Path(_) => self.folder()?.to_owned(),
             Place::Ip(_) => PathBuf::new(),

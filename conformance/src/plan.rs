@@ -4,11 +4,11 @@
 use harness::pattern::{Pattern, matches_any};
 use harness::row::Row;
 use harness::schedule::Company;
-use report::Level;
 use report::host::{Availability, Host};
+use report::{Grade, Level};
 use report::{Outside, outside};
 
-use crate::case::{Case, Need, Suite};
+use crate::case::{Case, Feature, Need, Suite};
 use crate::profile::Profile;
 use crate::suites;
 
@@ -36,6 +36,8 @@ pub struct Planned {
     pub case: &'static Case,
     /// Why this host can't judge it, known without starting anything.
     pub unavailable: Option<Outside>,
+    /// Why the server does not get it: it is declared not to do what the case relies on.
+    pub declared: Option<Outside>,
 }
 
 impl Planned {
@@ -60,13 +62,13 @@ impl Filter {
         matches_any(&self.rows, name)
     }
 
-    /// Whether a case is wanted.
+    /// Whether a case is wanted on a row of this grade.
     #[must_use]
-    pub fn wants_case(&self, suite: &Suite, case: &Case) -> bool {
+    pub fn wants_case(&self, suite: &Suite, case: &Case, grade: Grade) -> bool {
         let id = format!("{}/{}", suite.name, case.name);
         matches_any(&self.suites, suite.name)
             && matches_any(&self.cases, &id)
-            && self.level.is_none_or(|level| level == case.level)
+            && self.level.is_none_or(|level| level == case.level_at(grade))
     }
 }
 
@@ -77,10 +79,12 @@ pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec
     let mut cells = Vec::new();
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| filter.wants_row(&row.name)) {
         for suite in suites::ALL {
-            let asked = suite.cases.iter().filter(|case| case.is_asked(row.grade(), profile));
-            for case in asked.filter(|case| filter.wants_case(suite, case)) {
+            let asked = suite.cases.iter().filter(|case| case.is_asked(row, profile));
+            for case in asked.filter(|case| filter.wants_case(suite, case, row.grade())) {
                 let unavailable = row.missing_driver(host).or_else(|| missing_need(case, host));
-                cells.push(Planned { row: index, suite, case, unavailable });
+                let declared = case.feature.map(Feature::word).filter(|word| row.lacks(word));
+                let declared = declared.map(|word| format!("declared by --without {word}").into());
+                cells.push(Planned { row: index, suite, case, unavailable, declared });
             }
         }
     }

@@ -39,6 +39,8 @@ pub enum Error {
     },
     /// A server cannot be started by this command: what to write instead.
     Command(Outside),
+    /// A text that says nowhere where a server can be: what to write instead.
+    Address(Outside),
     /// A restriction that cannot be parsed.
     Restriction(Outside),
     /// System calls cannot be counted.
@@ -62,9 +64,10 @@ impl fmt::Display for Error {
             Self::NoExecutable { package } => {
                 write!(f, "cargo build -p {package} named no executable")
             }
-            Self::Command(sentence) | Self::Restriction(sentence) | Self::CallCount(sentence) => {
-                f.write_str(&sentence.on_terminal())
-            }
+            Self::Command(sentence)
+            | Self::Address(sentence)
+            | Self::Restriction(sentence)
+            | Self::CallCount(sentence) => f.write_str(&sentence.on_terminal()),
         }
     }
 }

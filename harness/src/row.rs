@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use report::host::Host;
-use report::{Grade, Model};
+use report::{Grade, Model, Transport};
 use report::{Outside, outside};
 
 use crate::launcher::{Origin, Program};
@@ -132,6 +132,16 @@ impl Row {
             Origin::Contract(_) => Grade::Contract,
             Origin::Command(_) => Grade::Command,
             Origin::Address(_) => Grade::Address,
+        }
+    }
+
+    /// What clients of its first listener use.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match &self.origin {
+            Origin::Contract(_) => Transport::Tcp,
+            Origin::Command(line) => line.transport(),
+            Origin::Address(endpoint) => endpoint.transport,
         }
     }
 

@@ -1,10 +1,11 @@
 //! `iomatrix check`: the cells of `cargo test -p conformance`, with progress and the matrix.
 
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use conformance::case::Feature;
 use conformance::check;
 use conformance::introduction::{IntroductionError, introduce, reach, start_once};
 use conformance::judge::Judge;
@@ -12,14 +13,15 @@ use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
 use harness::pattern::Pattern;
+use harness::place::Endpoint;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::output::Output;
 use report::{
-    Cell, Conclusion, Document as _, Exit, Gate, Level, Outside, Pages as _, Run, Strictness,
-    outside,
+    Cell, Conclusion, Document as _, Exit, Gate, Grade, Level, Outside, Pages as _, Run,
+    Strictness, Transport, outside,
 };
 
 use crate::error::Error;
@@ -40,9 +42,20 @@ pub(crate) struct Arguments {
     /// contract's other options are appended. It gets all cases.
     #[arg(long, value_name = "COMMAND", conflicts_with_all = ["rows", "command"])]
     contract: Option<String>,
-    /// Judge the server that already listens here.
-    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["rows", "command", "contract"])]
-    address: Option<SocketAddr>,
+    /// Judge the server that already listens here: IP:PORT, udp:IP:PORT, unix:/PATH or
+    /// unixgram:/PATH.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["rows", "command", "contract"])]
+    #[arg(value_parser = Endpoint::from_str)]
+    address: Option<Endpoint>,
+    /// What clients of the command's server use. With unix and unixgram, `{path}` in the command
+    /// says where it is to listen.
+    #[arg(long, value_parser = transports(), default_value = Transport::Tcp.kind())]
+    #[arg(requires = "command")]
+    transport: Transport,
+    /// Declare that the server by design does not do this; its certificate says so.
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',', value_parser = features())]
+    #[arg(conflicts_with_all = ["rows", "contract"])]
+    without: Vec<Feature>,
     /// Allow an address beyond loopback.
     #[arg(long, requires = "address")]
     allow_remote: bool,
@@ -89,6 +102,18 @@ pub(crate) struct Arguments {
 
 fn levels() -> impl TypedValueParser<Value = Level> {
     PossibleValuesParser::new(["must", "should", "info"]).try_map(|word| word.parse())
+}
+
+fn transports() -> impl TypedValueParser<Value = Transport> {
+    PossibleValuesParser::new(Transport::ALL.map(Transport::kind)).try_map(|kind| kind.parse())
+}
+
+fn features() -> impl TypedValueParser<Value = Feature> {
+    let parse = |word: String| {
+        let found = Feature::ALL.into_iter().find(|feature| feature.word() == word);
+        found.ok_or("no such feature")
+    };
+    PossibleValuesParser::new(Feature::ALL.map(Feature::word)).try_map(parse)
 }
 
 fn profiles() -> impl TypedValueParser<Value = Profile> {
@@ -141,9 +166,17 @@ impl Arguments {
     /// The rows of the registry that are selected, or the one that is given by its command or
     /// address.
     fn rows(&self, registry: &Registry) -> Result<Vec<Row>, Error> {
+        let mut rows = self.declared_rows(registry)?;
+        for row in &mut rows {
+            row.lacks.extend(self.without.iter().map(|feature| feature.word().to_owned()));
+        }
+        Ok(rows)
+    }
+
+    fn declared_rows(&self, registry: &Registry) -> Result<Vec<Row>, Error> {
         let mistake = |option| move |error| Error::ServerCommand { option, error };
         if let Some(command) = &self.command {
-            let line = CommandLine::parse(command).map_err(mistake("--command"))?;
+            let line = CommandLine::parse(command, self.transport).map_err(mistake("--command"))?;
             return Ok(vec![if self.list {
                 Row::undeclared("command", Origin::Command(line))
             } else {
@@ -154,20 +187,20 @@ impl Arguments {
             let program = Program::parse(command).map_err(mistake("--contract"))?;
             return Ok(vec![introduce("contract", &program, self.start_timeout)?]);
         }
-        let Some(address) = self.address else {
+        let Some(address) = &self.address else {
             let selected = selection::rows(registry, &self.rows)?;
             return Ok(selected.into_iter().map(Row::of).collect());
         };
-        if !address.ip().is_loopback() && !self.allow_remote {
+        if !address.is_local() && !self.allow_remote {
             return Err(Error::BeyondLoopback {
                 address: outside!("{}", address),
                 deed: "the suite opens thousands of connections and resets them",
             });
         }
         Ok(vec![if self.list {
-            Row::undeclared("address", Origin::Address(address))
+            Row::undeclared("address", Origin::Address(address.clone()))
         } else {
-            reach("address", address)?
+            reach("address", address.clone())?
         }])
     }
 
@@ -218,10 +251,20 @@ fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {
             outside!("--contract {}", program.quoted())
         }
         Origin::Contract(_) => outside!("--row {}", row.name),
-        Origin::Command(line) => outside!("--command {}", line.quoted()),
+        Origin::Command(line) => match line.transport() {
+            Transport::Tcp => outside!("--command {}", line.quoted()),
+            other => outside!("--command {} --transport {}", line.quoted(), other),
+        },
         Origin::Address(address) => outside!("--address {}", address),
     };
-    outside!("cargo run -p iomatrix -- check {} --case {} --seed {}{}", server, id, seed, profile)
+    let without = match row.grade() {
+        Grade::Contract => String::new(),
+        Grade::Address | Grade::Command => {
+            row.lacks.iter().map(|word| format!(" --without {word}")).collect()
+        }
+    };
+    let check = "cargo run -p iomatrix -- check";
+    outside!("{} {}{} --case {} --seed {}{}", check, server, without, id, seed, profile)
 }
 
 fn progress_bar(cells: u64) -> ProgressBar {

@@ -12,7 +12,7 @@ use crate::load::{
 use crate::outside::Outside;
 use crate::run::{self, Attestation, Cell, Failure, FailureKind, Run, RunRow};
 use crate::transport::Transport;
-use crate::verdict::{Grade, Level, Model, Verdict};
+use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
 pub(crate) fn host() -> Host {
     Host {
@@ -196,6 +196,7 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         suite: "tcp-echo".into(),
         case: case.into(),
         level: Level::Must,
+        question: Question::Bytes,
         requirement: "Bytes come back".into(),
         verdict,
         failure,
@@ -209,6 +210,8 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         stderr_tail: Vec::new(),
         repeat: Outside::default(),
         waiver: None,
+        is_unasked: false,
+        follows_from: None,
     }
 }
 

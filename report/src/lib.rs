@@ -55,6 +55,6 @@ pub use run::{
 };
 pub use suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};
 pub use transport::Transport;
-pub use verdict::{Grade, Level, Model, Verdict};
+pub use verdict::{Grade, Level, Model, Question, Verdict};
 pub use view::{Ink, View, Width};
 pub use word::UnknownWord;

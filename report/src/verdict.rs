@@ -45,6 +45,26 @@ pub enum Grade {
     Contract,
 }
 
+/// What a certificate answers. Each case is about one of these, so that a slow server and one that
+/// loses bytes do not look alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Question {
+    /// Whether each connection gets its own bytes, all of them, in order, and its end.
+    Bytes,
+    /// Whether the server stands what it has not enough of: readers, descriptors, threads. Whether
+    /// it keeps to its address.
+    Limits,
+    /// Whether CPU, descriptors, memory and threads are free again.
+    Resources,
+    /// Whether nobody waits without need.
+    Promptness,
+    /// Whether the server starts as docs/CONTRACT.md says.
+    Start,
+    /// Whether it stops so.
+    Stop,
+}
+
 /// What the judge says of one cell. A waiver never changes it: see [`crate::WaiverNote`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,6 +148,31 @@ impl Level {
             Self::Should => "SHOULD",
             Self::Info => "INFO",
         }
+    }
+}
+
+impl Question {
+    /// Every question, in the order of a certificate.
+    pub const ALL: [Self; 6] =
+        [Self::Bytes, Self::Limits, Self::Resources, Self::Promptness, Self::Start, Self::Stop];
+
+    /// The word used on screen and in files.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Limits => "limits",
+            Self::Resources => "resources",
+            Self::Promptness => "promptness",
+            Self::Start => "start",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+impl fmt::Display for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::launcher::{Server, Start};
-use report::{Failure, FailureKind, Transport};
+use report::{Failure, FailureKind, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Read1};
@@ -20,6 +20,7 @@ use crate::lifecycle::Lifecycle;
 pub(super) const SUITE: Suite = Suite {
     name: "fair",
     about: "What one client does leaves the others their share.",
+    question: Question::Promptness,
     cases: &[
         Case::must(
             "hot-connection",

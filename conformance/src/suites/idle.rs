@@ -4,9 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::process::Process;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Question};
 
-use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
@@ -16,17 +16,22 @@ use crate::expectation::{AtRest, expect_quiet, let_finish};
 pub(super) const SUITE: Suite = Suite {
     name: "idle",
     about: "A server with nothing to do costs nothing, and keeps its clients.",
+    question: Question::Resources,
     cases: &[
         Case::must("connection-survives", "After a long silence, a connection still echoes.")
             .sizes(1000, 16_000, 75_000)
+            .answers(Question::Bytes)
+            .relies_on(Feature::SilentClients)
             .wire(connection_survives),
         Case::must("cpu-no-connections", "Without connections, the server uses no CPU.")
             .sizes(500, 1000, 5000)
             .needs(&[Need::CpuTime])
+            .judges(&[FailureKind::Cpu])
             .process(cpu_no_connections),
         Case::must("cpu-500-connections", "Beside 500 silent clients, the server uses no CPU.")
             .sizes(500, 1000, 5000)
             .needs(&[Need::CpuTime, Need::Descriptors(CROWD)])
+            .judges(&[FailureKind::Cpu])
             .process(cpu_500_connections),
         Case::must(
             "cpu-after-peers-gone",
@@ -35,6 +40,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(50, 200, 200)
         .needs(&[Need::CpuTime, Need::DescriptorCount, Need::Descriptors(200)])
+        .judges(&[FailureKind::Cpu, FailureKind::Descriptors])
         .process(cpu_after_peers_gone),
         Case::info("wakeups", "How often does an idle server wake up?")
             .sizes(400, 1000, 5000)

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use harness::launcher::{Server, Start};
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::duplex::{Flow, Pieces, exchange};
@@ -15,10 +15,12 @@ use crate::lifecycle::Lifecycle;
 pub(super) const SUITE: Suite = Suite {
     name: "ip6",
     about: "A server is reached over the families that it was asked to listen on, and no other.",
+    question: Question::Start,
     cases: &[
         Case::must("echo", "What a client sends to ::1 comes back.")
             .sizes(128 * 1024, 1024 * 1024, 64 * 1024 * 1024)
             .needs(&[Need::Ipv6])
+            .answers(Question::Bytes)
             .lifecycle(echo),
         Case::should(
             "dual-stack-as-asked",

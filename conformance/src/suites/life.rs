@@ -11,7 +11,7 @@ use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::{Denial, Restrictions};
 use harness::schedule::Company;
-use report::{Failure, FailureKind, Outside, outside};
+use report::{Failure, FailureKind, Outside, Question, outside};
 
 use crate::case::{Body, Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
@@ -27,6 +27,7 @@ use crate::suites::{tcp_echo, tcp_half_close, tcp_reset};
 pub(super) const SUITE: Suite = Suite {
     name: "life",
     about: "A server starts as it was asked to, says truly what it is, and keeps nothing.",
+    question: Question::Start,
     cases: &[
         Case::must(
             "all-on-one-server",
@@ -91,15 +92,17 @@ pub(super) const SUITE: Suite = Suite {
             "stderr-closed",
             "A server to which nobody listens any more lives and serves.",
         )
-        .needs(&[Need::DescriptorLimit])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
         .lifecycle(stderr_closed),
         Case::should("stop-continue", "A server that is suspended for a while loses nothing.")
             .sizes(500, 700, 2000)
             .needs(&[Need::Signals, Need::Threads])
+            .answers(Question::Bytes)
             .process(stop_continue),
         Case::should("signal-noise", "Interrupted system calls harm no connection.")
             .sizes(300, 500, 2000)
             .needs(&[Need::Signals, Need::Threads])
+            .answers(Question::Bytes)
             .process(signal_noise),
         Case::should("restart-loop", "Each of many starts on one port serves, and ends with 0.")
             .sizes(3, 5, 50)

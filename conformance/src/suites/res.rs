@@ -8,7 +8,7 @@ use harness::kernel_log::KernelLog;
 use harness::launcher::Start;
 use harness::process::{Process, Signal};
 use report::host::size;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Read1, Setup};
@@ -22,6 +22,7 @@ use crate::suites::tcp_backpressure::{STALLED_BYTES, stall};
 pub(super) const SUITE: Suite = Suite {
     name: "res",
     about: "A server gives back what it takes, and loses nothing that it gives up.",
+    question: Question::Resources,
     cases: &[
         Case::must(
             "descriptors-after-churn",
@@ -29,6 +30,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 500, 2000)
         .needs(&[Need::DescriptorCount])
+        .judges(&[FailureKind::Descriptors])
         .process(descriptors_after_churn),
         Case::must(
             "descriptors-after-resets",
@@ -36,6 +38,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 500, 2000)
         .needs(&[Need::DescriptorCount])
+        .judges(&[FailureKind::Descriptors])
         .process(descriptors_after_resets),
         Case::must(
             "descriptors-after-aborted-accepts",
@@ -44,6 +47,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(1, 2, 10)
         .needs(&[Need::DescriptorCount])
+        .judges(&[FailureKind::Descriptors])
         .process(descriptors_after_aborted_accepts),
         Case::must(
             "cancelled-accept-no-orphan",
@@ -51,6 +55,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 1000, 5000)
         .asks_for("cancel")
+        .answers(Question::Bytes)
         .lifecycle(cancelled_accept_no_orphan),
         Case::must(
             "cancelled-read-no-loss",
@@ -58,10 +63,12 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(100, 300, 3000)
         .asks_for("cancel")
+        .answers(Question::Bytes)
         .lifecycle(cancelled_read_no_loss),
         Case::should("memory-after-churn", "As many connections again need no more memory.")
             .sizes(300, 700, 7000)
             .needs(&[Need::ResidentMemory, Need::DescriptorCount])
+            .judges(&[FailureKind::Memory])
             .process(memory_after_churn),
         Case::must(
             "memory-after-resets",
@@ -69,6 +76,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(100, 200, 2000)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
+        .judges(&[FailureKind::Memory])
         .process(memory_after_resets),
         Case::must(
             "after-blocked-writes",
@@ -76,6 +84,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(16, 24, 100)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount, Need::Descriptors(100)])
+        .judges(&[FailureKind::Memory, FailureKind::Descriptors])
         .process(after_blocked_writes),
         Case::must(
             "memory-of-streams",
@@ -83,6 +92,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(2, 8, 64)
         .needs(&[Need::ResidentMemory])
+        .judges(&[FailureKind::Memory])
         .process(memory_of_streams),
         Case::info("memory-per-idle-connection", "How much memory does an idle connection take?")
             .sizes(1000, 1000, 1000)
@@ -91,6 +101,7 @@ pub(super) const SUITE: Suite = Suite {
         Case::should("threads-bounded", "Beside 500 clients, the server has no more threads.")
             .sizes(500, 500, 500)
             .needs(&[Need::Threads, Need::Descriptors(500)])
+            .judges(&[FailureKind::Threads])
             .process(threads_bounded),
         Case::info("cpu-per-mebibyte", "How much CPU time does a MiB take, in messages of a size?")
             .sizes(1, 1, 8)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::process::Signal;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{End, Setup};
@@ -21,6 +21,7 @@ use crate::lifecycle::Lifecycle;
 pub(super) const SUITE: Suite = Suite {
     name: "shutdown",
     about: "A server that is asked to stop ends in order, with every connection and its port.",
+    question: Question::Stop,
     cases: &[
         Case::must("sigterm-idle", "SIGTERM ends a server without connections within 2 s.")
             .needs(&[Need::Signals])

@@ -8,7 +8,7 @@ use harness::launcher::Start;
 use harness::process::{Process, Signal};
 use harness::restrict::Restrictions;
 use harness::wait::{Interest, wait_any};
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Grade, Level, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
@@ -16,17 +16,20 @@ use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
 use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
-use crate::expectation::{AtRest, expect_quiet, expect_survival};
+use crate::expectation::{AtRest, descriptors_at_rest, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-accept",
     about: "Every client that connects is served, whatever else happens.",
+    question: Question::Bytes,
     cases: &[
         Case::must("burst", "Clients that connect all at once are all served within 10 s.")
             .sizes(500, 500, 500)
             .needs(&[Need::Descriptors(500)])
+            .below_contract(Level::Should)
+            .answers(Question::Promptness)
             .wire(burst),
         Case::must("sequential-churn", "Clients that come one after another are all served.")
             .sizes(500, 500, 5000)
@@ -42,29 +45,46 @@ pub(super) const SUITE: Suite = Suite {
             "Without a free descriptor, the server goes on serving the clients that it has.",
         )
         .sizes(3, 10, 50)
-        .needs(&[Need::DescriptorLimit])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .answers(Question::Limits)
+        .from_grade(Grade::Command)
         .lifecycle(emfile_survives),
         Case::must(
             "emfile-no-spin",
             "Without a free descriptor, the server waits and uses no CPU.",
         )
         .sizes(500, 1000, 2000)
-        .needs(&[Need::DescriptorLimit, Need::CpuTime])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount, Need::CpuTime])
+        .answers(Question::Limits)
+        .judges(&[FailureKind::Cpu])
+        .from_grade(Grade::Command)
         .lifecycle(emfile_no_spin),
         Case::must(
             "emfile-existing-progress",
             "Clients that wait for a free descriptor do not slow down those that are served.",
         )
         .sizes(700, 1400, 5000)
-        .needs(&[Need::DescriptorLimit])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .answers(Question::Limits)
+        .judges(&[FailureKind::Slow])
+        .from_grade(Grade::Command)
         .lifecycle(emfile_existing_progress),
         Case::must(
             "emfile-recovers",
             "Once descriptors are free, the waiting clients are served with no new one to wake it.",
         )
         .sizes(2, 3, 10)
-        .needs(&[Need::DescriptorLimit])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .answers(Question::Limits)
+        .from_grade(Grade::Command)
         .lifecycle(emfile_recovers),
+        Case::must(
+            "emfile-queues",
+            "A client for which there is no descriptor waits in the queue, and is not closed.",
+        )
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .answers(Question::Limits)
+        .lifecycle(emfile_queues),
         Case::must("idle-connections", "Beside a thousand idle clients, new ones are served.")
             .sizes(1000, 1000, 1000)
             .needs(&[Need::Descriptors(1010)])
@@ -72,12 +92,14 @@ pub(super) const SUITE: Suite = Suite {
         Case::must("after-quiet", "After a long silence, a new client is served within a second.")
             .sizes(2500, 3000, 50_000)
             .wire(after_quiet),
-        Case::should(
+        Case::must(
             "slow-handler-start",
             "Clients that connected and sent while the server was suspended are all served.",
         )
         .sizes(1000, 1000, 1000)
         .needs(&[Need::Signals, Need::Descriptors(1000), Need::AcceptQueue(1000)])
+        .below_contract(Level::Should)
+        .answers(Question::Promptness)
         .process(slow_handler_start),
     ],
 };
@@ -184,18 +206,10 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
             if episode > 0 {
                 crowd.fill_up(peer)?;
             }
-            if crowd.turned_away > 0 {
-                let actual = format!("{} of them closed", crowd.turned_away);
-                return Err(Failure::new(
-                    FailureKind::Closed,
-                    "clients that wait to be served",
-                    actual,
-                ));
-            }
             let freed = Crowd::WAITING.min(crowd.served.len());
             crowd.served.drain(..freed);
             let deadline = lifecycle.clock().within(limit);
-            let owed = crowd.waiting.len() - freed;
+            let owed = crowd.waiting.len().saturating_sub(freed);
             while crowd.waiting.len() > owed {
                 if !crowd.take_served(deadline.left())? {
                     let missing = crowd.waiting.len() - owed;
@@ -210,6 +224,17 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
             late.receive_in("a new client's echo after all", 64, limit)?;
         }
         Observation::met()
+    })
+}
+
+fn emfile_queues(lifecycle: &Lifecycle) -> CaseResult {
+    at_the_limit(lifecycle, |_, _, crowd| match crowd.turned_away {
+        0 => Observation::met(),
+        count => {
+            let expected = "clients that wait until they are served";
+            let actual = format!("{count} of them closed");
+            Err(Failure::new(FailureKind::Closed, expected, actual))
+        }
     })
 }
 
@@ -251,8 +276,9 @@ fn slow_handler_start(peer: &Peer, process: &Process) -> CaseResult {
     Observation::met()
 }
 
-/// The most descriptors that a server may have in the cases that exhaust them.
-const OPEN_FILES: u64 = 64;
+/// So many descriptors more than it has at rest may a server have in the cases that exhaust them.
+/// How many it needs for itself is its own affair: a virtual machine has hundreds.
+const SPARE: u64 = 32;
 
 /// Runs a case on a server that has used up its descriptors.
 fn at_the_limit(
@@ -268,11 +294,16 @@ pub(super) fn at_the_limit_under(
     taken: &Restrictions,
     case: impl FnOnce(&Peer, &Process, &mut Crowd) -> CaseResult,
 ) -> CaseResult {
-    let restrictions = Restrictions { open_files: Some(OPEN_FILES), ..taken.clone() };
+    let open_files = Some(at_rest(lifecycle)? + SPARE);
+    let restrictions = Restrictions { open_files, ..taken.clone() };
     let server = lifecycle.start_with(&Start { restrictions, ..Start::default() })?;
     let peer = lifecycle.peer(&server)?;
     let process = server.process();
-    let found = Crowd::gather(&peer).and_then(|mut crowd| {
+    let found = Crowd::gather(&peer).and_then(|crowd| {
+        // One that has a process for each client, as a server of inetd has.
+        let Some(mut crowd) = crowd else {
+            return Observation::of("no process of the server ran out of descriptors");
+        };
         let observation = case(&peer, &process, &mut crowd)?;
         match crowd.turned_away {
             0 => Ok(observation),
@@ -280,6 +311,13 @@ pub(super) fn at_the_limit_under(
         }
     });
     expect_survival(&server, found, lifecycle.clock())
+}
+
+/// How many descriptors a server has without clients, once it has served one.
+fn at_rest(lifecycle: &Lifecycle) -> Result<u64, Failure> {
+    let server = lifecycle.start()?;
+    let found = descriptors_at_rest(&server.process(), &lifecycle.peer(&server)?);
+    expect_survival(&server, found.map(|count| count as u64), lifecycle.clock())
 }
 
 /// Clients of a server at its descriptor limit: as many as it can serve, and some that wait.
@@ -302,14 +340,14 @@ impl Crowd {
     /// Enough for any server that keeps to its limit.
     const BATCHES: usize = 8;
 
-    fn gather(peer: &Peer) -> Result<Self, Failure> {
+    /// A crowd of a server that has no descriptor left; none if its clients do not use them up.
+    fn gather(peer: &Peer) -> Result<Option<Self>, Failure> {
         let mut crowd = Self::default();
-        crowd.fill_up(peer)?;
-        Ok(crowd)
+        Ok(crowd.fill_up(peer)?.then_some(crowd))
     }
 
-    /// Adds clients until some wait.
-    fn fill_up(&mut self, peer: &Peer) -> Result<(), Failure> {
+    /// Adds clients until some wait. False if all are served.
+    fn fill_up(&mut self, peer: &Peer) -> Result<bool, Failure> {
         for _ in 0..Self::BATCHES {
             let missing = Self::WAITING.saturating_sub(self.not_served());
             for mut client in peer.connect_many(missing as u64)? {
@@ -318,14 +356,17 @@ impl Crowd {
             }
             self.settle(peer.clock())?;
             if self.not_served() >= Self::WAITING && !self.served.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
         }
         if self.served.is_empty() {
             let actual = format!("none of {} clients", self.not_served());
             return Err(Failure::new(FailureKind::Timeout, "clients that are served", actual));
         }
-        let expected = format!("served and waiting clients at {OPEN_FILES} descriptors");
+        if self.not_served() == 0 {
+            return Ok(false);
+        }
+        let expected = "either all clients served, or as many that wait as can be told apart";
         let actual = format!("{} served, {} waiting", self.served.len(), self.not_served());
         Err(Failure::new(FailureKind::Harness, expected, actual))
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use harness::process::Process;
 use harness::wait::{Interest, wait_any};
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
@@ -17,6 +17,7 @@ use crate::expectation::judge_demand;
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-backpressure",
     about: "Memory for a connection is bounded, and a client that does not read is waited for.",
+    question: Question::Bytes,
     cases: &[
         Case::must(
             "bounded",
@@ -24,6 +25,8 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 300, 1000)
         .needs(&[Need::ResidentMemory])
+        .answers(Question::Limits)
+        .judges(&[FailureKind::Unbounded, FailureKind::Memory])
         .process(bounded),
         Case::must("resume", "A client that reads after a pause gets everything.")
             .sizes(200, 300, 1000)
@@ -34,6 +37,8 @@ pub(super) const SUITE: Suite = Suite {
         Case::should("slow-reader", "A client that reads slowly costs the server little CPU.")
             .sizes(50 * 1024, 200 * 1024, 4 * 1024 * 1024)
             .needs(&[Need::CpuTime])
+            .answers(Question::Resources)
+            .judges(&[FailureKind::Cpu])
             .process(slow_reader),
         Case::must("isolation", "A client that does not read does not slow the others down.")
             .sizes(20, 50, 200)
@@ -42,6 +47,7 @@ pub(super) const SUITE: Suite = Suite {
         Case::must("many-stalled", "Beside many clients that do not read, new ones are served.")
             .sizes(20, 64, 200)
             .needs(&[Need::ResidentMemory, Need::Descriptors(200)])
+            .answers(Question::Limits)
             .process(many_stalled),
         Case::must(
             "buffer-pool-exhaustion",
@@ -49,6 +55,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 1024, 2048)
         .needs(&[Need::Descriptors(2048)])
+        .answers(Question::Limits)
         .wire(buffer_pool_exhaustion),
         Case::should("zero-window-recovery", "A long time without any window loses nothing.")
             .sizes(300, 4000, 15_000)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use harness::process::Process;
+use report::{FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::peer::Peer;
@@ -12,10 +13,13 @@ use crate::expectation::AtRest;
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-close",
     about: "A connection that the client closes is closed by the server too, without a reset.",
+    question: Question::Bytes,
     cases: &[
         Case::must("idle", "The descriptors of closed idle connections are freed.")
             .sizes(100, 100, 100)
             .needs(&[Need::DescriptorCount, Need::Descriptors(100)])
+            .answers(Question::Resources)
+            .judges(&[FailureKind::Descriptors])
             .process(idle),
         Case::must("no-rst-after-fin", "A client that finishes first gets FIN, never a reset.")
             .sizes(5, 20, 100)

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use harness::process::{Cpu, Process};
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
@@ -17,6 +17,7 @@ use crate::client::peer::{PROBE_LIMIT, Peer};
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-concurrency",
     about: "Connections are served side by side and do not disturb each other.",
+    question: Question::Bytes,
     cases: &[
         Case::must("not-serial", "A client that stays silent does not keep others waiting.")
             .wire(not_serial),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use harness::process::Process;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Level, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
@@ -15,6 +15,7 @@ use crate::expectation::expect_quiet;
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-echo",
     about: "Bytes come back whole, in order, on the same connection, and nothing else does.",
+    question: Question::Bytes,
     cases: &[
         Case::must("one-byte", "A single byte comes back within a second.").wire(one_byte),
         Case::must("ping-pong-1000", "Each of many small messages comes back within a second.")
@@ -67,6 +68,8 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(10, 20, 50)
         .alone()
+        .below_contract(Level::Should)
+        .answers(Question::Promptness)
         .wire(latency_no_stall),
         Case::must("data-with-connect", "Bytes sent at once after connecting are not lost.")
             .sizes(50, 200, 500)

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use harness::process::Process;
+use report::{FailureKind, Question};
 
-use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
@@ -15,9 +16,11 @@ use crate::expectation::{AtRest, expect_quiet};
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-half-close",
     about: "The client's FIN ends its sending, not its receiving.",
+    question: Question::Bytes,
     cases: &[
         Case::must("echo-then-fin", "Bytes sent before FIN come back, then the server's FIN.")
             .sizes(64 * 1024, 64 * 1024, 64 * 1024)
+            .relies_on(Feature::HalfClose)
             .wire(echo_then_fin),
         Case::must("empty", "FIN with no bytes before it is answered with FIN and no bytes.")
             .wire(empty),
@@ -26,12 +29,14 @@ pub(super) const SUITE: Suite = Suite {
             "All bytes that the server took before FIN come back, even when nobody has read yet.",
         )
         .sizes(200, 500, 500)
+        .relies_on(Feature::HalfClose)
         .wire(large_backlog),
         Case::must(
             "data-and-fin-together",
             "Bytes that arrive together with FIN come back before the server's FIN.",
         )
         .sizes(50, 200, 1000)
+        .relies_on(Feature::HalfClose)
         .wire(data_and_fin_together),
         Case::must("fin-after-pause", "FIN after a silence is answered within a second.")
             .sizes(300, 1000, 1000)
@@ -42,6 +47,9 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(1000, 2000, 2000)
         .needs(&[Need::CpuTime, Need::SocketQueues])
+        .answers(Question::Resources)
+        .judges(&[FailureKind::Cpu])
+        .relies_on(Feature::HalfClose)
         .process(no_spin),
         Case::must("many", "Connections that finish at the same time all get their FIN.")
             .sizes(200, 200, 200)

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use harness::wait::{Interest, wait};
-use report::Failure;
+use report::{Failure, Question};
 
 use crate::case::{Case, CaseResult, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
@@ -15,6 +15,7 @@ use crate::client::peer::Peer;
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-large",
     about: "Streams and writes that are larger than any buffer come back whole.",
+    question: Question::Bytes,
     cases: &[
         Case::must("256-mib", "A long stream comes back whole, byte for byte.")
             .sizes(512 * 1024, 20 * 1024 * 1024, 256 * 1024 * 1024)

@@ -5,8 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use harness::process::{Process, Signal};
-use report::Failure;
-use report::outside;
+use report::{Failure, FailureKind, Question, outside};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
@@ -17,10 +16,13 @@ use crate::expectation::{AtRest, descriptors_at_rest, expect_descriptors, expect
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-reset",
     about: "A reset ends its own connection and nothing else.",
+    question: Question::Bytes,
     cases: &[
         Case::must("idle", "Idle connections that are reset are freed.")
             .sizes(2, 10, 100)
             .needs(&[Need::DescriptorCount])
+            .answers(Question::Resources)
+            .judges(&[FailureKind::Descriptors])
             .process(idle),
         Case::must("mid-echo", "Resets amid the echo leave the other streams exact.")
             .sizes(5, 20, 100)

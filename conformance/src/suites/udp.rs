@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use harness::launcher::{DRAIN, Server, Start};
 use harness::place::Place;
-use report::{Failure, FailureKind, Transport};
+use report::{Failure, FailureKind, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::{Client, Datagrams, Sent};
@@ -20,6 +20,7 @@ use crate::lifecycle::Lifecycle;
 pub(super) const SUITE: Suite = Suite {
     name: "udp",
     about: "Each UDP datagram comes back whole and alone, to the client who sent it.",
+    question: Question::Bytes,
     cases: &[
         Case::must("echo-basic", "A datagram comes back once, from where it was sent to.")
             .over(Transport::Udp)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::place::Place;
 use harness::process::Process;
-use report::{Failure, FailureKind, Transport};
+use report::{Failure, FailureKind, Question, Transport};
 
-use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Setup;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::peer::Peer;
@@ -22,6 +22,7 @@ use crate::lifecycle::Lifecycle;
 pub(super) const SUITE: Suite = Suite {
     name: "unix",
     about: "A Unix stream socket echoes as TCP does, and its path belongs to a live server.",
+    question: Question::Bytes,
     cases: &[
         Case::must("echo-basic", "What a client sends to a path comes back.")
             .sizes(128 * 1024, 1024 * 1024, 64 * 1024 * 1024)
@@ -37,11 +38,13 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(64 * 1024, 64 * 1024, 64 * 1024)
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
+            .relies_on(Feature::HalfClose)
             .wire(half_close),
         Case::must("write-then-shutdown-race", "Bytes and the end may arrive together.")
             .sizes(100, 500, 2000)
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
+            .relies_on(Feature::HalfClose)
             .wire(write_then_shutdown_race),
         Case::must(
             "peer-close-hup-no-spin",
@@ -50,6 +53,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(200, 500, 2000)
         .needs(&[Need::UnixSockets, Need::DescriptorCount, Need::CpuTime])
         .over(Transport::Unix)
+        .answers(Question::Resources)
         .process(peer_close_hup_no_spin),
         Case::must("close-with-unread", "A client that closes with an unread echo harms nobody.")
             .sizes(5, 20, 200)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use report::Transport;
+use report::{Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::Datagrams;
@@ -13,6 +13,7 @@ use crate::suites::udp;
 pub(super) const SUITE: Suite = Suite {
     name: "unixdg",
     about: "Each Unix datagram comes back whole and alone, to clients that can be answered.",
+    question: Question::Bytes,
     cases: &[
         Case::must("echo-bound-peer", "A datagram comes back once, to the client's own path.")
             .needs(&[Need::UnixSockets])

@@ -2,34 +2,37 @@
 //! once they listen there.
 
 use std::ffi::OsString;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use report::{Failure, FailureKind, Outside};
+use report::{Failure, FailureKind, Outside, Transport};
 use socket2::{Domain, Socket, Type};
 
 use super::program::expect_executable;
 use super::server::{Ended, Supervised};
-use super::{Attempt, Launch, Launcher, trouble};
+use super::{Attempt, Launch, Launcher, Start, trouble};
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::place::{Endpoint, Place};
 use crate::process::listener_owner;
-use crate::restrict::Restrictions;
 
 /// How often it is looked whether it listens.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Ports that another program may take between our choice and the server's bind.
-const PORTS_TRIED: usize = 5;
+const PLACES_TRIED: usize = 5;
 /// How soon the end of a server is known, even on a host that is too busy to be judged on.
 const NOTICED: Duration = Duration::from_secs(2);
 
-/// A command line in which `{port}` and `{addr}` stand for where the server is to listen.
+/// A command line in which `{port}` and `{addr}`, or `{path}`, stand for where the server is to
+/// listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
+    transport: Transport,
     text: String,
     words: Vec<String>,
 }
@@ -45,23 +48,37 @@ enum Started {
 }
 
 impl CommandLine {
-    /// Splits a command as a POSIX shell would; no shell runs it.
+    /// Splits the command of a server for clients that use `transport`, as a POSIX shell would; no
+    /// shell runs it.
     ///
     /// # Errors
     /// [`Error::Command`], which says what to write instead.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str, transport: Transport) -> Result<Self, Error> {
         let words = words(text)?;
+        let (marks, hint): (&[&str], _) = match transport {
+            Transport::Tcp | Transport::Udp => (
+                &["{port}", "{addr}"],
+                "{addr} (such as 127.0.0.1:41235) or {port} where the server expects it",
+            ),
+            Transport::Unix | Transport::Unixgram => {
+                (&["{path}"], "{path} where the server expects the path of its socket")
+            }
+        };
         if words.is_empty() {
-            let sentence = "an empty command; write a program and {addr} or {port}";
+            let sentence = format!("an empty command; write a program and {}", marks.join(" or "));
             return Err(Error::Command(sentence.into()));
         }
-        if !words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
-            return Err(Error::Command(format!(
-                "'{text}' does not say where to listen; write {{addr}} (such as 127.0.0.1:41235) \
-                 or {{port}} where the server expects it"
-            ).into()));
+        if !words.iter().any(|word| marks.iter().any(|mark| word.contains(mark))) {
+            let sentence = format!("'{text}' does not say where to listen; write {hint}");
+            return Err(Error::Command(sentence.into()));
         }
-        Ok(Self { text: text.to_owned(), words })
+        Ok(Self { transport, text: text.to_owned(), words })
+    }
+
+    /// What its clients use.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// Its program exists and may be executed.
@@ -78,12 +95,17 @@ impl CommandLine {
         shell_words::quote(&self.text).into()
     }
 
-    /// Program and arguments for a server on `address`.
+    /// Program and arguments for a server at `place`.
     #[must_use]
-    pub fn words_at(&self, address: SocketAddr) -> Vec<OsString> {
-        let (port, whole) = (address.port().to_string(), address.to_string());
-        let fill = |word: &String| word.replace("{port}", &port).replace("{addr}", &whole).into();
-        self.words.iter().map(fill).collect()
+    pub fn words_at(&self, place: &Place) -> Vec<OsString> {
+        let whole = place.to_string();
+        let fill = |word: &String| match place {
+            Place::Ip(address) => {
+                word.replace("{port}", &address.port().to_string()).replace("{addr}", &whole)
+            }
+            Place::Path(_) => word.replace("{path}", &whole),
+        };
+        self.words.iter().map(|word| fill(word).into()).collect()
     }
 }
 
@@ -93,19 +115,24 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, Error> {
 }
 
 impl Launcher {
-    /// Starts a command and waits until it listens on a port of our choice.
+    /// Starts a command and waits until it listens where we chose.
     pub(super) fn launch_command(
         &self,
         line: &CommandLine,
+        start: &Start,
         deadline: Deadline,
     ) -> Result<Launch, Failure> {
-        for _ in 0..PORTS_TRIED {
-            let address = free_address().map_err(trouble)?;
-            let process = self.spawn(line.words_at(address), &Restrictions::default())?;
-            match wait_for_listener(&process, address, deadline)? {
-                Started::Listens(pid) => {
-                    return Ok(Launch::ready(process, pid, vec![address], None));
-                }
+        let transport = line.transport;
+        for _ in 0..PLACES_TRIED {
+            let place = match transport {
+                Transport::Tcp => Place::Ip(free_address(Type::STREAM).map_err(trouble)?),
+                Transport::Udp => Place::Ip(free_address(Type::DGRAM).map_err(trouble)?),
+                Transport::Unix | Transport::Unixgram => Place::Path(self.free_path()?),
+            };
+            let process = self.spawn(line.words_at(&place), &start.restrictions)?;
+            let endpoint = Endpoint { transport, place };
+            match wait_for_listener(&process, &endpoint, deadline)? {
+                Started::Listens(pid) => return Ok(Launch::listening(process, pid, endpoint)),
                 Started::Ended { ended, has_listened } => {
                     let attempt = process.attempt(ended);
                     return Ok(Launch::Ended(Attempt { has_listened, ..attempt }));
@@ -113,20 +140,31 @@ impl Launcher {
                 Started::Stranger => {}
             }
         }
-        let actual = format!("other programs on {PORTS_TRIED} ports, one after the other");
+        let actual = format!("other programs on {PLACES_TRIED} ports, one after the other");
         Err(Failure::new(FailureKind::Harness, "the started server on its port", actual))
+    }
+
+    /// A path at which no server of this launcher has been.
+    fn free_path(&self) -> Result<PathBuf, Failure> {
+        static NEXT: AtomicU16 = AtomicU16::new(0);
+        Ok(self.folder()?.join(format!("s{}", NEXT.fetch_add(1, Ordering::Relaxed))))
     }
 }
 
 fn wait_for_listener(
     process: &Supervised,
-    address: SocketAddr,
+    endpoint: &Endpoint,
     deadline: Deadline,
 ) -> Result<Started, Failure> {
     loop {
-        if TcpStream::connect_timeout(&address, LOOK_EVERY).is_ok() {
-            let owner = listener_owner(process.pid, process.supervisor.id(), address.port())
-                .map_err(trouble)?;
+        if listens(process, endpoint) {
+            let owner = match &endpoint.place {
+                Place::Ip(address) => {
+                    owner(process, endpoint.transport, address.port()).map_err(trouble)?
+                }
+                // The folder is ours: nobody else listens there.
+                Place::Path(_) => Some(process.pid),
+            };
             if let Some(pid) = owner {
                 return Ok(Started::Listens(pid));
             }
@@ -140,15 +178,56 @@ fn wait_for_listener(
             return Ok(Started::Ended { ended, has_listened: false });
         }
         if deadline.is_over() {
-            return Err(deadline.failure(&format!("a server that listens on {address}")));
+            return Err(deadline.failure(&format!("a server that listens on {endpoint}")));
         }
         thread::sleep(LOOK_EVERY);
     }
 }
 
+/// Whether somebody listens there.
+fn listens(process: &Supervised, endpoint: &Endpoint) -> bool {
+    match (endpoint.transport, &endpoint.place) {
+        (Transport::Tcp, Place::Ip(address)) => {
+            TcpStream::connect_timeout(address, LOOK_EVERY).is_ok()
+        }
+        // A bind of ours would keep the server from its own, so that its sockets are looked at.
+        (Transport::Udp, Place::Ip(address)) if cfg!(target_os = "linux") => {
+            owner(process, endpoint.transport, address.port()).is_ok_and(|owner| owner.is_some())
+        }
+        (Transport::Udp, Place::Ip(address)) => is_reached(*address),
+        (transport, place) => {
+            let is_stream = matches!(transport, Transport::Tcp | Transport::Unix);
+            let kind = if is_stream { Type::STREAM } else { Type::DGRAM };
+            let connected = place
+                .socket_address()
+                .and_then(|address| Socket::new(place.domain(), kind, None)?.connect(&address));
+            connected.is_ok()
+        }
+    }
+}
+
+/// Whether the system refuses no datagram to this address (udp(7), `ECONNREFUSED`).
+fn is_reached(address: SocketAddr) -> bool {
+    let asked = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| {
+        socket.connect(address)?;
+        socket.set_read_timeout(Some(LOOK_EVERY))?;
+        socket.send(b"?")?;
+        socket.recv(&mut [0; 8])
+    });
+    match asked {
+        Ok(_) => true,
+        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
+
+/// Which process of a server listens on a port; none if a stranger does.
+fn owner(process: &Supervised, transport: Transport, port: u16) -> io::Result<Option<u32>> {
+    listener_owner(process.pid, process.supervisor.id(), transport, port)
+}
+
 /// An address that is free now. Its port is below those that the kernel gives to clients, of which
 /// there are thousands in the cells beside this one: any of them could get it before the server.
-fn free_address() -> io::Result<SocketAddr> {
+fn free_address(kind: Type) -> io::Result<SocketAddr> {
     const FIRST: u16 = 16_384;
     /// As ports go to clients, on all systems but a few: from 32,768 on Linux (ip(7)), from 49,152
     /// elsewhere (RFC 6335, section 6).
@@ -159,7 +238,7 @@ fn free_address() -> io::Result<SocketAddr> {
     for _ in FIRST..LAST {
         let port = FIRST + next.fetch_add(1, Ordering::Relaxed) % (LAST - FIRST);
         // Without SO_REUSEADDR, which std would set: not every server does.
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let socket = Socket::new(Domain::IPV4, kind, None)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         if socket.bind(&address.into()).is_ok() {
             return Ok(address);
@@ -174,17 +253,20 @@ mod tests {
 
     #[test]
     fn a_command_must_say_where_to_listen() {
-        assert!(CommandLine::parse("").is_err());
-        assert!(CommandLine::parse("node 'echo.mjs").is_err());
-        assert!(
-            CommandLine::parse("node echo.mjs 8080").unwrap_err().to_string().contains("{port}")
-        );
+        let refused = |text: &str, transport| {
+            CommandLine::parse(text, transport).map_err(|error| error.to_string()).unwrap_err()
+        };
+        assert!(refused("", Transport::Tcp).contains("{port} or {addr}"));
+        assert!(refused("node 'echo.mjs", Transport::Tcp).contains("node"));
+        assert!(refused("node echo.mjs 8080", Transport::Udp).contains("{port}"));
+        assert!(refused("node echo.mjs {port}", Transport::Unix).contains("{path}"));
     }
 
     #[test]
     fn words_are_split_and_filled_in_without_a_shell() {
-        let line = CommandLine::parse("node 'my echo.mjs' --at={addr} $HOME {port}").unwrap();
-        let words = line.words_at("127.0.0.1:41235".parse().unwrap());
+        let text = "node 'my echo.mjs' --at={addr} $HOME {port}";
+        let line = CommandLine::parse(text, Transport::Tcp).unwrap();
+        let words = line.words_at(&Place::Ip("127.0.0.1:41235".parse().unwrap()));
         assert_eq!(words, ["node", "my echo.mjs", "--at=127.0.0.1:41235", "$HOME", "41235"]);
     }
 }

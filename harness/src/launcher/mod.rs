@@ -25,6 +25,7 @@ pub use start::{Origin, Program, Start};
 
 use crate::announcement::{Announcement, Ready};
 use crate::deadline::Deadline;
+use crate::place::{Endpoint, Place};
 use crate::restrict::Restrictions;
 use crate::scratch::Scratch;
 use crate::supervisor::{SUPERVISE, own_program, spawn, token_line};
@@ -77,14 +78,20 @@ pub struct Launcher {
 }
 
 impl Launch {
-    fn ready(
-        process: Supervised,
-        pid: u32,
-        addresses: Vec<SocketAddr>,
-        ready: Option<Ready>,
-    ) -> Self {
+    fn ready(process: Supervised, pid: u32, addresses: Vec<SocketAddr>, ready: Ready) -> Self {
         let stderr_when_ready = process.stderr.lock().total();
-        Self::Ready(Box::new(Server { ready, pid, addresses, stderr_when_ready, process }))
+        let (ready, told) = (Some(ready), None);
+        Self::Ready(Box::new(Server { ready, pid, addresses, told, stderr_when_ready, process }))
+    }
+
+    fn listening(process: Supervised, pid: u32, told: Endpoint) -> Self {
+        let stderr_when_ready = process.stderr.lock().total();
+        let addresses = match (told.transport, &told.place) {
+            (Transport::Tcp, Place::Ip(address)) => vec![*address],
+            (_, _) => Vec::new(),
+        };
+        let (ready, told) = (None, Some(told));
+        Self::Ready(Box::new(Server { ready, pid, addresses, told, stderr_when_ready, process }))
     }
 
     /// The server, which must have become ready.
@@ -133,9 +140,9 @@ impl Launcher {
 
     /// Where the server is that listens already, if it is one.
     #[must_use]
-    pub fn address(&self) -> Option<SocketAddr> {
-        match self.origin {
-            Origin::Address(address) => Some(address),
+    pub fn endpoint(&self) -> Option<&Endpoint> {
+        match &self.origin {
+            Origin::Address(endpoint) => Some(endpoint),
             Origin::Contract(_) | Origin::Command(_) => None,
         }
     }
@@ -181,7 +188,7 @@ impl Launcher {
         let deadline = deadline();
         match &self.origin {
             Origin::Contract(program) => self.launch_program(program, start, deadline),
-            Origin::Command(line) => self.launch_command(line, deadline),
+            Origin::Command(line) => self.launch_command(line, start, deadline),
             Origin::Address(_) => {
                 Err(Failure::new(FailureKind::Harness, "a server to start", "an address only"))
             }
@@ -217,7 +224,7 @@ impl Launcher {
         ready.expect_listeners(&start.listen)?;
         let addresses = ready.tcp_addresses()?;
         let pid = process.pid;
-        Ok(Launch::ready(process, pid, addresses, Some(ready)))
+        Ok(Launch::ready(process, pid, addresses, ready))
     }
 
     fn turn(&self) -> Turn {

@@ -15,7 +15,7 @@ use report::{Outside, outside};
 use super::output::{Captured, Watched};
 use crate::announcement::Ready;
 use crate::deadline::Deadline;
-use crate::place::Place;
+use crate::place::{Endpoint, Place};
 use crate::process::{Process, Signal};
 
 /// How long the end of a killed server may take; more means that the kernel holds it.
@@ -74,8 +74,10 @@ pub struct Server {
     pub(super) ready: Option<Ready>,
     /// The process that holds its listener: the one that was started, or one below it.
     pub(super) pid: u32,
-    /// Where it listens.
+    /// Where it listens for TCP connections.
     pub(super) addresses: Vec<SocketAddr>,
+    /// Where it was told to listen, if it announces nothing.
+    pub(super) told: Option<Endpoint>,
     /// Bytes that it had written to standard error when it was ready.
     pub(super) stderr_when_ready: u64,
     pub(super) process: Supervised,
@@ -112,11 +114,14 @@ impl Server {
         self.addresses.first().copied().ok_or_else(missing)
     }
 
-    /// Where it announced its first listener of this kind.
+    /// Where it announced its first listener of this kind, or was told to have it.
     ///
     /// # Errors
     /// `announcement` when there is none.
     pub fn place(&self, transport: Transport) -> Result<Place, Failure> {
+        if let Some(told) = self.told.as_ref().filter(|told| told.transport == transport) {
+            return Ok(told.place.clone());
+        }
         let ready = self.ready()?;
         let kind = transport.kind();
         match transport {

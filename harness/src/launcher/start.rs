@@ -11,6 +11,7 @@ use super::DRAIN;
 use super::command_line::{CommandLine, words};
 use super::program::expect_executable;
 use crate::error::Error;
+use crate::place::Endpoint;
 use crate::restrict::Restrictions;
 
 /// Where a row's server comes from. Its grade follows from that.
@@ -21,7 +22,7 @@ pub enum Origin {
     /// A command that knows nothing of the contract.
     Command(CommandLine),
     /// It listens already.
-    Address(SocketAddr),
+    Address(Endpoint),
 }
 
 /// A program that speaks the contract.
@@ -40,7 +41,10 @@ impl Program {
     /// [`Error::Command`], which says what to write instead.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let words = words(text)?;
-        if words.iter().any(|word| word.contains("{port}") || word.contains("{addr}")) {
+        if words
+            .iter()
+            .any(|word| ["{port}", "{addr}", "{path}"].iter().any(|mark| word.contains(mark)))
+        {
             return Err(Error::Command(format!(
                 "'{text}' says where to listen, which `--listen tcp:ADDRESS` at its end will do: \
                  leave it out"

@@ -9,6 +9,7 @@ use nix::time::ClockId;
 use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, Stat};
 use procfs::{CurrentSI, FromRead as _, KernelStats};
+use report::Transport;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
@@ -165,15 +166,28 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
     Err(io::Error::other("no descriptor of the connection"))
 }
 
-pub(super) fn listener_owner(_: u32, supervisor: u32, port: u16) -> io::Result<Option<u32>> {
-    let table = [procfs::net::tcp(), procfs::net::tcp6()];
-    let sockets: Vec<u64> = table
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port)
-        .map(|entry| entry.inode)
-        .collect();
+pub(super) fn listener_owner(
+    _: u32,
+    supervisor: u32,
+    transport: Transport,
+    port: u16,
+) -> io::Result<Option<u32>> {
+    let sockets: Vec<u64> = match transport {
+        Transport::Udp => {
+            let table = [procfs::net::udp(), procfs::net::udp6()];
+            let entries = table.into_iter().flatten().flatten();
+            let bound = entries.filter(|entry| entry.local_address.port() == port);
+            bound.map(|entry| entry.inode).collect()
+        }
+        Transport::Tcp | Transport::Unix | Transport::Unixgram => {
+            let table = [procfs::net::tcp(), procfs::net::tcp6()];
+            let entries = table.into_iter().flatten().flatten();
+            let listening = entries.filter(|entry| {
+                entry.state == TcpState::Listen && entry.local_address.port() == port
+            });
+            listening.map(|entry| entry.inode).collect()
+        }
+    };
     if sockets.is_empty() {
         return Ok(None);
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use report::Transport;
 use socket2::Socket;
 
 use super::readings::{RingCounters, RingId};
@@ -49,7 +50,12 @@ pub(super) fn duplicate_end(_: u32, _: u16, _: u16) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn listener_owner(started: u32, _: u32, _: u16) -> io::Result<Option<u32>> {
+pub(super) fn listener_owner(
+    started: u32,
+    _: u32,
+    _: Transport,
+    _: u16,
+) -> io::Result<Option<u32>> {
     Ok(Some(started))
 }
 

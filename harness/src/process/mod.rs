@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, Transport};
 use socket2::Socket;
 
 use crate::affinity::Cpus;
@@ -43,17 +43,18 @@ pub use readings::{Cpu, RingCounters, RingId, Switches, Threads};
 pub use signals::Signal;
 pub use submissions::Submissions;
 
-/// The process below `supervisor` that listens on a TCP port on which somebody does; none if that
-/// is a stranger. Where the system does not tell, `started` is believed to be the one.
+/// The process below `supervisor` that listens on a port on which somebody does; none if that is a
+/// stranger. Where the system does not tell, `started` is believed to be the one.
 ///
 /// # Errors
 /// When the system refuses to tell.
 pub(crate) fn listener_owner(
     started: u32,
     supervisor: u32,
+    transport: Transport,
     port: u16,
 ) -> std::io::Result<Option<u32>> {
-    system::listener_owner(started, supervisor, port)
+    system::listener_owner(started, supervisor, transport, port)
 }
 
 /// The rings of one process, and what each has had so far.

@@ -1,10 +1,10 @@
 //! The options that say what a load sends: shared by every command that runs one.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::str::FromStr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use harness::place::Endpoint;
 use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
 use report::{Outside, Transport, outside, quantity};
 
@@ -104,29 +104,13 @@ impl WorkloadArguments {
 /// # Errors
 /// A sentence that says what to write instead.
 pub(crate) fn parse_target(text: &str) -> Result<Target, Error> {
-    let (transport, address) = match text.split_once(':') {
-        Some(("tcp", address)) => (Transport::Tcp, address),
-        Some(("udp", address)) => (Transport::Udp, address),
-        Some(("unix", path)) => {
-            return Ok(Target { transport: Transport::Unix, address: path.to_owned().into() });
-        }
-        Some(_) | None => (Transport::Tcp, text),
-    };
-    let address = resolve(address)?;
-    Ok(Target { transport, address: address.to_string().into() })
-}
-
-fn resolve(text: &str) -> Result<SocketAddr, Error> {
-    if let Ok(address) = SocketAddr::from_str(text) {
-        return Ok(address);
+    let endpoint: Endpoint =
+        text.parse().map_err(|error: harness::Error| Error::value(error.to_string()))?;
+    if endpoint.transport == Transport::Unixgram {
+        return Err(Error::value("there is no load for unixgram; write unix:/PATH"));
     }
-    let hint = "write IP:PORT such as 127.0.0.1:8080, udp:IP:PORT, or unix:/PATH";
-    if !text.contains(':') {
-        return Err(Error::value(format!("'{text}' has no port; {hint}")));
-    }
-    let no_address = |why: &str| Error::value(format!("'{text}' is no address{why}; {hint}"));
-    let mut found = text.to_socket_addrs().map_err(|error| no_address(&format!(": {error}")))?;
-    found.next().ok_or_else(|| no_address(""))
+    let address = endpoint.place.to_string().into();
+    Ok(Target { transport: endpoint.transport, address })
 }
 
 /// Whether a target is on this host.

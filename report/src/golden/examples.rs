@@ -7,14 +7,14 @@ use crate::host::{
     Availability, Counter, Driver, Hint, Host, IoUring, Limit, LimitValue, Limits, Runner, Seccomp,
 };
 use crate::load::{Arrival, Ending, ErrorKind, LoadResult, Measurement};
-use crate::run::certificate::{Certificate, certify};
+use crate::run::certificate::{Certificate, Scope, certify};
 use crate::run::{
     Attestation, Cell, Failure, FailureKind, Gate, Margin, Run, RunRow, Strictness, WaiverNote,
     WaiverState,
 };
 use crate::sweep::{self, Sweep};
 use crate::trace::{self, Call, Ladder, Operations, Outcome, Request, Trace};
-use crate::verdict::{Grade, Level, Model, Verdict};
+use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
 const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
 
@@ -48,7 +48,7 @@ pub(crate) fn run() -> Run {
     let cells: Vec<Cell> = cells.collect();
     let row = |(name, model, driver, grade): (&str, Model, &str, Grade)| {
         let own: Vec<&Cell> = cells.iter().filter(|cell| cell.row == name).collect();
-        let certificate: Certificate = certify(&own, |_| 4, Strictness::Must);
+        let certificate: Certificate = certify(&own, &scope(grade), Strictness::Must);
         let (runtime, attestation) = match grade {
             Grade::Contract => (Some("Example 1.2.3".into()), seen("a ring, 12 operations")),
             Grade::Command => (None, not_seen("this system does not show it")),
@@ -75,6 +75,18 @@ pub(crate) fn run() -> Run {
 pub(crate) fn strict_gate() -> Gate {
     let required_drivers = ["epoll", "io_uring", "kqueue"].map(Into::into).into();
     Gate { strictness: Strictness::Strict, required_drivers }
+}
+
+/// Four cases of each level, a few that only profile `full` asks, and something declared.
+fn scope(grade: Grade) -> Scope {
+    let mut catalogue = vec![(Question::Bytes, Level::Must); 4];
+    catalogue.extend([(Question::Promptness, Level::Should); 4]);
+    catalogue.extend([(Question::Resources, Level::Info); 4]);
+    if grade == Grade::Contract {
+        catalogue.push((Question::Stop, Level::Must));
+    }
+    let without = if grade == Grade::Address { vec!["half-close".into()] } else { Vec::new() };
+    Scope { catalogue, only_in_full: 14, without }
 }
 
 fn seen(what: &str) -> Attestation {
@@ -105,6 +117,11 @@ fn cells(row: usize, name: &str) -> Vec<Cell> {
     let cells = cases.into_iter().map(|(suite, case, level, verdicts)| {
         let mut cell =
             Cell { row: name.into(), suite: suite.into(), level, ..cell(case, verdicts[row]) };
+        cell.question = match level {
+            Level::Must => Question::Bytes,
+            Level::Should => Question::Promptness,
+            Level::Info => Question::Resources,
+        };
         tell(&mut cell, row);
         if case == "waived" {
             cell.waiver = waiver(row);

@@ -1,4 +1,5 @@
-//! What the cells of one row add up to: whether the server is certified, and if not, why not.
+//! What the cells of one row add up to: an answer to each question, whether the server is certified,
+//! if not, why not, and what it was not asked.
 
 use std::fmt::Write as _;
 
@@ -8,7 +9,7 @@ use super::{Cell, RunRow, Strictness};
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::Part;
-use crate::verdict::{Level, Verdict};
+use crate::verdict::{Level, Question, Verdict};
 
 /// The result of one server, level by level.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,35 @@ pub struct Certificate {
     pub should: LevelCount,
     /// What came of the cases that are only recorded.
     pub info: LevelCount,
+    /// The same question by question.
+    pub answers: Vec<Answer>,
+    /// Cases that only profile `full` asks, where another was judged.
+    pub only_in_full: usize,
+    /// What the server was declared not to do, so that it was not asked.
+    pub without: Vec<Outside>,
+}
+
+/// What came of the cases about one question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The question.
+    pub question: Question,
+    /// What came of every MUST.
+    pub must: LevelCount,
+    /// What came of every SHOULD.
+    pub should: LevelCount,
+}
+
+/// What a certificate is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The cases that the catalogue has for the row's grade and profile: what each answers, and how
+    /// binding it is.
+    pub catalogue: Vec<(Question, Level)>,
+    /// Those that only profile `full` has.
+    pub only_in_full: usize,
+    /// What the server was declared not to do.
+    pub without: Vec<Outside>,
 }
 
 /// Cases of one level.
@@ -44,9 +74,13 @@ pub struct LevelCount {
 }
 
 impl LevelCount {
-    fn count(cases: usize, cells: &[&Cell], level: Level) -> Self {
+    fn count(scope: &Scope, cells: &[&Cell], level: Level, question: Option<Question>) -> Self {
+        let is_meant = |own: Question| question.is_none_or(|question| question == own);
+        let catalogue = scope.catalogue.iter();
+        let cases = catalogue.filter(|(own, of)| *of == level && is_meant(*own)).count();
         let mut count = Self { cases, ..Self::default() };
-        for cell in cells.iter().filter(|cell| cell.level == level) {
+        let counted = |cell: &&&Cell| cell.level == level && is_meant(cell.question);
+        for cell in cells.iter().filter(counted) {
             match cell.verdict {
                 // An INFO that came from a failure is recorded like any other.
                 Verdict::Pass | Verdict::Info => count.met += 1,
@@ -103,16 +137,50 @@ impl LevelCount {
     }
 }
 
-/// Adds up the cells of a row. `cases` says how many cases of a level the catalogue has for the
-/// row's grade: those that were not selected count against it.
+impl Answer {
+    /// In a word: whether all is well, and if not, how bad it is.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        let is_complete = |count: &LevelCount| count.errors == 0 && count.asked() >= count.cases;
+        let Self { must, should, .. } = self;
+        let is_judged = must.met > 0 || should.met > 0 || should.broken > 0;
+        if !self.is_asked() {
+            "not asked"
+        } else if must.broken > 0 {
+            "no"
+        } else if !is_complete(must) || !is_complete(should) || !is_judged {
+            "unknown"
+        } else if should.broken > 0 {
+            "in part"
+        } else {
+            "yes"
+        }
+    }
+
+    /// Whether the grade has a case about it.
+    fn is_asked(&self) -> bool {
+        self.must.cases > 0 || self.should.cases > 0
+    }
+
+    fn words(&self) -> String {
+        let levels = [(Level::Must, &self.must), (Level::Should, &self.should)];
+        let counts = levels.into_iter().filter(|(_, count)| count.cases > 0);
+        let counts = counts.map(|(level, count)| format!("{level} {}", count.words()));
+        counts.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Adds up the cells of a row. Cases of the catalogue that were not selected count against it.
 #[must_use]
-pub fn certify(
-    cells: &[&Cell],
-    cases: impl Fn(Level) -> usize,
-    strictness: Strictness,
-) -> Certificate {
-    let count = |level| LevelCount::count(cases(level), cells, level);
-    let [must, should, info] = [Level::Must, Level::Should, Level::Info].map(count);
+pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certificate {
+    let count = |level, question| LevelCount::count(scope, cells, level, question);
+    let [must, should, info] = Level::ALL.map(|level| count(level, None));
+    let answer = |question| Answer {
+        question,
+        must: count(Level::Must, Some(question)),
+        should: count(Level::Should, Some(question)),
+    };
+    let answers = Question::ALL.map(answer).into();
     let mut reasons = must.objections(Level::Must);
     if strictness == Strictness::Strict && should.cases > 0 {
         reasons.extend(should.objections(Level::Should));
@@ -126,20 +194,46 @@ pub fn certify(
         1 => reasons.push("in 1 more case it ended or sent wrong bytes".into()),
         count => reasons.push(format!("in {count} more cases it ended or sent wrong bytes").into()),
     }
-    Certificate { certified: reasons.is_empty(), reasons, must, should, info }
+    Certificate {
+        certified: reasons.is_empty(),
+        reasons,
+        must,
+        should,
+        info,
+        answers,
+        only_in_full: scope.only_in_full,
+        without: scope.without.clone(),
+    }
 }
 
 /// What was asked, what was found, and the closing word.
 pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
     let certificate = &row.certificate;
     let mut lines = vec![outside!("{}: grade {}, profile {}", row.name, row.grade, profile)];
-    let levels = [
-        (Level::Must, &certificate.must),
-        (Level::Should, &certificate.should),
-        (Level::Info, &certificate.info),
-    ];
-    for (level, count) in levels.into_iter().filter(|(_, count)| count.asked() > 0) {
-        lines.push(format!("  {level:<7} {}", count.words()).into());
+    let (asked, others): (Vec<&Answer>, Vec<&Answer>) =
+        certificate.answers.iter().partition(|answer| answer.is_asked());
+    let line = |head: &str, words: &str| -> Outside { format!("  {head:<11} {words}").into() };
+    for answer in asked {
+        let words = format!("{:<8} {}", answer.word(), answer.words());
+        lines.push(line(answer.question.word(), &words));
+    }
+    if certificate.info.asked() > 0 {
+        lines.push(line("INFO", &format!("{:<8} {}", "", certificate.info.words())));
+    }
+    let mut unasked = Vec::new();
+    if !others.is_empty() {
+        let names: Vec<&str> = others.iter().map(|answer| answer.question.word()).collect();
+        unasked.push(format!("{} (for a higher grade)", names.join(", ")));
+    }
+    if certificate.only_in_full > 0 {
+        unasked.push(format!("{} cases (in profile full alone)", certificate.only_in_full));
+    }
+    if !unasked.is_empty() {
+        lines.push(line("not asked", &unasked.join("; ")));
+    }
+    if !certificate.without.is_empty() {
+        let without = Outside::join(&certificate.without, ", ");
+        lines.push(outside!("  without     {}, as declared", without));
     }
     lines.push(match certificate.certified {
         true => format!("certified: yes (MUST: {})", certificate.must.words()).into(),
@@ -158,6 +252,7 @@ mod tests {
             suite: "s".into(),
             case: "c".into(),
             level,
+            question: Question::Bytes,
             requirement: Outside::default(),
             verdict,
             failure: None,
@@ -171,13 +266,21 @@ mod tests {
             stderr_tail: Vec::new(),
             repeat: Outside::default(),
             waiver: None,
+            is_unasked: false,
+            follows_from: None,
         }
+    }
+
+    /// So many MUST cases and one SHOULD.
+    fn scope(musts: usize) -> Scope {
+        let mut catalogue = vec![(Question::Bytes, Level::Must); musts];
+        catalogue.push((Question::Promptness, Level::Should));
+        Scope { catalogue, ..Scope::default() }
     }
 
     fn certified(cells: &[Cell], musts: usize, strictness: Strictness) -> Certificate {
         let cells: Vec<&Cell> = cells.iter().collect();
-        let cases = |level| if level == Level::Must { musts } else { 1 };
-        certify(&cells, cases, strictness)
+        certify(&cells, &scope(musts), strictness)
     }
 
     #[test]
@@ -185,11 +288,11 @@ mod tests {
         let must = cell(Level::Must, Verdict::Pass);
         for verdict in [Verdict::Crash, Verdict::Fail] {
             let grave = cell(Level::Should, verdict);
-            let certificate = certify(&[&must, &grave], |_| 1, Strictness::Must);
+            let certificate = certify(&[&must, &grave], &scope(1), Strictness::Must);
             assert!(!certificate.certified, "{verdict:?}");
         }
         let miss = cell(Level::Should, Verdict::Miss);
-        assert!(certify(&[&must, &miss], |_| 1, Strictness::Must).certified);
+        assert!(certify(&[&must, &miss], &scope(1), Strictness::Must).certified);
     }
 
     #[test]
@@ -212,5 +315,20 @@ mod tests {
         assert!(certified(&cells, 1, Strictness::Must).certified);
         let strict = certified(&cells, 1, Strictness::Strict);
         assert_eq!(strict.reasons, ["1 of 1 SHOULD cases not met"]);
+    }
+
+    #[test]
+    fn a_slow_server_and_one_that_is_wrong_do_not_look_alike() {
+        let slow = Cell { question: Question::Promptness, ..cell(Level::Should, Verdict::Miss) };
+        let answers = |cells: &[Cell]| -> Vec<(Question, &'static str)> {
+            let certificate = certified(cells, 1, Strictness::Must);
+            certificate.answers.iter().map(|answer| (answer.question, answer.word())).collect()
+        };
+        let (bytes, promptness) = (Question::Bytes, Question::Promptness);
+        let found = answers(&[cell(Level::Must, Verdict::Pass), slow]);
+        assert!(found.contains(&(bytes, "yes")) && found.contains(&(promptness, "in part")));
+        assert!(found.contains(&(Question::Stop, "not asked")));
+        let found = answers(&[cell(Level::Must, Verdict::Fail)]);
+        assert!(found.contains(&(bytes, "no")) && found.contains(&(promptness, "unknown")));
     }
 }

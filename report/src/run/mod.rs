@@ -27,7 +27,7 @@ use crate::pages::Pages;
 use crate::part::{Medium, Part};
 use crate::record::Record;
 use crate::suite::TestSuites;
-use crate::verdict::{Grade, Level, Model, Verdict};
+use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
 /// The version of the result format that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -103,8 +103,10 @@ pub struct Cell {
     pub suite: Outside,
     /// Name of the case within its suite.
     pub case: Outside,
-    /// How binding the requirement is.
+    /// How binding the requirement is for a server of this grade.
     pub level: Level,
+    /// What it answers.
+    pub question: Question,
     /// The requirement sentence.
     pub requirement: Outside,
     /// What the judge says.
@@ -131,6 +133,11 @@ pub struct Cell {
     pub repeat: Outside,
     /// The registry's waiver for this cell, if it has one.
     pub waiver: Option<WaiverNote>,
+    /// Whether its own question was not asked, because the server failed in another way before.
+    pub is_unasked: bool,
+    /// `suite/case` of the cell of this row that shows the cause of its failure best. It was judged
+    /// once more, and failed in the same way.
+    pub follows_from: Option<Outside>,
 }
 
 /// A requirement that was not met: what should have been seen and what was.
