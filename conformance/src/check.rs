@@ -21,6 +21,7 @@ use report::{
 use report::{Outside, outside};
 
 use crate::case::Case;
+use crate::causes;
 use crate::error::Error;
 use crate::judge::{Judge, JudgedCell};
 use crate::plan::Planned;
@@ -99,7 +100,11 @@ pub fn run(
             });
         }
     });
-    collector.finish(judge, rows, host::label())
+    let mut run = collector.finish(judge, rows, host::label());
+    causes::link(&mut run, rows, plan, options.jobs, &|planned| {
+        one(judge, registry, rows, planned).cell
+    });
+    run
 }
 
 /// Judges one planned cell with its waiver.

@@ -1,6 +1,7 @@
 //! `judge_cell`: one case on one row, from a fresh server to a verdict. The test target and the
 //! command share it, so that they agree.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,14 @@ struct Evidence {
     attestation: Option<Attestation>,
 }
 
+impl Evidence {
+    /// A mistake of the judge: nothing was learnt of the server, and the other cells go on.
+    fn of_panic() -> Self {
+        let found = Err(Failure::new(FailureKind::Harness, "a case to its end", "its panic"));
+        Self { found, lack: None, ended: None, runtime: None, attestation: None }
+    }
+}
+
 impl Judge {
     /// The same with another seed.
     #[must_use]
@@ -105,7 +114,9 @@ impl Judge {
         let context = Arc::new(Context::new(size, seed, self.profile, clock));
         let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
         let own_cpu = thread_cpu();
-        let evidence = self.run(row, planned.case, &lifecycle);
+        let evidence =
+            panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
+        let evidence = evidence.unwrap_or_else(|_| Evidence::of_panic());
         cell.cpu_seconds = (thread_cpu() - own_cpu) + lifecycle.ended_cpu().as_secs_f64();
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);

@@ -2,6 +2,7 @@
 //! Servers are driven from outside only; nothing here is shared with one.
 
 pub mod case;
+pub mod causes;
 pub mod check;
 pub mod client;
 pub mod clock;

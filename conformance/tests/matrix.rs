@@ -5,6 +5,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use conformance::causes;
 use conformance::check::{self, Collector, Environment};
 use conformance::judge::Judge;
 use conformance::plan::{Filter, Planned, plan};
@@ -18,7 +19,7 @@ use harness::{host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::output::{Completeness, Outputs};
 use report::render::text;
-use report::run::parts::{closing_line, costs, detail};
+use report::run::parts::{causes as causes_of, closing_line, costs, detail};
 use report::{
     Cell, Conclusion, Document as _, Exit, Gate, Outside, Strictness, Verdict, View, outside,
 };
@@ -85,7 +86,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         println!("no cell of the matrix matches the filter");
         return Ok(Exit::Green);
     }
-    finish(shared, environment.outputs, conclusion.has_failed())
+    finish(shared, &selected, environment.outputs, conclusion.has_failed())
 }
 
 /// A name that no row has must not look like a smaller matrix.
@@ -104,12 +105,17 @@ fn expect_rows(patterns: &[Pattern], rows: &[Row]) -> Result<(), conformance::Er
 /// Writes the result file and says what the run cost.
 fn finish(
     shared: Arc<Shared>,
+    selected: &[Planned],
     mut outputs: Outputs,
     has_failed: bool,
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
-    let Shared { judge, rows, collector, .. } = shared;
-    let run = collector.finish(&judge, &rows, host::label());
+    let Shared { judge, registry, rows, collector } = shared;
+    let mut run = collector.finish(&judge, &rows, host::label());
+    causes::link(&mut run, &rows, selected, check::default_jobs(), &|planned| {
+        check::one(&judge, &registry, &rows, planned).cell
+    });
+    println!("{}", text(&causes_of(&run), View::in_file()));
     println!("{}", text(&costs(&run), View::in_file()));
     println!("{}", closing_line(&run).on_terminal());
     for missing in judge.gate.missing_drivers(&run) {

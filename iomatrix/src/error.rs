@@ -259,7 +259,7 @@ impl fmt::Display for Error {
                 write!(f, "load {}: {}", target.on_terminal(), reason.on_terminal())
             }
             Self::Traced { row, failure, stderr } => {
-                let Failure { kind, expected, actual } = failure;
+                let Failure { kind, expected, actual, .. } = failure;
                 let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
                 write!(f, "{}: {kind}: expected {expected}, got {actual}", row.on_terminal())?;
                 quote(f, stderr)

@@ -218,10 +218,8 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
             }
             lifecycle.clock().judge_time("all served", deadline.elapsed(), limit)?;
             // Only now may a new client come: its arrival would have hidden a deaf listener.
-            crowd.served.drain(..freed);
-            let mut late = peer.connect()?;
-            late.send(64)?;
-            late.receive_in("a new client's echo after all", 64, limit)?;
+            crowd.served.drain(..freed.min(crowd.served.len()));
+            crowd.expect_room(peer, limit)?;
         }
         Observation::met()
     })
@@ -348,31 +346,48 @@ impl Crowd {
 
     /// Adds clients until some wait. False if all are served.
     fn fill_up(&mut self, peer: &Peer) -> Result<bool, Failure> {
+        let before = self.turned_away;
+        let not_served = |crowd: &Self| crowd.waiting.len() + crowd.turned_away - before;
         for _ in 0..Self::BATCHES {
-            let missing = Self::WAITING.saturating_sub(self.not_served());
+            let missing = Self::WAITING.saturating_sub(not_served(self));
             for mut client in peer.connect_many(missing as u64)? {
                 client.send(Self::HELLO)?;
                 self.waiting.push(client);
             }
             self.settle(peer.clock())?;
-            if self.not_served() >= Self::WAITING && !self.served.is_empty() {
+            if not_served(self) >= Self::WAITING && !self.served.is_empty() {
                 return Ok(true);
             }
         }
+        let not_served = not_served(self);
         if self.served.is_empty() {
-            let actual = format!("none of {} clients", self.not_served());
+            let actual = format!("none of {not_served} clients");
             return Err(Failure::new(FailureKind::Timeout, "clients that are served", actual));
         }
-        if self.not_served() == 0 {
+        if not_served == 0 {
             return Ok(false);
         }
         let expected = "either all clients served, or as many that wait as can be told apart";
-        let actual = format!("{} served, {} waiting", self.served.len(), self.not_served());
+        let actual = format!("{} served, {not_served} waiting", self.served.len());
         Err(Failure::new(FailureKind::Harness, expected, actual))
     }
 
-    fn not_served(&self) -> usize {
-        self.waiting.len() + self.turned_away
+    /// A new client is served within `limit`. A server that turns clients away may not have noticed
+    /// yet that others have left: then one may come again.
+    fn expect_room(&self, peer: &Peer, limit: Duration) -> Result<(), Failure> {
+        let deadline = peer.clock().within(limit);
+        loop {
+            let mut late = peer.connect()?;
+            late.send(Self::HELLO)?;
+            match late.receive_in("a new client's echo after all", Self::HELLO, limit) {
+                Err(end) if self.turned_away > 0 && is_turned_away(&late, &end) => {
+                    if deadline.is_over() {
+                        return Err(deadline.failure("a client that is not turned away"));
+                    }
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Waits until the server serves nobody else.
@@ -397,16 +412,16 @@ impl Crowd {
             match client.receive(Self::HELLO) {
                 Ok(()) => self.served.push(client),
                 // libuv does so, to be rid of the listener's event (joyent/libuv#315).
-                Err(end)
-                    if client.received() == 0
-                        && matches!(end.kind, FailureKind::Closed | FailureKind::Reset) =>
-                {
-                    self.turned_away += 1;
-                }
+                Err(end) if is_turned_away(&client, &end) => self.turned_away += 1,
                 Err(wrong) => return Err(wrong),
             }
         }
         self.waiting = waiting;
         Ok(answered.contains(&true))
     }
+}
+
+/// Whether a client was closed without a byte.
+fn is_turned_away(client: &Connection, end: &Failure) -> bool {
+    client.received() == 0 && matches!(end.kind, FailureKind::Closed | FailureKind::Reset)
 }

@@ -69,6 +69,8 @@ impl CommandLine {
             return Err(Error::Command(sentence.into()));
         }
         if !words.iter().any(|word| marks.iter().any(|mark| word.contains(mark))) {
+            let is_path = text.contains("{path}");
+            let hint = if is_path { "--transport unix or --transport unixgram" } else { hint };
             let sentence = format!("'{text}' does not say where to listen; write {hint}");
             return Err(Error::Command(sentence.into()));
         }

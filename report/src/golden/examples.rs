@@ -123,6 +123,10 @@ fn cells(row: usize, name: &str) -> Vec<Cell> {
             Level::Info => Question::Resources,
         };
         tell(&mut cell, row);
+        if case == "order" && row == 2 {
+            cell.is_unasked = true;
+            cell.follows_from = Some("tcp-echo/waived".into());
+        }
         if case == "waived" {
             cell.waiver = waiver(row);
         }

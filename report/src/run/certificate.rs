@@ -223,7 +223,7 @@ pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
     let mut unasked = Vec::new();
     if !others.is_empty() {
         let names: Vec<&str> = others.iter().map(|answer| answer.question.word()).collect();
-        unasked.push(format!("{} (for a higher grade)", names.join(", ")));
+        unasked.push(format!("{} (no case for such a server)", names.join(", ")));
     }
     if certificate.only_in_full > 0 {
         unasked.push(format!("{} cases (in profile full alone)", certificate.only_in_full));

@@ -149,6 +149,8 @@ pub struct Failure {
     pub expected: Outside,
     /// What was seen.
     pub actual: Outside,
+    /// Where in a connection's stream the first wrong byte stands, counted from 0.
+    pub at: Option<u64>,
 }
 
 impl Failure {
@@ -159,7 +161,14 @@ impl Failure {
         expected: impl Into<Outside>,
         actual: impl Into<Outside>,
     ) -> Self {
-        Self { kind, expected: expected.into(), actual: actual.into() }
+        Self { kind, expected: expected.into(), actual: actual.into(), at: None }
+    }
+
+    /// The same, about the byte at this position of a connection's stream.
+    #[must_use]
+    pub fn at(mut self, position: u64) -> Self {
+        self.at = Some(position);
+        self
     }
 }
 

@@ -21,7 +21,8 @@ pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
 }
 
 fn terminal(run: &Run, gate: &Gate) -> Vec<Part> {
-    let mut parts = vec![Part::Table(matrix(run, gate, Medium::Terminal))];
+    let mut parts = causes(run);
+    parts.push(Part::Table(matrix(run, gate, Medium::Terminal)));
     parts.extend([absences(run, gate), Part::Table(drivers(run))]);
     parts.extend(models(run));
     parts.extend(costs(run));
@@ -60,12 +61,46 @@ fn section(run: &Run, gate: &Gate) -> Vec<Part> {
         Part::Section(run.label.clone()),
         Part::lines([outside!("{} {}, kernel {}", host.os, host.arch, kernel)]),
         missing_drivers(run, gate),
-        Part::Table(matrix(run, gate, Medium::Page)),
     ];
+    parts.extend(causes(run));
+    parts.push(Part::Table(matrix(run, gate, Medium::Page)));
     parts.extend([absences(run, gate), Part::Table(drivers(run))]);
     parts.extend(models(run));
     parts.extend(details(run, gate));
     parts
+}
+
+/// Each cell from which others follow, with what it found and their names.
+#[must_use]
+pub fn causes(run: &Run) -> Vec<Part> {
+    let follows = |root: &Cell, cell: &Cell| {
+        cell.row == root.row && cell.follows_from.as_ref().is_some_and(|id| *id == root.id())
+    };
+    let mut points = Vec::new();
+    for root in &run.cells {
+        let followers: Vec<Outside> =
+            run.cells.iter().filter(|cell| follows(root, cell)).map(Cell::id).collect();
+        if followers.is_empty() {
+            continue;
+        }
+        let found = root.failure.as_ref().map(|failure| failure.actual.clone());
+        let count = match followers.len() {
+            1 => "1 more cell follows".to_owned(),
+            count => format!("{count} more cells follow"),
+        };
+        points.push(outside!(
+            "{}: {}: {}; {} from it: {}",
+            root.name(),
+            root.word(),
+            found.unwrap_or_default(),
+            count,
+            Outside::join(&followers, ", ")
+        ));
+    }
+    match points.is_empty() {
+        true => Vec::new(),
+        false => vec![Part::list("causes", points)],
+    }
 }
 
 /// Required drivers without a judged cell: no row of the matrix says that.
@@ -220,7 +255,9 @@ pub(super) fn margins(run: &Run) -> Vec<Part> {
 }
 
 fn details(run: &Run, gate: &Gate) -> impl Iterator<Item = Part> {
-    let cells = run.cells.iter().filter(|cell| wants_detail(cell, gate.conclusion_in(run, cell)));
+    // What follows from another cell stands under "causes".
+    let own = run.cells.iter().filter(|cell| cell.follows_from.is_none());
+    let cells = own.filter(|cell| wants_detail(cell, gate.conclusion_in(run, cell)));
     cells.map(|cell| {
         Part::Details(Summary { word: cell.word().into(), name: cell.name() }, detail(cell))
     })
@@ -240,6 +277,14 @@ pub fn detail(cell: &Cell) -> Vec<Outside> {
     }
     if let Some(reason) = &cell.reason {
         lines.push(outside!("  reason       {}", reason));
+    }
+    if cell.is_unasked {
+        lines.push(
+            "  not asked    its own question: the server failed in another way before".into(),
+        );
+    }
+    if let Some(root) = &cell.follows_from {
+        lines.push(outside!("  follows from {}", root));
     }
     if let Some(waiver) = &cell.waiver {
         lines.push(outside!("  waiver       {} ({})", waiver.reason, waiver.upstream));

@@ -296,7 +296,7 @@ impl Connection {
         } else {
             format!("nothing after the {sent} bytes of connection {}", self.number)
         };
-        Failure::new(mismatch.kind, expected, mismatch.found)
+        Failure::new(mismatch.kind, expected, mismatch.found).at(position)
     }
 
     /// Bytes did not come in time. FIN tells a server that holds them back from one that lost
