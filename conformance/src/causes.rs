@@ -25,6 +25,8 @@ enum Signature {
     Byte(FailureKind, u64),
     /// It was not ready in time.
     NoStart,
+    /// The listener's queue was too short.
+    Queue,
 }
 
 /// A cell that may follow from another one.
@@ -155,6 +157,7 @@ fn signature(cell: &Cell) -> Option<Signature> {
             Some(Signature::Ending(ending.to_owned().into(), last_words(&cell.stderr_tail)))
         }
         FailureKind::Start => Some(Signature::NoStart),
+        FailureKind::Queue => Some(Signature::Queue),
         kind => Some(Signature::Byte(kind, failure.at?)),
     }
 }

@@ -1,6 +1,7 @@
 //! Starts, restricts, watches and attests servers, and probes the host. It knows no backend's name:
 //! the registry has them. What is asked of a server, and what its clients see, is `conformance`'s.
 
+pub mod accept_queue;
 pub mod affinity;
 pub mod announcement;
 pub mod attest;

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
+use harness::accept_queue::{AcceptQueue, accept_queue};
 use harness::place::Place;
-use report::{Failure, FailureKind};
+use report::{Failure, FailureKind, outside};
 
 use crate::client::connection::{Connection, Pending, Setup};
 use crate::clock::CellClock;
@@ -110,26 +112,95 @@ impl Peer {
 
     /// What the next connection gets.
     fn next(&self) -> (u32, Arc<CellClock>) {
+        self.context.owe();
         (self.context.next_number(), Arc::clone(&self.context.clock))
+    }
+
+    /// Connects `count` times, a few at once: how many a server lets wait is asked elsewhere.
+    ///
+    /// # Errors
+    /// As [`Peer::connect_burst`].
+    pub fn connect_many(&self, count: u64) -> Result<Vec<Connection>, Failure> {
+        const AT_ONCE: u64 = 4;
+        let queue = self.accept_queue().filter(|queue| u64::from(queue.room) < count);
+        let at_once = queue.map_or(AT_ONCE, |queue| u64::from(queue.room).clamp(1, AT_ONCE));
+        let mut connections = Vec::new();
+        while (connections.len() as u64) < count {
+            let lot = at_once.min(count - connections.len() as u64);
+            if queue.is_some() {
+                self.await_room(lot);
+            }
+            connections.extend(self.connect_burst(lot)?);
+        }
+        Ok(connections)
+    }
+
+    /// Waits until so many clients find room in the queue: the system lets one that finds none try
+    /// again after a second, as if the server were slow.
+    pub fn await_room(&self, clients: u64) {
+        const LOOK_EVERY: Duration = Duration::from_millis(1);
+        let deadline = self.clock().progress();
+        let is_full =
+            |queue: AcceptQueue| u64::from(queue.waiting) + clients > u64::from(queue.room).max(1);
+        self.clock().waiting(|| {
+            while !deadline.is_over() && self.accept_queue().is_some_and(is_full) {
+                thread::sleep(LOOK_EVERY);
+            }
+        });
     }
 
     /// Connects `count` times, all asked for before the first is waited for.
     ///
     /// # Errors
-    /// `refused` or `timeout`.
-    pub fn connect_many(&self, count: u64) -> Result<Vec<Connection>, Failure> {
-        let pending: Vec<Pending> = (0..count).map(|_| self.start()).collect::<Result<_, _>>()?;
-        pending.into_iter().map(|pending| pending.finish(self.clock().progress())).collect()
+    /// `queue` where the listener has less room, `refused` or `timeout`.
+    pub fn connect_burst(&self, count: u64) -> Result<Vec<Connection>, Failure> {
+        let connect = || -> Result<Vec<Connection>, Failure> {
+            let pending: Vec<Pending> =
+                (0..count).map(|_| self.start()).collect::<Result<_, _>>()?;
+            pending.into_iter().map(|pending| pending.finish(self.clock().progress())).collect()
+        };
+        connect().map_err(|failure| self.blame_queue(count, failure))
     }
 
-    /// The server still serves: a new client gets 1 KiB echoed within a second.
+    /// What kept clients that came all at once from being served, if it is the listener's queue.
+    /// Linux drops what comes to a full one, or resets it later (tcp(7), `tcp_abort_on_overflow`,
+    /// `tcp_syncookies`), so that it looks like anything.
+    #[must_use]
+    pub fn blame_queue(&self, clients: u64, failure: Failure) -> Failure {
+        let is_of_queue = matches!(
+            failure.kind,
+            FailureKind::Timeout | FailureKind::Refused | FailureKind::Reset | FailureKind::Slow
+        );
+        match self.accept_queue() {
+            // One more than that may wait (tcp_acceptq_full).
+            Some(AcceptQueue { room, .. }) if is_of_queue && u64::from(room) + 1 < clients => {
+                let expected = outside!("room for {} clients in the accept queue", clients);
+                let actual = outside!("room for {}; a client saw {}", room, failure.actual);
+                Failure::new(FailureKind::Queue, expected, actual)
+            }
+            Some(_) | None => failure,
+        }
+    }
+
+    /// The listener's accept queue, where the system tells.
+    #[must_use]
+    pub fn accept_queue(&self) -> Option<AcceptQueue> {
+        self.address().ok().and_then(|address| accept_queue(address.port()))
+    }
+
+    /// The server still serves: a new client gets 1 KiB echoed within a second of its turn. Before
+    /// that come those who connected earlier.
     ///
     /// # Errors
     /// `refused`, `timeout` or a payload failure.
     pub fn serves(&self) -> Result<(), Failure> {
+        /// A server that takes longer to accept a client is not one that anybody has seen.
+        const FOR_ACCEPT: Duration = Duration::from_millis(5);
         let mut probe = self.connect()?;
+        let before = u32::try_from(self.context.owed()).unwrap_or(u32::MAX);
         probe.send(1024)?;
-        probe.receive_in("a new client's echo", 1024, PROBE_LIMIT)?;
+        probe.receive_in("a new client's echo", 1024, PROBE_LIMIT + FOR_ACCEPT * before)?;
+        self.context.settle();
         // It leaves in order: what a server makes of resets is asked elsewhere.
         Ok(())
     }

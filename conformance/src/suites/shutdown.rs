@@ -131,7 +131,7 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
     process.wait_asleep(lifecycle.clock().progress())?;
     // It finds both when it goes on: clients in the accept queue, and the signal.
     process.stop(lifecycle.clock().progress())?;
-    let connected = peer.connect_many(lifecycle.size()).and_then(|mut clients| {
+    let connected = peer.connect_burst(lifecycle.size()).and_then(|mut clients| {
         // One byte: it takes one read, however small a server's reads are.
         clients.iter_mut().try_for_each(|client| client.send(1))?;
         Ok(clients)

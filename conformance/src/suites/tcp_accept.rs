@@ -107,14 +107,16 @@ pub(super) const SUITE: Suite = Suite {
 fn burst(peer: &Peer) -> CaseResult {
     let limit = Duration::from_secs(10);
     let start = Instant::now();
-    let mut connections = peer.connect_many(peer.size())?;
-    for connection in &mut connections {
-        connection.send(256)?;
-    }
-    for connection in &mut connections {
-        connection.receive(256)?;
-    }
-    peer.clock().judge_time("the whole burst served", start.elapsed(), limit)?;
+    let served = peer.connect_burst(peer.size()).and_then(|mut connections| {
+        for connection in &mut connections {
+            connection.send(256)?;
+        }
+        for connection in &mut connections {
+            connection.receive(256)?;
+        }
+        peer.clock().judge_time("the whole burst served", start.elapsed(), limit)
+    });
+    served.map_err(|failure| peer.blame_queue(peer.size(), failure))?;
     peer.serves()?;
     Observation::met()
 }
@@ -206,7 +208,7 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
             if episode > 0 {
                 crowd.fill_up(peer)?;
             }
-            let freed = Crowd::WAITING.min(crowd.served.len());
+            let freed = crowd.wanted.min(crowd.served.len());
             crowd.served.drain(..freed);
             let deadline = lifecycle.clock().within(limit);
             let owed = crowd.waiting.len().saturating_sub(freed);
@@ -260,16 +262,17 @@ fn after_quiet(peer: &Peer) -> CaseResult {
 
 fn slow_handler_start(peer: &Peer, process: &Process) -> CaseResult {
     process.signal(Signal::Stop)?;
-    let connected = peer.connect_many(peer.size()).and_then(|mut connections| {
+    let connected = peer.connect_burst(peer.size()).and_then(|mut connections| {
         for connection in &mut connections {
             connection.send(1024)?;
         }
         Ok(connections)
     });
     process.signal(Signal::Continue)?;
-    for connection in &mut connected? {
-        connection.receive(1024)?;
-    }
+    let served = connected.and_then(|mut connections| {
+        connections.iter_mut().try_for_each(|connection| connection.receive(1024))
+    });
+    served.map_err(|failure| peer.blame_queue(peer.size(), failure))?;
     peer.serves()?;
     Observation::met()
 }
@@ -326,10 +329,12 @@ pub(super) struct Crowd {
     waiting: Vec<Connection>,
     /// How many were closed without a byte, instead of being left to wait.
     turned_away: usize,
+    /// How many are to wait, or to be turned away.
+    wanted: usize,
 }
 
 impl Crowd {
-    /// How many clients are to wait, or to be turned away.
+    /// How many clients are to wait, or to be turned away, if there is room for them.
     const WAITING: usize = 32;
     const HELLO: u64 = 64;
     /// A server that serves nobody for this long has no descriptor left. Backing off cannot look
@@ -340,7 +345,8 @@ impl Crowd {
 
     /// A crowd of a server that has no descriptor left; none if its clients do not use them up.
     fn gather(peer: &Peer) -> Result<Option<Self>, Failure> {
-        let mut crowd = Self::default();
+        let room = peer.accept_queue().map_or(usize::MAX, |queue| queue.room as usize);
+        let mut crowd = Self { wanted: Self::WAITING.min(room).max(1), ..Self::default() };
         Ok(crowd.fill_up(peer)?.then_some(crowd))
     }
 
@@ -349,13 +355,13 @@ impl Crowd {
         let before = self.turned_away;
         let not_served = |crowd: &Self| crowd.waiting.len() + crowd.turned_away - before;
         for _ in 0..Self::BATCHES {
-            let missing = Self::WAITING.saturating_sub(not_served(self));
+            let missing = self.wanted.saturating_sub(not_served(self));
             for mut client in peer.connect_many(missing as u64)? {
                 client.send(Self::HELLO)?;
                 self.waiting.push(client);
             }
             self.settle(peer.clock())?;
-            if not_served(self) >= Self::WAITING && !self.served.is_empty() {
+            if not_served(self) >= self.wanted && !self.served.is_empty() {
                 return Ok(true);
             }
         }

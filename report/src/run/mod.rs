@@ -202,6 +202,8 @@ pub enum FailureKind {
     Refused,
     /// Something was accepted that should have been refused.
     NotRefused,
+    /// The listener's accept queue is too short for the clients that came at once.
+    Queue,
     /// A latency or throughput limit was passed.
     Slow,
     /// The server used CPU time where it should have waited.
@@ -261,6 +263,7 @@ impl FailureKind {
             Self::Closed => "closed",
             Self::Refused => "refused",
             Self::NotRefused => "not-refused",
+            Self::Queue => "queue",
             Self::Slow => "slow",
             Self::Cpu => "cpu",
             Self::Memory => "memory",
