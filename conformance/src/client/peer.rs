@@ -1,7 +1,7 @@
 //! What a wire case gets: an address to connect to, its size and seed, and the cell's clock.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ pub const PROBE_LIMIT: Duration = Duration::from_secs(1);
 pub struct Peer {
     place: Place,
     context: Arc<Context>,
+    has_short_queue: OnceLock<bool>,
 }
 
 impl Peer {
@@ -33,7 +34,7 @@ impl Peer {
     /// A server that listens at `place`.
     #[must_use]
     pub fn at(place: Place, context: Arc<Context>) -> Self {
-        Self { place, context }
+        Self { place, context, has_short_queue: OnceLock::new() }
     }
 
     /// The IP address on which the server listens.
@@ -105,7 +106,18 @@ impl Peer {
         self.start_with(Setup::default())
     }
 
+    /// As [`Peer::start`]. Where the queue is short, those before it are let in first.
     fn start_with(&self, setup: Setup) -> Result<Pending, Failure> {
+        /// More than a server has to accept at any time, unless a crowd comes.
+        const SHORT: u32 = 64;
+        let is_short = || self.accept_queue().is_some_and(|queue| queue.room < SHORT);
+        if *self.has_short_queue.get_or_init(is_short) {
+            self.await_room(1);
+        }
+        self.start_at_once(setup)
+    }
+
+    fn start_at_once(&self, setup: Setup) -> Result<Pending, Failure> {
         let (number, clock) = self.next();
         Pending::start(&self.place, setup, number, self.context.seed, clock)
     }
@@ -137,7 +149,7 @@ impl Peer {
 
     /// Waits until so many clients find room in the queue: the system lets one that finds none try
     /// again after a second, as if the server were slow.
-    pub fn await_room(&self, clients: u64) {
+    fn await_room(&self, clients: u64) {
         const LOOK_EVERY: Duration = Duration::from_millis(1);
         let deadline = self.clock().progress();
         let is_full =
@@ -155,8 +167,9 @@ impl Peer {
     /// `queue` where the listener has less room, `refused` or `timeout`.
     pub fn connect_burst(&self, count: u64) -> Result<Vec<Connection>, Failure> {
         let connect = || -> Result<Vec<Connection>, Failure> {
-            let pending: Vec<Pending> =
-                (0..count).map(|_| self.start()).collect::<Result<_, _>>()?;
+            let pending: Vec<Pending> = (0..count)
+                .map(|_| self.start_at_once(Setup::default()))
+                .collect::<Result<_, _>>()?;
             pending.into_iter().map(|pending| pending.finish(self.clock().progress())).collect()
         };
         connect().map_err(|failure| self.blame_queue(count, failure))

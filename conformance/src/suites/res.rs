@@ -171,14 +171,9 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResu
     /// Connections of one round, as many as nearly every accept queue has room for at once.
     const ROUND: u64 = 500;
     let mut random = peer.random(0);
-    // To a full queue the system lets a client try again after a second.
-    let is_short = peer.accept_queue().is_some_and(|queue| u64::from(queue.room) < ROUND);
     AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
         for _ in 0..peer.size() {
             for _ in 0..ROUND {
-                if is_short {
-                    peer.await_room(1);
-                }
                 // On loopback the connection is established when the call returns, and the server
                 // is about to accept it.
                 let pending = peer.start()?;
