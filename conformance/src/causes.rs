@@ -23,10 +23,8 @@ enum Signature {
     Ending(Outside, Outside),
     /// This was wrong at this byte of a connection.
     Byte(FailureKind, u64),
-    /// It was not ready in time.
-    NoStart,
-    /// The listener's queue was too short.
-    Queue,
+    /// Of a kind that has one cause: a start that never came, a queue that is too short.
+    Kind(FailureKind),
 }
 
 /// A cell that may follow from another one.
@@ -149,17 +147,16 @@ fn failure_of(cell: &Cell) -> Option<&Failure> {
 
 fn signature(cell: &Cell) -> Option<Signature> {
     let failure = failure_of(cell)?;
-    match failure.kind {
-        FailureKind::Crash => {
-            let actual = failure.actual.on_terminal();
-            let ending = actual.split([';', ',']).next().unwrap_or_default();
-            let ending = ending.split(" after writing").next().unwrap_or_default();
-            Some(Signature::Ending(ending.to_owned().into(), last_words(&cell.stderr_tail)))
-        }
-        FailureKind::Start => Some(Signature::NoStart),
-        FailureKind::Queue => Some(Signature::Queue),
-        kind => Some(Signature::Byte(kind, failure.at?)),
+    if failure.kind == FailureKind::Crash {
+        let actual = failure.actual.on_terminal();
+        let ending = actual.split([';', ',']).next().unwrap_or_default();
+        let ending = ending.split(" after writing").next().unwrap_or_default();
+        return Some(Signature::Ending(ending.to_owned().into(), last_words(&cell.stderr_tail)));
     }
+    if matches!(failure.kind, FailureKind::Start | FailureKind::Queue) {
+        return Some(Signature::Kind(failure.kind));
+    }
+    Some(Signature::Byte(failure.kind, failure.at?))
 }
 
 /// What a server said of its end: its last line about an error, or the last of all. Numbers in it

@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::deadline::{Cut, Deadline};
+use harness::held_back::Meter;
+use harness::process::Process;
 use report::{Failure, FailureKind, Margin};
 
 /// Without progress for this long, scaled by the host factor, a cell times out.
@@ -32,6 +34,8 @@ pub struct CellClock {
     nearest: Mutex<Option<Margin>>,
     /// What the judge has waited for the server so far.
     waited: Mutex<Waited>,
+    started: Instant,
+    meter: Meter,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +58,20 @@ impl CellClock {
             cell_ends: Mutex::new(cell_ends),
             nearest: Mutex::default(),
             waited: Mutex::default(),
+            started: Instant::now(),
+            meter: Meter::start(),
         }
+    }
+
+    /// Takes off limits of time what this server is held back from now on.
+    pub fn watch(&self, server: Process) {
+        self.meter.watch(server);
+    }
+
+    /// How long since a moment judge and server were held back.
+    #[must_use]
+    pub fn held_back_since(&self, moment: Instant) -> Duration {
+        self.meter.id().held_back_since(moment)
     }
 
     /// The end of the cell.
@@ -67,8 +84,12 @@ impl CellClock {
     fn cut_by_cell(&self, deadline: Deadline) -> Deadline {
         let words =
             |limit: Duration| format!("the {} s of the cell were over first", limit.as_secs());
-        let ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        deadline.cut_at(ends, Cut { limit: self.cell_limit, words })
+        let mut ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if deadline.left() > ends.saturating_duration_since(Instant::now()) {
+            ends += self.held_back_since(self.started);
+        }
+        let cut = deadline.cut_at(ends, Cut { limit: self.cell_limit, words });
+        cut.by(self.meter.id())
     }
 
     /// Lets the cell end later, by time that is none of its own. Deadlines that run already do not
@@ -111,8 +132,21 @@ impl CellClock {
     pub fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = wait();
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner).time += started.elapsed();
+        let time = self.undisturbed(started);
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).time += time;
         result
+    }
+
+    /// How long ago a moment is, without the time that judge and server were held back since.
+    #[must_use]
+    pub fn undisturbed(&self, moment: Instant) -> Duration {
+        /// Shorter times are taken as they are: looking costs more than it could change.
+        const LEAST: Duration = Duration::from_millis(50);
+        let elapsed = moment.elapsed();
+        if elapsed < LEAST {
+            return elapsed;
+        }
+        elapsed.saturating_sub(self.held_back_since(moment))
     }
 
     /// A deadline `limit` from now, scaled by the host factor.
@@ -127,12 +161,16 @@ impl CellClock {
         limit.mul_f64(self.factor)
     }
 
-    /// Records how long `what` took and fails if that is over `limit`, which is scaled here.
+    /// Records how long `what` took until now, and fails if that is over `limit`, which is scaled
+    /// here. What judge and server were held back in that time does not count.
     ///
     /// # Errors
     /// [`FailureKind::Slow`] over the limit.
     pub fn judge_time(&self, what: &str, took: Duration, limit: Duration) -> Result<(), Failure> {
         let limit = self.scaled(limit);
+        let began = Instant::now().checked_sub(took).unwrap_or(self.started);
+        let held_back = if took > limit { self.held_back_since(began) } else { Duration::ZERO };
+        let took = took.saturating_sub(held_back);
         self.judge(
             FailureKind::Slow,
             &format!("{what}, ms"),

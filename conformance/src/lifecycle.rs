@@ -161,7 +161,11 @@ impl Lifecycle {
     /// # Errors
     /// `timeout` when it neither becomes ready nor ends, else as [`Launcher::launch`].
     pub fn launch_judged(&self, start: &Start) -> Result<Launch, Failure> {
-        self.starting(|deadline| self.launcher.launch(start, deadline))
+        let launch = self.starting(|deadline| self.launcher.launch(start, deadline))?;
+        if let Launch::Ready(server) = &launch {
+            self.clock().watch(server.process());
+        }
+        Ok(launch)
     }
 
     /// Lets `act` start a server, in time of its own.

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
+use crate::held_back::MeterId;
+
 /// A moment by which something must have happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -12,6 +14,8 @@ pub struct Deadline {
     /// Bytes that have moved since, too few to put it off.
     moved: usize,
     cut: Option<Cut>,
+    /// What was held back meanwhile does not count.
+    meter: Option<MeterId>,
 }
 
 /// Why a deadline is earlier than it would be by itself.
@@ -28,7 +32,13 @@ impl Deadline {
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         let started = Instant::now();
-        Self { at: started + limit, started, moved: 0, cut: None }
+        Self { at: started + limit, started, moved: 0, cut: None, meter: None }
+    }
+
+    /// The same, put off by the time that `meter` finds held back.
+    #[must_use]
+    pub fn by(self, meter: MeterId) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     /// The same, or `at` where that is earlier, and why it is.
@@ -46,7 +56,10 @@ impl Deadline {
     /// What is left, zero when it is over.
     #[must_use]
     pub fn left(&self) -> Duration {
-        self.at.saturating_duration_since(Instant::now())
+        let left = self.at.saturating_duration_since(Instant::now());
+        let Some(meter) = self.meter.filter(|_| left.is_zero()) else { return left };
+        let at = self.at + meter.held_back_since(self.started);
+        at.saturating_duration_since(Instant::now())
     }
 
     /// Whether it is over.

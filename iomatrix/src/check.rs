@@ -253,7 +253,9 @@ fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {
         Origin::Contract(_) => outside!("--row {}", row.name),
         Origin::Command(line) => match line.transport() {
             Transport::Tcp => outside!("--command {}", line.quoted()),
-            other => outside!("--command {} --transport {}", line.quoted(), other),
+            other @ (Transport::Udp | Transport::Unix | Transport::Unixgram) => {
+                outside!("--command {} --transport {}", line.quoted(), other)
+            }
         },
         Origin::Address(address) => outside!("--address {}", address),
     };
