@@ -22,6 +22,7 @@ pub mod row;
 pub mod schedule;
 pub mod scratch;
 pub mod seed;
+pub mod sock_diag;
 pub mod supervisor;
 pub mod wait;
 
