@@ -226,7 +226,7 @@ pub(crate) fn bench(rounds: usize) -> Bench {
     late.samples.clear();
     bench.host = host();
     bench.rows[2].system_calls = Count::none("perf_event_open(2) is not permitted");
-    bench.rows[2].attestation = not_seen("no ring, and no tracing");
+    bench.rows[2].attestation = Attestation::Announced { reason: "no ring, no tracing".into() };
     bench.rows.extend([
         noisy,
         refuse("absent", Because::Unavailable, "io_uring_setup(2): EPERM"),

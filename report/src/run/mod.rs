@@ -79,7 +79,7 @@ pub struct RunRow {
 }
 
 /// What an observer outside the server's process could say about its driver.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Attestation {
     /// What the process holds and does agrees with the row's driver.
@@ -87,7 +87,12 @@ pub enum Attestation {
         /// What was seen.
         seen: Outside,
     },
-    /// Nothing can be said here.
+    /// The server has said which driver it uses, and it could not be seen.
+    Announced {
+        /// Why not.
+        reason: Outside,
+    },
+    /// There is nothing to attest: no server was started, or it declares no driver.
     NotAttested {
         /// Why not.
         reason: Outside,

@@ -330,6 +330,7 @@ impl Attestation {
     pub(crate) fn words(&self) -> Outside {
         match self {
             Self::Attested { seen } => outside!("attested: {}", seen),
+            Self::Announced { reason } => outside!("announced: {}", reason),
             Self::NotAttested { reason } => outside!("not attested: {}", reason),
         }
     }

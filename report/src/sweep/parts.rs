@@ -170,9 +170,10 @@ fn flaws(bench: &Bench) -> Vec<Outside> {
 /// Rows that were measured, on a driver that nobody has seen.
 fn not_attested(bench: &Bench) -> Vec<Outside> {
     let line = |row: &BenchRow| match (standing(row), &row.attestation) {
-        (Standing::Measured, Attestation::NotAttested { reason }) => {
-            Some(outside!("{}: {}", row.name, reason))
-        }
+        (
+            Standing::Measured,
+            Attestation::Announced { reason } | Attestation::NotAttested { reason },
+        ) => Some(outside!("{}: {}", row.name, reason)),
         (Standing::Refused { .. } | Standing::MostlyInvalid { .. } | Standing::NotReached, _)
         | (Standing::Measured, Attestation::Attested { .. }) => None,
     };
