@@ -7,7 +7,7 @@ use harness::row::Row;
 use harness::schedule::Company;
 use report::Outside;
 use report::host::grouped;
-use report::{Failure, FailureKind, Grade, Level, Question, Transport};
+use report::{Attestation, Failure, FailureKind, Grade, Level, Question, Transport};
 
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
@@ -144,6 +144,8 @@ pub enum Need {
 pub struct Observation {
     /// What was recorded, in words that are equal for servers that behave alike.
     pub recorded: Option<Outside>,
+    /// What was seen of the server's driver, where the requirement is about that.
+    pub attestation: Option<Attestation>,
 }
 
 impl Case {
@@ -402,7 +404,16 @@ impl Observation {
     /// # Errors
     /// None: the type is that of a case's last line.
     pub fn of(recorded: impl Into<Outside>) -> CaseResult {
-        Ok(Self { recorded: Some(recorded.into()) })
+        Ok(Self { recorded: Some(recorded.into()), attestation: None })
+    }
+
+    /// What was seen of the server's driver. Where it could not be seen, the requirement was not
+    /// judged.
+    ///
+    /// # Errors
+    /// None: the type is that of a case's last line.
+    pub fn attested(attestation: Attestation) -> CaseResult {
+        Ok(Self { recorded: None, attestation: Some(attestation) })
     }
 }
 

@@ -16,7 +16,8 @@ use report::output::{Output, OutputError, Outputs};
 use report::run::FORMAT_VERSION;
 use report::run::certificate::{Scope, certify};
 use report::{
-    Attestation, Cell, Conclusion, Grade, Level, Pages as _, Question, Run, RunRow, Verdict,
+    Attestation, Cell, Conclusion, FailureKind, Grade, Level, Pages as _, Question, Run, RunRow,
+    Verdict,
 };
 use report::{Outside, outside};
 
@@ -197,12 +198,24 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
         flavor: row.flavor.clone(),
         workers: row.workers,
         runtime: own().find_map(|judged| judged.runtime.clone()),
-        attestation: own()
-            .find_map(|judged| judged.attestation.clone())
-            .unwrap_or(Attestation::NotAttested { reason: reason.to_owned().into() }),
+        attestation: attestation(own().collect::<Vec<_>>().as_slice(), reason),
         grade: row.grade(),
         certificate: certify(&cells, &scope, judge.gate.strictness),
     }
+}
+
+/// What the cells of a row say of its driver. One that has seen another driver contradicts those
+/// that have not looked as closely.
+fn attestation(own: &[&JudgedCell], none: &str) -> Attestation {
+    let other = own.iter().find_map(|judged| {
+        let failure = judged.cell.failure.as_ref().filter(|it| it.kind == FailureKind::Driver)?;
+        Some(outside!("{} has seen another driver: {}", judged.cell.id(), failure.actual))
+    });
+    if let Some(reason) = other {
+        return Attestation::NotAttested { reason };
+    }
+    let seen = own.iter().find_map(|judged| judged.attestation.clone());
+    seen.unwrap_or_else(|| Attestation::NotAttested { reason: none.into() })
 }
 
 /// The names of a list with commas between them, as an option and a variable have it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use harness::deadline::Deadline;
 use harness::launcher::{Attempt, Ended, Launch, Server};
-use harness::process::{Demand, Process};
+use harness::process::{Demand, Process, SOCKETS, SOCKETS_OF_RINGS};
 use report::{Failure, FailureKind, Outside, outside};
 
 use crate::client::peer::Peer;
@@ -135,7 +135,8 @@ pub enum Pool {
 /// How many sockets a process holds, where that is told.
 fn sockets(process: &Process) -> Result<Option<usize>, Failure> {
     let kinds = process.descriptor_kinds()?;
-    Ok((!kinds.is_empty()).then(|| kinds.get("sockets").copied().unwrap_or(0)))
+    let count = |kind| kinds.get(kind).copied().unwrap_or(0);
+    Ok((!kinds.is_empty()).then(|| count(SOCKETS) + count(SOCKETS_OF_RINGS)))
 }
 
 /// Waits until the process holds at most `base` descriptors, within `limit`.

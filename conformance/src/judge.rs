@@ -145,7 +145,11 @@ impl Judge {
         let body = case.body;
         if let Body::Lifecycle(function) = body {
             match ask(row, case, lifecycle) {
-                Ok(None) => evidence.found = function(lifecycle),
+                Ok(None) => {
+                    evidence.found = function(lifecycle);
+                    let found = evidence.found.as_ref().ok();
+                    evidence.attestation = found.and_then(|found| found.attestation.clone());
+                }
                 Ok(lack) => evidence.lack = lack,
                 Err(e) => evidence.found = Err(e),
             }
@@ -296,6 +300,10 @@ fn settle(
         }
     };
     match found {
+        Ok(Observation { attestation: Some(Attestation::Announced { reason }), .. }) => {
+            cell.verdict = Verdict::Unavailable;
+            cell.reason = Some(reason);
+        }
         Ok(observation) => {
             cell.verdict = if cell.level == Level::Info { Verdict::Info } else { Verdict::Pass };
             cell.observation = observation.recorded;

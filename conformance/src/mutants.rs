@@ -53,6 +53,11 @@ pub struct Mutant {
 pub struct Odd {
     /// Value of `--fault`.
     pub fault: String,
+    /// What it is odd in: only these cases are asked; all where there are none.
+    #[serde(default)]
+    pub cases: Vec<String>,
+    /// The driver that the judge is told, where that is not the mutant's usual one.
+    registered: Option<String>,
 }
 
 impl MutantTable {
@@ -80,7 +85,9 @@ impl MutantTable {
         {
             program.arguments.extend(["--fault-at".into(), at.to_string().into()]);
         }
-        if let Some(driver) = mutant.and_then(|mutant| mutant.registered.clone()) {
+        let odd = self.odd.iter().find(|odd| odd.fault == fault);
+        let registered = mutant.map(|mutant| &mutant.registered);
+        if let Some(driver) = registered.or(odd.map(|odd| &odd.registered)).cloned().flatten() {
             row.model = if driver == "io_uring" { Model::Completion } else { Model::Readiness };
             row.driver = Some(driver.into());
         }

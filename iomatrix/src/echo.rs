@@ -42,6 +42,11 @@ impl EchoClient {
         Ok(Self { stream, number, sent: 0, received: 0 })
     }
 
+    /// Its own address on the connection.
+    pub(crate) fn local_address(&self) -> Result<SocketAddr, Failure> {
+        self.stream.local_addr().map_err(|e| broken(&e))
+    }
+
     /// Sends the next message.
     pub(crate) fn send(&mut self, bytes: usize, deadline: Deadline) -> Result<(), Failure> {
         let message = message(self.number, self.sent, bytes);

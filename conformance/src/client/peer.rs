@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use harness::accept_queue::{AcceptQueue, accept_queue};
+use harness::attest::{Exchange, Exchanged};
 use harness::place::Place;
 use report::{Failure, FailureKind, outside};
 
@@ -15,6 +16,9 @@ use crate::context::Context;
 
 /// How soon a new client must be served while nothing else is asked of the server.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Length of the messages that attestation asks for.
+const MESSAGE_BYTES: u64 = 16;
 
 /// A listening server, as a client sees it.
 #[derive(Clone, Debug)]
@@ -224,7 +228,7 @@ impl Peer {
     /// What `attest` fails with.
     pub fn exchanging<T>(
         &self,
-        attest: impl FnOnce(&mut dyn FnMut(u64) -> Result<(), Failure>) -> Result<T, Failure>,
+        attest: impl FnOnce(Exchange<'_>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut connection = None;
         let attested = attest(&mut |messages| {
@@ -232,7 +236,9 @@ impl Peer {
                 Some(connection) => connection,
                 None => connection.insert(self.connect()?),
             };
-            (0..messages).try_for_each(|_| connection.exchange(16))
+            (0..messages).try_for_each(|_| connection.exchange(MESSAGE_BYTES))?;
+            let client = connection.local_address()?;
+            Ok(Exchanged { server: self.address()?, client, bytes: messages * MESSAGE_BYTES })
         });
         connection.into_iter().for_each(Connection::reset);
         attested

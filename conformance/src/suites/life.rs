@@ -6,12 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::announcement::Announcement;
-use harness::attest::attest_process;
+use harness::attest::{Closeness, Exchange, attest_process};
 use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::{Denial, Restrictions};
 use harness::schedule::Company;
-use report::{Failure, FailureKind, Outside, Question, outside};
+use report::{Attestation, Failure, FailureKind, Outside, Question, outside};
 
 use crate::case::{Body, Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
@@ -284,8 +284,7 @@ fn backend_is_what_it_says(lifecycle: &Lifecycle) -> CaseResult {
         return Err(Failure::new(FailureKind::Announcement, expected, ready.model.clone()));
     }
     let found = attest_at_length(lifecycle, &server, &ready.driver);
-    expect_survival(&server, found, lifecycle.clock())?;
-    Observation::met()
+    Observation::attested(expect_survival(&server, found, lifecycle.clock())?)
 }
 
 /// Looks at the process before, beside and after other connections.
@@ -293,19 +292,19 @@ fn attest_at_length(
     lifecycle: &Lifecycle,
     server: &Server,
     driver: &Outside,
-) -> Result<(), Failure> {
+) -> Result<Attestation, Failure> {
     let peer = lifecycle.peer(server)?;
     let process = server.process();
-    let look = || {
-        peer.exchanging(|exchange| attest_process(driver, &process, lifecycle.size(), exchange))
-            .map(drop)
+    let look = |closeness| {
+        let size = lifecycle.size();
+        peer.exchanging(|exchange| attest_process(driver, &process, size, closeness, exchange))
     };
-    look()?;
+    look(Closeness::Glance)?;
     let mut others = peer.connect_many(20)?;
     others.iter_mut().try_for_each(|other| other.exchange(16 * 1024))?;
-    look()?;
+    look(Closeness::Glance)?;
     others.into_iter().for_each(Connection::reset);
-    look()
+    look(Closeness::Watch)
 }
 
 fn stdout_clean(lifecycle: &Lifecycle) -> CaseResult {
@@ -351,31 +350,37 @@ fn uring_denied(lifecycle: &Lifecycle) -> CaseResult {
     let usual = lifecycle.start()?;
     let needs_ring = usual.ready()?.driver == "io_uring";
     drop(usual);
+    let mut observation = Observation::default();
     for denial in [Denial::Enosys, Denial::Eperm, Denial::Enomem] {
         let taken = Restrictions { deny_io_uring: Some(denial), ..Restrictions::default() };
         match launch_without(lifecycle, &taken)? {
-            Launch::Ready(server) => serves_as_it_says(lifecycle, &server)?,
+            Launch::Ready(server) => {
+                observation = serves_as_it_says(lifecycle, &server, observation)?;
+            }
             Launch::Declined(Announcement::Unavailable(_)) if needs_ring => {}
             other @ (Launch::Declined(_) | Launch::Ended(_)) => {
                 return Err(dishonest("a server that serves, or is unavailable", &other));
             }
         }
     }
-    Observation::met()
+    Ok(observation)
 }
 
 fn memlock_tiny(lifecycle: &Lifecycle) -> CaseResult {
+    let mut observation = Observation::default();
     for bytes in [0, 64 * 1024] {
         let taken = Restrictions { memlock_bytes: Some(bytes), ..Restrictions::default() };
         match launch_without(lifecycle, &taken)? {
-            Launch::Ready(server) => serves_as_it_says(lifecycle, &server)?,
+            Launch::Ready(server) => {
+                observation = serves_as_it_says(lifecycle, &server, observation)?;
+            }
             Launch::Declined(Announcement::Unavailable(_)) => {}
             other @ (Launch::Declined(_) | Launch::Ended(_)) => {
                 return Err(dishonest("a server that serves, or is unavailable", &other));
             }
         }
     }
-    Observation::met()
+    Ok(observation)
 }
 
 fn few_descriptors(lifecycle: &Lifecycle) -> CaseResult {
@@ -433,15 +438,21 @@ fn launch_without(lifecycle: &Lifecycle, taken: &Restrictions) -> Result<Launch,
     lifecycle.launch_judged(&Start { restrictions: taken.clone(), ..Start::default() })
 }
 
-/// The driver that is announced is the one in use, whatever it fell back to.
-fn serves_as_it_says(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
+/// The driver that is announced is the one in use, whatever it fell back to. What is known already
+/// stays, unless nothing could be seen now.
+fn serves_as_it_says(lifecycle: &Lifecycle, server: &Server, known: Observation) -> CaseResult {
     let peer = lifecycle.peer(server)?;
     let process = server.process();
     let driver = &server.ready()?.driver;
-    let found = peer
-        .exchanging(|exchange| attest_process(driver, &process, 4, exchange))
-        .and_then(|_| peer.serves());
-    expect_survival(server, found, lifecycle.clock())
+    let seen =
+        |exchange: Exchange<'_>| attest_process(driver, &process, 4, Closeness::Glance, exchange);
+    let found = peer.exchanging(seen).and_then(|seen| peer.serves().map(|()| seen));
+    match expect_survival(server, found, lifecycle.clock())? {
+        Attestation::Attested { .. } => Ok(known),
+        unseen @ (Attestation::Announced { .. } | Attestation::NotAttested { .. }) => {
+            Observation::attested(unseen)
+        }
+    }
 }
 
 fn dishonest(expected: &str, launch: &Launch) -> Failure {

@@ -6,32 +6,48 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::links::{holding, is_link};
+use super::links::{Target, holding, socket, target};
 use super::readings::{RingCounters, RingId};
 
-/// What the descriptor of a ring is a link to.
-const RING: &str = "anon_inode:[io_uring]";
+/// A ring, seen from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ring {
+    /// Its inode; 0 before Linux 5.14, which does not tell it.
+    inode: u64,
+    /// What it has had; Linux tells that since 5.16.
+    pub(super) counters: Option<RingCounters>,
+    /// Operations under way that receive as soon as there is something.
+    pub(super) receives: usize,
+    /// The inodes of the sockets that its file table holds, whether or not a descriptor does.
+    pub(super) sockets: Vec<u64>,
+}
 
 /// The rings of a process, by their descriptors.
-pub(super) fn rings(pid: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
+pub(super) fn all(pid: u32) -> io::Result<BTreeMap<RingId, Ring>> {
     let mut rings = BTreeMap::new();
-    for number in holding(pid, RING)? {
+    for descriptor in holding(pid, Target::Ring)? {
         // A runtime may set up a ring just to ask what the kernel offers.
-        if let Some((inode, counters)) = look(pid, &number)? {
-            let descriptor = number.parse().map_err(io::Error::other)?;
-            rings.insert(RingId { pid, descriptor, inode }, counters);
+        if let Some(ring) = look(pid, descriptor)? {
+            rings.insert(RingId { pid, descriptor, inode: ring.inode }, ring);
         }
     }
     Ok(rings)
 }
 
-/// A ring's inode, and what it has had; `None` once it is closed. While the kernel holds the ring's
-/// lock, fdinfo lacks the counters (`mutex_trylock` in io_uring/fdinfo.c), so it is read again.
-fn look(pid: u32, number: &str) -> io::Result<Option<(u64, RingCounters)>> {
+/// What the rings of a process have had.
+pub(super) fn rings(pid: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
+    let untold = || io::Error::other("this kernel does not count in fdinfo what rings complete");
+    let counted = |(id, ring): (_, Ring)| Ok((id, ring.counters.ok_or_else(untold)?));
+    all(pid)?.into_iter().map(counted).collect()
+}
+
+/// A ring; `None` once it is closed. While somebody holds the ring's lock, fdinfo may say nothing
+/// of it (`mutex_trylock` in io_uring/fdinfo.c), so it is read again.
+fn look(pid: u32, descriptor: u32) -> io::Result<Option<Ring>> {
     const PATIENCE: Duration = Duration::from_secs(5);
     let start = Instant::now();
     loop {
-        let text = match fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")) {
+        let text = match fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -39,25 +55,42 @@ fn look(pid: u32, number: &str) -> io::Result<Option<(u64, RingCounters)>> {
         match parse(&text) {
             Some(ring) => return Ok(Some(ring)),
             // Its number may belong to another file by now.
-            None if !is_link(format!("/proc/{pid}/fd/{number}"), RING) => return Ok(None),
+            None if target(format!("/proc/{pid}/fd/{descriptor}")) != Target::Ring => {
+                return Ok(None);
+            }
             None if start.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(1)),
-            None => return Err(io::Error::other("fdinfo without CachedSqHead and CqTail")),
+            None => return Err(io::Error::other("fdinfo says nothing of a ring")),
         }
     }
 }
 
-/// As `__io_uring_show_fdinfo` writes it (io_uring/fdinfo.c in the kernel).
-fn parse(text: &str) -> Option<(u64, RingCounters)> {
-    let number = |name: &str| {
+/// The operations that receive, by their numbers in the kernel's `io_uring.h`: READV, READ_FIXED,
+/// RECVMSG, READ, RECV, READ_MULTISHOT, RECV_ZC.
+const RECEIVES: [u32; 7] = [1, 4, 10, 22, 27, 49, 58];
+
+/// As `__io_uring_show_fdinfo` writes it (io_uring/fdinfo.c in the kernel); `None` where it says
+/// nothing.
+fn parse(text: &str) -> Option<Ring> {
+    let value = |name: &str| {
         let mut lines = text.lines();
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim().parse().ok()
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     };
-    let counters = RingCounters {
-        submissions: u32::try_from(number("CachedSqHead")?).ok()?,
-        completions: u32::try_from(number("CqTail")?).ok()?,
-    };
-    // Linux tells it since 5.14.
-    Some((number("ino").unwrap_or(0), counters))
+    let number = |name: &str| value(name)?.parse::<u32>().ok();
+    let (submissions, completions) = (number("CachedSqHead"), number("CqTail"));
+    // Every kernel has one of these two.
+    if completions.is_none() && value("UserFiles").is_none() {
+        return None;
+    }
+    let counters = submissions
+        .zip(completions)
+        .map(|(submissions, completions)| RingCounters { submissions, completions });
+    let armed = |line: &str| line.trim_start().strip_prefix("op=")?.split(',').next()?.parse().ok();
+    let receives = text.lines().filter_map(armed).filter(|op| RECEIVES.contains(op)).count();
+    let of_file = |line: &str| socket(line.split_once(':').map(|(_, file)| file.trim())?);
+    let sockets = text.lines().skip_while(|line| !line.starts_with("UserFiles:")).skip(1);
+    let sockets = sockets.take_while(|line| line.starts_with(' ')).filter_map(of_file).collect();
+    let inode = value("ino").and_then(|inode| inode.parse().ok()).unwrap_or(0);
+    Some(Ring { inode, counters, receives, sockets })
 }
 
 #[cfg(test)]
@@ -70,26 +103,40 @@ mod tests {
     /// As Linux 6.18 writes it.
     const TOLD: &str = "pos:\t0\nflags:\t02000002\nmnt_id:\t17\nino:\t302132\nSqMask:\t0xff\n\
                         SqHead:\t22590\nSqTail:\t22599\nCachedSqHead:\t22596\nCqMask:\t0xfff\n\
-                        CqHead:\t22580\nCqTail:\t22589\nCachedCqTail:\t22588\nSQEs:\t0\n";
+                        CqHead:\t22580\nCqTail:\t22589\nCachedCqTail:\t22588\nSQEs:\t0\n\
+                        CQEs:\t0\nSqThread:\t-1\nUserFiles:\t3\n    0: socket:[77]\n\
+                        \u{20}   2: /dev/null\n    7: socket:[78]\nUserBufs:\t0\nPollList:\n\
+                        \u{20} op=27, task_works=0\n  op=13, task_works=0\nCqOverflowList:\n";
+
+    /// As Linux 5.10 writes it, which counts nothing.
+    const OLD: &str = "pos:\t0\nflags:\t02000002\nmnt_id:\t13\nSqThread:\t-1\n\
+                       SqThreadCpu:\t-1\nUserFiles:\t0\nUserBufs:\t0\nPollList:\n\
+                       \u{20} op=22, task_works=0\n";
 
     #[test]
-    fn a_ring_is_read_only_when_all_of_it_is_told() {
-        let counters = RingCounters { submissions: 22_596, completions: 22_589 };
-        assert_eq!(parse(TOLD), Some((302_132, counters)));
+    fn a_ring_is_read_only_when_something_is_told_of_it() {
+        let counters = Some(RingCounters { submissions: 22_596, completions: 22_589 });
+        let ring = Ring { inode: 302_132, counters, receives: 1, sockets: vec![77, 78] };
+        assert_eq!(parse(TOLD), Some(ring));
         let busy = TOLD.split_once("SqMask").map(|(before, _)| before);
         assert_eq!(busy.and_then(parse), None);
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_count_still_tells_of_rings() {
+        assert_eq!(parse(OLD), Some(Ring { receives: 1, ..Ring::default() }));
     }
 
     #[test]
     fn a_ring_without_work_is_a_ring() {
         // Where no ring can be set up, there is none to be seen either.
         let Ok(ring) = io_uring::IoUring::new(2) else { return };
-        let all = rings(std::process::id()).unwrap();
+        let all = all(std::process::id()).unwrap();
         // Other tests have rings too.
         let descriptor = ring.as_raw_fd().unsigned_abs();
         let own = all.iter().find(|(id, _)| id.descriptor == descriptor);
-        let (id, counters) = own.unwrap();
-        assert!(counters.submissions == 0 && id.inode != 0, "{own:?}");
+        let (id, ring_seen) = own.unwrap();
+        assert!(ring_seen.receives == 0 && id.inode != 0, "{own:?}");
     }
 
     #[test]
@@ -102,7 +149,7 @@ mod tests {
                     drop(io_uring::IoUring::new(2));
                 }
             });
-            let looks: Vec<_> = (0..2000).map(|_| rings(std::process::id())).collect();
+            let looks: Vec<_> = (0..2000).map(|_| all(std::process::id())).collect();
             ended.store(true, Ordering::Relaxed);
             assert!(looks.iter().all(Result::is_ok), "{looks:?}");
         });

@@ -14,26 +14,39 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use socket2::Socket;
 
 use super::demand::{Demand, Turns};
-use super::links::holding;
-use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
+use super::fdinfo;
+use super::links::{self, Target};
+use super::readings::{Cpu, CpuTime, Rest, SOCKETS, SOCKETS_OF_RINGS, Switches, Threads};
+use super::sleepers::RING_THREAD;
 use crate::affinity;
 
 pub(super) use super::fdinfo::rings;
+pub(super) use super::sight_linux::sight;
 pub(super) use super::tracepoint::Attached;
-
-/// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before
-/// Linux 5.12 they were no threads of the process.
-const RING_THREAD: &str = "iou-";
+pub(super) use super::watch_linux::watch;
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
-    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    let targets = links::targets(pid)?;
+    Ok(targets.len() + held_by_rings(pid, &targets)?)
+}
+
+/// How many sockets a process has only in the file tables of its rings, where none has a number. A
+/// ring without a descriptor shows no table.
+fn held_by_rings(pid: u32, targets: &BTreeMap<u32, Target>) -> io::Result<usize> {
+    if !targets.values().any(|target| *target == Target::Ring) {
+        return Ok(0);
+    }
+    let rings = fdinfo::all(pid)?;
+    let held: BTreeSet<u64> = rings.into_values().flat_map(|ring| ring.sockets).collect();
+    let has_number = |inode: &u64| targets.values().any(|it| *it == Target::Socket(*inode));
+    Ok(held.iter().filter(|inode| !has_number(inode)).count())
 }
 
 pub(super) fn descriptor_kinds(pid: u32) -> io::Result<BTreeMap<String, usize>> {
     let mut kinds = BTreeMap::new();
     for descriptor in process(pid)?.fd().map_err(io::Error::other)?.flatten() {
         let kind = match descriptor.target {
-            FDTarget::Socket(_) => "sockets".to_owned(),
+            FDTarget::Socket(_) => SOCKETS.to_owned(),
             FDTarget::Pipe(_) => "ends of pipes".to_owned(),
             FDTarget::AnonInode(name) => name,
             FDTarget::Path(_)
@@ -43,6 +56,10 @@ pub(super) fn descriptor_kinds(pid: u32) -> io::Result<BTreeMap<String, usize>> 
             | FDTarget::Unknown(..) => "files".to_owned(),
         };
         *kinds.entry(kind).or_default() += 1;
+    }
+    let held = held_by_rings(pid, &links::targets(pid)?)?;
+    if held > 0 {
+        kinds.insert(SOCKETS_OF_RINGS.to_owned(), held);
     }
     Ok(kinds)
 }
@@ -138,10 +155,6 @@ pub(super) fn switches(pid: u32) -> io::Result<Switches> {
 pub(super) fn waiting_for_io() -> io::Result<u64> {
     let waiting = KernelStats::current().map_err(io::Error::other)?.procs_blocked;
     waiting.map(u64::from).ok_or_else(|| io::Error::other("/proc/stat has no procs_blocked"))
-}
-
-pub(super) fn has_epoll(pid: u32) -> io::Result<bool> {
-    Ok(!holding(pid, "anon_inode:[eventpoll]")?.is_empty())
 }
 
 pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<Socket> {

@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Sender;
 
 use report::Transport;
 use socket2::Socket;
 
-use super::readings::{RingCounters, RingId};
+use super::readings::{RingCounters, RingId, Sight, Watched};
 use crate::error::Error;
 
 pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
@@ -42,7 +44,16 @@ impl Attached {
     }
 }
 
-pub(super) fn has_epoll(_: u32) -> io::Result<bool> {
+pub(super) fn sight(_: u32, _: u64) -> io::Result<Sight> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn watch(
+    _: &[u32],
+    _: u64,
+    _: &Sender<io::Result<()>>,
+    _: &AtomicBool,
+) -> io::Result<Watched> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

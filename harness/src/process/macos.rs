@@ -17,8 +17,8 @@ use super::demand::{Demand, Turns};
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    Attached, cpus, descriptor_kinds, duplicate_end, has_epoll, listener_owner, rings,
-    thread_names, waiting_for_io,
+    Attached, cpus, descriptor_kinds, duplicate_end, listener_owner, rings, sight, thread_names,
+    waiting_for_io, watch,
 };
 
 pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {

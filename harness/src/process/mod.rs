@@ -15,15 +15,21 @@ mod cpu_time;
 mod demand;
 mod io_wait;
 mod readings;
+mod sight;
 mod signals;
 mod submissions;
+mod watch;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
+        mod epolls;
         mod fdinfo;
         mod links;
         mod linux;
+        mod sight_linux;
+        mod sleepers;
         mod tracepoint;
+        mod watch_linux;
         use linux as system;
     } else if #[cfg(target_os = "macos")] {
         mod macos;
@@ -39,7 +45,9 @@ cfg_if::cfg_if! {
 pub use calls::{CallCounter, Calls};
 pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
-pub use readings::{Cpu, RingCounters, RingId, Switches, Threads};
+pub use readings::{
+    Cpu, RingCounters, RingId, SOCKETS, SOCKETS_OF_RINGS, Sight, Switches, Threads, Watched,
+};
 pub use signals::Signal;
 pub use submissions::Submissions;
 
@@ -75,15 +83,6 @@ pub struct Process {
     pid: u32,
     /// Whatever runs below this one is the server.
     supervisor: u32,
-}
-
-/// The rings that a process holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rings {
-    /// How many.
-    pub count: usize,
-    /// Completions that the kernel has posted to them, in all.
-    pub completions: u64,
 }
 
 impl Process {
@@ -133,7 +132,7 @@ impl Process {
     /// judging without them too.
     pub const IS_TOLD: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
-    /// Open descriptors.
+    /// Open descriptors, and sockets that only the file table of a ring holds.
     ///
     /// # Errors
     /// `harness` when the system does not tell.
@@ -215,25 +214,6 @@ impl Process {
     /// `harness` when the system does not tell.
     pub fn resident_bytes(&self) -> Result<u64, Failure> {
         Ok(self.in_each("its resident memory", system::resident_bytes)?.into_iter().sum())
-    }
-
-    /// Its `io_uring` instances.
-    ///
-    /// # Errors
-    /// `harness` when the system does not tell.
-    pub fn rings(&self) -> Result<Rings, Failure> {
-        let of_each = self.in_each("its rings", system::rings)?;
-        let each = || of_each.iter().flatten();
-        let completions = each().map(|(_, counters)| u64::from(counters.completions)).sum();
-        Ok(Rings { count: each().count(), completions })
-    }
-
-    /// Whether it holds an epoll instance.
-    ///
-    /// # Errors
-    /// `harness` when the system does not tell.
-    pub fn has_epoll(&self) -> Result<bool, Failure> {
-        Ok(self.in_each("its epoll instances", system::has_epoll)?.contains(&true))
     }
 
     /// A duplicate of its end of the connection between its `port` and the judge's, through which

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness::affinity::Cpus;
-use harness::attest::attest;
+use harness::attest::{Exchanged, attest};
 use harness::deadline::Deadline;
 use harness::launcher::{Launch, Launcher, START_TIMEOUT, Server};
 use harness::place::Place;
@@ -84,7 +84,9 @@ impl Subject {
             (0..messages).try_for_each(|_| {
                 client.send(MESSAGE_BYTES, answer())?;
                 client.receive(MESSAGE_BYTES, answer())
-            })
+            })?;
+            let bytes = messages * MESSAGE_BYTES as u64;
+            Ok(Exchanged { server: address, client: client.local_address()?, bytes })
         };
         attest(&self.driver, host, &self.process(), exchange).map_err(|e| refusal(&e))
     }
