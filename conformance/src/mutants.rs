@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use harness::launcher::Origin;
 use harness::registry::RowEntry;
 use harness::row::Row;
-use report::Model;
+use report::host::Host;
+use report::{Model, Outside};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -45,6 +46,9 @@ pub struct Mutant {
     at: Option<u64>,
     /// The driver that the judge is told, where that is not the one in use.
     registered: Option<String>,
+    /// The driver in use, where that is not the mutant's usual one: a host without it cannot show
+    /// the fault.
+    uses: Option<String>,
 }
 
 /// A server that is correct but unusual.
@@ -58,6 +62,15 @@ pub struct Odd {
     pub cases: Vec<String>,
     /// The driver that the judge is told, where that is not the mutant's usual one.
     registered: Option<String>,
+}
+
+impl Mutant {
+    /// Why this host cannot show the fault, if it cannot.
+    #[must_use]
+    pub fn missing_driver(&self, row: &Row, host: &Host) -> Option<Outside> {
+        let uses = self.uses.clone()?;
+        Row { driver: Some(uses.into()), ..row.clone() }.missing_driver(host)
+    }
 }
 
 impl MutantTable {

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use conformance::check;
 use conformance::judge::Judge;
-use conformance::mutants::{Mutant, MutantTable};
+use conformance::mutants::{Mutant, MutantTable, Odd};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use conformance::suites;
@@ -151,7 +151,13 @@ fn trials(self_test: &Arc<SelfTest>) -> Vec<Trial> {
     add(Company::Shared, "every-case-is-proven".to_owned(), Box::new(is_proven));
     add(Company::Shared, "kill-matrix-is-current".to_owned(), Box::new(is_current));
     add(Company::Shared, "sample-covers-every-suite".to_owned(), Box::new(is_sampled));
-    let odd = self_test.table.odd.iter().map(|odd| Some(odd.fault.clone()));
+    for odd in self_test.table.odd.iter().filter(|odd| !odd.cases.is_empty()).cloned() {
+        let name = format!("correct::{}", odd.fault);
+        let passes = move |self_test: &SelfTest| passes_cases(self_test, &odd);
+        add(Company::Shared, name, Box::new(passes));
+    }
+    let odd = self_test.table.odd.iter().filter(|odd| odd.cases.is_empty());
+    let odd = odd.map(|odd| Some(odd.fault.clone()));
     for fault in odd.chain([None]) {
         let name = format!("correct::{}", fault.as_deref().unwrap_or("no-fault"));
         // Suites side by side: one after the other they would take longer than all else.
@@ -222,6 +228,11 @@ fn is_sampled(_: &SelfTest) -> Result<(), Failed> {
 fn is_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
     let row = row(self_test, Some(&mutant.fault));
     let planned = planned(self_test, &row, &mutant.caught_by)?;
+    if let Some(reason) = mutant.missing_driver(&row, &self_test.judge.host) {
+        let fault = format!("{} ({})", mutant.fault, reason.on_terminal());
+        self_test.unproven_here.lock().map_err(|e| e.to_string())?.insert(fault);
+        return Ok(());
+    }
     for time in 0..TIMES {
         let judge = self_test.judge.with_seed(self_test.judge.seed.wrapping_add(time));
         let cell = judge.judge_cell(&row, &planned, None).cell;
@@ -291,6 +302,30 @@ fn passes_suite(
     });
     let details: Vec<String> = red.iter().map(detail).collect();
     if details.is_empty() { Ok(()) } else { Err(details.join("\n").into()) }
+}
+
+/// A server that is odd in what some cases are about passes these, three times of three.
+fn passes_cases(self_test: &SelfTest, odd: &Odd) -> Result<(), Failed> {
+    let row = row(self_test, Some(&odd.fault));
+    for id in odd.cases.iter().flat_map(|id| (0..TIMES).map(move |_| id)) {
+        let planned = planned(self_test, &row, id)?;
+        let cell = self_test.judge.judge_cell(&row, &planned, None).cell;
+        match cell.verdict {
+            Verdict::Pass => {}
+            Verdict::Unavailable => {
+                let case = format!("{id} of {} ({})", odd.fault, reason(&cell));
+                self_test.unproven_here.lock().map_err(|e| e.to_string())?.insert(case);
+            }
+            Verdict::Fail
+            | Verdict::Miss
+            | Verdict::Info
+            | Verdict::Crash
+            | Verdict::Timeout
+            | Verdict::Unsupported
+            | Verdict::Error => return Err(detail(&cell).into()),
+        }
+    }
+    Ok(())
 }
 
 /// The MUST cases that are wanted, in the quick profile: how many passed, and the others.

@@ -45,9 +45,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("backends/uring/src/ring.rs", "the kernel is given entries with pointers and descriptors"),
     ("proof/history/servers/compio-315.rs", "compio's listener takes over a raw descriptor only"),
     ("proof/history/servers/compio-770.rs", "sets SIGPIPE as the program of the report has it"),
+    ("proof/mutant/src/ring.rs", "the kernel is given entries with pointers and descriptors"),
 ];
 /// Few, so that what owns the kernel's buffers is small enough to be read.
-const UNSAFE_PLACES: usize = 12;
+const UNSAFE_PLACES: usize = 14;
 
 /// `unsafe` and the exception from the lint against it stand in the files of the list only.
 pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Violation> {

@@ -13,6 +13,8 @@ mod listener;
 mod log;
 mod options;
 mod process;
+#[cfg(target_os = "linux")]
+mod ring;
 mod server;
 mod stop;
 mod turn;
@@ -62,6 +64,10 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     let ports = listener::ports(options, &listeners);
     let paths: Vec<Name> = listeners.iter().filter_map(Bound::path).map(Name::of).collect();
     process.bound(&ports)?;
+    #[cfg(target_os = "linux")]
+    if let Some(style) = process.ring_style() {
+        return serve_on_ring(options, &listeners, style);
+    }
     let mut server = Server::new(options, &listeners)?;
     let stop = Stop::watch(options, server.waker()?)?;
     process.announcing()?;
@@ -76,4 +82,19 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     process.stopped(&ports)?;
     paths.iter().for_each(|name| name.leave(process));
     Ok(process.exit_code())
+}
+
+/// The same on a ring, where all that is left out is said by [`ring`].
+#[cfg(target_os = "linux")]
+fn serve_on_ring(
+    options: &Options,
+    listeners: &[Bound],
+    style: ring::Style,
+) -> io::Result<ExitCode> {
+    let poll = mio::Poll::new()?;
+    let stop = Stop::watch(options, mio::Waker::new(poll.registry(), mio::Token(0))?)?;
+    announcement::print(options, listeners)?;
+    let sockets: Vec<_> = listeners.iter().map(|bound| &bound.socket).collect();
+    ring::serve(style, &sockets, poll, || stop.is_requested())?;
+    Ok(options.fault().process.exit_code())
 }

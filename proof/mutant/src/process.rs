@@ -94,6 +94,12 @@ pub(crate) trait ProcessHooks: Sync {
         false
     }
 
+    /// How it serves on a ring, if it does.
+    #[cfg(target_os = "linux")]
+    fn ring_style(&self) -> Option<crate::ring::Style> {
+        None
+    }
+
     /// The TCP port that is announced.
     fn announced_port(&self, port: u16) -> u16 {
         port

@@ -30,7 +30,7 @@ use crate::process::{self, ProcessHooks};
 
 pub(crate) use children::{CHILD, be_child};
 
-const TABLES: [&[Fault]; 20] = [
+const TABLES: [&[Fault]; 21] = [
     bytes::FAULTS,
     delays::FAULTS,
     crosstalk::FAULTS,
@@ -51,6 +51,7 @@ const TABLES: [&[Fault]; 20] = [
     binding::FAULTS,
     hostile::FAULTS,
     odd::FAULTS,
+    rings::ODD,
 ];
 
 /// What a mutant does wrong or, with `odd` in front of its name, does right in a strange way. Some
@@ -234,7 +235,8 @@ mod tests {
             let rows = file[kind].as_array().unwrap().iter();
             rows.map(|row| row["fault"].as_str().unwrap().to_owned()).collect()
         };
-        let (odd, of_the_harness) = (names(odd::FAULTS), names(hostile::FAULTS));
+        let odd = &names(odd::FAULTS) | &names(rings::ODD);
+        let of_the_harness = names(hostile::FAULTS);
         let mut wrong: BTreeSet<String> = all().map(|fault| fault.name.to_owned()).collect();
         wrong.retain(|name| !odd.contains(name) && !of_the_harness.contains(name));
         assert_eq!(rows("mutant"), wrong);

@@ -1,38 +1,232 @@
-//! Faults of a server with rings: what the kernel does for a ring that nobody uses for connections.
-//! That a ring completes an operation for each read makes the server pass for one that uses it.
+//! Faults of a server with rings: what the kernel does for a ring that nobody uses for connections,
+//! and servers that use another driver than they announce. Rings are Linux's: elsewhere they do
+//! nothing.
 
 use std::io;
+
+#[cfg(not(target_os = "linux"))]
+use mio::net::TcpStream;
 
 use super::Fault;
 use super::starting::SaysIoUring;
 use crate::connection::Connection;
 use crate::hooks::Hooks;
+use crate::process::ProcessHooks;
 
-pub(super) struct Ring {
-    /// None where there is no ring to be had; the server then does not pass for one that uses it.
-    ring: Option<Proactor>,
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new(
+        "waits-in-ring",
+        "Has an idle thread that waits in a ring, beside another (Linux only)",
+        || Box::new(Idle::waited_in()),
+    ),
+    Fault::new(
+        "polled-ring",
+        "Has an idle ring that a thread of the kernel polls (Linux only)",
+        || Box::new(Idle::polled()),
+    ),
+    Fault::new(
+        "nop-pump",
+        "Announces io_uring, serves without it, and has a ring do nothing once a message (Linux \
+         only)",
+        || Box::new(Pumps::nops()),
+    )
+    .and(&SaysIoUring),
+    Fault::new(
+        "read-pump",
+        "Announces io_uring, serves without it, and has a ring read a file once a message (Linux \
+         only)",
+        || Box::new(Pumps::bytes(false)),
+    )
+    .and(&SaysIoUring),
+    Fault::of_process(
+        "polls-by-ring",
+        "Announces io_uring, and has its ring only say when a client has sent something (Linux \
+         only)",
+        &OnRing { says_ring: true, style: POLLS },
+    ),
+    Fault::of_process(
+        "hidden-ring",
+        "Announces epoll, and serves on a ring that has no descriptor (Linux only)",
+        &OnRing { says_ring: false, style: HIDDEN },
+    ),
+    Fault::of_process(
+        "shows-epoll",
+        "Announces epoll, where a thread waits for its sockets while a hidden ring serves them \
+         (Linux only)",
+        &OnRing { says_ring: false, style: SHOWS_EPOLL },
+    ),
+    Fault::of_process(
+        "shows-epoll-by-a-bell",
+        "Does that, and waits for the completions of the hidden ring in epoll, too (Linux only)",
+        &OnRing { says_ring: false, style: SHOWS_EPOLL_BY_BELL },
+    ),
+    Fault::of_process(
+        "leaks-direct",
+        "Keeps connections in the file table of a ring, for ever after a reset (Linux only)",
+        &OnRing { says_ring: true, style: LEAKS },
+    ),
+];
+
+/// A server whose rings do as it says, in an unusual way.
+pub(super) const ODD: &[Fault] = &[
+    Fault::new(
+        "odd-fills-epoll-by-ring",
+        "Has a ring add each socket to its epoll instance, once more for each message (Linux only)",
+        || Box::new(FillsEpoll::default()),
+    ),
+    Fault::new(
+        "odd-reads-file-by-ring",
+        "Has a ring that the kernel polls read a file for each message (Linux only)",
+        || Box::new(Pumps::bytes(true)),
+    ),
+    Fault::new(
+        "odd-waits-in-hidden-ring",
+        "Has an idle thread that waits in a ring without a descriptor (Linux only)",
+        || Box::new(Idle::hidden()),
+    ),
+    Fault::of_process(
+        "odd-ring-without-descriptor",
+        "Serves on a ring that has no descriptor (Linux only)",
+        &OnRing { says_ring: true, style: HIDDEN },
+    ),
+    Fault::of_process(
+        "odd-ring-polled",
+        "Serves on a ring that the kernel polls (Linux only)",
+        &OnRing { says_ring: true, style: POLLED },
+    ),
+    Fault::of_process(
+        "odd-ring-waited-for-in-epoll",
+        "Serves on a ring, and waits for its completions in an epoll instance (Linux only)",
+        &OnRing { says_ring: true, style: BELL },
+    ),
+    Fault::of_process(
+        "odd-ring-with-file-table",
+        "Serves on a ring, in whose file table all connections are (Linux only)",
+        &OnRing { says_ring: true, style: DIRECT },
+    ),
+];
+
+/// What is odd is in a table of its own; here only its parts are.
+#[cfg(target_os = "linux")]
+mod styles {
+    pub(super) use crate::ring::Style;
+
+    const PLAIN: Style = Style {
+        hides: false,
+        only_polls: false,
+        shows_epoll: false,
+        keeps_in_table: false,
+        leaks_resets: false,
+        is_polled: false,
+        waits_in_epoll: false,
+    };
+    pub(super) const POLLS: Style = Style { only_polls: true, ..PLAIN };
+    pub(super) const HIDDEN: Style = Style { hides: true, ..PLAIN };
+    pub(super) const SHOWS_EPOLL: Style = Style { shows_epoll: true, ..HIDDEN };
+    pub(super) const SHOWS_EPOLL_BY_BELL: Style = Style { waits_in_epoll: true, ..SHOWS_EPOLL };
+    pub(super) const DIRECT: Style = Style { keeps_in_table: true, ..PLAIN };
+    pub(super) const LEAKS: Style = Style { leaks_resets: true, ..DIRECT };
+    pub(super) const POLLED: Style = Style { is_polled: true, ..PLAIN };
+    pub(super) const BELL: Style = Style { waits_in_epoll: true, ..PLAIN };
 }
 
-impl Ring {
-    /// The ring is polled by a thread of the kernel, which has nothing to do.
-    pub(super) fn polled_by_the_kernel() -> Self {
-        Self { ring: opened(Proactor::polled()) }
+/// Where there are no rings, a server that should serve on one serves as always.
+#[cfg(not(target_os = "linux"))]
+mod styles {
+    pub(super) struct Style;
+
+    pub(super) const POLLS: Style = Style;
+    pub(super) const HIDDEN: Style = Style;
+    pub(super) const SHOWS_EPOLL: Style = Style;
+    pub(super) const SHOWS_EPOLL_BY_BELL: Style = Style;
+    pub(super) const DIRECT: Style = Style;
+    pub(super) const LEAKS: Style = Style;
+    pub(super) const POLLED: Style = Style;
+    pub(super) const BELL: Style = Style;
+}
+
+use styles::{BELL, DIRECT, HIDDEN, LEAKS, POLLED, POLLS, SHOWS_EPOLL, SHOWS_EPOLL_BY_BELL, Style};
+
+struct OnRing {
+    says_ring: bool,
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "there is no ring"))]
+    style: Style,
+}
+
+impl ProcessHooks for OnRing {
+    fn claims_ring(&self) -> bool {
+        self.says_ring
     }
 
-    /// A thread waits in another ring, as long as the process lives.
-    pub(super) fn beside_one_that_is_waited_in() -> Self {
-        std::thread::spawn(|| {
-            let waited = Proactor::plain().and_then(|mut other| other.wait_for_ever());
-            opened(waited)
-        });
-        Self { ring: opened(Proactor::plain()) }
+    #[cfg(target_os = "linux")]
+    fn ring_style(&self) -> Option<Style> {
+        Some(self.style)
     }
 }
 
-impl Hooks for Ring {
+/// A ring that nobody uses.
+struct Idle {
+    _ring: Option<Pump>,
+}
+
+impl Idle {
+    fn polled() -> Self {
+        Self { _ring: opened(Pump::new(true)) }
+    }
+
+    fn waited_in() -> Self {
+        wait_in_ring(false);
+        Self { _ring: opened(Pump::new(false)) }
+    }
+
+    fn hidden() -> Self {
+        wait_in_ring(true);
+        Self { _ring: None }
+    }
+}
+
+impl Hooks for Idle {}
+
+/// A ring that completes something for each message that another driver has received.
+struct Pumps {
+    ring: Option<Pump>,
+    reads: bool,
+}
+
+impl Pumps {
+    fn nops() -> Self {
+        Self { ring: opened(Pump::new(false)), reads: false }
+    }
+
+    fn bytes(is_polled: bool) -> Self {
+        Self { ring: opened(Pump::new(is_polled)), reads: true }
+    }
+}
+
+impl Hooks for Pumps {
     fn received(&mut self, _connection: &mut Connection) {
         if let Some(ring) = &mut self.ring {
-            ring.complete_something();
+            let done = if self.reads { ring.read_byte() } else { ring.nop() };
+            opened(done);
+        }
+    }
+}
+
+/// As libuv does, which saves system calls that way.
+#[derive(Default)]
+struct FillsEpoll {
+    ring: Option<Pump>,
+}
+
+impl Hooks for FillsEpoll {
+    fn received(&mut self, connection: &mut Connection) {
+        // Later than the epoll instance, which it has to find.
+        if self.ring.is_none() {
+            self.ring = opened(Pump::new(false));
+        }
+        if let Some(ring) = &mut self.ring {
+            opened(ring.watch_again(&connection.stream, connection.slot));
         }
     }
 }
@@ -42,99 +236,29 @@ fn opened<T>(ring: io::Result<T>) -> Option<T> {
 }
 
 #[cfg(target_os = "linux")]
-use linux::Proactor;
+use crate::ring::{Pump, wait_in_ring};
 
-/// The table.
-pub(super) const FAULTS: &[Fault] = &[
-    Fault::new(
-        "waits-in-ring",
-        "Announces io_uring, and has an idle thread that waits in a ring (Linux only)",
-        || Box::new(Ring::beside_one_that_is_waited_in()),
-    )
-    .and(&SaysIoUring),
-    Fault::new(
-        "polled-ring",
-        "Announces io_uring, and has a ring that a thread of the kernel polls (Linux only)",
-        || Box::new(Ring::polled_by_the_kernel()),
-    )
-    .and(&SaysIoUring),
-];
+#[cfg(not(target_os = "linux"))]
+struct Pump;
 
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::io;
-    use std::os::fd::OwnedFd;
-    use std::os::unix::net::UnixStream;
-    use std::time::Duration;
-
-    use compio_driver::op::{Interest, PollOnce};
-    use compio_driver::{PushEntry, SharedFd};
-
-    /// A ring, and a socket that is always writable.
-    pub(super) struct Proactor {
-        ring: compio_driver::Proactor,
-        socket: SharedFd<OwnedFd>,
-        _other_end: UnixStream,
+#[cfg(not(target_os = "linux"))]
+impl Pump {
+    fn new(_is_polled: bool) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
-    impl Proactor {
-        pub(super) fn plain() -> io::Result<Self> {
-            Self::around(compio_driver::Proactor::new()?)
-        }
+    fn nop(&mut self) -> io::Result<i32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
-        pub(super) fn polled() -> io::Result<Self> {
-            let idle = Duration::from_millis(1);
-            Self::around(compio_driver::Proactor::builder().sqpoll_idle(idle).build()?)
-        }
+    fn read_byte(&mut self) -> io::Result<i32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
-        fn around(ring: compio_driver::Proactor) -> io::Result<Self> {
-            let (socket, other_end) = UnixStream::pair()?;
-            Ok(Self { ring, socket: SharedFd::new(socket.into()), _other_end: other_end })
-        }
-
-        pub(super) fn complete_something(&mut self) {
-            let operation = PollOnce::new(self.socket.clone(), Interest::Writable);
-            let PushEntry::Pending(mut key) = self.ring.push(operation) else {
-                return;
-            };
-            while self.ring.poll(None).is_ok() {
-                match self.ring.pop(key) {
-                    PushEntry::Pending(pending) => key = pending,
-                    PushEntry::Ready(_) => return,
-                }
-            }
-        }
-
-        /// Waits in a ring without operations. That this thread has one under way in its own is
-        /// why the kernel counts it as waiting for I/O; in its own it would ask the kernel not to.
-        pub(super) fn wait_for_ever(&mut self) -> io::Result<()> {
-            // It times out: nobody ever writes to what the ring itself watches.
-            let _ = self.ring.poll(Some(Duration::ZERO));
-            let empty = io_uring::IoUring::new(8)?;
-            loop {
-                // A signal ends the wait, not the fault.
-                let _ = empty.submit_and_wait(1);
-            }
-        }
+    fn watch_again(&mut self, _socket: &TcpStream, _slot: usize) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-struct Proactor;
-
-#[cfg(not(target_os = "linux"))]
-impl Proactor {
-    fn plain() -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn polled() -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn complete_something(&mut self) {}
-
-    fn wait_for_ever(&mut self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
+fn wait_in_ring(_hides: bool) {}
