@@ -19,6 +19,7 @@ use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 use crate::affinity;
 
 pub(super) use super::fdinfo::rings;
+pub(super) use super::sockets::{inheritable, waiting_sockets};
 pub(super) use super::tracepoint::Attached;
 
 /// How the kernel's names for the threads of a ring begin: `iou-wrk-PID` and `iou-sqp-PID`. Before

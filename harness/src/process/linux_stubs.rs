@@ -7,7 +7,7 @@ use std::io;
 use report::Transport;
 use socket2::Socket;
 
-use super::readings::{RingCounters, RingId};
+use super::readings::{RingCounters, RingId, Waiting};
 use crate::error::Error;
 
 pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
@@ -17,6 +17,11 @@ pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
 /// What kinds they are is not told, and nothing is judged by it.
 pub(super) fn descriptor_kinds(_: u32) -> io::Result<BTreeMap<String, usize>> {
     Ok(BTreeMap::new())
+}
+
+/// Where it listens is asked over the wire alone.
+pub(super) fn waiting_sockets(_: u32) -> io::Result<Vec<Waiting>> {
+    Ok(Vec::new())
 }
 
 pub(super) fn cpus(_: u32) -> io::Result<BTreeSet<usize>> {

@@ -13,6 +13,7 @@ use crate::affinity::Cpus;
 mod calls;
 mod cpu_time;
 mod demand;
+mod holdings;
 mod io_wait;
 mod readings;
 mod signals;
@@ -23,6 +24,7 @@ cfg_if::cfg_if! {
         mod fdinfo;
         mod links;
         mod linux;
+        mod sockets;
         mod tracepoint;
         use linux as system;
     } else if #[cfg(target_os = "macos")] {
@@ -39,7 +41,7 @@ cfg_if::cfg_if! {
 pub use calls::{CallCounter, Calls};
 pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
-pub use readings::{Cpu, RingCounters, RingId, Switches, Threads};
+pub use readings::{Cpu, RingCounters, RingId, Switches, Threads, Waiting};
 pub use signals::Signal;
 pub use submissions::Submissions;
 

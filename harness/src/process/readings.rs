@@ -1,6 +1,9 @@
 //! What a system tells of one process, in the same types on every system.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use report::Transport;
 
 /// CPU time, by who ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,4 +70,13 @@ pub struct RingId {
     pub descriptor: u32,
     /// The inode of the descriptor; 0 before Linux 5.14, which does not tell it.
     pub inode: u64,
+}
+
+/// A socket that waits for clients: one that listens, or a UDP socket without a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Where clients reach it.
+    pub address: SocketAddr,
 }
