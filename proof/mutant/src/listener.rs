@@ -19,9 +19,6 @@ use crate::log;
 use crate::options::{Endpoint, Options};
 use crate::process::{Port, ProcessHooks};
 
-/// Connections that may wait in the accept queue.
-const BACKLOG: i32 = 1024;
-
 /// A bound socket and its real address.
 pub(crate) struct Bound {
     pub(crate) socket: Socket,
@@ -42,7 +39,7 @@ fn open_one(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::R
     }
     let bound = bind(options, endpoint, work).map_err(named)?;
     if options.fault().process.listens_first() {
-        bound.listen().map_err(named)?;
+        bound.listen(options.fault().process).map_err(named)?;
     }
     Ok(bound)
 }
@@ -128,9 +125,13 @@ pub(crate) fn ports(options: &Options, listeners: &[Bound]) -> Vec<Port> {
 
 impl Bound {
     /// Lets the kernel queue connections, where there are any.
-    pub(crate) fn listen(&self) -> io::Result<()> {
-        match self.endpoint {
-            Endpoint::Tcp(_) | Endpoint::Cpu(_) | Endpoint::Unix(_) => self.socket.listen(BACKLOG),
+    pub(crate) fn listen(&self, process: &dyn ProcessHooks) -> io::Result<()> {
+        match &self.endpoint {
+            Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
+                let over = if address.is_ipv6() { Over::Ipv6 } else { Over::Ipv4 };
+                self.socket.listen(process.backlog(over))
+            }
+            Endpoint::Unix(_) => self.socket.listen(process.backlog(Over::Unix)),
             Endpoint::Udp(_) | Endpoint::Unixgram(_) | Endpoint::NotOffered(_) => Ok(()),
         }
     }

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use socket2::Socket;
 
+use crate::connection::Over;
+
 /// What was asked is not offered (`EX_UNAVAILABLE` of sysexits.h).
 pub(crate) const UNAVAILABLE: u8 = 69;
 
@@ -49,6 +51,11 @@ pub(crate) trait ProcessHooks: Sync {
     /// Before anything is started; a status ends the process.
     fn begin(&self) -> Option<ExitCode> {
         None
+    }
+
+    /// Connections that may wait in the accept queue.
+    fn backlog(&self, _over: Over) -> i32 {
+        1024
     }
 
     /// A socket that clients will connect to over TCP, before it is bound.
