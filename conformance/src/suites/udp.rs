@@ -16,6 +16,7 @@ use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
+use crate::suites::exposure::only_its_udp_address;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -61,6 +62,15 @@ pub(super) const SUITE: Suite = Suite {
             .from_grade(Grade::Command)
             .over(Transport::Udp)
             .lifecycle(errors_no_spin),
+        Case::must(
+            "only-its-address",
+            "A server that was given an address receives there, and nowhere else.",
+        )
+        .told_its_address()
+        .answers(Question::Limits)
+        .from_grade(Grade::Command)
+        .over(Transport::Udp)
+        .lifecycle(only_its_udp_address),
         Case::must("many-peers", "Nobody gets another client's datagram.")
             .sizes(20, 100, 500)
             .needs(&[Need::Descriptors(500)])

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,6 +22,13 @@ pub(crate) enum StopRequest {
     /// Any signal after the first.
     SecondSignal,
     StdinEnd,
+}
+
+/// What a socket with an IP address is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ip {
+    Tcp,
+    Udp,
 }
 
 /// A port that was asked for, and the one that was bound for it.
@@ -51,6 +59,16 @@ pub(crate) trait ProcessHooks: Sync {
     /// Before anything is started; a status ends the process.
     fn begin(&self) -> Option<ExitCode> {
         None
+    }
+
+    /// The address that is bound in place of the one that was asked for.
+    fn binds(&self, asked: SocketAddr, _transport: Ip) -> SocketAddr {
+        asked
+    }
+
+    /// A socket that has just been bound.
+    fn bound_one(&self, _socket: &Socket) -> io::Result<()> {
+        Ok(())
     }
 
     /// Connections that may wait in the accept queue.
@@ -99,6 +117,11 @@ pub(crate) trait ProcessHooks: Sync {
     /// Whether it announces itself as a server on `io_uring`.
     fn claims_ring(&self) -> bool {
         false
+    }
+
+    /// The number of workers that is announced.
+    fn announced_workers(&self, workers: u32) -> u32 {
+        workers
     }
 
     /// The TCP port that is announced.
