@@ -66,9 +66,10 @@ fi
 if language javac java; then
   # No -Werror: javac warns of sun.misc.Signal, the one way to a second signal, whatever is asked.
   javac -Xlint:all -d "$built/java" examples/java/*.java
-  judge command "java -Xmn4m -cp $built/java EchoPlain {addr}"
+  judge command "java -Xmn4m -cp $built/java EchoPlain {addr}" life/descriptors-not-inherited
   judge contract "java -Xmn4m -cp $built/java EchoContract" \
-    ip6/both-families-same-port ip6/dual-stack-as-asked life/few-descriptors
+    ip6/both-families-same-port ip6/dual-stack-as-asked life/descriptors-not-inherited \
+    life/few-descriptors life/without-threads
 fi
 if [ "$(uname -s)" = Linux ] && language cc; then
   for program in echo_plain echo_contract; do

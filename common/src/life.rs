@@ -1,6 +1,7 @@
 //! A server's life: it serves, it is told to stop, it drains until a deadline.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{event::Event, host, log};
+use crate::event::{Event, block_on};
 
 /// What the stop signal, the connections and the drain deadline know of each other.
 #[derive(Debug)]
@@ -52,24 +53,29 @@ impl Life {
     }
 
     /// Begins the drain, once.
-    pub(crate) fn stop(self: &Arc<Life>) {
-        if !self.stop.set() {
-            return;
-        }
-        self.settle();
-        let life = Arc::clone(self);
-        let deadline = thread::Builder::new().name("drain-deadline".into()).spawn(move || {
-            thread::sleep(life.drain);
-            life.cut_off();
-        });
-        if let Err(error) = deadline {
-            log::line(format_args!("no thread for the drain deadline, stopping now: {error}"));
-            host::exit(1);
+    pub(crate) fn stop(&self) {
+        if self.stop.set() {
+            self.settle();
         }
     }
 
+    /// Keeps the deadline of the drain, on a thread that waits for the stop from now on: by then
+    /// there may be none to be had.
+    ///
+    /// # Errors
+    /// When there is none now.
+    pub(crate) fn keep_deadline(self: &Arc<Life>) -> io::Result<()> {
+        let life = Arc::clone(self);
+        let deadline = move || {
+            block_on(life.stop.wait());
+            thread::sleep(life.drain);
+            life.cut_off();
+        };
+        thread::Builder::new().name("drain-deadline".into()).spawn(deadline).map(drop)
+    }
+
     /// Begins the drain because the server cannot go on; it will end with exit status 1.
-    pub(crate) fn fail(self: &Arc<Life>) {
+    pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::SeqCst);
         self.stop();
     }
@@ -130,7 +136,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::event::block_on;
 
     const FOREVER: Duration = Duration::from_secs(3600);
 
@@ -178,6 +183,7 @@ mod tests {
         let life = Life::new(drain);
         life.connection_opened();
         life.connection_opened();
+        life.keep_deadline().unwrap();
         let begun = Instant::now();
         life.stop();
         let (sender, receiver) = mpsc::channel();

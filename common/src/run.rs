@@ -78,6 +78,7 @@ fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
     (backend.probe)(driver).map_err(|Unavailable(reason)| End::Unavailable(reason))?;
     host::raise_descriptor_limit();
     let life = Life::new(options.drain);
+    life.keep_deadline().map_err(|e| End::Failed(format!("start the thread of the drain: {e}")))?;
     signals::stop_on_signals(&life).map_err(|e| End::Failed(format!("handle signals: {e}")))?;
     if options.stop_on_stdin_eof {
         let stdin = signals::stop_on_stdin_eof(&life);

@@ -61,6 +61,8 @@ pub struct Case {
     pub company: Company,
     /// The grade that a server must have, where its function alone would ask for more.
     pub from_grade: Grade,
+    /// What the server was told of where to listen.
+    pub told: Told,
     /// The function.
     pub body: Body,
 }
@@ -73,6 +75,15 @@ pub enum Feature {
     HalfClose,
     /// Keeping connections on which nothing is sent.
     SilentClients,
+}
+
+/// What a server must have been told of where to listen, for a case to be asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A port at least, or nothing: it listens already.
+    AnyPlace,
+    /// An address.
+    Address,
 }
 
 /// A case's function; its type says what it needs.
@@ -137,6 +148,8 @@ pub enum Need {
     DeniedCalls,
     /// Starting a server under a limit on locked memory that holds for it.
     LockedMemoryLimit,
+    /// Having the kernel refuse threads to a server while it runs.
+    ThreadLimit,
 }
 
 /// What a case found when its requirement was met.
@@ -183,6 +196,7 @@ impl Case {
             transport: Transport::Tcp,
             company: Company::Shared,
             from_grade: Grade::Contract,
+            told: Told::AnyPlace,
             body: Body::Wire(no_body),
         }
     }
@@ -258,6 +272,13 @@ impl Case {
     #[must_use]
     pub const fn over(mut self, transport: Transport) -> Self {
         self.transport = transport;
+        self
+    }
+
+    /// Asked only of a server that was given an address, and not a port alone.
+    #[must_use]
+    pub const fn told_its_address(mut self) -> Self {
+        self.told = Told::Address;
         self
     }
 
@@ -382,6 +403,7 @@ impl fmt::Display for Need {
             Self::AbstractNames => "abstract names of Unix sockets (Linux only)",
             Self::DeniedCalls => "a filter of the server's system calls (Linux only)",
             Self::LockedMemoryLimit => "a limit on the server's locked memory (Linux only)",
+            Self::ThreadLimit => "a limit on the server's threads that holds (Linux only)",
             Self::SocketsBesideWork => "sockets that are served beside CPU work (not under wine)",
             Self::PromptCleanUp => {
                 "the sockets of a killed process closed at once (not under wine)"

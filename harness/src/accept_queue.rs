@@ -102,7 +102,7 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    pub(super) fn accept_queue(_: u16) -> Option<u32> {
+    pub(super) fn accept_queue(_: u16) -> Option<super::AcceptQueue> {
         None
     }
 }

@@ -145,6 +145,16 @@ impl Row {
         }
     }
 
+    /// Whether its server is told on which address to listen, and not the port alone.
+    #[must_use]
+    pub fn is_given_address(&self) -> bool {
+        match &self.origin {
+            Origin::Contract(_) => true,
+            Origin::Command(line) => line.gives_address(),
+            Origin::Address(_) => false,
+        }
+    }
+
     /// Why a host cannot run its driver, and what to do about it.
     #[must_use]
     pub fn missing_driver(&self, host: &Host) -> Option<Outside> {

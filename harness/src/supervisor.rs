@@ -18,10 +18,14 @@ use crate::restrict::Restrictions;
 pub const SUPERVISE: &str = "supervise";
 /// First argument of a program that shall restrict itself and become another.
 pub const RESTRICT: &str = "restrict";
+/// First argument of a program that shall only try to start a thread.
+pub(crate) const START_THREAD: &str = "start-thread";
+/// Its exit status when it was refused.
+pub(crate) const THREAD_REFUSED: i32 = 11;
 /// Option of [`RESTRICT`], before all others: the process to end with.
 const PARENT: &str = "--parent";
 
-/// Does what the arguments ask for if they ask for one of the two, which then ends this process.
+/// Does what the arguments ask for if they ask for one of these, which then ends this process.
 /// To be called first in the `main` of every program that starts servers. One that is not asked
 /// gets as many descriptors as it may have, which a client of 1000 connections needs.
 pub fn run_if_asked() {
@@ -31,6 +35,7 @@ pub fn run_if_asked() {
     let done = match first.to_str() {
         Some(SUPERVISE) => supervise(rest),
         Some(RESTRICT) => restrict(rest),
+        Some(START_THREAD) => start_thread(),
         Some(_) | None => return raise_descriptor_limit(),
     };
     let status = match done {
@@ -62,17 +67,27 @@ fn raise_descriptor_limit() {}
 fn restrict(arguments: Vec<OsString>) -> io::Result<()> {
     let (own, command) = split(arguments)?;
     let own = own.into_iter().map(|a| a.into_string().unwrap_or_default()).collect::<Vec<_>>();
-    let restrictions = match own.as_slice() {
-        [option, parent, rest @ ..] if option == PARENT => {
-            end_with(parent)?;
-            rest
-        }
-        all => all,
+    let (parent, restrictions) = match own.as_slice() {
+        [option, parent, rest @ ..] if option == PARENT => (Some(parent), rest),
+        all => (None, all),
     };
     let restrictions = Restrictions::from_args(restrictions)
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     restrictions.apply()?;
+    // Last: the kernel forgets it when the process becomes another user's (prctl(2)).
+    if let Some(parent) = parent {
+        end_with(parent)?;
+    }
     become_program(&command)
+}
+
+/// `start-thread`: ends with [`THREAD_REFUSED`] if it cannot.
+fn start_thread() -> io::Result<()> {
+    match thread::Builder::new().spawn(|| {}) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => std::process::exit(THREAD_REFUSED),
+        Err(e) => Err(e),
+    }
 }
 
 /// Asks the kernel to kill this process, and what it executes, when its parent ends

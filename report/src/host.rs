@@ -137,7 +137,8 @@ pub struct Driver {
     pub state: Availability,
 }
 
-/// A way to see what a server does: `tracepoints`, `ring`, `process`, `kernel-log`.
+/// A way to see what a server does, or to limit it: `tracepoints`, `ring`, `process`, `kernel-log`,
+/// `thread-limit`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// Name of the counter.

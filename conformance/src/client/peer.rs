@@ -205,6 +205,19 @@ impl Peer {
         self.address().ok().and_then(|address| accept_queue(address.port()))
     }
 
+    /// As [`Peer::connect_burst`], without waiting for room in the queue of a Unix path.
+    ///
+    /// # Errors
+    /// `queue` when there is none, `refused` or `timeout`.
+    pub fn connect_without_waiting(&self, count: u64) -> Result<Vec<Connection>, Failure> {
+        let start = |_| {
+            let (number, clock) = self.next();
+            Pending::start_without_waiting(&self.place, number, self.seed(), clock)
+        };
+        let pending: Vec<Pending> = (0..count).map(start).collect::<Result<_, _>>()?;
+        pending.into_iter().map(|pending| pending.finish(self.clock().progress())).collect()
+    }
+
     /// The server still serves: a new client gets 1 KiB echoed within a second of its turn. Before
     /// that come those who connected earlier.
     ///

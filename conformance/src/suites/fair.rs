@@ -15,6 +15,7 @@ use crate::client::streams::Streams;
 use crate::clock::CellClock;
 use crate::expectation::expect_survival;
 use crate::lifecycle::Lifecycle;
+use crate::suites::hardship::work_without_threads;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -68,6 +69,20 @@ pub(super) const SUITE: Suite = Suite {
         .asks_for("cpu")
         .alone()
         .lifecycle(cpu_bound_saturation),
+        Case::should(
+            "work-without-threads",
+            "When the kernel refuses threads, a message that costs CPU time is answered or its \
+             client closed, others are served, and the server can be stopped.",
+        )
+        .sizes(50, 50, 100)
+        .needs(&[Need::ThreadLimit, Need::CpuTime])
+        .answers(Question::Limits)
+        .asks_for("cpu")
+        .lifecycle(work_without_threads),
+        Case::info("workers-share", "How much of the work does the busiest worker do?")
+            .sizes(20, 50, 500)
+            .needs(&[Need::Threads, Need::CpuTime])
+            .lifecycle(workers_share),
         Case::should(
             "udp-versus-tcp",
             "Beside a flood of UDP datagrams, the small messages of TCP clients do not wait.",
@@ -254,6 +269,35 @@ fn cpu_bound_saturation(lifecycle: &Lifecycle) -> CaseResult {
         return Observation::of(format!("p99 of a round beside the work is above {WISHED:?}"));
     }
     Observation::met()
+}
+
+fn workers_share(lifecycle: &Lifecycle) -> CaseResult {
+    const CONNECTIONS: u64 = 64;
+    /// A worker with so much of its fair share, or less, is one of several.
+    const EVEN: f64 = 1.5;
+    /// A worker with so much of all the work does it alone.
+    const ALL: f64 = 0.9;
+    let server = lifecycle.start()?;
+    let workers = server.ready()?.workers;
+    if workers < 2 {
+        return Observation::of("it has one worker");
+    }
+    let found = lifecycle.peer(&server).and_then(|peer| {
+        let mut clients = peer.connect_many(CONNECTIONS)?;
+        clients.iter_mut().try_for_each(|client| client.exchange(64))?;
+        let before = server.process().demand()?;
+        for _ in 0..lifecycle.size() {
+            clients.iter_mut().try_for_each(|client| client.send(64))?;
+            clients.iter_mut().try_for_each(|client| client.receive(64))?;
+        }
+        Ok(server.process().demand()?.busiest_share_since(&before))
+    });
+    let share = expect_survival(&server, found, lifecycle.clock())?.unwrap_or(1.0);
+    Observation::of(match share * f64::from(workers) {
+        _ if share >= ALL => format!("one of {workers} workers does all the work"),
+        part if part <= EVEN => format!("{workers} workers share the work"),
+        _ => format!("one of {workers} workers does most of the work"),
+    })
 }
 
 fn udp_versus_tcp(lifecycle: &Lifecycle) -> CaseResult {

@@ -9,9 +9,8 @@ use harness::announcement::Announcement;
 use harness::attest::{Closeness, Exchange, attest_process};
 use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
-use harness::restrict::{Denial, Restrictions};
 use harness::schedule::Company;
-use report::{Attestation, Failure, FailureKind, Outside, Question, outside};
+use report::{Attestation, Failure, FailureKind, Grade, Outside, Question, outside};
 
 use crate::case::{Body, Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
@@ -20,7 +19,11 @@ use crate::client::streams::Streams;
 use crate::clock::PROGRESS_LIMIT;
 use crate::expectation::{expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
-use crate::suites::tcp_accept::at_the_limit_under;
+use crate::suites::exposure::{descriptors_not_inherited, only_its_address};
+use crate::suites::hardship::{
+    expect_message, expect_silent_error, few_descriptors, memlock_tiny, no_ipv6,
+    no_standard_streams, stderr_closed, uring_denied, without_threads,
+};
 use crate::suites::{tcp_echo, tcp_half_close, tcp_reset};
 
 /// The table.
@@ -94,6 +97,41 @@ pub(super) const SUITE: Suite = Suite {
         )
         .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
         .lifecycle(stderr_closed),
+        Case::should(
+            "no-standard-streams",
+            "A server without standard input and standard error serves, and its clients get \
+             nothing but their echo.",
+        )
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .answers(Question::Bytes)
+        .lifecycle(no_standard_streams),
+        Case::should(
+            "without-threads",
+            "When the kernel refuses threads, a server serves the clients that it has, waits \
+             quietly, recovers, and can be stopped.",
+        )
+        .sizes(3, 10, 50)
+        .needs(&[Need::ThreadLimit, Need::CpuTime])
+        .answers(Question::Limits)
+        .from_grade(Grade::Command)
+        .lifecycle(without_threads),
+        Case::should(
+            "descriptors-not-inherited",
+            "Every descriptor of a server but the standard streams is closed on exec.",
+        )
+        .sizes(4, 4, 4)
+        .needs(&[Need::DescriptorCount])
+        .answers(Question::Resources)
+        .from_grade(Grade::Command)
+        .lifecycle(descriptors_not_inherited),
+        Case::must(
+            "only-its-address",
+            "A server that was given an address listens there, and nowhere else.",
+        )
+        .told_its_address()
+        .answers(Question::Limits)
+        .from_grade(Grade::Command)
+        .lifecycle(only_its_address),
         Case::should("stop-continue", "A server that is suspended for a while loses nothing.")
             .sizes(500, 700, 2000)
             .needs(&[Need::Signals, Need::Threads])
@@ -215,31 +253,6 @@ fn bad_arguments(lifecycle: &Lifecycle) -> CaseResult {
     Observation::met()
 }
 
-/// What a server wrote to standard error has a text in it.
-fn expect_message(attempt: &Attempt, text: &str) -> Result<(), Failure> {
-    if attempt.stderr.iter().any(|line| line.contains(text)) {
-        return Ok(());
-    }
-    let expected = format!("a message that names {text}");
-    Err(Failure::new(FailureKind::Output, expected, format!("{:?}", attempt.stderr)))
-}
-
-/// The end of a server that could not start: its exit status, no ready line, and a message.
-fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Failure> {
-    if attempt.ended != Ended::Code(code) {
-        let (expected, actual) = (format!("exit {code}"), format!("it {}", attempt.ended));
-        return Err(Failure::new(FailureKind::ExitStatus, expected, actual));
-    }
-    if !attempt.stdout.is_empty() {
-        let actual = format!("{:?}", attempt.stdout);
-        return Err(Failure::new(FailureKind::Output, "nothing on standard output", actual));
-    }
-    if attempt.stderr.iter().all(Outside::is_blank) {
-        return Err(Failure::new(FailureKind::Output, "a message on standard error", "none"));
-    }
-    Ok(())
-}
-
 fn unsupported_is_69(lifecycle: &Lifecycle) -> CaseResult {
     let capability = format!("no-such-capability-{}", lifecycle.random(0).u32(..));
     let start = Start::default().with("--capability").with(&capability);
@@ -341,132 +354,8 @@ fn mixed_traffic(peer: &Peer) -> Result<(), Failure> {
     peer.serves()
 }
 
-/// How soon a server without descriptors recovers once some are free.
-const RECOVERY: Duration = Duration::from_secs(3);
 /// What a graceful end may take beyond the drain.
 const BEYOND_DRAIN: Duration = Duration::from_secs(2);
-
-fn uring_denied(lifecycle: &Lifecycle) -> CaseResult {
-    let usual = lifecycle.start()?;
-    let needs_ring = usual.ready()?.driver == "io_uring";
-    drop(usual);
-    let mut observation = Observation::default();
-    for denial in [Denial::Enosys, Denial::Eperm, Denial::Enomem] {
-        let taken = Restrictions { deny_io_uring: Some(denial), ..Restrictions::default() };
-        match launch_without(lifecycle, &taken)? {
-            Launch::Ready(server) => {
-                observation = serves_as_it_says(lifecycle, &server, observation)?;
-            }
-            Launch::Declined(Announcement::Unavailable(_)) if needs_ring => {}
-            other @ (Launch::Declined(_) | Launch::Ended(_)) => {
-                return Err(dishonest("a server that serves, or is unavailable", &other));
-            }
-        }
-    }
-    Ok(observation)
-}
-
-fn memlock_tiny(lifecycle: &Lifecycle) -> CaseResult {
-    let mut observation = Observation::default();
-    for bytes in [0, 64 * 1024] {
-        let taken = Restrictions { memlock_bytes: Some(bytes), ..Restrictions::default() };
-        match launch_without(lifecycle, &taken)? {
-            Launch::Ready(server) => {
-                observation = serves_as_it_says(lifecycle, &server, observation)?;
-            }
-            Launch::Declined(Announcement::Unavailable(_)) => {}
-            other @ (Launch::Declined(_) | Launch::Ended(_)) => {
-                return Err(dishonest("a server that serves, or is unavailable", &other));
-            }
-        }
-    }
-    Ok(observation)
-}
-
-fn few_descriptors(lifecycle: &Lifecycle) -> CaseResult {
-    for open_files in [4, 6, 8, 10, 12, 16, 24] {
-        let taken = Restrictions { open_files: Some(open_files), ..Restrictions::default() };
-        match launch_without(lifecycle, &taken)? {
-            // One that found enough for itself may have none left for a client.
-            Launch::Ready(_) | Launch::Declined(Announcement::Unavailable(_)) => {}
-            Launch::Ended(Attempt { ended: Ended::Code(1), stdout, stderr, .. })
-                if stdout.is_empty() && !stderr.is_empty() => {}
-            other @ (Launch::Declined(_) | Launch::Ended(_)) => {
-                let expected = format!(
-                    "with {open_files} descriptors: ready, unavailable, or exit 1 with a message"
-                );
-                return Err(dishonest(&expected, &other));
-            }
-        }
-    }
-    Observation::met()
-}
-
-fn no_ipv6(lifecycle: &Lifecycle) -> CaseResult {
-    let restrictions = Restrictions { no_ipv6: true, ..Restrictions::default() };
-    let usual = Start { restrictions, ..Start::default() };
-    let server = lifecycle.start_with(&usual)?;
-    expect_survival(&server, lifecycle.peer(&server)?.serves(), lifecycle.clock())?;
-    let on_ipv6 = Start { listen: vec!["tcp:[::1]:0".to_owned()], ..usual };
-    let attempt = lifecycle.attempt(&on_ipv6)?;
-    expect_silent_error(&attempt, 1)?;
-    expect_message(&attempt, "::1")?;
-    Observation::met()
-}
-
-fn stderr_closed(lifecycle: &Lifecycle) -> CaseResult {
-    let taken = Restrictions { unread_stderr: true, ..Restrictions::default() };
-    // Out of descriptors there is something to write.
-    at_the_limit_under(lifecycle, &taken, |peer, _, crowd| {
-        for connection in &mut crowd.served {
-            connection.exchange(64)?;
-            connection.finish_sending()?;
-        }
-        // What it does with a client for whom there is no descriptor yet is another case.
-        for connection in &mut crowd.served {
-            connection.expect_end()?;
-        }
-        crowd.served.clear();
-        let mut client = peer.connect()?;
-        client.send(64)?;
-        client.receive_in("a new client's echo after all", 64, RECOVERY)?;
-        Observation::met()
-    })
-}
-
-fn launch_without(lifecycle: &Lifecycle, taken: &Restrictions) -> Result<Launch, Failure> {
-    lifecycle.launch_judged(&Start { restrictions: taken.clone(), ..Start::default() })
-}
-
-/// The driver that is announced is the one in use, whatever it fell back to. What is known already
-/// stays, unless nothing could be seen now.
-fn serves_as_it_says(lifecycle: &Lifecycle, server: &Server, known: Observation) -> CaseResult {
-    let peer = lifecycle.peer(server)?;
-    let process = server.process();
-    let driver = &server.ready()?.driver;
-    let seen =
-        |exchange: Exchange<'_>| attest_process(driver, &process, 4, Closeness::Glance, exchange);
-    let found = peer.exchanging(seen).and_then(|seen| peer.serves().map(|()| seen));
-    match expect_survival(server, found, lifecycle.clock())? {
-        Attestation::Attested { .. } => Ok(known),
-        unseen @ (Attestation::Announced { .. } | Attestation::NotAttested { .. }) => {
-            Observation::attested(unseen)
-        }
-    }
-}
-
-fn dishonest(expected: &str, launch: &Launch) -> Failure {
-    match launch {
-        Launch::Ready(_) => Failure::new(FailureKind::Announcement, expected, "ready"),
-        Launch::Declined(said) => {
-            Failure::new(FailureKind::Announcement, expected, format!("{said:?}"))
-        }
-        Launch::Ended(attempt) => {
-            let actual = format!("it {} after writing {:?}", attempt.ended, attempt.stdout);
-            Failure::new(FailureKind::Crash, expected, actual)
-        }
-    }
-}
 
 fn stop_continue(peer: &Peer, process: &Process) -> CaseResult {
     let mut streams = Streams::start(peer, 8)?;

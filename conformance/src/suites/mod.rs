@@ -1,6 +1,9 @@
-//! The suites: one file each, its table of cases at the top.
+//! The suites: one file each, its table of cases at the top. What cases of `life` do on servers
+//! that lack something is in `hardship`, and what they see beside connections in `exposure`.
 
+mod exposure;
 mod fair;
+mod hardship;
 mod idle;
 mod ip6;
 mod life;

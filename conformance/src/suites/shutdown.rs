@@ -2,20 +2,23 @@
 //! reads to the end of each connection at most until `--drain` is over, and exits with 0.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
-use harness::process::Signal;
+use harness::process::{Process, Signal};
+use harness::restrict::Restrictions;
 use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
-use crate::client::connection::{End, Setup};
+use crate::client::connection::{Connection, End, Setup};
 use crate::client::peer::Peer;
 use crate::client::queues;
 use crate::client::streams::Streams;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
+use crate::suites::tcp_accept::start_at_the_limit;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -31,11 +34,23 @@ pub(super) const SUITE: Suite = Suite {
             .lifecycle(sigint_idle),
         Case::must(
             "with-idle-connections",
-            "At a stop, silent clients get FIN, and the server ends although they stay.",
+            "At a stop, silent clients get FIN, and the server ends although they stay, using no \
+             CPU meanwhile.",
         )
         .sizes(50, 50, 50)
         .needs(&[Need::Descriptors(50)])
         .lifecycle(with_idle_connections),
+        Case::must(
+            "with-blocked-writes",
+            "Clients that do not read, or that never stop sending, cannot keep a stopped server.",
+        )
+        .lifecycle(with_blocked_writes),
+        Case::must(
+            "without-descriptors",
+            "A server that is out of descriptors stops as any other does.",
+        )
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .lifecycle(without_descriptors),
         Case::should(
             "serves-the-queue",
             "Clients that had connected and sent before a stop are answered, and then get FIN.",
@@ -107,9 +122,16 @@ fn signal_idle(lifecycle: &Lifecycle, signal: Signal) -> CaseResult {
     Observation::met()
 }
 
+/// A drain that is long enough to be looked at.
+const LONG_DRAIN: Duration = Duration::from_secs(2);
+/// For so long it is.
+const WATCHED: Duration = Duration::from_secs(1);
+/// A server that drains uses no more of one core.
+const QUIET: f64 = 0.10;
+
 fn with_idle_connections(lifecycle: &Lifecycle) -> CaseResult {
-    let limit = DRAIN + BEYOND_DRAIN;
-    let server = lifecycle.start()?;
+    let limit = LONG_DRAIN + BEYOND_DRAIN;
+    let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;
     let mut clients = lifecycle.peer(&server)?.connect_many(lifecycle.size())?;
     for client in clients.iter_mut().step_by(2) {
         client.exchange(64)?;
@@ -119,7 +141,87 @@ fn with_idle_connections(lifecycle: &Lifecycle) -> CaseResult {
     for client in &mut clients {
         client.expect_end_within(limit)?;
     }
+    if Process::IS_TOLD {
+        expect_quiet_drain(&server, lifecycle.clock(), || {
+            thread::sleep(WATCHED);
+            Ok(())
+        })?;
+    }
     expect_end_since(&server, lifecycle.clock(), stopped, limit)?;
+    Observation::met()
+}
+
+/// What a server uses that drains while its clients do something for [`WATCHED`].
+fn expect_quiet_drain(
+    server: &Server,
+    clock: &CellClock,
+    clients: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let process = server.process();
+    let demand = process.demand().and_then(|before| {
+        clients()?;
+        Ok((process.demand()?, before))
+    });
+    match demand {
+        Ok((now, before)) => {
+            let share = now.share_since(&before);
+            clock.judge(FailureKind::Cpu, "share of one core while it drains", share, QUIET)
+        }
+        // Where the judge was held back for longer than the drain, its end says how it ended.
+        Err(e) if e.kind == FailureKind::Harness && server.ended().is_some() => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
+    const BLOCKED: Duration = Duration::from_millis(100);
+    const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
+    let limit = LONG_DRAIN + BEYOND_DRAIN;
+    let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;
+    let peer = lifecycle.peer(&server)?;
+    let mut blocked = peer.connect_with(Setup::tight())?;
+    let mut finished = peer.connect_with(Setup::tight())?;
+    let mut talker = peer.connect()?;
+    for client in [&mut blocked, &mut finished] {
+        client.exchange(64)?;
+        client.send_until_blocked(lifecycle.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    }
+    finished.finish_sending()?;
+    talker.exchange(64)?;
+    let stopped = Instant::now();
+    server.ask_to_stop()?;
+    if Process::IS_TOLD {
+        let talks = || talk(&mut talker, &server, stopped + WATCHED);
+        expect_quiet_drain(&server, lifecycle.clock(), talks)?;
+    }
+    talk(&mut talker, &server, stopped + lifecycle.clock().scaled(limit))?;
+    expect_end_since(&server, lifecycle.clock(), stopped, limit)?;
+    Observation::met()
+}
+
+/// A client that sends a little again and again, as long as the server lives and until a moment.
+fn talk(client: &mut Connection, server: &Server, until: Instant) -> Result<(), Failure> {
+    const PAUSE: Duration = Duration::from_millis(20);
+    while server.ended().is_none() && Instant::now() < until {
+        thread::sleep(PAUSE);
+        // The server may cut it off at any moment.
+        match client.try_send(16).and_then(|_| client.try_receive(1024)) {
+            Ok(_) => {}
+            Err(end) if end.kind == FailureKind::Reset => {}
+            Err(wrong) => return Err(wrong),
+        }
+    }
+    Ok(())
+}
+
+fn without_descriptors(lifecycle: &Lifecycle) -> CaseResult {
+    let (server, crowd) = start_at_the_limit(lifecycle, &Restrictions::default())?;
+    let mut served = crowd.map(|crowd| crowd.served).unwrap_or_default();
+    let stopped = Instant::now();
+    server.ask_to_stop()?;
+    let told = served.iter_mut().try_for_each(|client| client.expect_end());
+    expect_end_since(&server, lifecycle.clock(), stopped, DRAIN + BEYOND_DRAIN)?;
+    told?;
     Observation::met()
 }
 

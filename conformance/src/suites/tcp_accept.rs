@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::launcher::Start;
+use harness::launcher::{Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::Restrictions;
 use harness::wait::{Interest, wait_any};
@@ -295,23 +295,33 @@ pub(super) fn at_the_limit_under(
     taken: &Restrictions,
     case: impl FnOnce(&Peer, &Process, &mut Crowd) -> CaseResult,
 ) -> CaseResult {
-    let open_files = Some(at_rest(lifecycle)? + SPARE);
-    let restrictions = Restrictions { open_files, ..taken.clone() };
-    let server = lifecycle.start_with(&Start { restrictions, ..Start::default() })?;
-    let peer = lifecycle.peer(&server)?;
-    let process = server.process();
-    let found = Crowd::gather(&peer).and_then(|crowd| {
-        // One that has a process for each client, as a server of inetd has.
-        let Some(mut crowd) = crowd else {
-            return Observation::of("no process of the server ran out of descriptors");
-        };
-        let observation = case(&peer, &process, &mut crowd)?;
+    let (server, crowd) = start_at_the_limit(lifecycle, taken)?;
+    // One that has a process for each client, as a server of inetd has.
+    let Some(mut crowd) = crowd else {
+        return Observation::of("no process of the server ran out of descriptors");
+    };
+    let found = lifecycle.peer(&server).and_then(|peer| {
+        let observation = case(&peer, &server.process(), &mut crowd)?;
         match crowd.turned_away {
             0 => Ok(observation),
             _ => Observation::of("clients that found no descriptor were closed"),
         }
     });
     expect_survival(&server, found, lifecycle.clock())
+}
+
+/// A server that has used up its descriptors, and the clients that did that; none if there is no
+/// end of them.
+pub(super) fn start_at_the_limit(
+    lifecycle: &Lifecycle,
+    taken: &Restrictions,
+) -> Result<(Server, Option<Crowd>), Failure> {
+    let open_files = Some(at_rest(lifecycle)? + SPARE);
+    let restrictions = Restrictions { open_files, ..taken.clone() };
+    let server = lifecycle.start_with(&Start { restrictions, ..Start::default() })?;
+    let gathered = lifecycle.peer(&server).and_then(|peer| Crowd::gather(&peer));
+    let crowd = expect_survival(&server, gathered, lifecycle.clock())?;
+    Ok((server, crowd))
 }
 
 /// How many descriptors a server has without clients, once it has served one.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use harness::launcher::{DRAIN, Server, Start};
 use harness::place::Place;
-use report::{Failure, FailureKind, Question, Transport};
+use harness::process::Signal;
+use report::{Failure, FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::{Client, Datagrams, Sent};
@@ -15,6 +16,7 @@ use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
+use crate::suites::exposure::only_its_udp_address;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -52,6 +54,23 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(20, 50, 500)
             .over(Transport::Udp)
             .datagrams(peer_unreachable),
+        Case::must("errors-no-spin", "What clients that are gone leave behind costs no CPU.")
+            .sizes(20, 50, 50)
+            .needs(&[Need::CpuTime, Need::Signals, Need::Threads])
+            .answers(Question::Resources)
+            .judges(&[FailureKind::Cpu])
+            .from_grade(Grade::Command)
+            .over(Transport::Udp)
+            .lifecycle(errors_no_spin),
+        Case::must(
+            "only-its-address",
+            "A server that was given an address receives there, and nowhere else.",
+        )
+        .told_its_address()
+        .answers(Question::Limits)
+        .from_grade(Grade::Command)
+        .over(Transport::Udp)
+        .lifecycle(only_its_udp_address),
         Case::must("many-peers", "Nobody gets another client's datagram.")
             .sizes(20, 100, 500)
             .needs(&[Need::Descriptors(500)])
@@ -191,6 +210,29 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
     Observation::met()
 }
 
+fn errors_no_spin(lifecycle: &Lifecycle) -> CaseResult {
+    let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
+    let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
+    let process = server.process();
+    let found = datagrams.client().and_then(|mut second| {
+        second.exchange(64)?;
+        // It finds them when it goes on, and they are gone: or it might answer each before that.
+        process.stop(lifecycle.clock().progress())?;
+        let left = (0..lifecycle.size()).try_for_each(|_| {
+            let mut gone = datagrams.brief_client()?;
+            gone.send(64).map(drop)
+        });
+        process.signal(Signal::Continue)?;
+        left?;
+        second.exchange(64)?;
+        // What the kernel has queued about those clients is there until it is read.
+        expect_quiet(&process, Duration::from_secs(1), 0.10, lifecycle.clock())?;
+        second.exchange(64)
+    });
+    expect_survival(&server, found, lifecycle.clock())?;
+    Observation::met()
+}
+
 pub(super) fn many_peers(server: &Datagrams) -> CaseResult {
     const ROUNDS: usize = 5;
     let mut random = server.random(0);
@@ -232,6 +274,12 @@ fn burst(lifecycle: &Lifecycle) -> CaseResult {
     let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
     let process = server.process();
     let found = (|| {
+        // Neither does it read, and it stays.
+        let mut deaf = datagrams.client()?;
+        deaf.shrink()?;
+        for _ in 0..QUEUED {
+            deaf.send(LARGEST.min(8 * 1024))?;
+        }
         let mut client = datagrams.client()?;
         let mut sent = Vec::new();
         for number in 0..lifecycle.size() {

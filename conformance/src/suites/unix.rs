@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::place::Place;
-use harness::process::Process;
-use report::{Failure, FailureKind, Question, Transport};
+use harness::process::{Process, Signal};
+use report::{Failure, FailureKind, Level, Question, Transport};
 
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Setup;
@@ -60,6 +60,19 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
             .wire(close_with_unread),
+        Case::must("queue", "Clients that connect all at once find room in the queue of a path.")
+            .sizes(1000, 1000, 1000)
+            .needs(&[
+                Need::UnixSockets,
+                Need::Signals,
+                Need::Threads,
+                Need::Descriptors(1000),
+                Need::AcceptQueue(1000),
+            ])
+            .below_contract(Level::Should)
+            .answers(Question::Promptness)
+            .over(Transport::Unix)
+            .process(queue),
         Case::should("stale-path", "The path of a killed server does not hold up the next one.")
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
@@ -166,6 +179,22 @@ fn close_with_unread(peer: &Peer) -> CaseResult {
         drop(connection);
     }
     neighbour.exchange(64)?;
+    peer.serves()?;
+    Observation::met()
+}
+
+fn queue(peer: &Peer, process: &Process) -> CaseResult {
+    peer.serves()?;
+    process.stop(peer.clock().progress())?;
+    let connected = peer.connect_without_waiting(peer.size()).and_then(|mut clients| {
+        // One byte: it takes one read, however small a server's reads are.
+        clients.iter_mut().try_for_each(|client| client.send(1))?;
+        Ok(clients)
+    });
+    process.signal(Signal::Continue)?;
+    for client in &mut connected? {
+        client.receive(1)?;
+    }
     peer.serves()?;
     Observation::met()
 }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use report::{Question, Transport};
+use report::{FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::Datagrams;
 use crate::client::ping_pong::p99_planned;
+use crate::expectation::{expect_quiet, expect_survival};
+use crate::lifecycle::Lifecycle;
 use crate::suites::udp;
 
 /// The table.
@@ -43,6 +45,17 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)
             .datagrams(longer_than_buffer),
+        Case::must(
+            "peer-full-no-spin",
+            "While a client does not read, the server waits for datagrams and uses no CPU.",
+        )
+        .sizes(500, 700, 2000)
+        .needs(&[Need::UnixSockets, Need::CpuTime])
+        .answers(Question::Resources)
+        .judges(&[FailureKind::Cpu])
+        .from_grade(Grade::Command)
+        .over(Transport::Unixgram)
+        .lifecycle(peer_full_no_spin),
         Case::should("peer-full", "A client that never reads does not hold the others up.")
             .sizes(20, 50, 200)
             .alone()
@@ -51,6 +64,9 @@ pub(super) const SUITE: Suite = Suite {
             .datagrams(peer_full),
     ],
 };
+
+/// How long the server is watched after a client that did not read has gone.
+const AFTERWARDS: Duration = Duration::from_millis(300);
 
 fn unnamed_peer(server: &Datagrams) -> CaseResult {
     let mut named = server.client()?;
@@ -84,6 +100,32 @@ fn longer_than_buffer(server: &Datagrams) -> CaseResult {
     /// macOS takes no more than net.local.dgram.maxdgram, 2 KiB.
     const LENGTH: usize = if cfg!(target_vendor = "apple") { 2048 } else { 100 * 1024 };
     udp::survives_long(server, LENGTH)
+}
+
+fn peer_full_no_spin(lifecycle: &Lifecycle) -> CaseResult {
+    /// More replies than any queue of a Unix socket holds (net.unix.max_dgram_qlen).
+    const DATAGRAMS: usize = 2000;
+    let server = lifecycle.start_with(&lifecycle.over(Transport::Unixgram)?)?;
+    let datagrams = lifecycle.datagrams(Transport::Unixgram, &server)?;
+    let process = server.process();
+    let found = (|| {
+        let mut neighbour = datagrams.client()?;
+        let mut full = datagrams.client()?;
+        for number in 0..DATAGRAMS {
+            full.try_send(64)?;
+            if number % 100 == 99 {
+                neighbour.exchange(64)?;
+            }
+        }
+        expect_quiet(&process, Duration::from_millis(lifecycle.size()), 0.10, lifecycle.clock())?;
+        neighbour.exchange(64)?;
+        // It may go, and its replies with it.
+        drop(full);
+        expect_quiet(&process, AFTERWARDS, 0.10, lifecycle.clock())?;
+        datagrams.serves()
+    })();
+    expect_survival(&server, found, lifecycle.clock())?;
+    Observation::met()
 }
 
 fn peer_full(server: &Datagrams) -> CaseResult {

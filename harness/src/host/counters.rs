@@ -9,14 +9,15 @@ use super::facts::Facts;
 #[cfg(target_os = "linux")]
 use crate::error::Error;
 
-/// System calls by tracepoint, completions by ring, what the kernel keeps of a process, and what it
-/// says of it.
+/// System calls by tracepoint, completions by ring, what the kernel keeps of a process, what it
+/// says of it, and whether it refuses it threads.
 pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
     [
         ("tracepoints", tracepoints(facts)),
         ("ring", ring),
         ("process", process()),
         ("kernel-log", kernel_log()),
+        ("thread-limit", thread_limit()),
     ]
     .map(|(name, state)| Counter { name: name.to_owned().into(), state })
     .into()
@@ -135,5 +136,15 @@ fn kernel_log() -> Availability {
 
 #[cfg(not(target_os = "linux"))]
 fn kernel_log() -> Availability {
+    foreign("Linux only")
+}
+
+#[cfg(target_os = "linux")]
+fn thread_limit() -> Availability {
+    super::threads::limit()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn thread_limit() -> Availability {
     foreign("Linux only")
 }

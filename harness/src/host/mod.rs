@@ -15,6 +15,8 @@ mod refusal;
 mod ring;
 #[cfg(test)]
 mod tests;
+#[cfg(target_os = "linux")]
+mod threads;
 #[cfg(windows)]
 mod windows;
 

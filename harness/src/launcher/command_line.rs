@@ -83,6 +83,12 @@ impl CommandLine {
         self.transport
     }
 
+    /// Whether the server is told an address, and not a port alone.
+    #[must_use]
+    pub fn gives_address(&self) -> bool {
+        self.words.iter().any(|word| word.contains("{addr}"))
+    }
+
     /// Its program exists and may be executed.
     ///
     /// # Errors

@@ -128,7 +128,11 @@ pub(super) fn command(program: &Program, start: &Start) -> Vec<OsString> {
     for listen in &start.listen {
         command.extend(["--listen".into(), listen.into()]);
     }
-    command.extend(["--announce", "json", "--stop-on-stdin-eof"].map(OsString::from));
+    command.extend(["--announce", "json"].map(OsString::from));
+    // What is closed has no end that could be waited for.
+    if !start.restrictions.closed_streams {
+        command.push("--stop-on-stdin-eof".into());
+    }
     command.extend(["--drain".into(), format!("{}s", start.drain.as_secs()).into()]);
     command.extend(start.arguments.iter().cloned());
     command

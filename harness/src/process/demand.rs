@@ -42,6 +42,17 @@ impl Demand {
         self.threads.iter().map(share).sum()
     }
 
+    /// What the busiest thread has of the time on processors of all; none if there was none.
+    #[must_use]
+    pub fn busiest_share_since(&self, before: &Self) -> Option<f64> {
+        let all = self.ran_since(before);
+        let ran = self.threads.iter().map(|(thread, now)| {
+            now.ran.saturating_sub(before.threads.get(thread).map_or(Duration::ZERO, |t| t.ran))
+        });
+        let busiest = ran.max().filter(|_| !all.is_zero())?;
+        Some(busiest.as_secs_f64() / all.as_secs_f64())
+    }
+
     /// The time on processors of all threads that still run.
     #[must_use]
     pub fn ran_since(&self, before: &Self) -> Duration {
@@ -75,6 +86,9 @@ mod tests {
         let share = now.share_since(&before);
         assert!((share - (0.2 / 0.2 + 0.01)).abs() < 1e-9, "{share}");
         assert_eq!(now.ran_since(&before), Duration::from_millis(210));
+        let busiest = now.busiest_share_since(&before).unwrap();
+        assert!((busiest - 200.0 / 210.0).abs() < 1e-9, "{busiest}");
+        assert_eq!(before.busiest_share_since(&before), None);
         // One turn of a millisecond that had to wait for a second is no spinning.
         let share = demand(2, &[(1, 999)]).share_since(&demand(1, &[(0, 0)]));
         assert!((share - 0.008).abs() < 1e-9, "{share}");

@@ -22,6 +22,7 @@ use crate::affinity;
 
 pub(super) use super::fdinfo::rings;
 pub(super) use super::sight_linux::sight;
+pub(super) use super::sockets::{inheritable, waiting_sockets};
 pub(super) use super::tracepoint::Attached;
 pub(super) use super::watch_linux::watch;
 

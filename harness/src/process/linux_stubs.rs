@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use report::Transport;
 use socket2::Socket;
 
-use super::readings::{RingCounters, RingId, Sight, Watched};
+use super::readings::{RingCounters, RingId, Sight, Waiting, Watched};
 use crate::error::Error;
 
 pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
@@ -19,6 +19,11 @@ pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
 /// What kinds they are is not told, and nothing is judged by it.
 pub(super) fn descriptor_kinds(_: u32) -> io::Result<BTreeMap<String, usize>> {
     Ok(BTreeMap::new())
+}
+
+/// Where it listens is asked over the wire alone.
+pub(super) fn waiting_sockets(_: u32) -> io::Result<Vec<Waiting>> {
+    Ok(Vec::new())
 }
 
 pub(super) fn cpus(_: u32) -> io::Result<BTreeSet<usize>> {

@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use libproc::bsd_info::BSDInfo;
-use libproc::file_info::ListFDs;
+use libproc::file_info::{ListFDs, ProcFDInfo, ProcFDType, pidfdinfo};
+use libproc::net_info::SocketFDInfo;
 use libproc::proc_pid::{listpidinfo, pidinfo};
 use libproc::processes::{ProcFilter, pids_by_type};
 use libproc::task_info::TaskInfo;
@@ -18,7 +19,7 @@ use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
     Attached, cpus, descriptor_kinds, duplicate_end, listener_owner, rings, sight, thread_names,
-    waiting_for_io, watch,
+    waiting_for_io, waiting_sockets, watch,
 };
 
 pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
@@ -33,16 +34,39 @@ pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    Ok(files(pid)?.len())
+}
+
+fn files(pid: i32) -> io::Result<Vec<ProcFDInfo>> {
     let table = pidinfo::<BSDInfo>(pid, 0).map_err(io::Error::other)?.pbi_nfiles;
     // Room for more: a list that fills it may have been cut.
     let mut room = table as usize + 16;
     loop {
-        let open = listpidinfo::<ListFDs>(pid, room).map_err(io::Error::other)?.len();
-        if open < room {
+        let open = listpidinfo::<ListFDs>(pid, room).map_err(io::Error::other)?;
+        if open.len() < room {
             return Ok(open);
         }
         room *= 2;
     }
+}
+
+pub(super) fn inheritable(pid: u32) -> io::Result<Vec<(i32, String)>> {
+    /// `PROC_FP_CLEXEC` in sys/proc_info.h.
+    const CLOSE_ON_EXEC: u32 = 2;
+    /// Standard input, output and error are there to be inherited.
+    const STREAMS: i32 = 3;
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    let is_socket = |file: &ProcFDInfo| file.proc_fdtype == ProcFDType::Socket as u32;
+    let mut found = Vec::new();
+    for file in files(pid)?.into_iter().filter(is_socket).filter(|file| file.proc_fd >= STREAMS) {
+        // It may be closed between the listing and the look.
+        if let Ok(socket) = pidfdinfo::<SocketFDInfo>(pid, file.proc_fd)
+            && socket.pfi.fi_status & CLOSE_ON_EXEC == 0
+        {
+            found.push((file.proc_fd, "socket".to_owned()));
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {

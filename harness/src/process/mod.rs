@@ -13,6 +13,7 @@ use crate::affinity::Cpus;
 mod calls;
 mod cpu_time;
 mod demand;
+mod holdings;
 mod io_wait;
 mod readings;
 mod sight;
@@ -28,6 +29,7 @@ cfg_if::cfg_if! {
         mod linux;
         mod sight_linux;
         mod sleepers;
+        mod sockets;
         mod tracepoint;
         mod watch_linux;
         use linux as system;
@@ -46,7 +48,8 @@ pub use calls::{CallCounter, Calls};
 pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
 pub use readings::{
-    Cpu, RingCounters, RingId, SOCKETS, SOCKETS_OF_RINGS, Sight, Switches, Threads, Watched,
+    Cpu, RingCounters, RingId, SOCKETS, SOCKETS_OF_RINGS, Sight, Switches, Threads, Waiting,
+    Watched,
 };
 pub use signals::Signal;
 pub use submissions::Submissions;

@@ -1,7 +1,10 @@
 //! What a system tells of one process, in the same types on every system.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use report::Transport;
 
 /// The kind of descriptors that are sockets.
 pub const SOCKETS: &str = "sockets";
@@ -73,6 +76,15 @@ pub struct RingId {
     pub descriptor: u32,
     /// The inode of the descriptor; 0 before Linux 5.14, which does not tell it.
     pub inode: u64,
+}
+
+/// A socket that waits for clients: one that listens, or a UDP socket without a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Where clients reach it.
+    pub address: SocketAddr,
 }
 
 /// What was seen of a server while a client's connection was at rest.

@@ -62,7 +62,7 @@ impl Announcement {
             model,
             driver,
             flavor: "default",
-            workers: options.workers,
+            workers: options.fault().process.announced_workers(options.workers),
             capabilities: options.capabilities(),
         }
     }

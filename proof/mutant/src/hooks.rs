@@ -166,6 +166,11 @@ pub(crate) trait Hooks {
         true
     }
 
+    /// Whether the drain lasts beyond its time.
+    fn outlasts_drain(&self, _connections: &[Option<Connection>]) -> bool {
+        false
+    }
+
     /// The server was asked to stop while this connection was open.
     fn stopping(&mut self, _connection: &mut Connection) {}
 

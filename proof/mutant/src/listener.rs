@@ -17,10 +17,7 @@ use crate::capability::Work;
 use crate::connection::Over;
 use crate::log;
 use crate::options::{Endpoint, Options};
-use crate::process::{Port, ProcessHooks};
-
-/// Connections that may wait in the accept queue.
-const BACKLOG: i32 = 1024;
+use crate::process::{Ip, Port, ProcessHooks};
 
 /// A bound socket and its real address.
 pub(crate) struct Bound {
@@ -42,30 +39,36 @@ fn open_one(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::R
     }
     let bound = bind(options, endpoint, work).map_err(named)?;
     if options.fault().process.listens_first() {
-        bound.listen().map_err(named)?;
+        bound.listen(options.fault().process).map_err(named)?;
     }
     Ok(bound)
 }
 
 fn bind(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::Result<Bound> {
+    let process = options.fault().process;
     let socket = match endpoint {
-        Endpoint::Tcp(address) | Endpoint::Cpu(address) => bind_tcp(options, *address)?,
+        Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
+            bind_tcp(options, process.binds(*address, Ip::Tcp))?
+        }
         Endpoint::Udp(address) => {
-            let domain = Domain::for_address(*address);
+            let address = process.binds(*address, Ip::Udp);
+            let domain = Domain::for_address(address);
             let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-            bind_ip(options, &socket, *address)?;
+            bind_ip(options, &socket, address)?;
             socket
         }
         Endpoint::Unix(path) => bind_path(options, path, Type::STREAM)?,
         Endpoint::Unixgram(path) => bind_path(options, path, Type::DGRAM)?,
         Endpoint::NotOffered(_) => return Err(ErrorKind::Unsupported.into()),
     };
+    process.bound_one(&socket)?;
     socket.set_nonblocking(true)?;
-    let address = socket.local_addr()?.as_socket();
-    let endpoint = match (endpoint, address) {
-        (Endpoint::Tcp(_), Some(address)) => Endpoint::Tcp(address),
-        (Endpoint::Cpu(_), Some(address)) => Endpoint::Cpu(address),
-        (Endpoint::Udp(_), Some(address)) => Endpoint::Udp(address),
+    let port = socket.local_addr()?.as_socket().map(|address| address.port());
+    let with_port = |asked: &SocketAddr, port| SocketAddr::new(asked.ip(), port);
+    let endpoint = match (endpoint, port) {
+        (Endpoint::Tcp(asked), Some(port)) => Endpoint::Tcp(with_port(asked, port)),
+        (Endpoint::Cpu(asked), Some(port)) => Endpoint::Cpu(with_port(asked, port)),
+        (Endpoint::Udp(asked), Some(port)) => Endpoint::Udp(with_port(asked, port)),
         (asked, _) => asked.clone(),
     };
     Ok(Bound { socket, endpoint, work })
@@ -128,9 +131,13 @@ pub(crate) fn ports(options: &Options, listeners: &[Bound]) -> Vec<Port> {
 
 impl Bound {
     /// Lets the kernel queue connections, where there are any.
-    pub(crate) fn listen(&self) -> io::Result<()> {
-        match self.endpoint {
-            Endpoint::Tcp(_) | Endpoint::Cpu(_) | Endpoint::Unix(_) => self.socket.listen(BACKLOG),
+    pub(crate) fn listen(&self, process: &dyn ProcessHooks) -> io::Result<()> {
+        match &self.endpoint {
+            Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
+                let over = if address.is_ipv6() { Over::Ipv6 } else { Over::Ipv4 };
+                self.socket.listen(process.backlog(over))
+            }
+            Endpoint::Unix(_) => self.socket.listen(process.backlog(Over::Unix)),
             Endpoint::Udp(_) | Endpoint::Unixgram(_) | Endpoint::NotOffered(_) => Ok(()),
         }
     }

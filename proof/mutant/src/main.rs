@@ -74,7 +74,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     announcement::print(options, &listeners)?;
     process.announced(options.fault_at)?;
     if !process.listens_first() {
-        listeners.iter().try_for_each(Bound::listen)?;
+        listeners.iter().try_for_each(|bound| bound.listen(process))?;
     }
     server.listen(listeners)?;
     let cut = server.run(&stop)?;

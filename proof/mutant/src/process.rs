@@ -3,10 +3,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use socket2::Socket;
+
+use crate::connection::Over;
 
 /// What was asked is not offered (`EX_UNAVAILABLE` of sysexits.h).
 pub(crate) const UNAVAILABLE: u8 = 69;
@@ -19,6 +22,13 @@ pub(crate) enum StopRequest {
     /// Any signal after the first.
     SecondSignal,
     StdinEnd,
+}
+
+/// What a socket with an IP address is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ip {
+    Tcp,
+    Udp,
 }
 
 /// A port that was asked for, and the one that was bound for it.
@@ -49,6 +59,21 @@ pub(crate) trait ProcessHooks: Sync {
     /// Before anything is started; a status ends the process.
     fn begin(&self) -> Option<ExitCode> {
         None
+    }
+
+    /// The address that is bound in place of the one that was asked for.
+    fn binds(&self, asked: SocketAddr, _transport: Ip) -> SocketAddr {
+        asked
+    }
+
+    /// A socket that has just been bound.
+    fn bound_one(&self, _socket: &Socket) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Connections that may wait in the accept queue.
+    fn backlog(&self, _over: Over) -> i32 {
+        1024
     }
 
     /// A socket that clients will connect to over TCP, before it is bound.
@@ -98,6 +123,11 @@ pub(crate) trait ProcessHooks: Sync {
     #[cfg(target_os = "linux")]
     fn ring_style(&self) -> Option<crate::ring::Style> {
         None
+    }
+
+    /// The number of workers that is announced.
+    fn announced_workers(&self, workers: u32) -> u32 {
+        workers
     }
 
     /// The TCP port that is announced.

@@ -157,7 +157,11 @@ impl Server {
         self.pass(&mut events, Some(Instant::now()))?;
         self.begin_stop();
         let drained = Instant::now() + self.drain;
-        while self.open() > 0 && (Instant::now() < drained || !self.hooks.ends_connections()) {
+        while self.open() > 0
+            && (Instant::now() < drained
+                || !self.hooks.ends_connections()
+                || self.hooks.outlasts_drain(&self.slots))
+        {
             self.pass(&mut events, Some(drained))?;
         }
         Ok(self.open())

@@ -77,6 +77,30 @@ impl Pending {
         Self::on(socket, place, number, seed, clock)
     }
 
+    /// As [`Pending::start`], at once or not at all: a Unix socket with a full queue refuses.
+    ///
+    /// # Errors
+    /// As [`Pending::start`], and `queue`.
+    pub fn start_without_waiting(
+        place: &Place,
+        number: u32,
+        seed: u64,
+        clock: Arc<CellClock>,
+    ) -> Result<Self, Failure> {
+        let socket =
+            open(place, Setup::default()).map_err(|e| harness_failure("open a socket", &e))?;
+        let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
+        match socket.connect(&address) {
+            Ok(()) => Ok(Self { socket, number, seed, clock }),
+            Err(e) if is_again(&e) && matches!(place, Place::Path(_)) => {
+                let expected = format!("room for client {} in the server's queue", number + 1);
+                Err(Failure::new(FailureKind::Queue, expected, e.to_string()))
+            }
+            Err(e) if is_in_progress(&e) => Ok(Self { socket, number, seed, clock }),
+            Err(e) => Err(connect_failure(&e)),
+        }
+    }
+
     /// As [`Pending::start`], from a given address; none if somebody else is using that.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::path::Path;
 use socket2::Socket;
 
 use super::Fault;
+use crate::connection::Over;
 use crate::process::ProcessHooks;
 
 /// The table.
@@ -25,6 +26,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "takes-both-families",
         "Takes clients of both families on `[::]`, whatever it was asked",
         &TakesBothFamilies,
+    ),
+    Fault::of_process("unix-backlog", "Has an accept queue of 5 on a Unix path", &UnixBacklog(5)),
+    Fault::of_process(
+        "unix-backlog-128",
+        "Has an accept queue of 128 on a Unix path, as the standard library of Rust",
+        &UnixBacklog(128),
     ),
     Fault::of_process("unlinks-path", "Removes whatever is at its Unix path", &UnlinksPath),
     Fault::of_process(
@@ -85,6 +92,14 @@ struct TakesBothFamilies;
 impl ProcessHooks for TakesBothFamilies {
     fn takes_both_families(&self, _asked: bool) -> bool {
         true
+    }
+}
+
+struct UnixBacklog(i32);
+
+impl ProcessHooks for UnixBacklog {
+    fn backlog(&self, over: Over) -> i32 {
+        if over == Over::Unix { self.0 } else { 1024 }
     }
 }
 

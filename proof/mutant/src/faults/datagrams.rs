@@ -79,6 +79,31 @@ pub(super) const FAULTS: &[Fault] = &[
         "Receives nothing more when a reply could not be sent",
         || Box::new(Deaf { ends_at_send_error: true, ..Deaf::at(0, |_, _| false) }),
     ),
+    Fault::of_datagrams_at(
+        "spins-after-error",
+        "Does not read what the kernel has queued about an error, and looks for it without a \
+         pause; the 16th client (settable) is taken for an error",
+        15,
+        |at| Box::new(SpinsAfterError { at: limit(at), seen: BTreeSet::new() }),
+    ),
+    Fault::of_datagrams_at(
+        "error-thread-spins",
+        "Starts a thread that looks for more errors without a pause after an error, which the 20th \
+         client (settable) is taken for",
+        19,
+        |at| Box::new(ErrorThreadSpins { at: limit(at), seen: BTreeSet::new(), runs: false }),
+    ),
+    Fault::of_datagrams(
+        "retries-full-peer",
+        "Sends a reply for which its client has no room again and again, between other replies",
+        || Box::new(Retries { kept: None, last: None, pause: Duration::ZERO }),
+    ),
+    Fault::of_datagrams(
+        "retries-lost-peer",
+        "Keeps a reply for which its client has no room, and sends it again and again once the \
+         client is gone",
+        || Box::new(Retries { kept: None, last: None, pause: Duration::from_millis(100) }),
+    ),
     Fault::of_datagrams(
         "waits-for-full-peer",
         "Waits until a client has room for its reply",
@@ -260,5 +285,80 @@ struct WaitsForPeer;
 impl DatagramHooks for WaitsForPeer {
     fn tries_again(&mut self, error: &io::Error) -> bool {
         error.kind() == ErrorKind::WouldBlock
+    }
+}
+
+struct SpinsAfterError {
+    at: usize,
+    seen: BTreeSet<Client>,
+}
+
+impl DatagramHooks for SpinsAfterError {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        self.seen.insert(datagram.client.clone());
+        vec![datagram]
+    }
+
+    fn release_at(&self) -> Option<Instant> {
+        (self.seen.len() > self.at).then(Instant::now)
+    }
+}
+
+struct ErrorThreadSpins {
+    at: usize,
+    seen: BTreeSet<Client>,
+    runs: bool,
+}
+
+impl DatagramHooks for ErrorThreadSpins {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        self.seen.insert(datagram.client.clone());
+        if self.seen.len() > self.at && !self.runs {
+            self.runs = true;
+            std::thread::spawn(|| {
+                loop {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        vec![datagram]
+    }
+}
+
+/// Keeps the last reply that could not be sent.
+struct Retries {
+    kept: Option<(Datagram, Instant)>,
+    last: Option<Datagram>,
+    /// Between two attempts while the client is there.
+    pause: Duration,
+}
+
+impl DatagramHooks for Retries {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        self.last = Some(datagram.clone());
+        vec![datagram]
+    }
+
+    fn tries_again(&mut self, error: &io::Error) -> bool {
+        let is_there = error.kind() == ErrorKind::WouldBlock;
+        let pause = if is_there { self.pause } else { Duration::ZERO };
+        // A client that is gone is given up, unless a reply for it was kept before.
+        if is_there || self.kept.is_some() {
+            let kept = self.kept.take().map(|(datagram, _)| datagram);
+            let kept = kept.or_else(|| self.last.take());
+            self.kept = kept.map(|datagram| (datagram, Instant::now() + pause));
+        }
+        false
+    }
+
+    fn release_at(&self) -> Option<Instant> {
+        self.kept.as_ref().map(|(_, moment)| *moment)
+    }
+
+    fn release(&mut self) -> Vec<Datagram> {
+        let Some((datagram, moment)) = self.kept.take() else { return Vec::new() };
+        // It is taken back if it cannot be sent this time either.
+        self.kept = Some((datagram.clone(), moment + Duration::from_secs(1)));
+        vec![datagram]
     }
 }

@@ -1,11 +1,16 @@
 //! Faults that show when a server is suspended, signalled, or heard by nobody.
 
 use std::io;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
+
 use super::Fault;
-use crate::connection::Connection;
-use crate::hooks::{AfterAcceptError, Hooks};
+use crate::connection::{Connection, End};
+use crate::hooks::{Admission, AfterAcceptError, Hooks};
+use crate::log;
+use crate::process::ProcessHooks;
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
@@ -13,6 +18,21 @@ pub(super) const FAULTS: &[Fault] = &[
         "panics-unheard",
         "Panics when nobody reads what it writes about a failed `accept`",
         || Box::new(PanicsUnheard),
+    ),
+    Fault::of_process(
+        "dies-without-stdin",
+        "Does not start without standard input",
+        &DiesWithoutStdin,
+    ),
+    Fault::new(
+        "logs-to-client",
+        "Has its first client as standard error when it was started without one",
+        || Box::new(LogsToClient::default()),
+    ),
+    Fault::new(
+        "zero-is-no-descriptor",
+        "Takes descriptor 0 for none: without standard input it forgets its first client",
+        || Box::new(ZeroIsNoDescriptor::default()),
     ),
     Fault::new("dies-of-eintr", "Ends when a system call is interrupted", || Box::new(DiesOfEintr)),
     Fault::new(
@@ -28,6 +48,64 @@ impl Hooks for PanicsUnheard {
     fn accept_failed(&mut self, error: &io::Error) -> AfterAcceptError {
         eprintln!("accept failed: {error}");
         AfterAcceptError::BackOff
+    }
+}
+
+/// Rust opens /dev/null in the place of a stream that is closed at the start, which a program in C
+/// does not; what the launcher gives is a pipe.
+#[cfg(unix)]
+fn is_closed(stream: impl std::os::fd::AsFd) -> bool {
+    use rustix::fs::{FileType, fstat};
+    fstat(stream).is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::CharacterDevice)
+}
+
+#[cfg(not(unix))]
+fn is_closed<T>(_: T) -> bool {
+    false
+}
+
+struct DiesWithoutStdin;
+
+impl ProcessHooks for DiesWithoutStdin {
+    fn begin(&self) -> Option<ExitCode> {
+        is_closed(io::stdin()).then_some(ExitCode::FAILURE)
+    }
+}
+
+#[derive(Default)]
+struct LogsToClient {
+    is_taken: bool,
+}
+
+impl Hooks for LogsToClient {
+    fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
+        if !self.is_taken && is_closed(io::stderr()) {
+            self.is_taken = true;
+            #[cfg(unix)]
+            let _ = rustix::stdio::dup2_stderr(&*stream);
+            #[cfg(not(unix))]
+            let _ = stream;
+        }
+        Admission::Serve
+    }
+
+    fn closed(&mut self, connection: Connection, end: End) {
+        if end != End::Finished {
+            log::line(format_args!("connection {} has failed", connection.slot));
+        }
+    }
+}
+
+#[derive(Default)]
+struct ZeroIsNoDescriptor {
+    accepted: u64,
+}
+
+impl Hooks for ZeroIsNoDescriptor {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.accepted += 1;
+        let is_zero = self.accepted == 1 && is_closed(io::stdin());
+        if is_zero { Admission::Ignore } else { Admission::Serve }
     }
 }
 

@@ -10,6 +10,7 @@ mod datagrams;
 mod delays;
 mod dying;
 mod ending;
+mod exposing;
 mod hardship;
 mod hoarding;
 mod hostile;
@@ -19,6 +20,7 @@ mod pressure;
 mod rings;
 mod starting;
 mod stopping;
+mod threads;
 mod unfair;
 
 use std::fmt;
@@ -30,7 +32,7 @@ use crate::process::{self, ProcessHooks};
 
 pub(crate) use children::{CHILD, be_child};
 
-const TABLES: [&[Fault]; 21] = [
+const TABLES: [&[Fault]; 23] = [
     bytes::FAULTS,
     delays::FAULTS,
     crosstalk::FAULTS,
@@ -47,6 +49,8 @@ const TABLES: [&[Fault]; 21] = [
     stopping::FAULTS,
     starting::FAULTS,
     hardship::FAULTS,
+    exposing::FAULTS,
+    threads::FAULTS,
     datagrams::FAULTS,
     binding::FAULTS,
     hostile::FAULTS,

@@ -1,13 +1,16 @@
 //! Faults of the stop: which request is heeded, and what becomes of the connections.
 
+use std::fs::File;
+use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::Fault;
-use crate::connection::Connection;
-use crate::hooks::Hooks;
+use crate::connection::{Connection, Phase};
+use crate::hooks::{Admission, AfterAcceptError, Hooks};
 use crate::process::{ProcessHooks, StopRequest};
 
 /// The table.
@@ -46,6 +49,37 @@ pub(super) const FAULTS: &[Fault] = &[
         "keeps-datagrams-at-stop",
         "Looks at a stop only when it has no socket for datagrams",
         || Box::new(KeepsDatagramsAtStop),
+    ),
+    Fault::new(
+        "stop-waits-for-writers",
+        "Waits without limit at a stop for clients that do not read",
+        || Box::new(StopWaitsForWriters),
+    ),
+    Fault::new(
+        "drain-follows-events",
+        "Drains for as long as anything has happened within the last half second",
+        || Box::new(DrainFollowsEvents::default()),
+    ),
+    Fault::new("drain-spins", "Computes while it waits at a stop for clients to end", || {
+        Box::new(DrainSpins(Phase::Discarding))
+    }),
+    Fault::new(
+        "blocked-drain-spins",
+        "Computes while it waits at a stop for clients that do not read",
+        || Box::new(DrainSpins(Phase::Stopping)),
+    ),
+    Fault::new("stop-needs-descriptor", "Begins a stop only when it can open a file", || {
+        Box::new(StopNeedsDescriptor)
+    }),
+    Fault::new(
+        "stop-waits-for-queue",
+        "Begins a stop only when it has accepted every client in its queue",
+        || Box::new(StopWaitsForQueue::default()),
+    ),
+    Fault::new(
+        "stop-fails-without-descriptor",
+        "Ends with status 1 at a stop when it cannot open a file",
+        || Box::new(StopFailsWithoutDescriptor),
     ),
     Fault::of_process("exits-3", "Exits with status 3 after an orderly stop", &Exits3),
 ];
@@ -151,6 +185,86 @@ impl Hooks for KeepsDatagramsAtStop {
     fn heeds_stop(&self, _accepted_since: u64, datagram_sockets: usize) -> bool {
         datagram_sockets == 0
     }
+}
+
+struct StopWaitsForWriters;
+
+impl Hooks for StopWaitsForWriters {
+    fn outlasts_drain(&self, connections: &[Option<Connection>]) -> bool {
+        connections.iter().flatten().any(|connection| !connection.pending.is_empty())
+    }
+}
+
+#[derive(Default)]
+struct DrainFollowsEvents {
+    last: Option<Instant>,
+}
+
+impl Hooks for DrainFollowsEvents {
+    fn woke(&mut self, _quiet: Duration) {
+        self.last = Some(Instant::now());
+    }
+
+    fn outlasts_drain(&self, _connections: &[Option<Connection>]) -> bool {
+        self.last.is_some_and(|last| last.elapsed() < Duration::from_millis(500))
+    }
+}
+
+/// Polls without waiting while a connection is in this phase.
+struct DrainSpins(Phase);
+
+impl Hooks for DrainSpins {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        let spins = connections.iter().flatten().any(|connection| connection.phase == self.0);
+        if spins { Some(Duration::ZERO) } else { planned }
+    }
+}
+
+struct StopNeedsDescriptor;
+
+impl Hooks for StopNeedsDescriptor {
+    fn heeds_stop(&self, _accepted_since: u64, _datagram_sockets: usize) -> bool {
+        has_descriptor()
+    }
+}
+
+#[derive(Default)]
+struct StopWaitsForQueue {
+    failed: bool,
+}
+
+impl Hooks for StopWaitsForQueue {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.failed = false;
+        Admission::Serve
+    }
+
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
+        self.failed = true;
+        AfterAcceptError::BackOff
+    }
+
+    fn heeds_stop(&self, _accepted_since: u64, _datagram_sockets: usize) -> bool {
+        !self.failed
+    }
+}
+
+struct StopFailsWithoutDescriptor;
+
+impl Hooks for StopFailsWithoutDescriptor {
+    fn stop_begins(&mut self, _connections: &mut [Option<Connection>]) {
+        if !has_descriptor() {
+            std::process::exit(1);
+        }
+    }
+}
+
+fn has_descriptor() -> bool {
+    std::env::current_exe().and_then(File::open).is_ok()
 }
 
 struct Exits3;

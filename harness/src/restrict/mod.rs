@@ -1,5 +1,6 @@
-//! Takes abilities from the current process: processors, io_uring, memory, descriptors, IPv6. A
-//! launcher restricts itself and then executes the server, so that nobody else is restricted.
+//! Takes abilities from the current process: processors, io_uring, memory, descriptors, threads,
+//! IPv6, standard streams. A launcher restricts itself and then executes the server, so that nobody
+//! else is restricted.
 
 use std::fmt;
 use std::io;
@@ -7,6 +8,33 @@ use std::str::FromStr;
 
 use crate::affinity::{self, Cpus};
 use crate::error::Error;
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))] {
+        mod filter;
+    } else {
+        mod filter_stubs;
+        use filter_stubs as filter;
+    }
+}
+cfg_if::cfg_if! {
+    if #[cfg(unix)] {
+        mod limit;
+    } else {
+        mod limit_stubs;
+        use limit_stubs as limit;
+    }
+}
+cfg_if::cfg_if! {
+    if #[cfg(target_os = "linux")] {
+        mod threads;
+    } else {
+        mod threads_stubs;
+        use threads_stubs as threads;
+    }
+}
+
+pub(crate) use threads::set_refused;
 
 /// What to take away; the default takes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,8 +49,49 @@ pub struct Restrictions {
     pub open_files: Option<u64>,
     /// No IPv6 socket can be made, as on a kernel without IPv6 (Linux, x86_64 and aarch64).
     pub no_ipv6: bool,
+    /// When the kernel begins to refuse threads (Linux).
+    pub thread_limit: Option<ThreadLimit>,
+    /// Standard input and standard error are closed (Unix).
+    pub closed_streams: bool,
     /// Standard error is a pipe whose reader has gone (Unix).
     pub unread_stderr: bool,
+}
+
+/// From when on the kernel refuses threads, and processes: `clone` fails with EAGAIN, as under
+/// `ulimit -u` or in a control group with `pids.max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadLimit {
+    /// Before the program is executed.
+    Now,
+    /// As soon as the judge says so: a server may need threads to start.
+    Later,
+}
+
+impl ThreadLimit {
+    const ALL: [Self; 2] = [Self::Now, Self::Later];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Later => "later",
+        }
+    }
+}
+
+impl fmt::Display for ThreadLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for ThreadLimit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|limit| limit.name() == text).ok_or_else(|| {
+            Error::Restriction(format!("expected now or later, got '{text}'").into())
+        })
+    }
 }
 
 /// How a denied io_uring call fails; each is seen in the wild.
@@ -70,6 +139,9 @@ const MEMLOCK: &str = "--memlock";
 const OPEN_FILES: &str = "--open-files";
 const IPV6: &str = "--ipv6";
 const OFF: &str = "off";
+const THREAD_LIMIT: &str = "--thread-limit";
+const STREAMS: &str = "--streams";
+const CLOSED: &str = "closed";
 const STDERR: &str = "--stderr";
 const UNREAD: &str = "unread";
 
@@ -83,6 +155,8 @@ impl Restrictions {
             (MEMLOCK, self.memlock_bytes.map(|it| it.to_string())),
             (OPEN_FILES, self.open_files.map(|it| it.to_string())),
             (IPV6, self.no_ipv6.then(|| OFF.to_owned())),
+            (THREAD_LIMIT, self.thread_limit.map(|it| it.to_string())),
+            (STREAMS, self.closed_streams.then(|| CLOSED.to_owned())),
             (STDERR, self.unread_stderr.then(|| UNREAD.to_owned())),
         ]
         .into_iter()
@@ -92,7 +166,8 @@ impl Restrictions {
     }
 
     /// Reads `--cpus LIST`, `--deny-io-uring ERRNO`, `--memlock BYTES`, `--open-files N`,
-    /// `--ipv6 off` and `--stderr unread`, in any order.
+    /// `--ipv6 off`, `--thread-limit now|later`, `--streams closed` and `--stderr unread`, in any
+    /// order.
     ///
     /// # Errors
     /// [`Error::Restriction`], which names the argument: unknown, without a value, given twice, or
@@ -108,12 +183,14 @@ impl Restrictions {
                 MEMLOCK => set(&mut restrictions.memlock_bytes, name, value)?,
                 OPEN_FILES => set(&mut restrictions.open_files, name, value)?,
                 IPV6 => switch(&mut restrictions.no_ipv6, name, value, OFF)?,
+                THREAD_LIMIT => set(&mut restrictions.thread_limit, name, value)?,
+                STREAMS => switch(&mut restrictions.closed_streams, name, value, CLOSED)?,
                 STDERR => switch(&mut restrictions.unread_stderr, name, value, UNREAD)?,
                 unknown => {
                     return Err(Error::Restriction(
                         format!(
-                            "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6} or \
-                         {STDERR}, got '{unknown}'"
+                            "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6}, \
+                             {THREAD_LIMIT}, {STREAMS} or {STDERR}, got '{unknown}'"
                         )
                         .into(),
                     ));
@@ -135,7 +212,7 @@ impl Restrictions {
             affinity::pin_this_thread(cpus).map_err(|error| naming(CPUS, &error))?;
         }
         if let Some(denial) = self.deny_io_uring {
-            deny_io_uring(denial).map_err(|error| naming(DENY_IO_URING, &error))?;
+            filter::deny_io_uring(denial).map_err(|error| naming(DENY_IO_URING, &error))?;
         }
         if let Some(bytes) = self.memlock_bytes {
             limit::memlock(bytes).map_err(|error| naming(MEMLOCK, &error))?;
@@ -144,7 +221,13 @@ impl Restrictions {
             limit::open_files(count).map_err(|error| naming(OPEN_FILES, &error))?;
         }
         if self.no_ipv6 {
-            deny_ipv6().map_err(|error| naming(IPV6, &error))?;
+            filter::deny_ipv6().map_err(|error| naming(IPV6, &error))?;
+        }
+        if let Some(limit) = self.thread_limit {
+            threads::limit(limit).map_err(|error| naming(THREAD_LIMIT, &error))?;
+        }
+        if self.closed_streams {
+            limit::close_streams().map_err(|error| naming(STREAMS, &error))?;
         }
         // Last: nobody reads an error that comes after it.
         if self.unread_stderr {
@@ -183,146 +266,6 @@ fn naming(restriction: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{restriction}: {error}"))
 }
 
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-use filter::{deny_io_uring, deny_ipv6};
-
-/// System calls that fail (seccomp(2)).
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod filter {
-    use std::io;
-
-    use rustix::io::Errno;
-    use rustix::net::AddressFamily;
-    use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-        SeccompRule,
-    };
-
-    use super::Denial;
-
-    /// io_uring_setup, io_uring_enter, io_uring_register: the same numbers on both architectures.
-    const IO_URING_CALLS: std::ops::RangeInclusive<i64> = 425..=427;
-    /// socket(2).
-    const SOCKET: i64 = if cfg!(target_arch = "x86_64") { 41 } else { 198 };
-
-    pub(super) fn deny_io_uring(denial: Denial) -> io::Result<()> {
-        let errno = match denial {
-            Denial::Enosys => Errno::NOSYS,
-            Denial::Eperm => Errno::PERM,
-            Denial::Enomem => Errno::NOMEM,
-        };
-        deny(IO_URING_CALLS.map(|call| (call, vec![])).collect(), errno)
-    }
-
-    pub(super) fn deny_ipv6() -> io::Result<()> {
-        let family = u64::from(AddressFamily::INET6.as_raw());
-        let is_ipv6 = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, family)
-            .and_then(|condition| SeccompRule::new(vec![condition]))
-            .map_err(io::Error::other)?;
-        deny(vec![(SOCKET, vec![is_ipv6])], Errno::AFNOSUPPORT)
-    }
-
-    /// Fails calls; one without rules whatever its arguments are.
-    fn deny(calls: Vec<(i64, Vec<SeccompRule>)>, errno: Errno) -> io::Result<()> {
-        let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
-        let filter = SeccompFilter::new(
-            calls.into_iter().collect(),
-            SeccompAction::Allow,
-            SeccompAction::Errno(errno.raw_os_error().unsigned_abs()),
-            architecture,
-        )
-        .map_err(io::Error::other)?;
-        let program: BpfProgram = filter.try_into().map_err(io::Error::other)?;
-        // This also sets no_new_privs, without which an ordinary user may not install a filter.
-        seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
-    }
-}
-
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-fn deny_io_uring(_: Denial) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "only Linux on x86_64 or aarch64 can be told to deny io_uring",
-    ))
-}
-
-#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-fn deny_ipv6() -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "only Linux on x86_64 or aarch64 can be told to deny IPv6",
-    ))
-}
-
-#[cfg(unix)]
-mod limit {
-    use std::io;
-
-    use rustix::process::{Resource, Rlimit, setrlimit};
-
-    pub(super) fn memlock(bytes: u64) -> io::Result<()> {
-        soft_and_hard(Resource::Memlock, bytes)?;
-        give_up_exemption()
-    }
-
-    /// Out of the bounding set as well, from which a program that root executes takes its own.
-    #[cfg(target_os = "linux")]
-    fn give_up_exemption() -> io::Result<()> {
-        use rustix::thread::{self, CapabilitySet};
-
-        let mut held = thread::capabilities(None)?;
-        if !held.permitted.contains(CapabilitySet::IPC_LOCK) {
-            return Ok(());
-        }
-        thread::remove_capability_from_bounding_set(CapabilitySet::IPC_LOCK)?;
-        for set in [&mut held.effective, &mut held.permitted, &mut held.inheritable] {
-            set.remove(CapabilitySet::IPC_LOCK);
-        }
-        Ok(thread::set_capabilities(None, held)?)
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn give_up_exemption() -> io::Result<()> {
-        Ok(())
-    }
-
-    pub(super) fn open_files(count: u64) -> io::Result<()> {
-        soft_and_hard(Resource::Nofile, count)
-    }
-
-    /// The reading end of the pipe is closed at once.
-    pub(super) fn leave_stderr_unread() -> io::Result<()> {
-        let (_, writer) = io::pipe()?;
-        Ok(rustix::stdio::dup2_stderr(&writer)?)
-    }
-
-    fn soft_and_hard(resource: Resource, amount: u64) -> io::Result<()> {
-        let limit = Rlimit { current: Some(amount), maximum: Some(amount) };
-        Ok(setrlimit(resource, limit)?)
-    }
-}
-
-#[cfg(not(unix))]
-mod limit {
-    use std::io;
-
-    pub(super) fn memlock(_bytes: u64) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    pub(super) fn open_files(_count: u64) -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    pub(super) fn leave_stderr_unread() -> io::Result<()> {
-        Err(unsupported())
-    }
-
-    fn unsupported() -> io::Error {
-        io::Error::new(io::ErrorKind::Unsupported, "this system has no such limit")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,13 +278,15 @@ mod tests {
             memlock_bytes: Some(65_536),
             open_files: Some(64),
             no_ipv6: true,
+            thread_limit: Some(ThreadLimit::Later),
+            closed_streams: true,
             unread_stderr: true,
         };
         let args = all.to_args();
         assert_eq!(
             args.join(" "),
             "--cpus 0,2-3 --deny-io-uring EPERM --memlock 65536 --open-files 64 --ipv6 off \
-             --stderr unread"
+             --thread-limit later --streams closed --stderr unread"
         );
         assert_eq!(Restrictions::from_args(&args).unwrap(), all);
         assert!(Restrictions::default().to_args().is_empty());
@@ -356,6 +301,7 @@ mod tests {
         assert!(refusal(&["--memlock", "64k"]).contains("--memlock '64k'"));
         assert!(refusal(&["--open-files", "8", "--open-files", "9"]).contains("twice"));
         assert!(refusal(&["--ipv6", "on"]).contains("--ipv6 takes 'off'"));
+        assert!(refusal(&["--thread-limit", "soon"]).contains("expected now or later"));
         assert!(refusal(&["--nofile", "8"]).contains("got '--nofile'"));
     }
 }

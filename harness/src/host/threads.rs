@@ -1,0 +1,32 @@
+//! Whether the kernel refuses threads to a server when it is told to, which is tried on a process
+//! of our own: an emulator of Linux may take the limit and not heed it.
+
+use std::process::{Command, Stdio};
+
+use report::host::Availability;
+
+use super::answer::{available, foreign};
+use crate::restrict::{Restrictions, ThreadLimit};
+use crate::supervisor::{RESTRICT, START_THREAD, THREAD_REFUSED, own_program};
+
+/// The answer, as one of the host's counters.
+pub(super) fn limit() -> Availability {
+    match start_thread_under_limit() {
+        Ok(()) => available("RLIMIT_NPROC of 0 refuses a thread"),
+        Err(reason) => foreign(&format!("the threads of a process cannot be limited: {reason}")),
+    }
+}
+
+fn start_thread_under_limit() -> Result<(), String> {
+    let limit = Some(ThreadLimit::Now);
+    let restrictions = Restrictions { thread_limit: limit, ..Restrictions::default() };
+    let own = own_program().map_err(|e| e.to_string())?;
+    let mut probe = Command::new(&own);
+    probe.arg(RESTRICT).args(restrictions.to_args()).arg("--").arg(&own).arg(START_THREAD);
+    let probe = probe.stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    match probe.status.code() {
+        Some(THREAD_REFUSED) => Ok(()),
+        Some(0) => Err("a process without leave to start a thread has started one".to_owned()),
+        Some(_) | None => Err(String::from_utf8_lossy(&probe.stderr).trim().to_owned()),
+    }
+}

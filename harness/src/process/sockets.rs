@@ -1,0 +1,99 @@
+//! What procfs tells of the files that another process has open: which of them wait for clients,
+//! and which a program that it executes would get.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+
+use procfs::net::{TcpState, UdpState};
+use procfs::process::{FDTarget, Process};
+use report::Transport;
+
+use super::readings::Waiting;
+
+/// `O_CLOEXEC` as fdinfo has it (proc_pid_fdinfo(5)), on all architectures of Rust but SPARC.
+const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+/// Standard input, output and error are there to be inherited.
+const STREAMS: i32 = 3;
+
+pub(super) fn waiting_sockets(pid: u32) -> io::Result<Vec<Waiting>> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    let files = Process::new(pid).and_then(|process| process.fd()).map_err(io::Error::other)?;
+    let own: BTreeSet<u64> = files
+        .flatten()
+        .filter_map(|file| match file.target {
+            FDTarget::Socket(inode) => Some(inode),
+            FDTarget::Path(_)
+            | FDTarget::Net(_)
+            | FDTarget::Pipe(_)
+            | FDTarget::AnonInode(_)
+            | FDTarget::MemFD(_)
+            | FDTarget::Other(..)
+            | FDTarget::Unknown(..) => None,
+        })
+        .collect();
+    // A kernel without IPv6 has no table of it.
+    let tcp = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+    let tcp = tcp.filter(|one| one.state == TcpState::Listen && own.contains(&one.inode));
+    let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
+    let udp = udp.filter(|one| one.state == UdpState::Close && own.contains(&one.inode));
+    let tcp = tcp.map(|one| Waiting { transport: Transport::Tcp, address: one.local_address });
+    let udp = udp.map(|one| Waiting { transport: Transport::Udp, address: one.local_address });
+    Ok(tcp.chain(udp).collect())
+}
+
+pub(super) fn inheritable(pid: u32) -> io::Result<Vec<(i32, String)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let number: i32 = name.parse().map_err(io::Error::other)?;
+        // It may be closed between the listing and the look.
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/fdinfo/{name}")) else { continue };
+        let Ok(file) = fs::read_link(format!("/proc/{pid}/fd/{name}")) else { continue };
+        if number >= STREAMS && flags(&text).is_some_and(|flags| flags & CLOSE_ON_EXEC == 0) {
+            found.push((number, file.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(found)
+}
+
+fn flags(fdinfo: &str) -> Option<u32> {
+    let octal = fdinfo.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    u32::from_str_radix(octal.trim(), 8).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+    use std::os::fd::AsRawFd as _;
+
+    use rustix::io::{FdFlags, fcntl_setfd};
+
+    use super::*;
+
+    #[test]
+    fn sockets_that_wait_for_clients_are_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let datagrams = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.connect(datagrams.local_addr().unwrap()).unwrap();
+        // Other tests have sockets, too.
+        let all = waiting_sockets(std::process::id()).unwrap();
+        let has = |transport, address| all.contains(&Waiting { transport, address });
+        assert!(has(Transport::Tcp, listener.local_addr().unwrap()), "{all:?}");
+        assert!(has(Transport::Udp, datagrams.local_addr().unwrap()), "{all:?}");
+        assert!(!has(Transport::Udp, client.local_addr().unwrap()), "{all:?}");
+    }
+
+    #[test]
+    fn a_descriptor_without_close_on_exec_is_told() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let is_told = || {
+            let found = inheritable(std::process::id()).unwrap();
+            found.iter().any(|(number, _)| *number == socket.as_raw_fd())
+        };
+        assert!(!is_told());
+        fcntl_setfd(&socket, FdFlags::empty()).unwrap();
+        assert!(is_told());
+    }
+}

@@ -1,0 +1,156 @@
+//! Faults that show when the kernel refuses threads, or in which of them works.
+
+use std::thread;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+
+use super::Fault;
+use crate::capability::Worker;
+use crate::connection::Connection;
+use crate::hooks::{Admission, Hooks};
+use crate::process::ProcessHooks;
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::new("panics-without-thread", "Panics when it gets no thread for a new client", || {
+        Box::new(NeedsThread(Refused::Panics))
+    }),
+    Fault::new(
+        "spins-without-thread",
+        "Asks without a pause for a thread for a new client, and serves the others meanwhile",
+        || Box::new(SpinsWithoutThread::default()),
+    ),
+    Fault::new(
+        "deaf-without-thread",
+        "Accepts no client any more once it got no thread for one",
+        || Box::new(DeafWithoutThread::default()),
+    ),
+    Fault::new(
+        "forgets-without-thread",
+        "Forgets a new client for which it gets no thread, and does not close it",
+        || Box::new(NeedsThread(Refused::Forgets)),
+    ),
+    Fault::new(
+        "stop-needs-thread",
+        "Ends with status 1 when it gets no thread for the drain",
+        || Box::new(StopNeedsThread),
+    ),
+    Fault::new(
+        "work-panics-without-thread",
+        "Panics when it gets no thread for the work of a message",
+        || Box::new(WorkNeedsThread(Refused::Panics)),
+    ),
+    Fault::new(
+        "work-waits-for-thread",
+        "Does nothing at all until it gets a thread for the work of a message",
+        || Box::new(WorkNeedsThread(Refused::Waits)),
+    ),
+    Fault::new(
+        "work-forgotten-without-thread",
+        "Forgets a message for the work of which it gets no thread",
+        || Box::new(WorkNeedsThread(Refused::Forgets)),
+    ),
+    Fault::of_process(
+        "one-worker",
+        "Announces two workers, one of which does all the work",
+        &OneWorker,
+    ),
+];
+
+/// What becomes of a client for whom no thread could be started.
+#[derive(Clone, Copy)]
+enum Refused {
+    Panics,
+    Forgets,
+    Waits,
+}
+
+fn has_thread() -> bool {
+    thread::Builder::new().spawn(|| {}).is_ok()
+}
+
+struct NeedsThread(Refused);
+
+impl Hooks for NeedsThread {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        match self.0 {
+            _ if has_thread() => Admission::Serve,
+            Refused::Panics => panic!("there is always a thread"),
+            Refused::Forgets | Refused::Waits => Admission::Ignore,
+        }
+    }
+}
+
+#[derive(Default)]
+struct SpinsWithoutThread {
+    asks: bool,
+}
+
+impl Hooks for SpinsWithoutThread {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        _connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        self.asks &= !has_thread();
+        if self.asks { Some(Duration::ZERO) } else { planned }
+    }
+
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.asks |= !has_thread();
+        if self.asks { Admission::Close } else { Admission::Serve }
+    }
+}
+
+#[derive(Default)]
+struct DeafWithoutThread {
+    is_deaf: bool,
+}
+
+impl Hooks for DeafWithoutThread {
+    fn may_accept(&mut self, _open: usize) -> bool {
+        !self.is_deaf
+    }
+
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.is_deaf = !has_thread();
+        if self.is_deaf { Admission::Close } else { Admission::Serve }
+    }
+}
+
+struct StopNeedsThread;
+
+impl Hooks for StopNeedsThread {
+    fn stop_begins(&mut self, _connections: &mut [Option<Connection>]) {
+        if !has_thread() {
+            std::process::exit(1);
+        }
+    }
+}
+
+struct WorkNeedsThread(Refused);
+
+impl Hooks for WorkNeedsThread {
+    fn worker(&mut self, asked: Worker) -> Worker {
+        match self.0 {
+            _ if has_thread() => asked,
+            Refused::Panics => panic!("there is always a thread"),
+            Refused::Forgets => Worker::Nobody,
+            Refused::Waits => {
+                while !has_thread() {
+                    thread::sleep(Duration::from_millis(10));
+                }
+                asked
+            }
+        }
+    }
+}
+
+struct OneWorker;
+
+impl ProcessHooks for OneWorker {
+    fn announced_workers(&self, _workers: u32) -> u32 {
+        2
+    }
+}
