@@ -8,7 +8,7 @@ use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
     Attached, cpus, descriptor_kinds, duplicate_end, has_epoll, listener_owner, rings,
-    thread_names, waiting_for_io,
+    thread_names, unwaited, waiting_for_io,
 };
 
 pub(super) fn below(_: u32) -> io::Result<Vec<u32>> {
