@@ -6,8 +6,10 @@ use report::{Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::Datagrams;
+use crate::client::passing::pair;
 use crate::client::ping_pong::p99_planned;
 use crate::suites::udp;
+use crate::suites::unix::COPIES;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -43,6 +45,14 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)
             .datagrams(longer_than_buffer),
+        Case::must(
+            "passed-descriptors",
+            "Descriptors that come with a datagram are closed, and the datagram comes back.",
+        )
+        .sizes(5, 20, 200)
+        .needs(&[Need::UnixSockets])
+        .over(Transport::Unixgram)
+        .datagrams(passed_descriptors),
         Case::should("peer-full", "A client that never reads does not hold the others up.")
             .sizes(20, 50, 200)
             .alone()
@@ -84,6 +94,24 @@ fn longer_than_buffer(server: &Datagrams) -> CaseResult {
     /// macOS takes no more than net.local.dgram.maxdgram, 2 KiB.
     const LENGTH: usize = if cfg!(target_vendor = "apple") { 2048 } else { 100 * 1024 };
     udp::survives_long(server, LENGTH)
+}
+
+fn passed_descriptors(server: &Datagrams) -> CaseResult {
+    let mut client = server.client()?;
+    let mut unnamed = server.unnamed()?;
+    for _ in 0..server.size() {
+        for copies in COPIES {
+            let (kept, passed) = pair()?;
+            let sent = client.send_passing(100, passed, copies)?;
+            client.receive(vec![sent])?;
+            kept.expect_alone(server.clock())?;
+        }
+        let (kept, passed) = pair()?;
+        unnamed.send_passing(100, passed, COPIES[0])?;
+        kept.expect_alone(server.clock())?;
+    }
+    server.serves()?;
+    Observation::met()
 }
 
 fn peer_full(server: &Datagrams) -> CaseResult {
