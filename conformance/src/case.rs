@@ -116,6 +116,8 @@ pub enum Need {
     ResidentMemory,
     /// Another process's threads: their number, and whether they run.
     Threads,
+    /// Which children of another process have ended and are not waited for.
+    EndedChildren,
     /// How often another process's threads give a processor away.
     ContextSwitches,
     /// Which of another process's threads the kernel has put there.
@@ -387,6 +389,9 @@ impl fmt::Display for Need {
             Self::CpuTime => "the server's CPU time (Linux, macOS)",
             Self::ResidentMemory => "the server's resident memory (Linux, macOS)",
             Self::Threads => "the server's threads (Linux, macOS)",
+            Self::EndedChildren => {
+                "which of the server's children have ended unwaited for (Linux only)"
+            }
             Self::ContextSwitches => "the server's context switches (Linux, macOS)",
             Self::KernelThreads => {
                 "which of the server's threads the kernel put there (Linux only)"

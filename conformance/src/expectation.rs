@@ -25,16 +25,32 @@ const LOOK: Duration = Duration::from_millis(50);
 /// # Errors
 /// As [`Peer::serves`], `harness`, or `timeout` when the number keeps changing.
 pub fn descriptors_at_rest(process: &Process, peer: &Peer) -> Result<usize, Failure> {
+    number_at_rest(peer, "descriptors", || process.descriptors())
+}
+
+/// The number of threads at rest, as [`descriptors_at_rest`].
+///
+/// # Errors
+/// As [`descriptors_at_rest`].
+pub fn threads_at_rest(process: &Process, peer: &Peer) -> Result<usize, Failure> {
+    number_at_rest(peer, "threads", || Ok(process.threads()?.all))
+}
+
+fn number_at_rest(
+    peer: &Peer,
+    what: &str,
+    look: impl Fn() -> Result<usize, Failure>,
+) -> Result<usize, Failure> {
     peer.serves()?;
     let deadline = peer.clock().progress();
-    let mut last = process.descriptors()?;
+    let mut last = look()?;
     let mut since = Instant::now();
     while since.elapsed() < Duration::from_millis(50) {
         if deadline.is_over() {
-            return Err(deadline.failure("a number of descriptors that stays the same"));
+            return Err(deadline.failure(&format!("a number of {what} that stays the same")));
         }
         thread::sleep(LOOK_EVERY);
-        let now = process.descriptors()?;
+        let now = look()?;
         if now != last {
             last = now;
             since = Instant::now();
@@ -163,6 +179,28 @@ pub fn expect_descriptors(
             let of =
                 if kinds.is_empty() { String::new() } else { format!(": {}", kinds.join(", ")) };
             return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}{of}")));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Waits until `look` sees at most `most`, within `limit`. `what` they are.
+///
+/// # Errors
+/// `kind` when there are more.
+pub fn expect_at_most(
+    kind: FailureKind,
+    what: &str,
+    most: usize,
+    limit: Duration,
+    clock: &CellClock,
+    look: impl Fn() -> Result<usize, Failure>,
+) -> Result<(), Failure> {
+    let deadline = clock.within(limit);
+    loop {
+        let now = look()?;
+        if now <= most || deadline.is_over() {
+            return clock.judge(kind, what, now as f64, most as f64);
         }
         thread::sleep(LOOK_EVERY);
     }

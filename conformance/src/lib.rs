@@ -9,6 +9,7 @@ pub mod clock;
 pub mod context;
 mod error;
 pub mod expectation;
+pub mod growth;
 pub mod introduction;
 pub mod judge;
 pub mod lack;

@@ -149,6 +149,7 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
         Need::CpuTime => told("another process's CPU time"),
         Need::ResidentMemory => told("another process's resident memory"),
         Need::Threads => told("what another process's threads do"),
+        Need::EndedChildren => on_linux("which children of another process have ended"),
         Need::ContextSwitches => told("the number of another process's context switches"),
         Need::KernelThreads => on_linux("which threads of a process are the kernel's"),
         Need::IoWait => on_linux("who waits for I/O"),

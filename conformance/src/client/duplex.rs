@@ -22,7 +22,16 @@ pub struct Flow<'a> {
     pauses: Option<Pauses>,
     window: u64,
     resume_at: Option<Instant>,
+    ending: Option<Ending>,
     random: fastrand::Rng,
+}
+
+/// How far the end of a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Due,
+    Sent,
+    Answered,
 }
 
 /// How large each call's piece is.
@@ -58,6 +67,7 @@ impl<'a> Flow<'a> {
             pauses: None,
             window: u64::MAX,
             resume_at: None,
+            ending: None,
             random,
         }
     }
@@ -91,6 +101,13 @@ impl<'a> Flow<'a> {
         self
     }
 
+    /// Sends FIN once all has come back, and is done once the server has answered it.
+    #[must_use]
+    pub fn ends(mut self) -> Self {
+        self.ending = Some(Ending::Due);
+        self
+    }
+
     /// How many bytes may be sent now.
     fn sendable(&self) -> u64 {
         let (sent, received) = (self.connection.sent(), self.connection.received());
@@ -98,7 +115,17 @@ impl<'a> Flow<'a> {
     }
 
     fn is_done(&self) -> bool {
-        self.connection.received() == self.goal
+        let is_echoed = self.connection.received() == self.goal;
+        is_echoed && matches!(self.ending, None | Some(Ending::Answered))
+    }
+
+    /// Sends FIN if it is due.
+    fn finish(&mut self) -> Result<(), Failure> {
+        if self.ending == Some(Ending::Due) && self.connection.received() == self.goal {
+            self.ending = Some(Ending::Sent);
+            self.connection.finish_sending()?;
+        }
+        Ok(())
     }
 
     fn interest(&mut self) -> Option<Interest> {
@@ -135,8 +162,16 @@ impl<'a> Flow<'a> {
             match self.connection.try_receive_into(&mut buffer[..piece])? {
                 Read1::Bytes(n) => moved += n,
                 Read1::Nothing => break,
+                Read1::End
+                    if self.ending == Some(Ending::Sent)
+                        && self.connection.received() == self.goal =>
+                {
+                    self.ending = Some(Ending::Answered);
+                    moved += 1;
+                }
                 Read1::End => return Err(self.connection.ended_early(self.goal)),
             }
+            self.finish()?;
             if let Some(pauses) = self.pauses
                 && self.random.u32(0..pauses.one_in) == 0
             {
@@ -197,12 +232,14 @@ pub fn exchange_first(flows: &mut [Flow], count: usize, deadline: Deadline) -> R
         for flow in flows.iter_mut() {
             moved += flow.turn(&mut buffer)?;
         }
-        let unserved = flows[..count].iter().filter(|flow| !flow.is_done()).count();
-        if unserved == 0 {
+        let unserved = flows[..count].iter().filter(|flow| !flow.is_done());
+        let unserved: Vec<Option<Ending>> = unserved.map(|flow| flow.ending).collect();
+        if unserved.is_empty() {
             return Ok(());
         }
         if deadline.is_over() {
-            return Err(deadline.failure(&format!("the echo of {unserved} connections")));
+            let what = if unserved.contains(&Some(Ending::Sent)) { "the end" } else { "the echo" };
+            return Err(deadline.failure(&format!("{what} of {} connections", unserved.len())));
         }
         if moved == 0 {
             let open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();

@@ -17,9 +17,9 @@ use crate::clock::PROGRESS_LIMIT;
 pub fn p99_round(
     clients: &mut [Connection],
     peer: &Peer,
-    limit: Option<Duration>,
+    limit: Duration,
 ) -> Result<Duration, Failure> {
-    let limit = limit.map(|limit| peer.clock().scaled(limit));
+    let limit = peer.clock().scaled(limit);
     let allowed = usize::try_from(peer.size()).unwrap_or(usize::MAX) * clients.len() / 100;
     let mut rounds = Vec::new();
     let mut late = 0;
@@ -30,13 +30,10 @@ pub fn p99_round(
             }
             let start = Instant::now();
             client.send(64)?;
-            match limit {
-                // That many rounds are slow is counted here, and is not a matter of patience.
-                Some(_) => client.receive_before(64, peer.clock().within(PROGRESS_LIMIT))?,
-                None => client.receive(64)?,
-            }
+            // That many rounds are slow is counted here, and is not a matter of patience.
+            client.receive_before(64, peer.clock().within(PROGRESS_LIMIT))?;
             rounds.push(start.elapsed());
-            late += usize::from(limit.is_some_and(|limit| start.elapsed() > limit));
+            late += usize::from(start.elapsed() > limit);
         }
     }
     rounds.sort_unstable();
@@ -53,6 +50,19 @@ pub fn p99_round(
 pub fn p99_planned(
     rounds: u32,
     pace: Duration,
+    round: impl FnMut(u32) -> Result<(), Failure>,
+) -> Result<Duration, Failure> {
+    percentile_planned(99, rounds, pace, round)
+}
+
+/// As [`p99_planned`], of so many percent of the rounds.
+///
+/// # Errors
+/// The first failure of a round.
+pub fn percentile_planned(
+    percent: usize,
+    rounds: u32,
+    pace: Duration,
     mut round: impl FnMut(u32) -> Result<(), Failure>,
 ) -> Result<Duration, Failure> {
     let start = Instant::now();
@@ -66,13 +76,13 @@ pub fn p99_planned(
         round(number)?;
         delays.push(due.elapsed());
     }
-    Ok(percentile_99(delays))
+    Ok(percentile(percent, delays))
 }
 
-/// The smallest time that at least 99 % are not above; zero of none.
-fn percentile_99(mut times: Vec<Duration>) -> Duration {
+/// The smallest time that at least so many percent are not above; zero of none.
+fn percentile(percent: usize, mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    let rank = (times.len() * 99).div_ceil(100);
+    let rank = (times.len() * percent).div_ceil(100);
     rank.checked_sub(1).map_or(Duration::ZERO, |last| times[last])
 }
 
@@ -97,9 +107,9 @@ mod tests {
     #[test]
     fn the_percentile_leaves_out_one_of_a_hundred() {
         let one_to = |count: u32| (1..=count).map(|n| n * MS).rev().collect();
-        assert_eq!(percentile_99(one_to(100)), 99 * MS);
-        assert_eq!(percentile_99(one_to(99)), 99 * MS);
-        assert_eq!(percentile_99(one_to(200)), 198 * MS);
-        assert_eq!(percentile_99(one_to(0)), Duration::ZERO);
+        assert_eq!(percentile(99, one_to(100)), 99 * MS);
+        assert_eq!(percentile(99, one_to(99)), 99 * MS);
+        assert_eq!(percentile(99, one_to(200)), 198 * MS);
+        assert_eq!(percentile(99, one_to(0)), Duration::ZERO);
     }
 }

@@ -96,6 +96,8 @@ pub(super) const SUITE: Suite = Suite {
 
 /// Small messages wait no longer beside one client that streams (99th percentile).
 const HOT_LIMIT: Duration = Duration::from_millis(250);
+/// And no longer than this beside clients that send a byte now and then.
+const SLOW_LIMIT: Duration = Duration::from_millis(100);
 /// Streams that compete.
 const STREAMS: u64 = 8;
 /// Clients that send a byte now and then.
@@ -106,7 +108,7 @@ const PACE: Duration = Duration::from_millis(5);
 fn hot_connection(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(20)?;
     let mut hot = Streams::start(peer, 1)?;
-    let p99 = beside(&mut hot, || p99_round(&mut clients, peer, Some(HOT_LIMIT)))?;
+    let p99 = beside(&mut hot, || p99_round(&mut clients, peer, HOT_LIMIT))?;
     peer.clock().judge_time("p99 of a round beside a stream", p99, HOT_LIMIT)?;
     hot.finish(peer.clock())?;
     Observation::met()
@@ -149,6 +151,8 @@ fn bandwidth_even(peer: &Peer) -> CaseResult {
 fn streams_under_accept_storm(peer: &Peer) -> CaseResult {
     /// New clients in a millisecond.
     const PACE: Duration = Duration::from_millis(1);
+    /// 8 MiB a second, for all of them together.
+    const FOR_MIB: Duration = Duration::from_millis(125);
     let time = Duration::from_millis(peer.size());
     let mut streams = Streams::start(peer, 10)?;
     // Windows and buffers grow first.
@@ -168,6 +172,11 @@ fn streams_under_accept_storm(peer: &Peer) -> CaseResult {
         Ok(())
     })?;
     streams.finish(peer.clock())?;
+    // The share of a server that is slow from the beginning says nothing.
+    let (what, mib) = ("seconds that the streams took for a MiB in the storm", 1024.0 * 1024.0);
+    let took = mib / storm.max(f64::MIN_POSITIVE);
+    let limit = peer.clock().scaled(FOR_MIB).as_secs_f64();
+    peer.clock().judge(FailureKind::Slow, what, took, limit)?;
     let what = "throughput of the streams alone, over that in the storm";
     peer.clock().judge(FailureKind::Slow, what, alone / storm.max(f64::MIN_POSITIVE), 4.0)?;
     Observation::met()
@@ -187,18 +196,16 @@ fn rate(
 
 fn slow_clients(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(10)?;
-    let alone = p99_round(&mut clients, peer, None)?;
-    let limit = (alone * 2).max(Duration::from_millis(100));
     let mut slow = peer.connect_many(SLOW_CLIENTS)?;
     let stop = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
         let trickle = scope.spawn(|| trickle(&mut slow, &stop));
-        let p99 = p99_round(&mut clients, peer, Some(limit));
+        let p99 = p99_round(&mut clients, peer, SLOW_LIMIT);
         stop.store(true, Ordering::Relaxed);
         joined(trickle.join())?;
         p99
     })?;
-    peer.clock().judge_time("p99 of a round beside slow clients", beside, limit)?;
+    peer.clock().judge_time("p99 of a round beside slow clients", beside, SLOW_LIMIT)?;
     for client in &mut slow {
         client.receive_all()?;
     }

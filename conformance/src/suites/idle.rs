@@ -18,11 +18,14 @@ pub(super) const SUITE: Suite = Suite {
     about: "A server with nothing to do costs nothing, and keeps its clients.",
     question: Question::Resources,
     cases: &[
-        Case::must("connection-survives", "After a long silence, a connection still echoes.")
-            .sizes(1000, 16_000, 75_000)
-            .answers(Question::Bytes)
-            .relies_on(Feature::SilentClients)
-            .wire(connection_survives),
+        Case::must(
+            "connection-survives",
+            "After a long silence, a connection still echoes, and ends in order.",
+        )
+        .sizes(1000, 16_000, 75_000)
+        .answers(Question::Bytes)
+        .relies_on(Feature::SilentClients)
+        .wire(connection_survives),
         Case::must("cpu-no-connections", "Without connections, the server uses no CPU.")
             .sizes(500, 1000, 5000)
             .needs(&[Need::CpuTime])
@@ -42,6 +45,11 @@ pub(super) const SUITE: Suite = Suite {
         .needs(&[Need::CpuTime, Need::DescriptorCount, Need::Descriptors(200)])
         .judges(&[FailureKind::Cpu, FailureKind::Descriptors])
         .process(cpu_after_peers_gone),
+        Case::should("memory", "While nothing happens, the server needs no more memory.")
+            .sizes(1000, 5000, 30_000)
+            .needs(&[Need::ResidentMemory, Need::Descriptors(SILENT)])
+            .judges(&[FailureKind::Memory])
+            .process(memory),
         Case::info("wakeups", "How often does an idle server wake up?")
             .sizes(400, 1000, 5000)
             .needs(&[Need::ContextSwitches])
@@ -66,6 +74,8 @@ const QUIET: f64 = 0.05;
 const STILL: f64 = 0.01;
 /// Clients of a server that is idle although it has many.
 const CROWD: u64 = 500;
+/// Clients of a server whose memory is looked at while they are silent.
+const SILENT: u64 = 100;
 /// How soon the server must have freed a connection that is gone.
 const FREED: Duration = Duration::from_secs(2);
 
@@ -75,15 +85,23 @@ const BUSY_BYTES: u64 = 4 * 1024 * 1024;
 fn connection_survives(peer: &Peer) -> CaseResult {
     /// How often one of them speaks, which has to outlive its age alone.
     const PACE: Duration = Duration::from_millis(500);
+    /// How soon FIN is answered, however long a client had been silent.
+    const ANSWERED: Duration = Duration::from_secs(1);
     let mut silent = peer.connect()?;
     let mut quiet = peer.connect()?;
     let mut talker = peer.connect()?;
+    let mut leaving = peer.connect_many(2)?;
+    leaving[0].exchange(1024)?;
     quiet.exchange(1024)?;
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(peer.size()) {
         talker.exchange(64)?;
         // The silence is the case.
         quiet.expect_silence(PACE)?;
+    }
+    for connection in &mut leaving {
+        connection.finish_sending()?;
+        connection.expect_end_within(ANSWERED)?;
     }
     for connection in [&mut talker, &mut quiet, &mut silent] {
         connection.exchange(16 * 1024)?;
@@ -139,6 +157,44 @@ fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> CaseResult {
     freed?;
     peer.serves()?;
     Observation::met()
+}
+
+fn memory(peer: &Peer, process: &Process) -> CaseResult {
+    peer.serves()?;
+    let_finish(process, QUIET)?;
+    grows_at_rest(peer, process, "KiB by which it grew without clients")?;
+    let mut silent = peer.connect_many(SILENT)?;
+    for connection in silent.iter_mut().step_by(2) {
+        connection.exchange(64)?;
+    }
+    peer.serves()?;
+    let_finish(process, QUIET)?;
+    grows_at_rest(peer, process, "KiB by which it grew beside silent clients")?;
+    silent.iter_mut().try_for_each(|connection| connection.exchange(64))?;
+    Observation::met()
+}
+
+/// Judges by how much the server grows in half of the case's time.
+fn grows_at_rest(peer: &Peer, process: &Process, what: &str) -> Result<(), Failure> {
+    /// Of which that with the most growth is left out: what is done once is no leak.
+    const LOOKS: u32 = 5;
+    /// 50 KiB a second.
+    const KIB_PER_SECOND: f64 = 50.0;
+    const LEAST_KIB: f64 = 64.0;
+    let time = Duration::from_millis(peer.size()) / 2;
+    let mut growths = Vec::new();
+    let mut before = process.resident_bytes()?;
+    for _ in 0..LOOKS {
+        thread::sleep(time / LOOKS);
+        let now = process.resident_bytes()?;
+        growths.push(now as f64 - before as f64);
+        before = now;
+    }
+    growths.sort_unstable_by(f64::total_cmp);
+    growths.pop();
+    let kib = (growths.iter().sum::<f64>() / 1024.0).max(0.0);
+    let limit = LEAST_KIB.max(KIB_PER_SECOND * time.as_secs_f64());
+    peer.clock().judge(FailureKind::Memory, what, kib, limit)
 }
 
 /// How a client leaves.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::announcement::Announcement;
-use harness::attest::{Closeness, Exchange, attest_process};
+use harness::attest::{Closeness, attest_process};
 use harness::launcher::{Attempt, Captured, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::schedule::Company;

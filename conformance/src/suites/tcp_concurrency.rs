@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use harness::process::{Cpu, Process};
+use harness::process::{Cpu, Process, Signal};
 use report::{Failure, FailureKind, Question};
 
-use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
+use crate::expectation::AtRest;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -32,6 +33,14 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(1, 3, 10)
             .needs(&[Need::Descriptors(1000)])
             .wire(thousand_active),
+        Case::must(
+            "all-at-once",
+            "What a server finds all at once, from new bytes to resets, it treats as one by one.",
+        )
+        .sizes(3, 8, 60)
+        .needs(&[Need::Signals, Need::Threads, Need::DescriptorCount, Need::Descriptors(100)])
+        .relies_on(Feature::HalfClose)
+        .process(all_at_once),
         Case::must(
             "churn-beside-stable",
             "Streams stay whole while many other connections come and go.",
@@ -59,6 +68,9 @@ pub(super) const SUITE: Suite = Suite {
 
 /// Half of those who talk beside many that are idle.
 const TALKING: u64 = 25;
+
+/// How soon the server must have freed connections that are gone.
+const FREED: Duration = Duration::from_secs(2);
 
 fn not_serial(peer: &Peer) -> CaseResult {
     let mut silent = peer.connect()?;
@@ -99,6 +111,93 @@ fn thousand_active(peer: &Peer) -> CaseResult {
             connection.receive(64)?;
         }
     }
+    Observation::met()
+}
+
+/// What reaches the server's end of a connection while the server is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Nothing,
+    Bytes,
+    Fin,
+    BytesAndFin,
+    Reset,
+    BytesAndReset,
+}
+
+impl Event {
+    const ALL: [Self; 6] = [
+        Self::Nothing,
+        Self::Bytes,
+        Self::Fin,
+        Self::BytesAndFin,
+        Self::Reset,
+        Self::BytesAndReset,
+    ];
+    const BYTES: u64 = 1000;
+
+    /// Lets it happen. What is left of the connection.
+    fn happen(self, mut connection: Connection) -> Result<Option<Connection>, Failure> {
+        if matches!(self, Self::Bytes | Self::BytesAndFin | Self::BytesAndReset) {
+            connection.send(Self::BYTES)?;
+        }
+        match self {
+            Self::Nothing | Self::Bytes => Ok(Some(connection)),
+            Self::Fin | Self::BytesAndFin => {
+                connection.finish_sending()?;
+                Ok(Some(connection))
+            }
+            Self::Reset | Self::BytesAndReset => {
+                connection.reset();
+                Ok(None)
+            }
+        }
+    }
+
+    /// What a server does about it.
+    fn expect_answer(self, connection: &mut Connection) -> Result<(), Failure> {
+        match self {
+            Self::Nothing | Self::Bytes => {
+                connection.receive_all()?;
+                connection.exchange(64)
+            }
+            Self::Fin | Self::BytesAndFin | Self::Reset | Self::BytesAndReset => {
+                connection.expect_end()
+            }
+        }
+    }
+}
+
+fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
+    /// Connections of each kind that have exchanged a message before, and that come meanwhile.
+    const OLD: u64 = 8;
+    const NEW: u64 = 4;
+    let mut random = peer.random(0);
+    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+        for _ in 0..peer.size() {
+            let kinds = Event::ALL.len() as u64;
+            let mut old = peer.connect_many(OLD * kinds)?;
+            old.iter_mut().try_for_each(|connection| connection.exchange(64))?;
+            // It finds all of them at once when it goes on.
+            process.stop(peer.clock().progress())?;
+            let happened = peer.connect_many(NEW * kinds).and_then(|new| {
+                let mut crowd: Vec<(Connection, Event)> =
+                    old.into_iter().chain(new).zip(Event::ALL.into_iter().cycle()).collect();
+                random.shuffle(&mut crowd);
+                let mut left = Vec::new();
+                for (connection, event) in crowd {
+                    left.extend(event.happen(connection)?.map(|connection| (connection, event)));
+                }
+                Ok(left)
+            });
+            process.signal(Signal::Continue)?;
+            for (mut connection, event) in happened? {
+                event.expect_answer(&mut connection)?;
+            }
+        }
+        Ok(())
+    })?;
+    peer.serves()?;
     Observation::met()
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use harness::process::Process;
+use harness::process::{Process, Signal};
 use report::{Failure, FailureKind, Level, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
-use crate::client::connection::{Connection, Setup};
+use crate::client::connection::{Connection, Rest, Setup, Urgent};
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::peer::Peer;
 use crate::expectation::expect_quiet;
@@ -85,6 +85,23 @@ pub(super) const SUITE: Suite = Suite {
             "Bytes come back without waiting for a line feed, a full buffer or FIN.",
         )
         .wire(streams_before_eof),
+        Case::must(
+            "no-rare-stall",
+            "Of thousands of small messages, and of new clients, none waits for a timer.",
+        )
+        .sizes(1500, 3000, 30_000)
+        .below_contract(Level::Should)
+        .answers(Question::Promptness)
+        .judges(&[FailureKind::Slow])
+        .alone()
+        .wire(no_rare_stall),
+        Case::should(
+            "urgent-amid-bytes",
+            "TCP urgent data amid the stream takes nothing of what is around it.",
+        )
+        .sizes(3, 5, 50)
+        .needs(&[Need::UrgentData, Need::Signals, Need::Threads])
+        .process(urgent_amid_bytes),
         Case::should(
             "urgent-byte",
             "TCP urgent data neither ends the server nor changes the stream nor makes it spin.",
@@ -324,6 +341,86 @@ fn streams_before_eof(peer: &Peer) -> CaseResult {
     connection.send(10)?;
     connection.receive_within(10, SECOND)?;
     Observation::met()
+}
+
+/// Rounds that take far longer than such a round takes: a timer that hides a lost wake-up, or a
+/// loop that sleeps.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stalls(f64);
+
+impl Stalls {
+    /// A round that is slow, and one that is slower.
+    const SLOW: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(40)];
+    /// A host pauses, too, and rarely so often in so short a time. Slower rounds count twice.
+    const FEW: f64 = 4.0;
+
+    fn count(&mut self, round: Duration, peer: &Peer) {
+        let slow = Self::SLOW.iter().filter(|slow| round > peer.clock().scaled(**slow));
+        self.0 += slow.count() as f64;
+    }
+
+    fn expect_few(self, of: &str, peer: &Peer) -> Result<(), Failure> {
+        let what = format!("{of} above 10 ms, and those above 40 ms once more");
+        peer.clock().judge(FailureKind::Slow, &what, self.0, Self::FEW)
+    }
+}
+
+fn no_rare_stall(peer: &Peer) -> CaseResult {
+    /// A server may take its time for all of them, and is asked fewer then.
+    const ENOUGH: Duration = Duration::from_secs(2);
+    let mut connection = peer.connect()?;
+    for _ in 0..10 {
+        connection.exchange(5)?;
+    }
+    let start = Instant::now();
+    let (mut stalls, mut rounds) = (Stalls::default(), 0);
+    while rounds < peer.size() && start.elapsed() < ENOUGH {
+        let round = Instant::now();
+        connection.exchange(5)?;
+        stalls.count(round.elapsed(), peer);
+        rounds += 1;
+    }
+    stalls.expect_few("rounds", peer)?;
+    let start = Instant::now();
+    let (mut stalls, mut clients) = (Stalls::default(), 0);
+    while clients < peer.size() / 6 && start.elapsed() < ENOUGH {
+        let round = Instant::now();
+        let mut connection = peer.connect()?;
+        connection.exchange(5)?;
+        stalls.count(round.elapsed(), peer);
+        connection.reset();
+        clients += 1;
+    }
+    stalls.expect_few("first rounds of new clients", peer)?;
+    Observation::met()
+}
+
+fn urgent_amid_bytes(peer: &Peer, process: &Process) -> CaseResult {
+    const AROUND: u64 = 1000;
+    let mut connection = peer.connect()?;
+    let mut seen = (Urgent::Dropped, Rest::Came);
+    for _ in 0..peer.size() {
+        connection.exchange(100)?;
+        // So that it finds all of them at once.
+        process.stop(peer.clock().progress())?;
+        let sent = connection
+            .send(AROUND)
+            .and_then(|()| connection.send_urgent())
+            .and_then(|()| connection.send(AROUND));
+        process.signal(Signal::Continue)?;
+        sent?;
+        seen = connection.receive_around_urgent(AROUND)?;
+    }
+    connection.exchange(100)?;
+    peer.serves()?;
+    let urgent = match seen.0 {
+        Urgent::Dropped => "the urgent byte does not come back",
+        Urgent::InLine => "the urgent byte comes back in its place",
+    };
+    Observation::of(match seen.1 {
+        Rest::Came => urgent.to_owned(),
+        Rest::WaitedForMore => format!("{urgent}; what is behind it waits for more, flagged"),
+    })
 }
 
 fn urgent_byte(peer: &Peer, process: &Process) -> CaseResult {

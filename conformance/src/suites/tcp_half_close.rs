@@ -10,6 +10,7 @@ use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
+use crate::client::ping_pong::percentile_planned;
 use crate::expectation::{AtRest, expect_quiet};
 
 /// The table.
@@ -42,6 +43,13 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(300, 1000, 1000)
             .wire(fin_after_pause),
         Case::must(
+            "backlog-beside-others",
+            "Clients that have sent FIN and do not read hold up nobody, and still get every byte.",
+        )
+        .sizes(600, 1200, 3000)
+        .relies_on(Feature::HalfClose)
+        .wire(backlog_beside_others),
+        Case::must(
             "no-spin",
             "A server that cannot write to a half-closed peer waits without using CPU.",
         )
@@ -60,6 +68,8 @@ pub(super) const SUITE: Suite = Suite {
 
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(200);
+/// How long bytes must stay unread before a server counts as busy writing.
+const UNREAD: Duration = Duration::from_millis(20);
 /// No server may take more from a client that does not read.
 const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
@@ -97,6 +107,45 @@ fn large_backlog(peer: &Peer) -> CaseResult {
         std::thread::sleep(peer.clock().scaled(Duration::from_millis(25)));
     }
     connection.expect_end()?;
+    Observation::met()
+}
+
+fn backlog_beside_others(peer: &Peer) -> CaseResult {
+    /// Rounds of the neighbour are planned this far apart.
+    const PACE: Duration = Duration::from_millis(10);
+    /// What a server that waits for a client keeps the others waiting for is a multiple of this.
+    const LIMIT: Duration = Duration::from_millis(100);
+    /// Of the rounds: a busy host is late for some, and a loop that is blocked for a quarter of a
+    /// second for more than these.
+    const PERCENT: usize = 85;
+    /// With some of these the server has written all and the client has not got all, and with
+    /// others it is blocked, which depends on the room in between.
+    const SENT: [u64; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
+    let mut neighbour = peer.connect()?;
+    neighbour.exchange(64)?;
+    let mut finished = Vec::new();
+    for kib in SENT {
+        let mut connection = peer.connect_with(Setup::tight())?;
+        connection.send_until_unread(peer.clock().scaled(UNREAD), kib * 1024)?;
+        connection.finish_sending()?;
+        finished.push(connection);
+    }
+    let rounds = u32::try_from(peer.size()).unwrap_or(u32::MAX) / 10;
+    let mut beside = |what: &str, rounds| {
+        let delay = percentile_planned(PERCENT, rounds, PACE, |_| neighbour.exchange(64))?;
+        peer.clock().judge_time(what, delay, LIMIT)
+    };
+    beside("a round beside clients that do not read", rounds)?;
+    // Some of them go, and the others do not notice.
+    let mut staying = Vec::new();
+    for (number, connection) in finished.into_iter().enumerate() {
+        match number % 4 {
+            3 => connection.reset(),
+            _ => staying.push(connection),
+        }
+    }
+    beside("a round after some of them were reset", rounds / 2)?;
+    staying.iter_mut().try_for_each(Connection::expect_end)?;
     Observation::met()
 }
 

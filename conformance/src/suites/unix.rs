@@ -12,6 +12,7 @@ use report::{Failure, FailureKind, Level, Question, Transport};
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Setup;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::client::passing::{Copies, pair};
 use crate::client::peer::Peer;
 use crate::expectation::{
     AtRest, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
@@ -73,6 +74,14 @@ pub(super) const SUITE: Suite = Suite {
             .answers(Question::Promptness)
             .over(Transport::Unix)
             .process(queue),
+        Case::must(
+            "passed-descriptors",
+            "Descriptors that a client passes with its bytes are closed, and the bytes come back.",
+        )
+        .sizes(5, 20, 200)
+        .needs(&[Need::UnixSockets])
+        .over(Transport::Unix)
+        .wire(passed_descriptors),
         Case::should("stale-path", "The path of a killed server does not hold up the next one.")
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
@@ -195,6 +204,34 @@ fn queue(peer: &Peer, process: &Process) -> CaseResult {
     for client in &mut connected? {
         client.receive(1)?;
     }
+    peer.serves()?;
+    Observation::met()
+}
+
+/// How many descriptors come with a message: one, some, and as many as a few servers have room for.
+pub(super) const COPIES: [Copies; 3] = [Copies(1), Copies(3), Copies(64)];
+
+fn passed_descriptors(peer: &Peer) -> CaseResult {
+    let mut open = peer.connect()?;
+    open.exchange(64)?;
+    for number in 0..peer.size() {
+        for copies in COPIES {
+            let (kept, passed) = pair()?;
+            open.send_passing(100, passed, copies)?;
+            open.receive(100)?;
+            // The connection is open still, which is no reason to keep them.
+            kept.expect_alone(peer.clock())?;
+        }
+        let (kept, passed) = pair()?;
+        let mut brief = peer.connect()?;
+        brief.send_passing(100, passed, COPIES[number as usize % COPIES.len()])?;
+        match number % 2 {
+            0 => brief.finish_sending().and_then(|()| brief.expect_end())?,
+            _ => drop(brief),
+        }
+        kept.expect_alone(peer.clock())?;
+    }
+    open.exchange(64)?;
     peer.serves()?;
     Observation::met()
 }

@@ -6,10 +6,12 @@ use report::{FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::Datagrams;
+use crate::client::passing::pair;
 use crate::client::ping_pong::p99_planned;
 use crate::expectation::{expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::udp;
+use crate::suites::unix::COPIES;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -56,6 +58,14 @@ pub(super) const SUITE: Suite = Suite {
         .from_grade(Grade::Command)
         .over(Transport::Unixgram)
         .lifecycle(peer_full_no_spin),
+        Case::must(
+            "passed-descriptors",
+            "Descriptors that come with a datagram are closed, and the datagram comes back.",
+        )
+        .sizes(5, 20, 200)
+        .needs(&[Need::UnixSockets])
+        .over(Transport::Unixgram)
+        .datagrams(passed_descriptors),
         Case::should("peer-full", "A client that never reads does not hold the others up.")
             .sizes(20, 50, 200)
             .alone()
@@ -125,6 +135,24 @@ fn peer_full_no_spin(lifecycle: &Lifecycle) -> CaseResult {
         datagrams.serves()
     })();
     expect_survival(&server, found, lifecycle.clock())?;
+    Observation::met()
+}
+
+fn passed_descriptors(server: &Datagrams) -> CaseResult {
+    let mut client = server.client()?;
+    let mut unnamed = server.unnamed()?;
+    for _ in 0..server.size() {
+        for copies in COPIES {
+            let (kept, passed) = pair()?;
+            let sent = client.send_passing(100, passed, copies)?;
+            client.receive(vec![sent])?;
+            kept.expect_alone(server.clock())?;
+        }
+        let (kept, passed) = pair()?;
+        unnamed.send_passing(100, passed, COPIES[0])?;
+        kept.expect_alone(server.clock())?;
+    }
+    server.serves()?;
     Observation::met()
 }
 

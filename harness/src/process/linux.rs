@@ -224,21 +224,31 @@ pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
     Ok(stats_below(root)?.into_iter().map(|stat| stat.pid.unsigned_abs()).collect())
 }
 
-fn stats_below(root: u32) -> io::Result<Vec<Stat>> {
-    let root = i32::try_from(root).map_err(io::Error::other)?;
-    let mut rest = Vec::new();
+/// How many children of these processes have ended without having been waited for.
+pub(super) fn unwaited(parents: &[u32]) -> io::Result<usize> {
+    let is_child = |stat: &Stat| stat.state == 'Z' && parents.contains(&stat.ppid.unsigned_abs());
+    Ok(all_stats()?.iter().filter(|stat| is_child(stat)).count())
+}
+
+/// Those of every process of this host.
+fn all_stats() -> io::Result<Vec<Stat>> {
+    let mut stats = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
             continue;
         }
-        // A process may end between the listing and the look, or have ended and be unwaited for.
-        if let Ok(stat) = Stat::from_file(entry.path().join("stat"))
-            && !matches!(stat.state, 'Z' | 'X')
-        {
-            rest.push(stat);
-        }
+        // A process may end between the listing and the look.
+        stats.extend(Stat::from_file(entry.path().join("stat")).ok());
     }
+    Ok(stats)
+}
+
+fn stats_below(root: u32) -> io::Result<Vec<Stat>> {
+    let root = i32::try_from(root).map_err(io::Error::other)?;
+    let mut rest = all_stats()?;
+    // Those that have ended and are not waited for run no more.
+    rest.retain(|stat| !matches!(stat.state, 'Z' | 'X'));
     let mut members: Vec<Stat> = Vec::new();
     loop {
         let is_member =

@@ -79,6 +79,10 @@ pub(super) fn thread_names(_: u32) -> io::Result<Vec<(u32, String)>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn unwaited(_: &[u32]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn waiting_for_io() -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }

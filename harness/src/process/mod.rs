@@ -178,6 +178,14 @@ impl Process {
         Ok(Threads { all: sum(|threads| threads.all), of_rings: sum(|threads| threads.of_rings) })
     }
 
+    /// Processes that it has started, that have ended, and that it has not waited for.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn unwaited_children(&self) -> Result<usize, Failure> {
+        system::unwaited(&self.family()?).map_err(|e| unknown("its children that have ended", &e))
+    }
+
     /// The processors that any of its threads may run on, to see whether all of them stay where
     /// the server was put: it may move them, and so may the kernel those that it has for a ring.
     ///

@@ -52,6 +52,14 @@ pub(crate) trait DatagramHooks {
         Duration::ZERO
     }
 
+    /// The receive call itself on a Unix path.
+    #[cfg(unix)]
+    fn receive(&mut self, socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<(usize, Client)> {
+        let (length, from) = socket.recv_from(buffer)?;
+        let path = from.as_pathname().map(|path| Client::Path(path.to_owned()));
+        Ok((length, path.unwrap_or(Client::Unnamed)))
+    }
+
     /// What is sent now that this has come.
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
         vec![datagram]
@@ -155,11 +163,7 @@ impl Datagrams {
                 (length, Client::Ip(from))
             }
             #[cfg(unix)]
-            Socket::Unix(socket) => {
-                let (length, from) = socket.recv_from(&mut self.buffer)?;
-                let path = from.as_pathname().map(|path| Client::Path(path.to_owned()));
-                (length, path.unwrap_or(Client::Unnamed))
-            }
+            Socket::Unix(socket) => self.hooks.receive(socket, &mut self.buffer)?,
         };
         Ok(Datagram { bytes: self.buffer[..length].to_vec(), client })
     }

@@ -2,7 +2,7 @@
 //! overrides the one or two that it needs and keeps its own memory. `faults/` has them, by what
 //! they spoil.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
 
 use mio::Interest;
@@ -109,6 +109,11 @@ pub(crate) trait Hooks {
     /// Bytes of the next read, of a buffer of `buffer` bytes.
     fn read_limit(&mut self, _connection: &Connection, buffer: usize) -> usize {
         buffer
+    }
+
+    /// The read itself.
+    fn read(&mut self, connection: &mut Connection, buffer: &mut [u8]) -> io::Result<usize> {
+        connection.stream.read(buffer)
     }
 
     /// Bytes have come; they are `connection.pending[connection.fresh..]`.

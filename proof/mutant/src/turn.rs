@@ -104,7 +104,7 @@ impl Connection {
             return self.await_input();
         }
         let limit = hooks.read_limit(self, scratch.len());
-        match self.stream.read(&mut scratch[..limit]) {
+        match hooks.read(self, &mut scratch[..limit]) {
             Ok(0) => {
                 let gate = hooks.peer_ended(self);
                 if gate == Gate::Go {

@@ -221,6 +221,8 @@ pub enum FailureKind {
     Descriptors,
     /// The server had more threads than the limit.
     Threads,
+    /// Processes that it had started and that had ended were not waited for.
+    Children,
     /// A wrong exit status.
     ExitStatus,
     /// A missing, wrong or untrue announcement.
@@ -275,6 +277,7 @@ impl FailureKind {
             Self::Unbounded => "unbounded",
             Self::Descriptors => "descriptors",
             Self::Threads => "threads",
+            Self::Children => "children",
             Self::ExitStatus => "exit-status",
             Self::Announcement => "announcement",
             Self::Driver => "driver",

@@ -4,6 +4,7 @@
 mod connect;
 mod receiving;
 mod sending;
+mod urgent;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use report::{Failure, FailureKind};
 use socket2::Socket;
 
 pub use connect::{Pending, Setup};
+pub use urgent::{Rest, Urgent};
 
 use crate::client::harness_failure;
 use crate::client::payload::{Payload, hex};

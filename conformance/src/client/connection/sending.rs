@@ -6,11 +6,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::wait::{Interest, wait};
-use report::Failure;
+use report::{Failure, FailureKind};
 use socket2::Socket;
 
 use super::{Connection, is_again};
 use crate::client::harness_failure;
+use crate::client::passing::{Copies, Passed};
 use crate::client::queues::queues;
 
 impl Connection {
@@ -63,12 +64,27 @@ impl Connection {
         Ok(n)
     }
 
-    /// Sends one byte of TCP urgent data, which is not part of the stream.
+    /// Sends the next `length` bytes of the stream with descriptors, all at once.
     ///
     /// # Errors
-    /// `reset` when the server closed.
-    pub fn send_urgent(&mut self) -> Result<(), Failure> {
-        self.write(|socket| socket.send_out_of_band(b"!")).map(drop)
+    /// `reset` when the server closed, `harness` when the system does not pass any.
+    pub fn send_passing(
+        &mut self,
+        length: usize,
+        passed: Passed,
+        copies: Copies,
+    ) -> Result<(), Failure> {
+        let bytes = self.payload.bytes(self.sent, length);
+        let mut passed = Some(passed);
+        let n = self.write(|socket| {
+            passed.take().map_or(Ok(0), |passed| passed.send_with(socket, &bytes, copies))
+        })?;
+        self.sent += n as u64;
+        if n == length {
+            return Ok(());
+        }
+        let actual = format!("{n} were taken");
+        Err(Failure::new(FailureKind::Harness, format!("room for {length} bytes"), actual))
     }
 
     pub(super) fn write(

@@ -15,6 +15,7 @@ use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
 use crate::client::harness_failure;
+use crate::client::passing::{Copies, Passed};
 use crate::client::payload::{Payload, RECORD_BYTES};
 use crate::client::peer::PROBE_LIMIT;
 use crate::clock::CellClock;
@@ -180,6 +181,25 @@ impl Client {
             }
             Err(e) => Err(harness_failure(&format!("send a datagram of {length} bytes"), &e)),
         }
+    }
+
+    /// Sends a datagram with descriptors.
+    ///
+    /// # Errors
+    /// `harness` when the system does not pass any.
+    pub fn send_passing(
+        &mut self,
+        length: usize,
+        passed: Passed,
+        copies: Copies,
+    ) -> Result<Sent, Failure> {
+        let sent = Sent { position: self.next, length };
+        let bytes = self.payload.bytes(sent.position, length);
+        self.next += length.next_multiple_of(RECORD_BYTES) as u64;
+        passed
+            .send_to(self.socket.sock_ref(), &self.address, &bytes, copies)
+            .map_err(|e| harness_failure("pass a descriptor", &e))?;
+        Ok(sent)
     }
 
     /// Sends a datagram if the server's queue has room.

@@ -27,6 +27,21 @@ pub(super) const FAULTS: &[Fault] = &[
         "Has a child process that computes without end once a connection has ended",
         || Box::new(TellsChild::of_ends()),
     ),
+    Fault::at(
+        "leaves-zombies",
+        "Starts a process at each 5th connection (settable) that ends, and never waits for it",
+        5,
+        |at| Box::new(LeavesZombies { each: at, starts: |_| true, count: 0 }),
+    ),
+    Fault::at(
+        "leaves-zombies-on-reset",
+        "Starts a process at each 5th connection (settable) that fails, and never waits for it",
+        5,
+        |at| {
+            let starts = |end| end != End::Finished;
+            Box::new(LeavesZombies { each: at, starts, count: 0 })
+        },
+    ),
 ];
 
 /// First argument of a program that shall be such a child.
@@ -84,6 +99,26 @@ impl Drop for TellsChild {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+struct LeavesZombies {
+    each: u64,
+    starts: fn(End) -> bool,
+    count: u64,
+}
+
+impl Hooks for LeavesZombies {
+    fn closed(&mut self, _connection: Connection, end: End) {
+        self.count += u64::from((self.starts)(end));
+        if (self.starts)(end) && self.count.is_multiple_of(self.each) {
+            // Its standard input is at its end, so that it ends at once. Dropping what stands for
+            // it does not wait.
+            let program = std::env::current_exe();
+            let child = program
+                .and_then(|program| Command::new(program).arg(CHILD).stdin(Stdio::null()).spawn());
+            drop(child);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod binding;
 mod bytes;
 mod capabilities;
 mod children;
+mod coincidence;
 mod crosstalk;
 mod datagrams;
 mod delays;
@@ -15,7 +16,9 @@ mod hardship;
 mod hoarding;
 mod hostile;
 mod idling;
+mod leaking;
 mod odd;
+mod passing;
 mod pressure;
 mod rings;
 mod starting;
@@ -32,18 +35,21 @@ use crate::process::{self, ProcessHooks};
 
 pub(crate) use children::{CHILD, be_child};
 
-const TABLES: [&[Fault]; 23] = [
+const TABLES: [&[Fault]; 26] = [
     bytes::FAULTS,
     delays::FAULTS,
     crosstalk::FAULTS,
     pressure::FAULTS,
     ending::FAULTS,
     dying::FAULTS,
+    coincidence::FAULTS,
     accepting::FAULTS,
     unfair::FAULTS,
     capabilities::FAULTS,
     idling::FAULTS,
     hoarding::FAULTS,
+    leaking::FAULTS,
+    passing::FAULTS,
     children::FAULTS,
     rings::FAULTS,
     stopping::FAULTS,

@@ -47,22 +47,27 @@ pub(super) const FAULTS: &[Fault] = &[
 
 /// The connections that have sent a full buffer lately.
 #[derive(Default)]
-struct Hot(HashMap<usize, Instant>);
+pub(super) struct Hot(HashMap<usize, Instant>);
 
 impl Hot {
     const SPAN: Duration = Duration::from_millis(500);
 
     fn note(&mut self, connection: &mut Connection) {
         if connection.fresh().len() >= FULL_READ {
-            self.0.insert(connection.slot, Instant::now());
+            self.insert(connection.slot);
         }
     }
 
-    fn forget(&mut self, slot: usize) {
+    /// It has sent much just now.
+    pub(super) fn insert(&mut self, slot: usize) {
+        self.0.insert(slot, Instant::now());
+    }
+
+    pub(super) fn forget(&mut self, slot: usize) {
         self.0.remove(&slot);
     }
 
-    fn slots(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn slots(&self) -> impl Iterator<Item = usize> {
         self.0.iter().filter(|(_, since)| since.elapsed() < Self::SPAN).map(|(slot, _)| *slot)
     }
 }

@@ -1,22 +1,24 @@
 //! Resources: what a server has taken for a connection it gives back when that ends, however it
 //! ends, what it gives up it does not lose, and what it takes is recorded.
 
-use std::thread;
-use std::time::{Duration, Instant};
+mod cancelled;
+mod family;
+mod memory;
+
+use std::time::Duration;
 
 use harness::kernel_log::KernelLog;
-use harness::launcher::Start;
 use harness::process::{Process, Signal};
 use report::host::size;
 use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
-use crate::client::connection::{Connection, Read1, Setup};
-use crate::client::duplex::{Flow, exchange};
+use crate::client::connection::Connection;
 use crate::client::peer::Peer;
-use crate::expectation::{AtRest, expect_survival};
-use crate::lifecycle::Lifecycle;
-use crate::suites::tcp_backpressure::{STALLED_BYTES, stall};
+use crate::expectation::AtRest;
+use cancelled::{cancelled_accept_no_orphan, cancelled_read_no_loss};
+use family::{children_waited_for, threads_after_churn, threads_bounded};
+use memory::{after_blocked_writes, memory_after_churn, memory_after_resets, memory_of_streams};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -65,16 +67,16 @@ pub(super) const SUITE: Suite = Suite {
         .asks_for("cancel")
         .answers(Question::Bytes)
         .lifecycle(cancelled_read_no_loss),
-        Case::should("memory-after-churn", "As many connections again need no more memory.")
-            .sizes(300, 700, 7000)
+        Case::must("memory-after-churn", "Connections that have ended leave no memory behind.")
+            .sizes(16_000, 32_000, 200_000)
             .needs(&[Need::ResidentMemory, Need::DescriptorCount])
             .judges(&[FailureKind::Memory])
             .process(memory_after_churn),
         Case::must(
             "memory-after-resets",
-            "Connections that are reset leave next to no memory behind.",
+            "Connections that end amid an echo, or without a byte, leave no memory behind.",
         )
-        .sizes(100, 200, 2000)
+        .sizes(16_000, 32_000, 200_000)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
         .judges(&[FailureKind::Memory])
         .process(memory_after_resets),
@@ -90,7 +92,7 @@ pub(super) const SUITE: Suite = Suite {
             "memory-of-streams",
             "What has gone through a connection takes no memory, while it goes on.",
         )
-        .sizes(2, 8, 64)
+        .sizes(48_000, 96_000, 1_000_000)
         .needs(&[Need::ResidentMemory])
         .judges(&[FailureKind::Memory])
         .process(memory_of_streams),
@@ -103,6 +105,19 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::Threads, Need::Descriptors(500)])
             .judges(&[FailureKind::Threads])
             .process(threads_bounded),
+        Case::must("threads-after-churn", "Connections that have ended leave no thread behind.")
+            .sizes(500, 1000, 5000)
+            .needs(&[Need::Threads])
+            .judges(&[FailureKind::Threads])
+            .process(threads_after_churn),
+        Case::must(
+            "children-waited-for",
+            "Processes that the server starts for its clients are waited for when they have ended.",
+        )
+        .sizes(100, 200, 1000)
+        .needs(&[Need::EndedChildren])
+        .judges(&[FailureKind::Children])
+        .process(children_waited_for),
         Case::info("cpu-per-mebibyte", "How much CPU time does a MiB take, in messages of a size?")
             .sizes(1, 1, 8)
             .needs(&[Need::CpuTime])
@@ -195,23 +210,6 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResu
     Observation::met()
 }
 
-fn threads_bounded(peer: &Peer, process: &Process) -> CaseResult {
-    const MORE_THREADS: f64 = 64.0;
-    peer.serves()?;
-    let base = process.threads()?.all;
-    let mut crowd = peer.connect_many(peer.size())?;
-    for connection in &mut crowd {
-        connection.send(64)?;
-    }
-    for connection in &mut crowd {
-        connection.receive(64)?;
-    }
-    let more = process.threads()?.all.saturating_sub(base);
-    let what = format!("more threads beside {} clients", peer.size());
-    peer.clock().judge(FailureKind::Threads, &what, more as f64, MORE_THREADS)?;
-    Observation::met()
-}
-
 fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> CaseResult {
     /// Bytes of a message, and how many of them one round has.
     const MESSAGES: [(u64, u64); 3] = [(64, 1000), (4 * KIB, 250), (64 * KIB, 32)];
@@ -300,141 +298,6 @@ fn without_numbers(line: &str) -> String {
     text
 }
 
-fn memory_after_churn(peer: &Peer, process: &Process) -> CaseResult {
-    /// In two equal rounds of 7000, 8 MiB.
-    const BYTES_PER_CONNECTION: u64 = 600;
-    let mut random = peer.random(0);
-    let limit = MIB.max(BYTES_PER_CONNECTION * peer.size());
-    let growth = growth(peer, process, limit, |connections| {
-        for connection in connections.iter_mut() {
-            connection.send(random.u64(1..8 * KIB))?;
-        }
-        for connection in connections.iter_mut() {
-            connection.receive_all()?;
-        }
-        // Most end by reset, because the others leave the judge's ports in TIME_WAIT.
-        for connection in connections.iter_mut().step_by(4) {
-            connection.finish_sending()?;
-            connection.expect_end()?;
-        }
-        Ok(())
-    })?;
-    judge_growth(peer, growth, limit)
-}
-
-fn memory_after_resets(peer: &Peer, process: &Process) -> CaseResult {
-    const BYTES_PER_CONNECTION: u64 = 16 * KIB;
-    let limit = MIB + BYTES_PER_CONNECTION * peer.size();
-    let growth = growth(peer, process, limit, |connections| {
-        for connection in connections.iter_mut() {
-            connection.send(64 * KIB)?;
-        }
-        for connection in connections.iter_mut() {
-            connection.receive(32 * KIB)?;
-        }
-        Ok(())
-    })?;
-    judge_growth(peer, growth, limit)
-}
-
-/// By how many bytes the server grew in a round of `peer.size()` connections. What `each` does with
-/// a batch is followed by a reset of what is left of it.
-fn growth(
-    peer: &Peer,
-    process: &Process,
-    limit: u64,
-    mut each: impl FnMut(&mut [Connection]) -> Result<(), Failure>,
-) -> Result<u64, Failure> {
-    let mut at_rest = AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?;
-    least_growth(process, limit, || {
-        let mut left = peer.size();
-        while left > 0 {
-            let batch = left.min(BATCH);
-            let mut connections = peer.connect_many(batch)?;
-            each(&mut connections)?;
-            connections.into_iter().for_each(Connection::reset);
-            // Or the next batch would need memory beside this one, now and then.
-            at_rest.settle()?;
-            left -= batch;
-        }
-        Ok(())
-    })
-}
-
-/// The least number of bytes by which the server grows in a round.
-///
-/// The first round warms the allocator up. A leak is in each that follows, so the two in a row with
-/// the least growth are the evidence, and there are only as many as it takes to see two within
-/// `limit`: an allocator that grows in steps, or a collector that has yet to run, has them in time.
-fn least_growth(
-    process: &Process,
-    limit: u64,
-    mut act: impl FnMut() -> Result<(), Failure>,
-) -> Result<u64, Failure> {
-    const ROUNDS: usize = 12;
-    let mut round = || {
-        act()?;
-        process.resident_bytes()
-    };
-    let [mut before, mut between] = [round()?, round()?];
-    let mut least = u64::MAX;
-    for _ in 2..ROUNDS {
-        let after = round()?;
-        least = least.min(after.saturating_sub(before) / 2);
-        if least <= limit {
-            break;
-        }
-        (before, between) = (between, after);
-    }
-    Ok(least)
-}
-
-fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult {
-    /// How long bytes must stay unread before a server counts as busy writing.
-    const UNREAD: Duration = Duration::from_millis(20);
-    /// How long a server that is blocked may take to see FIN.
-    const NOTICED: Duration = Duration::from_millis(150);
-    const BYTES_PER_CONNECTION: u64 = 32 * KIB;
-    let mut at_rest = AtRest::now(process, peer, 0, SETTLED)?;
-    let limit = BYTES_PER_CONNECTION * peer.size();
-    let growth = least_growth(process, limit, || {
-        let connect = |_| peer.connect_with(Setup::tight());
-        let mut clients = (0..peer.size()).map(connect).collect::<Result<Vec<_>, _>>()?;
-        let (finish, stay) = clients.split_at_mut(peer.size() as usize / 2);
-        for client in finish {
-            // Behind a full window FIN would not reach the server.
-            client.send_until_unread(peer.clock().scaled(UNREAD), STALLED_BYTES)?;
-            client.finish_sending()?;
-        }
-        stall(stay, peer)?;
-        // That they stay blocked for a while is the case.
-        thread::sleep(peer.clock().scaled(NOTICED));
-        clients.into_iter().for_each(Connection::reset);
-        at_rest.settle().map(drop)
-    })?;
-    judge_growth(peer, growth, limit)
-}
-
-fn memory_of_streams(peer: &Peer, process: &Process) -> CaseResult {
-    /// Beside each MiB of the stream.
-    const MESSAGES: u64 = 512;
-    const LIMIT: u64 = 512 * KIB;
-    let (mut long, mut chatty) = (peer.connect()?, peer.connect()?);
-    let growth = least_growth(process, LIMIT, || {
-        exchange(&mut [Flow::new(&mut long, peer.size() * MIB, peer.seed())], peer.clock())?;
-        (0..peer.size() * MESSAGES).try_for_each(|_| chatty.exchange(64))
-    })?;
-    judge_growth(peer, growth, LIMIT)
-}
-
-fn judge_growth(peer: &Peer, growth: u64, limit: u64) -> CaseResult {
-    let mib = |bytes: u64| bytes as f64 / MIB as f64;
-    let what = "MiB by which the server grew in a round";
-    peer.clock().judge(FailureKind::Memory, what, mib(growth), mib(limit))?;
-    peer.serves()?;
-    Observation::met()
-}
-
 fn memory_per_idle_connection(peer: &Peer, process: &Process) -> CaseResult {
     peer.serves()?;
     let before = process.resident_bytes()?;
@@ -450,104 +313,4 @@ fn memory_per_idle_connection(peer: &Peer, process: &Process) -> CaseResult {
     // Rounded, so that it is the same from one run to the next.
     let kib = growth as f64 / KIB as f64 / peer.size() as f64;
     Observation::of(format!("about {} KiB", kib.max(1.0).log2().round().exp2()))
-}
-
-/// After how long the server cancels what waits.
-const CANCEL_AFTER: Duration = Duration::from_millis(1);
-
-/// Starts a server that cancels one kind of operation again and again, and runs a case on it.
-fn with_cancelled(
-    operation: &str,
-    lifecycle: &Lifecycle,
-    case: impl FnOnce(&Peer) -> CaseResult,
-) -> CaseResult {
-    let start = Start::default()
-        .with("--capability")
-        .with("cancel")
-        .with("--cancel")
-        .with(format!("{operation}={}ms", CANCEL_AFTER.as_millis()));
-    let server = lifecycle.start_with(&start)?;
-    let found = lifecycle.peer(&server).and_then(|peer| {
-        let observation = case(&peer)?;
-        peer.serves()?;
-        Ok(observation)
-    });
-    expect_survival(&server, found, lifecycle.clock())
-}
-
-/// Up to so much of the time in which the server waits, at random: that hits each moment of it.
-fn any_moment(random: &mut fastrand::Rng, longest: Duration) {
-    // The case needs a moment, not a state.
-    thread::sleep(longest.mul_f64(random.f64()));
-}
-
-fn cancelled_accept_no_orphan(lifecycle: &Lifecycle) -> CaseResult {
-    /// So few at once need no descriptors to speak of, and one that is forgotten shows soon.
-    const BATCH: u64 = 25;
-    const HELLO: u64 = 16;
-    let limit = Duration::from_secs(2);
-    with_cancelled("accept", lifecycle, |peer| {
-        let mut random = lifecycle.random(0);
-        let mut closed = 0;
-        for _ in 0..lifecycle.size() / BATCH {
-            let mut clients = Vec::new();
-            for _ in 0..BATCH {
-                any_moment(&mut random, 2 * CANCEL_AFTER);
-                let mut client = peer.connect()?;
-                client.send(HELLO)?;
-                clients.push(client);
-            }
-            for mut client in clients {
-                match client.receive_in("a client's echo", HELLO, limit) {
-                    Ok(()) => {}
-                    Err(e) if matches!(e.kind, FailureKind::Closed | FailureKind::Reset) => {
-                        closed += 1;
-                    }
-                    Err(e) => return Err(e),
-                }
-                // Leaves nothing in TIME_WAIT.
-                client.reset();
-            }
-        }
-        if closed > 0 {
-            return Observation::of("some clients were closed without an echo");
-        }
-        Observation::met()
-    })
-}
-
-fn cancelled_read_no_loss(lifecycle: &Lifecycle) -> CaseResult {
-    const BURSTS: usize = 5;
-    const BURST_BYTES: u64 = 16 * 1024;
-    with_cancelled("read", lifecycle, |peer| {
-        let mut random = lifecycle.random(0);
-        let mut clients = peer.connect_many(4)?;
-        // Each client sends a byte about once in the time of a read.
-        let pause = CANCEL_AFTER / 2;
-        let end = Instant::now() + Duration::from_millis(lifecycle.size());
-        while Instant::now() < end {
-            for client in &mut clients {
-                any_moment(&mut random, pause);
-                client.send(1)?;
-                take(client)?;
-            }
-        }
-        clients.iter_mut().try_for_each(Connection::receive_all)?;
-        for _ in 0..BURSTS {
-            for client in &mut clients {
-                any_moment(&mut random, pause);
-                client.send(BURST_BYTES)?;
-            }
-            clients.iter_mut().try_for_each(Connection::receive_all)?;
-        }
-        Observation::met()
-    })
-}
-
-/// Takes and checks what has come back so far.
-fn take(client: &mut Connection) -> Result<(), Failure> {
-    match client.try_receive(64)? {
-        Read1::Bytes(_) | Read1::Nothing => Ok(()),
-        Read1::End => Err(client.ended_early(client.sent())),
-    }
 }

@@ -1,0 +1,187 @@
+//! How much memory a server keeps for each connection or message: the slope of a line through
+//! what it has after each of many equal rounds. A line through many rounds tells a leak from an
+//! allocator that grows in steps and from a collector that runs now and then; two rounds do not.
+
+use std::time::{Duration, Instant};
+
+use harness::process::Process;
+use report::{Failure, FailureKind, outside};
+
+use crate::clock::CellClock;
+
+/// A line of a server that may be leaking has so many parts, if it has two rounds for each.
+const PARTS: usize = 4;
+/// No round is begun once it has grown by so much since the first: a host has other uses for its
+/// memory, and a collector that still waits has more heap than a server needs here.
+const MOST_GROWTH: f64 = 384.0 * 1024.0 * 1024.0;
+/// No round is begun after so long, scaled by the host factor. A server that may be leaking has not
+/// been judged then: its collector might have had work to do a little later.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a server may keep of what it has done.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// Bytes for each of them.
+    pub bytes: f64,
+    /// What they are, in the singular: a connection, a message.
+    pub of: &'static str,
+    /// Rounds before the first line. Those of its first half warm the server up.
+    pub rounds: usize,
+    /// So many of them at most, while it is not clear whether it keeps more. A collector of garbage
+    /// lets memory grow until it runs.
+    pub most: u64,
+}
+
+/// The slope of a line, and what it lies between with 95 % confidence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Slope {
+    low: f64,
+    high: f64,
+}
+
+impl Allowance {
+    /// Lets `round` do some of them again and again, of which it returns the number, until it is
+    /// clear that the server keeps no more than it may.
+    ///
+    /// # Errors
+    /// `memory` when the lower end of the 95 % interval is above the allowance, or what `round`
+    /// fails with.
+    pub fn judge(
+        self,
+        process: &Process,
+        clock: &CellClock,
+        mut round: impl FnMut() -> Result<u64, Failure>,
+    ) -> Result<(), Failure> {
+        let end = Instant::now() + clock.scaled(PATIENCE);
+        let mut readings: Vec<(f64, f64)> = Vec::new();
+        let mut done = 0;
+        loop {
+            done += round()?;
+            readings.push((done as f64, process.resident_bytes()? as f64));
+            if readings.len() < self.rounds {
+                continue;
+            }
+            let shortest = self.rounds.div_ceil(2).max(4);
+            let last = |count: usize| &readings[readings.len() - count.max(shortest)..];
+            let slope = Slope::of(last(readings.len() / 3));
+            if slope.high <= self.bytes {
+                return self.decide(slope.low, clock);
+            }
+            let growth = readings[readings.len() - 1].1 - readings[0].1;
+            let least = self.steady(last(readings.len() * 2 / 3));
+            if done >= self.most || growth > MOST_GROWTH {
+                return self.decide(least, clock);
+            }
+            if Instant::now() > end {
+                return self.decide(least, clock).map_err(|leak| self.unjudged(done, &leak));
+            }
+        }
+    }
+
+    /// The lower end of the slope's interval, or zero where a part of the line does not grow by
+    /// more than the allowance: one step, as large as it may be, is no leak, and neither is what
+    /// a collector has let come and go.
+    fn steady(self, line: &[(f64, f64)]) -> f64 {
+        let last = line.len() - 1;
+        let parts = (last / 2).clamp(1, PARTS);
+        let is_steady = (0..parts).all(|part| {
+            let (from, to) = (line[last * part / parts], line[last * (part + 1) / parts]);
+            to.1 - from.1 > self.bytes * (to.0 - from.0)
+        });
+        if is_steady { Slope::of(line).low } else { 0.0 }
+    }
+
+    fn unjudged(self, done: u64, leak: &Failure) -> Failure {
+        let expected = format!("{} times a {} in {PATIENCE:?}", self.most, self.of);
+        let actual = outside!("{done} times, and as yet {} bytes kept of each", leak.actual);
+        Failure::new(FailureKind::Harness, expected, actual)
+    }
+
+    fn decide(self, least: f64, clock: &CellClock) -> Result<(), Failure> {
+        let what = format!("bytes kept of each {} (lower end of the 95 % interval)", self.of);
+        clock.judge(FailureKind::Memory, &what, least.max(0.0), self.bytes)
+    }
+}
+
+impl Slope {
+    /// That of the line with the least squares of distances through at least three points.
+    fn of(points: &[(f64, f64)]) -> Self {
+        let count = points.len() as f64;
+        let (x_mean, y_mean) =
+            points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+        let (x_mean, y_mean) = (x_mean / count, y_mean / count);
+        let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+            points.iter().map(|(x, y)| of(x - x_mean, y - y_mean)).sum()
+        };
+        let spread = sum(&|x, _| x * x);
+        let slope = sum(&|x, y| x * y) / spread;
+        let freedom = points.len() - 2;
+        let residuals = sum(&|x, y| (y - slope * x).powi(2));
+        let error = (residuals / freedom as f64 / spread).sqrt();
+        let margin = quantile(freedom) * error;
+        Self { low: slope - margin, high: slope + margin }
+    }
+}
+
+/// The 97.5 % quantile of Student's t for at least one degree of freedom, by Hill's expansion in
+/// that of the normal distribution. With 2 degrees, the least that a line here has, it is 7 % too
+/// small, with 3 degrees 1 %.
+fn quantile(freedom: usize) -> f64 {
+    const Z: f64 = 1.959_964;
+    let n = freedom as f64;
+    let first = (Z.powi(3) + Z) / 4.0;
+    let second = (5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z) / 96.0;
+    let third = (3.0 * Z.powi(7) + 19.0 * Z.powi(5) + 17.0 * Z.powi(3) - 15.0 * Z) / 384.0;
+    Z + first / n + second / n.powi(2) + third / n.powi(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOCK_LIMIT: Duration = Duration::from_secs(60);
+
+    fn decide(bytes: impl Fn(f64) -> f64) -> Result<(), Failure> {
+        let line: Vec<(f64, f64)> =
+            (0..12).map(|n| f64::from(n) * 200.0).map(|x| (x, bytes(x))).collect();
+        let allowance = Allowance { bytes: 512.0, of: "connection", rounds: 12, most: 0 };
+        let clock = CellClock::start(1.0, CLOCK_LIMIT);
+        allowance.decide(allowance.steady(&line), &clock)
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        for (freedom, expected) in [(4, 2.776), (5, 2.571), (10, 2.228), (30, 2.042), (100, 1.984)]
+        {
+            let found = quantile(freedom);
+            assert!((found - expected).abs() < 0.01, "{freedom}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_slope_of_a_line_is_its_own() {
+        let line: Vec<(f64, f64)> = (0..6).map(f64::from).map(|x| (x, 3.0 * x + 7.0)).collect();
+        let Slope { low, high } = Slope::of(&line);
+        assert!((low - 3.0).abs() < 1e-9 && (high - 3.0).abs() < 1e-9, "{low} to {high}");
+    }
+
+    #[test]
+    fn noise_widens_the_interval() {
+        let noisy: Vec<(f64, f64)> =
+            (0..12).map(f64::from).map(|x| (x, x + 20.0 * (x % 2.0))).collect();
+        let Slope { low, high } = Slope::of(&noisy);
+        assert!(low < 1.0 && high > 1.0, "{low} to {high}");
+    }
+
+    #[test]
+    fn a_leak_is_red_and_a_step_or_a_sawtooth_is_not() {
+        let error = decide(|x| 1024.0 * x).unwrap_err();
+        assert_eq!(error.kind, FailureKind::Memory);
+        // 64 KiB each 50 connections, as an allocator asks the kernel for more.
+        decide(|x| (x / 250.0).floor() * 250.0 * 1024.0).unwrap_err();
+        decide(|x| 500.0 * x).unwrap();
+        decide(|x| if x < 1000.0 { 0.0 } else { 64e6 }).unwrap();
+        decide(|x| (x % 900.0) * 4096.0).unwrap();
+        decide(|x| x.min(700.0) * 4096.0).unwrap();
+    }
+}
