@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod datagrams;
 pub mod duplex;
+pub mod key;
 pub mod payload;
 pub mod peer;
 pub mod ping_pong;

@@ -1,4 +1,4 @@
-//! What a wire case gets: an address to connect to, its size and seed, and the cell's clock.
+//! What a wire case gets: an address to connect to, its size, what is random, and the cell's clock.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -10,11 +10,14 @@ use harness::place::Place;
 use report::{Failure, FailureKind, outside};
 
 use crate::client::connection::{Connection, Pending, Setup};
+use crate::client::payload::Payload;
 use crate::clock::CellClock;
 use crate::context::Context;
 
 /// How soon a new client must be served while nothing else is asked of the server.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// The purpose of the random source for pieces, which no case uses for something else.
+const PIECES: u64 = u64::MAX;
 
 /// A listening server, as a client sees it.
 #[derive(Clone, Debug)]
@@ -54,10 +57,10 @@ impl Peer {
         self.context.size
     }
 
-    /// The cell's seed.
+    /// The seed of what is random in the cell and not payload, such as the sizes of pieces.
     #[must_use]
     pub fn seed(&self) -> u64 {
-        self.context.seed
+        self.random(PIECES).u64(..)
     }
 
     /// The cell's clock.
@@ -94,7 +97,7 @@ impl Peer {
     /// As [`Peer::connect`].
     pub fn connect_from(&self, from: SocketAddr) -> Result<Option<Connection>, Failure> {
         let (number, clock) = self.next();
-        let pending = Pending::start_from(from, &self.place, number, self.seed(), clock)?;
+        let pending = Pending::start_from(from, &self.place, number, self.payload(number), clock)?;
         pending.map(|pending| pending.finish(self.clock().progress())).transpose()
     }
 
@@ -119,7 +122,11 @@ impl Peer {
 
     fn start_at_once(&self, setup: Setup) -> Result<Pending, Failure> {
         let (number, clock) = self.next();
-        Pending::start(&self.place, setup, number, self.context.seed, clock)
+        Pending::start(&self.place, setup, number, self.payload(number), clock)
+    }
+
+    fn payload(&self, number: u32) -> Payload {
+        Payload::new(Arc::clone(&self.context.key), number)
     }
 
     /// What the next connection gets.

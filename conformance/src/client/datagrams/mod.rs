@@ -130,7 +130,7 @@ impl Datagrams {
             socket,
             place: self.place.clone(),
             address,
-            payload: Payload::new(self.context.seed, number),
+            payload: Payload::new(Arc::clone(&self.context.key), number),
             next: 0,
             buffer: vec![0; ROOM],
             clock: Arc::clone(&self.context.clock),
