@@ -2,9 +2,11 @@
 //! traffic that cases make of them.
 
 pub mod connection;
+pub mod content;
 pub mod datagrams;
 pub mod duplex;
 pub mod key;
+pub mod lengths;
 pub mod payload;
 pub mod peer;
 pub mod ping_pong;

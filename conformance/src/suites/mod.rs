@@ -1,5 +1,6 @@
 //! The suites: one file each, its table of cases at the top.
 
+mod endurance;
 mod fair;
 mod idle;
 mod ip6;
@@ -10,6 +11,7 @@ mod tcp_accept;
 mod tcp_backpressure;
 mod tcp_close;
 mod tcp_concurrency;
+mod tcp_content;
 mod tcp_echo;
 mod tcp_half_close;
 mod tcp_large;
@@ -23,6 +25,7 @@ use crate::case::Suite;
 /// Every suite, in the order of the matrix.
 pub const ALL: &[&Suite] = &[
     &tcp_echo::SUITE,
+    &tcp_content::SUITE,
     &tcp_large::SUITE,
     &tcp_half_close::SUITE,
     &tcp_reset::SUITE,
@@ -34,6 +37,7 @@ pub const ALL: &[&Suite] = &[
     &unix::SUITE,
     &unixdg::SUITE,
     &ip6::SUITE,
+    &endurance::SUITE,
     &fair::SUITE,
     &idle::SUITE,
     &res::SUITE,

@@ -223,6 +223,16 @@ impl Client {
         self.receive(vec![sent])
     }
 
+    /// Sends a datagram of these bytes, without a stamp, and receives it.
+    ///
+    /// # Errors
+    /// As [`Client::send`] and [`Client::receive`].
+    pub fn exchange_literal(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.payload.carry(bytes.into());
+        self.next = 0;
+        self.exchange(bytes.len())
+    }
+
     /// Receives what was sent, in any order, and each once.
     ///
     /// # Errors
