@@ -5,8 +5,8 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::client::key::Key;
 use crate::clock::CellClock;
+use crate::key::Key;
 use crate::profile::Profile;
 
 /// What is the same for everything in one cell.

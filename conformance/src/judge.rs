@@ -19,9 +19,9 @@ use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdic
 use report::{Outside, Seed, SeedSource, outside};
 
 use crate::case::{Body, Case, CaseResult, Observation};
-use crate::client::key::Key;
 use crate::clock::CellClock;
 use crate::context::Context;
+use crate::key::Key;
 use crate::lack::{Lack, ask, expect_no_lack};
 use crate::lifecycle::Lifecycle;
 use crate::plan::Planned;

@@ -11,6 +11,7 @@ mod error;
 pub mod expectation;
 pub mod introduction;
 pub mod judge;
+pub mod key;
 pub mod lack;
 pub mod lifecycle;
 pub mod mutants;

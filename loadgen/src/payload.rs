@@ -22,8 +22,8 @@ const PIECE_BYTES: usize = 4096;
 const SHIFTS: usize = 4096;
 /// Places that one enciphered block says.
 const PLACES: usize = 8;
-/// What is enciphered for a stamp; for the places of pieces it is 1 and more. As long as it is, bytes
-/// of another load are hardly ever taken for a stamp.
+/// What is enciphered for a stamp; for the places of pieces it is 1 and more. It has 32 bits, so
+/// that bytes of another load are hardly ever taken for a stamp.
 const STAMP: u32 = 0;
 
 /// The messages of all connections of a load.

@@ -1,6 +1,6 @@
-//! Content that servers take for something: runs of one byte, text, words that other protocols obey,
-//! structures with lengths, and bytes that are random and nothing else. A stamped stream has none
-//! of it: no byte twice in a row for long, and a line feed in every 256 bytes.
+//! Content that servers take for something: runs of one byte, text, words that other protocols
+//! obey, structures with lengths, and bytes that are random and nothing else. A stamped stream has
+//! none of it: no byte twice in a row for long, and a line feed in every 256 bytes.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ pub const TEXTUAL: &[Content] = &[
         (0..40).map(|n| format!("{}\t{} \t\r\n", " ".repeat(n), word(random)).into()).collect()
     }),
     Content::new("JSON", |random| (0..40).map(|n| json(random, n).into()).collect()),
-    Content::new("HTTP", |random| http(random)),
+    Content::new("HTTP", http),
     Content::new("characters of UTF-8, cut anywhere", |random| {
         let text = "aß€𝄞é\u{301}\u{202e}\u{feff}\u{2028}한ﷺ\u{10ffff}\u{fffd}".repeat(8);
         text.as_bytes().chunks(random.usize(2..7)).map(<[u8]>::to_vec).collect()

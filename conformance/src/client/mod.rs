@@ -5,7 +5,6 @@ pub mod connection;
 pub mod content;
 pub mod datagrams;
 pub mod duplex;
-pub mod key;
 pub mod lengths;
 pub mod payload;
 pub mod peer;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use report::FailureKind;
 
-use super::key::{BLOCK_BYTES, Key};
+use crate::key::{BLOCK_BYTES, Key};
 
 /// Bytes in one record.
 pub const RECORD_BYTES: usize = BLOCK_BYTES;
@@ -128,8 +128,8 @@ impl Payload {
         self.short(position, tail, sent)
     }
 
-    /// As [`Payload::classify`], where no stamp says what belongs where: content may repeat, so that
-    /// the nearest explanation is taken.
+    /// As [`Payload::classify`], where no stamp says what belongs where: content may repeat, so
+    /// that the nearest explanation is taken.
     fn classify_content(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
         /// So many bytes in a row are no accident.
         const RUN: usize = 32;
@@ -143,8 +143,13 @@ impl Payload {
             let found = format!("what follows {skipped} bytes that do not come");
             return Mismatch { kind: FailureKind::Lost, found };
         }
+        let is_right =
+            |at: usize| tail.get(at..at + RUN).is_some_and(|run| due[at..].starts_with(run));
+        let changed = (1..RUN.min(due.len())).find(|at| is_right(*at));
         let due = &due[..left.min(RUN)];
-        if let Some(put_in) = tail.windows(due.len()).position(|window| window == due) {
+        if changed.is_none()
+            && let Some(put_in) = tail.windows(due.len()).position(|window| window == due)
+        {
             let found = format!("{put_in} bytes that nobody sent: {}", hex(&tail[..put_in]));
             return Mismatch { kind: FailureKind::Extra, found };
         }
@@ -308,6 +313,9 @@ mod tests {
         assert_eq!(payload.matching(3, b"34567x"), 5);
         assert_eq!(payload.classify(8, b"x", 100).kind, FailureKind::Altered);
         assert_eq!(payload.classify(8, b"1234567", 100).kind, FailureKind::Lost);
+        let mut changed = payload.bytes(8, 64);
+        changed[0] ^= 1;
+        assert_eq!(payload.classify(8, &changed, 100).kind, FailureKind::Altered);
         let put_in = [b"--", &payload.bytes(8, 64)[..]].concat();
         assert_eq!(payload.classify(8, &put_in, 100).kind, FailureKind::Extra);
         assert_eq!(payload.classify(100, b"x", 100).kind, FailureKind::Extra);

@@ -172,13 +172,13 @@ fn first_after_silence(peer: &Peer) -> CaseResult {
     }
     // The first message of all is slow where the server had gone to sleep.
     let first = round(&mut quiet[0])?;
+    peer.clock().judge_time("the first message after the silence", first, LIMIT)?;
     // Where each connection had, all of them are, and not by chance.
     let mut rounds = quiet[1..].iter_mut().map(round).collect::<Result<Vec<_>, _>>()?;
     rounds.sort_unstable();
     let mut unspoken = silent.iter_mut().map(round).collect::<Result<Vec<_>, _>>()?;
     unspoken.sort_unstable();
     for (what, time) in [
-        ("the first message after the silence", first),
         ("the first message of a quiet client", rounds[0]),
         ("the first message of a client at all", unspoken[0]),
     ] {

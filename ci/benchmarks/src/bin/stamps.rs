@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use conformance::client::key::Key;
 use conformance::client::payload::Payload;
+use conformance::key::Key;
 use criterion::{Criterion, Throughput};
 use report::Seed;
 

@@ -5,6 +5,7 @@ mod binding;
 mod bytes;
 mod capabilities;
 mod children;
+mod content;
 mod crosstalk;
 mod datagrams;
 mod delays;
@@ -14,6 +15,7 @@ mod hardship;
 mod hoarding;
 mod hostile;
 mod idling;
+mod numbers;
 mod odd;
 mod pressure;
 mod rings;
@@ -30,8 +32,10 @@ use crate::process::{self, ProcessHooks};
 
 pub(crate) use children::{CHILD, be_child};
 
-const TABLES: [&[Fault]; 20] = [
+const TABLES: [&[Fault]; 22] = [
     bytes::FAULTS,
+    content::FAULTS,
+    numbers::FAULTS,
     delays::FAULTS,
     crosstalk::FAULTS,
     pressure::FAULTS,

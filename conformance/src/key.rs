@@ -5,7 +5,7 @@ use aes::cipher::{Array, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyIn
 use report::Seed;
 
 /// Bytes that are enciphered at once.
-pub(super) const BLOCK_BYTES: usize = 16;
+pub(crate) const BLOCK_BYTES: usize = 16;
 
 /// A secret permutation of 128-bit numbers. Whoever has seen it applied to any number of them still
 /// cannot say what becomes of another, so that no part of a stream gives away the rest.
@@ -53,7 +53,8 @@ impl Key {
         self.0.encrypt_blocks(blocks);
     }
 
-    /// A random source for `purpose`. What is drawn from it may be seen: it says nothing of the key.
+    /// A random source for `purpose`. What is drawn from it may be seen: it says nothing of the
+    /// key.
     #[must_use]
     pub fn random(&self, purpose: u64) -> fastrand::Rng {
         // No stamp has this tag: see `Payload`.
