@@ -62,6 +62,10 @@ pub const TEXTUAL: &[Content] = &[
             &["\n", "\r\n", "\r", "\n\r", "\r\r\n", "\n\n\n", "\x0b", "\x0c", "\u{85}", ""],
         )
     }),
+    Content::new("line ends cut in two", |_| {
+        let pieces = ["one\r", "\ntwo\r", "\n", "\r", "\n\r", "\n", "three\n", "\n", "four", "\n"];
+        pieces.map(|text| text.as_bytes().to_vec()).into()
+    }),
     Content::new("lines longer than any buffer for one", |random| {
         [1_000, 8_191, 8_192, 8_193, 65_536, 70_000].map(|length| letters(random, length)).into()
     }),
@@ -183,6 +187,31 @@ pub const WORDS: &[Content] = &[
         ];
         heads.map(<[u8]>::to_vec).into()
     }),
+    Content::new("commands typed key by key", |_| {
+        let keys = "quit\n exit \r\n\u{8}logout\x7f\n".bytes().map(|byte| vec![byte]);
+        let telnet = [0xff, 0xf4, 0xff, 0xfd, 0x06, 0xff, 0xff, 0xff, 0xec].map(|byte| vec![byte]);
+        keys.chain(telnet).collect()
+    }),
+    Content::new("heads of files", |_| {
+        let heads: [&[u8]; 15] = [
+            b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+            b"\x78\x9c",
+            b"BZh9",
+            b"\xfd7zXZ\0",
+            b"\x28\xb5\x2f\xfd",
+            b"PK\x03\x04",
+            b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xe0",
+            b"%PDF-1.7\n%%EOF",
+            b"\x7fELF",
+            b"MZ\x90\0",
+            b"\xca\xfe\xba\xbe",
+            b"\xac\xed\0\x05",
+            b"\x80\x04\x95",
+            b"From somebody\n>From\n",
+        ];
+        heads.map(<[u8]>::to_vec).into()
+    }),
     Content::new("texts that end with NUL", |random| {
         (0..40).map(|_| format!("{}\0{}\0", word(random), word(random)).into()).collect()
     }),
@@ -201,6 +230,10 @@ pub const STRUCTURED: &[Content] = &[
     }),
     Content::new("lengths of four bytes, high byte first", |random| {
         prefixed(random, 3000, |length| (length as u32).to_be_bytes().into())
+    }),
+    Content::new("lengths and what they are of, apart", |random| {
+        let messages = prefixed(random, 600, |length| (length as u16).to_be_bytes().into());
+        messages.iter().flat_map(|message| [message[..2].to_vec(), message[2..].to_vec()]).collect()
     }),
     Content::new("lengths in decimal", |random| {
         let netstring = |length: usize| format!("{length}:").into();

@@ -15,7 +15,7 @@ pub(super) const SUITE: Suite = Suite {
     question: Question::Bytes,
     cases: &[
         Case::must("monotonous", "Runs of one byte and pages that repeat come back whole.")
-            .sizes(128 * 1024, 256 * 1024, 4 * 1024 * 1024)
+            .sizes(128 * 1024, 1280 * 1024, 8 * 1024 * 1024)
             .wire(monotonous),
         Case::must(
             "textual",
