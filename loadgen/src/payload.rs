@@ -2,9 +2,10 @@
 //! was sent: 16 bytes that say whose message it is and which, then pieces of a random block. Where
 //! they begin in it is another place for each message and each 4 KiB of one.
 //!
-//! The stamp and the places are enciphered, so that what a server has seen does not tell what comes
-//! next. One that has learnt the block could say the rest of a piece from its first bytes, which
-//! helps it no more than reading them.
+//! The stamp is enciphered, so that what a server has seen does not tell what comes next: nobody can
+//! answer a message that has not come. The places are only mixed with a secret, which is cheaper. A
+//! server that has learnt the block knows the rest of a piece once it has read its first bytes,
+//! which helps it no more than reading the others.
 
 use std::fmt;
 use std::ops::Range;
@@ -20,16 +21,20 @@ pub const STAMP_BYTES: usize = 16;
 const PIECE_BYTES: usize = 4096;
 /// Places in the block at which a piece can begin; a power of two.
 const SHIFTS: usize = 4096;
-/// Places that one enciphered block says.
-const PLACES: usize = 8;
-/// What is enciphered for a stamp; for the places of pieces it is 1 and more. It has 32 bits, so
-/// that bytes of another load are hardly ever taken for a stamp.
+/// What is enciphered for a stamp. It has 32 bits, so that bytes of another load are hardly ever
+/// taken for a stamp.
 const STAMP: u32 = 0;
+/// What is enciphered for the block, and for the secret of places.
+const BLOCK: u32 = u32::MAX;
+/// An odd number without a pattern.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The messages of all connections of a load.
 #[derive(Clone, Debug)]
 pub struct Payload {
     key: Aes128,
+    /// Of the places at which pieces begin.
+    secret: u64,
     block: Vec<u8>,
     sizes: Vec<u32>,
 }
@@ -51,10 +56,13 @@ impl Payload {
         let mut block = vec![0; SHIFTS + PIECE_BYTES];
         let (records, _) = Array::slice_as_chunks_mut(&mut block);
         for (number, record) in records.iter_mut().enumerate() {
-            *record = plain(u32::MAX, Message { connection: 0, counter: number as u64 });
+            *record = plain(BLOCK, Message { connection: 0, counter: number as u64 });
         }
         key.encrypt_blocks(records);
-        Self { key, block, sizes: sizes.to_vec() }
+        let mut secret = plain(BLOCK, Message { connection: 1, counter: 0 });
+        key.encrypt_block(&mut secret);
+        let secret = u128::from_le_bytes(secret.0) as u64;
+        Self { key, secret, block, sizes: sizes.to_vec() }
     }
 
     /// Bytes of a message.
@@ -108,8 +116,6 @@ impl Payload {
         mut piece: impl FnMut(Range<usize>, &[u8]),
     ) {
         let mut at = 0;
-        // The group of pieces whose places are known, and the places.
-        let mut known = None;
         if offset < STAMP_BYTES {
             let mut stamp = plain(STAMP, message);
             self.key.encrypt_block(&mut stamp);
@@ -118,29 +124,27 @@ impl Payload {
         }
         while at < length {
             let rest = offset + at - STAMP_BYTES;
-            let (number, within) = (rest / PIECE_BYTES, rest % PIECE_BYTES);
-            let group = number / PLACES;
-            let places = match known {
-                Some((known, places)) if known == group => places,
-                Some(_) | None => {
-                    let mut places = plain(1 + group as u32, message);
-                    self.key.encrypt_block(&mut places);
-                    known = Some((group, places));
-                    places
-                }
-            };
-            let place = number % PLACES * 2;
-            let shift =
-                usize::from(u16::from_le_bytes([places[place], places[place + 1]])) % SHIFTS;
+            let within = rest % PIECE_BYTES;
+            let shift = self.shift(message, (rest / PIECE_BYTES) as u64);
             let end = length.min(at + PIECE_BYTES - within);
             let from = shift + within;
             piece(at..end, &self.block[from..from + end - at]);
             at = end;
         }
     }
+
+    /// Where in the block a piece of a message begins.
+    #[inline]
+    fn shift(&self, message: Message, piece: u64) -> usize {
+        let number = message.counter.wrapping_add(piece.wrapping_mul(ODD));
+        let number = number ^ u64::from(message.connection) << 32 ^ self.secret;
+        let mixed = number.wrapping_mul(ODD);
+        let mixed = (mixed ^ mixed >> 32 ^ self.secret).wrapping_mul(ODD);
+        (mixed >> 40) as usize % SHIFTS
+    }
 }
 
-/// What is enciphered for a message: its stamp, or the places of some of its pieces.
+/// What is enciphered for a message.
 fn plain(what: u32, message: Message) -> Block {
     let Message { connection, counter } = message;
     let number = u128::from(what) << 96 | u128::from(connection) << 64 | u128::from(counter);
@@ -211,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_pieces_of_long_messages_are_alike() {
+    fn pieces_of_long_messages_are_not_alike() {
         const LENGTH: usize = 20 * PIECE_BYTES;
         let payload = Payload::new(Seed::new(7), &[LENGTH as u32]);
         let mut seen = std::collections::BTreeSet::new();
@@ -224,7 +228,8 @@ mod tests {
                 assert_eq!(payload.check(message, 0, &bytes[..cut]), Ok(()), "{cut}");
             }
         }
-        assert_eq!(seen.len(), 2 * 19);
+        // Two of them begin at the same place by chance, now and then.
+        assert!(seen.len() > 2 * 19 - 4, "{}", seen.len());
     }
 
     #[test]
