@@ -2,10 +2,10 @@
 //! was sent: 16 bytes that say whose message it is and which, then pieces of a random block. Where
 //! they begin in it is another place for each message and each 4 KiB of one.
 //!
-//! The stamp is enciphered, so that what a server has seen does not tell what comes next: nobody can
-//! answer a message that has not come. The places are only mixed with a secret, which is cheaper. A
-//! server that has learnt the block knows the rest of a piece once it has read its first bytes,
-//! which helps it no more than reading the others.
+//! The stamp is enciphered, so that what a server has seen does not tell what comes next: nobody
+//! can answer a message that has not come. The places are only mixed with a secret, which is
+//! cheaper. A server that has learnt the block knows the rest of a piece once it has read its first
+//! bytes, which helps it no more than reading the others.
 
 use std::fmt;
 use std::ops::Range;

@@ -55,7 +55,7 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// Clients that connect at the same time: few enough for any accept queue.
+/// Clients that are served before the next ones come.
 const BATCH: u64 = 100;
 
 fn at_once(peer: &Peer) -> CaseResult {
