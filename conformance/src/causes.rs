@@ -207,7 +207,7 @@ mod tests {
             reason: None,
             observation: None,
             margin: None,
-            seed: 1,
+            seed: report::Seed::new(1),
             seconds: 0.0,
             cpu_seconds: 0.0,
             exclusive: false,

@@ -10,7 +10,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
-use harness::{binaries, host, seed};
+use harness::{binaries, host};
 use report::host::Host;
 use report::output::{Output, OutputError, Outputs};
 use report::run::FORMAT_VERSION;
@@ -19,7 +19,7 @@ use report::{
     Attestation, Cell, Conclusion, FailureKind, Grade, Level, Pages as _, Question, Run, RunRow,
     Verdict,
 };
-use report::{Outside, outside};
+use report::{Outside, Seed, SeedError, outside};
 
 use crate::case::Case;
 use crate::causes;
@@ -89,7 +89,7 @@ pub fn run(
                     tell(&worst.cell);
                     for repeat in 1..options.repeats {
                         // Another seed each time, so that repeats find what one seed does not.
-                        let judge = judge.with_seed(judge.seed.wrapping_add(u64::from(repeat)));
+                        let judge = judge.with_seed(judge.seed.plus(repeat));
                         let again = one(&judge, registry, rows, planned);
                         tell(&again.cell);
                         if judge.gate.compare(&again.cell, &worst.cell, &driver).is_gt() {
@@ -158,6 +158,7 @@ impl Collector {
             started_unix: self.started_unix,
             seconds: self.started.elapsed().as_secs_f64(),
             seed: judge.seed,
+            seed_source: judge.seed_source,
             profile: judge.profile.name().to_owned().into(),
             host: judge.host.clone(),
             rows: report_rows,
@@ -190,6 +191,7 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
         catalogue,
         only_in_full: cases().filter(|(_, case)| is_left_to_full(case)).count(),
         without: without.iter().cloned().map(Outside::from).collect(),
+        seed_source: judge.seed_source,
     };
     RunRow {
         name: row.name.clone().into(),
@@ -236,7 +238,7 @@ pub struct Environment {
     /// `_PROFILE`.
     pub profile: Profile,
     /// `_SEED`.
-    pub seed: u64,
+    pub seed: Option<Seed>,
 }
 
 impl Environment {
@@ -252,19 +254,16 @@ impl Environment {
             let refuse = |error| Error::Variable(outside!("CONFORMANCE_PROFILE: {}", error));
             profile.parse().map_err(refuse)
         });
-        let seed = text("CONFORMANCE_SEED").map_or_else(
-            || Ok(seed::random()),
-            |seed| {
-                let refuse = |error| outside!("CONFORMANCE_SEED is '{}': {}", seed, error);
-                seed::parse(&seed).map_err(|error| Error::Variable(refuse(error)))
-            },
-        );
+        let seed = text("CONFORMANCE_SEED").map(|seed| {
+            let refuse = |error| outside!("CONFORMANCE_SEED is '{}': {}", seed, error);
+            seed.parse().map_err(|error: SeedError| Error::Variable(refuse(error)))
+        });
         Ok(Self {
             rows: list("CONFORMANCE_ROWS").iter().map(Pattern::from).collect(),
             require: list("CONFORMANCE_REQUIRE").into_iter().map(Outside::from).collect(),
             outputs: outputs(&list("CONFORMANCE_OUTPUT"))?,
             profile: profile?,
-            seed: seed?,
+            seed: seed.transpose()?,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What is the same for everything in one cell: the case's size, the seed, the clock, and the
+//! What is the same for everything in one cell: the case's size, the key, the clock, and the
 //! numbers of its connections.
 
 use std::net::UdpSocket;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::CellClock;
+use crate::key::Key;
 use crate::profile::Profile;
 
 /// What is the same for everything in one cell.
@@ -13,8 +14,8 @@ use crate::profile::Profile;
 pub struct Context {
     /// The size of the case's table row for the profile.
     pub size: u64,
-    /// The cell's seed.
-    pub seed: u64,
+    /// What the payload of the cell follows from.
+    pub key: Arc<Key>,
     /// The profile.
     pub profile: Profile,
     /// The cell's clock.
@@ -28,10 +29,10 @@ pub struct Context {
 impl Context {
     /// A cell that starts now.
     #[must_use]
-    pub fn new(size: u64, seed: u64, profile: Profile, clock: CellClock) -> Self {
+    pub fn new(size: u64, key: Key, profile: Profile, clock: CellClock) -> Self {
         Self {
             size,
-            seed,
+            key: Arc::new(key),
             profile,
             clock: Arc::new(clock),
             connections: Arc::default(),
@@ -46,7 +47,7 @@ impl Context {
     pub fn quick_part(&self, size: u64) -> Self {
         Self {
             size,
-            seed: self.seed,
+            key: Arc::clone(&self.key),
             profile: Profile::Quick,
             clock: Arc::clone(&self.clock),
             connections: Arc::clone(&self.connections),
@@ -82,9 +83,9 @@ impl Context {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A random source that depends on nothing but the seed and `purpose`.
+    /// A random source that depends on nothing but the key and `purpose`.
     #[must_use]
     pub fn random(&self, purpose: u64) -> fastrand::Rng {
-        fastrand::Rng::with_seed(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose)
+        self.key.random(purpose)
     }
 }

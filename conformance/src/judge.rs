@@ -16,11 +16,12 @@ use harness::schedule::{Company, Schedule};
 use report::host::Host;
 use report::run::WaiverState;
 use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdict, WaiverNote};
-use report::{Outside, outside};
+use report::{Outside, Seed, SeedSource, outside};
 
 use crate::case::{Body, Case, CaseResult, Observation};
 use crate::clock::CellClock;
 use crate::context::Context;
+use crate::key::Key;
 use crate::lack::{Lack, ask, expect_no_lack};
 use crate::lifecycle::Lifecycle;
 use crate::plan::Planned;
@@ -35,7 +36,9 @@ pub struct Judge {
     /// How much is done.
     pub profile: Profile,
     /// The seed of the check.
-    pub seed: u64,
+    pub seed: Seed,
+    /// Where it is from.
+    pub seed_source: SeedSource,
     /// What the host can do, by the harness's own probe.
     pub host: Host,
     /// Which cells run side by side.
@@ -45,7 +48,7 @@ pub struct Judge {
     /// What is red. Its strictness says whether a SHOULD counts for the certificate.
     pub gate: Gate,
     /// The command that selects a row and a case, for the line that repeats a cell.
-    pub repeat: fn(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside,
+    pub repeat: fn(row: &Row, id: &str, seed: Seed, profile: Profile) -> Outside,
 }
 
 /// A cell with what was learnt about its row on the way.
@@ -79,7 +82,7 @@ impl Evidence {
 impl Judge {
     /// The same with another seed.
     #[must_use]
-    pub fn with_seed(&self, seed: u64) -> Self {
+    pub fn with_seed(&self, seed: Seed) -> Self {
         Self { seed, ..self.clone() }
     }
 
@@ -110,8 +113,9 @@ impl Judge {
         }
         let clock = CellClock::start(factor.min(HIGHEST), self.profile.cell_limit());
         let size = planned.case.sizes.of(self.profile);
-        let seed = cell_seed(self.seed, &planned.id());
-        let context = Arc::new(Context::new(size, seed, self.profile, clock));
+        // The same case gets the same bytes on every row.
+        let key = Key::of_part(self.seed, &planned.id());
+        let context = Arc::new(Context::new(size, key, self.profile, clock));
         let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
         let own_cpu = thread_cpu();
         let evidence =
@@ -348,14 +352,6 @@ fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
         cell.waiver = Some(WaiverNote { reason: reason.into(), upstream: upstream.into(), state });
     }
     judged
-}
-
-/// The seed of a cell: the same case gets the same bytes on every row.
-fn cell_seed(seed: u64, id: &str) -> u64 {
-    // FNV-1a, so that it stays the same from one release of this program to the next.
-    id.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 /// CPU time of this thread in seconds, 0 where the system does not tell.

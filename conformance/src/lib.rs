@@ -12,6 +12,7 @@ pub mod expectation;
 pub mod growth;
 pub mod introduction;
 pub mod judge;
+pub mod key;
 pub mod lack;
 pub mod lifecycle;
 pub mod mutants;

@@ -20,8 +20,9 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 17] = files![
+const FILES: [(&str, &str); 19] = files![
     "tcp-echo",
+    "tcp-content",
     "tcp-large",
     "tcp-half-close",
     "tcp-reset",
@@ -33,6 +34,7 @@ const FILES: [(&str, &str); 17] = files![
     "unix",
     "unixdg",
     "ip6",
+    "endurance",
     "fair",
     "idle",
     "res",

@@ -15,13 +15,13 @@ use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
-use harness::{host, supervisor};
+use harness::{host, seed, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::output::{Completeness, Outputs};
 use report::render::text;
 use report::run::parts::{causes as causes_of, closing_line, costs, detail};
 use report::{
-    Cell, Conclusion, Document as _, Exit, Gate, Outside, Strictness, Verdict, View, outside,
+    Cell, Conclusion, Document as _, Exit, Gate, Outside, Seed, Strictness, Verdict, View, outside,
 };
 
 fn main() -> ExitCode {
@@ -61,9 +61,11 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
     if !arguments.list {
         check::find_programs(&mut rows, &selected)?;
     }
+    let (seed, seed_source) = seed::given_or_random(environment.seed);
     let judge = Judge {
         profile: environment.profile,
-        seed: environment.seed,
+        seed,
+        seed_source,
         host,
         schedule: Schedule::of_this_user(),
         start_timeout: START_TIMEOUT,
@@ -176,7 +178,7 @@ fn outcome(cell: &Cell, conclusion: Conclusion) -> Result<(), Failed> {
     Ok(())
 }
 
-fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {
+fn repeat_command(row: &Row, id: &str, seed: Seed, profile: Profile) -> Outside {
     let test = format!("{}::{}", row.name, id.replace('/', "::"));
     let profile = match profile {
         Profile::Default => String::new(),

@@ -12,7 +12,7 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use harness::{binaries, host, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::{Cell, FailureKind, Gate, Outside, Verdict};
+use report::{Cell, FailureKind, Gate, Outside, Seed, SeedSource, Verdict};
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
@@ -103,7 +103,8 @@ fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
     let cells = plan(std::slice::from_ref(row), &filter, Profile::Full, &host);
     let judge = Judge {
         profile: Profile::Quick,
-        seed: 1,
+        seed: Seed::new(1),
+        seed_source: SeedSource::Given,
         host,
         schedule: Schedule::of_this_user(),
         start_timeout: Duration::from_secs(5),

@@ -1,30 +1,32 @@
-//! Seeds, from which follows all that is random in a check or a measurement.
+//! The seed of a check or a measurement: the user's, or one that nobody knows.
 
-use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 
-/// A text that is no seed. The sentence says what to write instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeedError;
+use report::{Seed, SeedSource};
 
-/// A seed for who was given none.
+/// A seed from the system's random source, which std takes its 128-bit hash keys from.
 #[must_use]
-pub fn random() -> u64 {
-    // Short enough to be typed.
-    fastrand::u64(1..1_000_000)
+pub fn random() -> Seed {
+    let keys = RandomState::new();
+    let [high, low] = ["high", "low"].map(|half| u128::from(keys.hash_one(half)));
+    Seed::new(high << 64 | low)
 }
 
-/// Reads a seed as a result or an error shows it.
-///
-/// # Errors
-/// [`SeedError`].
-pub fn parse(text: &str) -> Result<u64, SeedError> {
-    text.parse().map_err(|_| SeedError)
+/// The user's seed, or else a random one; and which of the two it is. A command line and an
+/// environment can be read in procfs by every process of the user, that of the server among them.
+#[must_use]
+pub fn given_or_random(given: Option<Seed>) -> (Seed, SeedSource) {
+    given.map_or_else(|| (random(), SeedSource::Random), |seed| (seed, SeedSource::Given))
 }
 
-impl std::error::Error for SeedError {}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl fmt::Display for SeedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("write a number, such as 42")
+    #[test]
+    fn seeds_differ_in_both_halves() {
+        let (one, other) = (random().bits(), random().bits());
+        assert_ne!(one >> 64, other >> 64);
+        assert_ne!(one & u128::from(u64::MAX), other & u128::from(u64::MAX));
     }
 }

@@ -20,7 +20,7 @@ use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::output::Output;
 use report::{
-    Cell, Conclusion, Document as _, Exit, Gate, Grade, Level, Outside, Pages as _, Run,
+    Cell, Conclusion, Document as _, Exit, Gate, Grade, Level, Outside, Pages as _, Run, Seed,
     Strictness, Transport, outside,
 };
 
@@ -81,10 +81,11 @@ pub(crate) struct Arguments {
     /// Judge each cell so many times and keep the worst.
     #[arg(long, value_name = "N", default_value_t = 1)]
     repeat: u32,
-    /// Repeat a check: the same seed sends the same bytes. Random and printed if absent.
-    #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
+    /// Repeat a check: the same seed sends the same bytes, and certifies nothing, because a server
+    /// can read command lines. Random and printed if absent.
+    #[arg(long, value_name = "HEX")]
     #[arg(env = "CONFORMANCE_SEED", hide_env_values = true)]
-    seed: Option<u64>,
+    seed: Option<Seed>,
     /// How long a server may take to become ready.
     #[arg(long, value_name = "TIME", default_value = "30s")]
     #[arg(value_parser = humantime::parse_duration, conflicts_with = "address")]
@@ -140,9 +141,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Ok(Exit::Green);
     }
     check::find_programs(&mut rows, &planned)?;
+    let (seed, seed_source) = harness::seed::given_or_random(arguments.seed);
     let judge = Judge {
         profile,
-        seed: arguments.seed.unwrap_or_else(harness::seed::random),
+        seed,
+        seed_source,
         host,
         schedule: Schedule::of_this_user(),
         start_timeout: arguments.start_timeout,
@@ -241,7 +244,7 @@ impl From<IntroductionError> for Error {
     }
 }
 
-fn repeat_command(row: &Row, id: &str, seed: u64, profile: Profile) -> Outside {
+fn repeat_command(row: &Row, id: &str, seed: Seed, profile: Profile) -> Outside {
     let profile = match profile {
         Profile::Default => String::new(),
         Profile::Quick | Profile::Full => format!(" --profile {}", profile.name()),

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use report::bench::metric::Metric;
 use report::output::Output;
 use report::sweep::{Dimension, FILE_NAME, FORMAT_VERSION, Point, Sweep};
-use report::{Document as _, Exit, Pages as _};
+use report::{Document as _, Exit, Pages as _, Seed};
 
 use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
@@ -40,8 +40,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pipeline: u32,
     /// Send the same bytes again. Random if absent.
-    #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
-    seed: Option<u64>,
+    #[arg(long, value_name = "HEX")]
+    seed: Option<Seed>,
     /// What to plot.
     #[arg(long, value_parser = metrics(), default_value = "cpu")]
     metric: Metric,

@@ -10,7 +10,7 @@ use report::load::{
     Amount, Arrival, BuildProfile, Ending, Generator, Measurement, MessageSizes, Target, Traffic,
     Validity, Workload,
 };
-use report::{Attestation, Host, Model, Transport};
+use report::{Attestation, Host, Model, Seed, Transport};
 
 fn bench(host: Host, system_calls: f64) -> Bench {
     let measurement = Measurement {
@@ -48,7 +48,7 @@ fn bench(host: Host, system_calls: f64) -> Bench {
             warmup_seconds: 0.0,
             amount: Amount::Seconds(1.0),
             threads: 1,
-            seed: 1,
+            seed: Seed::new(1),
         },
         workers: 1,
         pinning: Pinning::None { reason: "one processor".into() },

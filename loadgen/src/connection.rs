@@ -405,13 +405,15 @@ impl LoadError {
 
 #[cfg(test)]
 mod tests {
+    use report::Seed;
+
     use super::*;
 
     const BYTES: usize = 64;
 
     /// The datagrams of one connection, of which three were sent at time 5.
     fn sent() -> (Payload, Connection) {
-        let payload = Payload::new(1, &[64]);
+        let payload = Payload::new(Seed::new(1), &[64]);
         let mut connection = Connection::new(3, 4);
         for _ in 0..3 {
             connection.admit(4);

@@ -1,24 +1,40 @@
 //! What is in a message, so that every byte that comes back can be compared without keeping what
-//! was sent: 16 bytes that say whose message it is and which, then a piece of a random block that
-//! begins somewhere else for each message.
+//! was sent: 16 bytes that say whose message it is and which, then pieces of a random block. Where
+//! they begin in it is another place for each message and each 4 KiB of one.
+//!
+//! The stamp is enciphered, so that what a server has seen does not tell what comes next: nobody
+//! can answer a message that has not come. The places are only mixed with a secret, which is
+//! cheaper. A server that has learnt the block knows the rest of a piece once it has read its first
+//! bytes, which helps it no more than reading the others.
 
 use std::fmt;
+use std::ops::Range;
+
+use aes::cipher::{Array, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
+use aes::{Aes128, Block};
+use report::Seed;
 
 /// Bytes of the stamp at the start of a message; a shorter message has its first bytes.
 pub const STAMP_BYTES: usize = 16;
 
-/// Places in the block at which the rest of a message can begin; a power of two.
+/// Bytes of a piece of the block.
+const PIECE_BYTES: usize = 4096;
+/// Places in the block at which a piece can begin; a power of two.
 const SHIFTS: usize = 4096;
-/// The half of a stamp's first word that does not say whose it is, but which load's, so that bytes
-/// of another are hardly ever taken for one.
-const LOW: u64 = 0xffff_ffff;
+/// What is enciphered for a stamp. It has 32 bits, so that bytes of another load are hardly ever
+/// taken for a stamp.
+const STAMP: u32 = 0;
+/// What is enciphered for the block, and for the secret of places.
+const BLOCK: u32 = u32::MAX;
+/// An odd number without a pattern.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-const ODD_INVERSE: u64 = inverse(ODD);
 
 /// The messages of all connections of a load.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    key: u64,
+    key: Aes128,
+    /// Of the places at which pieces begin.
+    secret: u64,
     block: Vec<u8>,
     sizes: Vec<u32>,
 }
@@ -35,12 +51,18 @@ pub struct Message {
 impl Payload {
     /// Messages of these lengths in turn, made from a seed.
     #[must_use]
-    pub fn new(seed: u64, sizes: &[u32]) -> Self {
-        let longest = sizes.iter().copied().max().unwrap_or(0) as usize;
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut block = vec![0; SHIFTS + longest];
-        random.fill(&mut block);
-        Self { key: random.u64(..), block, sizes: sizes.to_vec() }
+    pub fn new(seed: Seed, sizes: &[u32]) -> Self {
+        let key = Aes128::new(&Array(seed.bits().to_le_bytes()));
+        let mut block = vec![0; SHIFTS + PIECE_BYTES];
+        let (records, _) = Array::slice_as_chunks_mut(&mut block);
+        for (number, record) in records.iter_mut().enumerate() {
+            *record = plain(BLOCK, Message { connection: 0, counter: number as u64 });
+        }
+        key.encrypt_blocks(records);
+        let mut secret = plain(BLOCK, Message { connection: 1, counter: 0 });
+        key.encrypt_block(&mut secret);
+        let secret = u128::from_le_bytes(secret.0) as u64;
+        Self { key, secret, block, sizes: sizes.to_vec() }
     }
 
     /// Bytes of a message.
@@ -55,14 +77,7 @@ impl Payload {
 
     /// Writes the bytes of a message from `offset` on, as many as `out` has room for.
     pub fn fill(&self, message: Message, offset: usize, out: &mut [u8]) {
-        let (stamp, rest) = self.parts(message);
-        let in_stamp = STAMP_BYTES.saturating_sub(offset).min(out.len());
-        if in_stamp > 0 {
-            out[..in_stamp].copy_from_slice(&stamp[offset..offset + in_stamp]);
-        }
-        let from = offset + in_stamp;
-        let out = &mut out[in_stamp..];
-        out.copy_from_slice(&rest[from..from + out.len()]);
+        self.pieces(message, offset, out.len(), |range, bytes| out[range].copy_from_slice(bytes));
     }
 
     /// Whether `got` is what stands at `offset` of a message, up to its end at the most.
@@ -70,12 +85,8 @@ impl Payload {
     /// # Errors
     /// Index of the first byte that is another.
     pub fn check(&self, message: Message, offset: usize, got: &[u8]) -> Result<(), usize> {
-        let (stamp, rest) = self.parts(message);
-        let in_stamp = STAMP_BYTES.saturating_sub(offset).min(got.len());
-        let from = offset + in_stamp;
-        let (head, tail) = got.split_at(in_stamp);
-        let is_right = (head.is_empty() || head == &stamp[offset..from])
-            && tail == &rest[from..from + tail.len()];
+        let mut is_right = true;
+        self.pieces(message, offset, got.len(), |range, bytes| is_right &= got[range] == *bytes);
         if is_right {
             return Ok(());
         }
@@ -87,42 +98,63 @@ impl Payload {
     /// Whose message begins with these bytes, if they are a stamp of this load.
     #[must_use]
     pub fn decode(&self, bytes: &[u8]) -> Option<Message> {
-        let (first, rest) = bytes.split_first_chunk::<8>()?;
-        let second = u64::from_le_bytes(*rest.first_chunk::<8>()?);
-        let identity = u64::from_le_bytes(*first) ^ second.rotate_left(23);
-        let counter = (second ^ self.key).wrapping_mul(ODD_INVERSE);
-        let connection = (identity >> 32) as u32;
-        (identity & LOW == self.key & LOW).then_some(Message { connection, counter })
+        let mut block = Array(*bytes.first_chunk::<STAMP_BYTES>()?);
+        self.key.decrypt_block(&mut block);
+        let number = u128::from_le_bytes(block.0);
+        let message = Message { connection: (number >> 64) as u32, counter: number as u64 };
+        (block == plain(STAMP, message)).then_some(message)
     }
 
-    /// The stamp, and what a message would be without one.
-    fn parts(&self, message: Message) -> ([u8; STAMP_BYTES], &[u8]) {
-        let second = message.counter.wrapping_mul(ODD) ^ self.key;
-        let identity = u64::from(message.connection) << 32 | (self.key & LOW);
-        let first = identity ^ second.rotate_left(23);
-        let mut stamp = [0; STAMP_BYTES];
-        stamp[..8].copy_from_slice(&first.to_le_bytes());
-        stamp[8..].copy_from_slice(&second.to_le_bytes());
-        let shift = ((first ^ second) >> 20) as usize % SHIFTS;
-        (stamp, &self.block[shift..])
+    /// Hands out the `length` bytes at `offset` of a message, piece by piece, each with where it
+    /// stands among them.
+    #[inline]
+    fn pieces(
+        &self,
+        message: Message,
+        offset: usize,
+        length: usize,
+        mut piece: impl FnMut(Range<usize>, &[u8]),
+    ) {
+        let mut at = 0;
+        if offset < STAMP_BYTES {
+            let mut stamp = plain(STAMP, message);
+            self.key.encrypt_block(&mut stamp);
+            at = (STAMP_BYTES - offset).min(length);
+            piece(0..at, &stamp[offset..offset + at]);
+        }
+        while at < length {
+            let rest = offset + at - STAMP_BYTES;
+            let within = rest % PIECE_BYTES;
+            let shift = self.shift(message, (rest / PIECE_BYTES) as u64);
+            let end = length.min(at + PIECE_BYTES - within);
+            let from = shift + within;
+            piece(at..end, &self.block[from..from + end - at]);
+            at = end;
+        }
     }
+
+    /// Where in the block a piece of a message begins.
+    #[inline]
+    fn shift(&self, message: Message, piece: u64) -> usize {
+        let number = message.counter.wrapping_add(piece.wrapping_mul(ODD));
+        let number = number ^ u64::from(message.connection) << 32 ^ self.secret;
+        let mixed = number.wrapping_mul(ODD);
+        let mixed = (mixed ^ mixed >> 32 ^ self.secret).wrapping_mul(ODD);
+        (mixed >> 40) as usize % SHIFTS
+    }
+}
+
+/// What is enciphered for a message.
+fn plain(what: u32, message: Message) -> Block {
+    let Message { connection, counter } = message;
+    let number = u128::from(what) << 96 | u128::from(connection) << 64 | u128::from(counter);
+    Array(number.to_le_bytes())
 }
 
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "message {} of connection {}", self.counter, self.connection)
     }
-}
-
-/// The inverse of an odd number modulo 2^64, by Newton's iteration.
-const fn inverse(odd: u64) -> u64 {
-    let mut x = odd;
-    let mut round = 0;
-    while round < 6 {
-        x = x.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(x)));
-        round += 1;
-    }
-    x
 }
 
 #[cfg(test)]
@@ -139,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_message_is_the_same_in_pieces_and_as_a_whole() {
-        let payload = Payload::new(1, &[100]);
+        let payload = Payload::new(Seed::new(1), &[100]);
         let whole = bytes(&payload, MESSAGE);
         for cut in 0..whole.len() {
             let mut pieces = vec![0; whole.len()];
@@ -154,7 +186,7 @@ mod tests {
 
     #[test]
     fn any_byte_that_is_another_is_found() {
-        let payload = Payload::new(2, &[100]);
+        let payload = Payload::new(Seed::new(2), &[100]);
         for at in 0..100 {
             let mut wrong = bytes(&payload, MESSAGE);
             wrong[at] ^= 1;
@@ -164,18 +196,18 @@ mod tests {
 
     #[test]
     fn a_stamp_says_whose_message_it_is() {
-        let payload = Payload::new(3, &[64]);
+        let payload = Payload::new(Seed::new(3), &[64]);
         for counter in [0, 1, 255, u64::from(u32::MAX) + 1] {
             let message = Message { counter, ..MESSAGE };
             assert_eq!(payload.decode(&bytes(&payload, message)), Some(message));
         }
-        assert_eq!(Payload::new(4, &[64]).decode(&bytes(&payload, MESSAGE)), None);
+        assert_eq!(Payload::new(Seed::new(4), &[64]).decode(&bytes(&payload, MESSAGE)), None);
         assert_eq!(payload.decode(&[0; 15]), None);
     }
 
     #[test]
     fn neighbours_differ_in_the_stamp_and_behind_it() {
-        let payload = Payload::new(5, &[64]);
+        let payload = Payload::new(Seed::new(5), &[64]);
         let one = bytes(&payload, MESSAGE);
         let other = bytes(&payload, Message { counter: MESSAGE.counter + 1, ..MESSAGE });
         assert_ne!(one[..STAMP_BYTES], other[..STAMP_BYTES]);
@@ -183,8 +215,26 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_long_messages_are_not_alike() {
+        const LENGTH: usize = 20 * PIECE_BYTES;
+        let payload = Payload::new(Seed::new(7), &[LENGTH as u32]);
+        let mut seen = std::collections::BTreeSet::new();
+        let messages = [MESSAGE, Message { connection: 8, ..MESSAGE }];
+        for message in messages {
+            let bytes = bytes(&payload, message);
+            seen.extend(bytes[STAMP_BYTES..].chunks_exact(PIECE_BYTES).map(|piece| piece.to_vec()));
+            for cut in [1, STAMP_BYTES, 5000, 9 * PIECE_BYTES, LENGTH - 1] {
+                assert_eq!(payload.check(message, cut, &bytes[cut..]), Ok(()), "{cut}");
+                assert_eq!(payload.check(message, 0, &bytes[..cut]), Ok(()), "{cut}");
+            }
+        }
+        // Two of them begin at the same place by chance, now and then.
+        assert!(seen.len() > 2 * 19 - 4, "{}", seen.len());
+    }
+
+    #[test]
     fn lengths_take_turns() {
-        let payload = Payload::new(6, &[1, 20]);
+        let payload = Payload::new(Seed::new(6), &[1, 20]);
         let lengths: Vec<usize> =
             (0..4).map(|counter| payload.length(Message { connection: 1, counter })).collect();
         assert_eq!(lengths, [20, 1, 20, 1]);

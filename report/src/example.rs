@@ -11,6 +11,7 @@ use crate::load::{
 };
 use crate::outside::Outside;
 use crate::run::{self, Attestation, Cell, Failure, FailureKind, Run, RunRow};
+use crate::seed::{Seed, SeedSource};
 use crate::transport::Transport;
 use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
@@ -50,7 +51,7 @@ pub(crate) fn workload(arrival: Arrival) -> Workload {
         warmup_seconds: 2.0,
         amount: Amount::Seconds(10.0),
         threads: 1,
-        seed: 7319,
+        seed: Seed::new(7319),
     }
 }
 
@@ -203,7 +204,7 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         reason: is_absent.then(|| "no such driver".into()),
         observation: None,
         margin: None,
-        seed: 1,
+        seed: Seed::new(1),
         seconds: 0.1,
         cpu_seconds: 0.1,
         exclusive: false,
@@ -221,7 +222,8 @@ pub(crate) fn check(cells: Vec<Cell>) -> Run {
         label: "linux".into(),
         started_unix: 1_760_000_000,
         seconds: 1.0,
-        seed: 1,
+        seed: Seed::new(1),
+        seed_source: SeedSource::Random,
         profile: "default".into(),
         host: host(),
         rows: vec![RunRow {

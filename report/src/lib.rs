@@ -30,6 +30,7 @@ pub mod quantity;
 mod record;
 pub mod render;
 pub mod run;
+mod seed;
 #[cfg(feature = "statistics")]
 pub mod statistics;
 mod suite;
@@ -53,6 +54,7 @@ pub use run::{
     Attestation, Cell, Certificate, Failure, FailureKind, Gate, Margin, Run, RunRow, Strictness,
     WaiverNote,
 };
+pub use seed::{Seed, SeedError, SeedSource};
 pub use suite::{Diagnostic, Status, TestCase, TestSuite, TestSuites};
 pub use transport::Transport;
 pub use verdict::{Grade, Level, Model, Question, Verdict};

@@ -2,8 +2,10 @@
 //! traffic that cases make of them.
 
 pub mod connection;
+pub mod content;
 pub mod datagrams;
 pub mod duplex;
+pub mod lengths;
 pub mod passing;
 pub mod payload;
 pub mod peer;

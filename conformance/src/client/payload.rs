@@ -1,22 +1,33 @@
-//! Stamped payload: every byte of a connection's stream is known from (seed, connection, position).
+//! Payload: every byte of a connection's stream is known from (key, connection, position).
 //!
-//! The stream is a row of 16-byte records, each the scrambled pair (connection number, counter).
-//! A record found anywhere says whose it is and where it belongs, so that a wrong byte can be
-//! called lost, duplicated, reordered, stale, foreign, extra or altered.
+//! A stamped stream is a row of 16-byte records, each the enciphered pair (connection number,
+//! counter). Without the key it looks random, and no part of it says what follows. With the key, a
+//! record found anywhere says whose it is and where it belongs, so that a wrong byte can be called
+//! lost, duplicated, reordered, stale, foreign, extra or altered. Other streams have the content
+//! that a case gives them.
+
+use std::sync::Arc;
 
 use report::FailureKind;
 
+use crate::key::{BLOCK_BYTES, Key};
+
 /// Bytes in one record.
-pub const RECORD_BYTES: usize = 16;
+pub const RECORD_BYTES: usize = BLOCK_BYTES;
 
 /// How far back a few old bytes are looked for.
 const HISTORY_BYTES: u64 = 256 * 1024;
 
+/// What every stamp begins with. Any number would do: it is never seen in clear.
+const TAG: u32 = 0x5bd1_e995;
+
 /// The stream of one connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Payload {
-    tag: u32,
+    key: Arc<Key>,
     connection: u32,
+    /// What the stream repeats, where it is not stamped.
+    content: Option<Arc<[u8]>>,
 }
 
 /// What a wrong byte turned out to be.
@@ -29,28 +40,40 @@ pub struct Mismatch {
 }
 
 impl Payload {
-    /// The stream that connection `connection` sends in a cell with this seed.
+    /// The stamped stream that connection `connection` sends in a cell with this key.
     #[must_use]
-    pub fn new(seed: u64, connection: u32) -> Self {
-        // Folded so that both halves of the seed count; zero would let zeroed memory decode.
-        let folded = u32::try_from((seed ^ (seed >> 32)) & 0xffff_ffff).unwrap_or(0);
-        Self { tag: folded ^ 0x5bd1_e995, connection }
+    pub fn new(key: Arc<Key>, connection: u32) -> Self {
+        Self { key, connection, content: None }
+    }
+
+    /// The same connection with a stream that repeats `content`, which must not be empty.
+    pub fn carry(&mut self, content: Arc<[u8]>) {
+        debug_assert!(!content.is_empty(), "a stream of nothing");
+        self.content = Some(content);
     }
 
     /// Writes the bytes at `position..position + out.len()` of the stream.
     pub fn fill(&self, position: u64, out: &mut [u8]) {
+        if let Some(content) = &self.content {
+            return repeat(content, position, out);
+        }
         let record_bytes = RECORD_BYTES as u64;
+        let skip = usize::try_from(position % record_bytes).unwrap_or(0);
         let mut counter = position / record_bytes;
-        let mut skip = usize::try_from(position % record_bytes).unwrap_or(0);
         let mut rest = out;
-        while !rest.is_empty() {
-            let record = self.record(counter);
+        if skip > 0 {
             let n = (RECORD_BYTES - skip).min(rest.len());
-            rest[..n].copy_from_slice(&record[skip..skip + n]);
+            rest[..n].copy_from_slice(&self.record(counter)[skip..skip + n]);
             rest = &mut rest[n..];
             counter += 1;
-            skip = 0;
         }
+        let (whole, part) = rest.split_at_mut(rest.len() / RECORD_BYTES * RECORD_BYTES);
+        for record in whole.chunks_exact_mut(RECORD_BYTES) {
+            record.copy_from_slice(&self.stamp(counter).to_le_bytes());
+            counter += 1;
+        }
+        self.key.encipher_all(whole);
+        part.copy_from_slice(&self.record(counter)[..part.len()]);
     }
 
     /// Bytes `position..position + length` of the stream.
@@ -82,6 +105,9 @@ impl Payload {
     /// which is wrong, when `sent` bytes had been sent.
     #[must_use]
     pub fn classify(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
+        if self.content.is_some() {
+            return self.classify_content(position, tail, sent);
+        }
         let found = |kind, found: String| Mismatch { kind, found };
         for (shift, window) in tail.windows(RECORD_BYTES).enumerate() {
             let Some((connection, counter)) = self.decode(window) else { continue };
@@ -100,6 +126,34 @@ impl Payload {
             };
         }
         self.short(position, tail, sent)
+    }
+
+    /// As [`Payload::classify`], where no stamp says what belongs where: content may repeat, so
+    /// that the nearest explanation is taken.
+    fn classify_content(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
+        /// So many bytes in a row are no accident.
+        const RUN: usize = 32;
+        if position >= sent {
+            return self.short(position, tail, sent);
+        }
+        let run = &tail[..tail.len().min(RUN)];
+        let left = usize::try_from((sent - position).min(HISTORY_BYTES)).unwrap_or(RUN);
+        let due = self.bytes(position, left);
+        if let Some(skipped) = due.windows(run.len().max(1)).position(|window| window == run) {
+            let found = format!("what follows {skipped} bytes that do not come");
+            return Mismatch { kind: FailureKind::Lost, found };
+        }
+        let is_right =
+            |at: usize| tail.get(at..at + RUN).is_some_and(|run| due[at..].starts_with(run));
+        let changed = (1..RUN.min(due.len())).find(|at| is_right(*at));
+        let due = &due[..left.min(RUN)];
+        if changed.is_none()
+            && let Some(put_in) = tail.windows(due.len()).position(|window| window == due)
+        {
+            let found = format!("{put_in} bytes that nobody sent: {}", hex(&tail[..put_in]));
+            return Mismatch { kind: FailureKind::Extra, found };
+        }
+        Mismatch { kind: FailureKind::Altered, found: format!("bytes {}", hex(tail)) }
     }
 
     /// Bytes that belong further on: what stands between was lost, unless it comes later.
@@ -173,19 +227,33 @@ impl Payload {
         (bytes.len() >= 4).then_some(start + found as u64)
     }
 
+    fn stamp(&self, counter: u64) -> u128 {
+        u128::from(TAG) << 96 | u128::from(self.connection) << 64 | u128::from(counter)
+    }
+
     fn record(&self, counter: u64) -> [u8; RECORD_BYTES] {
-        let stamp =
-            u128::from(self.tag) << 96 | u128::from(self.connection) << 64 | u128::from(counter);
-        scramble(stamp).to_le_bytes()
+        self.key.encipher(self.stamp(counter)).to_le_bytes()
     }
 
     /// The (connection, counter) of a whole record of this cell.
     fn decode(&self, bytes: &[u8]) -> Option<(u32, u64)> {
-        let stamp = unscramble(u128::from_le_bytes(bytes.try_into().ok()?));
+        let stamp = self.key.decipher(u128::from_le_bytes(bytes.try_into().ok()?));
         let tag = u32::try_from(stamp >> 96).ok()?;
         let connection = u32::try_from((stamp >> 64) & 0xffff_ffff).ok()?;
         let counter = u64::try_from(stamp & u128::from(u64::MAX)).ok()?;
-        (tag == self.tag).then_some((connection, counter))
+        (tag == TAG).then_some((connection, counter))
+    }
+}
+
+/// Writes what stands at `position` of endless repetitions of `content`.
+fn repeat(content: &[u8], position: u64, out: &mut [u8]) {
+    let mut from = usize::try_from(position % content.len() as u64).unwrap_or(0);
+    let mut rest = out;
+    while !rest.is_empty() {
+        let n = (content.len() - from).min(rest.len());
+        rest[..n].copy_from_slice(&content[from..from + n]);
+        rest = &mut rest[n..];
+        from = 0;
     }
 }
 
@@ -197,50 +265,23 @@ pub fn hex(bytes: &[u8]) -> String {
     format!("{}{more}", shown.join(" "))
 }
 
-// An invertible mix (odd multipliers, xor-shifts by half the width), so that neighbouring stamps
-// share no bytes and a stray byte is not right by accident.
-const MULTIPLIERS: [u128; 2] =
-    [0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835, 0xd1b5_4a32_d192_ed03_a3b1_9535_4a39_b70d];
-const INVERSES: [u128; 2] = [inverse(MULTIPLIERS[0]), inverse(MULTIPLIERS[1])];
-
-fn scramble(mut x: u128) -> u128 {
-    x ^= x >> 64;
-    x = x.wrapping_mul(MULTIPLIERS[0]);
-    x ^= x >> 64;
-    x = x.wrapping_mul(MULTIPLIERS[1]);
-    x ^ (x >> 64)
-}
-
-fn unscramble(mut x: u128) -> u128 {
-    x ^= x >> 64;
-    x = x.wrapping_mul(INVERSES[1]);
-    x ^= x >> 64;
-    x = x.wrapping_mul(INVERSES[0]);
-    x ^ (x >> 64)
-}
-
-/// The inverse of an odd number modulo 2^128, by Newton's iteration (each step doubles the bits).
-const fn inverse(odd: u128) -> u128 {
-    let mut x = odd;
-    let mut step = 0;
-    while step < 7 {
-        x = x.wrapping_mul(2u128.wrapping_sub(odd.wrapping_mul(x)));
-        step += 1;
-    }
-    x
-}
-
 #[cfg(test)]
 mod tests {
+    use report::Seed;
+
     use super::*;
 
+    fn of(seed: u128, connection: u32) -> Payload {
+        Payload::new(Arc::new(Key::of(Seed::new(seed))), connection)
+    }
+
     fn kind(tail: &[u8], position: u64, sent: u64) -> FailureKind {
-        Payload::new(7, 3).classify(position, tail, sent).kind
+        of(7, 3).classify(position, tail, sent).kind
     }
 
     #[test]
     fn a_stream_is_the_same_however_it_is_cut() {
-        let payload = Payload::new(1, 2);
+        let payload = of(1, 2);
         let whole = payload.bytes(0, 1000);
         for cut in [1, 7, 16, 17, 999] {
             let mut parts = payload.bytes(0, cut);
@@ -248,18 +289,47 @@ mod tests {
             assert_eq!(parts, whole);
         }
         assert_eq!(payload.matching(0, &whole), 1000);
-        assert_ne!(Payload::new(2, 2).bytes(0, 64), whole[..64]);
+        assert_ne!(of(2, 2).bytes(0, 64), whole[..64]);
+    }
+
+    #[test]
+    fn nothing_in_a_stream_repeats_or_is_shared() {
+        let records = |payload: Payload| {
+            let bytes = payload.bytes(0, 4096);
+            bytes.chunks(8).map(<[u8]>::to_vec).collect::<std::collections::BTreeSet<_>>()
+        };
+        let own = records(of(7, 3));
+        assert_eq!(own.len(), 512);
+        for other in [of(7, 4), of(8, 3), of(7 | 1 << 127, 3)] {
+            assert!(own.is_disjoint(&records(other)));
+        }
+    }
+
+    #[test]
+    fn a_content_repeats_and_its_wrong_bytes_have_names() {
+        let mut payload = of(1, 2);
+        payload.carry(b"0123456789"[..].into());
+        assert_eq!(payload.bytes(8, 15), b"890123456789012");
+        assert_eq!(payload.matching(3, b"34567x"), 5);
+        assert_eq!(payload.classify(8, b"x", 100).kind, FailureKind::Altered);
+        assert_eq!(payload.classify(8, b"1234567", 100).kind, FailureKind::Lost);
+        let mut changed = payload.bytes(8, 64);
+        changed[0] ^= 1;
+        assert_eq!(payload.classify(8, &changed, 100).kind, FailureKind::Altered);
+        let put_in = [b"--", &payload.bytes(8, 64)[..]].concat();
+        assert_eq!(payload.classify(8, &put_in, 100).kind, FailureKind::Extra);
+        assert_eq!(payload.classify(100, b"x", 100).kind, FailureKind::Extra);
     }
 
     #[test]
     fn a_wrong_byte_gets_its_name() {
-        let own = Payload::new(7, 3);
+        let own = of(7, 3);
         assert_eq!(kind(&own.bytes(500, 64), 400, 1000), FailureKind::Lost);
         let swapped = [own.bytes(432, 32), own.bytes(400, 32)].concat();
         assert_eq!(kind(&swapped, 400, 1000), FailureKind::Reordered);
         assert_eq!(kind(&own.bytes(336, 64), 400, 400), FailureKind::Duplicated);
         assert_eq!(kind(&own.bytes(100, 64), 400, 400), FailureKind::Stale);
-        assert_eq!(kind(&Payload::new(7, 9).bytes(0, 64), 400, 1000), FailureKind::Foreign);
+        assert_eq!(kind(&of(7, 9).bytes(0, 64), 400, 1000), FailureKind::Foreign);
         assert_eq!(kind(b"!", 400, 400), FailureKind::Extra);
         assert_eq!(kind(b"welcome to the echo server", 0, 0), FailureKind::Extra);
         let put_in = [&b"!"[..], &own.bytes(400, 64)[..]].concat();

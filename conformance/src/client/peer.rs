@@ -1,4 +1,4 @@
-//! What a wire case gets: an address to connect to, its size and seed, and the cell's clock.
+//! What a wire case gets: an address to connect to, its size, what is random, and the cell's clock.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -11,11 +11,14 @@ use harness::place::Place;
 use report::{Failure, FailureKind, outside};
 
 use crate::client::connection::{Connection, Pending, Setup};
+use crate::client::payload::Payload;
 use crate::clock::CellClock;
 use crate::context::Context;
 
 /// How soon a new client must be served while nothing else is asked of the server.
 pub const PROBE_LIMIT: Duration = Duration::from_secs(1);
+/// The purpose of the random source for pieces, which no case uses for something else.
+const PIECES: u64 = u64::MAX;
 
 /// Length of the messages that attestation asks for.
 const MESSAGE_BYTES: u64 = 16;
@@ -58,10 +61,10 @@ impl Peer {
         self.context.size
     }
 
-    /// The cell's seed.
+    /// The seed of what is random in the cell and not payload, such as the sizes of pieces.
     #[must_use]
     pub fn seed(&self) -> u64 {
-        self.context.seed
+        self.random(PIECES).u64(..)
     }
 
     /// The cell's clock.
@@ -98,7 +101,7 @@ impl Peer {
     /// As [`Peer::connect`].
     pub fn connect_from(&self, from: SocketAddr) -> Result<Option<Connection>, Failure> {
         let (number, clock) = self.next();
-        let pending = Pending::start_from(from, &self.place, number, self.seed(), clock)?;
+        let pending = Pending::start_from(from, &self.place, number, self.payload(number), clock)?;
         pending.map(|pending| pending.finish(self.clock().progress())).transpose()
     }
 
@@ -123,7 +126,11 @@ impl Peer {
 
     fn start_at_once(&self, setup: Setup) -> Result<Pending, Failure> {
         let (number, clock) = self.next();
-        Pending::start(&self.place, setup, number, self.context.seed, clock)
+        Pending::start(&self.place, setup, number, self.payload(number), clock)
+    }
+
+    fn payload(&self, number: u32) -> Payload {
+        Payload::new(Arc::clone(&self.context.key), number)
     }
 
     /// What the next connection gets.
@@ -212,7 +219,7 @@ impl Peer {
     pub fn connect_without_waiting(&self, count: u64) -> Result<Vec<Connection>, Failure> {
         let start = |_| {
             let (number, clock) = self.next();
-            Pending::start_without_waiting(&self.place, number, self.seed(), clock)
+            Pending::start_without_waiting(&self.place, number, self.payload(number), clock)
         };
         let pending: Vec<Pending> = (0..count).map(start).collect::<Result<_, _>>()?;
         pending.into_iter().map(|pending| pending.finish(self.clock().progress())).collect()

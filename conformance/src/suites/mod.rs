@@ -1,6 +1,7 @@
 //! The suites: one file each, its table of cases at the top. What cases of `life` do on servers
 //! that lack something is in `hardship`, and what they see beside connections in `exposure`.
 
+mod endurance;
 mod exposure;
 mod fair;
 mod hardship;
@@ -13,6 +14,7 @@ mod tcp_accept;
 mod tcp_backpressure;
 mod tcp_close;
 mod tcp_concurrency;
+mod tcp_content;
 mod tcp_echo;
 mod tcp_half_close;
 mod tcp_large;
@@ -26,6 +28,7 @@ use crate::case::Suite;
 /// Every suite, in the order of the matrix.
 pub const ALL: &[&Suite] = &[
     &tcp_echo::SUITE,
+    &tcp_content::SUITE,
     &tcp_large::SUITE,
     &tcp_half_close::SUITE,
     &tcp_reset::SUITE,
@@ -37,6 +40,7 @@ pub const ALL: &[&Suite] = &[
     &unix::SUITE,
     &unixdg::SUITE,
     &ip6::SUITE,
+    &endurance::SUITE,
     &fair::SUITE,
     &idle::SUITE,
     &res::SUITE,

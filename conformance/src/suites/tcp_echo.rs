@@ -1,13 +1,15 @@
 //! Integrity of the echo: every byte comes back, once, in order, on its own connection.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use harness::process::{Process, Signal};
-use report::{Failure, FailureKind, Level, Question};
+use report::{Failure, FailureKind, Level, Question, outside};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::{Connection, Rest, Setup, Urgent};
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
+use crate::client::lengths::landmarks;
 use crate::client::peer::Peer;
 use crate::expectation::expect_quiet;
 
@@ -25,9 +27,15 @@ pub(super) const SUITE: Suite = Suite {
             .wire(all_byte_values),
         Case::must("opening-words", "What a client says first, or twice, has no meaning either.")
             .wire(opening_words),
-        Case::must("size-sweep", "Messages of every size around a power of two come back whole.")
-            .sizes(17, 20, 20)
-            .wire(size_sweep),
+        Case::must(
+            "size-sweep",
+            "Messages of sizes that buffers have, up to 1 MiB, come back whole.",
+        )
+        .sizes(128 * 1024, 1024 * 1024, 16 * 1024 * 1024)
+        .wire(size_sweep),
+        Case::must("every-length", "Messages of every length up to 4,200 bytes come back whole.")
+            .sizes(4200, 4200, 33_000)
+            .wire(every_length),
         Case::must("chop-sweep", "A stream comes back whole, however it was cut into writes.")
             .sizes(16 * 1024, 128 * 1024, 1024 * 1024)
             .wire(chop_sweep),
@@ -196,15 +204,38 @@ fn opening_words(peer: &Peer) -> CaseResult {
 
 fn size_sweep(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
-    let around = (7..=peer.size()).flat_map(|k| [(1 << k) - 1, 1 << k, (1 << k) + 1]);
-    // Buffers that people write by hand, and what segments carry.
-    let by_hand = [100, 500, 1000, 1448, 1460, 1500, 2000, 3000, 5000, 8000, 10_000, 16_000];
-    let by_hand = by_hand.into_iter().chain([20_000, 32_000, 50_000, 65_483, 100_000]);
-    for bytes in [1, 2, 3].into_iter().chain(by_hand).chain(around) {
+    for bytes in landmarks(peer.size() + 1, &mut peer.random(0)) {
         let mut flow = [Flow::new(&mut connection, bytes, peer.seed())];
-        exchange(&mut flow, peer.clock())?;
+        exchange(&mut flow, peer.clock()).map_err(|found| of_length(bytes, found))?;
     }
     Observation::met()
+}
+
+fn every_length(peer: &Peer) -> CaseResult {
+    /// Bytes on their way at most, while several messages are: less than any buffer holds.
+    const WINDOW: u64 = 16 * 1024;
+    let mut connection = peer.connect()?;
+    for bytes in 1..=peer.size() {
+        connection.exchange(bytes).map_err(|found| of_length(bytes, found))?;
+    }
+    let mut in_flight = VecDeque::new();
+    for bytes in 1..=peer.size() {
+        connection.send(bytes)?;
+        in_flight.push_back(bytes);
+        while in_flight.iter().sum::<u64>() > WINDOW
+            && let Some(first) = in_flight.pop_front()
+        {
+            connection.receive(first).map_err(|found| of_length(first, found))?;
+        }
+    }
+    connection.receive_all()?;
+    Observation::met()
+}
+
+/// A failure that says how long the message was.
+fn of_length(bytes: u64, found: Failure) -> Failure {
+    let expected = outside!("a message of {} bytes: {}", bytes, found.expected);
+    Failure { expected, ..found }
 }
 
 fn chop_sweep(peer: &Peer) -> CaseResult {

@@ -18,7 +18,7 @@ pub(super) const SUITE: Suite = Suite {
     question: Question::Bytes,
     cases: &[
         Case::must("256-mib", "A long stream comes back whole, byte for byte.")
-            .sizes(512 * 1024, 20 * 1024 * 1024, 256 * 1024 * 1024)
+            .sizes(512 * 1024, 36 * 1024 * 1024, 256 * 1024 * 1024)
             .wire(long_stream),
         Case::info("over-4-gib", "Is each byte of a stream beyond 4 GiB in its place?")
             .sizes(2 * 1024 * 1024, 40 * 1024 * 1024, 9 << 29)

@@ -11,12 +11,15 @@ use harness::process::Signal;
 use report::{Failure, FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::client::content;
 use crate::client::datagrams::{Client, Datagrams, Sent};
+use crate::client::lengths::landmarks;
 use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::exposure::only_its_udp_address;
+use crate::suites::tcp_content::of_content;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -39,6 +42,14 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(20, 100, 100)
             .over(Transport::Udp)
             .datagrams(zero_length_comes_back),
+        Case::must("every-length", "Datagrams of every length up to 1500 bytes come back whole.")
+            .sizes(1500, 1500, 65_507)
+            .over(Transport::Udp)
+            .datagrams(every_length),
+        Case::must("content", "What a datagram's bytes look like or say means nothing.")
+            .sizes(1500, 9000, 60_000)
+            .over(Transport::Udp)
+            .datagrams(content),
         Case::must("max-size", "The largest datagram of IPv4 comes back whole.")
             .sizes(3, 10, 100)
             .over(Transport::Udp)
@@ -161,6 +172,46 @@ fn zero_length_comes_back(server: &Datagrams) -> CaseResult {
         client.exchange(0)?;
     }
     client.expect_silence(SILENCE)?;
+    Observation::met()
+}
+
+fn every_length(server: &Datagrams) -> CaseResult {
+    let every = usize::try_from(server.size()).unwrap_or(LARGEST).min(LARGEST);
+    let lengths = landmarks(LARGEST as u64, &mut server.random(0));
+    let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
+    let mut client = server.client()?;
+    for length in (1..=every).chain(lengths.into_iter().filter(|length| *length > every)) {
+        client.exchange(length)?;
+    }
+    exchange_together(&mut client, every.min(1500))
+}
+
+/// Datagrams of every length up to `longest`, several on their way.
+pub(super) fn exchange_together(client: &mut Client, longest: usize) -> CaseResult {
+    /// Few enough for any receive queue.
+    const TOGETHER: usize = 8;
+    let lengths: Vec<usize> = (1..=longest).collect();
+    for lengths in lengths.chunks(TOGETHER) {
+        let sent = lengths.iter().map(|length| client.send(*length));
+        let sent = sent.collect::<Result<Vec<Sent>, Failure>>()?;
+        client.receive(sent)?;
+    }
+    Observation::met()
+}
+
+pub(super) fn content(server: &Datagrams) -> CaseResult {
+    let longest = usize::try_from(server.size()).unwrap_or(LARGEST);
+    let mut client = server.client()?;
+    for (number, content) in content::ALL.into_iter().flatten().enumerate() {
+        let mut random = server.random(number as u64);
+        for message in content.messages(&mut random) {
+            let message = &message[..message.len().min(longest).min(LARGEST)];
+            // Once more: a datagram that is equal to the one before is another datagram.
+            for _ in 0..2 {
+                client.exchange_literal(message).map_err(|found| of_content(content, found))?;
+            }
+        }
+    }
     Observation::met()
 }
 

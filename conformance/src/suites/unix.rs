@@ -11,6 +11,7 @@ use report::{Failure, FailureKind, Level, Question, Transport};
 
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Setup;
+use crate::client::content;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::passing::{Copies, pair};
 use crate::client::peer::Peer;
@@ -18,6 +19,7 @@ use crate::expectation::{
     AtRest, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
+use crate::suites::tcp_content::exchange_each;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -30,6 +32,11 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
             .wire(echo_basic),
+        Case::must("content", "What the bytes look like, or mean elsewhere, changes nothing.")
+            .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unix)
+            .wire(content),
         Case::must("large-backpressure", "A client that pauses its reads loses nothing.")
             .sizes(2 * 1024 * 1024, 8 * 1024 * 1024, 32 * 1024 * 1024)
             .needs(&[Need::UnixSockets])
@@ -125,6 +132,11 @@ fn echo_basic(peer: &Peer) -> CaseResult {
     connection.exchange(1)?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed());
     exchange(&mut [flow.writes(Pieces::UpTo(65_536)).reads(Pieces::UpTo(65_536))], peer.clock())?;
+    Observation::met()
+}
+
+fn content(peer: &Peer) -> CaseResult {
+    content::ALL.into_iter().try_for_each(|contents| exchange_each(peer, contents))?;
     Observation::met()
 }
 

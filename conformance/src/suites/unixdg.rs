@@ -6,6 +6,7 @@ use report::{FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::datagrams::Datagrams;
+use crate::client::lengths::landmarks;
 use crate::client::passing::pair;
 use crate::client::ping_pong::p99_planned;
 use crate::expectation::{expect_quiet, expect_survival};
@@ -43,6 +44,16 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)
             .datagrams(udp::zero_length),
+        Case::must("every-length", "Datagrams of every length up to 1500 bytes come back whole.")
+            .sizes(1500, 1500, 1500)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(every_length),
+        Case::must("content", "What a datagram's bytes look like or say means nothing.")
+            .sizes(1500, 2000, 2000)
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(udp::content),
         Case::must("longer-than-buffer", "A datagram longer than any of UDP harms nobody.")
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)
@@ -77,6 +88,20 @@ pub(super) const SUITE: Suite = Suite {
 
 /// How long the server is watched after a client that did not read has gone.
 const AFTERWARDS: Duration = Duration::from_millis(300);
+
+fn every_length(server: &Datagrams) -> CaseResult {
+    let longest = usize::try_from(server.size()).unwrap_or(usize::MAX);
+    let mut client = server.client()?;
+    for length in 1..=longest {
+        client.exchange(length)?;
+    }
+    // Of the longer ones, those that macOS takes, too (net.local.dgram.maxdgram, 2 KiB).
+    let limit = if cfg!(target_vendor = "apple") { 2048 } else { 65_507 };
+    for length in landmarks(limit, &mut server.random(0)) {
+        client.exchange(usize::try_from(length).unwrap_or(usize::MAX))?;
+    }
+    udp::exchange_together(&mut client, longest)
+}
 
 fn unnamed_peer(server: &Datagrams) -> CaseResult {
     let mut named = server.client()?;

@@ -25,16 +25,16 @@ use harness::launcher::START_TIMEOUT;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::{Company, Schedule};
-use harness::{binaries, host, supervisor};
+use harness::{binaries, host, seed, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::run::parts;
-use report::{Cell, Exit, FailureKind, Gate, Level, Outside, Verdict};
+use report::{Cell, Exit, FailureKind, Gate, Level, Outside, Seed, Verdict};
 
 use crate::precedence::Precedence;
 use crate::sample::Extent;
 
 /// A mutant must be caught so many times of so many.
-const TIMES: u64 = 3;
+const TIMES: u32 = 3;
 /// A mutant passes at least this share of the other MUST cases that it is asked.
 const OTHERWISE_RIGHT: f64 = 0.8;
 
@@ -81,13 +81,15 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         Some(binaries::locate(&["mutant"], binaries::OWN_PROFILE)?)
     };
     let executable = programs.map(|programs| programs["mutant"].clone()).unwrap_or_default();
+    let (seed, seed_source) = seed::given_or_random(check::Environment::read()?.seed);
     let self_test = Arc::new(SelfTest {
         table: MutantTable::load()?,
         executable,
         registry: Registry::default(),
         judge: Judge {
             profile: Profile::Default,
-            seed: check::Environment::read()?.seed,
+            seed,
+            seed_source,
             host: host::probe(),
             schedule: Schedule::of_this_user(),
             start_timeout: START_TIMEOUT,
@@ -234,7 +236,7 @@ fn is_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
         return Ok(());
     }
     for time in 0..TIMES {
-        let judge = self_test.judge.with_seed(self_test.judge.seed.wrapping_add(time));
+        let judge = self_test.judge.with_seed(self_test.judge.seed.plus(time));
         let cell = judge.judge_cell(&row, &planned, None).cell;
         if cell.verdict == Verdict::Unavailable {
             let case = format!("{} ({})", mutant.caught_by, reason(&cell));
@@ -381,7 +383,7 @@ fn detail(cell: &Cell) -> String {
     lines.iter().map(Outside::on_terminal).collect::<Vec<_>>().join("\n")
 }
 
-fn repeat_command(row: &Row, id: &str, seed: u64, _: Profile) -> Outside {
+fn repeat_command(row: &Row, id: &str, seed: Seed, _: Profile) -> Outside {
     let row = &row.name;
     let id = id.replace('/', "::");
     format!(

@@ -16,11 +16,12 @@ const VARIABLE: &str = "CONFORMANCE_MUTANTS";
 /// and the suites with most cases are there more than once. Of the cases that say the same, it has
 /// those that a right server passes soonest, all within 0.7 s. `life/all-on-one-server` is not
 /// there because a third of the mutants break it by their own fault.
-const SAMPLE: [&str; 25] = [
+const SAMPLE: [&str; 27] = [
     "tcp-echo/one-byte",
     "tcp-echo/size-sweep",
     "tcp-echo/many-small-writes",
     "tcp-echo/cross-connection-isolation",
+    "tcp-content/structured",
     "tcp-large/duplex-no-deadlock",
     "tcp-half-close/echo-then-fin",
     "tcp-half-close/many",
@@ -31,6 +32,7 @@ const SAMPLE: [&str; 25] = [
     "tcp-accept/burst",
     "tcp-accept/idle-connections",
     "tcp-concurrency/100-exact",
+    "endurance/in-sequence",
     "fair/bandwidth-split",
     "idle/cpu-no-connections",
     "res/descriptors-after-churn",

@@ -91,7 +91,8 @@ impl Candidates {
     pub(crate) fn verify(&mut self, host: &Host) {
         let rows: Vec<Row> = self.measured().cloned().collect();
         say(format_args!("checking the answers of {} rows first", rows.len()));
-        let wrong = verify::wrong(&rows, self.transport, host, harness::seed::random());
+        let wrong =
+            verify::wrong(&rows, self.transport, host, harness::seed::given_or_random(None));
         for candidate in &mut self.all {
             if let Some(reason) = wrong.get(&Outside::from(&candidate.row.name)) {
                 candidate.refused = Some(reason.clone());

@@ -14,14 +14,14 @@ use harness::row::Row;
 use harness::schedule::Schedule;
 use report::bench::{Because, Refused};
 use report::{Conclusion, Gate, Host, Level, Transport, Verdict};
-use report::{Outside, outside};
+use report::{Outside, Seed, SeedSource, outside};
 
 /// The rows that are not to be timed, with the reason.
 pub(super) fn wrong(
     rows: &[Row],
     transport: Transport,
     host: &Host,
-    seed: u64,
+    (seed, seed_source): (Seed, SeedSource),
 ) -> BTreeMap<Outside, Refused> {
     let suites = match transport {
         Transport::Tcp => vec!["tcp-echo"],
@@ -37,6 +37,7 @@ pub(super) fn wrong(
     let judge = Judge {
         profile: Profile::Quick,
         seed,
+        seed_source,
         host: host.clone(),
         schedule: Schedule::of_this_user(),
         start_timeout: START_TIMEOUT,

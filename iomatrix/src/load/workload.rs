@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use harness::place::Endpoint;
 use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
-use report::{Outside, Transport, outside, quantity};
+use report::{Outside, Seed, Transport, outside, quantity};
 
 use crate::error::Error;
 
@@ -55,8 +55,8 @@ pub(crate) struct WorkloadArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) idle: u32,
     /// Send the same bytes again. Random and printed if absent.
-    #[arg(long, value_name = "N", value_parser = harness::seed::parse)]
-    pub(crate) seed: Option<u64>,
+    #[arg(long, value_name = "HEX")]
+    pub(crate) seed: Option<Seed>,
 }
 
 impl WorkloadArguments {

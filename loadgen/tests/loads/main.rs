@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use loadgen::{Load, Recording, Watch};
-use report::Transport;
 use report::load::{Amount, Arrival, Ending, MessageSizes, Target, Validity, Workload};
+use report::{Seed, Transport};
 
 mod servers;
 mod wrong;
@@ -33,7 +33,7 @@ fn load(transport: Transport, address: impl ToString) -> Load {
             warmup_seconds: 0.05,
             amount: Amount::Seconds(0.3),
             threads: 1,
-            seed: 7,
+            seed: Seed::new(7),
         },
         patience: Duration::from_secs(10),
         percentiles: vec![50.0, 99.0],

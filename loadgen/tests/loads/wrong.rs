@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use loadgen::Recording;
 use loadgen::payload::Payload;
-use report::Transport;
 use report::load::{Amount, Arrival, Ending, ErrorKind, MessageSizes, Validity, Workload};
+use report::{Seed, Transport};
 
 use crate::servers::{self, After};
 use crate::{MESSAGE_BYTES, load, run, tcp};
@@ -69,7 +69,7 @@ fn a_changed_bit_is_refused() {
 
 #[test]
 fn what_is_wrong_is_called_by_its_name() {
-    let payload = Payload::new(7, &[MESSAGE_BYTES]);
+    let payload = Payload::new(Seed::new(7), &[MESSAGE_BYTES]);
     let foreign = servers::tcp(move |_, bytes, number| {
         if number == 100 {
             let own = payload.decode(bytes).unwrap().connection;

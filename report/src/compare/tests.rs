@@ -4,6 +4,7 @@ use super::*;
 use crate::bench::{Because, Count, Pinning, Refused};
 use crate::example::{bench, cell, check, invalid};
 use crate::exit::Exit;
+use crate::seed::Seed;
 use crate::verdict::Verdict;
 use crate::view::{View, Width};
 
@@ -129,7 +130,7 @@ fn pinning_is_part_of_what_times_depend_on() {
 #[test]
 fn another_workload_is_refused() {
     let mut other = bench();
-    (other.workload.connections, other.workload.seed) = (128, 1);
+    (other.workload.connections, other.workload.seed) = (128, Seed::new(1));
     other.workload.arrival = crate::load::Arrival::Open { messages_per_second: 20_000.0 };
     let sides = (side("A", vec![bench()]), side("B", vec![other]));
     let message = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap_err();

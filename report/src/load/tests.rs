@@ -29,7 +29,7 @@ fn an_open_loop_shows_response_service_and_lag() {
     let page = text(&load(OPEN, vec![open()]));
     for part in [
         "open loop at 20,000 messages/s, latency from the planned send\n",
-        "tcp:127.0.0.1:8080: 64 connections over tcp, messages of 1 KiB, seed 7319",
+        "tcp:127.0.0.1:8080: 64 connections over tcp, messages of 1 KiB, warm-up",
         "  messages   200,012 sent, 200,012 echoed, 0 errors\n",
         "  rate       20,001 messages/s   19.5 MiB/s each way\n",
         "  response   p50 42.0 µs   p99 121 µs   p99.9 -   max 2.30 ms   (2,000 samples",

@@ -8,6 +8,7 @@ use crate::host::{grouped, size};
 use crate::outside;
 use crate::outside::Outside;
 use crate::quantity::{counted, number, seconds};
+use crate::seed::Seed;
 use crate::transport::Transport;
 
 /// What is sent, to whom, how much and when.
@@ -36,7 +37,7 @@ pub struct Workload {
     /// Threads of the generator.
     pub threads: u32,
     /// Every payload is made from it.
-    pub seed: u64,
+    pub seed: Seed,
 }
 
 /// Where a server listens.
@@ -103,8 +104,8 @@ impl Workload {
         if let Some(rate) = self.connect_rate {
             parts.push(format!("{} connections/s at the start", number(rate)));
         }
-        parts.push(format!("seed {}", self.seed));
         parts.push(format!("warm-up {}, then {}", seconds(self.warmup_seconds), self.amount));
+        parts.push(format!("seed {}", self.seed));
         parts.join(", ")
     }
 }

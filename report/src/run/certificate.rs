@@ -9,6 +9,7 @@ use super::{Cell, RunRow, Strictness};
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::Part;
+use crate::seed::SeedSource;
 use crate::verdict::{Level, Question, Verdict};
 
 /// The result of one server, level by level.
@@ -54,6 +55,8 @@ pub struct Scope {
     pub only_in_full: usize,
     /// What the server was declared not to do.
     pub without: Vec<Outside>,
+    /// Whether the server could have known what it was going to be sent.
+    pub seed_source: SeedSource,
 }
 
 /// Cases of one level.
@@ -194,6 +197,10 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
         1 => reasons.push("in 1 more case it ended or sent wrong bytes".into()),
         count => reasons.push(format!("in {count} more cases it ended or sent wrong bytes").into()),
     }
+    // Whoever knows the payload beforehand can be right for the judge alone.
+    if scope.seed_source == SeedSource::Given {
+        reasons.push("a server could have read the seed, which was given".into());
+    }
     Certificate {
         certified: reasons.is_empty(),
         reasons,
@@ -245,6 +252,7 @@ pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::Seed;
 
     fn cell(level: Level, verdict: Verdict) -> Cell {
         Cell {
@@ -259,7 +267,7 @@ mod tests {
             reason: None,
             observation: None,
             margin: None,
-            seed: 1,
+            seed: Seed::new(1),
             seconds: 0.0,
             cpu_seconds: 0.0,
             exclusive: false,
@@ -307,6 +315,16 @@ mod tests {
         let absent = cell(Level::Must, Verdict::Unavailable);
         assert!(!certified(std::slice::from_ref(&absent), 1, Strictness::Must).certified);
         assert!(certified(&[pass, absent], 2, Strictness::Must).certified);
+    }
+
+    #[test]
+    fn a_given_seed_forbids_it() {
+        let must = cell(Level::Must, Verdict::Pass);
+        let with = |seed_source| {
+            let scope = Scope { seed_source, ..scope(1) };
+            certify(&[&must], &scope, Strictness::Must).certified
+        };
+        assert_eq!([SeedSource::Random, SeedSource::Given].map(with), [true, false]);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::outside::Outside;
 use crate::pages::Pages;
 use crate::part::{Medium, Part};
 use crate::record::Record;
+use crate::seed::{Seed, SeedSource};
 use crate::suite::TestSuites;
 use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
@@ -44,7 +45,9 @@ pub struct Run {
     /// Wall time of the whole check, in seconds.
     pub seconds: f64,
     /// The seed from which every cell's own seed is derived.
-    pub seed: u64,
+    pub seed: Seed,
+    /// Whether a server could have known it.
+    pub seed_source: SeedSource,
     /// `quick`, `default` or `full`.
     pub profile: Outside,
     /// The host's identity and what it can do.
@@ -125,7 +128,7 @@ pub struct Cell {
     /// How near to a limit of time or cost it came.
     pub margin: Option<Margin>,
     /// The seed that repeats it.
-    pub seed: u64,
+    pub seed: Seed,
     /// Wall time in seconds, without waiting for other cells.
     pub seconds: f64,
     /// CPU time of judge and server together, in seconds, as far as it could be measured.

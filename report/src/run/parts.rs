@@ -7,6 +7,7 @@ use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Summary, Table};
+use crate::seed::SeedSource;
 use crate::verdict::Verdict;
 
 /// The dearest cells, and those nearest to a limit, that a terminal shows.
@@ -315,12 +316,16 @@ pub fn closing_line(run: &Run) -> Outside {
         counts.push(format!("{waived} waived"));
     }
     outside!(
-        "{} cells on {}: {}; {:.1} s, profile {}, seed {}",
+        "{} cells on {}: {}; {:.1} s, profile {}, {}seed {}",
         run.cells.len(),
         run.label,
         counts.join(", "),
         run.seconds,
         run.profile,
+        match run.seed_source {
+            SeedSource::Random => "",
+            SeedSource::Given => "given ",
+        },
         run.seed
     )
 }

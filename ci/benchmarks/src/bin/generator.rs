@@ -11,8 +11,8 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use loadgen::Load;
 use loadgen::payload::{Message, Payload};
-use report::Transport;
 use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
+use report::{Seed, Transport};
 
 const SIZES: [u32; 3] = [64, 1024, 65_536];
 /// Messages of one load; what opening its connections costs is lost among them.
@@ -20,7 +20,7 @@ const MESSAGES: u64 = 20_000;
 
 fn payload(criterion: &mut Criterion) {
     for size in SIZES {
-        let payload = Payload::new(1, &[size]);
+        let payload = Payload::new(Seed::new(1), &[size]);
         let mut bytes = vec![0; size as usize];
         let mut counter = 0;
         let mut next = move || {
@@ -59,7 +59,7 @@ fn turns(criterion: &mut Criterion) {
             warmup_seconds: 0.0,
             amount: Amount::Messages(MESSAGES),
             threads: 1,
-            seed: 1,
+            seed: Seed::new(1),
         },
         patience: Duration::from_secs(5),
         percentiles: vec![50.0],

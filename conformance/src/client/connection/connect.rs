@@ -57,7 +57,7 @@ impl Setup {
 pub struct Pending {
     socket: Socket,
     number: u32,
-    seed: u64,
+    payload: Payload,
     clock: Arc<CellClock>,
 }
 
@@ -70,11 +70,11 @@ impl Pending {
         place: &Place,
         setup: Setup,
         number: u32,
-        seed: u64,
+        payload: Payload,
         clock: Arc<CellClock>,
     ) -> Result<Self, Failure> {
         let socket = open(place, setup).map_err(|e| harness_failure("open a socket", &e))?;
-        Self::on(socket, place, number, seed, clock)
+        Self::on(socket, place, number, payload, clock)
     }
 
     /// As [`Pending::start`], at once or not at all: a Unix socket with a full queue refuses.
@@ -84,19 +84,19 @@ impl Pending {
     pub fn start_without_waiting(
         place: &Place,
         number: u32,
-        seed: u64,
+        payload: Payload,
         clock: Arc<CellClock>,
     ) -> Result<Self, Failure> {
         let socket =
             open(place, Setup::default()).map_err(|e| harness_failure("open a socket", &e))?;
         let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         match socket.connect(&address) {
-            Ok(()) => Ok(Self { socket, number, seed, clock }),
+            Ok(()) => Ok(Self { socket, number, payload, clock }),
             Err(e) if is_again(&e) && matches!(place, Place::Path(_)) => {
                 let expected = format!("room for client {} in the server's queue", number + 1);
                 Err(Failure::new(FailureKind::Queue, expected, e.to_string()))
             }
-            Err(e) if is_in_progress(&e) => Ok(Self { socket, number, seed, clock }),
+            Err(e) if is_in_progress(&e) => Ok(Self { socket, number, payload, clock }),
             Err(e) => Err(connect_failure(&e)),
         }
     }
@@ -109,13 +109,13 @@ impl Pending {
         from: SocketAddr,
         place: &Place,
         number: u32,
-        seed: u64,
+        payload: Payload,
         clock: Arc<CellClock>,
     ) -> Result<Option<Self>, Failure> {
         let socket =
             open(place, Setup::default()).map_err(|e| harness_failure("open a socket", &e))?;
         match socket.bind(&from.into()) {
-            Ok(()) => Self::on(socket, place, number, seed, clock).map(Some),
+            Ok(()) => Self::on(socket, place, number, payload, clock).map(Some),
             Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
             Err(e) => Err(harness_failure(&format!("connect from {from}"), &e)),
         }
@@ -125,7 +125,7 @@ impl Pending {
         socket: Socket,
         place: &Place,
         number: u32,
-        seed: u64,
+        payload: Payload,
         clock: Arc<CellClock>,
     ) -> Result<Self, Failure> {
         let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
@@ -135,7 +135,7 @@ impl Pending {
             let deadline = clock.progress();
             let connected = clock.waiting(|| connect_within(&socket, &address, deadline.left()));
             return match connected {
-                Ok(()) => Ok(Self { socket, number, seed, clock }),
+                Ok(()) => Ok(Self { socket, number, payload, clock }),
                 Err(e) if is_again(&e) => Err(deadline.failure("a connection")),
                 Err(e) => Err(connect_failure(&e)),
             };
@@ -145,7 +145,7 @@ impl Pending {
             Err(e) if is_in_progress(&e) => {}
             Err(e) => return Err(connect_failure(&e)),
         }
-        Ok(Self { socket, number, seed, clock })
+        Ok(Self { socket, number, payload, clock })
     }
 
     /// Waits until it is established.
@@ -163,7 +163,7 @@ impl Pending {
         // A connection that is already reset may refuse options; the first read will tell.
         let _ = self.socket.set_tcp_nodelay(true);
         Ok(Connection {
-            payload: Payload::new(self.seed, self.number),
+            payload: self.payload,
             socket: self.socket,
             number: self.number,
             sent: 0,

@@ -94,6 +94,13 @@ impl Connection {
         &self.socket
     }
 
+    /// Lets a connection on which nothing has been sent carry repetitions of `content`, and no
+    /// stamps.
+    pub fn carry(&mut self, content: Arc<[u8]>) {
+        debug_assert_eq!(self.sent, 0, "what was sent before was stamped");
+        self.payload.carry(content);
+    }
+
     /// Sends `length` bytes and receives them.
     ///
     /// # Errors

@@ -131,7 +131,7 @@ impl Datagrams {
             socket,
             place: self.place.clone(),
             address,
-            payload: Payload::new(self.context.seed, number),
+            payload: Payload::new(Arc::clone(&self.context.key), number),
             next: 0,
             buffer: vec![0; ROOM],
             clock: Arc::clone(&self.context.clock),
@@ -241,6 +241,16 @@ impl Client {
     pub fn exchange(&mut self, length: usize) -> Result<(), Failure> {
         let sent = self.send(length)?;
         self.receive(vec![sent])
+    }
+
+    /// Sends a datagram of these bytes, without a stamp, and receives it.
+    ///
+    /// # Errors
+    /// As [`Client::send`] and [`Client::receive`].
+    pub fn exchange_literal(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.payload.carry(bytes.into());
+        self.next = 0;
+        self.exchange(bytes.len())
     }
 
     /// Receives what was sent, in any order, and each once.

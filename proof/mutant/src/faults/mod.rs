@@ -6,6 +6,7 @@ mod bytes;
 mod capabilities;
 mod children;
 mod coincidence;
+mod content;
 mod crosstalk;
 mod datagrams;
 mod delays;
@@ -17,6 +18,7 @@ mod hoarding;
 mod hostile;
 mod idling;
 mod leaking;
+mod numbers;
 mod odd;
 mod passing;
 mod pressure;
@@ -35,8 +37,10 @@ use crate::process::{self, ProcessHooks};
 
 pub(crate) use children::{CHILD, be_child};
 
-const TABLES: [&[Fault]; 26] = [
+const TABLES: [&[Fault]; 28] = [
     bytes::FAULTS,
+    content::FAULTS,
+    numbers::FAULTS,
     delays::FAULTS,
     crosstalk::FAULTS,
     pressure::FAULTS,

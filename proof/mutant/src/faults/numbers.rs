@@ -1,0 +1,291 @@
+//! Faults that begin at some number: of clients, reads, bytes or seconds.
+
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use super::{Fault, limit};
+use crate::connection::{Connection, Phase};
+use crate::datagrams::{Client, Datagram, DatagramHooks};
+use crate::hooks::{Admission, Gate, Hooks};
+
+/// The table.
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::at(
+        "serves-1100-at-once",
+        "Serves 1100 clients (settable) at the same time, and forgets those who come then",
+        1100,
+        |at| Box::new(AtOnce { most: limit(at) }),
+    ),
+    Fault::at(
+        "serves-8192-at-once",
+        "Serves 8192 clients (settable) at the same time, and forgets those who come then",
+        8192,
+        |at| Box::new(AtOnce { most: limit(at) }),
+    ),
+    Fault::at(
+        "serves-3000",
+        "Serves 3000 clients (settable) in all, and forgets those who come then",
+        3000,
+        |at| Box::new(InAll { left: at }),
+    ),
+    Fault::at(
+        "forgets-65536th",
+        "Forgets each client whose number is a multiple of 65,536 (settable)",
+        1 << 16,
+        |at| Box::new(EachClient { at, seen: 0 }),
+    ),
+    Fault::at(
+        "loses-65536th-read",
+        "Loses each 65,536th read (settable) of the process",
+        1 << 16,
+        |at| Box::new(EachRead { at, seen: 0 }),
+    ),
+    Fault::of_datagrams_at(
+        "loses-65536th-datagram",
+        "Loses each 65,536th datagram (settable)",
+        1 << 16,
+        |at| Box::new(EachDatagram { at, seen: 0 }),
+    ),
+    Fault::at(
+        "loses-read-at-32-mib",
+        "Loses the read in which the bytes of the process pass a multiple of 32 MiB (settable)",
+        32 << 20,
+        |at| Box::new(EachBytes { at, seen: 0 }),
+    ),
+    Fault::at(
+        "ends-at-200-mib",
+        "Ends a connection that has sent 200 MiB (settable)",
+        200 << 20,
+        |at| Box::new(EndsAt { at }),
+    ),
+    Fault::at(
+        "closes-after-20-s",
+        "Closes a connection that has been silent for 20 s (settable)",
+        20,
+        |at| Box::new(ClosesAfter { limit: Duration::from_secs(at) }),
+    ),
+    Fault::at(
+        "cliff-after-5-s",
+        "Does nothing for 2 s at the first message after 5 s (settable) without any",
+        5,
+        |at| Box::new(Cliff { silence: Duration::from_secs(at), last: None }),
+    ),
+    Fault::at(
+        "slow-after-5-s",
+        "Waits 2 s before it echoes what a client says after 5 s (settable) of silence",
+        5,
+        |at| Box::new(SlowAfter { silence: Duration::from_secs(at) }),
+    ),
+    Fault::at(
+        "gives-up-after-10-s",
+        "Closes a connection whose client has taken no byte for 10 s (settable)",
+        10,
+        |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: false }),
+    ),
+    Fault::at(
+        "forgets-after-8-s",
+        "Forgets what a client has not taken after 8 s (settable)",
+        8,
+        |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: true }),
+    ),
+    Fault::of_datagrams(
+        "drops-repeated-datagram",
+        "Drops a datagram of 4 bytes or more that is equal to the one before",
+        || Box::new(DropsRepeated::default()),
+    ),
+    Fault::of_datagrams("drops-zero-datagram", "Drops a datagram of zeros", || {
+        Box::new(Dropping(|bytes| bytes.len() > 1 && bytes.iter().all(|byte| *byte == 0)))
+    }),
+    Fault::of_datagrams("drops-datagram-of-1473", "Drops a datagram of 1473 bytes", || {
+        Box::new(Dropping(|bytes| bytes.len() == 1473))
+    }),
+    Fault::of_datagrams("drops-datagram-of-25000", "Drops a datagram of 25,000 bytes", || {
+        Box::new(Dropping(|bytes| bytes.len() == 25_000))
+    }),
+];
+
+struct AtOnce {
+    most: usize,
+}
+
+impl Hooks for AtOnce {
+    fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
+        if open < self.most { Admission::Serve } else { Admission::Ignore }
+    }
+}
+
+struct InAll {
+    left: u64,
+}
+
+impl Hooks for InAll {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        let is_over = self.left == 0;
+        self.left = self.left.saturating_sub(1);
+        if is_over { Admission::Ignore } else { Admission::Serve }
+    }
+}
+
+struct EachClient {
+    at: u64,
+    seen: u64,
+}
+
+impl Hooks for EachClient {
+    fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
+        self.seen += 1;
+        if self.seen.is_multiple_of(self.at) { Admission::Ignore } else { Admission::Serve }
+    }
+}
+
+struct EachRead {
+    at: u64,
+    seen: u64,
+}
+
+impl Hooks for EachRead {
+    fn received(&mut self, connection: &mut Connection) {
+        self.seen += 1;
+        if self.seen.is_multiple_of(self.at) {
+            connection.pending.truncate(connection.fresh);
+        }
+    }
+}
+
+struct EachDatagram {
+    at: u64,
+    seen: u64,
+}
+
+impl DatagramHooks for EachDatagram {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        self.seen += 1;
+        if self.seen.is_multiple_of(self.at) { Vec::new() } else { vec![datagram] }
+    }
+}
+
+struct EachBytes {
+    at: u64,
+    seen: u64,
+}
+
+impl Hooks for EachBytes {
+    fn received(&mut self, connection: &mut Connection) {
+        let before = self.seen / self.at;
+        self.seen += connection.fresh().len() as u64;
+        if before < self.seen / self.at {
+            connection.pending.truncate(connection.fresh);
+        }
+    }
+}
+
+struct EndsAt {
+    at: u64,
+}
+
+impl Hooks for EndsAt {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.bytes_read >= self.at {
+            connection.phase = Phase::Ended;
+        }
+    }
+}
+
+struct ClosesAfter {
+    limit: Duration,
+}
+
+impl Hooks for ClosesAfter {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let due = connection.last_read + self.limit;
+        if Instant::now() >= due {
+            return Gate::Close;
+        }
+        connection.wake_at = Some(due);
+        Gate::Go
+    }
+}
+
+struct Cliff {
+    silence: Duration,
+    last: Option<Instant>,
+}
+
+impl Hooks for Cliff {
+    fn received(&mut self, _connection: &mut Connection) {
+        if self.last.is_some_and(|last| last.elapsed() >= self.silence) {
+            std::thread::sleep(LATE);
+        }
+        self.last = Some(Instant::now());
+    }
+}
+
+/// How late it is.
+const LATE: Duration = Duration::from_secs(2);
+
+/// `mark` is 1 while what has come after a silence waits.
+struct SlowAfter {
+    silence: Duration,
+}
+
+impl Hooks for SlowAfter {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        if !connection.pending.is_empty() {
+            return Gate::Wait;
+        }
+        connection.mark = u64::from(connection.last_read.elapsed() >= self.silence);
+        Gate::Go
+    }
+
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let due = connection.last_read + LATE;
+        let waits = connection.mark == 1 && Instant::now() < due;
+        if waits { Gate::Until(due) } else { Gate::Go }
+    }
+}
+
+struct GivesUp {
+    limit: Duration,
+    forgets: bool,
+}
+
+impl Hooks for GivesUp {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let Some(since) = connection.blocked_since else { return Gate::Go };
+        let due = since + self.limit;
+        if Instant::now() < due {
+            connection.wake_at = Some(due);
+            return Gate::Go;
+        }
+        if !self.forgets {
+            return Gate::Close;
+        }
+        connection.drop_pending();
+        connection.blocked_since = None;
+        Gate::Go
+    }
+}
+
+#[derive(Default)]
+struct DropsRepeated {
+    last: Option<(Client, Vec<u8>)>,
+}
+
+impl DatagramHooks for DropsRepeated {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        let this = Some((datagram.client.clone(), datagram.bytes.clone()));
+        let is_repeated = datagram.bytes.len() >= 4 && self.last == this;
+        self.last = this;
+        if is_repeated { Vec::new() } else { vec![datagram] }
+    }
+}
+
+/// Drops a datagram by what is in it.
+struct Dropping(fn(&[u8]) -> bool);
+
+impl DatagramHooks for Dropping {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        if (self.0)(&datagram.bytes) { Vec::new() } else { vec![datagram] }
+    }
+}
