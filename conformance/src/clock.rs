@@ -65,7 +65,7 @@ impl CellClock {
 
     /// Takes off limits of time what this server is held back from now on.
     pub fn watch(&self, server: Process) {
-        self.meter.watch(server);
+        self.meter.watch(move || server.turns());
     }
 
     /// How long since a moment judge and server were held back.

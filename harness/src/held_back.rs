@@ -11,8 +11,6 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::Process;
-
 /// How often the counters are read.
 const EVERY: Duration = Duration::from_millis(20);
 /// Reading the counters of one meter may use this part of a processor.
@@ -20,7 +18,6 @@ const SHARE: u32 = 100;
 
 static METERS: Mutex<Meters> = Mutex::new(Meters { next: 0, running: BTreeMap::new() });
 
-#[derive(Debug)]
 struct Meters {
     next: u64,
     running: BTreeMap<u64, Running>,
@@ -36,11 +33,16 @@ pub struct Meter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterId(u64);
 
+/// How long each thread of a server has run, and was ready to run.
+pub type Turns = BTreeMap<u32, (Duration, Duration)>;
+
+/// Tells of a server's threads, whenever it is asked.
+type Look = Box<dyn Fn() -> Turns + Send>;
+
 /// What is watched, and what was seen so far.
-#[derive(Debug)]
 struct Running {
     judge: u32,
-    servers: Vec<Process>,
+    servers: Vec<Look>,
     due: Instant,
     counters: Counters,
     /// How much had been held back by each moment, since the meter began.
@@ -51,7 +53,7 @@ struct Running {
 #[derive(Clone, Debug, Default)]
 struct Counters {
     judge: (Duration, Duration),
-    servers: BTreeMap<u32, (Duration, Duration)>,
+    servers: Turns,
     host: HostTime,
 }
 
@@ -84,11 +86,11 @@ impl Meter {
         Self { id }
     }
 
-    /// Measures a server, too.
-    pub fn watch(&self, server: Process) {
+    /// Measures a server, too, which `look` tells of.
+    pub fn watch(&self, look: impl Fn() -> Turns + Send + 'static) {
         let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = meters.running.get_mut(&self.id.0) {
-            running.servers.push(server);
+            running.servers.push(Box::new(look));
             running.sample();
         }
     }
@@ -137,11 +139,8 @@ impl Running {
 }
 
 impl Counters {
-    fn read(judge: u32, servers: &[Process]) -> Self {
-        let mut threads = BTreeMap::new();
-        for server in servers {
-            threads.extend(server.turns());
-        }
+    fn read(judge: u32, servers: &[Look]) -> Self {
+        let threads = servers.iter().flat_map(|look| look()).collect();
         Self { judge: system::turns_of_this(judge), servers: threads, host: system::host_time() }
     }
 

@@ -1,6 +1,7 @@
 //! Starting servers: every server of every kind goes through here, below a supervisor.
 
 mod command_line;
+mod listening;
 mod output;
 mod program;
 mod server;

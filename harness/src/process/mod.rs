@@ -245,7 +245,8 @@ impl Process {
 
     /// How long each of its threads has run, and was ready to run; nothing where the system does
     /// not tell, or it is gone. Processes that it starts later are not looked for.
-    pub(crate) fn turns(&self) -> BTreeMap<u32, (Duration, Duration)> {
+    #[must_use]
+    pub fn turns(&self) -> BTreeMap<u32, (Duration, Duration)> {
         let demand = system::demand(self.pid);
         let turns = demand.into_iter().flat_map(|demand| demand.threads);
         turns.map(|(thread, turns)| (thread, (turns.ran, turns.held))).collect()

@@ -1,5 +1,5 @@
-//! What the cells of one row add up to: an answer to each question, whether the server is certified,
-//! if not, why not, and what it was not asked.
+//! What the cells of one row add up to: an answer to each question, whether the server is
+//! certified, if not, why not, and what it was not asked.
 
 use std::fmt::Write as _;
 
