@@ -8,7 +8,7 @@ use common::{AcceptError, Context, DATAGRAM_BYTES};
 use compio::{BufResult, net::UdpSocket, time::sleep};
 use futures_util::future::{Either, select};
 
-use crate::turns::{TURN, yield_now};
+use crate::turns::take_turns;
 
 pub(crate) async fn udp(socket: UdpSocket, context: Context) {
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);
@@ -39,10 +39,6 @@ pub(crate) async fn udp(socket: UdpSocket, context: Context) {
                 unused
             }
         };
-        in_turn += 1;
-        if in_turn == TURN {
-            in_turn = 0;
-            yield_now().await;
-        }
+        take_turns(&mut in_turn).await;
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     capability,
     queue::{end_accepts, take_queue},
     transport::Stream,
-    turns::LOOK,
+    turns::{LOOK, take_turns},
 };
 
 /// What one read returned.
@@ -38,13 +38,15 @@ pub(crate) async fn accept_loop<S: Stream>(
 ) {
     let mut stop = context.stop();
     let mut incoming = S::incoming(&listener);
+    let mut in_turn = 0;
     loop {
-        match select(incoming.select_next_some(), &mut stop).await {
-            Either::Right(_) => break,
-            Either::Left((Ok(stream), _)) => spawn_echo(stream, work, &context),
+        // The stop is polled first, as in the accept loop of the other flavor.
+        match select(&mut stop, incoming.select_next_some()).await {
+            Either::Left(_) => break,
+            Either::Right((Ok(stream), _)) => spawn_echo(stream, work, &context),
             // Another thread has ended it, and this one has not seen the stop yet.
-            Either::Left((Err(_), _)) if context.stopping() => {}
-            Either::Left((Err(error), _)) => match context.accept_error(&error) {
+            Either::Right((Err(_), _)) if context.stopping() => {}
+            Either::Right((Err(error), _)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 AcceptError::BackOff(pause) => {
                     select(&mut stop, pin!(sleep(pause))).await;
@@ -52,6 +54,7 @@ pub(crate) async fn accept_loop<S: Stream>(
                 AcceptError::Fatal => context.fail(),
             },
         }
+        take_turns(&mut in_turn).await;
     }
     take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
     // Elsewhere this flavor has nothing to offer, and what waits is dropped.

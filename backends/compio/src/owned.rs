@@ -14,7 +14,7 @@ use crate::{
     capability,
     queue::{end_accepts, take_queue},
     transport::Stream,
-    turns::{LOOK, TURN, yield_now},
+    turns::{LOOK, TURN, take_turns, yield_now},
 };
 
 pub(crate) async fn accept_loop<S: Stream>(
@@ -26,13 +26,16 @@ pub(crate) async fn accept_loop<S: Stream>(
     let mut stop = context.stop();
     // There is always one, and it is awaited to its end: dropping it may lose a client.
     let mut accept = pin!(S::accept(&listener));
+    let mut in_turn = 0;
     loop {
-        match select(&mut accept, &mut stop).await {
-            Either::Right(_) => break,
-            Either::Left((Ok(stream), _)) => spawn_echo(stream, work, &context),
+        // The stop is polled first. Without a free descriptor an accept fails as soon as it is
+        // polled where the driver makes the call itself, and so does the next one.
+        match select(&mut stop, &mut accept).await {
+            Either::Left(_) => break,
+            Either::Right((Ok(stream), _)) => spawn_echo(stream, work, &context),
             // Another thread has ended it, and this one has not seen the stop yet.
-            Either::Left((Err(_), _)) if context.stopping() => {}
-            Either::Left((Err(error), _)) => match context.accept_error(&error) {
+            Either::Right((Err(_), _)) if context.stopping() => {}
+            Either::Right((Err(error), _)) => match context.accept_error(&error) {
                 AcceptError::Retry => {}
                 AcceptError::BackOff(pause) => {
                     select(&mut stop, pin!(sleep(pause))).await;
@@ -40,6 +43,7 @@ pub(crate) async fn accept_loop<S: Stream>(
                 AcceptError::Fatal => context.fail(),
             },
         }
+        take_turns(&mut in_turn).await;
         accept.set(S::accept(&listener));
     }
     let last = match context.driver() {
