@@ -18,6 +18,7 @@ mod listen;
 mod listener;
 mod log;
 mod options;
+mod pool;
 #[cfg(target_os = "linux")]
 mod ring;
 mod run;
@@ -35,6 +36,7 @@ pub use event::{Wait, block_on};
 pub use jobs::Jobs;
 pub use life::Drained;
 pub use listener::{BACKLOG, DATAGRAM_BYTES, Listener, Listeners, Transport};
+pub use pool::{POOL_IDLE, POOL_THREADS, PoolJob, fill_pool};
 #[cfg(target_os = "linux")]
 pub use ring::{build_ring, probe_ring};
 pub use run::run;

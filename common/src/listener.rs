@@ -71,6 +71,13 @@ pub struct Listeners {
     pub unixgram: Vec<UnixDatagram>,
 }
 
+impl Listeners {
+    /// Whether messages cost work that is not for the threads that do I/O.
+    pub fn offload_work(&self) -> bool {
+        self.tcp.iter().any(|listener| matches!(listener.work, Some(Work::Offloaded(_))))
+    }
+}
+
 /// Where TCP clients come from, and what their messages cost.
 #[derive(Debug)]
 pub struct Listener {

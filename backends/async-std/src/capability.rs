@@ -5,12 +5,29 @@
 //! those of async-io, which ask the system first and wait for an event after, and a waiting one
 //! holds only its place among those who are woken.
 
-use std::{io, time::Duration};
+use std::{io, num::NonZero, time::Duration};
 
 use async_std::{future, io::ReadExt as _, task};
-use common::{burn, Work};
+use blocking::set_max_blocking_threads;
+use common::{burn, Listeners, Work, POOL_THREADS};
 
 use crate::transport::Stream;
+
+/// Starts the pool, if anything is to be done there. Where the system refuses a thread, the pool
+/// (blocking 1.7.0) holds its lock and tries again without a pause, for ever (blocking#79).
+///
+/// # Errors
+///
+/// The system refuses threads.
+pub(crate) fn fill_pool(listeners: &Listeners) -> io::Result<()> {
+    const THREADS: NonZero<usize> = NonZero::new(POOL_THREADS).unwrap();
+
+    if !listeners.offload_work() {
+        return Ok(());
+    }
+    set_max_blocking_threads(THREADS);
+    common::fill_pool(POOL_THREADS, |job| drop(task::spawn_blocking(job)))
+}
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) {

@@ -48,6 +48,7 @@ fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, Serve
     drop(polling::Poller::new()?);
     // Read when the first task is spawned. The thread that waits for signals reads no variables.
     env::set_var("ASYNC_STD_THREAD_COUNT", context.workers().to_string());
+    capability::fill_pool(&listeners)?;
     // `task::block_on` would make the calling thread one more that waits for the sockets.
     Ok(future::block_on(task::spawn(serve(listeners, context)))?)
 }

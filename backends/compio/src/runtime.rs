@@ -10,7 +10,7 @@ use std::{
 
 use common::{Context, Driver, ServeError, Unavailable};
 use compio::{
-    driver::{DriverType, ProactorBuilder},
+    driver::{AsyncifyPool, DriverType, ProactorBuilder},
     runtime::Runtime,
 };
 
@@ -41,10 +41,14 @@ pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     }
 }
 
-/// A runtime with a driver of its own, for the calling thread.
-pub(crate) fn build(context: &Context) -> Result<Runtime, ServeError> {
+/// A runtime with a driver of its own, for the calling thread, and with a share in the `pool` of
+/// threads that blocking calls go to.
+pub(crate) fn build(context: &Context, pool: Option<AsyncifyPool>) -> Result<Runtime, ServeError> {
     let driver = context.driver();
     let mut proactor = proactor(driver);
+    if let Some(pool) = pool {
+        proactor.reuse_thread_pool(pool);
+    }
     proactor.buffer_pool_size(MANAGED_BUFFERS).buffer_pool_buffer_len(context.buffer_bytes());
     let build = || Runtime::builder().with_proactor(proactor.clone()).build();
     match driver {

@@ -18,7 +18,7 @@ use compio::{
 };
 use socket2::Socket;
 
-use crate::{datagrams, managed, owned, runtime, transport::Stream};
+use crate::{capability, datagrams, managed, owned, runtime, transport::Stream};
 
 /// Whose the buffers are that reads of connections fill.
 #[derive(Clone, Copy)]
@@ -59,6 +59,7 @@ pub(crate) fn managed(listeners: Listeners, context: Context) -> Result<Drained,
 
 /// Runs a runtime on each thread; the calling one waits for them.
 fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+    let pool = capability::pool(&listeners)?;
     let origin = |socket, work| Origin { listener: Arc::new(socket), work };
     let tcp = listeners.tcp.into_iter();
     let tcp: Vec<_> =
@@ -80,9 +81,9 @@ fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Dra
             udp: take(&mut udp),
             context: context.clone(),
         };
-        let (started, stopped) = (started.clone(), stopped.clone());
+        let (started, stopped, pool) = (started.clone(), stopped.clone(), pool.clone());
         thread::Builder::new().name(format!("compio-{number}")).spawn(
-            move || match runtime::build(&worker.context) {
+            move || match runtime::build(&worker.context, pool) {
                 Ok(runtime) => runtime::block_on(&runtime, worker.run(started, stopped)),
                 Err(error) => drop(started.send(Err(error))),
             },

@@ -13,7 +13,8 @@ use std::{
 };
 
 use common::{
-    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, ServeError, Wait, Work, classify,
+    AcceptError, BACKLOG, Context, Drained, Listener, Listeners, POOL_THREADS, ServeError, Wait,
+    Work, classify,
 };
 use futures_util::future::{Either, pending, select};
 use monoio::{
@@ -30,9 +31,6 @@ use monoio::{
 use socket2::Socket;
 
 use crate::{capability, datagrams, runtime, transport::Stream};
-
-/// Enough for messages that cost work to wait for each other no longer than the cores make them.
-const POOL_THREADS: usize = 16;
 
 /// What a thread needs to serve.
 struct Worker {
@@ -55,16 +53,14 @@ pub(crate) fn runtime_per_thread(
     listeners: Listeners,
     context: Context,
 ) -> Result<Drained, ServeError> {
+    let offload_work = listeners.offload_work();
     let Listeners { tcp, mut udp, unix, mut unixgram } = listeners;
     let origin = |socket, work| Origin { listener: Arc::new(socket), work };
     let tcp = tcp.into_iter().map(|Listener { socket, work }| origin(socket.into(), work));
     let tcp: Vec<_> = tcp.collect();
     let unix: Vec<_> = unix.into_iter().map(|socket| origin(socket.into(), None)).collect();
     // It starts its threads at once, so there is one only where messages cost work.
-    let pool = tcp
-        .iter()
-        .any(|origin| origin.work.is_some())
-        .then(|| DefaultThreadPool::new(POOL_THREADS));
+    let pool = offload_work.then(|| DefaultThreadPool::new(POOL_THREADS));
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
     for number in 1..=context.workers() {

@@ -5,12 +5,29 @@
 //! system first and waits for an event after, and a waiting one holds only its place among those
 //! who are woken.
 
-use std::{io, time::Duration};
+use std::{io, num::NonZero, time::Duration};
 
-use common::{Work, burn};
+use blocking::set_max_blocking_threads;
+use common::{Listeners, POOL_THREADS, Work, burn};
 use smol::{Timer, future, io::AsyncReadExt as _, unblock};
 
 use crate::transport::Stream;
+
+/// Starts the pool, if anything is to be done there. Where the system refuses a thread, the pool
+/// (blocking 1.7.0) holds its lock and tries again without a pause, for ever (blocking#79).
+///
+/// # Errors
+///
+/// The system refuses threads.
+pub(crate) fn fill_pool(listeners: &Listeners) -> io::Result<()> {
+    const THREADS: NonZero<usize> = NonZero::new(POOL_THREADS).unwrap();
+
+    if !listeners.offload_work() {
+        return Ok(());
+    }
+    set_max_blocking_threads(THREADS);
+    common::fill_pool(POOL_THREADS, |job| unblock(job).detach())
+}
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) {

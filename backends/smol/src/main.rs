@@ -66,6 +66,7 @@ fn main() {
 
 fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     executor::probe()?;
+    capability::fill_pool(&listeners)?;
     // The calling thread is a worker too.
     for number in 1..context.workers() {
         let run = || Place::AnyThread.run(future::pending::<()>());
@@ -87,6 +88,7 @@ fn per_core(listeners: Listeners, context: Context) -> Result<Drained, ServeErro
     let duplicates = duplicates?;
     // After the duplicates, which need descriptors too.
     executor::probe()?;
+    capability::fill_pool(&listeners)?;
     let (started, starts) = mpsc::channel();
     let (stopped, stops) = mpsc::channel();
     for (number, listeners) in (1..).zip(duplicates.into_iter().chain([listeners])) {

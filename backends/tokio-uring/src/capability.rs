@@ -6,24 +6,49 @@
 //! nobody. So the kernel is asked to cancel, by an entry of our own, and the operation is awaited
 //! to its end all the same: only that says whether the request came in time.
 
-use std::{io, os::fd::AsRawFd, pin::pin, time::Duration};
+use std::{io, os::fd::AsRawFd, pin::pin, sync::OnceLock, time::Duration};
 
-use common::{Unavailable, Work, burn};
+use common::{Listeners, POOL_IDLE, POOL_THREADS, Unavailable, Work, burn};
 use io_uring_06::{
     opcode,
     types::{CancelBuilder, Fd},
 };
 use rustix::io::Errno;
-use tokio::{select, task, time};
+use tokio::{
+    runtime::{Builder, Runtime},
+    select, time,
+};
 use tokio_uring::BufResult;
 
 use crate::{request::submit, transport::Stream};
 
-/// Does the work of a message, on the pool of threads that blocking calls go to. It is Tokio's: a
-/// runtime of tokio-uring is one of Tokio's, with one thread, that watches a ring beside.
+/// The pool of threads that blocking calls go to: that of a runtime of Tokio which runs nothing
+/// else. The runtimes of tokio-uring have such pools too, but end a thread that was idle for 10 s,
+/// and panic when the system then refuses the next one.
+static POOL: OnceLock<Runtime> = OnceLock::new();
+
+/// Starts the pool, if anything is to be done there.
+///
+/// # Errors
+///
+/// The system refuses threads.
+pub(crate) fn fill_pool(listeners: &Listeners) -> io::Result<()> {
+    if !listeners.offload_work() {
+        return Ok(());
+    }
+    let mut pool = Builder::new_current_thread();
+    let pool = pool.max_blocking_threads(POOL_THREADS).thread_keep_alive(POOL_IDLE).build()?;
+    let pool = POOL.get_or_init(|| pool);
+    common::fill_pool(POOL_THREADS, |job| drop(pool.spawn_blocking(job)))
+}
+
+/// Does the work of a message, on the pool.
 pub(crate) async fn work(work: Work) -> io::Result<()> {
     match work {
-        Work::Offloaded(time) => task::spawn_blocking(move || burn(time)).await?,
+        Work::Offloaded(time) => {
+            let pool = POOL.get().ok_or(io::ErrorKind::Unsupported)?;
+            pool.spawn_blocking(move || burn(time)).await?;
+        }
         Work::Inline(time) => burn(time),
     }
     Ok(())

@@ -63,6 +63,7 @@ pub(crate) fn tuned(listeners: Listeners, context: Context) -> Result<Drained, S
 
 /// Runs a ring on each thread; the calling one is the last of them.
 fn serve(listeners: Listeners, context: Context, setup: Setup) -> Result<Drained, ServeError> {
+    capability::fill_pool(&listeners)?;
     let tcp = listeners.tcp.into_iter().map(|listener| (Arc::new(listener.socket), listener.work));
     let unix = listeners.unix.into_iter().map(|listener| (Arc::new(listener), None));
     let last = Worker {

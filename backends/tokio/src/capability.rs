@@ -7,10 +7,28 @@
 
 use std::{io, time::Duration};
 
-use common::{Work, burn};
-use tokio::{io::AsyncReadExt as _, task, time};
+use common::{Listeners, POOL_IDLE, Work, burn};
+use tokio::{io::AsyncReadExt as _, runtime::Builder, task, time};
 
 use crate::transport::Stream;
+
+/// Gives a runtime a pool of that many threads for blocking calls, which never end.
+pub(crate) fn bound_pool(runtime: &mut Builder, threads: usize) -> &mut Builder {
+    runtime.max_blocking_threads(threads).thread_keep_alive(POOL_IDLE)
+}
+
+/// Starts the pool of the current runtime, if anything is to be done there. Where the system
+/// refuses a thread, `spawn_blocking` panics (tokio 1.54.1), or waits for ever (before 1.54).
+///
+/// # Errors
+///
+/// The system refuses threads.
+pub(crate) fn fill_pool(listeners: &Listeners, threads: usize) -> io::Result<()> {
+    if !listeners.offload_work() {
+        return Ok(());
+    }
+    common::fill_pool(threads, |job| drop(task::spawn_blocking(job)))
+}
 
 /// Does the work of a message, on the pool of threads that blocking calls go to.
 pub(crate) async fn work(work: Work) -> io::Result<()> {

@@ -9,14 +9,14 @@ use std::io;
 
 use common::{
     AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener,
-    Listeners, ServeError, Transport, Work, Workers, classify,
+    Listeners, POOL_THREADS, ServeError, Transport, Work, Workers, classify,
 };
 #[cfg(unix)]
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
-    runtime::{Builder, Runtime},
+    runtime::Builder,
     select,
     task::{self, JoinHandle},
     time,
@@ -59,15 +59,21 @@ fn main() {
 
 fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
     let mut runtime = Builder::new_multi_thread();
-    serve(runtime.worker_threads(context.workers()).enable_all().build()?, listeners, context)
+    serve(runtime.worker_threads(context.workers()), listeners, context)
 }
 
 fn current_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    serve(Builder::new_current_thread().enable_all().build()?, listeners, context)
+    serve(&mut Builder::new_current_thread(), listeners, context)
 }
 
-fn serve(runtime: Runtime, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+fn serve(
+    runtime: &mut Builder,
+    listeners: Listeners,
+    context: Context,
+) -> Result<Drained, ServeError> {
+    let runtime = capability::bound_pool(runtime, POOL_THREADS).enable_all().build()?;
     let drained = runtime.block_on(async {
+        capability::fill_pool(&listeners, POOL_THREADS)?;
         let loops = start(listeners, &context)?;
         context.ready();
         for ends in loops {

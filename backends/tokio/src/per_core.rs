@@ -8,10 +8,10 @@ use std::{
     thread,
 };
 
-use common::{Context, Drained, Listener, Listeners, ServeError, block_on};
+use common::{Context, Drained, Listener, Listeners, POOL_THREADS, ServeError, block_on};
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::start;
+use crate::{capability, start};
 
 /// Runs a runtime on each thread; the calling one waits for them.
 pub(crate) fn serve(mut listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
@@ -21,7 +21,9 @@ pub(crate) fn serve(mut listeners: Listeners, context: Context) -> Result<Draine
         let listeners = share(&mut listeners)?;
         let (context, started, stopped) = (context.clone(), started.clone(), stopped.clone());
         thread::Builder::new().name(format!("tokio-{number}")).spawn(move || {
-            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            let mut runtime = Builder::new_current_thread();
+            let runtime = capability::bound_pool(&mut runtime, pool_threads(&context));
+            match runtime.enable_all().build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime.block_on(run(listeners, context, started, stopped)),
                 Err(error) => drop(started.send(Err(error))),
             }
@@ -54,6 +56,11 @@ fn share(listeners: &mut Listeners) -> io::Result<Listeners> {
     })
 }
 
+/// A runtime's share of the threads for blocking calls.
+fn pool_threads(context: &Context) -> usize {
+    POOL_THREADS.div_ceil(context.workers())
+}
+
 /// Serves until the process ends.
 async fn run(
     listeners: Listeners,
@@ -61,7 +68,8 @@ async fn run(
     started: Sender<io::Result<()>>,
     stopped: Sender<()>,
 ) {
-    let loops = match start(listeners, &context) {
+    let filled = capability::fill_pool(&listeners, pool_threads(&context));
+    let loops = match filled.and_then(|()| start(listeners, &context)) {
         Ok(loops) => loops,
         Err(error) => return drop(started.send(Err(error))),
     };
