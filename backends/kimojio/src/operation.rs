@@ -7,7 +7,10 @@ use std::{future::pending, io, os::fd::OwnedFd, pin::pin, time::Duration};
 
 use futures_util::future::{Either, select};
 use kimojio::{Errno, operations};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    net::{RecvFlags, SendFlags},
+};
 
 /// Accepts a client; `None` if that was cancelled, once `stop` resolves or after `limit`.
 pub(crate) async fn accept(
@@ -26,8 +29,15 @@ pub(crate) async fn accept(
     };
     match accepted {
         Err(Errno::CANCELED) => None,
-        accepted => Some(accepted.map_err(io::Error::from)),
+        accepted => Some(accepted.and_then(closed_on_exec).map_err(io::Error::from)),
     }
+}
+
+/// kimojio 0.19.0 accepts without SOCK_CLOEXEC, so a process that is started keeps connections open
+/// after their end. Setting the flag now leaves it those that are accepted at that moment.
+fn closed_on_exec(stream: OwnedFd) -> Result<OwnedFd, Errno> {
+    fcntl_setfd(&stream, FdFlags::CLOEXEC)?;
+    Ok(stream)
 }
 
 /// Reads, in attempts that the kernel cancels after `limit` if there is one.
