@@ -6,7 +6,8 @@ Usage:  ci/facts.py packages                  Cargo packages of the workspace
         ci/facts.py servers SYSTEM            packages of the rows on linux, macos or windows
         ci/facts.py flavors SYSTEM            rows there whose package has another one before them
         ci/facts.py waivers SYSTEM            package and example of each waiver's reproduction
-        ci/facts.py lacks SYSTEM              and of each other one, of what a package lacks there
+        ci/facts.py lacks SYSTEM              and of findings for which a row lacks something
+        ci/facts.py findings SYSTEM           name, package and program of each one there
         ci/facts.py cells                     runner labels of the workflow's matrix
 Needs:  Python 3.11; cargo for `packages`.
 """
@@ -56,14 +57,23 @@ def waivers(system=None):
     )
 
 
+def reproductions(system):
+    """Each finding that shows on a system, with the package and the program of its reproduction."""
+    with open(ROOT / "backends" / "findings.toml", "rb") as file:
+        found = tomllib.load(file)["finding"]
+    for finding in found:
+        path = pathlib.PurePath(finding["reproduction"])
+        package = f"backend-{path.parts[1]}" if path.parts[0] == "backends" else "upstream"
+        if system in finding["systems"]:
+            yield finding, f"{package} {path.stem}"
+
+
 def lacks(system):
-    """The examples of backends are reproductions; those of no waiver show what a runtime lacks."""
-    found = (
-        f"{package} {path.stem}"
-        for package in servers(system)
-        for path in (ROOT / "backends" / package.removeprefix("backend-")).glob("examples/*.rs")
-    )
-    return sorted(set(found) - set(waivers()))
+    return [where for finding, where in reproductions(system) if "lacks" in finding]
+
+
+def findings(system):
+    return [f"{finding['name']} {where}" for finding, where in reproductions(system)]
 
 
 def cells():
@@ -72,7 +82,8 @@ def cells():
 
 
 def main():
-    facts = {f.__name__: f for f in (packages, rows, servers, flavors, waivers, lacks, cells)}
+    known = (packages, rows, servers, flavors, waivers, lacks, findings, cells)
+    facts = {f.__name__: f for f in known}
     if len(sys.argv) < 2 or sys.argv[1] not in facts:
         sys.exit(__doc__)
     for line in facts[sys.argv[1]](*sys.argv[2:]):

@@ -4,6 +4,7 @@
 # Usage:  ci/generate.sh [DOCUMENT...]    default: all of them
 #         rows      the rows in README.md, from backends/backends.toml
 #         cases     docs/CASES.md, from the suites, their pages and the mutants
+#         upstream  docs/UPSTREAM.md, from backends/findings.toml
 #         mutants   docs/MUTANTS.md, from proof/mutant; which other cases turned red is kept
 # Needs:  cargo; Python 3 for `rows`.
 set -euo pipefail
@@ -12,7 +13,7 @@ new=$(mktemp)
 trap 'rm -f "$new"' EXIT
 iomatrix() { cargo run --quiet -p iomatrix -- "$@" >"$new"; }
 
-[ $# -gt 0 ] || set -- rows cases mutants
+[ $# -gt 0 ] || set -- rows cases upstream mutants
 for document in "$@"; do
   case $document in
     rows)
@@ -23,12 +24,16 @@ for document in "$@"; do
       iomatrix explain --output markdown
       cp "$new" docs/CASES.md
       ;;
+    upstream)
+      iomatrix list --findings --output markdown
+      cp "$new" docs/UPSTREAM.md
+      ;;
     mutants)
       KILL_MATRIX=docs/MUTANTS.md cargo test --quiet -p conformance --features uring \
         --test mutants -- kill-matrix-is-current
       ;;
     *)
-      echo "generate: no document is called '$document'; there are: rows cases mutants" >&2
+      echo "generate: no document is called '$document'; there are: rows cases upstream mutants" >&2
       exit 2
       ;;
   esac

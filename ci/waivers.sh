@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the program that each waiver of backends/backends.toml names, and those that show why a
-# backend lacks something. A program ends with 0 when the runtime alone still shows the failure:
-# else the waiver, or the reason, has lost its ground.
+# Runs the program that each waiver of backends/backends.toml names, and those of the findings
+# because of which a backend lacks something. A program ends with 0 when the runtime alone still
+# shows the failure: else the waiver, or the reason, has lost its ground.
 #
 # Usage:  ci/waivers.sh
 # Needs:  cargo; Python 3.11.

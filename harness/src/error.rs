@@ -11,6 +11,8 @@ use report::Outside;
 pub enum Error {
     /// The registry is not what it should be: the line, and what is wrong with it.
     Registry(toml::de::Error),
+    /// The findings are not what they should be: the line, and what is wrong with it.
+    Findings(toml::de::Error),
     /// The directory of ready-made programs lacks one.
     NoProgram {
         /// The environment variable that names the directory.
@@ -54,6 +56,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Registry(error) => write!(f, "backends/backends.toml: {error}"),
+            Self::Findings(error) => write!(f, "backends/findings.toml: {error}"),
             Self::NoProgram { variable, program } => {
                 write!(f, "{variable} has no {}", program.on_terminal())
             }

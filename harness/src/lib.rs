@@ -8,6 +8,7 @@ pub mod attest;
 pub mod binaries;
 pub mod deadline;
 mod error;
+pub mod finding;
 pub mod held_back;
 pub mod host;
 pub mod host_factor;

@@ -19,9 +19,6 @@ pub struct Registry {
     /// The rows, in the order of columns.
     #[serde(rename = "row")]
     pub rows: Vec<RowEntry>,
-    /// What was found out about runtimes on the way.
-    #[serde(default, rename = "finding")]
-    pub findings: Vec<Finding>,
     /// Failures that no code of a backend can mend.
     #[serde(default, rename = "waiver")]
     pub waivers: Vec<Waiver>,
@@ -50,16 +47,6 @@ pub struct RowEntry {
     /// What the server does not offer, and why.
     #[serde(default)]
     pub lacks: BTreeMap<String, String>,
-}
-
-/// Something that was found out about a runtime.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Finding {
-    /// Cargo package of the backend on it.
-    pub package: String,
-    /// In Markdown.
-    pub text: String,
 }
 
 /// A failure that is known, reported upstream, and no fault of the backend's code.

@@ -1,17 +1,18 @@
-//! `iomatrix explain`, run for real, and `docs/CASES.md`, which is its output.
+//! `iomatrix explain`, run for real, and `docs/CASES.md`, which is its output; `docs/UPSTREAM.md`
+//! is that of `list --findings`.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn explain(arguments: &[&str]) -> Output {
+fn iomatrix(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
-    command.arg("explain").args(arguments).output().expect("start iomatrix")
+    command.args(arguments).output().expect("start iomatrix")
 }
 
 #[track_caller]
 fn printed(arguments: &[&str]) -> String {
-    let output = explain(arguments);
+    let output = iomatrix(arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
     String::from_utf8(output.stdout).expect("a page is UTF-8")
@@ -19,29 +20,39 @@ fn printed(arguments: &[&str]) -> String {
 
 #[track_caller]
 fn refused(id: &str) -> String {
-    let output = explain(&[id]);
+    let output = iomatrix(&["explain", id]);
     assert_eq!(output.status.code(), Some(2), "{id}");
     assert!(output.stdout.is_empty(), "{id}");
     String::from_utf8(output.stderr).expect("a message is UTF-8")
 }
 
-#[test]
-fn the_page_of_all_cases_is_the_generated_one() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/CASES.md");
+#[track_caller]
+fn expect_current(file: &str, generated: &str, document: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
     let page = fs::read_to_string(&path).unwrap_or_default();
-    let generated = printed(&["--output", "markdown"]);
     let differs = page.lines().zip(generated.lines()).position(|(is, should)| is != should);
     let shorter = page.lines().count().min(generated.lines().count());
     assert!(
         page.lines().eq(generated.lines()),
-        "docs/CASES.md is stale from line {} on: run ci/generate.sh cases",
+        "docs/{file} is stale from line {} on: run ci/generate.sh {document}",
         differs.unwrap_or(shorter) + 1
     );
 }
 
 #[test]
+fn the_page_of_all_cases_is_the_generated_one() {
+    expect_current("CASES.md", &printed(&["explain", "--output", "markdown"]), "cases");
+}
+
+#[test]
+fn the_page_of_all_findings_is_the_generated_one() {
+    let generated = printed(&["list", "--findings", "--output", "markdown"]);
+    expect_current("UPSTREAM.md", &generated, "upstream");
+}
+
+#[test]
 fn a_case_is_explained_with_all_that_belongs_to_it() {
-    let page = printed(&["tcp-half-close/large-backlog"]);
+    let page = printed(&["explain", "tcp-half-close/large-backlog"]);
     assert!(page.starts_with("tcp-half-close/large-backlog (MUST)\n"), "{page}");
     for part in [
         "requires   All bytes that the server took before FIN come back",
@@ -57,7 +68,7 @@ fn a_case_is_explained_with_all_that_belongs_to_it() {
 
 #[test]
 fn a_star_explains_several() {
-    let pages = printed(&["tcp-*/idle"]);
+    let pages = printed(&["explain", "tcp-*/idle"]);
     assert!(pages.contains("tcp-reset/idle (MUST)\n"), "{pages}");
     assert!(pages.contains("\n\ntcp-close/idle (MUST)\n"), "{pages}");
 }

@@ -2,6 +2,7 @@
 //! from the repository to what it found; what is excused, and why, is in `EXCEPTIONS`.
 
 mod circles;
+mod findings;
 mod modules;
 mod outside;
 mod packages;
@@ -49,6 +50,8 @@ checks! {
     row_names_say_package_flavor_and_driver: registry::names;
     rows_use_known_words: registry::words;
     waivers_are_complete: registry::waivers;
+    findings_are_complete: findings::complete;
+    findings_are_of_the_locked_versions: findings::versions;
     files_open_with_what_lives_there: sources::openings;
     rooms_are_small: rooms::sizes;
     files_and_lines_are_short: sources::lengths;

@@ -132,6 +132,7 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
             let mut packages = repository
                 .packages
                 .iter()
+                .chain(&repository.apart)
                 .filter(|member| package.is_none_or(|package| package.name == member.name));
             packages.any(|member| member.targets.iter().any(|t| t.kind == kind && t.name == name))
         };

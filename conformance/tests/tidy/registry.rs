@@ -17,7 +17,7 @@ const LACKING: &[&str] = &["tcp", "udp", "unix", "unixgram", "cpu", "cancel"];
 const WAIVER_FIELDS: &[&str] =
     &["row", "case", "os", "failure", "reason", "upstream", "reproduction"];
 /// Longer than this, a reproduction is a program to study, not one to read.
-const REPRODUCTION_LINES: usize = 60;
+pub(crate) const REPRODUCTION_LINES: usize = 60;
 
 fn violation(message: String) -> Violation {
     Violation::new(REGISTRY, 0, message)

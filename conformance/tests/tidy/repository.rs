@@ -117,9 +117,11 @@ const ROOT: &str = "TIDY_ROOT";
 
 /// Workspaces beside that of the root. Their manifests pin old releases, so the rules for packages
 /// are not theirs; those for files are.
-const APART: &[&str] = &["proof/history/contract", "proof/history/green", "proof/history/red"];
+const APART: &[&str] =
+    &["proof/history/contract", "proof/history/green", "proof/history/red", "proof/upstream"];
 
 pub(crate) const REGISTRY: &str = "backends/backends.toml";
+pub(crate) const FINDINGS: &str = "backends/findings.toml";
 
 /// The text under a key of a registry entry, empty where it is missing.
 pub(crate) fn field<'a>(entry: &'a toml::Table, key: &str) -> &'a str {

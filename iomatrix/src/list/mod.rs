@@ -1,9 +1,12 @@
-//! `iomatrix list`: rows, suites and cases with their requirement sentences.
+//! `iomatrix list`: rows, suites and cases with their requirement sentences; or the findings, which
+//! are `docs/UPSTREAM.md`.
 
+mod findings;
 mod parts;
 
 use conformance::case::{Body, Case};
 use conformance::suites;
+use harness::finding::Finding;
 use harness::registry::{Registry, RowEntry};
 use harness::schedule::Company;
 use report::output::Output;
@@ -12,11 +15,15 @@ use report::{Exit, Format, Pages};
 use serde::Serialize;
 use serde_json::json;
 
+use self::findings::Findings;
 use crate::error::Error;
 use crate::output::{self, Outputs};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// List the faults of released software that were found, with a report of each, instead.
+    #[arg(long)]
+    findings: bool,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Catalogue::FORMATS))]
     #[arg(value_parser = output::parser(Catalogue::FORMATS))]
@@ -26,11 +33,18 @@ pub(crate) struct Arguments {
 /// What there is: rows, suites and cases.
 struct Catalogue {
     registry: Registry,
+    findings: Vec<Finding>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    let registry = Registry::load()?;
-    Outputs::open(&arguments.outputs)?.write_pages(&Catalogue { registry }, &())?;
+    let findings = Finding::load()?;
+    let mut outputs = Outputs::open(&arguments.outputs)?;
+    if arguments.findings {
+        outputs.write_pages(&Findings(findings), &())?;
+    } else {
+        let registry = Registry::load()?;
+        outputs.write_pages(&Catalogue { registry, findings }, &())?;
+    }
     Ok(Exit::Green)
 }
 
@@ -39,7 +53,7 @@ impl Pages for Catalogue {
     type Question = ();
 
     fn parts(&self, (): &(), medium: Medium) -> Vec<Part> {
-        parts::parts(&self.registry, medium)
+        parts::parts(&self.registry, &self.findings, medium)
     }
 
     fn data(&self) -> impl Serialize {

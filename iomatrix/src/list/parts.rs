@@ -1,26 +1,27 @@
 //! Rows, suites and cases as the parts of a page. The page is what the README has: the rows by
-//! model, with what each lacks and what was found, and the rows that differ in nothing but the I/O
-//! API.
+//! model, with what each lacks, and the rows that differ in nothing but the I/O API.
 
 use std::collections::BTreeMap;
 
 use conformance::case::Case;
 use conformance::profile::Profile;
 use conformance::suites;
-use harness::registry::{Finding, Registry, RowEntry};
+use harness::finding::Finding;
+use harness::registry::{Registry, RowEntry};
 use report::Model;
 use report::pairs::{self, Pair, Traits};
 use report::part::{
-    Block, Definition, Definitions, Entry, Head, Medium, Part, Prose, Span, Style, Table,
+    Block, Definition, Definitions, Entry, Head, LinkTarget, Medium, Part, Prose, Span, Style,
+    Table,
 };
 
 /// The systems of the columns, as the registry and as readers name them.
 const SYSTEMS: [(&str, &str); 3] = [("linux", "Linux"), ("macos", "macOS"), ("windows", "Windows")];
 
-pub(super) fn parts(registry: &Registry, medium: Medium) -> Vec<Part> {
+pub(super) fn parts(registry: &Registry, findings: &[Finding], medium: Medium) -> Vec<Part> {
     match medium {
         Medium::Terminal => terminal(registry),
-        Medium::Page => page(registry),
+        Medium::Page => page(registry, findings),
     }
 }
 
@@ -51,7 +52,7 @@ fn terminal(registry: &Registry) -> Vec<Part> {
 }
 
 /// All rows, those of features that are off too.
-fn page(registry: &Registry) -> Vec<Part> {
+fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
     let models = [Model::Readiness, Model::Completion, Model::Blocking];
     let mut parts: Vec<Part> =
         models.into_iter().map(|model| Part::Table(rows(registry, model))).collect();
@@ -60,8 +61,7 @@ fn page(registry: &Registry) -> Vec<Part> {
         Part::Table(controlled_pairs(registry)),
         Part::lines([Prose::ours("What rows do not offer; their cells are `unsupported`:")]),
         Part::list("", lacking(registry)),
-        Part::lines(["What was found out about runtimes on the way:"]),
-        Part::list("", findings(registry)),
+        Part::lines([found(findings)]),
     ]);
     parts
 }
@@ -113,11 +113,16 @@ fn lacking(registry: &Registry) -> Vec<Prose> {
     by_reason.into_iter().map(point).collect()
 }
 
-fn findings(registry: &Registry) -> Vec<Prose> {
-    let point = |Finding { package, text }: &Finding| {
-        Prose::ours(&format!("{}: {text}", pairs::backend(package)))
-    };
-    registry.findings.iter().map(point).collect()
+/// Where the findings are, and how many.
+fn found(findings: &[Finding]) -> Prose {
+    let file = "docs/UPSTREAM.md";
+    let lead = format!(
+        "{} faults of runtimes, other libraries and Linux were found on the way: ",
+        findings.len()
+    );
+    let link = Span::Link(file.to_owned(), LinkTarget::File(file));
+    let rest = " has a program that shows each, and a report.";
+    Prose::ours(&lead).then(link).then(Prose::ours(rest))
 }
 
 fn code(name: &str) -> Prose {
@@ -138,7 +143,8 @@ mod tests {
         let readme = include_str!("../../../README.md");
         let (_, rest) = readme.split_once(BEGIN).expect("a mark where the rows begin");
         let (rows, _) = rest.split_once(END).expect("a mark where the rows end");
-        let current = markdown(&page(&Registry::load().unwrap()));
+        let (registry, findings) = (Registry::load().unwrap(), Finding::load().unwrap());
+        let current = markdown(&page(&registry, &findings));
         assert!(rows.trim() == current.trim(), "README.md is stale: run ci/generate.sh rows");
     }
 }

@@ -1,0 +1,44 @@
+//! kimojio 0.19.0 on its own: accepted sockets, and two of each runtime, are inherited by every
+//! process that the program starts. `accept` lacks SOCK_CLOEXEC (src/operations.rs), and so does
+//! the socket pair that wakes a runtime (src/pipe.rs).
+//!
+//! The client of a connection that the server has dropped gets no FIN, because a child holds it.
+//!
+//! Ends with 0 when the fault shows.
+
+use std::{
+    io::{ErrorKind, Read},
+    net,
+    os::fd::OwnedFd,
+    process::{Command, ExitCode},
+    time::Duration,
+};
+
+use kimojio::{
+    Runtime,
+    configuration::{Configuration, ExitBehavior},
+    operations,
+};
+
+fn main() -> ExitCode {
+    let until = ExitBehavior::WhenMainTaskCompletes;
+    let mut runtime = Runtime::new(0, Configuration::new().set_exit_behavior(until));
+    let served = runtime.block_on(async {
+        let listener = net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let client = net::TcpStream::connect(listener.local_addr().unwrap()).expect("connect");
+        let listener = OwnedFd::from(listener);
+        let stream = operations::accept(&listener).await.expect("accept");
+        let child = Command::new("sleep").arg("5").spawn().expect("sleep");
+        drop(stream);
+        (client, child)
+    });
+    let Some(Ok((mut client, mut child))) = served else { return ExitCode::FAILURE };
+    client.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
+    let end = client.read_exact(&mut [0]);
+    let _ = child.kill().and_then(|()| child.wait());
+    println!("what the client of the dropped connection reads: {end:?}");
+    match end {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => ExitCode::SUCCESS,
+        Ok(()) | Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,43 @@
+//! kimojio 0.19.0 on its own: `recvmsg` is a safe function, and writes to wherever the header
+//! points. This program has no unsafe code, and changes a value that nothing may change. `sendmsg`
+//! reads from anywhere in the same way.
+//!
+//! Ends with 0 when the fault shows; no program, once the functions are unsafe.
+
+use std::{
+    hint::black_box, io::Write, os::unix::net::UnixStream, process::ExitCode, ptr::null_mut,
+};
+
+use kimojio::{
+    Runtime,
+    configuration::{Configuration, ExitBehavior},
+    operations,
+};
+use rustix::{
+    io_uring::{MsgHdr, iovec},
+    net::RecvFlags,
+};
+
+fn main() -> ExitCode {
+    let kept = Box::new([0_u8; 4]);
+    let mut part = iovec { iov_base: kept.as_ptr().cast_mut().cast(), iov_len: 4 };
+    let until = ExitBehavior::WhenMainTaskCompletes;
+    let mut runtime = Runtime::new(0, Configuration::new().set_exit_behavior(until));
+    runtime.block_on(async move {
+        let (mut client, server) = UnixStream::pair().expect("sockets");
+        client.write_all(b"evil").expect("send");
+        let mut header = MsgHdr {
+            msg_name: null_mut(),
+            msg_namelen: 0,
+            msg_iov: &mut part,
+            msg_iovlen: 1,
+            msg_control: null_mut(),
+            msg_controllen: 0,
+            msg_flags: RecvFlags::empty(),
+        };
+        operations::recvmsg(&server, &mut header, RecvFlags::empty(), None).await.expect("recvmsg")
+    });
+    let is_changed = **black_box(&kept) != [0; 4];
+    println!("safe code has changed a value that it shares: {is_changed}");
+    if is_changed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

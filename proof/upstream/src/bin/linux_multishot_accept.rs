@@ -1,0 +1,47 @@
+//! Linux on its own: a multishot accept on a Unix listener that does not block stays armed when the
+//! listener is shut down, although no client can ever come. On a TCP listener it completes with
+//! EINVAL.
+//!
+//! Ends with 0 when the fault shows.
+
+use std::{
+    net::TcpListener,
+    os::{
+        fd::{AsFd, AsRawFd},
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr, UnixListener},
+    },
+    process::{ExitCode, id},
+};
+
+use io_uring::{
+    IoUring, opcode,
+    types::{Fd, SubmitArgs, Timespec},
+};
+
+fn main() -> ExitCode {
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a TCP listener");
+    tcp.set_nonblocking(true).expect("no waiting");
+    let name = SocketAddr::from_abstract_name(id().to_string()).expect("a name");
+    let unix = UnixListener::bind_addr(&name).expect("a Unix listener");
+    unix.set_nonblocking(true).expect("no waiting");
+    let [tcp, unix] = [completion_of(&tcp), completion_of(&unix)];
+    println!("what the accept completes with after shutdown(2): TCP {tcp:?}, Unix {unix:?}");
+    match (tcp, unix) {
+        (Some(_), None) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The result of a multishot accept within 1 s of the shutdown of its listener.
+fn completion_of(listener: &(impl AsFd + AsRawFd)) -> Option<i32> {
+    let mut ring = IoUring::new(8).expect("a ring");
+    let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build();
+    // SAFETY: the entry names no memory, and the listener outlives the ring.
+    unsafe { ring.submission().push(&accept) }.expect("room in the ring");
+    ring.submit().expect("submit");
+    rustix::net::shutdown(listener, rustix::net::Shutdown::Both).expect("shutdown");
+    let limit = Timespec::new().sec(1);
+    let _ = ring.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&limit));
+    ring.completion().next().map(|completion| completion.result())
+}
