@@ -235,11 +235,11 @@ pub(super) fn work_without_threads(lifecycle: &Lifecycle) -> CaseResult {
         expect_quiet_without_threads(&process, lifecycle.clock())?;
         neighbour.exchange(64)?;
         process.allow_threads()?;
-        // The next message may be what makes the server try again.
+        // Before another message comes: it could be what makes the server look for a thread.
+        expect_all_decided(undecided, lifecycle.clock())?;
         let mut late = costly.connect()?;
         late.send(1)?;
         late.receive_in("the answer to a message that costs work", 1, RECOVERY)?;
-        expect_all_decided(undecided, lifecycle.clock())?;
         let_finish(&process, QUIET)?;
         expect_quiet(&process, SETTLED, QUIET, lifecycle.clock())?;
         process.refuse_threads()?;
