@@ -14,8 +14,11 @@ if [ "$(uname -s)" != Linux ]; then
 fi
 target=${CARGO_TARGET_DIR:-target}
 for side in red green; do
-  cargo build --quiet --locked --manifest-path "proof/history/$side/Cargo.toml" \
-    --target-dir "$target/history/$side"
+  # Some of the servers are workspaces of their own.
+  for lock in "proof/history/$side/Cargo.lock" "proof/history/$side"/*/Cargo.lock; do
+    cargo build --quiet --locked --manifest-path "${lock%.lock}.toml" \
+      --target-dir "$target/history/$side"
+  done
 done
 if [ -z "${IOMATRIX:-}" ]; then
   cargo build --quiet -p iomatrix --all-features

@@ -32,10 +32,12 @@ def unlocked(bug):
     """The versions that bugs.toml states and the lock files do not have."""
     for side, stated in versions(bug).items():
         name, version = stated.split()
-        with open(HERE / side / "Cargo.lock", "rb") as file:
+        apart = HERE / side / bug["name"] / "Cargo.lock"
+        lock = apart if apart.exists() else HERE / side / "Cargo.lock"
+        with open(lock, "rb") as file:
             packages = tomllib.load(file)["package"]
         if not any((one["name"], one["version"]) == (name, version) for one in packages):
-            yield f"{stated} is not in {side}/Cargo.lock"
+            yield f"{stated} is not in {lock.relative_to(HERE)}"
 
 
 def judged(judge, target, side, bug):

@@ -117,8 +117,14 @@ const ROOT: &str = "TIDY_ROOT";
 
 /// Workspaces beside that of the root. Their manifests pin old releases, so the rules for packages
 /// are not theirs; those for files are.
-const APART: &[&str] =
-    &["proof/history/contract", "proof/history/green", "proof/history/red", "proof/upstream"];
+const APART: &[&str] = &[
+    "proof/history/contract",
+    "proof/history/green",
+    "proof/history/green/tokio-8406",
+    "proof/history/red",
+    "proof/history/red/tokio-8406",
+    "proof/upstream",
+];
 
 pub(crate) const REGISTRY: &str = "backends/backends.toml";
 pub(crate) const FINDINGS: &str = "backends/findings.toml";

@@ -29,8 +29,23 @@ pub struct Row {
 /// What the command line asks for.
 pub struct Asked {
     row: Row,
+    offer: Offer,
     listener: TcpListener,
+    cpu: Option<Cpu>,
     cancel_accept: Option<Duration>,
+}
+
+/// A listener on which each message costs work, which must not block.
+struct Cpu {
+    listener: TcpListener,
+    work: Duration,
+}
+
+/// What a server offers beside TCP.
+#[derive(Clone, Copy, PartialEq)]
+enum Offer {
+    Cancel,
+    Cpu,
 }
 
 /// What a thread that does I/O gets.
@@ -50,7 +65,18 @@ pub struct Ready(Sender<()>);
 impl Row {
     /// Reads the command line and listens. Ends the process where the contract says so.
     pub fn asked(self) -> Asked {
-        let mut address = String::new();
+        self.read(Offer::Cancel)
+    }
+
+    /// The same of a server with the capability `cpu`, in place of `cancel`.
+    pub fn asked_with_cpu(self) -> Asked {
+        self.read(Offer::Cpu)
+    }
+
+    fn read(self, offer: Offer) -> Asked {
+        let mut tcp = String::new();
+        let mut cpu = None;
+        let mut work = Duration::from_millis(100);
         let mut cancel_accept = None;
         let mut arguments = env::args().skip(1);
         while let Some(option) = arguments.next() {
@@ -59,21 +85,38 @@ impl Row {
             }
             let value = arguments.next().unwrap_or_default();
             match option.as_str() {
-                "--listen" => address = value,
+                "--listen" if offer == Offer::Cpu && value.starts_with("cpu:") => cpu = Some(value),
+                "--listen" if value.starts_with("tcp:") => tcp = value,
+                "--listen" => refuse(&value),
+                "--cpu-work" => match milliseconds(&value) {
+                    Some(time) => work = time,
+                    None => end(2, &format!("{value} is no time in milliseconds")),
+                },
                 "--cancel" => match value.strip_prefix("accept=").and_then(milliseconds) {
                     Some(limit) => cancel_accept = Some(limit),
                     None => refuse(&value),
                 },
-                "--capability" if value != "cancel" => refuse(&value),
+                "--capability" if value != offer.name() => refuse(&value),
                 "--announce" | "--buffer" | "--capability" | "--drain" | "--driver"
                 | "--flavor" | "--workers" => {}
                 _ => end(2, &format!("unknown option {option}")),
             }
         }
-        let Some(tcp) = address.strip_prefix("tcp:") else { refuse(&address) };
-        match listen(tcp) {
-            Ok(listener) => Asked { row: self, listener, cancel_accept },
-            Err(error) => end(1, &format!("listen on {tcp}: {error}")),
+        let listen = |asked: &str| match listen(asked.split_once(':').map_or("", |(_, at)| at)) {
+            Ok(listener) => listener,
+            Err(error) => end(1, &format!("listen on {asked}: {error}")),
+        };
+        let listener = listen(&tcp);
+        let cpu = cpu.map(|asked| Cpu { listener: listen(&asked), work });
+        Asked { row: self, offer, listener, cpu, cancel_accept }
+    }
+}
+
+impl Offer {
+    fn name(self) -> &'static str {
+        match self {
+            Offer::Cancel => "cancel",
+            Offer::Cpu => "cpu",
         }
     }
 }
@@ -85,14 +128,27 @@ impl Asked {
         self.listener.try_clone()
     }
 
+    /// The listener on which each message costs so much work, set not to block.
+    pub fn cpu_listener(&self) -> io::Result<Option<(TcpListener, Duration)>> {
+        let Some(Cpu { listener, work }) = &self.cpu else { return Ok(None) };
+        listener.set_nonblocking(true)?;
+        Ok(Some((listener.try_clone()?, *work)))
+    }
+
     /// What a server that is ready says.
     pub fn announcement(&self) -> String {
         let Row { runtime, model, driver, flavor, workers } = &self.row;
-        let address = self.listener.local_addr().expect("a listener has an address");
+        let named = |kind: &str, listener: &TcpListener| {
+            format!("\"{kind}:{}\"", listener.local_addr().expect("a listener has an address"))
+        };
+        let cpu = self.cpu.as_ref().map(|cpu| format!(",{}", named("cpu", &cpu.listener)));
         format!(
-            "{{\"ready\":1,\"listeners\":[\"tcp:{address}\"],\"backend\":\"{runtime}\",\
+            "{{\"ready\":1,\"listeners\":[{}{}],\"backend\":\"{runtime}\",\
              \"runtime\":\"{runtime}\",\"model\":\"{model}\",\"driver\":\"{driver}\",\
-             \"flavor\":\"{flavor}\",\"workers\":{workers},\"capabilities\":[\"cancel\"]}}"
+             \"flavor\":\"{flavor}\",\"workers\":{workers},\"capabilities\":[\"{}\"]}}",
+            named("tcp", &self.listener),
+            cpu.unwrap_or_default(),
+            self.offer.name(),
         )
     }
 
