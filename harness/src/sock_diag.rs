@@ -1,6 +1,7 @@
-//! What Linux tells of one end of a TCP connection on this host, whoever's it is: through
-//! `sock_diag(7)`, without privilege and without looking at any other socket. `/proc/net/tcp` has
-//! the same, and takes a third of a second when a hundred thousand connections have just ended.
+//! What Linux tells of TCP sockets on this host, whoever's they are: one end of a connection, and
+//! all that listen. It does so through `sock_diag(7)`, without privilege and without looking at any
+//! other socket. `/proc/net/tcp` has the same, and takes a third of a second when a hundred thousand
+//! connections have just ended.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,19 @@ pub struct SocketEnd {
     pub unacknowledged: u64,
     /// The inode of the socket; 0 when no process has it any more.
     pub inode: u64,
+}
+
+/// A socket that listens for TCP connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub address: SocketAddr,
+    /// The inode of the socket.
+    pub inode: u64,
+    /// Clients that wait in its accept queue.
+    pub waiting: u32,
+    /// How many may: what it gave to listen(2), cut at `somaxconn`.
+    pub room: u32,
 }
 
 /// Whether this system tells.
@@ -34,88 +48,173 @@ pub fn socket_end(local: SocketAddr, remote: SocketAddr) -> io::Result<SocketEnd
     }
 }
 
-/// One question and one answer over netlink(7), laid out as in `linux/inet_diag.h`.
+/// All sockets of this host that listen for TCP connections.
+///
+/// # Errors
+/// `Unsupported` where the system does not tell.
+pub fn listeners() -> io::Result<Vec<Listener>> {
+    cfg_if::cfg_if! {
+        if #[cfg(target_os = "linux")] {
+            linux::listeners()
+        } else {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+}
+
+/// Questions and answers over netlink(7), laid out as in `linux/inet_diag.h`.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
-    use std::net::{IpAddr, SocketAddr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+    use std::os::fd::OwnedFd;
 
     use rustix::net::{
         AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send,
         socket_with,
     };
 
-    use super::SocketEnd;
+    use super::{Listener, SocketEnd};
 
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const NLM_F_REQUEST: u16 = 1;
+    const NLM_F_DUMP: u16 = 0x300;
     const NLMSG_ERROR: u16 = 2;
+    const NLMSG_DONE: u16 = 3;
+    /// Bits of the states in `net/tcp_states.h`.
+    const ANY_STATE: u32 = u32::MAX;
+    const LISTENING: u32 = 1 << 10;
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
     const IPPROTO_TCP: u8 = 6;
     /// Bytes of `nlmsghdr`.
     const HEADER: usize = 16;
     /// Offsets in the answer: the header, 4 bytes on the state, `inet_diag_sockid` of 48, a timer.
+    const FAMILY: usize = HEADER;
+    const PORT: usize = HEADER + 4;
+    const ADDRESS: usize = PORT + 4;
     const RQUEUE: usize = HEADER + 4 + 48 + 4;
     const WQUEUE: usize = RQUEUE + 4;
     /// Behind the user's number.
     const INODE: usize = WQUEUE + 4 + 4;
 
     pub(super) fn socket_end(local: SocketAddr, remote: SocketAddr) -> io::Result<SocketEnd> {
-        let kernel = socket_with(
-            AddressFamily::NETLINK,
-            SocketType::DGRAM,
-            SocketFlags::CLOEXEC,
-            Some(netlink::SOCK_DIAG),
-        )?;
-        send(&kernel, &question(local, remote), SendFlags::empty())?;
+        let kernel = kernel()?;
+        let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
+        let mut id = Vec::new();
+        id.extend(local.port().to_be_bytes());
+        id.extend(remote.port().to_be_bytes());
+        for address in [local.ip(), remote.ip()] {
+            let start = id.len();
+            match address {
+                IpAddr::V4(address) => id.extend(address.octets()),
+                IpAddr::V6(address) => id.extend(address.octets()),
+            }
+            id.resize(start + 16, 0);
+        }
+        id.extend(0u32.to_ne_bytes()); // any interface
+        id.extend([0xff; 8]); // INET_DIAG_NOCOOKIE: whatever its cookie
+        send(&kernel, &question(NLM_F_REQUEST, family, ANY_STATE, &id), SendFlags::empty())?;
         let mut answer = [0; 4096];
         let (bytes, _) = recv(&kernel, &mut answer[..], RecvFlags::empty())?;
-        read(&answer[..bytes])
-    }
-
-    fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
-        let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
-        let mut body = vec![family, IPPROTO_TCP, 0, 0];
-        body.extend(u32::MAX.to_ne_bytes()); // any state
-        body.extend(local.port().to_be_bytes());
-        body.extend(remote.port().to_be_bytes());
-        for address in [local.ip(), remote.ip()] {
-            let start = body.len();
-            match address {
-                IpAddr::V4(address) => body.extend(address.octets()),
-                IpAddr::V6(address) => body.extend(address.octets()),
-            }
-            body.resize(start + 16, 0);
+        let answer = &answer[..bytes];
+        if kind(answer) == Some(NLMSG_ERROR) {
+            return Err(error(answer)?);
         }
-        body.extend(0u32.to_ne_bytes()); // any interface
-        body.extend([0xff; 8]); // INET_DIAG_NOCOOKIE: whatever its cookie
-        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-        let mut message = Vec::with_capacity(HEADER + body.len());
-        message.extend(length.to_ne_bytes());
-        message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        message.extend(NLM_F_REQUEST.to_ne_bytes());
-        message.extend([0; 8]); // sequence and sender: one question, one answer
-        message.extend(body);
-        message
-    }
-
-    fn read(answer: &[u8]) -> io::Result<SocketEnd> {
-        let word = |at: usize| -> io::Result<u32> {
-            let bytes = answer.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            bytes.map(u32::from_ne_bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
-        };
-        let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-        if kind == Some(NLMSG_ERROR) {
-            let negated = i32::from_ne_bytes(word(HEADER)?.to_ne_bytes());
-            return Err(io::Error::from_raw_os_error(negated.wrapping_neg()));
-        }
-        let number = |at| word(at).map(u64::from);
+        let number = |at| word(answer, at).map(u64::from);
         Ok(SocketEnd {
             unread: number(RQUEUE)?,
             unacknowledged: number(WQUEUE)?,
             inode: number(INODE)?,
         })
+    }
+
+    pub(super) fn listeners() -> io::Result<Vec<Listener>> {
+        let mut all = listeners_of(AF_INET)?;
+        // A kernel may lack IPv6.
+        all.extend(listeners_of(AF_INET6).unwrap_or_default());
+        Ok(all)
+    }
+
+    fn listeners_of(family: u8) -> io::Result<Vec<Listener>> {
+        let kernel = kernel()?;
+        let flags = NLM_F_REQUEST | NLM_F_DUMP;
+        send(&kernel, &question(flags, family, LISTENING, &[0; 48]), SendFlags::empty())?;
+        let mut found = Vec::new();
+        let mut answer = vec![0; 64 * 1024];
+        loop {
+            let (bytes, _) = recv(&kernel, &mut answer[..], RecvFlags::empty())?;
+            let mut rest = &answer[..bytes];
+            if rest.is_empty() {
+                return Ok(found);
+            }
+            while rest.len() >= HEADER {
+                let length = (word(rest, 0)? as usize).clamp(HEADER, rest.len());
+                let (message, next) = rest.split_at(length);
+                match kind(message) {
+                    Some(NLMSG_DONE) => return Ok(found),
+                    Some(NLMSG_ERROR) => return Err(error(message)?),
+                    Some(_) | None => found.extend(listener(message)?),
+                }
+                rest = next.get(length.next_multiple_of(4) - length..).unwrap_or_default();
+            }
+        }
+    }
+
+    /// What one message of a dump says; nothing if it is about another family.
+    fn listener(message: &[u8]) -> io::Result<Option<Listener>> {
+        let ip = match message.get(FAMILY) {
+            Some(&AF_INET) => IpAddr::from(Ipv4Addr::from(array::<4>(message, ADDRESS)?)),
+            Some(&AF_INET6) => IpAddr::from(Ipv6Addr::from(array::<16>(message, ADDRESS)?)),
+            Some(_) | None => return Ok(None),
+        };
+        let port = u16::from_be_bytes(array(message, PORT)?);
+        Ok(Some(Listener {
+            address: SocketAddr::from((ip, port)),
+            inode: u64::from(word(message, INODE)?),
+            waiting: word(message, RQUEUE)?,
+            room: word(message, WQUEUE)?,
+        }))
+    }
+
+    fn kernel() -> io::Result<OwnedFd> {
+        let family = AddressFamily::NETLINK;
+        let kind = SocketType::DGRAM;
+        Ok(socket_with(family, kind, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?)
+    }
+
+    /// A message with an `inet_diag_req_v2`, whose last 48 bytes say which sockets are meant.
+    fn question(flags: u16, family: u8, states: u32, id: &[u8]) -> Vec<u8> {
+        let mut body = vec![family, IPPROTO_TCP, 0, 0];
+        body.extend(states.to_ne_bytes());
+        body.extend(id);
+        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
+        let mut message = Vec::with_capacity(HEADER + body.len());
+        message.extend(length.to_ne_bytes());
+        message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.extend([0; 8]); // sequence and sender: one question at a time
+        message.extend(body);
+        message
+    }
+
+    fn array<const N: usize>(message: &[u8], at: usize) -> io::Result<[u8; N]> {
+        let bytes = message.get(at..at + N).and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn word(message: &[u8], at: usize) -> io::Result<u32> {
+        array(message, at).map(u32::from_ne_bytes)
+    }
+
+    fn kind(message: &[u8]) -> Option<u16> {
+        array(message, 4).map(u16::from_ne_bytes).ok()
+    }
+
+    /// What a message of the kind `NLMSG_ERROR` says.
+    fn error(message: &[u8]) -> io::Result<io::Error> {
+        let negated = i32::from_ne_bytes(array(message, HEADER)?);
+        Ok(io::Error::from_raw_os_error(negated.wrapping_neg()))
     }
 }
 

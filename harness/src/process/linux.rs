@@ -6,7 +6,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
-use procfs::net::TcpState;
 use procfs::process::{FDTarget, Process, Stat};
 use procfs::{CurrentSI, FromRead as _, KernelStats};
 use report::Transport;
@@ -19,6 +18,7 @@ use super::links::{self, Target};
 use super::readings::{Cpu, CpuTime, Rest, SOCKETS, SOCKETS_OF_RINGS, Switches, Threads};
 use super::sleepers::RING_THREAD;
 use crate::affinity;
+use crate::sock_diag::{Listener, listeners};
 
 pub(super) use super::fdinfo::rings;
 pub(super) use super::sight_linux::sight;
@@ -194,12 +194,8 @@ pub(super) fn listener_owner(
             bound.map(|entry| entry.inode).collect()
         }
         Transport::Tcp | Transport::Unix | Transport::Unixgram => {
-            let table = [procfs::net::tcp(), procfs::net::tcp6()];
-            let entries = table.into_iter().flatten().flatten();
-            let listening = entries.filter(|entry| {
-                entry.state == TcpState::Listen && entry.local_address.port() == port
-            });
-            listening.map(|entry| entry.inode).collect()
+            let on_port = |one: &Listener| one.address.port() == port;
+            listeners()?.iter().filter(|one| on_port(one)).map(|one| one.inode).collect()
         }
     };
     if sockets.is_empty() {

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 
-use procfs::net::{TcpState, UdpState};
+use procfs::net::UdpState;
 use procfs::process::{FDTarget, Process};
 use report::Transport;
 
 use super::readings::Waiting;
+use crate::sock_diag::listeners;
 
 /// `O_CLOEXEC` as fdinfo has it (proc_pid_fdinfo(5)), on all architectures of Rust but SPARC.
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
@@ -33,11 +34,10 @@ pub(super) fn waiting_sockets(pid: u32) -> io::Result<Vec<Waiting>> {
         })
         .collect();
     // A kernel without IPv6 has no table of it.
-    let tcp = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
-    let tcp = tcp.filter(|one| one.state == TcpState::Listen && own.contains(&one.inode));
+    let tcp = listeners()?.into_iter().filter(|one| own.contains(&one.inode));
+    let tcp = tcp.map(|one| Waiting { transport: Transport::Tcp, address: one.address });
     let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
     let udp = udp.filter(|one| one.state == UdpState::Close && own.contains(&one.inode));
-    let tcp = tcp.map(|one| Waiting { transport: Transport::Tcp, address: one.local_address });
     let udp = udp.map(|one| Waiting { transport: Transport::Udp, address: one.local_address });
     Ok(tcp.chain(udp).collect())
 }
