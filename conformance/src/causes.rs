@@ -211,6 +211,7 @@ mod tests {
             seconds: 0.0,
             cpu_seconds: 0.0,
             exclusive: false,
+            held_back: None,
             stderr_tail: vec![said.into()],
             repeat: Outside::default(),
             waiver: None,

@@ -65,7 +65,14 @@ impl CellClock {
 
     /// Takes off limits of time what this server is held back from now on.
     pub fn watch(&self, server: Process) {
-        self.meter.watch(move || server.turns());
+        self.meter.watch(server.turns());
+    }
+
+    /// Which part of the cell's time so far judge and server were held back.
+    #[must_use]
+    pub fn held_back_share(&self) -> f64 {
+        let held_back = self.held_back_since(self.started).as_secs_f64();
+        held_back / self.started.elapsed().as_secs_f64().max(1e-3)
     }
 
     /// How long since a moment judge and server were held back.

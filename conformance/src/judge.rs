@@ -30,6 +30,11 @@ use crate::profile::Profile;
 /// Lines of a server's standard error that go with a cell that is not green.
 const TAIL_LINES: usize = 20;
 
+/// Above this share of held-back time a cell that judges latency is disturbed.
+const DISTURBED: f64 = 0.05;
+/// So long a disturbed cell is judged again and again.
+const BUSY_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What all cells of a check share.
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -111,17 +116,36 @@ impl Judge {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
-        let clock = CellClock::start(factor.min(HIGHEST), self.profile.cell_limit());
-        let size = planned.case.sizes.of(self.profile);
-        // The same case gets the same bytes on every row.
-        let key = Key::of_part(self.seed, &planned.id());
-        let context = Arc::new(Context::new(size, key, self.profile, clock));
-        let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
+        let give_up = Instant::now() + BUSY_PATIENCE;
         let own_cpu = thread_cpu();
-        let evidence =
-            panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
-        let evidence = evidence.unwrap_or_else(|_| Evidence::of_panic());
-        cell.cpu_seconds = (thread_cpu() - own_cpu) + lifecycle.ended_cpu().as_secs_f64();
+        let (evidence, context, lifecycle) = loop {
+            let clock = CellClock::start(factor.min(HIGHEST), self.profile.cell_limit());
+            let size = planned.case.sizes.of(self.profile);
+            // The same case gets the same bytes on every row.
+            let key = Key::of_part(self.seed, &planned.id());
+            let context = Arc::new(Context::new(size, key, self.profile, clock));
+            let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
+            let evidence =
+                panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
+            let evidence = evidence.unwrap_or_else(|_| Evidence::of_panic());
+            cell.cpu_seconds += lifecycle.ended_cpu().as_secs_f64();
+            if !is_timed {
+                break (evidence, context, lifecycle);
+            }
+            // What was found in a disturbed time does not count, whatever it is.
+            let share = context.clock.held_back_share();
+            cell.held_back = Some(share);
+            if share <= DISTURBED {
+                break (evidence, context, lifecycle);
+            }
+            if Instant::now() >= give_up {
+                cell.cpu_seconds += thread_cpu() - own_cpu;
+                cell.seconds = started.elapsed().as_secs_f64();
+                cell.reason = Some(host_busy(share));
+                return JudgedCell { cell, runtime: None, attestation: None };
+            }
+        };
+        cell.cpu_seconds += thread_cpu() - own_cpu;
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
         cell.margin = context.clock.margin();
@@ -234,6 +258,7 @@ impl Judge {
             seconds: 0.0,
             cpu_seconds: 0.0,
             exclusive: planned.case.company == Company::Exclusive,
+            held_back: None,
             stderr_tail: Vec::new(),
             repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
             waiver: None,
@@ -352,6 +377,17 @@ fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
         cell.waiver = Some(WaiverNote { reason: reason.into(), upstream: upstream.into(), state });
     }
     judged
+}
+
+/// Why a cell says nothing.
+fn host_busy(share: f64) -> Outside {
+    let percent = 100.0 * share;
+    let limit = 100.0 * DISTURBED;
+    format!(
+        "host busy: judge and server were held back by others for {percent:.0} % of the time, and \
+         time is judged up to {limit:.0} %"
+    )
+    .into()
 }
 
 /// CPU time of this thread in seconds, 0 where the system does not tell.

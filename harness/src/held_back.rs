@@ -37,7 +37,7 @@ pub struct MeterId(u64);
 pub type Turns = BTreeMap<u32, (Duration, Duration)>;
 
 /// Tells of a server's threads, whenever it is asked.
-type Look = Box<dyn Fn() -> Turns + Send>;
+type Look = Box<dyn FnMut() -> Turns + Send>;
 
 /// What is watched, and what was seen so far.
 struct Running {
@@ -75,7 +75,7 @@ impl Meter {
             let _ = thread::Builder::new().name("held-back".to_owned()).spawn(sample_for_ever);
         });
         let judge = system::this_thread();
-        let counters = Counters::read(judge, &[]);
+        let counters = Counters::read(judge, &mut []);
         let now = Instant::now();
         let samples = vec![(now, Duration::ZERO)];
         let running = Running { judge, servers: Vec::new(), due: now + EVERY, counters, samples };
@@ -87,7 +87,7 @@ impl Meter {
     }
 
     /// Measures a server, too, which `look` tells of.
-    pub fn watch(&self, look: impl Fn() -> Turns + Send + 'static) {
+    pub fn watch(&self, look: impl FnMut() -> Turns + Send + 'static) {
         let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = meters.running.get_mut(&self.id.0) {
             running.servers.push(Box::new(look));
@@ -123,7 +123,7 @@ impl Running {
     fn sample(&mut self) {
         let started = Instant::now();
         let (last, held_before) = self.samples[self.samples.len() - 1];
-        let now = Counters::read(self.judge, &self.servers);
+        let now = Counters::read(self.judge, &mut self.servers);
         let held = now.held_back_since(&self.counters, started.saturating_duration_since(last));
         self.counters = now;
         self.samples.push((started, held_before + held));
@@ -139,8 +139,8 @@ impl Running {
 }
 
 impl Counters {
-    fn read(judge: u32, servers: &[Look]) -> Self {
-        let threads = servers.iter().flat_map(|look| look()).collect();
+    fn read(judge: u32, servers: &mut [Look]) -> Self {
+        let threads = servers.iter_mut().flat_map(|look| look()).collect();
         Self { judge: system::turns_of_this(judge), servers: threads, host: system::host_time() }
     }
 
@@ -187,13 +187,14 @@ mod system {
         rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// How long a thread of this process has run, and was ready to.
+    /// How long this process has run, which has threads for its clients, and for how long this
+    /// thread of it was ready to.
     pub(super) fn turns_of_this(thread: u32) -> (Duration, Duration) {
         let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
-        let text = text.unwrap_or_default();
-        let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
-        let mut next = || Duration::from_nanos(numbers.next().unwrap_or(0));
-        (next(), next())
+        let held = text.ok().and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+        let ran = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let ran = Duration::try_from(ran).unwrap_or_default();
+        (ran, Duration::from_nanos(held.unwrap_or(0)))
     }
 
     /// The first line of `/proc/stat` (`proc_stat(5)`), in ticks of the clock.

@@ -208,6 +208,7 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         seconds: 0.1,
         cpu_seconds: 0.1,
         exclusive: false,
+        held_back: None,
         stderr_tail: Vec::new(),
         repeat: Outside::default(),
         waiver: None,

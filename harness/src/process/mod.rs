@@ -3,7 +3,7 @@
 //! while listing.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind, Transport};
 use socket2::Socket;
@@ -243,13 +243,19 @@ impl Process {
         found.map_err(|e| unknown("its end of a connection", &e))
     }
 
-    /// How long each of its threads has run, and was ready to run; nothing where the system does
-    /// not tell, or it is gone. Processes that it starts later are not looked for.
-    #[must_use]
-    pub fn turns(&self) -> BTreeMap<u32, (Duration, Duration)> {
-        let demand = system::demand(self.pid);
-        let turns = demand.into_iter().flat_map(|demand| demand.threads);
-        turns.map(|(thread, turns)| (thread, (turns.ran, turns.held))).collect()
+    /// Tells, whenever it is called, how long each of its threads has run and was ready to run, as
+    /// far as the system does. Processes that it starts are found within half a second.
+    pub fn turns(self) -> impl FnMut() -> BTreeMap<u32, (Duration, Duration)> + Send {
+        const LOOK_EVERY: Duration = Duration::from_millis(500);
+        let mut family = (vec![self.pid], Instant::now());
+        move || {
+            if family.1.elapsed() >= LOOK_EVERY {
+                family = (self.family().unwrap_or_else(|_| vec![self.pid]), Instant::now());
+            }
+            let demands = family.0.iter().filter_map(|pid| system::demand(*pid).ok());
+            let turns = demands.flat_map(|demand| demand.threads);
+            turns.map(|(thread, turns)| (thread, (turns.ran, turns.held))).collect()
+        }
     }
 
     /// What it has had of the processors so far.

@@ -271,6 +271,7 @@ mod tests {
             seconds: 0.0,
             cpu_seconds: 0.0,
             exclusive: false,
+            held_back: None,
             stderr_tail: Vec::new(),
             repeat: Outside::default(),
             waiver: None,

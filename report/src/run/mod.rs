@@ -135,6 +135,9 @@ pub struct Cell {
     pub cpu_seconds: f64,
     /// Whether it ran with no other cell beside it.
     pub exclusive: bool,
+    /// Which part of the time judge and server were held back by others, for a cell that judges
+    /// latency. Above 0.05 it is judged again, and is an `error` if that lasts.
+    pub held_back: Option<f64>,
     /// The last lines of the server's standard error, for a cell that is not green.
     pub stderr_tail: Vec<Outside>,
     /// The command that repeats this cell.
