@@ -338,7 +338,8 @@ impl Case {
         };
         // Only the contract says how to ask for another socket beside the first.
         let is_heard = row.grade() == Grade::Contract || row.transport() == self.transport;
-        is_heard && row.grade() >= least && profile >= self.from
+        let is_told = self.told == Told::AnyPlace || row.is_given_address();
+        is_heard && is_told && row.grade() >= least && profile >= self.from
     }
 
     /// How binding the requirement is for a server of this grade.

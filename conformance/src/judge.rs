@@ -1,8 +1,9 @@
 //! `judge_cell`: one case on one row, from a fresh server to a verdict. The test target and the
 //! command share it, so that they agree.
 
+use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::announcement::Ready;
@@ -32,8 +33,22 @@ const TAIL_LINES: usize = 20;
 
 /// Above this share of held-back time a cell that judges latency is disturbed.
 const DISTURBED: f64 = 0.05;
-/// So long a disturbed cell is judged again and again.
+/// So long the disturbed cells of a row are judged again and again, all together.
 const BUSY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the disturbed cells of each row have taken so far. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Disturbance(Arc<Mutex<BTreeMap<String, Duration>>>);
+
+impl Disturbance {
+    /// One more of a row took so long. Whether it may be judged again.
+    fn add(&self, row: &str, time: Duration) -> bool {
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let spent = rows.entry(row.to_owned()).or_default();
+        *spent += time;
+        *spent < BUSY_PATIENCE
+    }
+}
 
 /// What all cells of a check share.
 #[derive(Clone, Debug)]
@@ -50,6 +65,8 @@ pub struct Judge {
     pub schedule: Schedule,
     /// How long a server may take to become ready.
     pub start_timeout: Duration,
+    /// What disturbed cells have taken.
+    pub disturbance: Disturbance,
     /// What is red. Its strictness says whether a SHOULD counts for the certificate.
     pub gate: Gate,
     /// The command that selects a row and a case, for the line that repeats a cell.
@@ -116,9 +133,9 @@ impl Judge {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
-        let give_up = Instant::now() + BUSY_PATIENCE;
         let own_cpu = thread_cpu();
         let (evidence, context, lifecycle) = loop {
+            let begun = Instant::now();
             let clock = CellClock::start(factor.min(HIGHEST), self.profile.cell_limit());
             let size = planned.case.sizes.of(self.profile);
             // The same case gets the same bytes on every row.
@@ -138,7 +155,7 @@ impl Judge {
             if share <= DISTURBED {
                 break (evidence, context, lifecycle);
             }
-            if Instant::now() >= give_up {
+            if !self.disturbance.add(&row.name, begun.elapsed()) {
                 cell.cpu_seconds += thread_cpu() - own_cpu;
                 cell.seconds = started.elapsed().as_secs_f64();
                 cell.reason = Some(host_busy(share));

@@ -8,7 +8,7 @@ use report::host::{Availability, Host};
 use report::{Grade, Level};
 use report::{Outside, outside};
 
-use crate::case::{Case, Feature, Need, Suite, Told};
+use crate::case::{Case, Feature, Need, Suite};
 use crate::profile::Profile;
 use crate::suites;
 
@@ -80,7 +80,6 @@ pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| filter.wants_row(&row.name)) {
         for suite in suites::ALL {
             let asked = suite.cases.iter().filter(|case| case.is_asked(row, profile));
-            let asked = asked.filter(|case| case.told == Told::AnyPlace || row.is_given_address());
             for case in asked.filter(|case| filter.wants_case(suite, case, row.grade())) {
                 let unavailable = row.missing_driver(host).or_else(|| missing_need(case, host));
                 let declared = case.feature.map(Feature::word).filter(|word| row.lacks(word));

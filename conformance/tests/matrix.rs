@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use conformance::causes;
 use conformance::check::{self, Collector, Environment};
-use conformance::judge::Judge;
+use conformance::judge::{Disturbance, Judge};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use harness::launcher::START_TIMEOUT;
@@ -69,6 +69,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         host,
         schedule: Schedule::of_this_user(),
         start_timeout: START_TIMEOUT,
+        disturbance: Disturbance::default(),
         gate: Gate { strictness: Strictness::Must, required_drivers: environment.require.clone() },
         repeat: repeat_command,
     };

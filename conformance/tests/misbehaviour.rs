@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use conformance::judge::Judge;
+use conformance::judge::{Disturbance, Judge};
 use conformance::mutants::MutantTable;
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
@@ -108,6 +108,7 @@ fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
         host,
         schedule: Schedule::of_this_user(),
         start_timeout: Duration::from_secs(5),
+        disturbance: Disturbance::default(),
         gate: Gate::default(),
         repeat: |_, _, _, _| Outside::default(),
     };

@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::case::Feature;
 use conformance::check;
 use conformance::introduction::{IntroductionError, introduce, reach, start_once};
-use conformance::judge::Judge;
+use conformance::judge::{Disturbance, Judge};
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
@@ -149,6 +149,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         host,
         schedule: Schedule::of_this_user(),
         start_timeout: arguments.start_timeout,
+        disturbance: Disturbance::default(),
         gate: arguments.gate(),
         repeat: repeat_command,
     };

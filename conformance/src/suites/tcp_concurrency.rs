@@ -173,6 +173,8 @@ fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
     const OLD: u64 = 8;
     const NEW: u64 = 4;
     let mut random = peer.random(0);
+    // How many may wait is asked elsewhere.
+    let room = peer.accept_queue().map_or(u64::MAX, |queue| u64::from(queue.room));
     AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
         for _ in 0..peer.size() {
             let kinds = Event::ALL.len() as u64;
@@ -180,7 +182,7 @@ fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
             old.iter_mut().try_for_each(|connection| connection.exchange(64))?;
             // It finds all of them at once when it goes on.
             process.stop(peer.clock().progress())?;
-            let happened = peer.connect_many(NEW * kinds).and_then(|new| {
+            let happened = peer.connect_many((NEW * kinds).min(room)).and_then(|new| {
                 let mut crowd: Vec<(Connection, Event)> =
                     old.into_iter().chain(new).zip(Event::ALL.into_iter().cycle()).collect();
                 random.shuffle(&mut crowd);

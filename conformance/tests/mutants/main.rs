@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use conformance::check;
-use conformance::judge::Judge;
+use conformance::judge::{Disturbance, Judge};
 use conformance::mutants::{Mutant, MutantTable, Odd};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
@@ -93,6 +93,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             host: host::probe(),
             schedule: Schedule::of_this_user(),
             start_timeout: START_TIMEOUT,
+            disturbance: Disturbance::default(),
             gate: Gate::default(),
             repeat: repeat_command,
         },

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use conformance::check::{self, Options};
-use conformance::judge::Judge;
+use conformance::judge::{Disturbance, Judge};
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
 use harness::launcher::START_TIMEOUT;
@@ -41,6 +41,7 @@ pub(super) fn wrong(
         host: host.clone(),
         schedule: Schedule::of_this_user(),
         start_timeout: START_TIMEOUT,
+        disturbance: Disturbance::default(),
         gate: Gate::default(),
         repeat: |row, id, seed, _| {
             let row = &row.name;
