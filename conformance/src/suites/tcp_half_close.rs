@@ -114,7 +114,7 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
     /// Rounds of the neighbour are planned this far apart.
     const PACE: Duration = Duration::from_millis(10);
     /// What a server that waits for a client keeps the others waiting for is a multiple of this.
-    const LIMIT: Duration = Duration::from_millis(250);
+    const LIMIT: Duration = Duration::from_millis(100);
     /// Of the rounds: a busy host is late for some, and a loop that is blocked for a quarter of a
     /// second for more than these.
     const PERCENT: usize = 85;
