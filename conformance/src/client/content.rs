@@ -85,7 +85,7 @@ pub const TEXTUAL: &[Content] = &[
             b"\xc3",
             b"\xed\xa0\x80",
             b"\xf4\x90\x80\x80",
-            b"caf\xe9\n",
+            b"d\xe9j\xe0 vu\n",
             b"\xff\xfeU\0T\0F\0\n\0",
             b"\xe2\x82",
             b"ok\xf0\x9f\x98",
@@ -161,7 +161,7 @@ pub const WORDS: &[Content] = &[
             ":q",
             "+++",
             "ath0",
-            "helo localhost",
+            "ehlo localhost",
             "user root",
         ];
         let forms = |word: &str| {
