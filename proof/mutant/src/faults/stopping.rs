@@ -57,7 +57,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "drain-follows-events",
-        "Drains for as long as anything has happened within the last half second",
+        "Drains for as long as anything has happened within the last three seconds",
         || Box::new(DrainFollowsEvents::default()),
     ),
     Fault::new("drain-spins", "Computes while it waits at a stop for clients to end", || {
@@ -206,7 +206,7 @@ impl Hooks for DrainFollowsEvents {
     }
 
     fn outlasts_drain(&self, _connections: &[Option<Connection>]) -> bool {
-        self.last.is_some_and(|last| last.elapsed() < Duration::from_millis(500))
+        self.last.is_some_and(|last| last.elapsed() < Duration::from_secs(3))
     }
 }
 
