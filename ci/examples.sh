@@ -61,7 +61,7 @@ fi
 if language node; then
   judge command 'node examples/node/echo_plain.mjs {addr}'
   judge contract 'node examples/node/echo_contract.mjs' \
-    life/few-descriptors tcp-accept/emfile-recovers
+    life/few-descriptors tcp-accept/emfile-queues
 fi
 if language javac java; then
   # No -Werror: javac warns of sun.misc.Signal, the one way to a second signal, whatever is asked.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{SockAddr, SockRef, Socket};
 
 use crate::client::harness_failure;
 use crate::clock::CellClock;
@@ -31,8 +31,11 @@ const CLOSED: Duration = Duration::from_secs(1);
 /// # Errors
 /// `harness` when this host has none.
 pub fn pair() -> Result<(Kept, Passed), Failure> {
-    let (kept, passed) = Socket::pair(Domain::UNIX, Type::STREAM, None)
-        .map_err(|e| harness_failure("open a pair of sockets", &e))?;
+    #[cfg(unix)]
+    let pair = Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+    #[cfg(not(unix))]
+    let pair: io::Result<(Socket, Socket)> = Err(ErrorKind::Unsupported.into());
+    let (kept, passed) = pair.map_err(|e| harness_failure("open a pair of sockets", &e))?;
     kept.set_nonblocking(true).map_err(|e| harness_failure("set up a socket", &e))?;
     Ok((Kept(kept), Passed(passed)))
 }

@@ -68,7 +68,7 @@ pub(super) const SUITE: Suite = Suite {
         .answers(Question::Bytes)
         .lifecycle(cancelled_read_no_loss),
         Case::must("memory-after-churn", "Connections that have ended leave no memory behind.")
-            .sizes(16_000, 32_000, 200_000)
+            .sizes(32_000, 32_000, 200_000)
             .needs(&[Need::ResidentMemory, Need::DescriptorCount])
             .judges(&[FailureKind::Memory])
             .process(memory_after_churn),
@@ -76,7 +76,7 @@ pub(super) const SUITE: Suite = Suite {
             "memory-after-resets",
             "Connections that end amid an echo, or without a byte, leave no memory behind.",
         )
-        .sizes(16_000, 32_000, 200_000)
+        .sizes(32_000, 32_000, 200_000)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
         .judges(&[FailureKind::Memory])
         .process(memory_after_resets),

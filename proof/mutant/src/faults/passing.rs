@@ -81,6 +81,7 @@ impl Hooks for KeepsPassed {
     }
 }
 
+#[cfg_attr(not(unix), expect(dead_code, reason = "nobody passes descriptors there"))]
 struct KeepsWithDatagram {
     /// Those too that come from a client with a path.
     named_too: bool,
