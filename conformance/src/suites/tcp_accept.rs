@@ -359,6 +359,8 @@ impl Crowd {
 
     /// A crowd of a server that has no descriptor left; none if its clients do not use them up.
     fn gather(peer: &Peer) -> Result<Option<Self>, Failure> {
+        // What a server sets up for its first client, such as classes of a JVM, it has then.
+        peer.serves()?;
         let room = peer.accept_queue().map_or(usize::MAX, |queue| queue.room as usize);
         let mut crowd = Self { wanted: Self::WAITING.min(room).max(1), ..Self::default() };
         Ok(crowd.fill_up(peer)?.then_some(crowd))
