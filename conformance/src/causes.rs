@@ -68,7 +68,7 @@ pub fn link(
     }
 }
 
-/// Judges cells side by side, those that are begun before the time is over.
+/// Judges cells side by side, and begins none after [`LIMIT`].
 fn judge_again(
     planned: &[(usize, &Planned)],
     jobs: usize,
