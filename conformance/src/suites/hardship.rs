@@ -102,7 +102,8 @@ pub(super) fn stderr_closed(lifecycle: &Lifecycle) -> CaseResult {
         for connection in &mut crowd.served {
             connection.expect_end()?;
         }
-        crowd.served.clear();
+        // Those who wait go as well, or they would take every descriptor that is free now.
+        crowd.leave();
         let mut client = peer.connect()?;
         client.send(64)?;
         client.receive_in("a new client's echo after all", 64, RECOVERY)?;

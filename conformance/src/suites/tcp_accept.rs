@@ -223,8 +223,7 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
             }
             lifecycle.clock().judge_time("all served", deadline.elapsed(), limit)?;
             // Only now may a new client come: its arrival would have hidden a deaf listener.
-            crowd.served.clear();
-            crowd.waiting.clear();
+            crowd.leave();
             crowd.expect_room(peer, limit)?;
         }
         Observation::met()
@@ -392,6 +391,12 @@ impl Crowd {
         let expected = "either all clients served, or as many that wait as can be told apart";
         let actual = format!("{} served, {not_served} waiting", self.served.len());
         Err(Failure::new(FailureKind::Harness, expected, actual))
+    }
+
+    /// Every client goes, those who wait as well.
+    pub(super) fn leave(&mut self) {
+        self.served.clear();
+        self.waiting.clear();
     }
 
     /// A new client is served within `limit`. A server that turns clients away may not have noticed
