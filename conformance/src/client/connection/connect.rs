@@ -153,7 +153,7 @@ impl Pending {
     /// # Errors
     /// `refused` or `timeout`.
     pub fn finish(self, deadline: Deadline) -> Result<Connection, Failure> {
-        if !wait(&self.socket, Interest::Write, deadline.left())? {
+        if !self.clock.wait_for(&self.socket, Interest::Write, deadline)? {
             return Err(deadline.failure("a connection"));
         }
         match self.socket.take_error() {

@@ -142,10 +142,11 @@ impl Connection {
             }
             if n + m > 0 {
                 self.clock.put_off(&mut deadline, n + m);
-            } else if !self
-                .clock
-                .waiting(|| wait(&self.socket, Interest::of(!rest.is_empty()), deadline.left()))?
-            {
+            } else if !self.clock.wait_for(
+                &self.socket,
+                Interest::of(!rest.is_empty()),
+                deadline,
+            )? {
                 let missing = bytes.len() - got.len();
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }
