@@ -1,6 +1,6 @@
-//! Which cells of a row fail for one cause. One fault of a server makes many cells red under many
-//! names. Those that end alike are judged once more, and only what fails again in the same way is
-//! said to follow from the cell that shows the cause best.
+//! Which cells of a row fail for the same cause. One fault of a server turns many cells red, each
+//! with another failure. Cells that end alike are judged again; those that fail the same way again
+//! are linked to the cell that shows the cause best.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

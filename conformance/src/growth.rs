@@ -9,7 +9,7 @@ use report::{Failure, FailureKind, outside};
 
 use crate::clock::CellClock;
 
-/// A line of a server that may be leaking has so many parts, if it has two rounds for each.
+/// A line is split into this many parts, or into fewer if a part would span less than two rounds.
 const PARTS: usize = 4;
 /// No round is begun once it has grown by so much since the first: a host has other uses for its
 /// memory, and a collector that still waits has more heap than a server needs here.
@@ -27,8 +27,8 @@ pub struct Allowance {
     pub of: &'static str,
     /// Rounds before the first line. Those of its first half warm the server up.
     pub rounds: usize,
-    /// So many of them at most, while it is not clear whether it keeps more. A collector of garbage
-    /// lets memory grow until it runs.
+    /// At most this many in total, while it is unclear whether the server keeps more. A garbage
+    /// collector lets memory grow until it runs.
     pub most: u64,
 }
 
@@ -40,8 +40,8 @@ struct Slope {
 }
 
 impl Allowance {
-    /// Lets `round` do some of them again and again, of which it returns the number, until it is
-    /// clear that the server keeps no more than it may.
+    /// Runs `round` repeatedly until it is clear whether the server keeps more than it may. `round`
+    /// returns how many connections or messages it made.
     ///
     /// # Errors
     /// `memory` when the lower end of the 95 % interval is above the allowance, or what `round`
@@ -186,7 +186,7 @@ mod tests {
     fn a_leak_is_red_and_a_step_or_a_sawtooth_is_not() {
         let error = decide(|x| 1024.0 * x).unwrap_err();
         assert_eq!(error.kind, FailureKind::Memory);
-        // 64 KiB each 50 connections, as an allocator asks the kernel for more.
+        // 250 KiB each 250 connections, as an allocator asks the kernel for more.
         decide(|x| (x / 250.0).floor() * 250.0 * 1024.0).unwrap_err();
         decide(|x| 500.0 * x).unwrap();
         decide(|x| if x < 1000.0 { 0.0 } else { 64e6 }).unwrap();

@@ -1,10 +1,10 @@
-//! How long the threads of a server and of its judge were ready to run and did not run, because
-//! somebody else had the processors. Such time is nobody's fault: limits of time do not count it.
+//! How long the threads of a server and of its judge were ready to run but had no processor because
+//! other processes had them all. Limits of time do not count this time.
 //!
-//! Linux tells it for each thread (`/proc/PID/task/TID/schedstat`, the second number). What the
-//! threads took from each other is left out: of the time that all of them were held back, the part
-//! counts that others have of the time in which the processors were busy. Elsewhere nothing is
-//! known, and nothing counts as held back.
+//! Linux counts it for each thread (`/proc/PID/task/TID/schedstat`, the second number). This module
+//! adds the judge's thread and the server thread that waited longest, and multiplies the sum by the
+//! share of the processors' busy time that other processes used: waiting for each other does not
+//! count. It then adds steal time. On other systems nothing counts as held back.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Once, PoisonError};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How often the counters are read.
 const EVERY: Duration = Duration::from_millis(20);
-/// Reading the counters of one meter may use this part of a processor.
+/// Sampling a meter may take at most one part in this many of a processor's time.
 const SHARE: u32 = 100;
 
 static METERS: Mutex<Meters> = Mutex::new(Meters { next: 0, running: BTreeMap::new() });

@@ -1,6 +1,6 @@
-//! Content that servers take for something: runs of one byte, text, words that other protocols
-//! obey, structures with lengths, and bytes that are random and nothing else. A stamped stream has
-//! none of it: no byte twice in a row for long, and a line feed in every 256 bytes.
+//! Content that some servers interpret: runs of one byte, text, commands of other protocols,
+//! frames with lengths, and random bytes without a stamp. A stamped stream contains none of it: it
+//! has no long runs of one byte, and on average one byte in 256 is a line feed.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
