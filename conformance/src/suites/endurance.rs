@@ -1,6 +1,7 @@
-//! Endurance: a server is right at the thousandth client, message and second as at the first.
-//! Numbers of one width run over, tables fill, and timers of others fire, each at a number that a
-//! short test does not reach. Those beyond some thousands are asked in profile `full` alone.
+//! Endurance: the server serves the thousandth client, message and second as well as the first.
+//! Narrow counters overflow, tables fill up, and timeouts fire, each at a number that a short test
+//! does not reach. Cases that need tens of thousands of clients or messages run in profile `full`
+//! only.
 
 use std::thread;
 use std::time::{Duration, Instant};
