@@ -1,6 +1,6 @@
-//! Which cells of a row fail for one cause. One fault of a server makes many cells red under many
-//! names. Those that end alike are judged once more, and only what fails again in the same way is
-//! said to follow from the cell that shows the cause best.
+//! Which cells of a row fail for the same cause. One fault of a server turns many cells red, each
+//! with another failure. Cells that end alike are judged again; those that fail the same way again
+//! are linked to the cell that shows the cause best.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -119,7 +119,7 @@ fn suspicions(cells: &[Cell]) -> Vec<Suspicion> {
             let other = &cells[**other];
             other.row == cell.row
                 && !other.is_unasked
-                && kind.is_some()
+                && kind.is_some_and(|kind| kind.is_wrong_bytes() || kind == FailureKind::Lost)
                 && failure_of(other).map(|failure| failure.kind) == kind
         };
         let indices: Vec<usize> = (0..cells.len()).collect();
@@ -151,7 +151,10 @@ fn signature(cell: &Cell) -> Option<Signature> {
         let actual = failure.actual.on_terminal();
         let ending = actual.split([';', ',']).next().unwrap_or_default();
         let ending = ending.split(" after writing").next().unwrap_or_default();
-        return Some(Signature::Ending(ending.to_owned().into(), last_words(&cell.stderr_tail)));
+        let words = last_words(&cell.stderr_tail);
+        // Of two servers that say nothing, only those whose signal says it all ended alike.
+        let is_told = !words.is_empty() || ending.contains("SIGPIPE");
+        return is_told.then(|| Signature::Ending(ending.to_owned().into(), words));
     }
     if matches!(failure.kind, FailureKind::Start | FailureKind::Queue) {
         return Some(Signature::Kind(failure.kind));

@@ -1,13 +1,16 @@
 //! Time in a cell: deadlines that count from the last progress, limits scaled by the host's load,
 //! and how near the cell came to one.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::deadline::{Cut, Deadline};
-use harness::held_back::Meter;
+use harness::held_back::{Meter, Turns};
 use harness::process::Process;
+use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind, Margin};
+use socket2::Socket;
 
 /// Without progress for this long, scaled by the host factor, a cell times out.
 pub const PROGRESS_LIMIT: Duration = Duration::from_secs(5);
@@ -36,6 +39,8 @@ pub struct CellClock {
     waited: Mutex<Waited>,
     started: Instant,
     meter: Meter,
+    /// One more than the highest number of a connection that has got a byte.
+    served: AtomicU32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,12 +65,31 @@ impl CellClock {
             waited: Mutex::default(),
             started: Instant::now(),
             meter: Meter::start(),
+            served: AtomicU32::new(0),
         }
+    }
+
+    /// A connection has got its first byte: it is accepted, and so are those before it.
+    pub fn note_served(&self, number: u32) {
+        self.served.fetch_max(number.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// How many connections are known to be accepted, of those that have a number.
+    #[must_use]
+    pub fn served(&self) -> u32 {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    /// When the cell began.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// Takes off limits of time what this server is held back from now on.
     pub fn watch(&self, server: Process) {
-        self.meter.watch(server.turns());
+        let mut turns = server.turns();
+        self.meter.watch(move || turns().map(|(ran, held)| Turns { ran, held }));
     }
 
     /// Which part of the cell's time so far judge and server were held back.
@@ -93,7 +117,7 @@ impl CellClock {
             |limit: Duration| format!("the {} s of the cell were over first", limit.as_secs());
         let mut ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
         if deadline.left() > ends.saturating_duration_since(Instant::now()) {
-            ends += self.held_back_since(self.started);
+            ends += self.held_back_since(self.started).min(self.cell_limit);
         }
         let cut = deadline.cut_at(ends, Cut { limit: self.cell_limit, words });
         cut.by(self.meter.id())
@@ -133,6 +157,29 @@ impl CellClock {
         if deadline.count(bytes) >= PROGRESS_BYTES {
             *deadline = self.progress_for(FOR_BYTES);
         }
+    }
+
+    /// Waits until a socket can do what is meant, at most until the deadline. What was held back
+    /// meanwhile puts that off.
+    ///
+    /// # Errors
+    /// `harness` when poll(2) itself fails.
+    pub fn wait_for(
+        &self,
+        socket: &Socket,
+        interest: Interest,
+        deadline: Deadline,
+    ) -> Result<bool, Failure> {
+        self.waiting(|| {
+            loop {
+                if wait(socket, interest, deadline.left())? {
+                    return Ok(true);
+                }
+                if deadline.is_over() {
+                    return Ok(false);
+                }
+            }
+        })
     }
 
     /// Lets `wait` wait for the server.
@@ -177,13 +224,24 @@ impl CellClock {
         let limit = self.scaled(limit);
         let began = Instant::now().checked_sub(took).unwrap_or(self.started);
         let held_back = if took > limit { self.held_back_since(began) } else { Duration::ZERO };
-        let took = took.saturating_sub(held_back);
+        // Not more than the limit once more: beyond that, nobody could tell.
+        let took = took.saturating_sub(held_back.min(limit));
         self.judge(
             FailureKind::Slow,
             &format!("{what}, ms"),
             took.as_secs_f64() * 1e3,
             limit.as_secs_f64() * 1e3,
         )
+    }
+
+    /// As [`CellClock::judge_time`], of rounds that are over: their times are
+    /// [`CellClock::undisturbed`] already.
+    ///
+    /// # Errors
+    /// [`FailureKind::Slow`] over the limit.
+    pub fn judge_rounds(&self, what: &str, took: Duration, limit: Duration) -> Result<(), Failure> {
+        let limit = self.scaled(limit).as_secs_f64() * 1e3;
+        self.judge(FailureKind::Slow, &format!("{what}, ms"), took.as_secs_f64() * 1e3, limit)
     }
 
     /// Records how near `observed` came to `limit` and fails with `kind` if it is over.

@@ -2,7 +2,7 @@
 //! numbers of its connections.
 
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::CellClock;
@@ -21,8 +21,6 @@ pub struct Context {
     /// The cell's clock.
     pub clock: Arc<CellClock>,
     connections: Arc<AtomicU32>,
-    /// Clients that have connected since the last of which it is known that it was served.
-    owed: Arc<AtomicU64>,
     kept: Arc<Mutex<Vec<Arc<UdpSocket>>>>,
 }
 
@@ -36,7 +34,6 @@ impl Context {
             profile,
             clock: Arc::new(clock),
             connections: Arc::default(),
-            owed: Arc::default(),
             kept: Arc::default(),
         }
     }
@@ -51,7 +48,6 @@ impl Context {
             profile: Profile::Quick,
             clock: Arc::clone(&self.clock),
             connections: Arc::clone(&self.connections),
-            owed: Arc::clone(&self.owed),
             kept: Arc::clone(&self.kept),
         }
     }
@@ -62,19 +58,11 @@ impl Context {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
     }
 
-    /// One more client connects, whom the server has to accept.
-    pub(crate) fn owe(&self) {
-        self.owed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many clients the server may still have to accept.
-    pub(crate) fn owed(&self) -> u64 {
-        self.owed.load(Ordering::Relaxed)
-    }
-
-    /// The client that connected last was served, and with it all that had come before.
-    pub(crate) fn settle(&self) {
-        self.owed.store(0, Ordering::Relaxed);
+    /// How many clients have connected since the last of which it is known that it was served: so
+    /// many the server may still have to accept.
+    pub(crate) fn owed(&self) -> u32 {
+        let connected = self.connections.load(Ordering::Relaxed);
+        connected.saturating_sub(self.clock.served())
     }
 
     /// A number for the next connection, or client, of this cell.

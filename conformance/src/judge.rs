@@ -94,6 +94,13 @@ struct Evidence {
 }
 
 impl Evidence {
+    /// Whether it counts however busy the host was.
+    fn is_grave(&self) -> bool {
+        let is_wrong =
+            |failure: &Failure| failure.kind.is_wrong_bytes() || failure.kind == FailureKind::Crash;
+        self.ended.is_some() || self.found.as_ref().is_err_and(is_wrong)
+    }
+
     /// A mistake of the judge: nothing was learnt of the server, and the other cells go on.
     fn of_panic() -> Self {
         let found = Err(Failure::new(FailureKind::Harness, "a case to its end", "its panic"));
@@ -146,10 +153,11 @@ impl Judge {
                 panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
             let evidence = evidence.unwrap_or_else(|_| Evidence::of_panic());
             cell.cpu_seconds += lifecycle.ended_cpu().as_secs_f64();
-            if !is_timed {
+            // No host makes a server end or send wrong bytes.
+            if !is_timed || evidence.is_grave() {
                 break (evidence, context, lifecycle);
             }
-            // What was found in a disturbed time does not count, whatever it is.
+            // What else was found in a disturbed time does not count, whatever it is.
             let share = context.clock.held_back_share();
             cell.held_back = Some(share);
             if share <= DISTURBED {

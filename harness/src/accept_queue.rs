@@ -1,5 +1,7 @@
 //! How many clients a listener lets wait, seen from outside its process.
 
+use std::net::{SocketAddr, UdpSocket};
+
 use crate::sock_diag::listeners;
 
 /// The accept queues of all TCP listeners on a port, taken together.
@@ -11,12 +13,20 @@ pub struct AcceptQueue {
     pub room: u32,
 }
 
-/// That of a port of this host. None where the system does not tell, or nobody listens.
+/// That of an address of this host. None where the system does not tell, nobody listens, or the
+/// address is another host's.
 #[must_use]
-pub fn accept_queue(port: u16) -> Option<AcceptQueue> {
-    let listeners = listeners().ok()?.into_iter();
-    let queues = listeners
-        .filter(|listener| listener.address.port() == port)
+pub fn accept_queue(address: SocketAddr) -> Option<AcceptQueue> {
+    let ip = address.ip();
+    if !ip.is_loopback() && UdpSocket::bind((ip, 0)).is_err() {
+        return None;
+    }
+    let takes =
+        |at: SocketAddr| at.port() == address.port() && (at.ip() == ip || at.ip().is_unspecified());
+    let queues = listeners()
+        .ok()?
+        .into_iter()
+        .filter(|listener| takes(listener.address))
         .map(|listener| AcceptQueue { waiting: listener.waiting, room: listener.room });
     queues.reduce(|one, other| AcceptQueue {
         waiting: one.waiting.saturating_add(other.waiting),
@@ -33,7 +43,7 @@ mod tests {
     #[test]
     fn the_room_of_a_listener_is_what_it_asked_for() {
         for (address, backlog) in [("127.0.0.1:0", 5), ("[::1]:0", 77)] {
-            let address: std::net::SocketAddr = address.parse().unwrap();
+            let address: SocketAddr = address.parse().unwrap();
             let listener = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
             if listener.bind(&address.into()).is_err() {
                 continue;
@@ -41,11 +51,12 @@ mod tests {
             listener.listen(backlog).unwrap();
             let port = listener.local_addr().unwrap().as_socket().unwrap().port();
             let room = backlog as u32;
-            assert_eq!(accept_queue(port), Some(AcceptQueue { waiting: 0, room }), "{address}");
+            let at = SocketAddr::from((address.ip(), port));
+            assert_eq!(accept_queue(at), Some(AcceptQueue { waiting: 0, room }), "{address}");
             let client = std::net::TcpStream::connect((address.ip(), port)).unwrap();
-            assert_eq!(accept_queue(port), Some(AcceptQueue { waiting: 1, room }), "{address}");
+            assert_eq!(accept_queue(at), Some(AcceptQueue { waiting: 1, room }), "{address}");
             drop((client, listener));
-            assert_eq!(accept_queue(port), None, "{address}");
+            assert_eq!(accept_queue(at), None, "{address}");
         }
     }
 }

@@ -58,7 +58,9 @@ impl Deadline {
     pub fn left(&self) -> Duration {
         let left = self.at.saturating_duration_since(Instant::now());
         let Some(meter) = self.meter.filter(|_| left.is_zero()) else { return left };
-        let at = self.at + meter.held_back_since(self.started);
+        // At most as long again: beyond that, nobody could tell a busy host from a hung server.
+        let held_back = meter.held_back_since(self.started);
+        let at = self.at + held_back.min(self.at.saturating_duration_since(self.started));
         at.saturating_duration_since(Instant::now())
     }
 

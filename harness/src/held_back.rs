@@ -1,10 +1,10 @@
-//! How long the threads of a server and of its judge were ready to run and did not run, because
-//! somebody else had the processors. Such time is nobody's fault: limits of time do not count it.
+//! How long the threads of a server and of its judge were ready to run but had no processor because
+//! other processes had them all. Limits of time do not count this time.
 //!
-//! Linux tells it for each thread (`/proc/PID/task/TID/schedstat`, the second number). What the
-//! threads took from each other is left out: of the time that all of them were held back, the part
-//! counts that others have of the time in which the processors were busy. Elsewhere nothing is
-//! known, and nothing counts as held back.
+//! Linux counts it for each thread (`/proc/PID/task/TID/schedstat`, the second number). This module
+//! adds the judge's thread and the server thread that waited longest, and multiplies the sum by the
+//! share of the processors' busy time that other processes used: waiting for each other does not
+//! count. It then adds steal time. On other systems nothing counts as held back.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Once, PoisonError};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// How often the counters are read.
 const EVERY: Duration = Duration::from_millis(20);
-/// Reading the counters of one meter may use this part of a processor.
+/// Sampling a meter may take at most one part in this many of a processor's time.
 const SHARE: u32 = 100;
 
 static METERS: Mutex<Meters> = Mutex::new(Meters { next: 0, running: BTreeMap::new() });
@@ -33,11 +33,17 @@ pub struct Meter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterId(u64);
 
-/// How long each thread of a server has run, and was ready to run.
-pub type Turns = BTreeMap<u32, (Duration, Duration)>;
+/// What a server has had of the processors so far.
+#[derive(Clone, Debug, Default)]
+pub struct Turns {
+    /// How long all its threads have run, with those that have ended.
+    pub ran: Duration,
+    /// How long each thread was ready to run and did not.
+    pub held: BTreeMap<u32, Duration>,
+}
 
-/// Tells of a server's threads, whenever it is asked.
-type Look = Box<dyn FnMut() -> Turns + Send>;
+/// Tells of a server, whenever it is asked; nothing once it has ended.
+type Look = Box<dyn FnMut() -> Option<Turns> + Send>;
 
 /// What is watched, and what was seen so far.
 struct Running {
@@ -75,7 +81,7 @@ impl Meter {
             let _ = thread::Builder::new().name("held-back".to_owned()).spawn(sample_for_ever);
         });
         let judge = system::this_thread();
-        let counters = Counters::read(judge, &mut []);
+        let counters = Counters::read(judge, &mut Vec::new());
         let now = Instant::now();
         let samples = vec![(now, Duration::ZERO)];
         let running = Running { judge, servers: Vec::new(), due: now + EVERY, counters, samples };
@@ -87,7 +93,7 @@ impl Meter {
     }
 
     /// Measures a server, too, which `look` tells of.
-    pub fn watch(&self, look: impl FnMut() -> Turns + Send + 'static) {
+    pub fn watch(&self, look: impl FnMut() -> Option<Turns> + Send + 'static) {
         let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = meters.running.get_mut(&self.id.0) {
             running.servers.push(Box::new(look));
@@ -139,9 +145,15 @@ impl Running {
 }
 
 impl Counters {
-    fn read(judge: u32, servers: &mut [Look]) -> Self {
-        let threads = servers.iter_mut().flat_map(|look| look()).collect();
-        Self { judge: system::turns_of_this(judge), servers: threads, host: system::host_time() }
+    fn read(judge: u32, servers: &mut Vec<Look>) -> Self {
+        let mut turns = Turns::default();
+        servers.retain_mut(|look| {
+            let Some(one) = look() else { return false };
+            turns.ran += one.ran;
+            turns.held.extend(one.held);
+            true
+        });
+        Self { judge: system::turns_of_this(judge), servers: turns, host: system::host_time() }
     }
 
     /// How much of `interval` judge or server were held back by others.
@@ -149,14 +161,13 @@ impl Counters {
         let since = |now: (Duration, Duration), then: (Duration, Duration)| {
             (now.0.saturating_sub(then.0), now.1.saturating_sub(then.1))
         };
-        let (mut ran, judge_held) = since(self.judge, before.judge);
+        let (judge_ran, judge_held) = since(self.judge, before.judge);
+        let ran = judge_ran + self.servers.ran.saturating_sub(before.servers.ran);
         let mut server_held = Duration::ZERO;
-        for (thread, now) in &self.servers {
-            // What a new thread has had, it has had since.
-            let (thread_ran, held) =
-                since(*now, before.servers.get(thread).copied().unwrap_or_default());
-            ran += thread_ran;
-            server_held = server_held.max(held);
+        for (thread, now) in &self.servers.held {
+            // What a new thread has waited, it has waited since.
+            let then = before.servers.held.get(thread).copied().unwrap_or_default();
+            server_held = server_held.max(now.saturating_sub(then));
         }
         let busy = self.host.busy.saturating_sub(before.host.busy);
         let others = busy.saturating_sub(ran).as_secs_f64() / busy.as_secs_f64().max(1e-9);
@@ -208,8 +219,9 @@ mod system {
             let ticks = ticks.get(index).copied().unwrap_or(0);
             Duration::from_secs_f64(ticks as f64 / per_second as f64)
         };
-        // user, nice, system, idle, iowait, irq, softirq, steal.
-        let busy = [0, 1, 2, 5, 6].map(time).into_iter().sum();
+        // user, nice, system, idle, iowait, irq, softirq, steal. Interrupts are left out: they are
+        // nobody's, and those of loopback are the work of judge and server.
+        let busy = [0, 1, 2].map(time).into_iter().sum();
         let is_processor = |line: &&str| {
             line.strip_prefix("cpu")
                 .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -249,7 +261,7 @@ mod tests {
     fn counters(judge: (u64, u64), server: (u64, u64), busy: u64) -> Counters {
         Counters {
             judge: (ms(judge.0), ms(judge.1)),
-            servers: BTreeMap::from([(7, (ms(server.0), ms(server.1)))]),
+            servers: Turns { ran: ms(server.0), held: BTreeMap::from([(7, ms(server.1))]) },
             host: HostTime { busy: ms(busy), stolen: ms(0), processors: 2 },
         }
     }

@@ -152,6 +152,13 @@ mod linux {
                 let length = (word(rest, 0)? as usize).clamp(HEADER, rest.len());
                 let (message, next) = rest.split_at(length);
                 match kind(message) {
+                    // A kernel without tcp_diag says so in the end.
+                    Some(NLMSG_DONE)
+                        if array(message, HEADER)
+                            .is_ok_and(|code| i32::from_ne_bytes(code) < 0) =>
+                    {
+                        return Err(error(message)?);
+                    }
                     Some(NLMSG_DONE) => return Ok(found),
                     Some(NLMSG_ERROR) => return Err(error(message)?),
                     Some(_) | None => found.extend(listener(message)?),

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read as _};
 use std::time::Duration;
 
-use harness::wait::{Interest, wait};
+use harness::wait::Interest;
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, SockRef, Socket};
 
@@ -47,7 +47,7 @@ impl Kept {
     /// `descriptors` when somebody still has it.
     pub fn expect_alone(&self, clock: &CellClock) -> Result<(), Failure> {
         let deadline = clock.within(CLOSED);
-        while wait(&self.0, Interest::Read, deadline.left())? {
+        while clock.wait_for(&self.0, Interest::Read, deadline)? {
             match (&self.0).read(&mut [0]) {
                 Ok(0) => {
                     let what = "a passed descriptor closed";

@@ -135,7 +135,6 @@ impl Peer {
 
     /// What the next connection gets.
     fn next(&self) -> (u32, Arc<CellClock>) {
-        self.context.owe();
         (self.context.next_number(), Arc::clone(&self.context.clock))
     }
 
@@ -209,7 +208,7 @@ impl Peer {
     /// The listener's accept queue, where the system tells.
     #[must_use]
     pub fn accept_queue(&self) -> Option<AcceptQueue> {
-        self.address().ok().and_then(|address| accept_queue(address.port()))
+        self.address().ok().and_then(accept_queue)
     }
 
     /// As [`Peer::connect_burst`], without waiting for room in the queue of a Unix path.
@@ -234,10 +233,9 @@ impl Peer {
         /// A server that takes longer to accept a client is not one that anybody has seen.
         const FOR_ACCEPT: Duration = Duration::from_millis(5);
         let mut probe = self.connect()?;
-        let before = u32::try_from(self.context.owed()).unwrap_or(u32::MAX);
+        let before = self.context.owed();
         probe.send(1024)?;
         probe.receive_in("a new client's echo", 1024, PROBE_LIMIT + FOR_ACCEPT * before)?;
-        self.context.settle();
         // It leaves in order: what a server makes of resets is asked elsewhere.
         Ok(())
     }

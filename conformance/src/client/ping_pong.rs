@@ -7,7 +7,7 @@ use report::Failure;
 
 use crate::client::connection::Connection;
 use crate::client::peer::Peer;
-use crate::clock::PROGRESS_LIMIT;
+use crate::clock::{CellClock, PROGRESS_LIMIT};
 
 /// The 99th percentile of rounds of 64 bytes, `peer.size()` for each client. Ends early when too
 /// many rounds are above `limit` for it to be still met.
@@ -32,8 +32,9 @@ pub fn p99_round(
             client.send(64)?;
             // That many rounds are slow is counted here, and is not a matter of patience.
             client.receive_before(64, peer.clock().within(PROGRESS_LIMIT))?;
-            rounds.push(start.elapsed());
-            late += usize::from(start.elapsed() > limit);
+            let took = peer.clock().undisturbed(start);
+            rounds.push(took);
+            late += usize::from(took > limit);
         }
     }
     rounds.sort_unstable();
@@ -43,16 +44,17 @@ pub fn p99_round(
 
 /// The 99th percentile of `rounds` rounds, each from when it was due to its end. They are planned
 /// beforehand, `pace` apart, so that a server that stalls is late for all that were due meanwhile,
-/// and not for one.
+/// and not for one. What judge and server were held back meanwhile is left out.
 ///
 /// # Errors
 /// The first failure of a round.
 pub fn p99_planned(
+    clock: &CellClock,
     rounds: u32,
     pace: Duration,
     round: impl FnMut(u32) -> Result<(), Failure>,
 ) -> Result<Duration, Failure> {
-    percentile_planned(99, rounds, pace, round)
+    percentile_planned(clock, 99, rounds, pace, round)
 }
 
 /// As [`p99_planned`], of so many percent of the rounds.
@@ -60,6 +62,7 @@ pub fn p99_planned(
 /// # Errors
 /// The first failure of a round.
 pub fn percentile_planned(
+    clock: &CellClock,
     percent: usize,
     rounds: u32,
     pace: Duration,
@@ -74,7 +77,7 @@ pub fn percentile_planned(
         // A judge that wakes up late is not a server that is.
         let due = if early.is_zero() { planned } else { Instant::now() };
         round(number)?;
-        delays.push(due.elapsed());
+        delays.push(clock.undisturbed(due));
     }
     Ok(percentile(percent, delays))
 }
@@ -100,7 +103,8 @@ mod tests {
             }
             Ok(())
         };
-        let delay = p99_planned(100, MS, stalling).unwrap();
+        let clock = CellClock::start(1.0, Duration::from_secs(10));
+        let delay = p99_planned(&clock, 100, MS, stalling).unwrap();
         assert!(delay > 30 * MS, "{delay:?}");
     }
 

@@ -1,13 +1,14 @@
-//! Endurance: a server is right at the thousandth client, message and second as at the first.
-//! Numbers of one width run over, tables fill, and timers of others fire, each at a number that a
-//! short test does not reach. Those beyond some thousands are asked in profile `full` alone.
+//! Endurance: the server serves the thousandth client, message and second as well as the first.
+//! Narrow counters overflow, tables fill up, and timeouts fire, each at a number that a short test
+//! does not reach. Cases that need tens of thousands of clients or messages run in profile `full`
+//! only.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use report::{Failure, Question, Transport, outside};
 
-use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::datagrams::Datagrams;
 use crate::client::peer::Peer;
@@ -44,6 +45,7 @@ pub(super) const SUITE: Suite = Suite {
         Case::must("unread", "A client that does not read for a long time loses nothing by it.")
             .sizes(1000, 12_000, 75_000)
             .answers(Question::Bytes)
+            .relies_on(Feature::SilentClients)
             .wire(unread),
         Case::should(
             "first-after-silence",
@@ -51,6 +53,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(1000, 6000, 70_000)
         .answers(Question::Promptness)
+        .relies_on(Feature::SilentClients)
         .wire(first_after_silence),
     ],
 };
@@ -171,24 +174,26 @@ fn first_after_silence(peer: &Peer) -> CaseResult {
         connection.expect_silence(Duration::from_millis(peer.size()))?;
     }
     // The first message of all is slow where the server had gone to sleep.
-    let first = round(&mut quiet[0])?;
-    peer.clock().judge_time("the first message after the silence", first, LIMIT)?;
+    let first = round(peer, &mut quiet[0])?;
+    peer.clock().judge_rounds("the first message after the silence", first, LIMIT)?;
     // Where each connection had, all of them are, and not by chance.
-    let mut rounds = quiet[1..].iter_mut().map(round).collect::<Result<Vec<_>, _>>()?;
+    let mut rounds =
+        quiet[1..].iter_mut().map(|one| round(peer, one)).collect::<Result<Vec<_>, _>>()?;
     rounds.sort_unstable();
-    let mut unspoken = silent.iter_mut().map(round).collect::<Result<Vec<_>, _>>()?;
+    let mut unspoken =
+        silent.iter_mut().map(|one| round(peer, one)).collect::<Result<Vec<_>, _>>()?;
     unspoken.sort_unstable();
     for (what, time) in [
         ("the first message of a quiet client", rounds[0]),
         ("the first message of a client at all", unspoken[0]),
     ] {
-        peer.clock().judge_time(what, time, LIMIT)?;
+        peer.clock().judge_rounds(what, time, LIMIT)?;
     }
     Observation::met()
 }
 
-fn round(connection: &mut Connection) -> Result<Duration, Failure> {
+fn round(peer: &Peer, connection: &mut Connection) -> Result<Duration, Failure> {
     let start = Instant::now();
     connection.exchange(64)?;
-    Ok(start.elapsed())
+    Ok(peer.clock().undisturbed(start))
 }

@@ -1,5 +1,5 @@
-//! What the cases of suite `life` see of a server beside its connections: on which addresses it is
-//! reached, and what a program would get that it executes.
+//! What the cases of suite `life` see of a server besides its connections: the addresses at which
+//! it can be reached, and the descriptors that a program it executes would inherit.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};

@@ -109,7 +109,7 @@ fn hot_connection(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(20)?;
     let mut hot = Streams::start(peer, 1)?;
     let p99 = beside(&mut hot, || p99_round(&mut clients, peer, HOT_LIMIT))?;
-    peer.clock().judge_time("p99 of a round beside a stream", p99, HOT_LIMIT)?;
+    peer.clock().judge_rounds("p99 of a round beside a stream", p99, HOT_LIMIT)?;
     hot.finish(peer.clock())?;
     Observation::met()
 }
@@ -205,7 +205,7 @@ fn slow_clients(peer: &Peer) -> CaseResult {
         joined(trickle.join())?;
         p99
     })?;
-    peer.clock().judge_time("p99 of a round beside slow clients", beside, SLOW_LIMIT)?;
+    peer.clock().judge_rounds("p99 of a round beside slow clients", beside, SLOW_LIMIT)?;
     for client in &mut slow {
         client.receive_all()?;
     }
@@ -254,7 +254,7 @@ fn cpu_bound_request(lifecycle: &Lifecycle) -> CaseResult {
     // One for each thread that does I/O, so that none of them hides what the others do.
     let count = mixed.server.ready()?.workers.into();
     let p99 = mixed.p99_beside(count, work, lifecycle.clock())?;
-    lifecycle.clock().judge_time("p99 of a round", p99, LIMIT)?;
+    lifecycle.clock().judge_rounds("p99 of a round", p99, LIMIT)?;
     Observation::met()
 }
 
@@ -325,12 +325,12 @@ fn beside_flood(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
     let p99 = thread::scope(|scope| {
         let flood = scope.spawn(|| flooder.flood(64, &stop));
         let rounds = u32::try_from(lifecycle.size()).unwrap_or(u32::MAX);
-        let p99 = p99_planned(rounds, PACE, |_| neighbour.exchange(64));
+        let p99 = p99_planned(lifecycle.clock(), rounds, PACE, |_| neighbour.exchange(64));
         stop.store(true, Ordering::Relaxed);
         joined(flood.join())?;
         p99
     })?;
-    lifecycle.clock().judge_time("p99 of a round beside a flood", p99, HOT_LIMIT)?;
+    lifecycle.clock().judge_rounds("p99 of a round beside a flood", p99, HOT_LIMIT)?;
     datagrams.serves()
 }
 
@@ -380,7 +380,7 @@ impl Mixed {
         // One byte: it takes one read, however small a server's reads are.
         clients.iter_mut().try_for_each(|client| client.send(1))?;
         let rounds = u32::try_from(time.as_millis() / PACE.as_millis()).unwrap_or(u32::MAX);
-        let p99 = p99_planned(rounds, PACE, |_| {
+        let p99 = p99_planned(self.plain.clock(), rounds, PACE, |_| {
             neighbour.exchange(64)?;
             self.take_answers(&mut clients, sent)
         })?;

@@ -49,6 +49,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(1000, 5000, 30_000)
             .needs(&[Need::ResidentMemory, Need::Descriptors(SILENT)])
             .judges(&[FailureKind::Memory])
+            .relies_on(Feature::SilentClients)
             .process(memory),
         Case::info("wakeups", "How often does an idle server wake up?")
             .sizes(400, 1000, 5000)

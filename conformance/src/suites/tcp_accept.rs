@@ -193,11 +193,13 @@ fn emfile_existing_progress(lifecycle: &Lifecycle) -> CaseResult {
     /// Rounds are planned this far apart.
     const PACE: Duration = Duration::from_millis(10);
     at_the_limit(lifecycle, |_, _, crowd| {
+        let clock = lifecycle.clock();
         let served = crowd.served.len();
         let rounds = u32::try_from(lifecycle.size()).unwrap_or(u32::MAX) / 10;
-        let p99 =
-            p99_planned(rounds, PACE, |round| crowd.served[round as usize % served].exchange(64))?;
-        lifecycle.clock().judge_time("p99 of a round", p99, Duration::from_millis(250))?;
+        let p99 = p99_planned(clock, rounds, PACE, |round| {
+            crowd.served[round as usize % served].exchange(64)
+        })?;
+        clock.judge_rounds("p99 of a round", p99, Duration::from_millis(250))?;
         Observation::met()
     })
 }
@@ -216,14 +218,23 @@ fn emfile_recovers(lifecycle: &Lifecycle) -> CaseResult {
             let deadline = lifecycle.clock().within(limit);
             let owed = crowd.waiting.len().saturating_sub(least);
             while crowd.waiting.len() > owed {
-                if !crowd.take_served(deadline.left())? {
+                if !crowd.take_served(deadline.left())? && deadline.is_over() {
                     let missing = crowd.waiting.len() - owed;
                     return Err(deadline.failure(&format!("{missing} more of the waiting clients")));
                 }
             }
             lifecycle.clock().judge_time("all served", deadline.elapsed(), limit)?;
+            // Each that is served makes room for others.
+            crowd.served.clear();
+            while !crowd.waiting.is_empty() {
+                let deadline = lifecycle.clock().within(limit);
+                if !crowd.take_served(deadline.left())? && deadline.is_over() {
+                    let missing = crowd.waiting.len();
+                    return Err(deadline.failure(&format!("the last {missing} waiting clients")));
+                }
+                crowd.served.clear();
+            }
             // Only now may a new client come: its arrival would have hidden a deaf listener.
-            crowd.leave();
             crowd.expect_room(peer, limit)?;
         }
         Observation::met()
@@ -322,7 +333,8 @@ pub(super) fn start_at_the_limit(
     let open_files = Some(at_rest(lifecycle)? + SPARE);
     let restrictions = Restrictions { open_files, ..taken.clone() };
     let server = lifecycle.start_with(&Start { restrictions, ..Start::default() })?;
-    let gathered = lifecycle.peer(&server).and_then(|peer| Crowd::gather(&peer));
+    let process = server.process();
+    let gathered = lifecycle.peer(&server).and_then(|peer| Crowd::gather(&peer, &process));
     let crowd = expect_survival(&server, gathered, lifecycle.clock())?;
     Ok((server, crowd))
 }
@@ -330,7 +342,10 @@ pub(super) fn start_at_the_limit(
 /// How many descriptors a server has without clients, once it has served one.
 fn at_rest(lifecycle: &Lifecycle) -> Result<u64, Failure> {
     let server = lifecycle.start()?;
-    let found = descriptors_at_rest(&server.process(), &lifecycle.peer(&server)?);
+    // The limit is that of each process.
+    let process = server.process();
+    let found = descriptors_at_rest(&process, &lifecycle.peer(&server)?)
+        .and_then(|_| process.most_descriptors());
     expect_survival(&server, found.map(|count| count as u64), lifecycle.clock())
 }
 
@@ -344,6 +359,8 @@ pub(super) struct Crowd {
     turned_away: usize,
     /// How many are to wait, or to be turned away.
     wanted: usize,
+    /// So many times more clients come at most.
+    batches: usize,
 }
 
 impl Crowd {
@@ -353,23 +370,36 @@ impl Crowd {
     /// A server that serves nobody for this long has no descriptor left. Backing off cannot look
     /// like that: a server that has descriptors has met no error yet.
     const SETTLED: Duration = Duration::from_millis(200);
-    /// Enough for any server that keeps to its limit.
+    /// Enough for each process of a server that keeps to its limit.
     const BATCHES: usize = 8;
 
     /// A crowd of a server that has no descriptor left; none if its clients do not use them up.
-    fn gather(peer: &Peer) -> Result<Option<Self>, Failure> {
+    fn gather(peer: &Peer, process: &Process) -> Result<Option<Self>, Failure> {
         // What a server sets up for its first client, such as classes of a JVM, it has then.
         peer.serves()?;
+        let processes = process.count()?;
         let room = peer.accept_queue().map_or(usize::MAX, |queue| queue.room as usize);
-        let mut crowd = Self { wanted: Self::WAITING.min(room).max(1), ..Self::default() };
-        Ok(crowd.fill_up(peer)?.then_some(crowd))
+        let mut crowd = Self {
+            wanted: Self::WAITING.min(room).max(1),
+            batches: Self::BATCHES * processes,
+            ..Self::default()
+        };
+        if crowd.fill_up(peer)? {
+            return Ok(Some(crowd));
+        }
+        // One that has a process for each client, as a server of inetd has, does not run out.
+        if process.count()? > processes {
+            return Ok(None);
+        }
+        let actual = format!("all of {} clients served", crowd.served.len());
+        Err(Failure::new(FailureKind::Harness, "a server that runs out of descriptors", actual))
     }
 
     /// Adds clients until some wait. False if all are served.
     fn fill_up(&mut self, peer: &Peer) -> Result<bool, Failure> {
         let before = self.turned_away;
         let not_served = |crowd: &Self| crowd.waiting.len() + crowd.turned_away - before;
-        for _ in 0..Self::BATCHES {
+        for _ in 0..self.batches {
             let missing = self.wanted.saturating_sub(not_served(self));
             for mut client in peer.connect_many(missing as u64)? {
                 client.send(Self::HELLO)?;

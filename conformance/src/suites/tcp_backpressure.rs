@@ -156,7 +156,7 @@ fn isolation(peer: &Peer) -> CaseResult {
     let mut stalled = peer.connect_with(Setup::tight())?;
     stalled.send_until_blocked(peer.clock().scaled(BLOCKED_FOR_GOOD), PLATEAU_MIB * MIB)?;
     let beside = p99_round(&mut clients, peer, LIMIT)?;
-    peer.clock().judge_time("p99 beside a client that does not read", beside, LIMIT)?;
+    peer.clock().judge_rounds("p99 beside a client that does not read", beside, LIMIT)?;
     stalled.receive_all()?;
     Observation::met()
 }

@@ -132,8 +132,9 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
     }
     let rounds = u32::try_from(peer.size()).unwrap_or(u32::MAX) / 10;
     let mut beside = |what: &str, rounds| {
-        let delay = percentile_planned(PERCENT, rounds, PACE, |_| neighbour.exchange(64))?;
-        peer.clock().judge_time(what, delay, LIMIT)
+        let delay =
+            percentile_planned(peer.clock(), PERCENT, rounds, PACE, |_| neighbour.exchange(64))?;
+        peer.clock().judge_rounds(what, delay, LIMIT)
     };
     beside("a round beside clients that do not read", rounds)?;
     // Some of them go, and the others do not notice.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use harness::wait::{Interest, wait};
+use harness::wait::Interest;
 use report::{Failure, Question};
 
 use crate::case::{Case, CaseResult, Observation, Suite};
@@ -90,7 +90,7 @@ fn send_pieces(connection: &mut Connection, pieces: usize, peer: &Peer) -> Resul
     let deadline = peer.clock().progress();
     while left > 0 {
         left -= connection.try_send_vectored(left.min(PIECES_PER_CALL), 1)?;
-        if left > 0 && !wait(connection.socket(), Interest::Write, deadline.left())? {
+        if left > 0 && !peer.clock().wait_for(connection.socket(), Interest::Write, deadline)? {
             return Err(deadline.failure("the server to take bytes"));
         }
     }

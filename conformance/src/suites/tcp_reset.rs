@@ -7,7 +7,7 @@ use std::time::Duration;
 use harness::process::{Process, Signal};
 use report::{Failure, FailureKind, Question, outside};
 
-use crate::case::{Case, CaseResult, Need, Observation, Suite};
+use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::{Connection, Setup};
 use crate::client::peer::Peer;
 use crate::expectation::{AtRest, descriptors_at_rest, expect_descriptors, expect_quiet};
@@ -48,6 +48,7 @@ pub(super) const SUITE: Suite = Suite {
             "A reset while the server answers FIN ends nothing but the connection.",
         )
         .sizes(50, 200, 500)
+        .relies_on(Feature::HalfClose)
         .wire(during_shutdown),
         Case::must(
             "then-descriptor-reuse",

@@ -358,13 +358,13 @@ fn send_pressure(server: &Datagrams) -> CaseResult {
     let mut deaf: Vec<Client> = (0..4).map(|_| server.client()).collect::<Result<_, _>>()?;
     deaf.iter().try_for_each(Client::shrink)?;
     let rounds = u32::try_from(server.size()).unwrap_or(u32::MAX);
-    let p99 = p99_planned(rounds, PACE, |_| {
+    let p99 = p99_planned(server.clock(), rounds, PACE, |_| {
         for client in &mut deaf {
             client.send(LARGEST.min(32 * 1024))?;
         }
         neighbour.exchange(64)
     })?;
-    server.clock().judge_time("p99 of a round beside clients that take nothing", p99, LIMIT)?;
+    server.clock().judge_rounds("p99 of a round beside clients that take nothing", p99, LIMIT)?;
     Observation::met()
 }
 

@@ -88,6 +88,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(5, 20, 200)
         .needs(&[Need::UnixSockets])
         .over(Transport::Unix)
+        .relies_on(Feature::HalfClose)
         .wire(passed_descriptors),
         Case::should("stale-path", "The path of a killed server does not hold up the next one.")
             .needs(&[Need::UnixSockets])

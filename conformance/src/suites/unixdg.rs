@@ -188,12 +188,12 @@ fn peer_full(server: &Datagrams) -> CaseResult {
     neighbour.exchange(64)?;
     let mut full = server.client()?;
     let rounds = u32::try_from(server.size()).unwrap_or(u32::MAX);
-    let p99 = p99_planned(rounds, PACE, |_| {
+    let p99 = p99_planned(server.clock(), rounds, PACE, |_| {
         for _ in 0..20 {
             full.try_send(64)?;
         }
         neighbour.exchange(64)
     })?;
-    server.clock().judge_time("p99 of a round beside a client that never reads", p99, LIMIT)?;
+    server.clock().judge_rounds("p99 of a round beside a client that never reads", p99, LIMIT)?;
     Observation::met()
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
+use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDTarget, Process, Stat};
 use procfs::{CurrentSI, FromRead as _, KernelStats};
 use report::Transport;
@@ -180,6 +181,13 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
     Err(io::Error::other("no descriptor of the connection"))
 }
 
+fn listening_by_procfs(port: u16) -> Vec<u64> {
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+    let is_meant =
+        |one: &TcpNetEntry| one.state == TcpState::Listen && one.local_address.port() == port;
+    tables.filter(is_meant).map(|one| one.inode).collect()
+}
+
 pub(super) fn listener_owner(
     _: u32,
     supervisor: u32,
@@ -195,7 +203,11 @@ pub(super) fn listener_owner(
         }
         Transport::Tcp | Transport::Unix | Transport::Unixgram => {
             let on_port = |one: &Listener| one.address.port() == port;
-            listeners()?.iter().filter(|one| on_port(one)).map(|one| one.inode).collect()
+            match listeners() {
+                Ok(all) => all.iter().filter(|one| on_port(one)).map(|one| one.inode).collect(),
+                // Where netlink is not to be had, as in gVisor.
+                Err(_) => listening_by_procfs(port),
+            }
         }
     };
     if sockets.is_empty() {

@@ -135,6 +135,23 @@ impl Process {
     /// judging without them too.
     pub const IS_TOLD: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
+    /// How many processes it is.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn count(&self) -> Result<usize, Failure> {
+        Ok(self.family()?.len())
+    }
+
+    /// Those of the process that has most of them: a limit is that of each.
+    ///
+    /// # Errors
+    /// As [`Process::descriptors`].
+    pub fn most_descriptors(&self) -> Result<usize, Failure> {
+        let of_each = self.in_each("its descriptors", system::descriptors)?;
+        Ok(of_each.into_iter().max().unwrap_or(0))
+    }
+
     /// Open descriptors, and sockets that only the file table of a ring holds.
     ///
     /// # Errors
@@ -243,18 +260,27 @@ impl Process {
         found.map_err(|e| unknown("its end of a connection", &e))
     }
 
-    /// Tells, whenever it is called, how long each of its threads has run and was ready to run, as
-    /// far as the system does. Processes that it starts are found within half a second.
-    pub fn turns(self) -> impl FnMut() -> BTreeMap<u32, (Duration, Duration)> + Send {
+    /// Tells, whenever it is called, how long it has run, and how long each of its threads was ready
+    /// to run and did not, as far as the system does; nothing once it has ended. Processes that it
+    /// starts are found within half a second.
+    pub fn turns(self) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {
         const LOOK_EVERY: Duration = Duration::from_millis(500);
         let mut family = (vec![self.pid], Instant::now());
         move || {
             if family.1.elapsed() >= LOOK_EVERY {
                 family = (self.family().unwrap_or_else(|_| vec![self.pid]), Instant::now());
             }
-            let demands = family.0.iter().filter_map(|pid| system::demand(*pid).ok());
-            let turns = demands.flat_map(|demand| demand.threads);
-            turns.map(|(thread, turns)| (thread, (turns.ran, turns.held))).collect()
+            let mut ran = Duration::ZERO;
+            let mut held = BTreeMap::new();
+            for pid in &family.0 {
+                let (Ok(demand), Ok(cpu)) = (system::demand(*pid), system::cpu(*pid)) else {
+                    continue;
+                };
+                // With that of threads that have ended.
+                ran += cpu.user + cpu.system;
+                held.extend(demand.threads.into_iter().map(|(thread, turns)| (thread, turns.held)));
+            }
+            (!held.is_empty()).then_some((ran, held))
         }
     }
 

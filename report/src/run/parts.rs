@@ -256,9 +256,7 @@ pub(super) fn margins(run: &Run) -> Vec<Part> {
 }
 
 fn details(run: &Run, gate: &Gate) -> impl Iterator<Item = Part> {
-    // What follows from another cell stands under "causes".
-    let own = run.cells.iter().filter(|cell| cell.follows_from.is_none());
-    let cells = own.filter(|cell| wants_detail(cell, gate.conclusion_in(run, cell)));
+    let cells = run.cells.iter().filter(|cell| wants_detail(cell, gate.conclusion_in(run, cell)));
     cells.map(|cell| {
         Part::Details(Summary { word: cell.word().into(), name: cell.name() }, detail(cell))
     })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use harness::deadline::Deadline;
 use harness::place::Place;
-use harness::wait::{Interest, wait};
+use harness::wait::Interest;
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
@@ -133,7 +133,14 @@ impl Pending {
             // A Unix socket whose server has a full queue would say so at once and keep nothing to
             // wait for (connect(2), EAGAIN); a blocking one waits, as long as it may write.
             let deadline = clock.progress();
-            let connected = clock.waiting(|| connect_within(&socket, &address, deadline.left()));
+            let connected = clock.waiting(|| {
+                loop {
+                    match connect_within(&socket, &address, deadline.left()) {
+                        Err(e) if is_again(&e) && !deadline.is_over() => {}
+                        connected => return connected,
+                    }
+                }
+            });
             return match connected {
                 Ok(()) => Ok(Self { socket, number, payload, clock }),
                 Err(e) if is_again(&e) => Err(deadline.failure("a connection")),
@@ -153,7 +160,7 @@ impl Pending {
     /// # Errors
     /// `refused` or `timeout`.
     pub fn finish(self, deadline: Deadline) -> Result<Connection, Failure> {
-        if !wait(&self.socket, Interest::Write, deadline.left())? {
+        if !self.clock.wait_for(&self.socket, Interest::Write, deadline)? {
             return Err(deadline.failure("a connection"));
         }
         match self.socket.take_error() {

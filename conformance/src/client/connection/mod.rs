@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::wait::{Interest, wait};
+use harness::wait::Interest;
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
@@ -142,10 +142,11 @@ impl Connection {
             }
             if n + m > 0 {
                 self.clock.put_off(&mut deadline, n + m);
-            } else if !self
-                .clock
-                .waiting(|| wait(&self.socket, Interest::of(!rest.is_empty()), deadline.left()))?
-            {
+            } else if !self.clock.wait_for(
+                &self.socket,
+                Interest::of(!rest.is_empty()),
+                deadline,
+            )? {
                 let missing = bytes.len() - got.len();
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }

@@ -65,10 +65,7 @@ impl Connection {
                 Read1::Bytes(_) if whole.is_some() => {}
                 Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
                 Read1::Nothing => {
-                    if !self
-                        .clock
-                        .waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?
-                    {
+                    if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
                         return Err(self.overdue(end - self.received, &deadline));
                     }
                 }
@@ -100,6 +97,9 @@ impl Connection {
                 if right < n || overshoot > 0 {
                     let owed = usize::try_from(self.sent - self.received).unwrap_or(n);
                     return Err(self.wrong(right.min(owed), &buffer[..n]));
+                }
+                if self.received == 0 {
+                    self.clock.note_served(self.number);
                 }
                 self.received += n as u64;
                 Ok(Read1::Bytes(n))
@@ -140,10 +140,7 @@ impl Connection {
                 Read1::Bytes(_) if whole.is_some() => {}
                 Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
                 Read1::Nothing => {
-                    if !self
-                        .clock
-                        .waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?
-                    {
+                    if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
                         let missing = self.sent - self.received;
                         let what = if missing == 0 {
                             "the server's FIN".to_owned()
@@ -168,10 +165,7 @@ impl Connection {
                 Ok(Read1::End) => return Ok(End::Fin),
                 Ok(Read1::Bytes(n)) => self.clock.put_off(&mut deadline, n),
                 Ok(Read1::Nothing) => {
-                    if !self
-                        .clock
-                        .waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?
-                    {
+                    if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
                         return Err(deadline.failure("the connection's end"));
                     }
                 }
@@ -243,7 +237,7 @@ impl Connection {
         let mut deadline = self.clock.progress();
         let mut buffer = vec![0; 64 * 1024];
         while self.received < self.sent {
-            if !self.clock.waiting(|| wait(&self.socket, Interest::Read, deadline.left()))? {
+            if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
                 let missing = self.sent - self.received;
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }

@@ -26,10 +26,7 @@ impl Connection {
             let taken = self.try_send(end - self.sent)?;
             if taken > 0 {
                 self.clock.put_off(&mut deadline, taken);
-            } else if !self
-                .clock
-                .waiting(|| wait(&self.socket, Interest::Write, deadline.left()))?
-            {
+            } else if !self.clock.wait_for(&self.socket, Interest::Write, deadline)? {
                 return Err(deadline.failure("the server to take bytes"));
             }
         }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use harness::wait::{Interest, wait};
+use harness::wait::Interest;
 use report::Failure;
 
 use super::Connection;
@@ -54,13 +54,12 @@ impl Connection {
     pub fn receive_around_urgent(&mut self, before: u64) -> Result<(Urgent, Rest), Failure> {
         self.receive(before)?;
         let deadline = self.clock.within(SOON);
-        let has_come =
-            self.clock.waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?;
+        let has_come = self.clock.wait_for(&self.socket, Interest::Read, deadline)?;
         if !has_come {
             self.send(1)?;
             let deadline = self.clock.progress();
             // If nothing comes now, what follows says so.
-            self.clock.waiting(|| wait(&self.socket, Interest::Read, deadline.left()))?;
+            self.clock.wait_for(&self.socket, Interest::Read, deadline)?;
         }
         // The stream may have the same byte here, and then it is not known which of them it is.
         let is_other = self.payload.bytes(self.received, 1) != [URGENT];

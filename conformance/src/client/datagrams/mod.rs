@@ -171,7 +171,15 @@ impl Client {
         let bytes = self.payload.bytes(sent.position, length);
         self.next += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
         let deadline = self.clock.progress();
-        match self.clock.waiting(|| self.socket.send_to(&bytes, &self.address, deadline.left())) {
+        let taken = self.clock.waiting(|| {
+            loop {
+                match self.socket.send_to(&bytes, &self.address, deadline.left()) {
+                    Err(e) if is_over(&e) && !deadline.is_over() => {}
+                    taken => return taken,
+                }
+            }
+        });
+        match taken {
             Ok(()) => Ok(sent),
             Err(e) if is_over(&e) || is_full(&e) => {
                 Err(deadline.failure("the server to take a datagram"))

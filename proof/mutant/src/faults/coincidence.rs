@@ -66,12 +66,12 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "loses-events-behind-reset",
-        "Loses the events that come behind a reset from one look at all sockets",
+        "Loses the events behind a reset that the same poll returned",
         || Box::new(LosesBehind::reset()),
     ),
     Fault::new(
         "misses-resets-behind-fin",
-        "Overlooks the resets that come behind a FIN from one look at all sockets",
+        "Overlooks the resets behind a FIN that the same poll returned",
         || Box::new(LosesBehind::fin()),
     ),
     Fault::at("sleeps-each-100th", "Sleeps 20 ms at each 100th message (settable)", 100, |at| {

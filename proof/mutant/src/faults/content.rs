@@ -26,25 +26,29 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "obeys-telnet",
-        "Takes one of two bytes 0xFF, which come alone, for an escape",
+        "Reads two bytes 0xFF that come alone as one, as if the first escaped the second",
         || Box::new(Reading(obeys_telnet)),
     ),
-    Fault::new("obeys-shutdown", "Closes a connection on which `shutdown` is a read", || {
+    Fault::new("obeys-shutdown", "Closes a connection whose read is exactly `shutdown\\n`", || {
         Box::new(Reading(obeys_shutdown))
     }),
-    Fault::new("refuses-long-frames", "Closes a connection that announces 2 GiB", || {
-        Box::new(Reading(refuses_long_frames))
-    }),
+    Fault::new(
+        "refuses-long-frames",
+        "Closes a connection when a read begins with the length 2,147,483,647",
+        || Box::new(Reading(refuses_long_frames)),
+    ),
     Fault::new("skips-empty-frames", "Skips a read that is a length of zero in four bytes", || {
         Box::new(Reading(skips_empty_frames))
     }),
-    Fault::new("loses-eighth-bit", "Takes 500 bytes or more of seven bits for text", || {
-        Box::new(Reading(loses_eighth_bit))
-    }),
+    Fault::new(
+        "loses-eighth-bit",
+        "Changes a byte in a read of 500 or more 7-bit bytes that are not plain text",
+        || Box::new(Reading(loses_eighth_bit)),
+    ),
     Fault::at(
         "knows-the-stamp",
-        "Spoils each 100th full read (settable) of a connection, unless that begins with a stamp \
-         such as the judge had while its stamps could be computed",
+        "Spoils each 100th full read (settable) of a connection, unless the read begins with a stamp \
+         that can be predicted",
         100,
         |at| Box::new(KnowsTheStamp { at }),
     ),

@@ -1,5 +1,5 @@
-//! Faults of what a server shows to others than its clients: addresses that nobody gave it, and
-//! descriptors that a program gets which it executes.
+//! Faults in what a server exposes to others than its clients: addresses that it was not given, and
+//! descriptors that a program inherits when the server executes it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

@@ -58,7 +58,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::of_process(
         "shows-epoll-by-a-bell",
-        "Does that, and waits for the completions of the hidden ring in epoll, too (Linux only)",
+        "Announces epoll, and waits in epoll for its sockets and for the completions of the hidden \
+         ring that serves them (Linux only)",
         &OnRing { says_ring: false, style: SHOWS_EPOLL_BY_BELL },
     ),
     Fault::of_process(
