@@ -260,9 +260,9 @@ impl Process {
         found.map_err(|e| unknown("its end of a connection", &e))
     }
 
-    /// Tells, whenever it is called, how long it has run, and how long each of its threads was ready
-    /// to run and did not, as far as the system does; nothing once it has ended. Processes that it
-    /// starts are found within half a second.
+    /// Tells, whenever it is called, how long it has run, and how long each of its threads was
+    /// ready to run and did not, as far as the system does; nothing once it has ended. Processes
+    /// that it starts are found within half a second.
     pub fn turns(self) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {
         const LOOK_EVERY: Duration = Duration::from_millis(500);
         let mut family = (vec![self.pid], Instant::now());

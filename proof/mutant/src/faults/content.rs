@@ -47,8 +47,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "knows-the-stamp",
-        "Spoils each 100th full read (settable) of a connection, unless the read begins with a stamp \
-         that can be predicted",
+        "Spoils each 100th full read (settable) of a connection, unless the read begins with a \
+         stamp that can be predicted",
         100,
         |at| Box::new(KnowsTheStamp { at }),
     ),
