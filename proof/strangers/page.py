@@ -1,0 +1,112 @@
+"""Renders docs/STRANGERS.md from strangers.toml. run.py adds what only a run knows: the versions of
+what it judged, and the profile."""
+
+import pathlib
+import re
+
+PATH = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "STRANGERS.md"
+QUESTIONS = ("bytes", "limits", "resources", "promptness")
+OPENING = """\
+# Strangers
+
+For those who want to know what the suite says of servers that are not its own. Written by
+`ci/strangers.sh`, which installs, judges and writes; the table is
+[proof/strangers/strangers.toml](../proof/strangers/strangers.toml). Edit that, not this page.
+
+The servers are of two kinds: the plain examples of [examples/](../examples/README.md), and
+programs of a few lines that use a library as its documentation shows it. Those are ours, in
+[proof/strangers/servers/](../proof/strangers/servers), so a fault here is a fault of the way that
+is taught, and not always one of the library. Each is started by a command and judged as [grade
+command](CONTRACT.md#what-each-grade-owes).
+
+Cells are not counted here. One fault can make thirty cells red, so the page names causes, and
+each cause has a program of at most 20 lines in
+[proof/strangers/reproductions/](../proof/strangers/reproductions), on Python's standard library
+alone, which shows the fault without this suite.
+"""
+JUDGED = """\
+## Judged
+
+Profile `{profile}`. *no*: a MUST is not met. *in part*: a SHOULD is not met. *yes*: every MUST
+and SHOULD that was asked is met. A case whose own question could not be asked, because the server
+failed before, counts for the cause alone.
+"""
+BEFORE = """\
+## Not rerun
+
+These public servers were judged or probed once, by hand, at the commit named, before running out
+of descriptors was asked at this grade and before causes were told apart. Nothing reruns them, so
+the findings are as old as that.
+"""
+
+
+def row(*cells):
+    return f"| {' | '.join(cells)} |"
+
+
+def header(*cells):
+    return [row(*cells), row(*["---"] * len(cells))]
+
+
+def answer(server, question, causes):
+    """What the causes of a server say of one question of its certificate."""
+    found = [causes[one["name"]] for one in server.get("cause", [])]
+    levels = {cause["level"] for cause in found if question in cause["questions"]}
+    if "MUST" in levels:
+        return "no"
+    return "in part" if levels else "yes"
+
+
+def render(table, versions, profile):
+    causes = {cause["name"]: cause for cause in table["cause"]}
+    lines = [OPENING, JUDGED.format(profile=profile)]
+    lines += header("server", "language", "version", *QUESTIONS)
+    for server in table["server"]:
+        answers = [answer(server, question, causes) for question in QUESTIONS]
+        version = f"`{versions[server['name']]}`"
+        lines.append(row(f"`{server['name']}`", server["language"], version, *answers))
+    lines += ["", "## Servers", ""]
+    lines += header("server", "what it is", "in the style of", "licence of that", "causes")
+    for server in table["server"]:
+        names = [f"[{one['name']}](#{one['name']})" for one in server.get("cause", [])]
+        without = "".join(f"; judged `--without {one}`" for one in server.get("without", []))
+        of = (server["source"], server["licence"])
+        says = server["says"] + without
+        lines.append(row(f"`{server['name']}`", says, *of, ", ".join(names) or "none"))
+    lines += ["", "## Causes"]
+    for cause in table["cause"]:
+        lines += ["", *render_cause(table, cause)]
+    lines += ["", BEFORE]
+    lines += header("server", "source", "found then")
+    for server in table["before"]:
+        lines.append(row(server["name"], server["source"], server["found"]))
+    return "\n".join(lines) + "\n"
+
+
+def render_cause(table, cause):
+    """A cause, whom it concerns, and by which cells it is found."""
+    scripts = {}
+    yield f"### {cause['name']}"
+    yield ""
+    yield f"{cause['level']}. {cause['says']}"
+    yield f"What helps: {cause['remedy']}"
+    yield ""
+    for server in table["server"]:
+        for one in server.get("cause", []):
+            if one["name"] == cause["name"]:
+                scripts[one["reproduction"]] = None
+                found = ", ".join(f"`{case}`" for case in one["cases"])
+                note = f" {one['note']}" if "note" in one else ""
+                yield f"- `{server['name']}`: found by {found}.{note}"
+    yield ""
+    for name in scripts:
+        path = f"proof/strangers/reproductions/{name}.py"
+        yield f"Reproduction: [{name}.py](../{path})"
+
+
+def facts():
+    """The versions and the profile that the page has now."""
+    text = PATH.read_text(encoding="utf-8")
+    profile = re.search(r"^Profile `(\w+)`", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([^`]+)` \|", text, re.MULTILINE)
+    return dict(rows), profile.group(1) if profile else ""
