@@ -63,7 +63,7 @@ def render(table, versions, profile):
     lines += header("server", "language", "version", *QUESTIONS)
     for server in table["server"]:
         answers = [answer(server, question, causes) for question in QUESTIONS]
-        version = f"`{versions[server['name']]}`"
+        version = f"`{versions.get(server['name'], 'not judged')}`"
         lines.append(row(f"`{server['name']}`", server["language"], version, *answers))
     lines += ["", "## Servers", ""]
     lines += header("server", "what it is", "in the style of", "licence of that", "causes")

@@ -187,6 +187,9 @@ def check():
             script = HERE / "reproductions" / f"{cause['reproduction']}.py"
             if len(script.read_text().splitlines()) > REPRODUCTION_LINES:
                 yield f"{script.name} has more than {REPRODUCTION_LINES} lines"
+    if not page.PATH.exists():
+        yield "docs/STRANGERS.md is missing: run ci/strangers.sh"
+        return
     versions, profile = page.facts()
     if page.PATH.read_text(encoding="utf-8") != page.render(table, versions, profile):
         yield f"{page.PATH.relative_to(ROOT)} is stale: run ci/strangers.sh"
