@@ -1,13 +1,17 @@
-"""A client sends 1,000 bytes and FIN. The server closes and never sends the bytes back."""
+"""A client sends 32 MiB and FIN, and then reads. The server closes, and the rest never comes."""
 
 import socket
 import sys
 
-with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) as client:
-    client.sendall(bytes(1000))
+SENT = 32 << 20
+with socket.socket() as client:
+    client.settimeout(20)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.connect(("127.0.0.1", int(sys.argv[1])))
+    client.sendall(bytes(SENT))
     client.shutdown(socket.SHUT_WR)
     received = 0
-    while chunk := client.recv(4096):
+    while chunk := client.recv(65536):
         received += len(chunk)
-print(f"{received} of 1000 bytes came back")
-sys.exit(0 if received < 1000 else 1)
+print(f"{received} of {SENT} bytes came back")
+sys.exit(0 if received < SENT else 1)
