@@ -59,6 +59,8 @@ pub struct Case {
     pub transport: Transport,
     /// Whether other cells may run beside it.
     pub company: Company,
+    /// Whether it judges times that count only on a quiet host.
+    pub is_timed: bool,
     /// The grade that a server must have, where its function alone would ask for more.
     pub from_grade: Grade,
     /// What the server was told of where to listen.
@@ -197,6 +199,7 @@ impl Case {
             capability: None,
             transport: Transport::Tcp,
             company: Company::Shared,
+            is_timed: false,
             from_grade: Grade::Contract,
             told: Told::AnyPlace,
             body: Body::Wire(no_body),
@@ -284,9 +287,17 @@ impl Case {
         self
     }
 
-    /// Latency or fairness is judged: no other cell runs beside it.
+    /// Latency is judged: no other cell runs beside it, and it counts only on a quiet host.
     #[must_use]
     pub const fn alone(mut self) -> Self {
+        self.is_timed = true;
+        self.alone_on_any_host()
+    }
+
+    /// Shares are judged, or nothing but answers: no other cell runs beside it, and it counts on a
+    /// busy host as well.
+    #[must_use]
+    pub const fn alone_on_any_host(mut self) -> Self {
         self.company = Company::Exclusive;
         self
     }

@@ -133,7 +133,7 @@ impl Judge {
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
-        let is_timed = planned.case.company == Company::Exclusive;
+        let is_timed = planned.case.is_timed;
         let factor = if is_timed { calm_host_factor() } else { host_factor() };
         let started = Instant::now();
         if factor > HIGHEST && is_timed {

@@ -4,7 +4,8 @@
 //! Linux counts it for each thread (`/proc/PID/task/TID/schedstat`, the second number). This module
 //! adds the judge's thread and the server thread that waited longest, and multiplies the sum by the
 //! share of the processors' busy time that other processes used: waiting for each other does not
-//! count. It then adds steal time. On other systems nothing counts as held back.
+//! count. It then adds steal time. Linux counts a wait only when it ends, so each is entered into
+//! the time before that. On other systems nothing counts as held back.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Once, PoisonError};
@@ -15,6 +16,9 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(20);
 /// Sampling a meter may take at most one part in this many of a processor's time.
 const SHARE: u32 = 100;
+/// The share of others is taken of so much time at least: the host's time is counted in ticks, which
+/// may be 10 ms long.
+const LEAST_WINDOW: Duration = Duration::from_millis(100);
 
 static METERS: Mutex<Meters> = Mutex::new(Meters { next: 0, running: BTreeMap::new() });
 
@@ -51,8 +55,19 @@ struct Running {
     servers: Vec<Look>,
     due: Instant,
     counters: Counters,
-    /// How much had been held back by each moment, since the meter began.
-    samples: Vec<(Instant, Duration)>,
+    samples: Vec<Sample>,
+}
+
+/// What was known at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Instant,
+    /// How long judge and servers had run since the meter began.
+    ran: Duration,
+    /// How long the processors had been busy since then.
+    busy: Duration,
+    /// How much of the time since the sample before was held back.
+    held_back: Duration,
 }
 
 /// What the system has counted by one moment.
@@ -82,9 +97,7 @@ impl Meter {
         });
         let judge = system::this_thread();
         let counters = Counters::read(judge, &mut Vec::new());
-        let now = Instant::now();
-        let samples = vec![(now, Duration::ZERO)];
-        let running = Running { judge, servers: Vec::new(), due: now + EVERY, counters, samples };
+        let running = Running::start(judge, Instant::now(), counters);
         let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         meters.next += 1;
         let id = MeterId(meters.next);
@@ -126,22 +139,69 @@ impl MeterId {
 }
 
 impl Running {
+    fn start(judge: u32, at: Instant, counters: Counters) -> Self {
+        let (ran, busy, held_back) = Default::default();
+        let samples = vec![Sample { at, ran, busy, held_back }];
+        Self { judge, servers: Vec::new(), due: at + EVERY, counters, samples }
+    }
+
     fn sample(&mut self) {
         let started = Instant::now();
-        let (last, held_before) = self.samples[self.samples.len() - 1];
         let now = Counters::read(self.judge, &mut self.servers);
-        let held = now.held_back_since(&self.counters, started.saturating_duration_since(last));
-        self.counters = now;
-        self.samples.push((started, held_before + held));
+        self.add(started, now);
         self.due = started + EVERY.max(started.elapsed() * SHARE);
     }
 
-    fn held_back_since(&self, from: Instant) -> Duration {
-        let total = self.samples[self.samples.len() - 1].1;
-        let index = self.samples.partition_point(|(at, _)| *at <= from);
-        let before = index.checked_sub(1).map_or(Duration::ZERO, |index| self.samples[index].1);
-        total.saturating_sub(before)
+    fn add(&mut self, at: Instant, now: Counters) {
+        let since = now.since(&self.counters);
+        self.counters = now;
+        let last = self.samples[self.samples.len() - 1];
+        let (ran, busy) = (last.ran + since.ran, last.busy + since.busy);
+        let window = since.waited.max(LEAST_WINDOW);
+        let is_before = |sample: &Sample| sample.at + window <= at;
+        let then = self.samples.iter().rfind(|one| is_before(one)).unwrap_or(&self.samples[0]);
+        let own = (ran - then.ran).as_secs_f64() / (busy - then.busy).as_secs_f64().max(1e-9);
+        let held_back = since.waited.mul_f64(1.0 - own.clamp(0.0, 1.0)) + since.stolen;
+        self.samples.push(Sample { at, ran, busy, held_back: Duration::ZERO });
+        self.enter(held_back, since.waited + since.stolen);
     }
+
+    /// Enters what was held back into the last samples that have room for it, none of which ended
+    /// longer than `within` ago.
+    fn enter(&mut self, mut held_back: Duration, within: Duration) {
+        let now = self.samples[self.samples.len() - 1].at;
+        for index in (1..self.samples.len()).rev() {
+            let before = self.samples[index - 1].at;
+            let sample = &mut self.samples[index];
+            if held_back.is_zero() || sample.at + within < now {
+                break;
+            }
+            let room = (sample.at - before).saturating_sub(sample.held_back);
+            sample.held_back += held_back.min(room);
+            held_back = held_back.saturating_sub(room);
+        }
+    }
+
+    fn held_back_since(&self, from: Instant) -> Duration {
+        let now = self.samples[self.samples.len() - 1].at;
+        let later = self.samples.iter().rev().take_while(|sample| sample.at > from);
+        later
+            .map(|sample| sample.held_back)
+            .sum::<Duration>()
+            .min(now.saturating_duration_since(from))
+    }
+}
+
+/// What was counted between two moments.
+struct Counted {
+    /// How long judge and servers ran.
+    ran: Duration,
+    /// For how long they were ready to run, and did not.
+    waited: Duration,
+    /// How long the processors were busy.
+    busy: Duration,
+    /// What a hypervisor took from each of them.
+    stolen: Duration,
 }
 
 impl Counters {
@@ -156,25 +216,21 @@ impl Counters {
         Self { judge: system::turns_of_this(judge), servers: turns, host: system::host_time() }
     }
 
-    /// How much of `interval` judge or server were held back by others.
-    fn held_back_since(&self, before: &Self, interval: Duration) -> Duration {
-        let since = |now: (Duration, Duration), then: (Duration, Duration)| {
-            (now.0.saturating_sub(then.0), now.1.saturating_sub(then.1))
-        };
-        let (judge_ran, judge_held) = since(self.judge, before.judge);
-        let ran = judge_ran + self.servers.ran.saturating_sub(before.servers.ran);
-        let mut server_held = Duration::ZERO;
+    fn since(&self, before: &Self) -> Counted {
+        let mut server = Duration::ZERO;
         for (thread, now) in &self.servers.held {
             // What a new thread has waited, it has waited since.
             let then = before.servers.held.get(thread).copied().unwrap_or_default();
-            server_held = server_held.max(now.saturating_sub(then));
+            server = server.max(now.saturating_sub(then));
         }
-        let busy = self.host.busy.saturating_sub(before.host.busy);
-        let others = busy.saturating_sub(ran).as_secs_f64() / busy.as_secs_f64().max(1e-9);
         let stolen = self.host.stolen.saturating_sub(before.host.stolen);
-        let stolen = stolen / self.host.processors.max(1);
-        let held = (judge_held + server_held).mul_f64(others.clamp(0.0, 1.0));
-        (held + stolen).min(interval)
+        Counted {
+            ran: self.judge.0.saturating_sub(before.judge.0)
+                + self.servers.ran.saturating_sub(before.servers.ran),
+            waited: self.judge.1.saturating_sub(before.judge.1) + server,
+            busy: self.host.busy.saturating_sub(before.host.busy),
+            stolen: stolen / self.host.processors.max(1),
+        }
     }
 }
 
@@ -266,24 +322,45 @@ mod tests {
         }
     }
 
+    /// A meter that saw these counters, each so many milliseconds after the start.
+    fn seen(all: impl IntoIterator<Item = (u64, Counters)>) -> (Running, Instant) {
+        let start = Instant::now();
+        let mut running = Running::start(0, start, counters((0, 0), (0, 0), 0));
+        all.into_iter().for_each(|(at, counters)| running.add(start + ms(at), counters));
+        (running, start)
+    }
+
     #[test]
     fn only_what_others_took_is_held_back() {
-        let before = counters((0, 0), (0, 0), 0);
-        let since = |now: Counters| now.held_back_since(&before, ms(1000));
+        let since_start = |now: Counters| {
+            let (running, start) = seen([(1000, now)]);
+            running.held_back_since(start)
+        };
         // Nobody else was there: judge and server kept each other waiting.
-        assert_eq!(since(counters((500, 100), (500, 200), 1000)), ms(0));
+        assert_eq!(since_start(counters((500, 100), (500, 200), 1000)), ms(0));
         // Others had nine tenths of what the processors did.
-        assert_eq!(since(counters((100, 100), (100, 200), 2000)), ms(270));
+        assert_eq!(since_start(counters((100, 100), (100, 200), 2000)), ms(270));
         // Never more than the time that has passed.
-        assert_eq!(since(counters((0, 900), (0, 900), 2000)), ms(1000));
+        assert_eq!(since_start(counters((0, 900), (0, 900), 2000)), ms(1000));
+    }
+
+    #[test]
+    fn a_wait_that_is_counted_at_its_end_is_held_back_from_its_beginning() {
+        // The server is given the processor at 1000 ms, for the first time since 400 ms.
+        let waiting = |at: u64| counters((0, 0), (0, if at < 1000 { 0 } else { 600 }), 2 * at);
+        let (running, start) = seen((1..=60).map(|n| (n * 20, waiting(n * 20))));
+        assert_eq!(running.held_back_since(start), ms(600));
+        assert_eq!(running.held_back_since(start + ms(400)), ms(600));
+        assert_eq!(running.held_back_since(start + ms(700)), ms(300));
+        assert_eq!(running.held_back_since(start + ms(1000)), ms(0));
     }
 
     #[test]
     fn a_hypervisor_holds_back_everybody() {
-        let before = counters((0, 0), (0, 0), 0);
         let mut now = counters((0, 0), (0, 0), 0);
         now.host.stolen = ms(300);
-        assert_eq!(now.held_back_since(&before, ms(1000)), ms(150));
+        let (running, start) = seen([(1000, now)]);
+        assert_eq!(running.held_back_since(start), ms(150));
     }
 
     #[test]
