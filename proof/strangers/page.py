@@ -9,34 +9,34 @@ QUESTIONS = ("bytes", "limits", "resources", "promptness")
 OPENING = """\
 # Strangers
 
-For those who want to know what the suite says of servers that are not its own. Written by
-`ci/strangers.sh`, which installs, judges and writes; the table is
-[proof/strangers/strangers.toml](../proof/strangers/strangers.toml). Edit that, not this page.
+For readers who want to know what the suite finds on servers that are not its own.
+`ci/strangers.sh` installs and judges the servers, and writes this page from
+[proof/strangers/strangers.toml](../proof/strangers/strangers.toml): edit that file, not this page.
 
-The servers are of two kinds: the plain examples of [examples/](../examples/README.md), and
-programs of a few lines that use a library as its documentation shows it. Those are ours, in
-[proof/strangers/servers/](../proof/strangers/servers), so a fault here is a fault of the way that
-is taught, and not always one of the library. Each is started by a command and judged as [grade
-command](CONTRACT.md#what-each-grade-owes).
+The servers are of two kinds: the plain examples of [examples/](../examples/README.md), and short
+programs that use a library as its documentation shows it. We wrote these, in
+[proof/strangers/servers/](../proof/strangers/servers). A fault here is thus a fault of the
+documented way, and not always one of the library. The suite starts each server by a command and
+judges it at [grade command](CONTRACT.md#what-each-grade-owes).
 
-Cells are not counted here. One fault can make thirty cells red, so the page names causes, and
-each cause has a program of at most 20 lines in
-[proof/strangers/reproductions/](../proof/strangers/reproductions), on Python's standard library
-alone, which shows the fault without this suite.
+One fault can make thirty cells red, so this page counts causes and not cells. Each cause has a
+program of at most 20 lines in
+[proof/strangers/reproductions/](../proof/strangers/reproductions), which needs only Python's
+standard library and shows the fault without this suite.
 """
 JUDGED = """\
 ## Judged
 
 Profile `{profile}`. *no*: a MUST is not met. *in part*: a SHOULD is not met. *yes*: every MUST
-and SHOULD that was asked is met. A case whose own question could not be asked, because the server
-failed before, counts for the cause alone.
+and SHOULD that was asked is met. If the server failed before a case could ask its own question,
+the failure counts only for its cause.
 """
 BEFORE = """\
 ## Not rerun
 
-These public servers were judged or probed once, by hand, at the commit named, before running out
-of descriptors was asked at this grade and before causes were told apart. Nothing reruns them, so
-the findings are as old as that.
+We judged or probed these public servers once, by hand, at the commit named. That was before the
+suite asked about running out of descriptors at this grade, and before it told causes apart. Nothing
+reruns them, so these findings may be out of date.
 """
 
 
