@@ -1,4 +1,4 @@
-//! What a case is: a plain function over what it is given, and a row of its suite's table.
+//! A case: a plain function over what it is given, and its row in its suite's table.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! Which cells of a row fail for the same cause. One fault of a server turns many cells red, each
-//! with another failure. Cells that end alike are judged again; those that fail the same way again
-//! are linked to the cell that shows the cause best.
+//! Which failed cells of a row have the same cause: one fault of a server turns many cells red.
+//! Cells that look alike are judged a second time. If both fail in the same way again, each is
+//! linked to the cell that shows the cause best.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};

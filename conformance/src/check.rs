@@ -1,4 +1,4 @@
-//! A whole check: the rows, the plan, the cells side by side, and the `Run` made of them.
+//! A whole check: it plans the cells, judges them side by side, and makes a `Run` of them.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! Time in a cell: deadlines that count from the last progress, limits scaled by the host's load,
-//! and how near the cell came to one.
+//! Time in a cell: deadlines that restart with progress, limits scaled by the host factor and put
+//! off by held-back time, and how near the cell came to a limit.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

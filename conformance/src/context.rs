@@ -1,5 +1,5 @@
-//! What is the same for everything in one cell: the case's size, the key, the clock, and the
-//! numbers of its connections.
+//! What everything in one cell shares: the case's size, the key, the clock, and the numbers of its
+//! connections.
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,4 +1,4 @@
-//! Why nothing can be judged at all. What a server does wrong is a `report::Failure`.
+//! Why a check cannot judge anything at all. A server's fault is a `report::Failure`.
 
 use std::fmt;
 

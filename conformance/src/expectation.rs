@@ -1,5 +1,5 @@
-//! What cases expect of a server's process, by the cell's clock. What a process shows is seen by
-//! [`Process`].
+//! What cases expect of a server's process within the cell's limits. [`Process`] reads what the
+//! process shows.
 
 use std::thread;
 use std::time::{Duration, Instant};

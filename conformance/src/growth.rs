@@ -1,6 +1,6 @@
-//! How much memory a server keeps for each connection or message: the slope of a line through
-//! what it has after each of many equal rounds. A line through many rounds tells a leak from an
-//! allocator that grows in steps and from a collector that runs now and then; two rounds do not.
+//! How much memory a server keeps per connection or message: the slope of a line through its memory
+//! after each of many equal rounds, and its total growth. Many rounds distinguish a leak from an
+//! allocator that grows in steps and from a garbage collector that runs rarely; two rounds do not.
 
 use std::time::{Duration, Instant};
 

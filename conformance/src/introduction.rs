@@ -1,6 +1,6 @@
-//! The row of a server that no registry knows. It is met once before any case, so that one that
-//! cannot be reached is one sentence and no wall of red cells. What one that speaks
-//! docs/CONTRACT.md announces then is what it is held to.
+//! The row of a server that no registry knows. The judge meets the server once before any case, so
+//! that an unreachable server is one sentence and not a wall of red cells. If the server speaks
+//! docs/CONTRACT.md, its first announcement becomes its row.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read as _};

@@ -1,5 +1,5 @@
 //! `judge_cell`: one case on one row, from a fresh server to a verdict. The test target and the
-//! command share it, so that they agree.
+//! command share it, so their verdicts agree.
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};

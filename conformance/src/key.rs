@@ -1,4 +1,4 @@
-//! The key of a cell: what it sends follows from the key, and the key from nothing that is sent.
+//! The key of a cell: all payload derives from the key, and no payload reveals the key.
 
 use aes::Aes128;
 use aes::cipher::{Array, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};

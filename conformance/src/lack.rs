@@ -1,5 +1,5 @@
-//! What a server says that it does not offer, a capability or a kind of listener, and whether the
-//! registry says so too.
+//! A capability or a kind of listener that a server says it does not offer, and whether the
+//! registry agrees.
 
 use harness::announcement::{Announcement, Ready};
 use harness::launcher::Launch;

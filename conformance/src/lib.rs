@@ -1,5 +1,5 @@
-//! The suites and the judge: cases, what they are given, and how one becomes a cell of the matrix.
-//! Servers are driven from outside only; nothing here is shared with one.
+//! The suites and the judge: the cases, what they are given, and how one becomes a cell of the
+//! matrix. The judge drives servers from outside only, and shares no code with them.
 
 pub mod case;
 pub mod causes;

@@ -1,5 +1,5 @@
-//! What a lifecycle case gets: it starts and stops servers of one row by the cell's clock, and sees
-//! them as their clients do.
+//! What a lifecycle case gets: it starts and stops servers of one row within the cell's limits, and
+//! sees them as their clients do.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

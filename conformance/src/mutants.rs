@@ -1,5 +1,5 @@
-//! `proof/mutant/mutants.toml`: which case catches which fault of the mutant, and the mutant
-//! as a row of the matrix.
+//! `proof/mutant/mutants.toml`: which case catches which fault of the mutant, and the mutant as a
+//! row of the matrix.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! A case's page: why it matters, what is sent and what is expected, where readiness and completion
-//! differ, and which public bugs it would have caught. Pages are written in
+//! A case's page: why the case matters, what it sends and expects, where readiness and completion
+//! differ, and which public bugs it would have caught. The texts are in
 //! `conformance/pages/SUITE.toml`.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Which cells a check consists of, and which of them this host can judge: a pure function of rows,
-//! suites, filter and host. Listing starts no server.
+//! Which cells a check has, and which of them this host can judge: a pure function of rows, suites,
+//! filter and host. Listing starts no server.
 
 use harness::pattern::{Pattern, matches_any};
 use harness::row::Row;

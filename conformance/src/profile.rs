@@ -1,4 +1,4 @@
-//! How much a check does, and how large a case is then.
+//! How thorough a check is, and how large each case then is.
 
 use std::str::FromStr;
 use std::time::Duration;

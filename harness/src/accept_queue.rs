@@ -1,4 +1,5 @@
-//! How many clients a listener lets wait, seen from outside its process.
+//! How many clients wait in a listener's accept queue and how many it can hold, seen from outside
+//! its process.
 
 use std::net::{SocketAddr, UdpSocket};
 

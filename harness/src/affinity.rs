@@ -1,4 +1,4 @@
-//! Which processors a thread may run on. Linux alone tells, and lets a thread be told.
+//! Which processors a thread may run on. Only Linux says so, and only Linux lets a program set it.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! The first line of a server's standard output, parsed from what docs/CONTRACT.md says and from
-//! nothing else: the judge shares no code with the servers.
+//! The first line of a server's standard output, parsed only from what docs/CONTRACT.md says: the
+//! judge shares no code with the servers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! The programs of the rows: each package built once, alone, or taken from a directory.
-//! Alone, because Cargo unites the features of everything that is built together.
+//! The programs of the rows: each package is built once and alone, or its program comes from a
+//! directory. Alone, because Cargo unites the features of everything that is built together.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

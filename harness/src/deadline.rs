@@ -1,4 +1,5 @@
-//! A moment by which something must have happened, and the failure of a wait that it ended.
+//! A moment by which something must have happened, and the failure of a wait that reached it.
+//! Held-back time puts the moment off, at most by the deadline's own length.
 
 use std::time::{Duration, Instant};
 

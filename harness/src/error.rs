@@ -1,4 +1,4 @@
-//! Why the harness cannot do what it was asked. What a server does wrong is a `report::Failure`.
+//! Why the harness cannot do its work. A server's fault is a `report::Failure`.
 
 use std::fmt;
 use std::io;

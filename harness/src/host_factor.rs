@@ -1,5 +1,5 @@
-//! The host factor: how much slower this host is than when idle, measured on the spot, so that
-//! limits of time hold on a loaded machine and are not judged on one that is too busy.
+//! The host factor: how much slower this host is now than when idle. It scales limits of time on a
+//! loaded machine, and keeps the judge from timing anything on one that is too busy.
 
 use std::sync::OnceLock;
 use std::thread;

@@ -1,4 +1,4 @@
-//! The kernel's log (Linux: `/dev/kmsg`), from a moment on.
+//! The kernel's log (Linux: `/dev/kmsg`) since a given moment.
 
 use std::io;
 

@@ -1,5 +1,5 @@
 //! Starts, restricts, watches and attests servers, and probes the host. It knows no backend's name:
-//! the registry has them. What is asked of a server, and what its clients see, is `conformance`'s.
+//! the registry has the names. `conformance` has what is asked of a server, and its clients.
 
 pub mod accept_queue;
 pub mod affinity;

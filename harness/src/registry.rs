@@ -1,5 +1,5 @@
-//! `backends/backends.toml`: the rows of the matrix and the waivers. The only place from which the
-//! harness knows that a backend exists.
+//! `backends/backends.toml`: the rows of the matrix and the waivers. Only from this file does the
+//! harness know that a backend exists.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A row of the matrix as one can start it, and why a host cannot. What the registry says of one is
-//! a `RowEntry`; what documents say of one is a `RunRow`, a `BenchRow` or a `Ladder`.
+//! A row of the matrix as the harness can start it, and why a host cannot run it. The registry's
+//! view of a row is a `RowEntry`; that of documents is a `RunRow`, a `BenchRow` or a `Ladder`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What may run side by side on this host: a lock file, held shared, or exclusively where latency
-//! or fairness is judged, so that every runner on this host schedules alike.
+//! Which cells may run side by side on this host: a lock file, held shared, or exclusively where a
+//! cell judges latency or fairness. All runners of a user on this host share the file.
 
 use std::fs::File;
 use std::io;

@@ -1,4 +1,4 @@
-//! The seed of a check or a measurement: the user's, or one that nobody knows.
+//! The seed of a check or a measurement: the user's, or a random one.
 
 use std::hash::{BuildHasher as _, RandomState};
 

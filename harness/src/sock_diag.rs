@@ -1,7 +1,7 @@
-//! What Linux tells of TCP sockets on this host, whoever's they are: one end of a connection, and
-//! all that listen. It does so through `sock_diag(7)`, without privilege and without looking at any
-//! other socket. `/proc/net/tcp` has the same, and takes a third of a second when a hundred
-//! thousand connections have just ended.
+//! What Linux shows of any TCP socket on this host: one end of a connection, and all listeners. It
+//! uses `sock_diag(7)`, without privilege and without looking at any other socket. `/proc/net/tcp`
+//! shows the same, but takes a third of a second when a hundred thousand connections have just
+//! ended.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,9 +1,9 @@
 //! The process between the harness and a server: this same program, started again with
 //! [`SUPERVISE`] as its first argument. It is the parent of the server's process group, holds a
-//! socket to the harness, and kills the group when that socket ends: a killed harness leaves
-//! nothing behind. On Linux neither does a server that forks into sessions of its own. The
-//! supervisor has a process group of its own and outlives the signals that a terminal, timeout(1)
-//! or a cancelled job sends to the harness's; where it is killed itself, Linux kills the server.
+//! socket to the harness, and kills the group when that socket closes, so a killed harness leaves
+//! nothing behind. On Linux it also kills servers that forked into sessions of their own. It has
+//! its own process group, so it outlives the signals that a terminal, timeout(1) or a cancelled job
+//! sends to the harness's group. If the supervisor itself is killed, Linux kills the server.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};

@@ -1,4 +1,4 @@
-//! Lengths at which buffers, fields and people's guesses end.
+//! Message lengths at the edges of common buffers and length fields.
 
 use fastrand::Rng;
 

@@ -1,5 +1,5 @@
-//! The judge's client: connections and datagrams whose every byte is known before it comes, and the
-//! traffic that cases make of them.
+//! The judge's client: connections and datagrams whose every byte is known in advance, and the
+//! traffic that cases make with them.
 
 pub mod connection;
 pub mod content;

@@ -1,4 +1,5 @@
-//! What a wire case gets: an address to connect to, its size, what is random, and the cell's clock.
+//! What a wire case gets: the address to connect to, the case's size, random sources, and the
+//! cell's clock.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! What waits in the queues of one end of a TCP connection on this host, whoever's it is.
+//! Bytes in the send and receive queues of a TCP connection's end on this host, in any process.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! Streams that go on until the server ends them: what runs while a server is stopped or killed.
+//! Streams that run until the server ends them: the traffic while a server is stopped or killed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

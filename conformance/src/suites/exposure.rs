@@ -1,5 +1,5 @@
-//! What the cases of suite `life` see of a server besides its connections: the addresses at which
-//! it can be reached, and the descriptors that a program it executes would inherit.
+//! What cases check besides a server's connections: the addresses at which it can be reached, and
+//! the descriptors that a program it executes would inherit.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};

@@ -1,4 +1,4 @@
-//! Fairness: what one client does leaves the others their share.
+//! Fairness: one busy client leaves the others their share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

@@ -1,5 +1,5 @@
-//! What the cases of suite `life` do on servers from which the host has taken something: io_uring,
-//! memory, descriptors, threads, a family of addresses, a standard stream.
+//! Cases of suite `life` on servers from which the host has taken something: io_uring, memory,
+//! descriptors, threads, an address family, or a standard stream.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Idleness: a server with nothing to do costs nothing, and keeps the clients that it has.
+//! Idleness: a server with nothing to do costs nothing, and keeps its clients.
 
 use std::thread;
 use std::time::{Duration, Instant};

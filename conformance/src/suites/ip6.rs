@@ -1,4 +1,4 @@
-//! TCP over IPv6, and which clients a listener for any address takes.
+//! TCP over IPv6, and which clients a listener on `[::]` accepts.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};

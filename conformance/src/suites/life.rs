@@ -1,4 +1,5 @@
-//! A server's process: how it starts, what it says of itself, and that one server stands all of it.
+//! A server's process: how it starts, what it announces, and whether one server survives many
+//! cases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! The suites: one file each, its table of cases at the top. What cases of `life` do on servers
-//! that lack something is in `hardship`, and what they see beside connections in `exposure`.
+//! The suites: one file each, with its table of cases at the top. `hardship` has the cases of
+//! `life` on servers that lack something, and `exposure` what cases see besides connections.
 
 mod endurance;
 mod exposure;

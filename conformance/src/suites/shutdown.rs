@@ -1,5 +1,5 @@
-//! Stopping: the server takes what waits, stops listening, writes what it has read, sends FIN,
-//! reads to the end of each connection at most until `--drain` is over, and exits with 0.
+//! Stopping: the server serves its accept queue, stops listening, writes what it has read, sends
+//! FIN, reads to the end of each connection at most until `--drain` is over, and exits with 0.
 
 use std::net::SocketAddr;
 use std::thread;

@@ -1,5 +1,5 @@
-//! Accepting: every client that connects is served, in a burst, beside hot connections, after a
-//! silence, and when the server has no descriptor left for it.
+//! Accepting: every client that connects is served: in a burst, next to busy connections, after a
+//! silence, and when the server has no free descriptor.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Backpressure: a client that does not read is not read either, and harms nobody else.
+//! Backpressure: the server stops reading from a client that does not read, and serves the others.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Orderly ends: the client closes, and the server frees what it held and sends no reset.
+//! Orderly ends: the client closes; the server frees what it held and sends no reset.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Content: what the bytes are means nothing to an echo server. Stamped streams look random, so
-//! that none of what is sent here is ever in them.
+//! Content: the bytes mean nothing to an echo server. Stamped streams look random, so they never
+//! contain what is sent here.
 
 use report::{Failure, Question, outside};
 

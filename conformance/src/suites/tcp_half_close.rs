@@ -1,5 +1,5 @@
-//! Half-close: the client has sent all it will send (FIN) and still wants what it is owed
-//! (RFC 9293, section 3.6: a closed sender goes on receiving until the peer has closed too).
+//! Half-close: the client has sent everything and FIN, and still expects the rest of its echo (RFC
+//! 9293, section 3.6: a closed sender goes on receiving until the peer has closed too).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Large streams, large and vectored writes. What a server does with the client's buffers is the
-//! same to it; what differs is how much comes at once, and in which pieces.
+//! Large streams, large and vectored writes. A server cannot see the client's buffers; it sees how
+//! much arrives at once, and in which pieces.
 
 use std::time::Duration;
 

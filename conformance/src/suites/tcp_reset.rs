@@ -1,4 +1,4 @@
-//! Resets: a connection that the client cuts off (RST) is over, and nothing else is.
+//! Resets: when a client resets a connection (RST), that connection ends, and nothing else does.
 
 use std::io::Read as _;
 use std::thread;

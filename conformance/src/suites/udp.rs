@@ -1,4 +1,4 @@
-//! UDP: each datagram comes back whole and alone, to whom sent it.
+//! UDP: each datagram returns to its sender, whole and alone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Unix stream sockets: the echo of TCP, on a path that has a life of its own.
+//! Unix stream sockets: the echo of TCP, on a path that can outlive its server.
 
 use std::fs;
 use std::path::Path;

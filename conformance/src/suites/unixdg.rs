@@ -1,4 +1,4 @@
-//! Unix datagrams: as UDP, but the clients have paths, or none, and their queues can be full.
+//! Unix datagrams: as UDP, but a client may have a path or none, and its queue can be full.
 
 use std::time::Duration;
 

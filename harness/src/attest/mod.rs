@@ -1,6 +1,6 @@
-//! Which I/O driver a server really uses, seen from outside its process. What is looked at belongs
-//! to one connection of a client's: where its socket is waited for, in which system call threads
-//! sleep meanwhile, what rings complete, and, at the closest look, which calls take its bytes.
+//! Which I/O driver a server really uses, seen from outside its process. A look follows one
+//! connection of a client: where its socket is waited for, in which system call threads sleep
+//! meanwhile, what rings complete, and, in the closest look, which system calls take its bytes.
 
 mod rules;
 

@@ -1,4 +1,4 @@
-//! What follows from what was seen: pure functions, with one rule for each driver.
+//! What the signs of a look prove: pure functions, with one rule per driver.
 
 use report::{Attestation, Failure, Outside};
 

@@ -1,4 +1,4 @@
-//! What a probe answers: that something works, or why not and what would help.
+//! A probe's answer: it works, or why it does not and what would help.
 
 use report::host::{Availability, IoUring};
 

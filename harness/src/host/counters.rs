@@ -1,4 +1,4 @@
-//! Which of the ways to see what a server does work here.
+//! Which ways to observe a server work on this host.
 
 use report::host::{Availability, Counter};
 

@@ -1,4 +1,4 @@
-//! Asks each driver: creates one, and lets it go.
+//! Probes each driver: creates one, and drops it.
 
 use std::thread;
 

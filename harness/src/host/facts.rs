@@ -1,5 +1,5 @@
-//! What can be read without trying anything, on every system alike. Each system's file fills in
-//! what it knows.
+//! What can be read without trying anything, with the same fields on every system. Each system's
+//! file fills in what it knows.
 
 use report::host::{Hint, Limits, Seccomp};
 

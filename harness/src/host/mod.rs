@@ -1,5 +1,5 @@
-//! Looks at the host: what it is, and what each driver says when it is really asked. The
-//! result is `report::host::Host`; the sentences about a refused ring are in `refusal.rs`.
+//! Probes the host: what it is, and what each driver answers when it is really created. The result
+//! is `report::host::Host`; `refusal.rs` has the sentences about a refused ring.
 
 mod answer;
 #[cfg(any(all(unix, not(target_os = "linux")), test))]

@@ -1,5 +1,5 @@
-//! Why the kernel refused a ring, and what to change. Pure: an error and the facts go in, two
-//! sentences come out.
+//! Why the kernel refused a ring, and what to change: a pure function from an error and facts to
+//! two sentences.
 
 use report::host::{Availability, IoUring, LimitValue, Limits, Seccomp, grouped, size};
 use report::outside;

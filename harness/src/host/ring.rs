@@ -1,5 +1,5 @@
-//! Asks for a real ring, as large as runtimes ask for, and uses each of the three system calls:
-//! a filter may let one through and refuse the next.
+//! Creates a real ring, as large as runtimes create, and uses each of the three system calls: a
+//! filter may let one through and refuse the next.
 
 use std::fs;
 use std::io;

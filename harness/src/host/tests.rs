@@ -1,5 +1,5 @@
-//! The probe on this machine, freely and in restricted children, and the sentences for hosts that
-//! are not at hand.
+//! The probe on this machine, unrestricted and in restricted children, and its sentences for hosts
+//! that are not at hand.
 
 use super::*;
 

@@ -1,5 +1,5 @@
-//! Whether the kernel refuses threads to a server when it is told to, which is tried on a process
-//! of our own: an emulator of Linux may take the limit and not heed it.
+//! Whether the kernel refuses threads to a server on request. The probe tries this on a process of
+//! its own, because an emulator of Linux may accept the limit and ignore it.
 
 use std::process::{Command, Stdio};
 

@@ -1,5 +1,4 @@
-//! Command lines of servers that know nothing of the contract, with a place in them that says where
-//! to listen.
+//! Command lines of servers that do not know the contract, with a placeholder for the address.
 
 use std::ffi::OsString;
 

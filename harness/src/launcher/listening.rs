@@ -1,5 +1,5 @@
-//! Servers that know nothing of the contract: started by a command with an address in it, and ready
-//! once they listen there.
+//! Servers that do not know the contract: started by a command with an address in it, and ready
+//! once they listen on that address.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};

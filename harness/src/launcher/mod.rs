@@ -1,4 +1,4 @@
-//! Starting servers: every server of every kind goes through here, below a supervisor.
+//! Starting servers: every start of a server goes through here, below a supervisor.
 
 mod command_line;
 mod listening;

@@ -1,4 +1,4 @@
-//! What a server writes, read by a thread and kept within bounds, and a value to wait for.
+//! A server's output, read by a thread and kept within bounds, and a value to wait for.
 
 use std::collections::VecDeque;
 use std::io::Read;

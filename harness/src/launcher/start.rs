@@ -1,4 +1,4 @@
-//! Where a row's server comes from, and what one start asks of it.
+//! Where a row's server comes from, and the options of one start.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! How many servers of this program start at once. Six virtual machines that start together on two
-//! processors each take many times as long as one alone, and that is the harness's doing.
+//! How many servers this program starts at once. Six virtual machines that start together on two
+//! processors each take many times as long as one alone; this delay would be the harness's fault.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;

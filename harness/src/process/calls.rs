@@ -1,5 +1,5 @@
-//! System calls of a server, counted where the kernel takes them. Counting slows every system call
-//! of the host down, so it is for a run of its own.
+//! System calls of a server, counted in the kernel. Counting slows every system call of the host,
+//! so it needs a separate run.
 
 use report::Failure;
 use report::bench::Count;

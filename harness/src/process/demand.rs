@@ -1,4 +1,4 @@
-//! What a process has had of the processors, and the share of one core that this makes.
+//! How much processor time a process has had, and which share of one core that is.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What Linux tells of another process's rings, in the `fdinfo` of their descriptors.
+//! What Linux shows of another process's rings, in the `fdinfo` of their descriptors.
 
 use std::collections::BTreeMap;
 use std::fs;

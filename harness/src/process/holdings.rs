@@ -1,5 +1,5 @@
-//! What a process holds that others could reach: sockets that wait for clients, and descriptors
-//! that a program which it executes would get.
+//! What a process holds that others could reach: sockets that accept clients, and descriptors that
+//! a program it executes would inherit.
 
 use report::Failure;
 

@@ -1,5 +1,5 @@
-//! Whether the kernel counts threads of an idle process as waiting for I/O. What it counts is the
-//! host's, not a process's, so the judge compares it with the same while the process is stopped.
+//! Whether the kernel counts threads of an idle process as waiting for I/O. The kernel counts per
+//! host, not per process, so the judge compares the count with that while the process is stopped.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Descriptors of another process, by what they are links to.
+//! Descriptors of another process, by the targets of their links.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What procfs tells about another process (proc(5)).
+//! What procfs shows about another process (proc(5)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

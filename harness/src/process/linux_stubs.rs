@@ -1,5 +1,5 @@
-//! What only Linux tells about another process. No case gets here: its needs make it unavailable
-//! before.
+//! What only Linux shows about another process. Never reached elsewhere: a case that needs it is
+//! unavailable there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -1,5 +1,5 @@
-//! What libproc tells of another process of the same user: numbers. What it holds, macOS does not
-//! tell without `unsafe`.
+//! What libproc shows of another process of the same user: numbers. macOS does not show what the
+//! process holds without `unsafe`.
 
 use std::collections::BTreeMap;
 use std::io;

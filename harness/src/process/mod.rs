@@ -1,6 +1,6 @@
-//! A server's process, measured from outside: Linux tells through procfs, macOS some of it through
-//! libproc. What a system does not tell makes the cases that need it unavailable, which is known
-//! while listing.
+//! A server's process, measured from outside: through procfs on Linux, and partly through libproc
+//! on macOS. If a system does not show something, the cases that need it are unavailable, which the
+//! plan knows before any server starts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What a system tells of one process, in the same types on every system.
+//! What a system shows of one process, in the same types on every system.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,6 +1,5 @@
-//! What is seen of a server from outside while a client's connection is at rest: where its socket
-//! is waited for, in which system calls threads sleep, and what rings have done. From it `attest`
-//! follows.
+//! What a look sees of a server while a client's connection is at rest: where its socket is waited
+//! for, in which system calls threads sleep, and what rings have done. `attest` judges it.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Signals to a server's processes, and the states that they are to bring about.
+//! Signals to a server's processes, and waiting for the states that they cause.
 
 use std::thread;
 

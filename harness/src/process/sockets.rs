@@ -1,5 +1,5 @@
-//! What procfs tells of the files that another process has open: which of them wait for clients,
-//! and which a program that it executes would get.
+//! What procfs shows of another process's open files: which of them accept clients, and which a
+//! program that it executes would inherit.
 
 use std::collections::BTreeSet;
 use std::fs;

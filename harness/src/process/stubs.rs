@@ -1,5 +1,5 @@
-//! Where another process's resources are not read. No case gets here: its needs make it
-//! unavailable before.
+//! For systems on which another process's resources cannot be read. Never reached: a case that
+//! needs them is unavailable there.
 
 use std::io;
 

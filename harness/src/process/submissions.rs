@@ -1,5 +1,4 @@
-//! What a server hands to its rings: entries that the kernel has taken from their submission
-//! queues.
+//! Submissions of a server: entries that the kernel has taken from its submission queues.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The system calls that a server makes while messages come, seen by ptrace(2). It stops a thread
-//! twice for each call, and interrupts what it waits in, so that it is for a look of its own.
+//! The system calls that a server makes while messages arrive, traced with ptrace(2). Tracing stops
+//! a thread twice per call and interrupts its waits, so it needs a look of its own.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

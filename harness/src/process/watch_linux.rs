@@ -1,5 +1,5 @@
-//! Watching system calls by ptrace(2). Whoever watches is one thread, and all that it watches go on
-//! by themselves when it ends.
+//! Tracing system calls with ptrace(2). The tracer is one thread; when it ends, the kernel detaches
+//! everything that it traced.
 
 use std::collections::BTreeMap;
 use std::fs;

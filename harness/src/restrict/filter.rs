@@ -1,4 +1,4 @@
-//! System calls that fail (seccomp(2)).
+//! Makes system calls fail (seccomp(2)).
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Where no system call can be made to fail.
+//! For systems on which no system call can be made to fail.
 
 use std::io;
 

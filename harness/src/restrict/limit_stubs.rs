@@ -1,4 +1,4 @@
-//! Where a process has no such limits.
+//! For systems on which a process has no such limits.
 
 use std::io;
 

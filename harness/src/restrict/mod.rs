@@ -1,6 +1,6 @@
-//! Takes abilities from the current process: processors, io_uring, memory, descriptors, threads,
-//! IPv6, standard streams. A launcher restricts itself and then executes the server, so that nobody
-//! else is restricted.
+//! Drops abilities of the current process: processors, io_uring, memory, descriptors, threads,
+//! IPv6, standard streams. A launcher restricts itself and then executes the server, so no other
+//! process is restricted.
 
 use std::fmt;
 use std::io;

@@ -1,6 +1,7 @@
 //! A limit on the threads of one process, which can be set and lifted while it runs: RLIMIT_NPROC
-//! (setrlimit(2)). The kernel exempts root from it, so a server of root is given another user and
-//! keeps root's capabilities, less those that exempt it as well. An ordinary user needs neither.
+//! (setrlimit(2)). The kernel exempts root from it, so a server that root starts runs as another
+//! user, with root's capabilities except those that exempt it as well. An ordinary user needs
+//! neither.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! Where the threads of a process cannot be limited.
+//! For systems on which the threads of a process cannot be limited.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Getting a connection: asking for one, waiting for it, and giving it up.
+//! Opening a connection: starting it, waiting until it is established, and giving it up.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! One connection of the judge: every byte it sends is stamped, every byte it receives is checked.
-//! Sockets are non-blocking and waited for with poll(2), so that each wait has its own deadline.
+//! One connection of the judge: it stamps every byte that it sends, and checks every byte that it
+//! receives. Sockets are non-blocking and waited for with poll(2), so each wait has its own
+//! deadline.
 
 mod connect;
 mod receiving;

@@ -1,5 +1,5 @@
-//! Receiving: every byte is checked as it comes, and so is how the connection ends. What is wrong
-//! gets its name here.
+//! Receiving: the judge checks every byte as it arrives, and how the connection ends. A wrong byte
+//! gets its kind of failure here.
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::Shutdown;

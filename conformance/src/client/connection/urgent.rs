@@ -1,5 +1,5 @@
-//! TCP urgent data: one byte that is no part of the stream, unless the server has asked the kernel
-//! to leave it there (`SO_OOBINLINE`, as RFC 6093 advises).
+//! TCP urgent data: one byte outside the stream, unless the server has asked the kernel to leave it
+//! in the stream (`SO_OOBINLINE`, as RFC 6093 advises).
 
 use std::io::Read as _;
 use std::net::TcpStream;

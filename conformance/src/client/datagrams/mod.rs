@@ -1,4 +1,4 @@
-//! Datagrams to a server, and what comes back: each is stamped, and each reply is compared with
+//! Datagrams to a server and its replies: each datagram is stamped, and each reply is compared with
 //! what was sent.
 
 mod socket;

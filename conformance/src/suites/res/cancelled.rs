@@ -1,4 +1,4 @@
-//! Operations that the server cancels and begins anew: none may lose a client or a byte.
+//! Operations that the server cancels and reissues: none may lose a client or a byte.
 
 use std::thread;
 use std::time::{Duration, Instant};

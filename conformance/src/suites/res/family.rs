@@ -1,4 +1,4 @@
-//! Threads and processes: those that a server starts for its clients end with them.
+//! Threads and processes: those that a server starts for its clients end with its clients.
 
 use harness::process::Process;
 use report::{Failure, FailureKind};

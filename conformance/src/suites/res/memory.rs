@@ -1,4 +1,4 @@
-//! Memory of what is over: connections, however they ended, and messages leave none behind.
+//! Memory: finished connections, however they ended, and finished messages leave none behind.
 
 use std::thread;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Resources: what a server has taken for a connection it gives back when that ends, however it
-//! ends, what it gives up it does not lose, and what it takes is recorded.
+//! Resources: the server gives back what it took for a connection, however the connection ends, and
+//! loses nothing when it cancels an operation. What it uses is recorded.
 
 mod cancelled;
 mod family;
