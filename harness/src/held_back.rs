@@ -3,9 +3,10 @@
 //!
 //! Linux counts it for each thread (`/proc/PID/task/TID/schedstat`, the second number). This module
 //! adds the judge's thread and the server thread that waited longest, and multiplies the sum by the
-//! share of the processors' busy time that other processes used: waiting for each other does not
-//! count. It then adds steal time. Linux counts a wait only when it ends, so each is entered into
-//! the time before that. On other systems nothing counts as held back.
+//! share of the processors' busy time that other processes used: judge and server also wait for
+//! each other, and that is not held back. It then adds steal time. Linux counts a wait only when it
+//! ends, so this module enters each wait into the samples before its end. On other systems nothing
+//! counts as held back.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, Once, PoisonError};
