@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(20);
 /// Sampling a meter may take at most one part in this many of a processor's time.
 const SHARE: u32 = 100;
-/// The share of others is taken of so much time at least: the host's time is counted in ticks, which
+/// The share of others is taken over at least this time: the host counts its time in ticks, which
 /// may be 10 ms long.
 const LEAST_WINDOW: Duration = Duration::from_millis(100);
 
