@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn crash(id: &str, actual: &str, said: &str) -> Cell {
-        let failure = Failure::new(FailureKind::Crash, "a server that goes on", actual);
+        let failure = Failure::new(FailureKind::Crash, "a server that keeps running", actual);
         cell(id, Verdict::Crash, Some(failure), said)
     }
 

@@ -114,7 +114,7 @@ impl CellClock {
     /// A deadline that is not later than the end of the cell.
     fn cut_by_cell(&self, deadline: Deadline) -> Deadline {
         let words =
-            |limit: Duration| format!("the {} s of the cell were over first", limit.as_secs());
+            |limit: Duration| format!("the {} s of the cell ended before that", limit.as_secs());
         let mut ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
         if deadline.left() > ends.saturating_duration_since(Instant::now()) {
             ends += self.held_back_since(self.started).min(self.cell_limit);

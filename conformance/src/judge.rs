@@ -338,9 +338,11 @@ fn settle(
     }
     let found = match (found, ended) {
         (found, None) => found,
-        (Ok(_), Some(ended)) => {
-            Err(Failure::new(FailureKind::Crash, "a server that goes on", format!("it {ended}")))
-        }
+        (Ok(_), Some(ended)) => Err(Failure::new(
+            FailureKind::Crash,
+            "a server that keeps running",
+            format!("it {ended}"),
+        )),
         (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
         (Err(e), Some(ended)) => {
             // Where the judge found nothing left to look at, that says no more.

@@ -17,7 +17,7 @@ pub struct Schedule {
 pub enum Company {
     /// They may: nothing is judged that they could disturb.
     Shared,
-    /// They may not: latency or fairness is judged.
+    /// They may not: they would disturb what is judged, or the case would disturb them.
     Exclusive,
 }
 

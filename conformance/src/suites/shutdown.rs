@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::deadline::Deadline;
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::Restrictions;
@@ -189,20 +190,21 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     finished.finish_sending()?;
     talker.exchange(64)?;
     let stopped = Instant::now();
+    let in_time = lifecycle.clock().within(limit);
     server.ask_to_stop()?;
     if Process::IS_TOLD {
-        let talks = || talk(&mut talker, &server, stopped + WATCHED);
+        let talks = || talk(&mut talker, &server, lifecycle.clock().within(WATCHED));
         expect_quiet_drain(&server, lifecycle.clock(), talks)?;
     }
-    talk(&mut talker, &server, stopped + lifecycle.clock().scaled(limit))?;
+    talk(&mut talker, &server, in_time)?;
     expect_end_since(&server, lifecycle.clock(), stopped, limit)?;
     Observation::met()
 }
 
-/// A client that sends a little again and again, as long as the server lives and until a moment.
-fn talk(client: &mut Connection, server: &Server, until: Instant) -> Result<(), Failure> {
+/// A client that sends a little again and again, as long as the server lives and until a deadline.
+fn talk(client: &mut Connection, server: &Server, until: Deadline) -> Result<(), Failure> {
     const PAUSE: Duration = Duration::from_millis(20);
-    while server.ended().is_none() && Instant::now() < until {
+    while server.ended().is_none() && !until.is_over() {
         thread::sleep(PAUSE);
         // The server may cut it off at any moment.
         match client.try_send(16).and_then(|_| client.try_receive(1024)) {

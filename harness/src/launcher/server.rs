@@ -209,7 +209,7 @@ impl Server {
             Err(e) => outside!("; its client saw {}: {}", e.kind, e.actual),
         };
         let ended = outside!("{}{}", format!("it {ended}"), seen);
-        Err(Failure::new(FailureKind::Crash, "a server that goes on", ended))
+        Err(Failure::new(FailureKind::Crash, "a server that keeps running", ended))
     }
 
     /// Closes its standard input, which is the portable stop signal.

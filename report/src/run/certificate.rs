@@ -15,8 +15,9 @@ use crate::verdict::{Level, Question, Verdict};
 /// The result of one server, level by level.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Whether every MUST of its grade was asked and none is broken, and in no other case the
-    /// server ended or sent wrong bytes; under `--strict` every SHOULD too.
+    /// Whether every MUST of its grade was asked and met, no cell is an error, the server neither
+    /// ended nor sent wrong bytes in any case, and the seed was random; under `--strict`, whether
+    /// every SHOULD was met too.
     pub certified: bool,
     /// Why it is not certified, one sentence each.
     pub reasons: Vec<Outside>,

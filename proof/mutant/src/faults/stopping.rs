@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use socket2::SockRef;
@@ -54,6 +54,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "stop-waits-for-writers",
         "Waits without limit at a stop for clients that do not read",
         || Box::new(StopWaitsForWriters),
+    ),
+    Fault::new(
+        "drain-follows-events",
+        "Drains for as long as anything has happened within the last three seconds",
+        || Box::new(DrainFollowsEvents::default()),
     ),
     Fault::new("drain-spins", "Computes while it waits at a stop for clients to end", || {
         Box::new(DrainSpins(Phase::Discarding))
@@ -187,6 +192,21 @@ struct StopWaitsForWriters;
 impl Hooks for StopWaitsForWriters {
     fn outlasts_drain(&self, connections: &[Option<Connection>]) -> bool {
         connections.iter().flatten().any(|connection| !connection.pending.is_empty())
+    }
+}
+
+#[derive(Default)]
+struct DrainFollowsEvents {
+    last: Option<Instant>,
+}
+
+impl Hooks for DrainFollowsEvents {
+    fn woke(&mut self, _quiet: Duration) {
+        self.last = Some(Instant::now());
+    }
+
+    fn outlasts_drain(&self, _connections: &[Option<Connection>]) -> bool {
+        self.last.is_some_and(|last| last.elapsed() < Duration::from_secs(3))
     }
 }
 
