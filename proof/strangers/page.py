@@ -96,8 +96,7 @@ def render_cause(table, cause):
             if one["name"] == cause["name"]:
                 scripts[one["reproduction"]] = None
                 found = ", ".join(f"`{case}`" for case in one["cases"])
-                note = f" {one['note']}" if "note" in one else ""
-                yield f"- `{server['name']}`: found by {found}.{note}"
+                yield f"- `{server['name']}`: found by {found}."
     yield ""
     for name in scripts:
         path = f"proof/strangers/reproductions/{name}.py"
