@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness::deadline::{Cut, Deadline};
+use harness::deadline::{Cut, Deadline, MOST_TIMES};
 use harness::held_back::{Meter, Turns};
 use harness::process::Process;
 use harness::wait::{Interest, wait};
@@ -41,6 +41,8 @@ pub struct CellClock {
     meter: Meter,
     /// One more than the highest number of a connection that has got a byte.
     served: AtomicU32,
+    /// How many have ended since.
+    left: AtomicU32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,12 +68,27 @@ impl CellClock {
             started: Instant::now(),
             meter: Meter::start(),
             served: AtomicU32::new(0),
+            left: AtomicU32::new(0),
         }
     }
 
     /// A connection has got its first byte: it is accepted, and so are those before it.
     pub fn note_served(&self, number: u32) {
-        self.served.fetch_max(number.saturating_add(1), Ordering::Relaxed);
+        let count = number.saturating_add(1);
+        if self.served.fetch_max(count, Ordering::Relaxed) < count {
+            self.left.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection has ended, which the server has to notice and clean up after.
+    pub fn note_left(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections have ended since a new one was known to be accepted.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.left.load(Ordering::Relaxed)
     }
 
     /// How many connections are known to be accepted, of those that have a number.
@@ -224,8 +241,8 @@ impl CellClock {
         let limit = self.scaled(limit);
         let began = Instant::now().checked_sub(took).unwrap_or(self.started);
         let held_back = if took > limit { self.held_back_since(began) } else { Duration::ZERO };
-        // Not more than the limit once more: beyond that, nobody could tell.
-        let took = took.saturating_sub(held_back.min(limit));
+        // As much as a deadline of this length would be put off.
+        let took = took.saturating_sub(held_back.min(limit * (MOST_TIMES - 1)));
         self.judge(
             FailureKind::Slow,
             &format!("{what}, ms"),

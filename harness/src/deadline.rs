@@ -1,11 +1,15 @@
 //! A moment by which something must have happened, and the failure of a wait that reached it.
-//! Held-back time puts the moment off, at most by the deadline's own length.
+//! Held-back time puts the moment off, to at most four times the deadline's length.
 
 use std::time::{Duration, Instant};
 
 use report::{Failure, FailureKind};
 
 use crate::held_back::MeterId;
+
+/// A deadline lasts at most so many times its length, however much was held back: as many as the
+/// host factor allows.
+pub const MOST_TIMES: u32 = 4;
 
 /// A moment by which something must have happened.
 #[derive(Clone, Copy, Debug)]
@@ -59,9 +63,9 @@ impl Deadline {
     pub fn left(&self) -> Duration {
         let left = self.at.saturating_duration_since(Instant::now());
         let Some(meter) = self.meter.filter(|_| left.is_zero()) else { return left };
-        // At most as long again: beyond that, nobody could tell a busy host from a hung server.
-        let held_back = meter.held_back_since(self.started);
-        let at = self.at + held_back.min(self.at.saturating_duration_since(self.started));
+        // At most so many times as long: a server that hangs beside busy ones is found in the end.
+        let most = (self.at - self.started) * (MOST_TIMES - 1);
+        let at = self.at + meter.held_back_since(self.started).min(most);
         at.saturating_duration_since(Instant::now())
     }
 

@@ -2,14 +2,14 @@
 //! other processes had them all. Limits of time do not count this time.
 //!
 //! Linux counts it for each thread (`/proc/PID/task/TID/schedstat`, the second number). This module
-//! adds the judge's thread and the server thread that waited longest, and multiplies the sum by the
-//! share of the processors' busy time that other processes used: judge and server also wait for
-//! each other, and that is not held back. It then adds steal time. Linux counts a wait only when it
-//! ends, so this module enters each wait into the samples before its end. On other systems nothing
-//! counts as held back.
+//! adds the judge's thread, the server thread that waited longest and the kernel's threads that
+//! deliver packets, and multiplies the sum by the share of the processors' busy time that other
+//! processes used: judge and server also wait for each other, and that is not held back. It then
+//! adds steal time. Linux counts a wait only when it ends, so this module enters each wait into the
+//! samples before its end. On other systems nothing counts as held back.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,9 @@ static METERS: Mutex<Meters> = Mutex::new(Meters { next: 0, running: BTreeMap::n
 
 struct Meters {
     next: u64,
-    running: BTreeMap<u64, Running>,
+    /// Each under a lock of its own: a server of thousands of threads takes long to look at, and
+    /// no other judge is to wait for that.
+    running: BTreeMap<u64, Arc<Mutex<Running>>>,
 }
 
 /// Measures as long as it lives.
@@ -76,6 +78,8 @@ struct Sample {
 struct Counters {
     judge: (Duration, Duration),
     servers: Turns,
+    /// How long each of the kernel's threads that deliver packets was ready to run and did not.
+    network: BTreeMap<u32, Duration>,
     host: HostTime,
 }
 
@@ -102,14 +106,14 @@ impl Meter {
         let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         meters.next += 1;
         let id = MeterId(meters.next);
-        meters.running.insert(id.0, running);
+        meters.running.insert(id.0, Arc::new(Mutex::new(running)));
         Self { id }
     }
 
     /// Measures a server, too, which `look` tells of.
     pub fn watch(&self, look: impl FnMut() -> Option<Turns> + Send + 'static) {
-        let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = meters.running.get_mut(&self.id.0) {
+        if let Some(running) = self.id.running() {
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
             running.servers.push(Box::new(look));
             running.sample();
         }
@@ -132,10 +136,15 @@ impl MeterId {
     /// How long since a moment judge and server were held back; none once the meter is gone.
     #[must_use]
     pub fn held_back_since(self, from: Instant) -> Duration {
-        let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(running) = meters.running.get_mut(&self.0) else { return Duration::ZERO };
+        let Some(running) = self.running() else { return Duration::ZERO };
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
         running.sample();
         running.held_back_since(from)
+    }
+
+    fn running(self) -> Option<Arc<Mutex<Running>>> {
+        let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+        meters.running.get(&self.0).map(Arc::clone)
     }
 }
 
@@ -214,21 +223,29 @@ impl Counters {
             turns.held.extend(one.held);
             true
         });
-        Self { judge: system::turns_of_this(judge), servers: turns, host: system::host_time() }
+        Self {
+            judge: system::turns_of_this(judge),
+            servers: turns,
+            network: system::network_held(),
+            host: system::host_time(),
+        }
     }
 
     fn since(&self, before: &Self) -> Counted {
-        let mut server = Duration::ZERO;
-        for (thread, now) in &self.servers.held {
+        let longest = |now: &BTreeMap<u32, Duration>, then: &BTreeMap<u32, Duration>| {
             // What a new thread has waited, it has waited since.
-            let then = before.servers.held.get(thread).copied().unwrap_or_default();
-            server = server.max(now.saturating_sub(then));
-        }
+            let since = |(thread, held): (&u32, &Duration)| {
+                held.saturating_sub(then.get(thread).copied().unwrap_or_default())
+            };
+            now.iter().map(since).max().unwrap_or_default()
+        };
         let stolen = self.host.stolen.saturating_sub(before.host.stolen);
         Counted {
             ran: self.judge.0.saturating_sub(before.judge.0)
                 + self.servers.ran.saturating_sub(before.servers.ran),
-            waited: self.judge.1.saturating_sub(before.judge.1) + server,
+            waited: self.judge.1.saturating_sub(before.judge.1)
+                + longest(&self.servers.held, &before.servers.held)
+                + longest(&self.network, &before.network),
             busy: self.host.busy.saturating_sub(before.host.busy),
             stolen: stolen / self.host.processors.max(1),
         }
@@ -238,15 +255,26 @@ impl Counters {
 fn sample_for_ever() {
     loop {
         thread::sleep(EVERY);
-        let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        meters.running.values_mut().filter(|running| running.due <= now).for_each(Running::sample);
+        let all: Vec<Arc<Mutex<Running>>> = {
+            let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+            meters.running.values().map(Arc::clone).collect()
+        };
+        for running in all {
+            // Whoever has the lock is taking a sample.
+            if let Ok(mut running) = running.try_lock()
+                && running.due <= Instant::now()
+            {
+                running.sample();
+            }
+        }
     }
 }
 
 #[cfg(target_os = "linux")]
 mod system {
+    use std::collections::BTreeMap;
     use std::fs;
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::HostTime;
@@ -258,11 +286,32 @@ mod system {
     /// How long this process has run, which has threads for its clients, and for how long this
     /// thread of it was ready to.
     pub(super) fn turns_of_this(thread: u32) -> (Duration, Duration) {
-        let text = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
-        let held = text.ok().and_then(|text| text.split_whitespace().nth(1)?.parse().ok());
+        let held = held(&format!("/proc/self/task/{thread}/schedstat"));
         let ran = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let ran = Duration::try_from(ran).unwrap_or_default();
-        (ran, Duration::from_nanos(held.unwrap_or(0)))
+        (ran, held.unwrap_or_default())
+    }
+
+    /// `ksoftirqd/N` delivers the packets of processor N when it has much to do, and waits for its
+    /// turn like any other thread. None where it is not to be seen, as in a container.
+    pub(super) fn network_held() -> BTreeMap<u32, Duration> {
+        static THREADS: LazyLock<Vec<u32>> = LazyLock::new(|| {
+            let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+            let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            let is_meant = |pid: &u32| {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                name.starts_with("ksoftirqd/")
+            };
+            numbers.filter(is_meant).collect()
+        });
+        let held = |pid: &u32| Some((*pid, held(&format!("/proc/{pid}/schedstat"))?));
+        THREADS.iter().filter_map(held).collect()
+    }
+
+    /// The second number of a `schedstat`.
+    fn held(path: &str) -> Option<Duration> {
+        let text = fs::read_to_string(path).ok()?;
+        Some(Duration::from_nanos(text.split_whitespace().nth(1)?.parse().ok()?))
     }
 
     /// The first line of `/proc/stat` (`proc_stat(5)`), in ticks of the clock.
@@ -290,6 +339,7 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::HostTime;
@@ -300,6 +350,10 @@ mod system {
 
     pub(super) fn turns_of_this(_: u32) -> (Duration, Duration) {
         (Duration::ZERO, Duration::ZERO)
+    }
+
+    pub(super) fn network_held() -> BTreeMap<u32, Duration> {
+        BTreeMap::new()
     }
 
     pub(super) fn host_time() -> HostTime {
@@ -319,6 +373,7 @@ mod tests {
         Counters {
             judge: (ms(judge.0), ms(judge.1)),
             servers: Turns { ran: ms(server.0), held: BTreeMap::from([(7, ms(server.1))]) },
+            network: BTreeMap::new(),
             host: HostTime { busy: ms(busy), stolen: ms(0), processors: 2 },
         }
     }

@@ -226,17 +226,17 @@ impl Peer {
     }
 
     /// The server still serves: a new client gets 1 KiB echoed within a second of its turn. Before
-    /// that come those who connected earlier.
+    /// that come those who connected earlier, and those who have left.
     ///
     /// # Errors
     /// `refused`, `timeout` or a payload failure.
     pub fn serves(&self) -> Result<(), Failure> {
-        /// A server that takes longer to accept a client is not one that anybody has seen.
-        const FOR_ACCEPT: Duration = Duration::from_millis(5);
+        /// Nobody has seen a server that takes longer to accept a client, or to clean up after one.
+        const FOR_EACH: Duration = Duration::from_millis(5);
         let mut probe = self.connect()?;
-        let before = self.context.owed();
+        let work = FOR_EACH * self.context.owed().saturating_add(self.clock().left());
         probe.send(1024)?;
-        probe.receive_in("a new client's echo", 1024, PROBE_LIMIT + FOR_ACCEPT * before)?;
+        probe.receive_in("a new client's echo", 1024, PROBE_LIMIT + work)?;
         // It leaves in order: what a server makes of resets is asked elsewhere.
         Ok(())
     }

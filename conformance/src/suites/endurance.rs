@@ -58,7 +58,7 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// Clients that are served before the next ones come.
+/// Clients that are served before the next ones come, and that leave together.
 const BATCH: u64 = 100;
 
 fn at_once(peer: &Peer) -> CaseResult {
@@ -72,9 +72,12 @@ fn at_once(peer: &Peer) -> CaseResult {
     // The first ones are not forgotten over the last.
     let count = connections.len();
     exchange_all(&mut connections).map_err(|found| beside(count, found))?;
-    // Nothing waits for them when their port is free at once.
-    connections.into_iter().for_each(Connection::reset);
-    peer.serves()?;
+    while !connections.is_empty() {
+        // Nothing waits for them when their port is free at once.
+        let rest = connections.len().saturating_sub(BATCH as usize);
+        connections.drain(rest..).for_each(Connection::reset);
+        peer.serves()?;
+    }
     Observation::met()
 }
 

@@ -11,7 +11,7 @@ use harness::wait::Interest;
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
-use super::{Connection, is_again, reset};
+use super::{Connection, Presence, is_again, reset};
 use crate::client::harness_failure;
 use crate::client::payload::Payload;
 use crate::clock::CellClock;
@@ -176,6 +176,7 @@ impl Pending {
             sent: 0,
             received: 0,
             has_finished: false,
+            _presence: Presence(Arc::clone(&self.clock)),
             clock: self.clock,
         })
     }

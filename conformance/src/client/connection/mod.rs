@@ -36,6 +36,18 @@ pub struct Connection {
     received: u64,
     has_finished: bool,
     clock: Arc<CellClock>,
+    /// Last, so that it is dropped after the socket.
+    _presence: Presence,
+}
+
+/// Tells the clock when a connection is gone.
+#[derive(Debug)]
+struct Presence(Arc<CellClock>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.note_left();
+    }
 }
 
 /// What one read gave.
