@@ -16,6 +16,7 @@ pub mod kernel_log;
 pub mod launcher;
 pub mod pattern;
 pub mod place;
+pub mod ports;
 pub mod process;
 pub mod registry;
 pub mod restrict;

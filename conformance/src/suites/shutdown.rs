@@ -366,7 +366,7 @@ fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
     const UNREAD_BYTES: u64 = 64 * 1024;
     /// For so long the server must have taken nothing more.
     const TAKEN: Duration = Duration::from_millis(50);
-    let server = lifecycle.start()?;
+    let server = lifecycle.start_to_restart()?;
     let peer = lifecycle.peer(&server)?;
     // The server's FIN waits behind bytes that this client does not read, so its end of the
     // connection outlives it. TIME_WAIT alone would not do: a host keeps at most
@@ -413,7 +413,7 @@ fn second_signal(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn sigkill_then_restart(lifecycle: &Lifecycle) -> CaseResult {
-    let server = lifecycle.start()?;
+    let server = lifecycle.start_to_restart()?;
     let peer = lifecycle.peer(&server)?;
     let mut streams = Streams::start(&peer, 8)?;
     streams.run(Duration::from_millis(lifecycle.size()))?;

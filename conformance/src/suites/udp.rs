@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use harness::launcher::{DRAIN, Server, Start};
 use harness::place::Place;
+use harness::ports::free_address;
 use harness::process::Signal;
 use report::{Failure, FailureKind, Grade, Question, Transport};
 
@@ -17,7 +18,7 @@ use crate::client::lengths::landmarks;
 use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, no_port};
 use crate::suites::exposure::only_its_udp_address;
 use crate::suites::tcp_content::of_content;
 
@@ -396,14 +397,16 @@ fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn shutdown_and_rebind(lifecycle: &Lifecycle) -> CaseResult {
-    let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
+    // A port that no client of another cell gets between the two servers.
+    let address = free_address(Transport::Udp).map_err(|e| no_port(&e))?;
+    let udp = format!("udp:{address}");
+    let server = lifecycle.start_with(&Start::listening(&["tcp:127.0.0.1:0", &udp]))?;
     let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
-    let place = server.place(Transport::Udp)?;
     let found = datagrams.client().and_then(|mut client| client.exchange(64));
     expect_survival(&server, found, lifecycle.clock())?;
     server.ask_to_stop()?;
     expect_graceful_end(&server, DRAIN, lifecycle.clock())?;
-    let next = lifecycle.start_with(&Start::listening(&[&format!("udp:{place}")]))?;
+    let next = lifecycle.start_with(&Start::listening(&[&udp]))?;
     let found = lifecycle.datagrams(Transport::Udp, &next).and_then(|next| next.serves());
     expect_survival(&next, found, lifecycle.clock())?;
     Observation::met()

@@ -70,7 +70,9 @@ pub fn probe() -> Host {
         tcp_congestion_control: facts.tcp_congestion_control.map(Into::into),
         somaxconn: facts.somaxconn,
         ipv6: ipv6(),
-        ephemeral_ports: facts.ephemeral_ports,
+        ephemeral_ports: facts
+            .ephemeral_ports
+            .map(|(first, last)| (u32::from(last) + 1).saturating_sub(first.into())),
     }
 }
 
@@ -78,6 +80,11 @@ pub fn probe() -> Host {
 fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::RingProbe {
     let none = || answer::foreign("Linux only");
     answer::RingProbe { state: none(), offers: None, counters: none() }
+}
+
+/// The first and the last port that the kernel gives to clients, where it tells.
+pub(crate) fn ephemeral_ports() -> Option<(u16, u16)> {
+    system::ephemeral_ports()
 }
 
 /// Containers often have no IPv6, not even to themselves.
