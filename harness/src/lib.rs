@@ -4,6 +4,8 @@
 pub mod accept_queue;
 pub mod affinity;
 pub mod announcement;
+#[cfg(unix)]
+mod at_limit;
 pub mod attest;
 pub mod binaries;
 pub mod deadline;
