@@ -235,11 +235,12 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
     process.wait_asleep(lifecycle.clock().progress())?;
     // It finds both when it goes on: clients in the accept queue, and the signal.
     process.stop(lifecycle.clock().progress())?;
-    let connected = peer.connect_burst(lifecycle.size()).and_then(|mut clients| {
-        // One byte: it takes one read, however small a server's reads are.
-        clients.iter_mut().try_for_each(|client| client.send(1))?;
-        Ok(clients)
-    });
+    let connected =
+        peer.connect_burst(peer.host_queue(lifecycle.size())).and_then(|mut clients| {
+            // One byte: it takes one read, however small a server's reads are.
+            clients.iter_mut().try_for_each(|client| client.send(1))?;
+            Ok(clients)
+        });
     process.signal(Signal::Terminate)?;
     process.signal(Signal::Continue)?;
     for client in &mut connected? {
