@@ -108,6 +108,14 @@ pub enum Need {
     Descriptors(u64),
     /// A kernel that lets this many clients wait for `accept`.
     AcceptQueue(u32),
+    /// A kernel that leaves a client in the queue when its accept finds no descriptor.
+    QueueAtLimit,
+    /// This many ports for clients, in use at once or in TIME_WAIT.
+    ClientPorts(u32),
+    /// UDP datagrams of this many bytes, through sockets as they are by default.
+    UdpBytes(u32),
+    /// Unix datagrams of this many bytes, through sockets as they are by default.
+    UnixgramBytes(u32),
     /// Starting a server under a lower descriptor limit.
     DescriptorLimit,
     /// Counting another process's open descriptors.
@@ -395,6 +403,18 @@ impl fmt::Display for Need {
             Self::AcceptQueue(clients) => {
                 let clients = grouped(u64::from(*clients));
                 return write!(f, "an accept queue for {clients} clients (somaxconn)");
+            }
+            Self::ClientPorts(count) => {
+                return write!(f, "{} ports for clients", grouped(u64::from(*count)));
+            }
+            Self::UdpBytes(bytes) => {
+                return write!(f, "UDP datagrams of {} bytes", grouped(u64::from(*bytes)));
+            }
+            Self::UnixgramBytes(bytes) => {
+                return write!(f, "Unix datagrams of {} bytes", grouped(u64::from(*bytes)));
+            }
+            Self::QueueAtLimit => {
+                "a kernel that keeps a client for which accept finds no descriptor (not macOS)"
             }
             Self::DescriptorLimit => "a descriptor limit for the server (not on Windows)",
             Self::DescriptorCount => "the number of the server's descriptors (Linux, macOS)",

@@ -5,6 +5,8 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use report::sockets::Sockets;
+
 use crate::clock::CellClock;
 use crate::key::Key;
 use crate::profile::Profile;
@@ -20,6 +22,8 @@ pub struct Context {
     pub profile: Profile,
     /// The cell's clock.
     pub clock: Arc<CellClock>,
+    /// What the host's kernel does with sockets.
+    pub sockets: Arc<Sockets>,
     connections: Arc<AtomicU32>,
     kept: Arc<Mutex<Vec<Arc<UdpSocket>>>>,
 }
@@ -27,12 +31,13 @@ pub struct Context {
 impl Context {
     /// A cell that starts now.
     #[must_use]
-    pub fn new(size: u64, key: Key, profile: Profile, clock: CellClock) -> Self {
+    pub fn new(size: u64, key: Key, profile: Profile, clock: CellClock, sockets: &Sockets) -> Self {
         Self {
             size,
             key: Arc::new(key),
             profile,
             clock: Arc::new(clock),
+            sockets: Arc::new(sockets.clone()),
             connections: Arc::default(),
             kept: Arc::default(),
         }
@@ -47,6 +52,7 @@ impl Context {
             key: Arc::clone(&self.key),
             profile: Profile::Quick,
             clock: Arc::clone(&self.clock),
+            sockets: Arc::clone(&self.sockets),
             connections: Arc::clone(&self.connections),
             kept: Arc::clone(&self.kept),
         }

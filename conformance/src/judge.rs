@@ -147,7 +147,8 @@ impl Judge {
             let size = planned.case.sizes.of(self.profile);
             // The same case gets the same bytes on every row.
             let key = Key::of_part(self.seed, &planned.id());
-            let context = Arc::new(Context::new(size, key, self.profile, clock));
+            let context =
+                Arc::new(Context::new(size, key, self.profile, clock, &self.host.sockets));
             let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
             let evidence =
                 panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));

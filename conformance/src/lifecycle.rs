@@ -1,6 +1,7 @@
 //! What a lifecycle case gets: it starts and stops servers of one row within the cell's limits, and
 //! sees them as their clients do.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use harness::deadline::Deadline;
 use harness::launcher::{Attempt, Launch, Launcher, Server, Start};
 use harness::place::{Endpoint, Place};
+use harness::ports::free_address;
 use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Outside, Transport};
 
@@ -142,6 +144,16 @@ impl Lifecycle {
         self.launch(start)?.expect_ready()
     }
 
+    /// Starts a server on a port that the next one can have after it: no client of another cell
+    /// gets it while nobody listens there.
+    ///
+    /// # Errors
+    /// As [`Lifecycle::start_with`], and `harness` when no port is free.
+    pub fn start_to_restart(&self) -> Result<Server, Failure> {
+        let address = free_address(Transport::Tcp).map_err(|e| no_port(&e))?;
+        self.start_with(&Start::on(address))
+    }
+
     /// Starts a server and waits until it is ready or has ended. That takes nothing of the time
     /// that the cell has: how soon a server is ready is no case's question.
     ///
@@ -245,4 +257,10 @@ impl Lifecycle {
         };
         Ok(Datagrams::new(place, folder, Arc::clone(&self.context)))
     }
+}
+
+/// This host has no port for a server.
+#[must_use]
+pub fn no_port(error: &io::Error) -> Failure {
+    Failure::new(FailureKind::Harness, "a port for a server", error.to_string())
 }

@@ -4,7 +4,8 @@
 use harness::pattern::{Pattern, matches_any};
 use harness::row::Row;
 use harness::schedule::Company;
-use report::host::{Availability, Host};
+use report::host::{Availability, Host, grouped};
+use report::sockets::{AtLimit, Tried};
 use report::{Grade, Level};
 use report::{Outside, outside};
 
@@ -111,28 +112,23 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
         (host.os == "windows")
             .then(|| format!("Windows has no {what} that a process can set").into())
     };
+    let sockets = &host.sockets;
     match need {
-        Need::Descriptors(count) if host.is_wine() && count >= WINE_CONNECTIONS => {
-            let from = "wine serves the sockets of all programs from one thread";
-            Some(format!("{from}: {count} at once take minutes").into())
-        }
+        Need::Descriptors(count) => too_many_descriptors(count, host),
         Need::SocketsBesideWork => host.is_wine().then(|| {
             "wine's one thread for sockets has to wait for a core behind the server's work".into()
         }),
         Need::PromptCleanUp => host
             .is_wine()
             .then(|| "wine closes the sockets of a killed program when it gets to it".into()),
-        Need::Descriptors(count) => {
-            let limit = host.limits.open_files?;
-            let wanted = count + SPARE_DESCRIPTORS;
-            (!limit.hard.allows(wanted)).then(|| {
-                format!("needs {wanted} open files, the hard limit is {}", limit.hard).into()
-            })
+        Need::AcceptQueue(wanted) => short_of(wanted, &sockets.accept_queue, "clients in a queue"),
+        Need::QueueAtLimit => closed_at_limit(&sockets.accept_at_limit),
+        Need::ClientPorts(wanted) => {
+            short_of(wanted, &Tried::Seen(host.ephemeral_ports?), "ports for clients")
         }
-        Need::AcceptQueue(wanted) => {
-            let most = host.somaxconn?;
-            (most < wanted)
-                .then(|| format!("needs an accept queue of {wanted}, somaxconn is {most}").into())
+        Need::UdpBytes(wanted) => short_of(wanted, &sockets.udp_longest, "bytes in a UDP datagram"),
+        Need::UnixgramBytes(wanted) => {
+            short_of(wanted, &sockets.unixgram_longest, "bytes in a Unix datagram")
         }
         Need::DeniedCalls => (host.os != "linux")
             .then(|| "io_uring is Linux's, and so is the filter that denies it".into()),
@@ -170,8 +166,71 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
     }
 }
 
+/// Why a server and the judge cannot have so many connections here.
+fn too_many_descriptors(count: u64, host: &Host) -> Option<Outside> {
+    if host.is_wine() && count >= WINE_CONNECTIONS {
+        let from = "wine serves the sockets of all programs from one thread";
+        return Some(format!("{from}: {count} at once take minutes").into());
+    }
+    let limit = host.limits.open_files?;
+    let wanted = count + SPARE_DESCRIPTORS;
+    (!limit.hard.allows(wanted))
+        .then(|| format!("needs {wanted} open files, the hard limit is {}", limit.hard).into())
+}
+
+/// Why clients may not wait in the queue of a server that has no descriptor for them.
+fn closed_at_limit(tried: &Tried<AtLimit>) -> Option<Outside> {
+    let question = "a client for which accept finds no descriptor";
+    match tried {
+        Tried::Seen(AtLimit::Waits) => None,
+        Tried::Seen(AtLimit::Closed) => Some(format!("the kernel closes {question}").into()),
+        Tried::Unknown(reason) => {
+            Some(outside!("whether the kernel keeps {} is not known: {}", question, reason))
+        }
+    }
+}
+
+/// Why a host has too little of a quantity, or may have.
+fn short_of(wanted: u32, tried: &Tried<u32>, what: &str) -> Option<Outside> {
+    let needs = format!("needs {} {what}", grouped(wanted.into()));
+    match tried {
+        Tried::Seen(most) if *most >= wanted => None,
+        Tried::Seen(most) => {
+            let most = grouped(u64::from(*most));
+            Some(format!("{needs}, and this host has {most}").into())
+        }
+        Tried::Unknown(reason) => Some(outside!("{}, which is not known: {}", needs, reason)),
+    }
+}
+
 /// Connections at once that are too many for wine.
 const WINE_CONNECTIONS: u64 = 500;
 
 /// What judge and server need beside the connections of one case, with cells side by side.
 const SPARE_DESCRIPTORS: u64 = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_kernel_does_not_offer_is_said_with_its_quantity() {
+        let said = |tried: Tried<u32>| {
+            let lack = short_of(1000, &tried, "clients in a queue");
+            lack.map(|lack| format!("{lack:?}"))
+        };
+        assert_eq!(said(Tried::Seen(1000)), None);
+        let short = said(Tried::Seen(128)).unwrap();
+        assert!(short.contains("needs 1,000 clients in a queue, and this host has 128"), "{short}");
+        let unknown = said(Tried::Unknown("EMFILE".into())).unwrap();
+        assert!(unknown.contains("not known: EMFILE"), "{unknown}");
+    }
+
+    #[test]
+    fn a_client_at_the_limit_must_be_known_to_wait() {
+        assert_eq!(closed_at_limit(&Tried::Seen(AtLimit::Waits)), None);
+        let closed = closed_at_limit(&Tried::Seen(AtLimit::Closed)).unwrap();
+        assert!(closed.contains("the kernel closes a client"), "{closed:?}");
+        assert!(closed_at_limit(&Tried::default()).unwrap().contains("not known"));
+    }
+}

@@ -4,6 +4,8 @@
 pub mod accept_queue;
 pub mod affinity;
 pub mod announcement;
+#[cfg(unix)]
+mod at_limit;
 pub mod attest;
 pub mod binaries;
 pub mod deadline;
@@ -16,6 +18,7 @@ pub mod kernel_log;
 pub mod launcher;
 pub mod pattern;
 pub mod place;
+pub mod ports;
 pub mod process;
 pub mod registry;
 pub mod restrict;

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 
+#[cfg(unix)]
+use crate::at_limit::{ACCEPT_AT_LIMIT, accept_at_limit};
 use crate::restrict::Restrictions;
 
 /// First argument of a program that shall supervise a server.
@@ -36,6 +38,8 @@ pub fn run_if_asked() {
         Some(SUPERVISE) => supervise(rest),
         Some(RESTRICT) => restrict(rest),
         Some(START_THREAD) => start_thread(),
+        #[cfg(unix)]
+        Some(ACCEPT_AT_LIMIT) => accept_at_limit(),
         Some(_) | None => return raise_descriptor_limit(),
     };
     let status = match done {

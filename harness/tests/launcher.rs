@@ -13,6 +13,7 @@ use harness::launcher::{Launcher, Origin, Program, START_TIMEOUT, Server, Start}
 use harness::restrict::Restrictions;
 use harness::{binaries, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
+use report::sockets::{AtLimit, Tried};
 use report::{Failure, FailureKind};
 
 /// First argument of this program when it plays the harness that is killed.
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     if cfg!(target_os = "linux") {
         trials.push(Trial::test("what-a-server-starts-ends-with-it", no_child));
         trials.push(Trial::test("a-pinned-server-stays-where-it-was-put", pinned));
+        trials.push(Trial::test("linux-keeps-a-client-at-the-limit", at_limit));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -53,6 +55,12 @@ fn no_orphan() -> Result<(), Failed> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// The probe asks a process of this program.
+fn at_limit() -> Result<(), Failed> {
+    let tried = harness::host::probe().sockets.accept_at_limit;
+    if tried == Tried::Seen(AtLimit::Waits) { Ok(()) } else { Err(format!("{tried:?}").into()) }
 }
 
 /// What a server has started in a process group of its own is gone once the server is.

@@ -12,6 +12,7 @@ use crate::load::{
 use crate::outside::Outside;
 use crate::run::{self, Attestation, Cell, Failure, FailureKind, Run, RunRow};
 use crate::seed::{Seed, SeedSource};
+use crate::sockets::Sockets;
 use crate::transport::Transport;
 use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
@@ -35,6 +36,7 @@ pub(crate) fn host() -> Host {
         drivers: Vec::new(),
         io_uring: None,
         counters: Vec::new(),
+        sockets: Sockets::default(),
     }
 }
 

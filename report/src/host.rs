@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::outside;
 use crate::outside::Outside;
+use crate::sockets::Sockets;
 
 /// Identity and facts of one host, as a result file carries them. `None` is "not known here".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,9 @@ pub struct Host {
     pub io_uring: Option<IoUring>,
     /// Ways to see what a server does, and whether they work here.
     pub counters: Vec<Counter>,
+    /// What its kernel does with sockets.
+    #[serde(default)]
+    pub sockets: Sockets,
 }
 
 /// A guess about the surroundings, and what it rests on.

@@ -31,6 +31,7 @@ mod record;
 pub mod render;
 pub mod run;
 mod seed;
+pub mod sockets;
 #[cfg(feature = "statistics")]
 pub mod statistics;
 mod suite;

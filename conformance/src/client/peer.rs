@@ -114,6 +114,28 @@ impl Peer {
         self.start_with(Setup::default())
     }
 
+    /// Asks for a connection that is established when this returns, unless the server's queue was
+    /// full: on some systems a reset of one that is not tells the server nothing.
+    ///
+    /// # Errors
+    /// `refused`.
+    pub fn start_established(&self) -> Result<Pending, Failure> {
+        const SETTLED: Duration = Duration::from_millis(100);
+        let pending = self.start()?;
+        if self.context.sockets.established_at_once.seen() != Some(&true) {
+            pending.settle(self.clock().within(SETTLED))?;
+        }
+        Ok(pending)
+    }
+
+    /// How many clients may wait for `accept` on this host, whatever the server asks for, of
+    /// `wanted`.
+    #[must_use]
+    pub fn host_queue(&self, wanted: u64) -> u64 {
+        let room = self.context.sockets.accept_queue.seen();
+        room.map_or(wanted, |room| wanted.min(u64::from(*room).max(1)))
+    }
+
     /// As [`Peer::start`]. Where the queue is short, those before it are let in first.
     fn start_with(&self, setup: Setup) -> Result<Pending, Failure> {
         /// More than a server has to accept at any time, unless a crowd comes.
@@ -125,9 +147,29 @@ impl Peer {
         self.start_at_once(setup)
     }
 
+    /// Where a full queue of a Unix path refuses, a refused client asks again for a while.
     fn start_at_once(&self, setup: Setup) -> Result<Pending, Failure> {
+        const ASK_AGAIN: Duration = Duration::from_millis(1);
+        const REFUSED_FOR_GOOD: Duration = Duration::from_millis(100);
         let (number, clock) = self.next();
-        Pending::start(&self.place, setup, number, self.payload(number), clock)
+        let deadline = self.clock().within(REFUSED_FOR_GOOD);
+        loop {
+            let payload = self.payload(number);
+            match Pending::start(&self.place, setup, number, payload, Arc::clone(&clock)) {
+                Err(failure) if self.may_be_full(&failure) && !deadline.is_over() => {
+                    self.clock().waiting(|| thread::sleep(ASK_AGAIN));
+                }
+                started => return started,
+            }
+        }
+    }
+
+    /// Whether a refusal at a Unix path may mean that the queue is full.
+    fn may_be_full(&self, failure: &Failure) -> bool {
+        let said = self.context.sockets.full_unix.seen();
+        matches!(self.place, Place::Path(_))
+            && failure.kind == FailureKind::Refused
+            && said.is_some_and(|said| said.is("ECONNREFUSED"))
     }
 
     fn payload(&self, number: u32) -> Payload {
@@ -219,7 +261,12 @@ impl Peer {
     pub fn connect_without_waiting(&self, count: u64) -> Result<Vec<Connection>, Failure> {
         let start = |_| {
             let (number, clock) = self.next();
-            Pending::start_without_waiting(&self.place, number, self.payload(number), clock)
+            let payload = self.payload(number);
+            let started = Pending::start_without_waiting(&self.place, number, payload, clock);
+            started.map_err(|refused| match self.may_be_full(&refused) {
+                true => Failure { kind: FailureKind::Queue, ..refused },
+                false => refused,
+            })
         };
         let pending: Vec<Pending> = (0..count).map(start).collect::<Result<_, _>>()?;
         pending.into_iter().map(|pending| pending.finish(self.clock().progress())).collect()

@@ -21,15 +21,16 @@ pub(super) const SUITE: Suite = Suite {
     cases: &[
         Case::must("2000-at-once", "Two thousand clients at once are all served, again and again.")
             .sizes(1200, 2000, 2000)
-            .needs(&[Need::Descriptors(2000)])
+            .needs(&[Need::Descriptors(2000), Need::ClientPorts(2000)])
             .wire(at_once),
         Case::should("10000-at-once", "Ten thousand clients at once are all served.")
             .sizes(200, 1200, 10_000)
             .only_in_full()
-            .needs(&[Need::Descriptors(10_000)])
+            .needs(&[Need::Descriptors(10_000), Need::ClientPorts(10_000)])
             .wire(at_once),
         Case::must("in-sequence", "Thousands of clients, one after another, are all served.")
             .sizes(1000, 3300, 70_000)
+            .needs(&[Need::ClientPorts(5000)])
             .wire(in_sequence),
         Case::must("65536-rounds", "More messages than 16 bits can count are all echoed.")
             .sizes(1000, 3000, 70_000)

@@ -1,15 +1,15 @@
 //! TCP over IPv6, and which clients a listener on `[::]` accepts.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use harness::launcher::{Server, Start};
-use report::{Failure, FailureKind, Question};
+use harness::ports::free_port;
+use report::{Failure, FailureKind, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::duplex::{Flow, Pieces, exchange};
 use crate::expectation::{expect_obedience, expect_survival};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, no_port};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -71,11 +71,6 @@ fn dual_stack_as_asked(lifecycle: &Lifecycle) -> CaseResult {
     Observation::met()
 }
 
-/// A port that is free now, which somebody else may take before the server does.
-fn free_port() -> io::Result<u16> {
-    TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))?.local_addr().map(|address| address.port())
-}
-
 /// Whether a client gets its echo there.
 fn is_served(lifecycle: &Lifecycle, server: &Server, address: SocketAddr) -> Result<bool, Failure> {
     let peer = lifecycle.peer_at(address);
@@ -87,8 +82,8 @@ fn is_served(lifecycle: &Lifecycle, server: &Server, address: SocketAddr) -> Res
 }
 
 fn both_families_same_port(lifecycle: &Lifecycle) -> CaseResult {
-    let port = free_port()
-        .map_err(|e| Failure::new(FailureKind::Harness, "to find a free port", e.to_string()))?;
+    let ips = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let port = free_port(Transport::Tcp, &ips).map_err(|e| no_port(&e))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
     let both = Start::listening(&[&both[0], &both[1]]);
     let server = expect_obedience(lifecycle.launch(&both)?)?;

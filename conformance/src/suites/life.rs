@@ -409,7 +409,7 @@ fn signal_noise(peer: &Peer, process: &Process) -> CaseResult {
 }
 
 fn restart_loop(lifecycle: &Lifecycle) -> CaseResult {
-    let mut server = lifecycle.start()?;
+    let mut server = lifecycle.start_to_restart()?;
     let address = lifecycle.peer(&server)?.address()?;
     for _ in 0..lifecycle.size() {
         let mut client = lifecycle.peer(&server)?.connect()?;

@@ -235,11 +235,12 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
     process.wait_asleep(lifecycle.clock().progress())?;
     // It finds both when it goes on: clients in the accept queue, and the signal.
     process.stop(lifecycle.clock().progress())?;
-    let connected = peer.connect_burst(lifecycle.size()).and_then(|mut clients| {
-        // One byte: it takes one read, however small a server's reads are.
-        clients.iter_mut().try_for_each(|client| client.send(1))?;
-        Ok(clients)
-    });
+    let connected =
+        peer.connect_burst(peer.host_queue(lifecycle.size())).and_then(|mut clients| {
+            // One byte: it takes one read, however small a server's reads are.
+            clients.iter_mut().try_for_each(|client| client.send(1))?;
+            Ok(clients)
+        });
     process.signal(Signal::Terminate)?;
     process.signal(Signal::Continue)?;
     for client in &mut connected? {
@@ -366,7 +367,7 @@ fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
     const UNREAD_BYTES: u64 = 64 * 1024;
     /// For so long the server must have taken nothing more.
     const TAKEN: Duration = Duration::from_millis(50);
-    let server = lifecycle.start()?;
+    let server = lifecycle.start_to_restart()?;
     let peer = lifecycle.peer(&server)?;
     // The server's FIN waits behind bytes that this client does not read, so its end of the
     // connection outlives it. TIME_WAIT alone would not do: a host keeps at most
@@ -413,7 +414,7 @@ fn second_signal(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn sigkill_then_restart(lifecycle: &Lifecycle) -> CaseResult {
-    let server = lifecycle.start()?;
+    let server = lifecycle.start_to_restart()?;
     let peer = lifecycle.peer(&server)?;
     let mut streams = Streams::start(&peer, 8)?;
     streams.run(Duration::from_millis(lifecycle.size()))?;

@@ -27,7 +27,7 @@ pub(super) const SUITE: Suite = Suite {
     cases: &[
         Case::must("burst", "Clients that connect all at once are all served within 10 s.")
             .sizes(500, 500, 500)
-            .needs(&[Need::Descriptors(500)])
+            .needs(&[Need::Descriptors(500), Need::AcceptQueue(500)])
             .below_contract(Level::Should)
             .answers(Question::Promptness)
             .wire(burst),
@@ -74,7 +74,7 @@ pub(super) const SUITE: Suite = Suite {
             "Once descriptors are free, the waiting clients are served with no new one to wake it.",
         )
         .sizes(2, 3, 10)
-        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount, Need::QueueAtLimit])
         .answers(Question::Limits)
         .from_grade(Grade::Command)
         .lifecycle(emfile_recovers),
@@ -82,7 +82,7 @@ pub(super) const SUITE: Suite = Suite {
             "emfile-queues",
             "A client for which there is no descriptor waits in the queue, and is not closed.",
         )
-        .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
+        .needs(&[Need::DescriptorLimit, Need::DescriptorCount, Need::QueueAtLimit])
         .answers(Question::Limits)
         .lifecycle(emfile_queues),
         Case::must("idle-connections", "Beside a thousand idle clients, new ones are served.")

@@ -60,7 +60,12 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 1200, 10_000)
         .only_in_full()
-        .needs(&[Need::CpuTime, Need::ResidentMemory, Need::Descriptors(10_060)])
+        .needs(&[
+            Need::CpuTime,
+            Need::ResidentMemory,
+            Need::Descriptors(10_060),
+            Need::ClientPorts(10_060),
+        ])
         .alone()
         .process(ten_thousand_idle),
     ],

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use harness::launcher::{DRAIN, Server, Start};
 use harness::place::Place;
+use harness::ports::free_address;
 use harness::process::Signal;
+use report::sockets::Sockets;
 use report::{Failure, FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
@@ -17,7 +19,7 @@ use crate::client::lengths::landmarks;
 use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Lifecycle, no_port};
 use crate::suites::exposure::only_its_udp_address;
 use crate::suites::tcp_content::of_content;
 
@@ -52,13 +54,14 @@ pub(super) const SUITE: Suite = Suite {
             .datagrams(content),
         Case::must("max-size", "The largest datagram of IPv4 comes back whole.")
             .sizes(3, 10, 100)
+            .needs(&[Need::UdpBytes(Sockets::UDP_MOST)])
             .over(Transport::Udp)
             .datagrams(max_size),
         Case::must(
             "larger-than-server-buffer",
             "A datagram larger than any of IPv4 harms nobody: the next one comes back.",
         )
-        .needs(&[Need::Ipv6])
+        .needs(&[Need::Ipv6, Need::UdpBytes(Sockets::UDP_MOST)])
         .over(Transport::Udp)
         .lifecycle(larger_than_server_buffer),
         Case::must("peer-unreachable", "A client that is gone before its reply harms nobody.")
@@ -123,13 +126,15 @@ pub(super) const SUITE: Suite = Suite {
 /// Enough for a second reply to arrive, if there is one.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// The most that UDP carries: 65,535 bytes less the headers of UDP and IPv4 (RFC 768, RFC 791).
-/// macOS sends no more than net.inet.udp.maxdgram by default.
-const LARGEST: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_507 };
+/// The most that UDP carries over IPv4.
+const LARGEST: usize = Sockets::UDP_MOST as usize;
 /// The same of IPv6, whose header is not counted (RFC 8200, section 3).
-const LARGEST_V6: usize = if cfg!(target_vendor = "apple") { 9216 } else { 65_527 };
-/// Short datagrams that a receive queue has room for while the server takes none.
-const QUEUED: usize = 50;
+const LARGEST_V6: usize = 65_527;
+
+/// As long a datagram as this host sends, and not longer than any of UDP.
+pub(super) fn longest(server: &Datagrams) -> usize {
+    server.longest().min(LARGEST)
+}
 
 pub(super) fn echo_basic(server: &Datagrams) -> CaseResult {
     let mut client = server.client()?;
@@ -176,8 +181,9 @@ fn zero_length_comes_back(server: &Datagrams) -> CaseResult {
 }
 
 fn every_length(server: &Datagrams) -> CaseResult {
-    let every = usize::try_from(server.size()).unwrap_or(LARGEST).min(LARGEST);
-    let lengths = landmarks(LARGEST as u64, &mut server.random(0));
+    let longest = longest(server);
+    let every = usize::try_from(server.size()).unwrap_or(longest).min(longest);
+    let lengths = landmarks(longest as u64, &mut server.random(0));
     let lengths: Vec<usize> = lengths.into_iter().map(|length| length as usize).collect();
     let mut client = server.client()?;
     for length in (1..=every).chain(lengths.into_iter().filter(|length| *length > every)) {
@@ -200,12 +206,12 @@ pub(super) fn exchange_together(client: &mut Client, longest: usize) -> CaseResu
 }
 
 pub(super) fn content(server: &Datagrams) -> CaseResult {
-    let longest = usize::try_from(server.size()).unwrap_or(LARGEST);
+    let longest = usize::try_from(server.size()).unwrap_or(LARGEST).min(longest(server));
     let mut client = server.client()?;
     for (number, content) in content::ALL.into_iter().flatten().enumerate() {
         let mut random = server.random(number as u64);
         for message in content.messages(&mut random) {
-            let message = &message[..message.len().min(longest).min(LARGEST)];
+            let message = &message[..message.len().min(longest)];
             // Once more: a datagram that is equal to the one before is another datagram.
             for _ in 0..2 {
                 client.exchange_literal(message).map_err(|found| of_content(content, found))?;
@@ -251,7 +257,7 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
         let mut gone = server.brief_client()?;
         gone.send(64)?;
         drop(gone);
-        if number % QUEUED as u64 == 0 {
+        if number.is_multiple_of(server.queued() as u64) {
             // Its reply shows that the server has taken those before it.
             second.exchange(64)?;
         }
@@ -291,7 +297,7 @@ pub(super) fn many_peers(server: &Datagrams) -> CaseResult {
         (0..server.size()).map(|_| server.client()).collect::<Result<_, _>>()?;
     for _ in 0..ROUNDS {
         random.shuffle(&mut clients);
-        for clients in clients.chunks_mut(QUEUED) {
+        for clients in clients.chunks_mut(server.queued()) {
             let sent = clients.iter_mut().map(|client| client.send(random.usize(16..512)));
             let sent = sent.collect::<Result<Vec<Sent>, Failure>>()?;
             receive_own(clients, sent, server.clock())?;
@@ -328,8 +334,8 @@ fn burst(lifecycle: &Lifecycle) -> CaseResult {
         // Neither does it read, and it stays.
         let mut deaf = datagrams.client()?;
         deaf.shrink()?;
-        for _ in 0..QUEUED {
-            deaf.send(LARGEST.min(8 * 1024))?;
+        for _ in 0..datagrams.queued() {
+            deaf.send(longest(&datagrams).min(8 * 1024))?;
         }
         let mut client = datagrams.client()?;
         let mut sent = Vec::new();
@@ -360,7 +366,7 @@ fn send_pressure(server: &Datagrams) -> CaseResult {
     let rounds = u32::try_from(server.size()).unwrap_or(u32::MAX);
     let p99 = p99_planned(server.clock(), rounds, PACE, |_| {
         for client in &mut deaf {
-            client.send(LARGEST.min(32 * 1024))?;
+            client.send(longest(server).min(32 * 1024))?;
         }
         neighbour.exchange(64)
     })?;
@@ -396,14 +402,16 @@ fn ipv4_mapped_on_dual_stack(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn shutdown_and_rebind(lifecycle: &Lifecycle) -> CaseResult {
-    let server = lifecycle.start_with(&lifecycle.over(Transport::Udp)?)?;
+    // A port that no client of another cell gets between the two servers.
+    let address = free_address(Transport::Udp).map_err(|e| no_port(&e))?;
+    let udp = format!("udp:{address}");
+    let server = lifecycle.start_with(&Start::listening(&["tcp:127.0.0.1:0", &udp]))?;
     let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
-    let place = server.place(Transport::Udp)?;
     let found = datagrams.client().and_then(|mut client| client.exchange(64));
     expect_survival(&server, found, lifecycle.clock())?;
     server.ask_to_stop()?;
     expect_graceful_end(&server, DRAIN, lifecycle.clock())?;
-    let next = lifecycle.start_with(&Start::listening(&[&format!("udp:{place}")]))?;
+    let next = lifecycle.start_with(&Start::listening(&[&udp]))?;
     let found = lifecycle.datagrams(Transport::Udp, &next).and_then(|next| next.serves());
     expect_survival(&next, found, lifecycle.clock())?;
     Observation::met()

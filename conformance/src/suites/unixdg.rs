@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use report::sockets::Sockets;
 use report::{FailureKind, Grade, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
@@ -55,7 +56,7 @@ pub(super) const SUITE: Suite = Suite {
             .over(Transport::Unixgram)
             .datagrams(udp::content),
         Case::must("longer-than-buffer", "A datagram longer than any of UDP harms nobody.")
-            .needs(&[Need::UnixSockets])
+            .needs(&[Need::UnixSockets, Need::UnixgramBytes(Sockets::UNIXGRAM_MOST)])
             .over(Transport::Unixgram)
             .datagrams(longer_than_buffer),
         Case::must(
@@ -95,9 +96,7 @@ fn every_length(server: &Datagrams) -> CaseResult {
     for length in 1..=longest {
         client.exchange(length)?;
     }
-    // Of the longer ones, those that macOS takes, too (net.local.dgram.maxdgram, 2 KiB).
-    let limit = if cfg!(target_vendor = "apple") { 2048 } else { 65_507 };
-    for length in landmarks(limit, &mut server.random(0)) {
+    for length in landmarks(udp::longest(server) as u64, &mut server.random(0)) {
         client.exchange(usize::try_from(length).unwrap_or(usize::MAX))?;
     }
     udp::exchange_together(&mut client, longest)
@@ -131,10 +130,7 @@ fn peer_gone(server: &Datagrams) -> CaseResult {
 }
 
 fn longer_than_buffer(server: &Datagrams) -> CaseResult {
-    /// More than a buffer for UDP holds, and less than a send buffer of Linux takes (unix(7)).
-    /// macOS takes no more than net.local.dgram.maxdgram, 2 KiB.
-    const LENGTH: usize = if cfg!(target_vendor = "apple") { 2048 } else { 100 * 1024 };
-    udp::survives_long(server, LENGTH)
+    udp::survives_long(server, Sockets::UNIXGRAM_MOST as usize)
 }
 
 fn peer_full_no_spin(lifecycle: &Lifecycle) -> CaseResult {

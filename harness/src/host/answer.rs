@@ -1,5 +1,7 @@
 //! A probe's answer: it works, or why it does not and what would help.
 
+use std::io;
+
 use report::host::{Availability, IoUring};
 
 /// What the probe of io_uring gives.
@@ -17,6 +19,12 @@ pub(super) fn foreign(reason: &str) -> Availability {
 
 pub(super) fn available(details: impl Into<String>) -> Availability {
     Availability::Available { details: details.into().into() }
+}
+
+/// Why a trial of the kernel gave no answer.
+#[expect(clippy::needless_pass_by_value, reason = "what map_err takes")]
+pub(super) fn words(error: io::Error) -> String {
+    format!("the trial failed: {error}")
 }
 
 /// What helps against EMFILE.

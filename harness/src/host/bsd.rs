@@ -22,6 +22,11 @@ const NAMES: [&str; 13] = [
 ];
 
 #[cfg(all(unix, not(target_os = "linux")))]
+pub(super) fn ephemeral_ports() -> Option<(u16, u16)> {
+    facts().ephemeral_ports
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
 pub(super) fn facts() -> Facts {
     let printed = std::process::Command::new("sysctl")
         .args(NAMES)
@@ -42,7 +47,8 @@ fn parse(printed: &str) -> Facts {
     };
     let number = |name: &str| text(name)?.parse::<u64>().ok();
     let small = |name: &str| u32::try_from(number(name)?).ok();
-    let range = |first: &str, last: &str| Some((small(last)? + 1).saturating_sub(small(first)?));
+    let port = |name: &str| u16::try_from(number(name)?).ok();
+    let range = |first: &str, last: &str| Some((port(first)?, port(last)?));
     Facts {
         cpu_model: text("machdep.cpu.brand_string").or_else(|| text("hw.model")),
         memory_bytes: number("hw.memsize").or_else(|| number("hw.physmem")),
@@ -85,7 +91,7 @@ mod tests {
         assert_eq!(facts.cpu_model.as_deref(), Some("Apple M1 (Virtual)"));
         assert_eq!(facts.memory_bytes, Some(7 << 30));
         assert_eq!(facts.somaxconn, Some(128));
-        assert_eq!(facts.ephemeral_ports, Some(16_384));
+        assert_eq!(facts.ephemeral_ports, Some((49_152, 65_535)));
         assert_eq!(facts.virtualisation.unwrap().name, "virtual machine");
     }
 

@@ -14,7 +14,8 @@ pub(super) struct Facts {
     pub(super) seccomp: Option<Seccomp>,
     pub(super) tcp_congestion_control: Option<String>,
     pub(super) somaxconn: Option<u32>,
-    pub(super) ephemeral_ports: Option<u32>,
+    /// The first and the last port that the kernel gives to clients.
+    pub(super) ephemeral_ports: Option<(u16, u16)>,
     /// Whether the limit on locked memory does not bind this process (CAP_IPC_LOCK).
     pub(super) memlock_exempt: bool,
     #[cfg(target_os = "linux")]

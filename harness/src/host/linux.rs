@@ -114,13 +114,11 @@ fn in_io_uring_group(status: &str) -> bool {
         .any(|id| id == group)
 }
 
-/// Ports of ip_local_port_range; reserved ones among them are not taken off.
-fn ephemeral_ports() -> Option<u32> {
+/// The ends of ip_local_port_range; reserved ports between them are not taken off.
+pub(super) fn ephemeral_ports() -> Option<(u16, u16)> {
     let range = read("/proc/sys/net/ipv4/ip_local_port_range")?;
-    let mut ends = range.split_whitespace().map(str::parse::<u32>);
-    let first = ends.next()?.ok()?;
-    let last = ends.next()?.ok()?;
-    Some((last + 1).saturating_sub(first))
+    let mut ends = range.split_whitespace().map(str::parse);
+    Some((ends.next()?.ok()?, ends.next()?.ok()?))
 }
 
 fn hint(name: &str, evidence: &str) -> Option<Hint> {

@@ -4,13 +4,12 @@
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use report::{Failure, FailureKind, Transport};
-use socket2::{Domain, Socket, Type};
+use socket2::{Socket, Type};
 
 use super::command_line::CommandLine;
 use super::server::{Ended, Supervised};
@@ -18,6 +17,7 @@ use super::start::Start;
 use super::{Attempt, Launch, Launcher, trouble};
 use crate::deadline::Deadline;
 use crate::place::{Endpoint, Place};
+use crate::ports::free_address;
 use crate::process::listener_owner;
 
 /// How often it is looked whether it listens.
@@ -48,8 +48,9 @@ impl Launcher {
         let transport = line.transport();
         for _ in 0..PLACES_TRIED {
             let place = match transport {
-                Transport::Tcp => Place::Ip(free_address(Type::STREAM).map_err(trouble)?),
-                Transport::Udp => Place::Ip(free_address(Type::DGRAM).map_err(trouble)?),
+                Transport::Tcp | Transport::Udp => {
+                    Place::Ip(free_address(transport).map_err(trouble)?)
+                }
                 Transport::Unix | Transport::Unixgram => Place::Path(self.free_path()?),
             };
             let process = self.spawn(line.words_at(&place), &start.restrictions)?;
@@ -146,26 +147,4 @@ fn is_reached(address: SocketAddr) -> bool {
 /// Which process of a server listens on a port; none if a stranger does.
 fn owner(process: &Supervised, transport: Transport, port: u16) -> io::Result<Option<u32>> {
     listener_owner(process.pid, process.supervisor.id(), transport, port)
-}
-
-/// An address that is free now. Its port is below those that the kernel gives to clients, of which
-/// there are thousands in the cells beside this one: any of them could get it before the server.
-fn free_address(kind: Type) -> io::Result<SocketAddr> {
-    const FIRST: u16 = 16_384;
-    /// As ports go to clients, on all systems but a few: from 32,768 on Linux (ip(7)), from 49,152
-    /// elsewhere (RFC 6335, section 6).
-    const LAST: u16 = 32_000;
-    /// Another one for every server of this program, from a place of its own on.
-    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
-    let next = NEXT.get_or_init(|| AtomicU16::new(fastrand::u16(..)));
-    for _ in FIRST..LAST {
-        let port = FIRST + next.fetch_add(1, Ordering::Relaxed) % (LAST - FIRST);
-        // Without SO_REUSEADDR, which std would set: not every server does.
-        let socket = Socket::new(Domain::IPV4, kind, None)?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if socket.bind(&address.into()).is_ok() {
-            return Ok(address);
-        }
-    }
-    Err(io::Error::other(format!("no port from {FIRST} to {LAST} is free")))
 }

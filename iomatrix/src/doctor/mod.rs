@@ -3,6 +3,7 @@
 
 mod judge;
 mod parts;
+mod sockets;
 
 use harness::host;
 use harness::registry::Registry;

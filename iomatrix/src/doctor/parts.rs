@@ -6,7 +6,7 @@ use report::outside;
 use report::part::{Block, Definition, Definitions, Entry, Head, Medium, Part, Style, Table};
 
 use super::judge::{Diagnosis, judge};
-use super::{RowDriver, affected, runnable};
+use super::{RowDriver, affected, runnable, sockets};
 
 /// The host, its drivers with the rows they affect, its limits and its counters.
 pub(super) fn parts(host: &Host, rows: &[RowDriver], medium: Medium) -> Vec<Part> {
@@ -38,6 +38,10 @@ fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
             Definitions {
                 title: "limits".into(),
                 entries: judge(host).into_iter().map(judged).collect(),
+            },
+            Definitions {
+                title: "sockets, as tried".into(),
+                entries: sockets::judge(host).into_iter().map(judged).collect(),
             },
             Definitions { title: "counters".into(), entries: counters.collect() },
         ]),
@@ -79,17 +83,21 @@ fn page(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
         cells.push(affected(driver, rows).join(", ").into());
         cells
     });
-    let limits = judge(host).into_iter().map(|Diagnosis { name, found, verdict, fix }| {
-        vec![name.into(), found.into(), verdict.into(), fix.unwrap_or_default().into()]
-    });
+    let limits = judge(host).into_iter().map(diagnosed);
+    let sockets = sockets::judge(host).into_iter().map(diagnosed);
     let counters = host.counters.iter().map(|counter| state(&counter.name, &counter.state));
     vec![
         Part::Section("Host".into()),
         Part::list("", facts),
         table(&["driver", "available", "found", "fix", "affects"], drivers),
         table(&["limit", "here", "judgement", "fix"], limits),
+        table(&["sockets", "here", "judgement", "fix"], sockets),
         table(&["counter", "available", "found", "fix"], counters),
     ]
+}
+
+fn diagnosed(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Vec<Entry> {
+    vec![name.into(), found.into(), verdict.into(), fix.unwrap_or_default().into()]
 }
 
 fn table(heads: &[&str], rows: impl Iterator<Item = Vec<Entry>>) -> Part {

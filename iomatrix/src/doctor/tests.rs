@@ -1,6 +1,7 @@
 //! The pages and judgements for hosts that are not at hand.
 
 use report::host::{Counter, Hint, Limit, LimitValue, Limits, Seccomp};
+use report::sockets::{AtLimit, Sockets, Tried};
 use report::{View, Width};
 
 use super::judge::judge;
@@ -46,6 +47,19 @@ fn host() -> Host {
         ],
         io_uring: None,
         counters: vec![Counter { name: "process".into(), state: available("/proc") }],
+        sockets: Sockets {
+            accept_queue: Tried::Seen(128),
+            accept_at_limit: Tried::Seen(AtLimit::Closed),
+            established_at_once: Tried::Seen(false),
+            refused_us: Tried::Unknown("not refused within 50ms".into()),
+            udp_longest: Tried::Seen(9216),
+            udp_waiting: Tried::Seen(50),
+            unixgram_longest: Tried::Seen(100 * 1024),
+            full_unix: Tried::Seen("ECONNREFUSED".into()),
+            full_unixgram: Tried::Seen("ENOBUFS".into()),
+            sleep_us: Tried::Seen(1060),
+            timeout_us: Tried::Seen(4100),
+        },
     }
 }
 
@@ -74,26 +88,42 @@ container: docker (/.dockerenv exists)
 seccomp: filter mode
 
 drivers (1 of 4 rows can run here)
-  epoll       available: an instance was created
-  kqueue      not available: macOS and the BSDs only
-              affects: tokio-kqueue
-  io_uring    NOT available: EPERM: a filter
-              fix: allow it
-              affects: tokio-uring, compio-io_uring
+  epoll            available: an instance was created
+  kqueue           not available: macOS and the BSDs only
+                   affects: tokio-kqueue
+  io_uring         NOT available: EPERM: a filter
+                   fix: allow it
+                   affects: tokio-uring, compio-io_uring
 
 limits
-  CPUs        4: enough to measure several workers, with the load generator apart
-  open files  1,024: too few for the cases of 1,000 connections, which take about 1,100
-              fix: ulimit -n 4096, or as many as ulimit -Hn allows
-  memlock     8 MiB: room for 78 rings of 1,024 entries (104 KiB each), over all processes of this
-              user
-  somaxconn   4,096: enough for the contract's backlog of 1,024
-  ports       28,232: enough for the cases of 5,000 connections in sequence
-  IPv6        yes: a socket on ::1 was bound
-  TCP         cubic: the usual one
+  CPUs             4: enough to measure several workers, with the load generator apart
+  open files       1,024: too few for the cases of 1,000 connections, which take about 1,100
+                   fix: ulimit -n 4096, or as many as ulimit -Hn allows
+  memlock          8 MiB: room for 78 rings of 1,024 entries (104 KiB each), over all processes of
+                   this user
+  somaxconn        4,096: enough for the contract's backlog of 1,024
+  ports            28,232: enough for the cases of 5,000 connections in sequence
+  IPv6             yes: a socket on ::1 was bound
+  TCP              cubic: the usual one
+
+sockets, as tried
+  accept queue     128: clients wait where 1,024 are asked for: cases in which more wait are
+                   unavailable
+  accept, EMFILE   closed: the kernel closes the client: cases in which it has to wait are
+                   unavailable
+  connect          later: not established when connect returns: resets wait for it
+  refusal          unknown: not refused within 50ms
+  UDP              9,216 bytes: the longest by default: cases go up to that, those of 65,507 bytes
+                   are unavailable
+  UDP queue        50: short datagrams wait, of 50 that were sent
+  Unix datagram    102,400 bytes: enough for every case
+  full Unix queue  ECONNREFUSED: what connect says when it does not wait
+  full datagrams   ENOBUFS: what send says when it does not wait
+  sleep            1.06 ms: how long a sleep of 1 ms takes
+  receive limit    4.10 ms: how long a receive with a limit of 1 ms waits
 
 counters
-  process     available: /proc
+  process          available: /proc
 ";
     assert_eq!(page(rows(), Format::Text), expected);
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use mio::Events;
+use report::Transport;
 
 use super::{EVENTS, LONGEST_WAIT, LoadLoop};
 use crate::clock::SECOND;
@@ -98,10 +99,20 @@ impl Opening<'_, '_> {
                 Ok(()) => self.begun += 1,
                 // A Unix listener's queue is full: its server takes some first.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if self.may_be_full(&error) => return Ok(true),
                 Err(error) => return Err(self.refusal(self.begun, &error.to_string())),
             }
         }
         Ok(false)
+    }
+
+    /// A full queue of a Unix listener refuses on macOS and the BSDs, as a server that is gone does
+    /// everywhere. One that took others before may only be full: if it is gone, nothing more opens.
+    fn may_be_full(&self, error: &io::Error) -> bool {
+        let is_path = self.load.plan.workload.target.transport == Transport::Unix;
+        let refuses = cfg!(not(target_os = "linux"));
+        let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
+        refuses && is_path && is_refused && self.begun > self.first
     }
 
     /// Goes on with one connection. Says whether it has become ready just now.

@@ -155,6 +155,14 @@ impl Pending {
         Ok(Self { socket, number, payload, clock })
     }
 
+    /// Waits until it is established or has failed, or the deadline is over.
+    ///
+    /// # Errors
+    /// `harness` when this host cannot wait.
+    pub fn settle(&self, deadline: Deadline) -> Result<(), Failure> {
+        self.clock.wait_for(&self.socket, Interest::Write, deadline).map(drop)
+    }
+
     /// Waits until it is established.
     ///
     /// # Errors

@@ -7,10 +7,12 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use harness::deadline::Deadline;
 use harness::place::Place;
+use report::sockets::Sockets;
 use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
@@ -22,6 +24,8 @@ use crate::clock::CellClock;
 use crate::context::Context;
 use socket::{ClientSocket, is_full, is_over};
 
+/// How soon a full queue is tried again where the system does not let senders wait.
+const FULL_AGAIN: Duration = Duration::from_millis(1);
 /// More than any datagram has that a case sends.
 const ROOM: usize = 256 * 1024;
 /// A probe that has not come back for so long may have met a full queue, and is sent again.
@@ -81,6 +85,28 @@ impl Datagrams {
     #[must_use]
     pub fn random(&self, purpose: u64) -> fastrand::Rng {
         self.context.random(purpose)
+    }
+
+    /// How long a datagram to the server may be, and its reply, as far as the host has been asked.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        let sockets = &self.context.sockets;
+        let (longest, most) = match &self.place {
+            Place::Ip(_) => (&sockets.udp_longest, Sockets::UDP_MOST),
+            Place::Path(_) => (&sockets.unixgram_longest, Sockets::UNIXGRAM_MOST),
+        };
+        longest.seen().copied().unwrap_or(most) as usize
+    }
+
+    /// How many short datagrams at most may be on their way while the server takes none: as many
+    /// as wait. A sender of Unix datagrams is told when that is over.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        let waiting = match &self.place {
+            Place::Ip(_) => self.context.sockets.udp_waiting.seen().copied(),
+            Place::Path(_) => None,
+        };
+        waiting.unwrap_or(Sockets::UDP_WAITING).max(1) as usize
     }
 
     /// A client that can be answered.
@@ -175,6 +201,7 @@ impl Client {
             loop {
                 match self.socket.send_to(&bytes, &self.address, deadline.left()) {
                     Err(e) if is_over(&e) && !deadline.is_over() => {}
+                    Err(e) if is_full(&e) && !deadline.is_over() => thread::sleep(FULL_AGAIN),
                     taken => return taken,
                 }
             }

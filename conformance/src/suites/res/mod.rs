@@ -188,10 +188,9 @@ fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResu
     let mut random = peer.random(0);
     AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
         for _ in 0..peer.size() {
-            for _ in 0..ROUND {
-                // On loopback the connection is established when the call returns, and the server
-                // is about to accept it.
-                let pending = peer.start()?;
+            for _ in 0..peer.host_queue(ROUND) {
+                // The server is about to accept it.
+                let pending = peer.start_established()?;
                 match random.u8(0..3) {
                     0 => drop(pending),
                     1 => pending.reset(),
