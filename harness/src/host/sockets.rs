@@ -123,8 +123,8 @@ mod tests {
     fn every_trial_on_this_host_ends_soon() {
         let start = Instant::now();
         let tried = all();
-        // On an idle Linux host it is a twentieth of that.
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}: {tried:?}", start.elapsed());
+        // An idle Linux host takes a hundredth of that.
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}: {tried:?}", start.elapsed());
         assert!(tried.accept_queue.seen().is_some_and(|room| *room > 0), "{tried:?}");
         assert!(tried.udp_longest.seen().is_some_and(|longest| *longest >= 1500), "{tried:?}");
         assert!(tried.sleep_us.seen().is_some_and(|time| *time >= 1000), "{tried:?}");
