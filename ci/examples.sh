@@ -66,8 +66,8 @@ fi
 if language javac java; then
   # No -Werror: javac warns of sun.misc.Signal, the one way to a second signal, whatever is asked.
   javac -Xlint:all -d "$built/java" examples/java/*.java
-  judge command "java -Xmx32m -cp $built/java EchoPlain {addr}" life/descriptors-not-inherited
-  judge contract "java -Xmx32m -cp $built/java EchoContract" \
+  judge command "java -cp $built/java EchoPlain {addr}" life/descriptors-not-inherited
+  judge contract "java -Xmx64m -cp $built/java EchoContract" \
     ip6/both-families-same-port ip6/dual-stack-as-asked life/descriptors-not-inherited \
     life/few-descriptors life/without-threads
 fi
