@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::deadline::Deadline;
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Process, Signal};
 use harness::restrict::Restrictions;
@@ -193,18 +192,23 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     let in_time = lifecycle.clock().within(limit);
     server.ask_to_stop()?;
     if Process::IS_TOLD {
-        let talks = || talk(&mut talker, &server, lifecycle.clock().within(WATCHED));
+        let watched = Instant::now() + WATCHED;
+        let talks = || talk(&mut talker, &server, || Instant::now() >= watched);
         expect_quiet_drain(&server, lifecycle.clock(), talks)?;
     }
-    talk(&mut talker, &server, in_time)?;
+    talk(&mut talker, &server, || in_time.is_over())?;
     expect_end_since(&server, lifecycle.clock(), stopped, limit)?;
     Observation::met()
 }
 
-/// A client that sends a little again and again, as long as the server lives and until a deadline.
-fn talk(client: &mut Connection, server: &Server, until: Deadline) -> Result<(), Failure> {
+/// A client that sends a little again and again, as long as the server lives and until it is told.
+fn talk(
+    client: &mut Connection,
+    server: &Server,
+    is_enough: impl Fn() -> bool,
+) -> Result<(), Failure> {
     const PAUSE: Duration = Duration::from_millis(20);
-    while server.ended().is_none() && !until.is_over() {
+    while server.ended().is_none() && !is_enough() {
         thread::sleep(PAUSE);
         // The server may cut it off at any moment.
         match client.try_send(16).and_then(|_| client.try_receive(1024)) {

@@ -5,6 +5,7 @@ use report::{Failure, FailureKind};
 
 use super::{BATCH, KIB, SETTLED};
 use crate::case::{CaseResult, Observation};
+use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::expectation::{expect_at_most, threads_at_rest};
 
@@ -57,12 +58,14 @@ pub(super) fn children_waited_for(peer: &Peer, process: &Process) -> CaseResult 
 fn churn(peer: &Peer, count: u64, together: u64) -> Result<(), Failure> {
     for _ in 0..count / together {
         let connections = peer.connect_many(together)?;
+        // Together, or a server that takes its time to answer FIN would take minutes.
+        let mut ending = Vec::new();
         for (number, mut connection) in connections.into_iter().enumerate() {
             connection.exchange(64)?;
             match number % 3 {
                 0 => {
                     connection.finish_sending()?;
-                    connection.expect_end()?;
+                    ending.push(connection);
                 }
                 1 => connection.reset(),
                 _ => {
@@ -71,6 +74,7 @@ fn churn(peer: &Peer, count: u64, together: u64) -> Result<(), Failure> {
                 }
             }
         }
+        ending.iter_mut().try_for_each(Connection::expect_end)?;
     }
     Ok(())
 }

@@ -78,8 +78,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "upsets-kernel",
-        "At its 150th connection (settable), asks the kernel what it complains of (Linux only)",
-        150,
+        "At its 240th connection (settable), asks the kernel what it complains of (Linux only)",
+        240,
         |at| Box::new(UpsetsKernel::at(at)),
     ),
 ];
@@ -323,7 +323,7 @@ impl UpsetsKernel {
 impl Hooks for UpsetsKernel {
     fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
         self.count += 1;
-        // Once: the kernel logs only so many such lines within some seconds.
+        // Once, and where few cases come: the kernel logs ten such lines within five seconds.
         if self.count == self.at {
             let _ = ask_for_an_interface();
         }
