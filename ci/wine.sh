@@ -63,5 +63,39 @@ if [ $# -eq 0 ]; then
   # Nothing runs side by side here, and flavors of one runtime differ little in what they call.
   for row in $(python3 ci/facts.py flavors windows); do set -- "$@" --skip "$row::"; done
 fi
-# Side by side, cells would judge the one thread that answers for the sockets of all programs.
-windows test -p conformance --test matrix -- --test-threads=1 "$@"
+# matrix ARGUMENTS...: one cell after another. Side by side they would judge the one thread that
+# answers for the sockets of all programs.
+matrix() {
+  windows test -p conformance --test matrix -- --test-threads=1 "$@"
+}
+
+# timeouts: the cells that timed out, if those are all that is red, and few.
+timeouts() {
+  python3 - "$result" <<'PYTHON'
+import json, sys
+with open(sys.argv[1]) as file:
+    cells = json.load(file)["cells"]
+fine = ("pass", "miss", "info", "unsupported", "unavailable")
+red = [cell for cell in cells if cell["verdict"] not in fine]
+if 0 < len(red) <= 2 and all(cell["verdict"] == "timeout" for cell in red):
+    print(*(f"{cell['row']}::{cell['suite']}::{cell['case']}" for cell in red), sep="\n")
+PYTHON
+}
+
+# In about one of four whole runs, one connection of one cell stands still, on rows that differ:
+# wine has lost an event. A backend that loses events times out here again.
+result=$out/result.json
+rm -f "$result"
+export CONFORMANCE_OUTPUT=${CONFORMANCE_OUTPUT:+$CONFORMANCE_OUTPUT,}json=$result
+status=0
+matrix "$@" || status=$?
+if [ "$status" -ne 0 ] && [ -s "$result" ] && again=$(timeouts) && [ -n "$again" ]; then
+  status=0
+  for cell in $again; do
+    echo "wine: $cell timed out and is judged three times more"
+    for _ in 1 2 3; do
+      CONFORMANCE_OUTPUT=json=$result matrix --exact "$cell" || status=$?
+    done
+  done
+fi
+exit "$status"
