@@ -166,7 +166,7 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
     }
 }
 
-/// Why a server and the judge cannot have so many connections here.
+/// The reason why `count` connections at once are too many for this host, if they are.
 fn too_many_descriptors(count: u64, host: &Host) -> Option<Outside> {
     if host.is_wine() && count >= WINE_CONNECTIONS {
         let from = "wine serves the sockets of all programs from one thread";

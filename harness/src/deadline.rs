@@ -7,8 +7,8 @@ use report::{Failure, FailureKind};
 
 use crate::held_back::MeterId;
 
-/// A deadline lasts at most so many times its length, however much was held back: as many as the
-/// host factor allows.
+/// Held-back time stretches a deadline to at most this multiple of its length. The host factor has
+/// the same maximum.
 pub const MOST_TIMES: u32 = 4;
 
 /// A moment by which something must have happened.
@@ -63,7 +63,7 @@ impl Deadline {
     pub fn left(&self) -> Duration {
         let left = self.at.saturating_duration_since(Instant::now());
         let Some(meter) = self.meter.filter(|_| left.is_zero()) else { return left };
-        // At most so many times as long: a server that hangs beside busy ones is found in the end.
+        // Bounded, so that a server that hangs on a busy host is still found.
         let most = (self.at - self.started) * (MOST_TIMES - 1);
         let at = self.at + meter.held_back_since(self.started).min(most);
         at.saturating_duration_since(Instant::now())

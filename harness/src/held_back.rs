@@ -260,7 +260,7 @@ fn sample_for_ever() {
             meters.running.values().map(Arc::clone).collect()
         };
         for running in all {
-            // Whoever has the lock is taking a sample.
+            // A meter whose lock is held is being sampled by its judge.
             if let Ok(mut running) = running.try_lock()
                 && running.due <= Instant::now()
             {
@@ -378,7 +378,7 @@ mod tests {
         }
     }
 
-    /// A meter that saw these counters, each so many milliseconds after the start.
+    /// A meter that read these counters. The number is milliseconds since the meter began.
     fn seen(all: impl IntoIterator<Item = (u64, Counters)>) -> (Running, Instant) {
         let start = Instant::now();
         let mut running = Running::start(0, start, counters((0, 0), (0, 0), 0));

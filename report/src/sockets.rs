@@ -61,7 +61,7 @@ impl Sockets {
     /// The longest Unix datagram that a case sends: longer than any of UDP, and shorter than the
     /// send buffer that Linux gives (unix(7)).
     pub const UNIXGRAM_MOST: u32 = 100 * 1024;
-    /// So many short UDP datagrams at most are on their way to a server that takes none.
+    /// The most short UDP datagrams that a case sends to a server before the server takes one.
     pub const UDP_WAITING: u32 = 50;
 }
 

@@ -98,7 +98,8 @@ pub(super) const SUITE: Suite = Suite {
 const HOT_LIMIT: Duration = Duration::from_millis(250);
 /// And no longer than this beside clients that send a byte now and then.
 const SLOW_LIMIT: Duration = Duration::from_millis(100);
-/// A slow host gets so many times the time; a server that starves a stream does for ever.
+/// How many windows of time a slow host may need. A server that starves a stream starves it in all
+/// of them.
 const PATIENCE: u32 = 5;
 /// Streams that compete.
 const STREAMS: u64 = 8;

@@ -359,7 +359,7 @@ pub(super) struct Crowd {
     turned_away: usize,
     /// How many are to wait, or to be turned away.
     wanted: usize,
-    /// So many times more clients come at most.
+    /// At most this many times, more clients come.
     batches: usize,
 }
 

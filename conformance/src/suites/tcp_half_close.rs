@@ -1,5 +1,5 @@
 //! Half-close: the client has sent everything and FIN, and still expects the rest of its echo (RFC
-//! 9293, section 3.6: a closed sender goes on receiving until the peer has closed too).
+//! 9293, section 3.6: an endpoint that has sent FIN still receives until its peer sends FIN).
 
 use std::time::Duration;
 
