@@ -1,7 +1,10 @@
 //! Each expected error as a user provokes it: its exit status, and the sentence that says what was
 //! wrong and what to type instead. None of them starts a server of this repository.
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
+
+use socket2::{Domain, Socket, Type};
 
 fn iomatrix(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
@@ -67,9 +70,10 @@ fn a_strangers_host_is_neither_judged_nor_loaded() {
 
 #[test]
 fn a_server_that_cannot_be_reached_is_one_sentence_and_no_wall_of_cells() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = nobody.local_addr().expect("its address").to_string();
-    drop(nobody);
+    // Bound and not listened to: nobody else can get the port meanwhile.
+    let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    let address = nobody.local_addr().expect("its address").as_socket().unwrap().to_string();
     let sentence = format!("no case was judged: connect to {address}: ");
     expect(&["check", "--address", &address], 3, &sentence);
     if !cfg!(unix) {

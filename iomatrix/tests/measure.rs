@@ -11,6 +11,7 @@ use std::thread;
 use harness::binaries;
 use report::bench::{Bench, Pinning};
 use report::load::{Ending, LoadResult};
+use socket2::{Domain, Socket, Type};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
 
@@ -135,9 +136,10 @@ fn mistakes_are_answered_with_what_to_write() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(text(&output.stderr).contains(expected), "{output:?}");
     }
-    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    let address = nobody.local_addr().expect("its address");
-    drop(nobody);
+    // Bound and not listened to: nobody else can get the port meanwhile.
+    let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    nobody.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+    let address = nobody.local_addr().expect("its address").as_socket().unwrap();
     let output = load(address, &[]);
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stdout).contains("cannot open connection"), "{output:?}");

@@ -9,6 +9,7 @@ use loadgen::Recording;
 use loadgen::payload::Payload;
 use report::load::{Amount, Arrival, Ending, ErrorKind, MessageSizes, Validity, Workload};
 use report::{Seed, Transport};
+use socket2::{Domain, Socket, Type};
 
 use crate::servers::{self, After};
 use crate::{MESSAGE_BYTES, load, run, tcp};
@@ -140,9 +141,10 @@ fn a_server_that_stalls_for_good_is_given_up() {
 
 #[test]
 fn a_server_that_is_not_there_is_said_to_be() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound and not listened to: nobody else can get the port meanwhile.
+    let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = nobody.local_addr().unwrap().as_socket().unwrap();
     for churn in [false, true] {
         let mut load = tcp(address);
         load.workload.churn = churn;
