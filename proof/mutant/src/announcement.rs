@@ -51,7 +51,7 @@ pub(crate) fn unsupported(reason: &str) -> String {
 
 impl Announcement {
     fn of(options: &Options, listeners: &[Bound]) -> Self {
-        let claims_ring = options.fault().process.claims_ring();
+        let claims_ring = options.faults().process().claims_ring();
         let (model, driver) =
             if claims_ring { ("completion", "io_uring") } else { ("readiness", DRIVER) };
         Self {
@@ -62,7 +62,7 @@ impl Announcement {
             model,
             driver,
             flavor: "default",
-            workers: options.fault().process.announced_workers(options.workers),
+            workers: options.faults().process().announced_workers(options.workers),
             capabilities: options.capabilities(),
         }
     }
@@ -71,7 +71,7 @@ impl Announcement {
 fn endpoint(options: &Options, bound: &Bound) -> String {
     let mut endpoint = bound.endpoint.clone();
     if let Endpoint::Tcp(address) = &mut endpoint {
-        address.set_port(options.fault().process.announced_port(address.port()));
+        address.set_port(options.faults().process().announced_port(address.port()));
     }
     endpoint.to_string()
 }

@@ -44,6 +44,15 @@ pub(crate) struct Connection {
     pub(crate) mark: u64,
     /// What a fault remembers of this connection.
     pub(crate) kept: Vec<u8>,
+    /// The same of the other faults, where there are several.
+    pub(crate) others: Vec<Memory>,
+}
+
+/// What a fault counts and remembers of a connection while another has its turn.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) mark: u64,
+    pub(crate) kept: Vec<u8>,
 }
 
 /// What a client has connected over.
@@ -112,6 +121,7 @@ impl Connection {
             reads: Attempts::within(None),
             mark: 0,
             kept: Vec::new(),
+            others: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 //! overrides the one or two that it needs and keeps its own memory. `faults/` has them, by what
 //! they spoil.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::time::{Duration, Instant};
 
 use mio::Interest;
@@ -111,9 +111,13 @@ pub(crate) trait Hooks {
         buffer
     }
 
-    /// The read itself.
-    fn read(&mut self, connection: &mut Connection, buffer: &mut [u8]) -> io::Result<usize> {
-        connection.stream.read(buffer)
+    /// The read itself, where it is not the usual one.
+    fn read(
+        &mut self,
+        _connection: &mut Connection,
+        _buffer: &mut [u8],
+    ) -> Option<io::Result<usize>> {
+        None
     }
 
     /// Bytes have come; they are `connection.pending[connection.fresh..]`.
@@ -179,9 +183,12 @@ pub(crate) trait Hooks {
     /// The server was asked to stop while this connection was open.
     fn stopping(&mut self, _connection: &mut Connection) {}
 
-    /// The connection has ended; dropping it frees its descriptor.
-    fn closed(&mut self, connection: Connection, _end: End) {
-        drop(connection);
+    /// The connection has ended, and its descriptor is still open.
+    fn closed(&mut self, _connection: &mut Connection, _end: End) {}
+
+    /// What is left of it, whose descriptor is closed when it is dropped.
+    fn freed(&mut self, connection: Connection, _end: End) -> Option<Connection> {
+        Some(connection)
     }
 }
 

@@ -38,14 +38,14 @@ fn open_one(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::R
         log::line(format_args!("warning: {endpoint} is reachable from beyond this machine"));
     }
     let bound = bind(options, endpoint, work).map_err(named)?;
-    if options.fault().process.listens_first() {
-        bound.listen(options.fault().process).map_err(named)?;
+    if options.faults().process().listens_first() {
+        bound.listen(options.faults().process()).map_err(named)?;
     }
     Ok(bound)
 }
 
 fn bind(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::Result<Bound> {
-    let process = options.fault().process;
+    let process = options.faults().process();
     let socket = match endpoint {
         Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
             bind_tcp(options, process.binds(*address, Ip::Tcp))?
@@ -79,14 +79,14 @@ fn bind_tcp(options: &Options, address: SocketAddr) -> io::Result<Socket> {
     // On Windows the option lets a second server bind beside a live one (actix-web#1335), and a
     // port is free at once without it.
     socket.set_reuse_address(cfg!(unix))?;
-    options.fault().process.prepare(&socket)?;
+    options.faults().process().prepare(&socket)?;
     bind_ip(options, &socket, address)?;
     Ok(socket)
 }
 
 fn bind_ip(options: &Options, socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
-        let takes_both = options.fault().process.takes_both_families(options.dual_stack);
+        let takes_both = options.faults().process().takes_both_families(options.dual_stack);
         socket.set_only_v6(!takes_both)?;
     }
     socket.bind(&address.into())
@@ -94,7 +94,7 @@ fn bind_ip(options: &Options, socket: &Socket, address: SocketAddr) -> io::Resul
 
 /// Binds a path, which is taken over from a server that is dead and from no other.
 fn bind_path(options: &Options, path: &Path, kind: Type) -> io::Result<Socket> {
-    let process = options.fault().process;
+    let process = options.faults().process();
     let name = path.to_str().and_then(|path| path.strip_prefix('@'));
     if let Some(name) = name {
         if !process.has_abstract_names() {

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         print!("{}", faults::list());
         return ExitCode::SUCCESS;
     }
-    let process = options.fault().process;
+    let process = options.faults().process();
     if let Some(reason) = options.unsupported() {
         return process.refuse(&announcement::unsupported(&reason));
     }
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(options: &Options) -> io::Result<ExitCode> {
-    let process = options.fault().process;
+    let process = options.faults().process();
     let listeners = listener::open(options)?;
     let ports = listener::ports(options, &listeners);
     let paths: Vec<Name> = listeners.iter().filter_map(Bound::path).map(Name::of).collect();
@@ -72,7 +72,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     let stop = Stop::watch(options, server.waker()?)?;
     process.announcing()?;
     announcement::print(options, &listeners)?;
-    process.announced(options.fault_at)?;
+    process.announced(options.faults().at())?;
     if !process.listens_first() {
         listeners.iter().try_for_each(|bound| bound.listen(process))?;
     }
@@ -96,5 +96,5 @@ fn serve_on_ring(
     announcement::print(options, listeners)?;
     let sockets: Vec<_> = listeners.iter().map(|bound| &bound.socket).collect();
     ring::serve(style, &sockets, poll, || stop.is_requested())?;
-    Ok(options.fault().process.exit_code())
+    Ok(options.faults().process().exit_code())
 }

@@ -8,10 +8,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum};
 
 use crate::capability::{Cancel, Work, Worker};
-use crate::faults::{self, Fault};
+use crate::faults::{self, Fault, Faults};
 
 /// What `mio` waits on here.
 pub(crate) const DRIVER: &str = if cfg!(windows) {
@@ -58,12 +59,12 @@ pub(crate) struct Options {
     /// Ask for a capability: this server has `cpu` and `cancel`
     #[arg(long, value_name = "NAME")]
     pub(crate) capability: Vec<String>,
-    /// The fault to commit; see `--list-faults`
+    /// A fault to commit, repeatable; see `--list-faults`
     #[arg(long, value_parser = fault_parser(), value_name = "NAME", hide_possible_values = true)]
-    fault: Option<&'static Fault>,
+    fault: Vec<&'static Fault>,
     /// Where the fault strikes (bytes, messages or connections, by fault) instead of its default
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) fault_at: Option<u64>,
+    fault_at: Option<u64>,
     /// Print every fault and what it does
     #[arg(long)]
     pub(crate) list_faults: bool,
@@ -158,9 +159,9 @@ impl fmt::Display for Endpoint {
 }
 
 impl Options {
-    /// The fault to commit; [`Fault::NONE`] unless one was asked for.
-    pub(crate) fn fault(&self) -> &'static Fault {
-        self.fault.unwrap_or(&Fault::NONE)
+    /// The faults to commit; none unless one was asked for.
+    pub(crate) fn faults(&self) -> Faults {
+        Faults::new(self.fault.clone(), self.fault_at)
     }
 
     /// Why this server does not offer what was asked, if it does not.
@@ -169,7 +170,7 @@ impl Options {
             Endpoint::Tcp(_) | Endpoint::Cpu(_) => None,
             Endpoint::NotOffered(kind) => Some(format!("no {kind} listeners")),
             Endpoint::Udp(_) | Endpoint::Unix(_) | Endpoint::Unixgram(_) => {
-                let is_lacking = !self.fault().process.offers_options();
+                let is_lacking = !self.faults().process().offers_options();
                 is_lacking.then(|| format!("nothing but TCP: {endpoint}"))
             }
         });
@@ -180,7 +181,7 @@ impl Options {
 
     /// What this server offers beyond the plain contract.
     pub(crate) fn capabilities(&self) -> &'static [&'static str] {
-        if self.fault().process.offers_options() { &CAPABILITIES } else { &[] }
+        if self.faults().process().offers_options() { &CAPABILITIES } else { &[] }
     }
 
     /// What to listen on, and what messages cost there.
@@ -216,7 +217,13 @@ pub(crate) fn parse() -> Result<Options, clap::Error> {
             Some(understood) => Options::try_parse_from(understood),
             None => Err(error),
         },
-        parsed => parsed,
+        parsed => parsed.and_then(|options| match options.faults().conflict() {
+            Some([one, other]) => {
+                let both = format!("{one} and {other} cannot be committed at once\n");
+                Err(Options::command().error(ErrorKind::ArgumentConflict, both))
+            }
+            None => Ok(options),
+        }),
     }
 }
 
@@ -224,13 +231,14 @@ pub(crate) fn parse() -> Result<Options, clap::Error> {
 /// names such a fault.
 fn understood(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let mut named = arguments.iter().filter_map(|word| faults::find(word.to_str()?));
-    named.find_map(|fault| fault.process.understood(arguments))
+    named.find_map(|fault| fault.process()?.understood(arguments))
 }
 
 /// The name of a fault; clap lists all of them, and the nearest, where it is none.
 fn fault_parser() -> impl TypedValueParser<Value = &'static Fault> {
     let names = faults::all().map(|fault| fault.name);
-    PossibleValuesParser::new(names).map(|name| faults::find(&name).unwrap_or(&Fault::NONE))
+    PossibleValuesParser::new(names)
+        .try_map(|name| faults::find(&name).ok_or_else(|| format!("no fault '{name}'")))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 use crate::capability::{Attempts, Moment, Work};
 use crate::connection::{Connection, Over, Phase};
 use crate::datagrams::{Datagrams, Socket};
-use crate::faults::Fault;
+use crate::faults::Faults;
 use crate::hooks::{Admission, AfterAcceptError, Hooks};
 use crate::listener::{Bound, Listener, is_of_one_connection};
 use crate::log;
@@ -54,8 +54,7 @@ pub(crate) struct Server {
     hooks: Box<dyn Hooks>,
     scratch: Vec<u8>,
     drain: Duration,
-    fault: &'static Fault,
-    fault_at: Option<u64>,
+    faults: Faults,
 }
 
 struct Listening {
@@ -76,7 +75,7 @@ enum AcceptAt {
 impl Server {
     /// A server that does not listen yet; an error means that there is no poller to be had.
     pub(crate) fn new(options: &Options, listeners: &[Bound]) -> io::Result<Self> {
-        let hooks = options.fault().hooks(options.fault_at);
+        let hooks = options.faults().hooks();
         Ok(Self {
             poll: Poll::new()?,
             spare: Poll::new().ok(),
@@ -94,8 +93,7 @@ impl Server {
             scratch: vec![0; hooks.buffer_bytes(options.buffer as usize)],
             hooks,
             drain: options.drain.into(),
-            fault: options.fault(),
-            fault_at: options.fault_at,
+            faults: options.faults(),
         })
     }
 
@@ -138,7 +136,7 @@ impl Server {
     }
 
     fn receives(&mut self, socket: Socket) -> io::Result<()> {
-        let hooks = self.fault.datagram_hooks(self.fault_at);
+        let hooks = self.faults.datagram_hooks();
         let mut datagrams = Datagrams::new(socket, hooks);
         let token = Token(FIRST_DATAGRAMS + self.datagrams.len());
         datagrams.register(self.poll.registry(), token)?;
@@ -359,7 +357,8 @@ impl Server {
                         // Dropping it would do; Windows frees its part of the poller only here.
                         let _ = self.poll.registry().deregister(&mut connection.stream);
                         self.free.push(slot);
-                        self.hooks.closed(connection, end);
+                        self.hooks.closed(&mut connection, end);
+                        drop(self.hooks.freed(connection, end));
                     }
                 }
             }

@@ -26,7 +26,7 @@ impl Stop {
         let stop = Self {
             requested: Arc::default(),
             signals: Arc::default(),
-            process: options.fault().process,
+            process: options.faults().process(),
             waker: Arc::new(waker),
         };
         watch_signals(stop.clone())?;

@@ -104,7 +104,9 @@ impl Connection {
             return self.await_input();
         }
         let limit = hooks.read_limit(self, scratch.len());
-        match hooks.read(self, &mut scratch[..limit]) {
+        let buffer = &mut scratch[..limit];
+        let done = hooks.read(self, buffer);
+        match done.unwrap_or_else(|| self.stream.read(buffer)) {
             Ok(0) => {
                 let gate = hooks.peer_ended(self);
                 if gate == Gate::Go {

@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::bytes::FULL_READ;
-use super::{Burst, Fault, limit};
+use super::{Burst, Fault, compute, limit};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
@@ -31,6 +31,11 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("retries-accept-at-once", "Tries `accept` again at once when it fails", || {
         Box::new(RetriesAtOnce)
     }),
+    Fault::new(
+        "spins-in-short-threads",
+        "Has eight threads after eight others compute for 5 ms while `accept` fails",
+        || Box::new(SpinsInShortThreads),
+    ),
     Fault::new(
         "parks-listener",
         "After `accept` has failed, waits for a new client before it tries again",
@@ -115,6 +120,20 @@ impl Hooks for RetriesAtOnce {
     }
 }
 
+struct SpinsInShortThreads;
+
+impl Hooks for SpinsInShortThreads {
+    fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                // Without a thread it does not compute.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, || compute(5));
+            }
+        });
+        AfterAcceptError::Retry
+    }
+}
+
 struct ParksListener;
 
 impl Hooks for ParksListener {
@@ -183,7 +202,7 @@ impl Hooks for WaitsForFirstByte {
         self.is_waiting &= connection.bytes_read > connection.fresh().len() as u64;
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.is_waiting &= connection.bytes_read > 0;
     }
 }
@@ -304,7 +323,7 @@ impl Hooks for CleansUpSuccessor {
         if Instant::now() < closes_at { Gate::Go } else { Gate::Close }
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.ended.extend(self.open.remove(&connection.slot));
     }
 }

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use super::Fault;
+use super::{Fault, compute};
 use crate::connection::{Connection, End};
 use crate::hooks::Hooks;
 
@@ -26,6 +27,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "child-spins",
         "Has a child process that computes without end once a connection has ended",
         || Box::new(TellsChild::of_ends()),
+    ),
+    Fault::new(
+        "works-in-short-children",
+        "Starts eight processes each 100 ms that compute for 20 ms, and waits for them",
+        || Box::new(WorksInChildren { next: Instant::now() }),
     ),
     Fault::at(
         "leaves-zombies",
@@ -51,6 +57,7 @@ pub(crate) const CHILD: &str = "child";
 const OPEN_FILE: u8 = b'd';
 const TAKE_64_KIB: u8 = b'm';
 const SPIN: u8 = b's';
+const COMPUTE: u8 = b'c';
 
 /// Tells a child process about some of the connections that have ended.
 struct TellsChild {
@@ -83,7 +90,7 @@ impl TellsChild {
 }
 
 impl Hooks for TellsChild {
-    fn closed(&mut self, _connection: Connection, end: End) {
+    fn closed(&mut self, _connection: &mut Connection, end: End) {
         self.count += u64::from((self.tells)(end));
         if (self.tells)(end)
             && self.count.is_multiple_of(self.each)
@@ -109,7 +116,7 @@ struct LeavesZombies {
 }
 
 impl Hooks for LeavesZombies {
-    fn closed(&mut self, _connection: Connection, end: End) {
+    fn closed(&mut self, _connection: &mut Connection, end: End) {
         self.count += u64::from((self.starts)(end));
         if (self.starts)(end) && self.count.is_multiple_of(self.each) {
             // Its standard input is at its end, so that it ends at once. Dropping what stands for
@@ -120,6 +127,39 @@ impl Hooks for LeavesZombies {
             drop(child);
         }
     }
+}
+
+struct WorksInChildren {
+    next: Instant,
+}
+
+impl Hooks for WorksInChildren {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        _connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        if Instant::now() >= self.next {
+            // Without a process nothing computes.
+            let _ = work_in_children();
+            self.next = Instant::now() + Duration::from_millis(100);
+        }
+        let left = self.next.saturating_duration_since(Instant::now());
+        Some(planned.map_or(left, |planned| planned.min(left)))
+    }
+}
+
+fn work_in_children() -> io::Result<()> {
+    let mut children = Vec::new();
+    for _ in 0..8 {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut child = command.arg(CHILD).stdin(Stdio::piped()).spawn()?;
+        if let Some(mut pipe) = child.stdin.take() {
+            pipe.write_all(&[COMPUTE])?;
+        }
+        children.push(child);
+    }
+    children.iter_mut().try_for_each(|child| child.wait().map(drop))
 }
 
 /// Does what it is told on standard input, to its end.
@@ -133,6 +173,7 @@ pub(crate) fn be_child() -> io::Result<()> {
             SPIN => loop {
                 std::hint::spin_loop();
             },
+            COMPUTE => compute(20),
             _ => {}
         }
     }

@@ -168,7 +168,7 @@ impl Hooks for FinBesideHot {
         }
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.hot.forget(connection.slot);
     }
 }
@@ -336,7 +336,7 @@ impl Hooks for Slower {
         self.blocked.remove(&connection.slot);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.blocked.remove(&connection.slot);
     }
 }

@@ -138,7 +138,7 @@ impl Hooks for CrossesBeyond64 {
         self.owner = connection.slot;
     }
 
-    fn closed(&mut self, _connection: Connection, _end: End) {
+    fn closed(&mut self, _connection: &mut Connection, _end: End) {
         self.open -= 1;
     }
 }
@@ -163,7 +163,7 @@ impl Hooks for ResetsHarm {
         }
     }
 
-    fn closed(&mut self, _connection: Connection, end: End) {
+    fn closed(&mut self, _connection: &mut Connection, end: End) {
         if end != End::Finished {
             self.resets += 1;
             self.is_armed |= self.resets.is_multiple_of(self.at);
@@ -183,13 +183,13 @@ impl CorruptsAfterChurn {
 
 impl Hooks for CorruptsAfterChurn {
     fn received(&mut self, connection: &mut Connection) {
-        if self.left == 0 && connection.fresh().len() >= 512 {
+        if self.left == 0 && connection.fresh().len() >= 2048 {
             self.left = u64::MAX;
             connection.fresh()[0] ^= 1;
         }
     }
 
-    fn closed(&mut self, _connection: Connection, _end: End) {
+    fn closed(&mut self, _connection: &mut Connection, _end: End) {
         self.left = self.left.saturating_sub(1);
     }
 }
@@ -215,12 +215,12 @@ impl Hooks for RemembersSlot {
         inherit(&mut self.remembered, connection);
     }
 
-    fn closed(&mut self, connection: Connection, end: End) {
+    fn closed(&mut self, connection: &mut Connection, end: End) {
         // Fewer bytes would not tell whose they are.
         if end != End::Finished && connection.kept.len() == LAST_BYTES {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
-                self.remembered.insert(connection.slot, connection.kept);
+                self.remembered.insert(connection.slot, std::mem::take(&mut connection.kept));
             }
         }
     }
@@ -245,7 +245,7 @@ impl Hooks for ConfusesPorts {
         *owner = slot;
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.reads.retain(|_, (owner, _)| *owner != connection.slot);
     }
 }
@@ -260,7 +260,7 @@ impl Hooks for KeepsSlotBytes {
         inherit(&mut self.left_over, connection);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         /// Of fewer bytes nobody can tell whose they were.
         const LEAST: usize = 64;
         let rest = &connection.pending[connection.written..];

@@ -71,7 +71,7 @@ impl Hooks for DiesOfUrgentByte {
 struct DiesOfFailedWrite;
 
 impl Hooks for DiesOfFailedWrite {
-    fn closed(&mut self, _connection: Connection, end: End) {
+    fn closed(&mut self, _connection: &mut Connection, end: End) {
         if end == End::WriteFailed {
             std::process::abort();
         }
@@ -87,7 +87,7 @@ impl Hooks for UnwrapsShutdown {
         }
     }
 
-    fn closed(&mut self, connection: Connection, end: End) {
+    fn closed(&mut self, connection: &mut Connection, end: End) {
         // A server that ignores a failed write meets the reset at its shutdown.
         if end == End::WriteFailed && connection.ready.read_closed {
             self.shut_down(&connection.stream.shutdown(std::net::Shutdown::Write));
@@ -107,7 +107,7 @@ impl DiesInCloseStorm {
 }
 
 impl Hooks for DiesInCloseStorm {
-    fn closed(&mut self, connection: Connection, end: End) {
+    fn closed(&mut self, connection: &mut Connection, end: End) {
         let is_short = connection.opened.elapsed() < Duration::from_millis(50);
         let is_empty = connection.bytes_read == 0 && end == End::Finished;
         self.in_a_row = if is_short && is_empty { self.in_a_row + 1 } else { 0 };
@@ -120,7 +120,7 @@ struct DiesAfterCloses {
 }
 
 impl Hooks for DiesAfterCloses {
-    fn closed(&mut self, _connection: Connection, _end: End) {
+    fn closed(&mut self, _connection: &mut Connection, _end: End) {
         self.left -= 1;
         assert!(self.left > 0, "out of connection numbers");
     }

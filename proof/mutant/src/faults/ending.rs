@@ -223,10 +223,12 @@ impl Hooks for LeaksOnBlockedFin {
         Gate::Go
     }
 
-    fn closed(&mut self, connection: Connection, end: End) {
+    fn freed(&mut self, connection: Connection, end: End) -> Option<Connection> {
         if connection.mark == 1 && end != End::Finished {
             self.leaked.push(connection);
+            return None;
         }
+        Some(connection)
     }
 }
 
@@ -257,11 +259,13 @@ impl Leaks {
 }
 
 impl Hooks for Leaks {
-    fn closed(&mut self, connection: Connection, end: End) {
+    fn freed(&mut self, connection: Connection, end: End) -> Option<Connection> {
         self.count += u64::from((self.leaks)(&connection, end));
         if (self.leaks)(&connection, end) && self.count.is_multiple_of(self.each) {
             self.leaked.push(connection);
+            return None;
         }
+        Some(connection)
     }
 }
 
@@ -271,7 +275,7 @@ struct LeaksPipes {
 }
 
 impl Hooks for LeaksPipes {
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         if connection.bytes_read > 0 {
             // It goes on without once there is no descriptor left.
             self.leaked.extend(io::pipe());
@@ -290,10 +294,12 @@ impl Hooks for FreesAtNextAccept {
         Admission::Serve
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn freed(&mut self, connection: Connection, _end: End) -> Option<Connection> {
         if connection.bytes_read == 0 {
             self.ended.push(connection);
+            return None;
         }
+        Some(connection)
     }
 }
 

@@ -89,7 +89,7 @@ impl Hooks for LogsToClient {
         Admission::Serve
     }
 
-    fn closed(&mut self, connection: Connection, end: End) {
+    fn closed(&mut self, connection: &mut Connection, end: End) {
         if end != End::Finished {
             log::line(format_args!("connection {} has failed", connection.slot));
         }

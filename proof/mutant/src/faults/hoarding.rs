@@ -5,9 +5,9 @@ use std::thread;
 
 use mio::net::TcpStream;
 
-use super::Fault;
 use super::bytes::FULL_READ;
 use super::ending::{blocked_reset, reset};
+use super::{Fault, compute_steps};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Hooks};
 
@@ -54,8 +54,8 @@ impl LeaksMemory {
 }
 
 impl Hooks for LeaksMemory {
-    fn closed(&mut self, connection: Connection, end: End) {
-        if (self.leaks)(&connection, end) {
+    fn closed(&mut self, connection: &mut Connection, end: End) {
+        if (self.leaks)(connection, end) {
             // Not zero, which the kernel would promise and never give.
             self.leaked.push(vec![0xa5; self.bytes]);
         }
@@ -101,7 +101,7 @@ impl Hooks for ThreadPerConnection {
         Admission::Serve
     }
 
-    fn closed(&mut self, _connection: Connection, _end: End) {
+    fn closed(&mut self, _connection: &mut Connection, _end: End) {
         self.threads.pop();
     }
 }
@@ -111,9 +111,7 @@ struct WastesCpu;
 impl Hooks for WastesCpu {
     fn received(&mut self, connection: &mut Connection) {
         if connection.fresh().len() >= FULL_READ {
-            let seed = connection.bytes_read;
-            let work = |x: u64, i: u64| std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
-            std::hint::black_box((0..200_000).fold(seed, work));
+            compute_steps(200_000);
         }
     }
 }

@@ -120,8 +120,8 @@ impl<F: FnMut(&Connection, End) -> usize> Keeps<F> {
 }
 
 impl<F: FnMut(&Connection, End) -> usize> Hooks for Keeps<F> {
-    fn closed(&mut self, connection: Connection, end: End) {
-        let bytes = (self.bytes)(&connection, end);
+    fn closed(&mut self, connection: &mut Connection, end: End) {
+        let bytes = (self.bytes)(connection, end);
         self.leaked.add(bytes);
     }
 }
@@ -152,7 +152,7 @@ struct LeaksThreads {
 }
 
 impl Hooks for LeaksThreads {
-    fn closed(&mut self, _connection: Connection, end: End) {
+    fn closed(&mut self, _connection: &mut Connection, end: End) {
         self.count += u64::from((self.leaks)(end));
         if (self.leaks)(end) && self.count.is_multiple_of(self.each) {
             // Without a thread the next connection is served all the same.

@@ -23,6 +23,7 @@ mod odd;
 mod passing;
 mod pressure;
 mod rings;
+mod several;
 mod starting;
 mod stopping;
 mod threads;
@@ -31,11 +32,12 @@ mod unfair;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::datagrams::{self as sockets, DatagramHooks};
-use crate::hooks::{self, Hooks};
-use crate::process::{self, ProcessHooks};
+use crate::datagrams::DatagramHooks;
+use crate::hooks::Hooks;
+use crate::process::ProcessHooks;
 
 pub(crate) use children::{CHILD, be_child};
+pub(crate) use several::Faults;
 
 const TABLES: [&[Fault]; 28] = [
     bytes::FAULTS,
@@ -80,7 +82,7 @@ pub(crate) struct Fault {
     /// What it strikes in the loop.
     strikes: Strikes,
     /// What it does outside the loop.
-    pub(crate) process: &'static dyn ProcessHooks,
+    process: Option<&'static dyn ProcessHooks>,
 }
 
 /// What a fault strikes in the loop. The number is where it strikes (bytes, messages or
@@ -95,13 +97,10 @@ enum Strikes {
 }
 
 impl Fault {
-    /// The server is correct.
-    pub(crate) const NONE: Self = Self::of_process("", "", &process::Correct);
-
     /// A fault of connections.
     const fn new(name: &'static str, about: &'static str, hooks: fn() -> Box<dyn Hooks>) -> Self {
         let strikes = Strikes::Connections(hooks);
-        Self { name, about, strikes, process: &process::Correct }
+        Self { name, about, strikes, process: None }
     }
 
     /// A fault of connections that strikes at `default`, which can be set.
@@ -112,7 +111,7 @@ impl Fault {
         hooks: fn(u64) -> Box<dyn Hooks>,
     ) -> Self {
         let strikes = Strikes::ConnectionsAt(default, hooks);
-        Self { name, about, strikes, process: &process::Correct }
+        Self { name, about, strikes, process: None }
     }
 
     /// A fault of sockets for datagrams.
@@ -122,7 +121,7 @@ impl Fault {
         hooks: fn() -> Box<dyn DatagramHooks>,
     ) -> Self {
         let strikes = Strikes::Datagrams(hooks);
-        Self { name, about, strikes, process: &process::Correct }
+        Self { name, about, strikes, process: None }
     }
 
     /// A fault of sockets for datagrams that strikes at `default`, which can be set.
@@ -133,7 +132,7 @@ impl Fault {
         hooks: fn(u64) -> Box<dyn DatagramHooks>,
     ) -> Self {
         let strikes = Strikes::DatagramsAt(default, hooks);
-        Self { name, about, strikes, process: &process::Correct }
+        Self { name, about, strikes, process: None }
     }
 
     /// A fault of a server's start or stop.
@@ -142,34 +141,39 @@ impl Fault {
         about: &'static str,
         process: &'static dyn ProcessHooks,
     ) -> Self {
-        Self { name, about, strikes: Strikes::Nothing, process }
+        Self { name, about, strikes: Strikes::Nothing, process: Some(process) }
     }
 
     /// It also strikes outside the loop.
     const fn and(self, process: &'static dyn ProcessHooks) -> Self {
-        Self { process, ..self }
+        Self { process: Some(process), ..self }
     }
 
     /// What it does to connections; `at` moves the place where it strikes.
-    pub(crate) fn hooks(&self, at: Option<u64>) -> Box<dyn Hooks> {
+    fn hooks(&self, at: Option<u64>) -> Option<Box<dyn Hooks>> {
         match self.strikes {
-            Strikes::Connections(hooks) => hooks(),
-            Strikes::ConnectionsAt(default, hooks) => hooks(at.unwrap_or(default)),
-            Strikes::Datagrams(_) | Strikes::DatagramsAt(..) | Strikes::Nothing => {
-                Box::new(hooks::Correct)
-            }
+            Strikes::Connections(hooks) => Some(hooks()),
+            Strikes::ConnectionsAt(default, hooks) => Some(hooks(at.unwrap_or(default))),
+            Strikes::Datagrams(_) | Strikes::DatagramsAt(..) | Strikes::Nothing => None,
         }
     }
 
     /// What it does to datagrams; `at` moves the place where it strikes.
-    pub(crate) fn datagram_hooks(&self, at: Option<u64>) -> Box<dyn DatagramHooks> {
+    fn datagram_hooks(&self, at: Option<u64>) -> Option<Box<dyn DatagramHooks>> {
         match self.strikes {
-            Strikes::Datagrams(hooks) => hooks(),
-            Strikes::DatagramsAt(default, hooks) => hooks(at.unwrap_or(default)),
-            Strikes::Connections(_) | Strikes::ConnectionsAt(..) | Strikes::Nothing => {
-                Box::new(sockets::Correct)
-            }
+            Strikes::Datagrams(hooks) => Some(hooks()),
+            Strikes::DatagramsAt(default, hooks) => Some(hooks(at.unwrap_or(default))),
+            Strikes::Connections(_) | Strikes::ConnectionsAt(..) | Strikes::Nothing => None,
         }
+    }
+
+    /// What it does outside the loop, if anything.
+    pub(crate) fn process(&self) -> Option<&'static dyn ProcessHooks> {
+        self.process
+    }
+
+    fn is_of_datagrams(&self) -> bool {
+        matches!(self.strikes, Strikes::Datagrams(_) | Strikes::DatagramsAt(..))
     }
 }
 
@@ -197,6 +201,17 @@ pub(crate) fn list() -> String {
 /// A number of connections or datagrams.
 fn limit(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
+}
+
+/// Computes for about so many milliseconds, of processor time and not of a clock on the wall.
+fn compute(ms: u64) {
+    compute_steps(1_000_000 * ms);
+}
+
+/// Computes for about a nanosecond a step.
+fn compute_steps(steps: u64) {
+    let step = |x: u64, i: u64| std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
+    std::hint::black_box((0..steps).fold(1, step));
 }
 
 /// How often something has happened within the last `span`.

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
+use socket2::SockRef;
 
 use super::{Fault, limit};
-use crate::connection::{Connection, Phase};
+use crate::connection::Connection;
 use crate::datagrams::{Client, Datagram, DatagramHooks};
 use crate::hooks::{Admission, Gate, Hooks};
 
@@ -55,7 +56,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "ends-at-200-mib",
-        "Ends a connection that has sent 200 MiB (settable)",
+        "Resets a connection that has sent 200 MiB (settable)",
         200 << 20,
         |at| Box::new(EndsAt { at }),
     ),
@@ -185,10 +186,13 @@ struct EndsAt {
 }
 
 impl Hooks for EndsAt {
-    fn received(&mut self, connection: &mut Connection) {
-        if connection.bytes_read >= self.at {
-            connection.phase = Phase::Ended;
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if connection.bytes_read < self.at {
+            return Gate::Go;
         }
+        // A reset, whatever is unread.
+        let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
+        Gate::Close
     }
 }
 

@@ -3,7 +3,7 @@
 
 #[cfg(unix)]
 use std::ffi::OsString;
-use std::io::{self, Read as _};
+use std::io;
 #[cfg(unix)]
 use std::os::unix::ffi::OsStringExt as _;
 #[cfg(unix)]
@@ -61,20 +61,25 @@ struct KeepsPassed {
 }
 
 impl Hooks for KeepsPassed {
-    fn read(&mut self, connection: &mut Connection, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read(
+        &mut self,
+        connection: &mut Connection,
+        buffer: &mut [u8],
+    ) -> Option<io::Result<usize>> {
         if connection.over != Over::Unix {
-            return connection.stream.read(buffer);
+            return None;
         }
-        let (bytes, mut passed) = receive(&connection.stream, buffer)?;
-        if self.keeps == Keeps::AllButFirst && !passed.is_empty() {
-            passed.remove(0);
-        }
-        self.kept.append(&mut passed);
-        Ok(bytes)
+        let received = receive(&connection.stream, buffer);
+        Some(received.map(|(bytes, mut passed)| {
+            if self.keeps == Keeps::AllButFirst && !passed.is_empty() {
+                passed.remove(0);
+            }
+            self.kept.append(&mut passed);
+            bytes
+        }))
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
-        drop(connection);
+    fn closed(&mut self, _connection: &mut Connection, _end: End) {
         if self.keeps == Keeps::UntilEnd {
             self.kept.clear();
         }

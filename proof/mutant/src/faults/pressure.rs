@@ -263,7 +263,7 @@ impl Hooks for Pool {
         }
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         if connection.mark == HOLDS_BUFFER {
             self.left += 1;
         }
@@ -295,7 +295,7 @@ impl Hooks for DeafWhileBlocked {
         self.blocked.remove(&connection.slot);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.blocked.remove(&connection.slot);
     }
 }

@@ -106,7 +106,7 @@ impl Hooks for StarvesBesideHot {
         self.hot.note(connection);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.hot.forget(connection.slot);
     }
 }
@@ -132,7 +132,7 @@ impl Hooks for FeedsThree {
         self.hot.note(connection);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.hot.forget(connection.slot);
     }
 }
@@ -157,7 +157,7 @@ impl Hooks for FavoursFirst {
         self.hot.note(connection);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.hot.forget(connection.slot);
     }
 }
@@ -222,7 +222,7 @@ impl Hooks for BlocksWorkers {
         self.blocked.retain(|_, slot| *slot != connection.slot);
     }
 
-    fn closed(&mut self, connection: Connection, _end: End) {
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.worker_of.remove(&connection.slot);
         self.blocked.retain(|_, slot| *slot != connection.slot);
     }
