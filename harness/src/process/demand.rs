@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 pub struct Demand {
     pub(super) at: Instant,
     pub(super) threads: BTreeMap<u32, Turns>,
+    /// What all its threads and processes have run, with those that have ended.
+    pub(super) in_all: Duration,
 }
 
 /// One thread's time on a processor, and its time ready and waiting for one.
@@ -17,6 +19,8 @@ pub(super) struct Turns {
     pub(super) held: Duration,
 }
 
+/// The system counts what has ended in ticks, of user and of system time.
+const COUNTED: Duration = Duration::from_millis(20);
 /// A thread that was held off for longer than all but this part of the time tells too little: of
 /// the moment that is left, one turn would be all.
 const LEAST_PART: u32 = 8;
@@ -25,10 +29,12 @@ impl Demand {
     /// The same of several processes.
     pub(super) fn of_all(each: Vec<Self>) -> Self {
         let at = each.iter().map(|one| one.at).max().unwrap_or_else(Instant::now);
-        Self { at, threads: each.into_iter().flat_map(|one| one.threads).collect() }
+        let threads = each.into_iter().flat_map(|one| one.threads).collect();
+        Self { at, threads, in_all: Duration::ZERO }
     }
 
-    /// The sum of all threads' shares of the time in which each could run.
+    /// The sum of all threads' shares of the time in which each could run, or what they and those
+    /// that have ended ran, whichever is more.
     #[must_use]
     pub fn share_since(&self, before: &Self) -> f64 {
         let elapsed = self.at.saturating_duration_since(before.at);
@@ -39,7 +45,9 @@ impl Demand {
             let could_run = could_run.max(ran).max(elapsed / LEAST_PART);
             if ran.is_zero() { 0.0 } else { ran.as_secs_f64() / could_run.as_secs_f64() }
         };
-        self.threads.iter().map(share).sum()
+        let of_threads: f64 = self.threads.iter().map(share).sum();
+        let in_all = self.in_all.saturating_sub(before.in_all + COUNTED);
+        of_threads.max(in_all.as_secs_f64() / elapsed.as_secs_f64().max(1e-3))
     }
 
     /// What the busiest thread has of the time on processors of all; none if there was none.
@@ -80,6 +88,7 @@ mod tests {
                     (thread, Turns { ran, held })
                 })
                 .collect(),
+            in_all: Duration::ZERO,
         };
         let (before, now) =
             (demand(1, &[(500, 200), (100, 50)]), demand(2, &[(700, 1000), (110, 50)]));
@@ -92,5 +101,18 @@ mod tests {
         // One turn of a millisecond that had to wait for a second is no spinning.
         let share = demand(2, &[(1, 999)]).share_since(&demand(1, &[(0, 0)]));
         assert!((share - 0.008).abs() < 1e-9, "{share}");
+    }
+
+    #[test]
+    fn what_has_ended_counts() {
+        let start = Instant::now();
+        let demand = |seconds, in_all| Demand {
+            at: start + Duration::from_secs(seconds),
+            threads: BTreeMap::new(),
+            in_all: Duration::from_millis(in_all),
+        };
+        let share = demand(3, 820).share_since(&demand(1, 300));
+        assert!((share - 0.25).abs() < 1e-9, "{share}");
+        assert!(demand(3, 320).share_since(&demand(1, 300)) < 1e-9, "a tick of each kind");
     }
 }

@@ -83,7 +83,8 @@ pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
 }
 
 pub(super) fn demand(pid: u32) -> io::Result<Demand> {
-    let mut demand = Demand { at: Instant::now(), threads: BTreeMap::new() };
+    let mut demand =
+        Demand { at: Instant::now(), threads: BTreeMap::new(), in_all: Duration::ZERO };
     for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
         // A thread may end between the listing and the look.
         if let Ok(stat) = task.schedstat() {
@@ -226,6 +227,18 @@ pub(super) fn listener_owner(
     Ok(family.iter().find(|stat| holds(stat)).map(|stat| stat.pid.unsigned_abs()))
 }
 
+/// What all processes below one have run, with their threads and children that have ended.
+pub(super) fn ran_below(root: u32) -> io::Result<Duration> {
+    let number = i32::try_from(root).map_err(io::Error::other)?;
+    let of_ended =
+        |stat: &Stat| u64::try_from(stat.cutime.saturating_add(stat.cstime)).unwrap_or_default();
+    let own = process(root)?.stat().map_err(io::Error::other)?;
+    let all = family_of(number, all_stats()?);
+    let ticks = all.iter().map(|stat| stat.utime + stat.stime + of_ended(stat)).sum::<u64>();
+    let ticks = ticks + of_ended(&own);
+    Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+}
+
 /// The processes that one has started, what these have started, and so on, as far as they run.
 /// Those whose parents are gone are below the supervisor as well, which adopts them.
 pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
@@ -257,13 +270,18 @@ fn stats_below(root: u32) -> io::Result<Vec<Stat>> {
     let mut rest = all_stats()?;
     // Those that have ended and are not waited for run no more.
     rest.retain(|stat| !matches!(stat.state, 'Z' | 'X'));
+    Ok(family_of(root, rest))
+}
+
+/// Those of these processes that are below one.
+fn family_of(root: i32, mut rest: Vec<Stat>) -> Vec<Stat> {
     let mut members: Vec<Stat> = Vec::new();
     loop {
         let is_member =
             |stat: &Stat| stat.ppid == root || members.iter().any(|member| member.pid == stat.ppid);
         let (found, others): (Vec<Stat>, Vec<Stat>) = rest.into_iter().partition(is_member);
         if found.is_empty() {
-            return Ok(members);
+            return members;
         }
         members.extend(found);
         rest = others;

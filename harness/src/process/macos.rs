@@ -84,7 +84,13 @@ pub(super) fn demand(pid: u32) -> io::Result<Demand> {
     let cpu = cpu(pid)?;
     // For how long its threads were ready and had to wait is not told.
     let turns = Turns { ran: cpu.user + cpu.system, held: Duration::ZERO };
-    Ok(Demand { at: Instant::now(), threads: BTreeMap::from([(pid, turns)]) })
+    let threads = BTreeMap::from([(pid, turns)]);
+    Ok(Demand { at: Instant::now(), threads, in_all: Duration::ZERO })
+}
+
+/// What has ended is in the times of tasks already, but for that of processes.
+pub(super) fn ran_below(_: u32) -> io::Result<Duration> {
+    Ok(Duration::ZERO)
 }
 
 pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {

@@ -262,10 +262,11 @@ impl Process {
 
     /// Tells, whenever it is called, how long it has run, and how long each of its threads was
     /// ready to run and did not, as far as the system does; nothing once it has ended. Processes
-    /// that it starts are found within half a second.
+    /// that it starts are found within half a second. A look that fails says nothing.
     pub fn turns(self) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {
         const LOOK_EVERY: Duration = Duration::from_millis(500);
         let mut family = (vec![self.pid], Instant::now());
+        let mut last = (Duration::ZERO, BTreeMap::new());
         move || {
             if family.1.elapsed() >= LOOK_EVERY {
                 family = (self.family().unwrap_or_else(|_| vec![self.pid]), Instant::now());
@@ -280,7 +281,12 @@ impl Process {
                 ran += cpu.user + cpu.system;
                 held.extend(demand.threads.into_iter().map(|(thread, turns)| (thread, turns.held)));
             }
-            (!held.is_empty()).then_some((ran, held))
+            if !held.is_empty() {
+                last = (ran, held);
+            } else if !self.has(self.pid).unwrap_or(true) {
+                return None;
+            }
+            Some(last.clone())
         }
     }
 
@@ -290,7 +296,9 @@ impl Process {
     /// `harness` when the system does not tell.
     pub fn demand(&self) -> Result<Demand, Failure> {
         let of_each = self.in_each("its demand for processors", system::demand)?;
-        Ok(Demand::of_all(of_each))
+        let in_all = system::ran_below(self.supervisor);
+        let in_all = in_all.map_err(|e| unknown("its demand for processors", &e))?;
+        Ok(Demand { in_all, ..Demand::of_all(of_each) })
     }
 }
 

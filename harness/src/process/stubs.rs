@@ -2,6 +2,7 @@
 //! needs them is unavailable there.
 
 use std::io;
+use std::time::Duration;
 
 use super::demand::Demand;
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
@@ -32,6 +33,10 @@ pub(super) fn cpu_time(_: u32) -> io::Result<CpuTime> {
 }
 
 pub(super) fn demand(_: u32) -> io::Result<Demand> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn ran_below(_: u32) -> io::Result<Duration> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
