@@ -20,6 +20,7 @@ use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdic
 use report::{Outside, Seed, SeedSource, outside};
 
 use crate::case::{Body, Case, CaseResult, Observation};
+use crate::client::peer::Peer;
 use crate::clock::CellClock;
 use crate::context::Context;
 use crate::key::Key;
@@ -201,6 +202,7 @@ impl Judge {
             match ask(row, case, lifecycle) {
                 Ok(None) => {
                     evidence.found = function(lifecycle);
+                    evidence.ended = lifecycle.unasked_end();
                     let found = evidence.found.as_ref().ok();
                     evidence.attestation = found.and_then(|found| found.attestation.clone());
                 }
@@ -260,9 +262,12 @@ impl Judge {
         expect_no_lack(row, case.transport.kind())?;
         let client = || lifecycle.peer_over(case.transport, server);
         match case.body {
-            Body::Wire(function) => function(&client()?),
-            Body::Process(function) => function(&client()?, &process),
-            Body::Datagrams(function) => function(&lifecycle.datagrams(case.transport, server)?),
+            Body::Wire(function) => asked_at(&client()?, function),
+            Body::Process(function) => asked_at(&client()?, |peer| function(peer, &process)),
+            Body::Datagrams(function) => {
+                let datagrams = lifecycle.datagrams(case.transport, server)?;
+                function(&datagrams).and_then(|found| datagrams.serves().map(|()| found))
+            }
             Body::Lifecycle(function) => function(lifecycle),
         }
     }
@@ -294,13 +299,15 @@ impl Judge {
     }
 }
 
-/// Runs a case on a server whose process is not seen: that it goes on is asked for over the wire.
+/// Runs a case, and asks for one more echo: a server may die of the last thing that it was shown.
+fn asked_at(peer: &Peer, function: impl FnOnce(&Peer) -> CaseResult) -> CaseResult {
+    function(peer).and_then(|found| peer.serves().map(|()| found))
+}
+
+/// Runs a case on a server whose process is not seen.
 fn run_at(place: &Place, body: Body, lifecycle: &Lifecycle) -> CaseResult {
     match body {
-        Body::Wire(function) => {
-            let peer = lifecycle.peer_in(place.clone());
-            function(&peer).and_then(|found| peer.serves().map(|()| found))
-        }
+        Body::Wire(function) => asked_at(&lifecycle.peer_in(place.clone()), function),
         Body::Datagrams(function) => {
             let datagrams = lifecycle.datagrams_in(place.clone())?;
             function(&datagrams).and_then(|found| datagrams.serves().map(|()| found))
@@ -395,7 +402,8 @@ fn verdict(level: Level, failure: &Failure) -> Verdict {
 
 fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
     let cell = &mut judged.cell;
-    if let Some(waiver) = waiver {
+    let is_judged = !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported);
+    if let Some(waiver) = waiver.filter(|_| is_judged) {
         let state = match &cell.failure {
             None => WaiverState::Stale,
             Some(failure) if failure.kind == waiver.failure => WaiverState::Applies,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::deadline::Deadline;
-use harness::launcher::{Attempt, Launch, Launcher, Server, Start};
+use harness::launcher::{Attempt, Ended, Launch, Launcher, Server, Start};
 use harness::place::{Endpoint, Place};
 use harness::ports::free_address;
 use harness::row::{Row, StartPatience};
@@ -88,6 +88,12 @@ impl Lifecycle {
     #[must_use]
     pub fn ended_cpu(&self) -> Duration {
         self.launcher.ended_cpu()
+    }
+
+    /// As [`Launcher::unasked_end`].
+    #[must_use]
+    pub fn unasked_end(&self) -> Option<Ended> {
+        self.launcher.unasked_end()
     }
 
     /// The last lines of the last started server's standard error.

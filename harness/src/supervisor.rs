@@ -10,6 +10,8 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
+#[cfg(unix)]
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 #[cfg(unix)]
@@ -234,21 +236,29 @@ fn split(arguments: Vec<OsString>) -> io::Result<(Vec<OsString>, Vec<OsString>)>
 /// Waits for the server's end; a thread kills its whole group when the harness asks or is gone.
 #[cfg(unix)]
 fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
-    use rustix::process::{Pid, Signal, kill_process_group};
+    use rustix::io::Errno;
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let leader = Arc::new(Mutex::new(group));
     let orders = BufReader::new(control.try_clone()?);
+    let to_kill = Arc::clone(&leader);
     thread::spawn(move || {
         await_kill_order(orders);
-        if let Some(group) = group {
+        if let Some(group) = *to_kill.lock().unwrap_or_else(PoisonError::into_inner) {
             // Fails only when nobody is left.
             let _ = kill_process_group(group, Signal::KILL);
         }
     });
-    let status = child.wait()?;
     if let Some(group) = group {
+        // Not waited for yet: its number is nobody else's.
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while let Err(Errno::INTR) = waitid(WaitId::Pid(group), ended) {}
+        let mut leader = leader.lock().unwrap_or_else(PoisonError::into_inner);
+        *leader = None;
         // What the server itself started and left behind.
         let _ = kill_process_group(group, Signal::KILL);
     }
+    let status = child.wait()?;
     kill_orphans();
     Ok(status)
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
-use harness::process::{Process, Signal};
+use harness::process::{Cpu, Process, Signal};
 use harness::restrict::Restrictions;
 use report::{Failure, FailureKind, Question};
 
@@ -116,7 +116,7 @@ fn signal_idle(lifecycle: &Lifecycle, signal: Signal) -> CaseResult {
     let used = lifecycle.start()?;
     lifecycle.peer(&used)?.serves()?;
     for server in [untouched, used] {
-        server.process().signal(signal)?;
+        server.stop_by(signal)?;
         expect_graceful_end(&server, IDLE_END, lifecycle.clock())?;
     }
     Observation::met()
@@ -142,7 +142,7 @@ fn with_idle_connections(lifecycle: &Lifecycle) -> CaseResult {
         client.expect_end_within(limit)?;
     }
     if Process::IS_TOLD {
-        expect_quiet_drain(&server, lifecycle.clock(), || {
+        expect_quiet_drain(&server, lifecycle, || {
             thread::sleep(WATCHED);
             Ok(())
         })?;
@@ -154,23 +154,30 @@ fn with_idle_connections(lifecycle: &Lifecycle) -> CaseResult {
 /// What a server uses that drains while its clients do something for [`WATCHED`].
 fn expect_quiet_drain(
     server: &Server,
-    clock: &CellClock,
+    lifecycle: &Lifecycle,
     clients: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let process = server.process();
+    let ended_before = lifecycle.ended_cpu();
+    let Cpu { user, system } = match process.cpu() {
+        // It had no client that it could have waited for.
+        Err(e) if e.kind == FailureKind::Harness && server.ended().is_some() => return Ok(()),
+        cpu => cpu?,
+    };
     let demand = process.demand().and_then(|before| {
         clients()?;
-        Ok((process.demand()?, before))
+        Ok(process.demand()?.share_since(&before))
     });
-    match demand {
-        Ok((now, before)) => {
-            let share = now.share_since(&before);
-            clock.judge(FailureKind::Cpu, "share of one core while it drains", share, QUIET)
+    let share = match demand {
+        // It has ended since. What it used until then may be that of a whole watch, however long
+        // it was: to end costs time, too.
+        Err(e) if e.kind == FailureKind::Harness && server.ended().is_some() => {
+            let used = lifecycle.ended_cpu().saturating_sub(ended_before + user + system);
+            used.as_secs_f64() / WATCHED.as_secs_f64()
         }
-        // Where the judge was held back for longer than the drain, its end says how it ended.
-        Err(e) if e.kind == FailureKind::Harness && server.ended().is_some() => Ok(()),
-        Err(e) => Err(e),
-    }
+        share => share?,
+    };
+    lifecycle.clock().judge(FailureKind::Cpu, "share of one core while it drains", share, QUIET)
 }
 
 fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
@@ -184,7 +191,7 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     let mut talker = peer.connect()?;
     for client in [&mut blocked, &mut finished] {
         client.exchange(64)?;
-        client.send_until_blocked(lifecycle.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+        client.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
     }
     finished.finish_sending()?;
     talker.exchange(64)?;
@@ -194,7 +201,7 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     if Process::IS_TOLD {
         let watched = Instant::now() + WATCHED;
         let talks = || talk(&mut talker, &server, || Instant::now() >= watched);
-        expect_quiet_drain(&server, lifecycle.clock(), talks)?;
+        expect_quiet_drain(&server, lifecycle, talks)?;
     }
     talk(&mut talker, &server, || in_time.is_over())?;
     expect_end_since(&server, lifecycle.clock(), stopped, limit)?;
@@ -245,7 +252,7 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
             clients.iter_mut().try_for_each(|client| client.send(1))?;
             Ok(clients)
         });
-    process.signal(Signal::Terminate)?;
+    server.stop_by(Signal::Terminate)?;
     process.signal(Signal::Continue)?;
     for client in &mut connected? {
         client.receive(1)?;
@@ -265,7 +272,7 @@ fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
     let mut client = peer.connect_with(small)?;
     // Without it, a server that has not even accepted would look like one that is blocked.
     client.exchange(64)?;
-    client.send_until_blocked(lifecycle.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    client.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
     let had_read =
         if queues::ARE_TOLD { client.sent().saturating_sub(client.untaken()?) } else { 0 };
     server.ask_to_stop()?;
@@ -403,10 +410,9 @@ fn second_signal(lifecycle: &Lifecycle) -> CaseResult {
     let server = lifecycle.start()?;
     let mut witness = lifecycle.peer(&server)?.connect()?;
     witness.exchange(64)?;
-    let process = server.process();
-    process.signal(Signal::Terminate)?;
+    server.stop_by(Signal::Terminate)?;
     witness.expect_end()?;
-    process.signal(Signal::Terminate)?;
+    server.stop_by(Signal::Terminate)?;
     let limit = Duration::from_secs(1);
     let deadline = lifecycle.clock().within(DRAIN + BEYOND_DRAIN);
     let ended = server.wait(deadline, "exit 1 after a second signal")?;

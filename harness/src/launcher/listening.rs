@@ -94,11 +94,11 @@ fn wait_for_listener(
             }
             // It may have died of its first client, which is this one.
             let noticed = Deadline::after(NOTICED);
-            let ended = process.state.wait(noticed, |state| *state);
+            let ended = process.life.state.wait(noticed, |state| *state);
             return Ok(ended
                 .map_or(Started::Stranger, |ended| Started::Ended { ended, has_listened: true }));
         }
-        if let Some(ended) = *process.state.lock() {
+        if let Some(ended) = *process.life.state.lock() {
             return Ok(Started::Ended { ended, has_listened: false });
         }
         if deadline.is_over() {
@@ -146,5 +146,5 @@ fn is_reached(address: SocketAddr) -> bool {
 
 /// Which process of a server listens on a port; none if a stranger does.
 fn owner(process: &Supervised, transport: Transport, port: u16) -> io::Result<Option<u32>> {
-    listener_owner(process.pid, process.supervisor.id(), transport, port)
+    listener_owner(process.pid, process.supervisor.0.id(), transport, port)
 }

@@ -30,7 +30,7 @@ use crate::place::{Endpoint, Place};
 use crate::restrict::Restrictions;
 use crate::scratch::Scratch;
 use crate::supervisor::{SUPERVISE, own_program, spawn, token_line};
-use server::Supervised;
+use server::{Life, Supervised, Supervisor};
 use start::command;
 use turn::Turn;
 
@@ -76,6 +76,8 @@ pub struct Launcher {
     /// For Unix paths, once there is one.
     scratch: OnceLock<Scratch>,
     waited_for_turns_ns: AtomicU64,
+    /// What became of the servers that were ready.
+    lives: Mutex<Vec<Life>>,
 }
 
 impl Launch {
@@ -124,6 +126,7 @@ impl Launcher {
             last_stderr: Mutex::new(None),
             scratch: OnceLock::new(),
             waited_for_turns_ns: AtomicU64::new(0),
+            lives: Mutex::default(),
         }
     }
 
@@ -164,7 +167,7 @@ impl Launcher {
         let _turn = self.turn();
         let deadline = deadline();
         let process = self.spawn(command(program, start), &start.restrictions)?;
-        let Some(ended) = process.state.wait(deadline, |ended| *ended) else {
+        let Some(ended) = process.life.state.wait(deadline, |ended| *ended) else {
             let stdout = process.stdout.lock().text();
             return Err(if stdout.is_empty() {
                 deadline.failure("the server to end")
@@ -187,13 +190,26 @@ impl Launcher {
     ) -> Result<Launch, Failure> {
         let _turn = self.turn();
         let deadline = deadline();
-        match &self.origin {
+        let launch = match &self.origin {
             Origin::Contract(program) => self.launch_program(program, start, deadline),
             Origin::Command(line) => self.launch_command(line, start, deadline),
             Origin::Address(_) => {
                 Err(Failure::new(FailureKind::Harness, "a server to start", "an address only"))
             }
+        }?;
+        if let Launch::Ready(server) = &launch {
+            let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+            lives.push(server.process.life.clone());
         }
+        Ok(launch)
+    }
+
+    /// The end of one of its servers that had become ready, and that nobody asked to end: it
+    /// crashed, or it just ended.
+    #[must_use]
+    pub fn unasked_end(&self) -> Option<Ended> {
+        let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        lives.iter().find_map(Life::unasked_end)
     }
 
     fn launch_program(
@@ -208,7 +224,7 @@ impl Launcher {
         });
         let Some(line) = line else { return Err(deadline.failure("the server's announcement")) };
         let Some(line) = line else {
-            let ended = process.state.wait(deadline, |ended| *ended);
+            let ended = process.life.state.wait(deadline, |ended| *ended);
             return match ended {
                 Some(ended) => Ok(Launch::Ended(process.attempt(ended))),
                 None => Err(Failure::new(
@@ -325,8 +341,9 @@ impl Launcher {
             // What a terminal or timeout(1) sends to the harness's group would end it, too.
             supervisor.process_group(0);
         }
-        let mut supervisor = spawn(&mut supervisor).map_err(trouble)?;
-        let streams = (supervisor.stdin.take(), supervisor.stdout.take(), supervisor.stderr.take());
+        let mut supervisor = Supervisor(spawn(&mut supervisor).map_err(trouble)?);
+        let child = &mut supervisor.0;
+        let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = streams else {
             return Err(Failure::new(FailureKind::Harness, "three pipes", "fewer"));
         };
@@ -335,15 +352,15 @@ impl Launcher {
             let said = Outside::join(&stderr.lock().last_lines(3), "; ");
             Failure::new(FailureKind::Harness, "to start a server", outside!("{} {}", e, said))
         })?;
-        let state = Arc::new(Watched::default());
+        let life = Life::default();
         let reading = control.get_ref().try_clone().map_err(trouble)?;
-        server::follow(control, Arc::clone(&state), Arc::clone(&self.ended_cpu_ms));
+        server::follow(control, life.state.clone(), Arc::clone(&self.ended_cpu_ms));
         *self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&stderr));
         Ok(Supervised {
             pid,
             control: reading,
-            state,
+            life,
             stdin: Mutex::new(stdin),
             stdout: Captured::from_pipe(stdout),
             stderr,
@@ -377,7 +394,7 @@ impl Supervised {
         deadline: Deadline,
     ) -> Result<Launch, Failure> {
         let expected = format!("exit {EXIT_UNAVAILABLE} after {announcement:?}");
-        match self.state.wait(deadline, |ended| *ended) {
+        match self.life.state.wait(deadline, |ended| *ended) {
             Some(Ended::Code(EXIT_UNAVAILABLE)) => Ok(Launch::Declined(announcement)),
             Some(ended) => {
                 Err(Failure::new(FailureKind::ExitStatus, expected, format!("it {ended}")))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdin};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -88,11 +88,43 @@ pub struct Server {
 pub(super) struct Supervised {
     pub(super) pid: u32,
     pub(super) control: TcpStream,
-    pub(super) state: Arc<Watched<Option<Ended>>>,
+    pub(super) life: Life,
     pub(super) stdin: Mutex<Option<ChildStdin>>,
     pub(super) stdout: Arc<Watched<Captured>>,
     pub(super) stderr: Arc<Watched<Captured>>,
-    pub(super) supervisor: Child,
+    pub(super) supervisor: Supervisor,
+}
+
+/// A supervisor's process. Dropping it kills it, and leaves no zombie.
+#[derive(Debug)]
+pub(super) struct Supervisor(pub(super) Child);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether a server has ended, and whether it was asked to. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life {
+    pub(super) state: Arc<Watched<Option<Ended>>>,
+    is_asked: Arc<AtomicBool>,
+}
+
+impl Life {
+    /// How it ended, if nobody asked for that.
+    pub(super) fn unasked_end(&self) -> Option<Ended> {
+        /// `SIGINT`, `SIGKILL` and `SIGTERM`, which the harness sends.
+        const SENT: [i32; 3] = [2, 9, 15];
+        let is_asked = self.is_asked.load(Ordering::Relaxed);
+        let is_unasked = |ended: &Ended| match ended {
+            Ended::Code(_) => !is_asked,
+            Ended::Signal(signal) => !SENT.contains(signal),
+        };
+        self.state.lock().filter(is_unasked)
+    }
 }
 
 impl Server {
@@ -147,26 +179,48 @@ impl Server {
     /// Its process, with all that it has started.
     #[must_use]
     pub fn process(&self) -> Process {
-        Process::new(self.pid, self.process.supervisor.id())
+        Process::new(self.pid, self.process.supervisor.0.id())
     }
 
     /// Asks it to stop: with `SIGTERM` where there are signals, elsewhere by the end of its
     /// standard input.
     ///
     /// # Errors
-    /// `harness` when the signal cannot be sent.
+    /// As [`Server::stop_by`].
     pub fn ask_to_stop(&self) -> Result<(), Failure> {
         if cfg!(unix) {
-            return self.process().signal(Signal::Terminate);
+            return self.stop_by(Signal::Terminate);
         }
         self.close_stdin();
         Ok(())
     }
 
+    /// Asks it to stop by a signal.
+    ///
+    /// # Errors
+    /// `closed` when it has ended before, `harness` when the signal cannot be sent.
+    pub fn stop_by(&self, signal: Signal) -> Result<(), Failure> {
+        let sent = self.process().signal(signal);
+        if sent.is_ok() {
+            self.process.life.is_asked.store(true, Ordering::Relaxed);
+        }
+        sent.map_err(|failure| {
+            // Without a process there is nobody to send it to.
+            match self.process.life.state.wait(Deadline::after(OBITUARY), |ended| *ended) {
+                Some(ended) => Failure::new(
+                    FailureKind::Closed,
+                    format!("a server that runs until {signal:?}"),
+                    format!("it {ended}"),
+                ),
+                None => failure,
+            }
+        })
+    }
+
     /// How it ended, if it has.
     #[must_use]
     pub fn ended(&self) -> Option<Ended> {
-        *self.process.state.lock()
+        *self.process.life.state.lock()
     }
 
     /// Waits for its end.
@@ -174,7 +228,7 @@ impl Server {
     /// # Errors
     /// `timeout` with `what`.
     pub fn wait(&self, deadline: Deadline, what: &str) -> Result<Ended, Failure> {
-        self.process.state.wait(deadline, |ended| *ended).ok_or_else(|| deadline.failure(what))
+        self.process.life.state.wait(deadline, |ended| *ended).ok_or_else(|| deadline.failure(what))
     }
 
     /// How it ended, if it has, once a caller has found what it found: a failure may be how a death
@@ -190,7 +244,7 @@ impl Server {
         }
         let has_written = self.stderr().lock().total() > self.stderr_when_ready;
         let limit = if has_written { LONG_OBITUARY } else { OBITUARY };
-        self.process.state.wait(deadline(limit), |ended| *ended)
+        self.process.life.state.wait(deadline(limit), |ended| *ended)
     }
 
     /// What was found by a caller that wants this server to go on: if it has died, that is what is
@@ -214,6 +268,7 @@ impl Server {
 
     /// Closes its standard input, which is the portable stop signal.
     pub fn close_stdin(&self) {
+        self.process.life.is_asked.store(true, Ordering::Relaxed);
         drop(self.process.stdin.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
@@ -240,10 +295,14 @@ impl Server {
 
 impl Supervised {
     pub(super) fn kill(&self) -> Result<(), Failure> {
+        if !cfg!(unix) && self.life.state.lock().is_none() {
+            // A killed process has a status like any other there.
+            self.life.is_asked.store(true, Ordering::Relaxed);
+        }
         // The supervisor may have ended already, together with the server.
         let _ = (&self.control).write_all(b"kill\n");
         let deadline = Deadline::after(KILL_LIMIT);
-        self.state.wait(deadline, |ended| *ended).map(drop).ok_or_else(|| {
+        self.life.state.wait(deadline, |ended| *ended).map(drop).ok_or_else(|| {
             Failure::new(FailureKind::Harness, "a killed server to end", "it runs on")
         })
     }
@@ -253,8 +312,6 @@ impl Drop for Supervised {
     fn drop(&mut self) {
         // An error here means that the supervisor ends by itself when the control socket closes.
         let _ = self.kill();
-        let _ = self.supervisor.kill();
-        let _ = self.supervisor.wait();
     }
 }
 
