@@ -48,8 +48,13 @@ fn echo(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn dual_stack_as_asked(lifecycle: &Lifecycle) -> CaseResult {
-    let any = || Start::listening(&["tcp:[::]:0"]);
-    for (start, takes_ipv4) in [(any().with("--dual-stack"), true), (any(), false)] {
+    // The kernel would pick one that is a stranger's on 127.0.0.1.
+    let ips = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let any = || -> Result<Start, Failure> {
+        let port = free_port(Transport::Tcp, &ips).map_err(|e| no_port(&e))?;
+        Ok(Start::listening(&[&format!("tcp:[::]:{port}")]))
+    };
+    for (start, takes_ipv4) in [(any()?.with("--dual-stack"), true), (any()?, false)] {
         let server = expect_obedience(lifecycle.launch(&start)?)?;
         let port = lifecycle.peer(&server)?.address()?.port();
         let reached = |ip: IpAddr| is_served(lifecycle, &server, (ip, port).into());
