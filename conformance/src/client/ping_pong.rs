@@ -38,8 +38,8 @@ pub fn p99_round(
         }
     }
     rounds.sort_unstable();
-    // As if all had been made: those that were left out would have come before.
-    Ok(rounds[rounds.len() - 1 - (rounds.len() / 100).min(late)])
+    // Of rounds that ended early, it is one of those that were late.
+    Ok(rounds[rounds.len() - 1 - rounds.len() / 100])
 }
 
 /// The 99th percentile of `rounds` rounds, each from when it was due to its end. They are planned

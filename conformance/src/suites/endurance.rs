@@ -144,7 +144,7 @@ fn unread(peer: &Peer) -> CaseResult {
     let mut stalled = peer.connect_with(Setup::tight())?;
     let mut lazy = peer.connect()?;
     let mut talker = peer.connect()?;
-    stalled.send_until_blocked(peer.clock().scaled(BLOCKED), BYTES)?;
+    stalled.send_until_blocked(BLOCKED, BYTES)?;
     lazy.send(FEW)?;
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(peer.size()) {

@@ -123,7 +123,7 @@ fn resume(peer: &Peer) -> CaseResult {
 fn resume_repeated(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
     for _ in 0..peer.size() {
-        connection.send_until_blocked(peer.clock().scaled(PAUSE), CYCLE_BYTES)?;
+        connection.send_until_blocked(PAUSE, CYCLE_BYTES)?;
         // That the client does not read for a while is the case.
         thread::sleep(PAUSE);
         connection.receive_all()?;
@@ -134,7 +134,7 @@ fn resume_repeated(peer: &Peer) -> CaseResult {
 fn slow_reader(peer: &Peer, process: &Process) -> CaseResult {
     const PIECE: u64 = 4 * 1024;
     let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_blocked(peer.clock().scaled(BLOCKED), PLATEAU_MIB * MIB)?;
+    connection.send_until_blocked(BLOCKED, PLATEAU_MIB * MIB)?;
     let (before, start) = (process.demand()?, Instant::now());
     for piece in 1..=peer.size() / PIECE {
         connection.receive(PIECE)?;
@@ -154,7 +154,7 @@ fn isolation(peer: &Peer) -> CaseResult {
     const LIMIT: Duration = Duration::from_millis(100);
     let mut clients = peer.connect_many(10)?;
     let mut stalled = peer.connect_with(Setup::tight())?;
-    stalled.send_until_blocked(peer.clock().scaled(BLOCKED_FOR_GOOD), PLATEAU_MIB * MIB)?;
+    stalled.send_until_blocked(BLOCKED_FOR_GOOD, PLATEAU_MIB * MIB)?;
     let beside = p99_round(&mut clients, peer, LIMIT)?;
     peer.clock().judge_rounds("p99 beside a client that does not read", beside, LIMIT)?;
     stalled.receive_all()?;

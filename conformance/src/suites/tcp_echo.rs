@@ -292,7 +292,7 @@ fn partial_write(peer: &Peer) -> CaseResult {
     let setup = Setup { receive_buffer: Some(4096), ..Setup::tight() };
     let mut connection = peer.connect_with(setup)?;
     // Reading only once the server could write no more makes sure that a write was cut short.
-    let sent = connection.send_until_blocked(peer.clock().scaled(BLOCKED), peer.size())?;
+    let sent = connection.send_until_blocked(BLOCKED, peer.size())?;
     let flow = Flow::new(&mut connection, peer.size() - sent, peer.seed());
     exchange(&mut [flow.reads(Pieces::UpTo(8192))], peer.clock())?;
     Observation::met()
@@ -385,9 +385,13 @@ impl Stalls {
     /// A host pauses, too, and rarely so often in so short a time. Slower rounds count twice.
     const FEW: f64 = 4.0;
 
-    fn count(&mut self, round: Duration, peer: &Peer) {
-        let slow = Self::SLOW.iter().filter(|slow| round > peer.clock().scaled(**slow));
-        self.0 += slow.count() as f64;
+    /// Counts a round that has just ended, if it was slow.
+    fn count(&mut self, began: Instant, peer: &Peer) {
+        let slow = Self::SLOW.map(|slow| peer.clock().scaled(slow));
+        if began.elapsed() > slow[0] {
+            let took = began.elapsed().saturating_sub(peer.clock().held_back_since(began));
+            self.0 += slow.iter().filter(|slow| took > **slow).count() as f64;
+        }
     }
 
     fn expect_few(self, of: &str, peer: &Peer) -> Result<(), Failure> {
@@ -408,7 +412,7 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
     while rounds < peer.size() && start.elapsed() < ENOUGH {
         let round = Instant::now();
         connection.exchange(5)?;
-        stalls.count(round.elapsed(), peer);
+        stalls.count(round, peer);
         rounds += 1;
     }
     stalls.expect_few("rounds", peer)?;
@@ -418,7 +422,7 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
         let round = Instant::now();
         let mut connection = peer.connect()?;
         connection.exchange(5)?;
-        stalls.count(round.elapsed(), peer);
+        stalls.count(round, peer);
         connection.reset();
         clients += 1;
     }

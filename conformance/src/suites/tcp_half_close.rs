@@ -96,7 +96,7 @@ fn empty(peer: &Peer) -> CaseResult {
 
 fn large_backlog(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_unread(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    connection.send_until_unread(BLOCKED, BACKLOG_LIMIT)?;
     connection.finish_sending()?;
     // The server is to notice FIN while it still owes bytes: the pauses are the case.
     std::thread::sleep(Duration::from_millis(peer.size()));
@@ -126,7 +126,7 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
     let mut finished = Vec::new();
     for kib in SENT {
         let mut connection = peer.connect_with(Setup::tight())?;
-        connection.send_until_unread(peer.clock().scaled(UNREAD), kib * 1024)?;
+        connection.send_until_unread(UNREAD, kib * 1024)?;
         connection.finish_sending()?;
         finished.push(connection);
     }

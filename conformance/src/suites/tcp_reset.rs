@@ -120,7 +120,7 @@ fn while_write_blocked(peer: &Peer, process: &Process) -> CaseResult {
     neighbour.exchange(64)?;
     AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
         let mut connection = peer.connect()?;
-        connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+        connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
         connection.reset();
         Ok(())
     })?;

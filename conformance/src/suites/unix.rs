@@ -148,7 +148,7 @@ fn large_backpressure(peer: &Peer) -> CaseResult {
         &mut [flow.pauses(Pauses { one_in: 50, at_most: Duration::from_millis(20) })],
         peer.clock(),
     )?;
-    connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+    connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
     connection.receive_all()?;
     peer.serves()?;
     Observation::met()
@@ -178,7 +178,7 @@ fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> CaseResult {
     neighbour.exchange(64)?;
     AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
         let mut connection = peer.connect()?;
-        connection.send_until_blocked(peer.clock().scaled(BLOCKED), BACKLOG_LIMIT)?;
+        connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
         drop(connection);
         Ok(())
     })?;

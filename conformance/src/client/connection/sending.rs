@@ -95,28 +95,44 @@ impl Connection {
         }
     }
 
-    /// Sends until the kernel has taken nothing for `quiet`, at most `limit` bytes.
+    /// Sends until the kernel has taken nothing for `quiet`, at most `limit` bytes. `quiet` is
+    /// scaled here, and put off by held-back time: a server without a processor is not blocked.
     ///
     /// # Errors
-    /// `reset` when the server closed.
+    /// `reset` when the server closed, `timeout` when it takes bytes until the cell ends.
     pub fn send_until_blocked(&mut self, quiet: Duration, limit: u64) -> Result<u64, Failure> {
         let start = self.sent;
+        let end = self.clock.cell_end();
         while self.sent - start < limit {
-            if self.try_send(limit - (self.sent - start))? == 0
-                && !wait(&self.socket, Interest::Write, quiet)?
-            {
+            if self.try_send(limit - (self.sent - start))? == 0 && !self.has_room_within(quiet)? {
                 break;
+            }
+            if end.is_over() {
+                return Err(end.failure("a server that takes no more bytes"));
             }
         }
         Ok(self.sent - start)
     }
 
+    fn has_room_within(&self, time: Duration) -> Result<bool, Failure> {
+        let deadline = self.clock.within(time);
+        loop {
+            if wait(&self.socket, Interest::Write, deadline.left())? {
+                return Ok(true);
+            }
+            if deadline.is_over() {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Sends until the server has left bytes unread for `quiet`, at most `limit` bytes. Little
     /// waits then, so that what is sent next, such as FIN, reaches a server that is blocked. Where
-    /// the system does not tell what is unread, sends until the kernel takes no more.
+    /// the system does not tell what is unread, sends until the kernel takes no more. `quiet` is
+    /// scaled as there.
     ///
     /// # Errors
-    /// `reset` when the server closed.
+    /// `reset` when the server closed, `timeout` when it takes bytes until the cell ends.
     pub fn send_until_unread(&mut self, quiet: Duration, limit: u64) -> Result<u64, Failure> {
         /// Less than any receive buffer, so that the kernel's end of the server has room for it.
         const PIECE: u64 = 8 * 1024;
@@ -124,11 +140,15 @@ impl Connection {
             return self.send_until_blocked(quiet, limit);
         }
         let start = self.sent;
+        let end = self.clock.cell_end();
         while self.sent - start < limit {
+            if end.is_over() {
+                return Err(end.failure("a server that takes no more bytes"));
+            }
             self.send(PIECE.min(limit - (self.sent - start)))?;
-            let sent = Instant::now();
+            let patience = self.clock.within(quiet);
             while self.untaken()? > 0 {
-                if sent.elapsed() > quiet {
+                if patience.is_over() {
                     return Ok(self.sent - start);
                 }
                 thread::sleep(Duration::from_micros(100));

@@ -102,7 +102,7 @@ pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult
         let (finish, stay) = clients.split_at_mut(peer.size() as usize / 2);
         for client in finish {
             // Behind a full window FIN would not reach the server.
-            client.send_until_unread(peer.clock().scaled(UNREAD), STALLED_BYTES)?;
+            client.send_until_unread(UNREAD, STALLED_BYTES)?;
             client.finish_sending()?;
         }
         stall(stay, peer)?;

@@ -100,7 +100,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(1000, 1000, 1000)
             .needs(&[Need::ResidentMemory, Need::Descriptors(1010)])
             .process(memory_per_idle_connection),
-        Case::should("threads-bounded", "Beside 500 clients, the server has no more threads.")
+        Case::should("threads-bounded", "500 connections add at most 64 threads.")
             .sizes(500, 500, 500)
             .needs(&[Need::Threads, Need::Descriptors(500)])
             .judges(&[FailureKind::Threads])
