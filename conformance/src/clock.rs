@@ -2,7 +2,7 @@
 //! off by held-back time, and how near the cell came to a limit.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::deadline::{Cut, Deadline, MOST_TIMES};
@@ -38,6 +38,10 @@ pub struct CellClock {
     /// What the judge has waited for the server so far.
     waited: Mutex<Waited>,
     started: Instant,
+    /// When its first server was ready.
+    ready: OnceLock<Instant>,
+    /// When its first measurement of growth began.
+    grows: OnceLock<Instant>,
     meter: Meter,
     /// One more than the highest number of a connection that has got a byte.
     served: AtomicU32,
@@ -66,6 +70,8 @@ impl CellClock {
             nearest: Mutex::default(),
             waited: Mutex::default(),
             started: Instant::now(),
+            ready: OnceLock::new(),
+            grows: OnceLock::new(),
             meter: Meter::start(),
             served: AtomicU32::new(0),
             left: AtomicU32::new(0),
@@ -103,17 +109,25 @@ impl CellClock {
         self.started
     }
 
-    /// Takes off limits of time what this server is held back from now on.
+    /// When the cell first judged how much a server grows, which is now if it never did.
+    #[must_use]
+    pub fn growth_began(&self) -> Instant {
+        *self.grows.get_or_init(Instant::now)
+    }
+
+    /// Takes off limits of time what this server, which is ready, is held back from now on.
     pub fn watch(&self, server: Process) {
+        self.ready.get_or_init(Instant::now);
         let mut turns = server.turns();
         self.meter.watch(move || turns().map(|(ran, held)| Turns { ran, held }));
     }
 
-    /// Which part of the cell's time so far judge and server were held back.
+    /// Which part of the cell's time, since its first server was ready, judge and server were held
+    /// back.
     #[must_use]
     pub fn held_back_share(&self) -> f64 {
-        let held_back = self.held_back_since(self.started).as_secs_f64();
-        held_back / self.started.elapsed().as_secs_f64().max(1e-3)
+        let ready = *self.ready.get().unwrap_or(&self.started);
+        self.held_back_since(ready).as_secs_f64() / ready.elapsed().as_secs_f64().max(1e-3)
     }
 
     /// How long since a moment judge and server were held back.

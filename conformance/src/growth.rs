@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use harness::process::Process;
-use report::{Failure, FailureKind, outside};
+use report::{Failure, FailureKind};
 
 use crate::clock::CellClock;
 
@@ -52,8 +52,8 @@ impl Allowance {
         clock: &CellClock,
         mut round: impl FnMut() -> Result<u64, Failure>,
     ) -> Result<(), Failure> {
-        // That of all its judgements: the cell has an end, too.
-        let end = clock.started() + clock.scaled(PATIENCE);
+        // That of all judgements of the cell, which has an end, too.
+        let end = clock.growth_began() + clock.scaled(PATIENCE);
         let mut readings: Vec<(f64, f64)> = Vec::new();
         let mut done = 0;
         loop {
@@ -76,7 +76,7 @@ impl Allowance {
                 return self.decide(least, clock);
             }
             if Instant::now() > end {
-                return self.decide(least, clock).map_err(|leak| self.unjudged(done, &leak));
+                return Err(self.unjudged(done, slope));
             }
         }
     }
@@ -100,9 +100,11 @@ impl Allowance {
         if is_steady { Slope::of(line).low } else { 0.0 }
     }
 
-    fn unjudged(self, done: u64, leak: &Failure) -> Failure {
+    fn unjudged(self, done: u64, slope: Slope) -> Failure {
         let expected = format!("{} times a {} in {PATIENCE:?}", self.most, self.of);
-        let actual = outside!("{done} times, and as yet {} bytes kept of each", leak.actual);
+        let Slope { low, high } = slope;
+        let actual =
+            format!("{done} times, and as yet between {low:.0} and {high:.0} bytes kept of each");
         Failure::new(FailureKind::Harness, expected, actual)
     }
 
