@@ -111,7 +111,9 @@ pub fn attest_process(
     });
     match (watched, doubt) {
         (Ok(watched), _) => rules::rule_watched(driver, &sight, watched?, bytes, &seen),
-        (Err(_), None) => Ok(attested(seen)),
+        (Err(error), None) => {
+            Ok(attested(format!("{seen}; its system calls cannot be watched: {error}")))
+        }
         (Err(_), Some((_, Some(failure)))) => Err(failure),
         (Err(error), Some((reason, None))) => {
             let reason = format!("{reason}, and its system calls cannot be watched: {error}");

@@ -22,17 +22,16 @@ pub(super) enum Ruling {
 }
 
 impl Ruling {
-    /// The same of a server that never came to rest: what it may yet do is not held against it,
-    /// unless there is no closer look.
+    /// The same of a server that never came to rest: what it may yet do is not held against it.
     pub(super) fn in_motion(self) -> Self {
-        match self {
-            Self::Mismatch(failure) => Self::Doubt {
-                seen: failure.actual.on_terminal(),
-                reason: "its threads do not rest".to_owned(),
-                otherwise: Some(failure),
-            },
-            Self::Attested(_) | Self::Doubt { .. } => self,
-        }
+        let (seen, reason) = match self {
+            Self::Mismatch(failure) => {
+                (failure.actual.on_terminal(), "its threads do not rest".to_owned())
+            }
+            Self::Doubt { seen, reason, .. } => (seen, reason),
+            attested @ Self::Attested(_) => return attested,
+        };
+        Self::Doubt { seen, reason, otherwise: None }
     }
 }
 
