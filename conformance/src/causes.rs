@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::row::Row;
-use report::{Cell, Failure, FailureKind, Outside, Run, Verdict};
+use report::{Cell, Failure, FailureKind, Outside, Run, Seed, Verdict};
 
 use crate::plan::Planned;
 
@@ -34,13 +34,14 @@ struct Suspicion {
     cell: usize,
 }
 
-/// Says of each cell from which one it follows. `again` judges a planned cell once more.
-pub fn link(
+/// Says of each cell from which one it follows. `again` judges a planned cell once more, with the
+/// bytes that it had.
+pub(crate) fn link(
     run: &mut Run,
     rows: &[Row],
     plan: &[Planned],
     jobs: usize,
-    again: &(dyn Fn(&Planned) -> Cell + Sync),
+    again: &(dyn Fn(&Planned, Seed) -> Cell + Sync),
 ) {
     let suspicions = suspicions(&run.cells);
     let wanted: BTreeSet<usize> = suspicions.iter().flat_map(|s| [s.root, s.cell]).collect();
@@ -49,7 +50,7 @@ pub fn link(
         let is_meant = |planned: &&Planned| {
             cell.row.is(&rows[planned.row].name) && cell.id().is(&planned.id())
         };
-        Some((index, plan.iter().find(is_meant)?))
+        Some((index, cell.seed, plan.iter().find(is_meant)?))
     });
     let second = judge_again(&planned.collect::<Vec<_>>(), jobs, again);
     let confirmed = |suspicion: &&Suspicion| {
@@ -70,9 +71,9 @@ pub fn link(
 
 /// Judges cells side by side, and begins none after [`LIMIT`].
 fn judge_again(
-    planned: &[(usize, &Planned)],
+    planned: &[(usize, Seed, &Planned)],
     jobs: usize,
-    again: &(dyn Fn(&Planned) -> Cell + Sync),
+    again: &(dyn Fn(&Planned, Seed) -> Cell + Sync),
 ) -> BTreeMap<usize, Cell> {
     let started = Instant::now();
     let next = AtomicUsize::new(0);
@@ -81,11 +82,9 @@ fn judge_again(
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
                 while started.elapsed() < LIMIT {
-                    let Some((index, planned)) = planned.get(next.fetch_add(1, Ordering::Relaxed))
-                    else {
-                        return;
-                    };
-                    let cell = again(planned);
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((index, seed, planned)) = planned.get(number) else { return };
+                    let cell = again(planned, *seed);
                     judged.lock().unwrap_or_else(PoisonError::into_inner).insert(*index, cell);
                 }
             });
@@ -210,7 +209,7 @@ mod tests {
             reason: None,
             observation: None,
             margin: None,
-            seed: report::Seed::new(1),
+            seed: Seed::new(1),
             seconds: 0.0,
             cpu_seconds: 0.0,
             exclusive: false,

@@ -101,10 +101,25 @@ pub fn run(
             });
         }
     });
+    conclude(collector, judge, registry, rows, plan, options.jobs)
+}
+
+/// All that was judged, with causes, for which cells are judged again, `jobs` side by side.
+#[must_use]
+pub fn conclude(
+    collector: Collector,
+    judge: &Judge,
+    registry: &Registry,
+    rows: &[Row],
+    plan: &[Planned],
+    jobs: usize,
+) -> Run {
+    let started = collector.started;
     let mut run = collector.finish(judge, rows, host::label());
-    causes::link(&mut run, rows, plan, options.jobs, &|planned| {
-        one(judge, registry, rows, planned).cell
+    causes::link(&mut run, rows, plan, jobs, &|planned, seed| {
+        one(&judge.with_seed(seed), registry, rows, planned).cell
     });
+    run.seconds = started.elapsed().as_secs_f64();
     run
 }
 
@@ -140,7 +155,7 @@ impl Collector {
 
     /// The run: rows with what was learnt about them, cells by row and in catalogue order.
     #[must_use]
-    pub fn finish(self, judge: &Judge, rows: &[Row], label: Outside) -> Run {
+    fn finish(self, judge: &Judge, rows: &[Row], label: Outside) -> Run {
         let judged = self.judged.into_inner().unwrap_or_else(PoisonError::into_inner);
         let order = catalogue_order();
         let row_order =

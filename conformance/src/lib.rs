@@ -2,7 +2,7 @@
 //! matrix. The judge drives servers from outside only, and shares no code with them.
 
 pub mod case;
-pub mod causes;
+mod causes;
 pub mod check;
 pub mod client;
 pub mod clock;

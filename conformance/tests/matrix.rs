@@ -5,7 +5,6 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use conformance::causes;
 use conformance::check::{self, Collector, Environment};
 use conformance::judge::{Disturbance, Judge};
 use conformance::plan::{Filter, Planned, plan};
@@ -19,7 +18,7 @@ use harness::{host, seed, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::output::{Completeness, Outputs};
 use report::render::text;
-use report::run::parts::{causes as causes_of, closing_line, costs, detail};
+use report::run::parts::{causes, closing_line, costs, detail};
 use report::{
     Cell, Conclusion, Document as _, Exit, Gate, Outside, Seed, Strictness, Verdict, View, outside,
 };
@@ -114,11 +113,9 @@ fn finish(
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
     let Shared { judge, registry, rows, collector } = shared;
-    let mut run = collector.finish(&judge, &rows, host::label());
-    causes::link(&mut run, &rows, selected, check::default_jobs(), &|planned| {
-        check::one(&judge, &registry, &rows, planned).cell
-    });
-    println!("{}", text(&causes_of(&run), View::in_file()));
+    let jobs = check::default_jobs();
+    let run = check::conclude(collector, &judge, &registry, &rows, selected, jobs);
+    println!("{}", text(&causes(&run), View::in_file()));
     println!("{}", text(&costs(&run), View::in_file()));
     println!("{}", closing_line(&run).on_terminal());
     for missing in judge.gate.missing_drivers(&run) {
