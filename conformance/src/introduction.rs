@@ -32,6 +32,8 @@ pub enum IntroductionError {
     Ended(Ended, Vec<Outside>),
     /// It does not listen where it was told to, with the last lines of its standard error.
     NeverListens(Failure, Vec<Outside>),
+    /// It announces nothing, with the last lines of its standard error.
+    NeverAnnounces(Failure, Vec<Outside>),
     /// It says that this host cannot run it, or that it does not serve TCP.
     Declined(Outside),
     /// It does not do what the contract asks of its first line, with the last lines of its standard
@@ -60,7 +62,12 @@ fn try_to_reach(endpoint: &Endpoint) -> io::Result<()> {
     let domain = endpoint.place.domain();
     match endpoint.transport {
         Transport::Tcp => Socket::new(domain, Type::STREAM, None)?.connect_timeout(&address, LIMIT),
-        Transport::Unix => Socket::new(domain, Type::STREAM, None)?.connect(&address),
+        Transport::Unix => {
+            let socket = Socket::new(domain, Type::STREAM, None)?;
+            // connect(2) waits as long as a write may where the server's queue is full.
+            socket.set_write_timeout(Some(LIMIT))?;
+            socket.connect(&address)
+        }
         Transport::Unixgram => Socket::new(domain, Type::DGRAM, None)?.connect(&address),
         Transport::Udp => {
             let socket = Socket::new(domain, Type::DGRAM, None)?;
@@ -117,7 +124,7 @@ pub fn introduce(
     let wrong = |failure: Failure| {
         let said = launcher.stderr_tail(TAIL_LINES);
         if failure.kind == FailureKind::Timeout {
-            return IntroductionError::NeverListens(failure, said);
+            return IntroductionError::NeverAnnounces(failure, said);
         }
         if failure.kind == FailureKind::Harness {
             return IntroductionError::Start(failure);

@@ -1,6 +1,7 @@
 //! `iomatrix check`: the cells of `cargo test -p conformance`, with progress and the matrix.
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub(crate) struct Arguments {
     require: Vec<String>,
     /// Judge each cell so many times and keep the worst.
     #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Repeat a check: the same seed sends the same bytes, and certifies nothing, because a server
     /// can read command lines. Random and printed if absent.
@@ -91,14 +93,18 @@ pub(crate) struct Arguments {
     #[arg(value_parser = humantime::parse_duration, conflicts_with = "address")]
     start_timeout: Duration,
     /// Cells side by side.
-    #[arg(long, value_name = "N", default_value_t = check::default_jobs())]
-    jobs: usize,
+    #[arg(long, value_name = "N", default_value_t = default_jobs())]
+    jobs: NonZeroUsize,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Run::FORMATS), value_parser = output::parser(Run::FORMATS))]
     outputs: Vec<Output>,
     /// Show the cells and start nothing; as text, markdown or json.
     #[arg(long)]
     list: bool,
+}
+
+fn default_jobs() -> NonZeroUsize {
+    NonZeroUsize::new(check::default_jobs()).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn levels() -> impl TypedValueParser<Value = Level> {
@@ -154,7 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         repeat: repeat_command,
     };
     let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
-    let options = check::Options { jobs: arguments.jobs, repeats: arguments.repeat };
+    let options = check::Options { jobs: arguments.jobs.get(), repeats: arguments.repeat };
     let run = check::run(&judge, &registry, &rows, &planned, &options, &|cell, conclusion| {
         show_progress(&progress, cell, conclusion);
     });
@@ -189,7 +195,11 @@ impl Arguments {
         }
         if let Some(command) = &self.contract {
             let program = Program::parse(command).map_err(mistake("--contract"))?;
-            return Ok(vec![introduce("contract", &program, self.start_timeout)?]);
+            return Ok(vec![if self.list {
+                Row::undeclared("contract", Origin::Contract(program))
+            } else {
+                introduce("contract", &program, self.start_timeout)?
+            }]);
         }
         let Some(address) = &self.address else {
             let selected = selection::rows(registry, &self.rows)?;
@@ -237,7 +247,12 @@ impl From<IntroductionError> for Error {
             IntroductionError::Start(failure) => Self::NotStarted(failure),
             IntroductionError::Ended(ended, stderr) => Self::EndedAtStart { ended, stderr },
             IntroductionError::NeverListens(failure, stderr) => {
-                Self::NeverListens { failure, stderr }
+                let hint = "does it listen where {addr}, {port} or {path} says?";
+                Self::NeverReady { failure, stderr, hint }
+            }
+            IntroductionError::NeverAnnounces(failure, stderr) => {
+                let hint = "did it write its announcement as one line, and flush it?";
+                Self::NeverReady { failure, stderr, hint }
             }
             IntroductionError::Declined(reason) => Self::Declined(reason),
             IntroductionError::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },

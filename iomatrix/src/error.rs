@@ -45,7 +45,7 @@ pub(crate) enum Error {
     /// The server of `--command` ended before it listened.
     EndedAtStart { ended: Ended, stderr: Vec<Outside> },
     /// A server did not become ready in the time that it had for that.
-    NeverListens { failure: Failure, stderr: Vec<Outside> },
+    NeverReady { failure: Failure, stderr: Vec<Outside>, hint: &'static str },
     /// The address is not this host's, and what is done there is an attack on a stranger's.
     BeyondLoopback { address: Outside, deed: &'static str },
     /// The generator does not run this workload.
@@ -118,7 +118,7 @@ impl Error {
             | Self::NothingListens { .. }
             | Self::NotStarted(_)
             | Self::EndedAtStart { .. }
-            | Self::NeverListens { .. }
+            | Self::NeverReady { .. }
             | Self::Render { .. }
             | Self::Write { .. }
             | Self::Signals(_)
@@ -229,15 +229,12 @@ impl fmt::Display for Error {
                 write!(f, "no case was judged: the server {ended} before it listened")?;
                 quote(f, stderr)
             }
-            Self::NeverListens { failure, stderr } => {
+            Self::NeverReady { failure, stderr, hint } => {
                 let Failure { expected, actual, .. } = failure;
                 let (expected, actual) = (expected.on_terminal(), actual.on_terminal());
                 write!(f, "no case was judged: expected {expected}, got {actual}")?;
                 quote(f, stderr)?;
-                f.write_str(
-                    "\n  does it listen where {addr} or {port} says? a slow start gets more time \
-                     with --start-timeout",
-                )
+                write!(f, "\n  {hint} a slow start gets more time with --start-timeout")
             }
             Self::BeyondLoopback { address, deed } => write!(
                 f,
