@@ -23,7 +23,7 @@ use crate::sock_diag::{Listener, listeners};
 
 pub(super) use super::fdinfo::rings;
 pub(super) use super::sight_linux::sight;
-pub(super) use super::sockets::{inheritable, waiting_sockets};
+pub(super) use super::sockets::{inheritable, own_sockets, waiting_sockets};
 pub(super) use super::tracepoint::Attached;
 pub(super) use super::watch_linux::watch;
 

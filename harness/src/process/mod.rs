@@ -152,6 +152,16 @@ impl Process {
         Ok(of_each.into_iter().max().unwrap_or(0))
     }
 
+    /// Sockets that are its own and not those of clients, who come over this transport. None are
+    /// known where the system does not tell.
+    ///
+    /// # Errors
+    /// `harness` when the system refuses to tell.
+    pub fn own_sockets(&self, clients: Transport) -> Result<usize, Failure> {
+        let look = |pid| system::own_sockets(pid, clients);
+        Ok(self.in_each("its sockets", look)?.into_iter().sum())
+    }
+
     /// Open descriptors, and sockets that only the file table of a ring holds.
     ///
     /// # Errors

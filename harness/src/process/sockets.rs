@@ -17,10 +17,11 @@ const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 /// Standard input, output and error are there to be inherited.
 const STREAMS: i32 = 3;
 
-pub(super) fn waiting_sockets(pid: u32) -> io::Result<Vec<Waiting>> {
+/// The inodes of the sockets of which a process has a descriptor.
+fn inodes(pid: u32) -> io::Result<BTreeSet<u64>> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     let files = Process::new(pid).and_then(|process| process.fd()).map_err(io::Error::other)?;
-    let own: BTreeSet<u64> = files
+    Ok(files
         .flatten()
         .filter_map(|file| match file.target {
             FDTarget::Socket(inode) => Some(inode),
@@ -32,7 +33,23 @@ pub(super) fn waiting_sockets(pid: u32) -> io::Result<Vec<Waiting>> {
             | FDTarget::Other(..)
             | FDTarget::Unknown(..) => None,
         })
-        .collect();
+        .collect())
+}
+
+/// How many sockets of a process are not those of clients: TCP listeners, UDP sockets and, unless
+/// clients have them too, Unix sockets.
+pub(super) fn own_sockets(pid: u32, clients: Transport) -> io::Result<usize> {
+    let mut own: BTreeSet<u64> = listeners()?.into_iter().map(|one| one.inode).collect();
+    let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
+    own.extend(udp.map(|one| one.inode));
+    if !matches!(clients, Transport::Unix | Transport::Unixgram) {
+        own.extend(procfs::net::unix().into_iter().flatten().map(|one| one.inode));
+    }
+    Ok(inodes(pid)?.intersection(&own).count())
+}
+
+pub(super) fn waiting_sockets(pid: u32) -> io::Result<Vec<Waiting>> {
+    let own = inodes(pid)?;
     // A kernel without IPv6 has no table of it.
     let tcp = listeners()?.into_iter().filter(|one| own.contains(&one.inode));
     let tcp = tcp.map(|one| Waiting { transport: Transport::Tcp, address: one.address });

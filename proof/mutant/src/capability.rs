@@ -21,12 +21,15 @@ pub(crate) enum Worker {
     Loop,
     /// Nobody, ever.
     Nobody,
+    /// Nobody: the answer waits as if somebody had.
+    Clock,
 }
 
 /// Work that was begun for a message.
 pub(crate) enum Job {
     Runs(JoinHandle<()>),
     Forgotten,
+    Waits(Instant),
 }
 
 impl Work {
@@ -46,6 +49,7 @@ impl Work {
                 None
             }
             Worker::Nobody => Some(Job::Forgotten),
+            Worker::Clock => Some(Job::Waits(Instant::now() + time)),
         }
     }
 }
@@ -58,6 +62,7 @@ impl Job {
         match self {
             Self::Runs(thread) => thread.is_finished(),
             Self::Forgotten => false,
+            Self::Waits(end) => Instant::now() >= *end,
         }
     }
 }
@@ -170,7 +175,7 @@ mod tests {
         assert!(!work(Worker::Nobody).begin().unwrap().is_done());
         match work(Worker::Thread).begin() {
             Some(Job::Runs(thread)) => thread.join().unwrap(),
-            Some(Job::Forgotten) | None => panic!("no thread"),
+            Some(Job::Forgotten | Job::Waits(_)) | None => panic!("no thread"),
         }
     }
 

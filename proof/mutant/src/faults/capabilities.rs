@@ -11,6 +11,9 @@ use crate::hooks::{Admission, Hooks};
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new("works-in-loop", "Does the work of a message in the loop", || Box::new(WorksInLoop)),
+    Fault::new("work-is-a-nap", "Waits for as long as the work of a message would take", || {
+        Box::new(WorkIsANap)
+    }),
     Fault::at(
         "forgets-jobs",
         "Has room for two jobs (settable) in a second, and forgets the others",
@@ -34,6 +37,14 @@ struct WorksInLoop;
 impl Hooks for WorksInLoop {
     fn worker(&mut self, _asked: Worker) -> Worker {
         Worker::Loop
+    }
+}
+
+struct WorkIsANap;
+
+impl Hooks for WorkIsANap {
+    fn worker(&mut self, _asked: Worker) -> Worker {
+        Worker::Clock
     }
 }
 

@@ -23,6 +23,24 @@ pub(super) const FAULTS: &[Fault] = &[
         "Takes an empty datagram for the end of its socket",
         || Box::new(Deaf::at(0, |_, datagram| datagram.bytes.is_empty())),
     ),
+    Fault::of_datagrams_at(
+        "leaks-of-datagrams",
+        "Leaks 32 bytes (settable) of memory at each datagram",
+        32,
+        |at| Box::new(Leaks { bytes: limit(at), for_each: Each::Datagram, ..Leaks::default() }),
+    ),
+    Fault::of_datagrams_at(
+        "leaks-of-peers",
+        "Leaks 2 KiB (settable) of memory for each client of datagrams",
+        2048,
+        |at| Box::new(Leaks { bytes: limit(at), for_each: Each::Client, ..Leaks::default() }),
+    ),
+    Fault::of_datagrams_at(
+        "serves-600-peers",
+        "Answers the datagrams of 600 clients (settable), and of none that comes later",
+        600,
+        |at| Box::new(Table { room: limit(at), seen: BTreeSet::new() }),
+    ),
     Fault::of_datagrams("drops-empty", "Does not echo empty datagrams", || {
         Box::new(Fate(unless_empty))
     }),
@@ -122,6 +140,47 @@ struct Fate(fn(Datagram) -> Vec<Datagram>);
 impl DatagramHooks for Fate {
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
         (self.0)(datagram)
+    }
+}
+
+/// What something is leaked for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Each {
+    #[default]
+    Datagram,
+    Client,
+}
+
+#[derive(Default)]
+struct Leaks {
+    bytes: usize,
+    for_each: Each,
+    seen: BTreeSet<Client>,
+    leaked: Vec<Vec<u8>>,
+}
+
+impl DatagramHooks for Leaks {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        if self.for_each == Each::Datagram || self.seen.insert(datagram.client.clone()) {
+            // Not zero, which the kernel would promise and never give.
+            self.leaked.push(vec![0xa5; self.bytes]);
+        }
+        vec![datagram]
+    }
+}
+
+/// Clients that it has room for.
+struct Table {
+    room: usize,
+    seen: BTreeSet<Client>,
+}
+
+impl DatagramHooks for Table {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        if self.seen.len() < self.room {
+            self.seen.insert(datagram.client.clone());
+        }
+        if self.seen.contains(&datagram.client) { vec![datagram] } else { Vec::new() }
     }
 }
 

@@ -36,8 +36,91 @@ pub(super) const FAULTS: &[Fault] = &[
         "Leaves Nagle's algorithm on for those that it accepts within 5 ms of another",
         || Box::new(NagleOnLater::default()),
     ),
+    Fault::new(
+        "waits-after-full-read",
+        "Waits 200 ms for more after a read that filled the buffer",
+        || Box::new(WaitsAfterFullRead),
+    ),
+    Fault::at(
+        "stalls-in-crowd",
+        "Lets each 20th message (settable) wait for 150 ms beside seven or eight other connections",
+        20,
+        |at| Box::new(StallsInCrowd { each: at, count: 0 }),
+    ),
+    Fault::at(
+        "stops-each-1600th",
+        "Sleeps 900 ms at each 1600th message (settable) of less than 1 KiB",
+        1600,
+        |at| Box::new(StopsEach { each: at, count: 0 }),
+    ),
+    Fault::new(
+        "waits-for-header",
+        "Holds a first byte 0x16 back until five bytes have come, as a header of TLS has",
+        || Box::new(WaitsForHeader),
+    ),
     Fault::new("greets", "Greets a client that has been silent for 200 ms", || Box::new(Greets)),
 ];
+
+struct WaitsAfterFullRead;
+
+impl Hooks for WaitsAfterFullRead {
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let is_full = connection.written == 0 && connection.pending.len() == FULL_READ;
+        let writes_at = connection.last_read + Duration::from_millis(200);
+        let waits = is_full && Instant::now() < writes_at && !connection.input_waits();
+        if waits { Gate::Until(writes_at) } else { Gate::Go }
+    }
+}
+
+struct StallsInCrowd {
+    each: u64,
+    count: u64,
+}
+
+impl Hooks for StallsInCrowd {
+    fn received(&mut self, connection: &mut Connection) {
+        let is_in_crowd = (7..=8).contains(&connection.beside);
+        self.count += u64::from(is_in_crowd);
+        connection.mark = u64::from(is_in_crowd && self.count.is_multiple_of(self.each));
+    }
+
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let writes_at = connection.last_read + Duration::from_millis(150);
+        let waits = connection.mark == 1 && Instant::now() < writes_at;
+        if waits { Gate::Until(writes_at) } else { Gate::Go }
+    }
+}
+
+struct StopsEach {
+    each: u64,
+    count: u64,
+}
+
+impl Hooks for StopsEach {
+    fn received(&mut self, connection: &mut Connection) {
+        if connection.fresh().len() < 1024 {
+            self.count += 1;
+            if self.count.is_multiple_of(self.each) {
+                std::thread::sleep(Duration::from_millis(900));
+            }
+        }
+    }
+}
+
+struct WaitsForHeader;
+
+impl Hooks for WaitsForHeader {
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let is_header = connection.pending.first() == Some(&0x16);
+        let waits = is_header && connection.bytes_read < 5 && connection.phase == Phase::Open;
+        if waits { Gate::Wait } else { Gate::Go }
+    }
+
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        let waits = connection.pending.first() == Some(&0x16) && connection.bytes_read < 5;
+        if connection.pending.is_empty() || waits { Gate::Go } else { Gate::Wait }
+    }
+}
 
 struct LateExtraByte;
 

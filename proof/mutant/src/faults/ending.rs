@@ -7,7 +7,7 @@ use mio::net::TcpStream;
 use socket2::SockRef;
 
 use super::{Burst, Fault};
-use crate::connection::{Connection, End, Ready};
+use crate::connection::{Connection, End, Over, Ready};
 use crate::hooks::{Admission, Gate, Hooks};
 
 /// The table.
@@ -46,6 +46,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "leaks-idle-on-fin",
         "Leaks the descriptor of a connection that ends without having sent a byte",
         || Box::new(Leaks::when(idle_fin)),
+    ),
+    Fault::at(
+        "leaks-unix-sockets",
+        "Leaks the descriptor of each 20th connection (settable) over a Unix path that ends",
+        20,
+        |at| Box::new(Leaks::when(|c, _| c.over == Over::Unix).each(at)),
     ),
     Fault::new("leaks-pipes", "Leaks a pipe for each connection that ends after an echo", || {
         Box::new(LeaksPipes::default())

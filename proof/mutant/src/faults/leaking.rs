@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Fault;
-use crate::connection::{Connection, End};
+use crate::connection::{Connection, End, Over};
 use crate::hooks::Hooks;
 
 /// The table.
@@ -47,6 +47,11 @@ pub(super) const FAULTS: &[Fault] = &[
                 if count % at == 0 { usize::try_from(at).unwrap_or(0) * 1024 } else { 0 }
             }))
         },
+    ),
+    Fault::new(
+        "leaks-1-kib-over-unix",
+        "Leaks 1 KiB of memory for each connection over a Unix path that ends",
+        || Box::new(Keeps::after(|c, _| if c.over == Over::Unix { 1024 } else { 0 })),
     ),
     Fault::at(
         "leaks-80-bytes-a-message",

@@ -1,13 +1,14 @@
 //! Servers that are right in an unusual way, so that no suite asks for more than the contract does.
 
 use std::io::{self, PipeReader, PipeWriter};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use socket2::Socket;
 
 use super::Fault;
-use crate::connection::Connection;
+use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 use crate::process::ProcessHooks;
 
@@ -29,6 +30,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "odd-pools-pipes",
         "Keeps a pipe for as many connections as were ever open at once, as Go does for splice(2)",
         || Box::new(PoolsPipes::default()),
+    ),
+    Fault::new(
+        "odd-logs-by-socket",
+        "Opens a socket to a log daemon at the first connection that fails, as syslog(3) does",
+        || Box::new(LogsBySocket::default()),
     ),
 ];
 
@@ -93,6 +99,27 @@ impl Hooks for LateClose {
         }
         let closes_at = connection.last_read + Duration::from_millis(200);
         if Instant::now() < closes_at { Gate::Until(closes_at) } else { Gate::Go }
+    }
+}
+
+#[derive(Default)]
+struct LogsBySocket {
+    log: Option<UdpSocket>,
+}
+
+impl Hooks for LogsBySocket {
+    fn closed(&mut self, _connection: &mut Connection, end: End) {
+        const DAEMON: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 514);
+        if end == End::Finished {
+            return;
+        }
+        if self.log.is_none() {
+            // Without a descriptor it does not log.
+            self.log = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok();
+        }
+        if let Some(log) = &self.log {
+            let _ = log.send_to(b"<30>a client is gone", DAEMON);
+        }
     }
 }
 
