@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use harness::deadline::Deadline;
 use harness::launcher::{Attempt, Ended, Launch, Server};
 use harness::process::{Demand, Process, SOCKETS, SOCKETS_OF_RINGS};
-use report::{Failure, FailureKind, Outside, outside};
+use report::{Failure, FailureKind, Outside, Transport, outside};
 
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
@@ -63,6 +63,7 @@ fn number_at_rest(
 #[derive(Debug)]
 pub struct AtRest<'a> {
     process: &'a Process,
+    clients: Transport,
     clock: &'a CellClock,
     limit: Duration,
     spare: usize,
@@ -90,14 +91,16 @@ impl<'a> AtRest<'a> {
         limit: Duration,
     ) -> Result<Self, Failure> {
         let base = descriptors_at_rest(process, peer)?;
-        let sockets = sockets(process)?;
+        let clients = peer.transport();
+        let sockets = sockets(process, clients)?;
         let clock = peer.clock();
-        Ok(Self { process, clock, limit, spare, base, sockets, first: None, fillings: 0 })
+        Ok(Self { process, clients, clock, limit, spare, base, sockets, first: None, fillings: 0 })
     }
 
     /// Waits until a crowd that has gone has left nothing behind. What it leaves in a pool, as Go
-    /// keeps pipes for splice(2), is not held against the server at once: another crowd is to come.
-    /// A socket is no pool.
+    /// keeps pipes for splice(2), or has made the server open for itself, such as a socket to a log
+    /// daemon, is not held against the server at once: another crowd is to come. The socket of a
+    /// connection is.
     ///
     /// # Errors
     /// `descriptors` when more are left.
@@ -112,7 +115,7 @@ impl<'a> AtRest<'a> {
         // Where kinds are not told, a pool looks like a leak.
         let is_pool = self
             .sockets
-            .zip(sockets(self.process)?)
+            .zip(sockets(self.process, self.clients)?)
             .is_some_and(|(before, now)| now <= before + self.spare);
         if !is_pool || self.fillings == FILLINGS {
             return Err(more);
@@ -148,11 +151,15 @@ pub enum Pool {
     Filled,
 }
 
-/// How many sockets a process holds, where that is told.
-fn sockets(process: &Process) -> Result<Option<usize>, Failure> {
+/// How many sockets of connections a process holds, where that is told.
+fn sockets(process: &Process, clients: Transport) -> Result<Option<usize>, Failure> {
     let kinds = process.descriptor_kinds()?;
     let count = |kind| kinds.get(kind).copied().unwrap_or(0);
-    Ok((!kinds.is_empty()).then(|| count(SOCKETS) + count(SOCKETS_OF_RINGS)))
+    if kinds.is_empty() {
+        return Ok(None);
+    }
+    let sockets = count(SOCKETS) + count(SOCKETS_OF_RINGS);
+    Ok(Some(sockets.saturating_sub(process.own_sockets(clients)?)))
 }
 
 /// Waits until the process holds at most `base` descriptors, within `limit`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use harness::accept_queue::{AcceptQueue, accept_queue};
 use harness::attest::{Exchange, Exchanged};
 use harness::place::Place;
-use report::{Failure, FailureKind, outside};
+use report::{Failure, FailureKind, Transport, outside};
 
 use crate::client::connection::{Connection, Pending, Setup};
 use crate::client::payload::Payload;
@@ -37,6 +37,15 @@ impl Peer {
     #[must_use]
     pub fn new(address: SocketAddr, context: Arc<Context>) -> Self {
         Self::at(Place::Ip(address), context)
+    }
+
+    /// What its connections come over.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match self.place {
+            Place::Ip(_) => Transport::Tcp,
+            Place::Path(_) => Transport::Unix,
+        }
     }
 
     /// A server that listens at `place`.

@@ -1,6 +1,8 @@
 //! The suites: one file each, with its table of cases at the top. `hardship` has the cases of
-//! `life` on servers that lack something, and `exposure` what cases see besides connections.
+//! `life` on servers that lack something, `exposure` what cases see besides connections, and
+//! `datagram_memory` a case of two suites.
 
+mod datagram_memory;
 mod endurance;
 mod exposure;
 mod fair;

@@ -51,14 +51,14 @@ pub(super) const SUITE: Suite = Suite {
         )
         .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
         .lifecycle(without_descriptors),
-        Case::should(
+        Case::must(
             "serves-the-queue",
             "Clients that had connected and sent before a stop are answered, and then get FIN.",
         )
         .sizes(20, 50, 200)
         .needs(&[Need::Signals, Need::Threads, Need::Descriptors(50)])
         .lifecycle(serves_the_queue),
-        Case::should("drains-inflight", "All that the server had read before a stop comes back.")
+        Case::must("drains-inflight", "All that the server had read before a stop comes back.")
             .lifecycle(drains_inflight),
         Case::must(
             "prefix-exact",
@@ -70,7 +70,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(30, 50, 500)
             .needs(&[Need::Descriptors(100)])
             .lifecycle(under_load_no_crash),
-        Case::should("stops-accepting", "While a server drains, it takes no new clients.")
+        Case::must("stops-accepting", "While a server drains, it takes no new clients.")
             .lifecycle(stops_accepting),
         Case::must(
             "releases-port",
@@ -78,7 +78,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(10, 10, 50)
         .lifecycle(releases_port),
-        Case::should("second-signal", "A second SIGTERM ends the server at once, with status 1.")
+        Case::must("second-signal", "A second SIGTERM ends the server at once, with status 1.")
             .needs(&[Need::Signals])
             .lifecycle(second_signal),
         Case::must(
@@ -88,7 +88,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(20, 30, 500)
         .needs(&[Need::PromptCleanUp])
         .lifecycle(sigkill_then_restart),
-        Case::should("parent-gone", "The end of standard input ends the server within 2 s.")
+        Case::must("parent-gone", "The end of standard input ends the server within 2 s.")
             .lifecycle(parent_gone),
         Case::must(
             "exit-code",

@@ -191,12 +191,25 @@ const OPENINGS: [&[u8]; 30] = [
 ];
 
 fn opening_words(peer: &Peer) -> CaseResult {
+    /// Bytes of an opening that come one by one, each once the one before is back.
+    const PIECES: usize = 8;
     for opening in OPENINGS {
         let mut connection = peer.connect()?;
         // First, again, and after something else.
         for message in [opening, opening, b"something else", opening] {
             connection.exchange_literal(message)?;
         }
+        connection.reset();
+        // In small pieces: a server that guesses a protocol waits for more than there is.
+        let mut connection = peer.connect()?;
+        let (first, rest) = opening.split_at(opening.len().min(PIECES));
+        first.iter().try_for_each(|byte| connection.exchange_literal(&[*byte]))?;
+        connection.exchange_literal(rest)?;
+        connection.reset();
+    }
+    for first in 0..=255 {
+        let mut connection = peer.connect()?;
+        connection.exchange_literal(&[first])?;
         connection.reset();
     }
     Observation::met()
@@ -330,7 +343,8 @@ fn latency_no_stall(peer: &Peer) -> CaseResult {
     // Those that are accepted in one go are to be set up alike.
     let connections = peer.connect_many(4)?;
     for mut connection in connections.into_iter().step_by(3) {
-        for bytes in [4_196, 16_484, 65_636] {
+        // A little more than a usual buffer holds, and exactly as much: more may be waited for.
+        for bytes in [4_096, 4_196, 16_384, 16_484, 65_536, 65_636] {
             let mut rounds = (0..peer.size())
                 .map(|_| {
                     let start = Instant::now();
@@ -380,22 +394,28 @@ fn streams_before_eof(peer: &Peer) -> CaseResult {
 struct Stalls(f64);
 
 impl Stalls {
-    /// A round that is slow, and one that is slower.
-    const SLOW: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(40)];
-    /// A host pauses, too, and rarely so often in so short a time. Slower rounds count twice.
+    /// A round that is slow counts once, one that is slower once more, and one that no host of its
+    /// own makes so slow three times more.
+    const SLOW: [(Duration, f64); 3] = [
+        (Duration::from_millis(10), 1.0),
+        (Duration::from_millis(40), 1.0),
+        (Duration::from_millis(200), 3.0),
+    ];
+    /// A host pauses, too, and rarely so often in so short a time.
     const FEW: f64 = 4.0;
 
     /// Counts a round that has just ended, if it was slow.
     fn count(&mut self, began: Instant, peer: &Peer) {
-        let slow = Self::SLOW.map(|slow| peer.clock().scaled(slow));
-        if began.elapsed() > slow[0] {
-            let took = began.elapsed().saturating_sub(peer.clock().held_back_since(began));
-            self.0 += slow.iter().filter(|slow| took > **slow).count() as f64;
+        let clock = peer.clock();
+        if began.elapsed() > clock.scaled(Self::SLOW[0].0) {
+            let took = began.elapsed().saturating_sub(clock.held_back_since(began));
+            let slow = Self::SLOW.iter().filter(|(limit, _)| took > clock.scaled(*limit));
+            self.0 += slow.map(|(_, weight)| weight).sum::<f64>();
         }
     }
 
     fn expect_few(self, of: &str, peer: &Peer) -> Result<(), Failure> {
-        let what = format!("{of} above 10 ms, and those above 40 ms once more");
+        let what = format!("{of} above 10 ms, above 40 ms once more, above 200 ms five times");
         peer.clock().judge(FailureKind::Slow, &what, self.0, Self::FEW)
     }
 }
@@ -403,6 +423,8 @@ impl Stalls {
 fn no_rare_stall(peer: &Peer) -> CaseResult {
     /// A server may take its time for all of them, and is asked fewer then.
     const ENOUGH: Duration = Duration::from_secs(2);
+    /// Clients whose messages come together: one of their wake-ups may be lost.
+    const CROWD: u64 = 8;
     let mut connection = peer.connect()?;
     for _ in 0..10 {
         connection.exchange(5)?;
@@ -427,6 +449,17 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
         clients += 1;
     }
     stalls.expect_few("first rounds of new clients", peer)?;
+    let mut crowd = peer.connect_many(CROWD)?;
+    let start = Instant::now();
+    let (mut stalls, mut rounds) = (Stalls::default(), 0);
+    while rounds < peer.size() / 3 && start.elapsed() < ENOUGH {
+        let round = Instant::now();
+        crowd.iter_mut().try_for_each(|client| client.send(5))?;
+        crowd.iter_mut().try_for_each(|client| client.receive(5))?;
+        stalls.count(round, peer);
+        rounds += 1;
+    }
+    stalls.expect_few("rounds of eight clients", peer)?;
     Observation::met()
 }
 

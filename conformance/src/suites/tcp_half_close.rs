@@ -151,12 +151,23 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
 }
 
 fn data_and_fin_together(peer: &Peer) -> CaseResult {
+    /// Clients that come one by one; the others come side by side, for a server that is slow to
+    /// close.
+    const ALONE: u64 = 20;
+    const TOGETHER: u64 = 20;
     let mut random = peer.random(0);
-    for _ in 0..peer.size() {
-        let mut connection = peer.connect()?;
-        connection.send(random.u64(1..200))?;
-        connection.finish_sending()?;
-        connection.expect_end()?;
+    let mut done = 0;
+    while done < peer.size() {
+        let count = if done < ALONE { 1 } else { TOGETHER };
+        let mut connections = Vec::new();
+        for _ in 0..count {
+            let mut connection = peer.connect()?;
+            connection.send(random.u64(1..200))?;
+            connection.finish_sending()?;
+            connections.push(connection);
+        }
+        connections.iter_mut().try_for_each(Connection::expect_end)?;
+        done += count;
     }
     Observation::met()
 }

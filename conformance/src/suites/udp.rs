@@ -20,6 +20,7 @@ use crate::client::ping_pong::p99_planned;
 use crate::clock::CellClock;
 use crate::expectation::{expect_graceful_end, expect_obedience, expect_quiet, expect_survival};
 use crate::lifecycle::{Lifecycle, no_port};
+use crate::suites::datagram_memory;
 use crate::suites::exposure::only_its_udp_address;
 use crate::suites::tcp_content::of_content;
 
@@ -106,6 +107,18 @@ pub(super) const SUITE: Suite = Suite {
         .alone()
         .over(Transport::Udp)
         .datagrams(send_pressure),
+        Case::must(
+            "memory",
+            "Thousands of datagrams, and thousands of clients that have gone, leave no memory \
+             behind.",
+        )
+        .sizes(4000, 4000, 40_000)
+        .needs(&[Need::ResidentMemory])
+        .answers(Question::Resources)
+        .judges(&[FailureKind::Memory])
+        .from_grade(Grade::Command)
+        .over(Transport::Udp)
+        .lifecycle(datagram_memory::over_udp),
         Case::must("ipv6", "A datagram to ::1 comes back from there.")
             .needs(&[Need::Ipv6])
             .over(Transport::Udp)

@@ -19,6 +19,7 @@ use crate::expectation::{
     AtRest, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
+use crate::suites::res::memory_after_churn;
 use crate::suites::tcp_content::exchange_each;
 
 /// The table.
@@ -63,6 +64,13 @@ pub(super) const SUITE: Suite = Suite {
         .over(Transport::Unix)
         .answers(Question::Resources)
         .process(peer_close_hup_no_spin),
+        Case::must("memory", "Connections that have ended leave neither memory nor descriptors.")
+            .sizes(16_000, 16_000, 100_000)
+            .needs(&[Need::UnixSockets, Need::ResidentMemory, Need::DescriptorCount])
+            .judges(&[FailureKind::Memory, FailureKind::Descriptors])
+            .over(Transport::Unix)
+            .answers(Question::Resources)
+            .process(memory_after_churn),
         Case::must("close-with-unread", "A client that closes with an unread echo harms nobody.")
             .sizes(5, 20, 200)
             .needs(&[Need::UnixSockets])

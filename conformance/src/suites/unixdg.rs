@@ -12,8 +12,8 @@ use crate::client::passing::pair;
 use crate::client::ping_pong::p99_planned;
 use crate::expectation::{expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
-use crate::suites::udp;
 use crate::suites::unix::COPIES;
+use crate::suites::{datagram_memory, udp};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -55,6 +55,18 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)
             .datagrams(udp::content),
+        Case::must(
+            "memory",
+            "Thousands of datagrams, and thousands of clients that have gone, leave no memory \
+             behind.",
+        )
+        .sizes(4000, 4000, 40_000)
+        .needs(&[Need::UnixSockets, Need::ResidentMemory])
+        .answers(Question::Resources)
+        .judges(&[FailureKind::Memory])
+        .from_grade(Grade::Command)
+        .over(Transport::Unixgram)
+        .lifecycle(datagram_memory::over_a_path),
         Case::must("longer-than-buffer", "A datagram longer than any of UDP harms nobody.")
             .needs(&[Need::UnixSockets, Need::UnixgramBytes(Sockets::UNIXGRAM_MOST)])
             .over(Transport::Unixgram)

@@ -22,7 +22,7 @@ const BYTES_PER_MESSAGE: f64 = 16.0;
 /// Rounds that a line takes.
 const ROUNDS: usize = 12;
 
-pub(super) fn memory_after_churn(peer: &Peer, process: &Process) -> CaseResult {
+pub(in crate::suites) fn memory_after_churn(peer: &Peer, process: &Process) -> CaseResult {
     let mut random = peer.random(0);
     let mut echo = |connections: &mut [Connection]| {
         for connection in connections.iter_mut() {
