@@ -55,10 +55,12 @@ impl Allowance {
         // That of all judgements of the cell, which has an end, too.
         let end = clock.growth_began() + clock.scaled(PATIENCE);
         let mut readings: Vec<(f64, f64)> = Vec::new();
+        let mut reserved: Vec<Option<u64>> = Vec::new();
         let mut done = 0;
         loop {
             done += round()?;
             readings.push((done as f64, process.resident_bytes()? as f64));
+            reserved.push(process.reserved_bytes()?);
             if readings.len() < self.rounds {
                 continue;
             }
@@ -71,8 +73,11 @@ impl Allowance {
                 return self.decide(slope.low, clock);
             }
             let growth = readings[readings.len() - 1].1 - readings[0].1;
-            let least = self.steady(longer);
             if done >= self.most || growth > MOST_GROWTH {
+                let least = self.steady(longer);
+                if least > self.bytes && self.is_of_reserve(longer, &reserved) {
+                    return Err(self.unjudged_reserve(least));
+                }
                 return self.decide(least, clock);
             }
             if Instant::now() > end {
@@ -98,6 +103,25 @@ impl Allowance {
             to.1 - from.1 > self.bytes * (to.0 - from.0)
         });
         if is_steady { Slope::of(line).low } else { 0.0 }
+    }
+
+    /// Whether the server grew within memory that it had asked the system for before the line: a
+    /// collector with a large heap uses all of it before it collects anything.
+    fn is_of_reserve(self, line: &[(f64, f64)], reserved: &[Option<u64>]) -> bool {
+        let first = reserved[reserved.len() - line.len()];
+        let (Some(first), Some(Some(last))) = (first, reserved.last()) else { return false };
+        let count = line[line.len() - 1].0 - line[0].0;
+        last.saturating_sub(first) as f64 <= self.bytes * count
+    }
+
+    fn unjudged_reserve(self, least: f64) -> Failure {
+        let expected = format!("memory that stays, or is asked for anew, over each {}", self.of);
+        let actual = format!(
+            "{least:.0} bytes used of each, all of them of memory that the server had reserved \
+             before: if that is the heap of a garbage collector, give it a smaller one, such as \
+             java -Xmx64m"
+        );
+        Failure::new(FailureKind::Harness, expected, actual)
     }
 
     fn unjudged(self, done: u64, slope: Slope) -> Failure {

@@ -26,6 +26,14 @@ pub(super) const SUITE: Suite = Suite {
         .answers(Question::Bytes)
         .relies_on(Feature::SilentClients)
         .wire(connection_survives),
+        Case::should(
+            "steady",
+            "All the time, a client that speaks four times a second is answered at once.",
+        )
+        .sizes(2000, 12_000, 35_000)
+        .answers(Question::Promptness)
+        .judges(&[FailureKind::Slow])
+        .wire(steady),
         Case::must("cpu-no-connections", "Without connections, the server uses no CPU.")
             .sizes(500, 1000, 5000)
             .needs(&[Need::CpuTime])
@@ -108,6 +116,23 @@ fn connection_survives(peer: &Peer) -> CaseResult {
         connection.exchange(16 * 1024)?;
     }
     peer.serves()?;
+    Observation::met()
+}
+
+fn steady(peer: &Peer) -> CaseResult {
+    const PACE: Duration = Duration::from_millis(250);
+    const LIMIT: Duration = Duration::from_millis(300);
+    let mut client = peer.connect()?;
+    let start = Instant::now();
+    let mut slowest = Duration::ZERO;
+    while start.elapsed() < Duration::from_millis(peer.size()) {
+        let round = Instant::now();
+        client.exchange(64)?;
+        slowest = slowest.max(peer.clock().undisturbed(round));
+        // Whatever the server does each so many seconds, it does beside one of them.
+        client.expect_silence(PACE)?;
+    }
+    peer.clock().judge_rounds("the slowest round", slowest, LIMIT)?;
     Observation::met()
 }
 

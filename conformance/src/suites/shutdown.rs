@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::deadline::Deadline;
 use harness::launcher::{Attempt, DRAIN, Ended, Launch, Server, Start};
 use harness::process::{Cpu, Process, Signal};
 use harness::restrict::Restrictions;
@@ -45,6 +46,12 @@ pub(super) const SUITE: Suite = Suite {
             "Clients that do not read, or that never stop sending, cannot keep a stopped server.",
         )
         .lifecycle(with_blocked_writes),
+        Case::must(
+            "beside-work",
+            "Messages that still cost CPU time do not keep a stopped server beyond its drain.",
+        )
+        .asks_for("cpu")
+        .lifecycle(beside_work),
         Case::must(
             "without-descriptors",
             "A server that is out of descriptors stops as any other does.",
@@ -208,6 +215,39 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     Observation::met()
 }
 
+fn beside_work(lifecycle: &Lifecycle) -> CaseResult {
+    /// Far more than the drain.
+    const WORK: &str = "20s";
+    /// CPU time that shows that the work has begun.
+    const BEGUN: Duration = Duration::from_millis(20);
+    let listen = ["tcp:127.0.0.1:0", "cpu:127.0.0.1:0"].map(str::to_owned).to_vec();
+    let start = Start { listen, ..Start::default() };
+    let start = start.with("--capability").with("cpu").with("--cpu-work").with(WORK);
+    let server = lifecycle.start_with(&start)?;
+    let ready = server.ready()?;
+    let [costly] = ready.addresses("cpu")?[..] else {
+        return Err(ready.wrong_listeners("one cpu listener"));
+    };
+    let process = server.process();
+    let before = if Process::IS_TOLD { Some(process.cpu_times()?) } else { None };
+    let mut client = lifecycle.peer_at(costly).connect()?;
+    client.send(1)?;
+    lifecycle.peer(&server)?.serves()?;
+    let deadline = lifecycle.clock().progress();
+    while let Some(before) = &before
+        && process.cpu_times()?.since(before).total < BEGUN
+    {
+        if deadline.is_over() {
+            return Err(deadline.failure("work for a message"));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let stopped = Instant::now();
+    server.ask_to_stop()?;
+    expect_end_since(&server, lifecycle.clock(), stopped, DRAIN + BEYOND_DRAIN)?;
+    Observation::met()
+}
+
 /// A client that sends a little again and again, as long as the server lives and until it is told.
 fn talk(
     client: &mut Connection,
@@ -266,7 +306,9 @@ fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
     /// How long the kernel must take nothing before both ends count as blocked.
     const BLOCKED: Duration = Duration::from_millis(200);
     const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
-    let server = lifecycle.start()?;
+    /// How long after the stop the client begins to read.
+    const LATE: Duration = Duration::from_secs(1);
+    let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;
     let peer = lifecycle.peer(&server)?;
     let small = Setup { receive_buffer: Some(64 * 1024), ..Setup::default() };
     let mut client = peer.connect_with(small)?;
@@ -277,7 +319,7 @@ fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
         if queues::ARE_TOLD { client.sent().saturating_sub(client.untaken()?) } else { 0 };
     server.ask_to_stop()?;
     // It learns of the stop while it still cannot write; one that drops everything is gone by then.
-    let noticed = lifecycle.clock().within(Duration::from_millis(200));
+    let noticed = Deadline::after(LATE);
     let _ = server.wait(noticed, "the stop to be noticed");
     let end = client.drain_to_any_end()?;
     if client.received() < had_read {
@@ -290,7 +332,7 @@ fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
         return Err(Failure::new(FailureKind::Reset, "FIN within the drain time", actual));
     }
     drop(client);
-    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+    expect_graceful_end(&server, LONG_DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
     if queues::ARE_TOLD {
         return Observation::met();
     }

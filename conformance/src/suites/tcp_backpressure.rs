@@ -28,6 +28,14 @@ pub(super) const SUITE: Suite = Suite {
         .answers(Question::Limits)
         .judges(&[FailureKind::Unbounded, FailureKind::Memory])
         .process(bounded),
+        Case::must(
+            "small-messages",
+            "Small messages of a client that does not read cost bounded memory, and come back.",
+        )
+        .sizes(20_000, 20_000, 20_000)
+        .needs(&[Need::ResidentMemory, Need::SocketQueues])
+        .answers(Question::Limits)
+        .process(small_messages),
         Case::must("resume", "A client that reads after a pause gets everything.")
             .sizes(200, 300, 1000)
             .wire(resume),
@@ -109,6 +117,36 @@ fn bounded(peer: &Peer, process: &Process) -> CaseResult {
     }
     connection.reset();
     peer.serves()?;
+    Observation::met()
+}
+
+fn small_messages(peer: &Peer, process: &Process) -> CaseResult {
+    const MESSAGE: u64 = 10;
+    /// What fills the buffers of both kernels, and leaves room in one of the server's.
+    const PIECE: u64 = 4096;
+    /// A server that leaves a message unread for so long takes no more.
+    const UNREAD: Duration = Duration::from_millis(20);
+    peer.serves()?;
+    let mut connection = peer.connect_with(Setup::tight())?;
+    connection.exchange(1024)?;
+    let before = process.resident_bytes()?;
+    while connection.sent() < PLATEAU_MIB * MIB && connection.held()? == 0 {
+        connection.send(PIECE)?;
+        if !connection.is_taken_within(UNREAD)? {
+            break;
+        }
+    }
+    // Each is a read of its own.
+    for _ in 0..peer.size() {
+        connection.send(MESSAGE)?;
+        if !connection.is_read_within(UNREAD)? {
+            break;
+        }
+    }
+    let growth = process.resident_bytes()?.saturating_sub(before) as f64 / MIB as f64;
+    let (what, limit) = ("MiB by which the server grew", GROWTH_MIB as f64);
+    peer.clock().judge(FailureKind::Memory, what, growth, limit)?;
+    connection.receive_all()?;
     Observation::met()
 }
 

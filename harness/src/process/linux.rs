@@ -115,6 +115,11 @@ pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
     Ok(stat.rss * procfs::page_size())
 }
 
+pub(super) fn reserved_bytes(pid: u32) -> io::Result<Option<u64>> {
+    let status = process(pid)?.status().map_err(io::Error::other)?;
+    Ok(status.vmdata.map(|kib| kib * 1024))
+}
+
 pub(super) fn threads(pid: u32) -> io::Result<Threads> {
     let mut threads = Threads::default();
     for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {

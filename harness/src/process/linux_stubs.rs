@@ -25,6 +25,10 @@ pub(super) fn own_sockets(_: u32, _: Transport) -> io::Result<usize> {
     Ok(0)
 }
 
+pub(super) fn reserved_bytes(_: u32) -> io::Result<Option<u64>> {
+    Ok(None)
+}
+
 /// Where it listens is asked over the wire alone.
 pub(super) fn waiting_sockets(_: u32) -> io::Result<Vec<Waiting>> {
     Ok(Vec::new())

@@ -254,6 +254,16 @@ impl Process {
         Ok(self.in_each("its resident memory", system::resident_bytes)?.into_iter().sum())
     }
 
+    /// Memory that it may write to, in bytes, whether it has used it or not: that is what it has
+    /// asked the system for.
+    ///
+    /// # Errors
+    /// `harness` when the system does not tell.
+    pub fn reserved_bytes(&self) -> Result<Option<u64>, Failure> {
+        let of_each = self.in_each("its memory", system::reserved_bytes)?;
+        Ok(of_each.into_iter().sum())
+    }
+
     /// A duplicate of its end of the connection between its `port` and the judge's, through which
     /// the judge sees what is left in it. The connection ends only when both have closed it.
     ///

@@ -8,8 +8,8 @@ use super::demand::Demand;
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    Attached, cpus, descriptor_kinds, duplicate_end, listener_owner, own_sockets, rings, sight,
-    thread_names, unwaited, waiting_for_io, waiting_sockets, watch,
+    Attached, cpus, descriptor_kinds, duplicate_end, listener_owner, own_sockets, reserved_bytes,
+    rings, sight, thread_names, unwaited, waiting_for_io, waiting_sockets, watch,
 };
 
 pub(super) fn below(_: u32) -> io::Result<Vec<u32>> {

@@ -192,9 +192,14 @@ impl Options {
         self.listen.iter().map(move |endpoint| (endpoint, costs(endpoint)))
     }
 
+    fn heeded_cancels(&self) -> impl Iterator<Item = &Cancel> {
+        let heeds = self.faults().process().cancels();
+        self.cancel.iter().filter(move |_| heeds)
+    }
+
     /// After how long an `accept` is cancelled.
     pub(crate) fn accept_limit(&self) -> Option<Duration> {
-        self.cancel.iter().find_map(|cancel| match cancel {
+        self.heeded_cancels().find_map(|cancel| match cancel {
             Cancel::Accept(limit) => Some(*limit),
             Cancel::Read(_) => None,
         })
@@ -202,7 +207,7 @@ impl Options {
 
     /// After how long a read is cancelled.
     pub(crate) fn read_limit(&self) -> Option<Duration> {
-        self.cancel.iter().find_map(|cancel| match cancel {
+        self.heeded_cancels().find_map(|cancel| match cancel {
             Cancel::Read(limit) => Some(*limit),
             Cancel::Accept(_) => None,
         })

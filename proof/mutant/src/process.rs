@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use socket2::Socket;
 
@@ -47,6 +48,11 @@ pub(crate) trait ProcessHooks: Sync {
 
     /// Whether it offers what is optional: capabilities, and sockets other than those of TCP.
     fn offers_options(&self) -> bool {
+        true
+    }
+
+    /// Whether it cancels what has waited for as long as it was told.
+    fn cancels(&self) -> bool {
         true
     }
 
@@ -133,6 +139,11 @@ pub(crate) trait ProcessHooks: Sync {
     /// The TCP port that is announced.
     fn announced_port(&self, port: u16) -> u16 {
         port
+    }
+
+    /// For how long it drains.
+    fn drain(&self, asked: Duration) -> Duration {
+        asked
     }
 
     /// Between the announcement and the loop; `at` is the value of `--fault-at`.

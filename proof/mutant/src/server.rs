@@ -92,7 +92,7 @@ impl Server {
             accepted_at_request: None,
             scratch: vec![0; hooks.buffer_bytes(options.buffer as usize)],
             hooks,
-            drain: options.drain.into(),
+            drain: options.faults().process().drain(options.drain.into()),
             faults: options.faults(),
         })
     }

@@ -1,7 +1,7 @@
 //! Sending: the next bytes of the stream, in pieces of any shape, and FIN.
 
-use std::io::{self, IoSlice, Write};
-use std::net::Shutdown;
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,15 +146,60 @@ impl Connection {
                 return Err(end.failure("a server that takes no more bytes"));
             }
             self.send(PIECE.min(limit - (self.sent - start)))?;
-            let patience = self.clock.within(quiet);
-            while self.untaken()? > 0 {
-                if patience.is_over() {
-                    return Ok(self.sent - start);
-                }
-                thread::sleep(Duration::from_micros(100));
+            if !self.is_taken_within(quiet)? {
+                break;
             }
         }
         Ok(self.sent - start)
+    }
+
+    /// Whether the server takes all that was sent within `time`, which is scaled and put off as
+    /// that of [`Connection::send_until_blocked`].
+    ///
+    /// # Errors
+    /// `harness` where the system does not tell.
+    pub fn is_taken_within(&self, time: Duration) -> Result<bool, Failure> {
+        self.is_zero_within(time, || self.untaken())
+    }
+
+    /// Whether the server reads all that has come to its end within `time`, scaled as there. That
+    /// it did is known long before the acknowledgement of a small message, which is delayed.
+    ///
+    /// # Errors
+    /// `harness` where the system does not tell.
+    pub fn is_read_within(&self, time: Duration) -> Result<bool, Failure> {
+        let (near, far) = self.ends()?;
+        self.is_zero_within(time, || Ok(queues(far, near).map_err(|e| self.unseen(&e))?.unread))
+    }
+
+    fn is_zero_within(
+        &self,
+        time: Duration,
+        look: impl Fn() -> Result<u64, Failure>,
+    ) -> Result<bool, Failure> {
+        let patience = self.clock.within(time);
+        while look()? > 0 {
+            if patience.is_over() {
+                return Ok(false);
+            }
+            thread::sleep(Duration::from_micros(50));
+        }
+        Ok(true)
+    }
+
+    /// The addresses of the judge's end and of the server's.
+    fn ends(&self) -> Result<(SocketAddr, SocketAddr), Failure> {
+        let far = self.socket.peer_addr().map_err(|e| self.unseen(&e))?.as_socket();
+        let far = far.ok_or_else(|| self.unseen(&ErrorKind::Unsupported.into()))?;
+        Ok((self.local_address()?, far))
+    }
+
+    /// Its queues cannot be seen: it is gone, or the system does not tell.
+    fn unseen(&self, error: &io::Error) -> Failure {
+        if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotConnected) {
+            return self.closed_while("sending", &ErrorKind::NotConnected.into());
+        }
+        harness_failure("see the queues of a connection", error)
     }
 
     /// Waits until the server has taken nothing for `quiet`: it has done what it can do.
@@ -185,13 +230,25 @@ impl Connection {
     /// # Errors
     /// `harness` where the system does not tell.
     pub fn untaken(&self) -> Result<u64, Failure> {
-        let unknown = |e: io::Error| harness_failure("see what the server has not read", &e);
-        let near = self.local_address()?;
-        let far = self.socket.peer_addr().map_err(unknown)?.as_socket();
-        let far = far.ok_or_else(|| unknown(io::ErrorKind::Unsupported.into()))?;
+        let (near, far) = self.ends()?;
         // The near end first: what moves on between the two looks is counted twice, not lost.
-        let unacknowledged = queues(near, far).map_err(unknown)?.unacknowledged;
-        Ok(unacknowledged + queues(far, near).map_err(unknown)?.unread)
+        let unacknowledged = queues(near, far).map_err(|e| self.unseen(&e))?.unacknowledged;
+        Ok(unacknowledged + queues(far, near).map_err(|e| self.unseen(&e))?.unread)
+    }
+
+    /// Bytes of those sent that neither kernel has, nor the judge: the server has read them, and
+    /// they are not written. A little less while some are on their way.
+    ///
+    /// # Errors
+    /// `harness` where the system does not tell.
+    pub fn held(&self) -> Result<u64, Failure> {
+        let (near, far) = self.ends()?;
+        let ends = [
+            queues(near, far).map_err(|e| self.unseen(&e))?,
+            queues(far, near).map_err(|e| self.unseen(&e))?,
+        ];
+        let in_kernels: u64 = ends.iter().map(|end| end.unread + end.unacknowledged).sum();
+        Ok((self.sent - self.received).saturating_sub(in_kernels))
     }
 
     /// Sends FIN: the judge will send nothing more.

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::launcher::Start;
+use harness::process::Process;
 use report::{Failure, FailureKind};
 
 use crate::case::{CaseResult, Observation};
@@ -28,11 +29,45 @@ fn with_cancelled(
         .with(format!("{operation}={}ms", CANCEL_AFTER.as_millis()));
     let server = lifecycle.start_with(&start)?;
     let found = lifecycle.peer(&server).and_then(|peer| {
+        // What is to be cancelled waits: an accept always, and a read of this client.
+        let mut idle = peer.connect()?;
+        idle.exchange(64)?;
+        if Process::IS_TOLD {
+            expect_cancelled(&server.process(), operation, lifecycle)?;
+        }
         let observation = case(&peer)?;
         peer.serves()?;
         Ok(observation)
     });
     expect_survival(&server, found, lifecycle.clock())
+}
+
+/// A server that cancels what waits each millisecond wakes up for it, and one with nothing to do
+/// does not.
+fn expect_cancelled(
+    process: &Process,
+    operation: &str,
+    lifecycle: &Lifecycle,
+) -> Result<(), Failure> {
+    /// Far fewer than there are in the time, and far more than those of an idle server.
+    const LEAST: u64 = 100;
+    let deadline = lifecycle.clock().within(Duration::from_secs(2));
+    let before = process.switches()?.voluntary;
+    loop {
+        let woken = process.switches()?.voluntary.saturating_sub(before);
+        if woken >= LEAST {
+            return Ok(());
+        }
+        if deadline.is_over() {
+            let expected = format!(
+                "a server that cancels each {operation} that waits for {CANCEL_AFTER:?}: it wakes \
+                 up {LEAST} times in {:.0} s",
+                deadline.elapsed().as_secs_f64()
+            );
+            return Err(Failure::new(FailureKind::Announcement, expected, format!("{woken}")));
+        }
+        thread::sleep(10 * CANCEL_AFTER);
+    }
 }
 
 /// Up to so much of the time in which the server waits, at random: that hits each moment of it.

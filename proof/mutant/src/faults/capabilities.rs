@@ -7,10 +7,16 @@ use super::{Burst, Fault, limit};
 use crate::capability::Worker;
 use crate::connection::Connection;
 use crate::hooks::{Admission, Hooks};
+use crate::process::ProcessHooks;
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new("works-in-loop", "Does the work of a message in the loop", || Box::new(WorksInLoop)),
+    Fault::of_process(
+        "ignores-cancel",
+        "Announces that it cancels what waits, and cancels nothing",
+        &IgnoresCancel,
+    ),
     Fault::new("work-is-a-nap", "Waits for as long as the work of a message would take", || {
         Box::new(WorkIsANap)
     }),
@@ -37,6 +43,14 @@ struct WorksInLoop;
 impl Hooks for WorksInLoop {
     fn worker(&mut self, _asked: Worker) -> Worker {
         Worker::Loop
+    }
+}
+
+struct IgnoresCancel;
+
+impl ProcessHooks for IgnoresCancel {
+    fn cancels(&self) -> bool {
+        false
     }
 }
 

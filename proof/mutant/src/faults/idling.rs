@@ -1,6 +1,6 @@
 //! Faults of a server that has nothing to do: it does something all the same.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Fault, limit};
 use crate::connection::Connection;
@@ -8,6 +8,9 @@ use crate::hooks::{Gate, Hooks};
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
+    Fault::at("stops-each-10-s", "Does nothing for 950 ms each 10 s (settable)", 10, |at| {
+        Box::new(StopsEach { each: Duration::from_secs(at), last: Instant::now() })
+    }),
     Fault::new("closes-silent", "Closes a connection that has been silent for one second", || {
         Box::new(ClosesSilent)
     }),
@@ -101,5 +104,25 @@ impl Hooks for WakesEachMs {
         _connections: &[Option<Connection>],
     ) -> Option<Duration> {
         Some(planned.map_or(TICK, |planned| planned.min(TICK)))
+    }
+}
+
+struct StopsEach {
+    each: Duration,
+    last: Instant,
+}
+
+impl Hooks for StopsEach {
+    fn sleep(
+        &mut self,
+        planned: Option<Duration>,
+        _connections: &[Option<Connection>],
+    ) -> Option<Duration> {
+        if self.last.elapsed() >= self.each {
+            std::thread::sleep(Duration::from_millis(950));
+            self.last = Instant::now();
+        }
+        let left = self.each.saturating_sub(self.last.elapsed());
+        Some(planned.map_or(left, |planned| planned.min(left)))
     }
 }

@@ -18,6 +18,18 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("reads-while-writing", "Reads into the buffer while it is being written", || {
         Box::new(ReadsWhileWriting)
     }),
+    Fault::at(
+        "queues-1024-reads",
+        "Reads on while a write is blocked, up to 64 KiB, and resets a client beyond 1024 reads \
+         (settable)",
+        1024,
+        |at| Box::new(QueuesReads { at }),
+    ),
+    Fault::new(
+        "pins-buffers",
+        "Reads on while a write is blocked, up to 256 KiB, and keeps 4 KiB for each read",
+        || Box::new(PinsBuffers),
+    ),
     Fault::new(
         "restarts-short-write",
         "After a short write, writes the whole buffer again",
@@ -102,6 +114,55 @@ impl Hooks for ReadsWhileWriting {
         connection.pending.drain(..connection.fresh);
         connection.fresh = 0;
         connection.written = 0;
+    }
+}
+
+/// Whether less than this waits to be written.
+fn has_room(connection: &Connection, bytes: usize) -> Gate {
+    let waiting = connection.pending.len() - connection.written;
+    if waiting < bytes { Gate::Go } else { Gate::Wait }
+}
+
+struct QueuesReads {
+    at: u64,
+}
+
+impl Hooks for QueuesReads {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        has_room(connection, 64 * 1024)
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        connection.mark += 1;
+    }
+
+    fn wrote(&mut self, connection: &mut Connection) {
+        if connection.written == connection.pending.len() {
+            connection.mark = 0;
+        }
+    }
+
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if connection.mark > self.at { Gate::Close } else { Gate::Go }
+    }
+}
+
+struct PinsBuffers;
+
+impl Hooks for PinsBuffers {
+    fn may_read(&mut self, connection: &mut Connection) -> Gate {
+        has_room(connection, 256 * 1024)
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        // Not zero, which the kernel would promise and never give.
+        connection.kept.resize(connection.kept.len() + FULL_READ, 0xa5);
+    }
+
+    fn wrote(&mut self, connection: &mut Connection) {
+        if connection.written == connection.pending.len() {
+            connection.kept = Vec::new();
+        }
     }
 }
 

@@ -15,6 +15,14 @@ use crate::process::{ProcessHooks, StopRequest};
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
+    Fault::new("stop-waits-for-work", "Waits at a stop for the work of messages", || {
+        Box::new(StopWaitsForWork)
+    }),
+    Fault::of_process(
+        "drains-for-400-ms",
+        "Drains for 400 ms, whatever it was told",
+        &DrainsFor400Ms,
+    ),
     Fault::new("exits-at-once", "Resets every connection and exits at the first signal", || {
         Box::new(ExitsAtOnce)
     }),
@@ -272,5 +280,21 @@ struct Exits3;
 impl ProcessHooks for Exits3 {
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(3)
+    }
+}
+
+struct DrainsFor400Ms;
+
+impl ProcessHooks for DrainsFor400Ms {
+    fn drain(&self, _asked: Duration) -> Duration {
+        Duration::from_millis(400)
+    }
+}
+
+struct StopWaitsForWork;
+
+impl Hooks for StopWaitsForWork {
+    fn outlasts_drain(&self, connections: &[Option<Connection>]) -> bool {
+        connections.iter().flatten().any(|connection| connection.job.is_some())
     }
 }
