@@ -147,11 +147,13 @@ impl CellClock {
         let words =
             |limit: Duration| format!("the {} s of the cell ended before that", limit.as_secs());
         let mut ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
+        // Held-back time makes a cell last twice its length at most.
+        let latest = ends + self.cell_limit;
         if deadline.left() > ends.saturating_duration_since(Instant::now()) {
             ends += self.held_back_since(self.started).min(self.cell_limit);
         }
         let cut = deadline.cut_at(ends, Cut { limit: self.cell_limit, words });
-        cut.by(self.meter.id())
+        cut.by(self.meter.id()).until(latest)
     }
 
     /// Lets the cell end later, by time that is none of its own. Deadlines that run already do not

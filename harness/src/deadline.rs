@@ -21,6 +21,8 @@ pub struct Deadline {
     cut: Option<Cut>,
     /// What was held back meanwhile does not count.
     meter: Option<MeterId>,
+    /// Nothing puts it off beyond this.
+    latest: Option<Instant>,
 }
 
 /// Why a deadline is earlier than it would be by itself.
@@ -37,7 +39,7 @@ impl Deadline {
     #[must_use]
     pub fn after(limit: Duration) -> Self {
         let started = Instant::now();
-        Self { at: started + limit, started, moved: 0, cut: None, meter: None }
+        Self { at: started + limit, started, moved: 0, cut: None, meter: None, latest: None }
     }
 
     /// The same, put off by the time that `meter` finds held back.
@@ -50,6 +52,12 @@ impl Deadline {
     #[must_use]
     pub fn cut_at(self, at: Instant, cut: Cut) -> Self {
         if at < self.at { Self { at, cut: Some(cut), ..self } } else { self }
+    }
+
+    /// The same, put off to `latest` at most.
+    #[must_use]
+    pub fn until(self, latest: Instant) -> Self {
+        Self { latest: Some(latest), ..self }
     }
 
     /// When it began to run.
@@ -66,6 +74,7 @@ impl Deadline {
         // Bounded, so that a server that hangs on a busy host is still found.
         let most = (self.at - self.started) * (MOST_TIMES - 1);
         let at = self.at + meter.held_back_since(self.started).min(most);
+        let at = self.latest.map_or(at, |latest| at.min(latest.max(self.at)));
         at.saturating_duration_since(Instant::now())
     }
 

@@ -4,35 +4,36 @@ use std::io;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Resource, Rlimit, setrlimit};
+#[cfg(target_os = "linux")]
+use rustix::thread::{self, CapabilitySet};
 
 pub(super) fn memlock(bytes: u64) -> io::Result<()> {
     soft_and_hard(Resource::Memlock, bytes)?;
-    give_up_exemption()
+    #[cfg(target_os = "linux")]
+    give_up(CapabilitySet::IPC_LOCK)?;
+    Ok(())
+}
+
+/// A server that may raise its own limit does, as redis-server(1) and haproxy(1).
+pub(super) fn open_files(count: u64) -> io::Result<()> {
+    soft_and_hard(Resource::Nofile, count)?;
+    #[cfg(target_os = "linux")]
+    give_up(CapabilitySet::SYS_RESOURCE)?;
+    Ok(())
 }
 
 /// Out of the bounding set as well, from which a program that root executes takes its own.
 #[cfg(target_os = "linux")]
-fn give_up_exemption() -> io::Result<()> {
-    use rustix::thread::{self, CapabilitySet};
-
+fn give_up(capability: CapabilitySet) -> io::Result<()> {
     let mut held = thread::capabilities(None)?;
-    if !held.permitted.contains(CapabilitySet::IPC_LOCK) {
+    if !held.permitted.contains(capability) {
         return Ok(());
     }
-    thread::remove_capability_from_bounding_set(CapabilitySet::IPC_LOCK)?;
+    thread::remove_capability_from_bounding_set(capability)?;
     for set in [&mut held.effective, &mut held.permitted, &mut held.inheritable] {
-        set.remove(CapabilitySet::IPC_LOCK);
+        set.remove(capability);
     }
     Ok(thread::set_capabilities(None, held)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_up_exemption() -> io::Result<()> {
-    Ok(())
-}
-
-pub(super) fn open_files(count: u64) -> io::Result<()> {
-    soft_and_hard(Resource::Nofile, count)
 }
 
 /// They are gone as soon as the server is executed, which leaves their numbers, 0 and 2, to the

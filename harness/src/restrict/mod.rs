@@ -45,7 +45,8 @@ pub struct Restrictions {
     pub deny_io_uring: Option<Denial>,
     /// Soft and hard RLIMIT_MEMLOCK, in bytes. CAP_IPC_LOCK, which exempts from it, goes too.
     pub memlock_bytes: Option<u64>,
-    /// Soft and hard RLIMIT_NOFILE: one more than the highest descriptor number.
+    /// Soft and hard RLIMIT_NOFILE: one more than the highest descriptor number. CAP_SYS_RESOURCE,
+    /// which allows to raise it again, goes too.
     pub open_files: Option<u64>,
     /// No IPv6 socket can be made, as on a kernel without IPv6 (Linux, x86_64 and aarch64).
     pub no_ipv6: bool,
