@@ -35,7 +35,7 @@ fn keeps_nothing(lifecycle: &Lifecycle, transport: Transport) -> CaseResult {
 fn judge(lifecycle: &Lifecycle, server: &Server, transport: Transport) -> Result<(), Failure> {
     /// Few enough for any receive queue.
     const TOGETHER: u64 = 8;
-    const DATAGRAMS: u64 = 1024;
+    const DATAGRAMS: u64 = 512;
     const CLIENTS: u64 = 100;
     let datagrams = lifecycle.datagrams(transport, server)?;
     let process = server.process();

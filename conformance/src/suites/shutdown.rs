@@ -218,10 +218,12 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
 fn beside_work(lifecycle: &Lifecycle) -> CaseResult {
     /// Far more than the drain.
     const WORK: &str = "20s";
+    /// Short, because the work goes on meanwhile.
+    const SHORT_DRAIN: Duration = Duration::from_millis(200);
     /// CPU time that shows that the work has begun.
     const BEGUN: Duration = Duration::from_millis(20);
     let listen = ["tcp:127.0.0.1:0", "cpu:127.0.0.1:0"].map(str::to_owned).to_vec();
-    let start = Start { listen, ..Start::default() };
+    let start = Start { listen, drain: SHORT_DRAIN, ..Start::default() };
     let start = start.with("--capability").with("cpu").with("--cpu-work").with(WORK);
     let server = lifecycle.start_with(&start)?;
     let ready = server.ready()?;
@@ -244,7 +246,7 @@ fn beside_work(lifecycle: &Lifecycle) -> CaseResult {
     }
     let stopped = Instant::now();
     server.ask_to_stop()?;
-    expect_end_since(&server, lifecycle.clock(), stopped, DRAIN + BEYOND_DRAIN)?;
+    expect_end_since(&server, lifecycle.clock(), stopped, SHORT_DRAIN + BEYOND_DRAIN)?;
     Observation::met()
 }
 

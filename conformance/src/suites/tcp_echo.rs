@@ -452,7 +452,7 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
     let mut crowd = peer.connect_many(CROWD)?;
     let start = Instant::now();
     let (mut stalls, mut rounds) = (Stalls::default(), 0);
-    while rounds < peer.size() / 3 && start.elapsed() < ENOUGH {
+    while rounds < peer.size() / 6 && start.elapsed() < ENOUGH {
         let round = Instant::now();
         crowd.iter_mut().try_for_each(|client| client.send(5))?;
         crowd.iter_mut().try_for_each(|client| client.receive(5))?;

@@ -19,7 +19,7 @@ use crate::expectation::{
     AtRest, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
-use crate::suites::res::memory_after_churn;
+use crate::suites::res::memory_after_either_end;
 use crate::suites::tcp_content::exchange_each;
 
 /// The table.
@@ -70,7 +70,7 @@ pub(super) const SUITE: Suite = Suite {
             .judges(&[FailureKind::Memory, FailureKind::Descriptors])
             .over(Transport::Unix)
             .answers(Question::Resources)
-            .process(memory_after_churn),
+            .process(memory_after_either_end),
         Case::must("close-with-unread", "A client that closes with an unread echo harms nobody.")
             .sizes(5, 20, 200)
             .needs(&[Need::UnixSockets])

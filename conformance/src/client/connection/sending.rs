@@ -236,12 +236,21 @@ impl Connection {
         Ok(unacknowledged + queues(far, near).map_err(|e| self.unseen(&e))?.unread)
     }
 
+    /// Whether the server writes all that it has read within `time`, scaled as that of
+    /// [`Connection::send_until_blocked`].
+    ///
+    /// # Errors
+    /// `harness` where the system does not tell.
+    pub fn is_written_within(&self, time: Duration) -> Result<bool, Failure> {
+        self.is_zero_within(time, || self.held())
+    }
+
     /// Bytes of those sent that neither kernel has, nor the judge: the server has read them, and
     /// they are not written. A little less while some are on their way.
     ///
     /// # Errors
     /// `harness` where the system does not tell.
-    pub fn held(&self) -> Result<u64, Failure> {
+    fn held(&self) -> Result<u64, Failure> {
         let (near, far) = self.ends()?;
         let ends = [
             queues(near, far).map_err(|e| self.unseen(&e))?,

@@ -22,7 +22,7 @@ const BYTES_PER_MESSAGE: f64 = 16.0;
 /// Rounds that a line takes.
 const ROUNDS: usize = 12;
 
-pub(in crate::suites) fn memory_after_churn(peer: &Peer, process: &Process) -> CaseResult {
+pub(super) fn memory_after_churn(peer: &Peer, process: &Process) -> CaseResult {
     let mut random = peer.random(0);
     let mut echo = |connections: &mut [Connection]| {
         for connection in connections.iter_mut() {
@@ -35,6 +35,20 @@ pub(in crate::suites) fn memory_after_churn(peer: &Peer, process: &Process) -> C
     expect_freed(peer, process, "connection that ended", 3, |connections| {
         echo(connections)?;
         finish(connections)
+    })?;
+    peer.serves()?;
+    Observation::met()
+}
+
+pub(in crate::suites) fn memory_after_either_end(peer: &Peer, process: &Process) -> CaseResult {
+    let mut random = peer.random(0);
+    expect_freed(peer, process, "connection that ended or was reset", 1, |connections| {
+        for connection in connections.iter_mut() {
+            connection.send(random.u64(1..8 * KIB))?;
+        }
+        connections.iter_mut().try_for_each(Connection::receive_all)?;
+        let half = connections.len() / 2;
+        finish(&mut connections[..half])
     })?;
     peer.serves()?;
     Observation::met()

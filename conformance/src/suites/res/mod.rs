@@ -18,9 +18,9 @@ use crate::client::peer::Peer;
 use crate::expectation::AtRest;
 use cancelled::{cancelled_accept_no_orphan, cancelled_read_no_loss};
 use family::{children_waited_for, threads_after_churn, threads_bounded};
-use memory::{after_blocked_writes, memory_after_resets, memory_of_streams};
+use memory::{after_blocked_writes, memory_after_churn, memory_after_resets, memory_of_streams};
 
-pub(super) use memory::memory_after_churn;
+pub(super) use memory::memory_after_either_end;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {

@@ -8,7 +8,7 @@ use crate::hooks::{Gate, Hooks};
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at("stops-each-10-s", "Does nothing for 950 ms each 10 s (settable)", 10, |at| {
+    Fault::at("stops-each-10-s", "Does nothing for 2 s each 10 s (settable)", 10, |at| {
         Box::new(StopsEach { each: Duration::from_secs(at), last: Instant::now() })
     }),
     Fault::new("closes-silent", "Closes a connection that has been silent for one second", || {
@@ -119,7 +119,7 @@ impl Hooks for StopsEach {
         _connections: &[Option<Connection>],
     ) -> Option<Duration> {
         if self.last.elapsed() >= self.each {
-            std::thread::sleep(Duration::from_millis(950));
+            std::thread::sleep(Duration::from_secs(2));
             self.last = Instant::now();
         }
         let left = self.each.saturating_sub(self.last.elapsed());

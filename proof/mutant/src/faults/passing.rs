@@ -147,6 +147,8 @@ cfg_if::cfg_if! {
         type Passed = std::convert::Infallible;
 
         fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<Passed>)> {
+            use std::io::Read as _;
+
             let mut stream = stream;
             Ok((stream.read(buffer)?, Vec::new()))
         }
