@@ -104,9 +104,9 @@ pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult
     const UNREAD: Duration = Duration::from_millis(20);
     /// How long a server that is blocked may take to see FIN.
     const NOTICED: Duration = Duration::from_millis(150);
-    /// Less than any buffer, and more than elsewhere: each of them makes the server fill all of its
-    /// buffers, and there are only some of them in a round.
-    const BYTES: f64 = 2.0 * 1024.0;
+    /// Far more than elsewhere: each of them makes the server fill all of its buffers, and there
+    /// are only some of them in a round.
+    const BYTES: f64 = 32.0 * 1024.0;
     let mut at_rest = AtRest::now(process, peer, 0, SETTLED)?;
     let of = "connection that ended while a write was blocked";
     let allowance = Allowance { bytes: BYTES, of, rounds: 4, most: 12 * peer.size() };

@@ -14,9 +14,9 @@ use crate::hooks::{Admission, Hooks};
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
-        "leaks-4-kib-when-blocked",
-        "Leaks 4 KiB of memory for each connection that is reset while its write is blocked",
-        || Box::new(LeaksMemory::of(4096, blocked_reset)),
+        "leaks-64-kib-when-blocked",
+        "Leaks 64 KiB of memory for each connection that is reset while its write is blocked",
+        || Box::new(LeaksMemory::of(65536, blocked_reset)),
     ),
     Fault::new("leaks-4-kib", "Leaks 4 KiB of memory for each connection that ends", || {
         Box::new(LeaksMemory::of(4096, |_, _| true))
