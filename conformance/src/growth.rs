@@ -115,7 +115,7 @@ impl Allowance {
     }
 
     fn unjudged_reserve(self, least: f64) -> Failure {
-        let expected = format!("memory that stays, or is asked for anew, over each {}", self.of);
+        let expected = format!("no more memory used after each {}, or a growing reserve", self.of);
         let actual = format!(
             "{least:.0} bytes used of each, all of them of memory that the server had reserved \
              before: if that is the heap of a garbage collector, give it a smaller one, such as \

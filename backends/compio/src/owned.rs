@@ -54,8 +54,12 @@ pub(crate) async fn accept_loop<S: Stream>(
         }
         // Nothing completes an accept of Windows that has no client, but one may have come.
         Driver::Iocp => last_client(accept).await,
-        // The driver waits and then makes the call itself: an accept that waits has no client.
-        Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => None,
+        // The driver waits and then makes the call itself: an accept that waits has no client. One
+        // that completed in the turn of the stop has.
+        Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => match poll!(accept) {
+            Poll::Ready(accepted) => accepted.ok(),
+            Poll::Pending => None,
+        },
     };
     if let Some(stream) = last {
         spawn_echo(stream, work, &context);

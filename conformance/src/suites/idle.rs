@@ -129,7 +129,7 @@ fn steady(peer: &Peer) -> CaseResult {
         let round = Instant::now();
         client.exchange(64)?;
         slowest = slowest.max(peer.clock().undisturbed(round));
-        // Whatever the server does each so many seconds, it does beside one of them.
+        // Periodic work that stops the loop for longer than this delays at least one round.
         client.expect_silence(PACE)?;
     }
     peer.clock().judge_rounds("the slowest round", slowest, LIMIT)?;

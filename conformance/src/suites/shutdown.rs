@@ -58,7 +58,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .needs(&[Need::DescriptorLimit, Need::DescriptorCount])
         .lifecycle(without_descriptors),
-        Case::should(
+        Case::must(
             "serves-the-queue",
             "Clients that had connected and sent before a stop are answered, and then get FIN.",
         )
@@ -218,9 +218,9 @@ fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
 fn beside_work(lifecycle: &Lifecycle) -> CaseResult {
     /// Far more than the drain.
     const WORK: &str = "20s";
-    /// Short, because the work goes on meanwhile.
+    /// Short, because the work uses a processor until the server ends.
     const SHORT_DRAIN: Duration = Duration::from_millis(200);
-    /// CPU time that shows that the work has begun.
+    /// Once the server has used this much CPU time, it works on the message.
     const BEGUN: Duration = Duration::from_millis(20);
     let listen = ["tcp:127.0.0.1:0", "cpu:127.0.0.1:0"].map(str::to_owned).to_vec();
     let start = Start { listen, drain: SHORT_DRAIN, ..Start::default() };

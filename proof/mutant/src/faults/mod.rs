@@ -203,7 +203,7 @@ fn limit(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
-/// Computes for about so many milliseconds, of processor time and not of a clock on the wall.
+/// Uses about `ms` milliseconds of processor time.
 fn compute(ms: u64) {
     compute_steps(1_000_000 * ms);
 }
