@@ -5,13 +5,14 @@
 //! connection has the whole pool; to pause it without losing what it read on the way needs the
 //! tokens that do nothing (see `capability`).
 
-use std::{io, pin::pin, sync::Arc};
+use std::{io, pin::pin, sync::Arc, task::Poll};
 
 use common::{AcceptError, Context, Driver, Work};
 use compio::{BufResult, driver::BufferRef, io::AsyncWriteExt as _, runtime::spawn, time::sleep};
 use futures_util::{
     StreamExt as _,
     future::{Either, select},
+    poll,
 };
 use socket2::Socket;
 
@@ -57,7 +58,13 @@ pub(crate) async fn accept_loop<S: Stream>(
         take_turns(&mut in_turn).await;
     }
     take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
-    // Elsewhere this flavor has nothing to offer, and what waits is dropped.
+    // Elsewhere an accept that waits has no client, and one that completed in the turn of the stop
+    // has.
+    while context.driver() != Driver::IoUring
+        && let Poll::Ready(Ok(stream)) = poll!(incoming.select_next_some())
+    {
+        spawn_echo(stream, work, &context);
+    }
     if context.driver() == Driver::IoUring {
         end_accepts(&queue);
         while let Either::Left((Ok(stream), _)) =
