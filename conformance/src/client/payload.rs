@@ -101,6 +101,12 @@ impl Payload {
         done
     }
 
+    /// Whether there is a stamp of any connection of this cell among these bytes.
+    #[must_use]
+    pub fn is_of_this_cell(&self, bytes: &[u8]) -> bool {
+        bytes.windows(RECORD_BYTES).any(|window| self.decode(window).is_some())
+    }
+
     /// Says what `tail` is, the bytes that came at `position` of this connection, the first of
     /// which is wrong, when `sent` bytes had been sent.
     #[must_use]
@@ -319,6 +325,14 @@ mod tests {
         let put_in = [b"--", &payload.bytes(8, 64)[..]].concat();
         assert_eq!(payload.classify(8, &put_in, 100).kind, FailureKind::Extra);
         assert_eq!(payload.classify(100, b"x", 100).kind, FailureKind::Extra);
+    }
+
+    #[test]
+    fn stamps_tell_the_bytes_of_a_cell_from_those_of_others() {
+        let own = of(7, 3);
+        assert!(own.is_of_this_cell(&of(7, 9).bytes(24, 64)), "another connection's");
+        assert!(!own.is_of_this_cell(&of(8, 3).bytes(0, 64)), "another cell's");
+        assert!(!own.is_of_this_cell(b"short"), "no whole stamp");
     }
 
     #[test]

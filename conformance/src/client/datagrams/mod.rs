@@ -22,7 +22,7 @@ use crate::client::payload::{Payload, RECORD_BYTES};
 use crate::client::peer::PROBE_LIMIT;
 use crate::clock::CellClock;
 use crate::context::Context;
-use socket::{ClientSocket, is_full, is_over};
+use socket::{ClientSocket, is_full, is_over, send_from_no_port};
 
 /// How soon a full queue is tried again where the system does not let senders wait.
 const FULL_AGAIN: Duration = Duration::from_millis(1);
@@ -49,6 +49,8 @@ pub struct Client {
     payload: Payload,
     /// Where in the client's stream of stamps the next datagram begins.
     next: u64,
+    /// All that it has sent.
+    asked: Vec<Sent>,
     buffer: Vec<u8>,
     clock: Arc<CellClock>,
     /// Its own path, if it has one.
@@ -129,6 +131,17 @@ impl Datagrams {
         self.with_socket(self.context.next_number(), None, socket)
     }
 
+    /// Sends a UDP datagram of `length` bytes whose source port is 0: to it there is no reply
+    /// (RFC 768).
+    ///
+    /// # Errors
+    /// `harness` when this host has no raw sockets, or the server is not on IPv4.
+    pub fn send_from_no_port(&self, length: usize) -> Result<(), Failure> {
+        let payload = Payload::new(Arc::clone(&self.context.key), self.context.next_number());
+        send_from_no_port(&self.place, &payload.bytes(0, length))
+            .map_err(|e| harness_failure("send from port 0", &e))
+    }
+
     /// A client without a name, who cannot be answered: on Unix paths only.
     ///
     /// # Errors
@@ -159,6 +172,7 @@ impl Datagrams {
             address,
             payload: Payload::new(Arc::clone(&self.context.key), number),
             next: 0,
+            asked: Vec::new(),
             buffer: vec![0; ROOM],
             clock: Arc::clone(&self.context.clock),
             path,
@@ -207,7 +221,10 @@ impl Client {
             }
         });
         match taken {
-            Ok(()) => Ok(sent),
+            Ok(()) => {
+                self.asked.push(sent);
+                Ok(sent)
+            }
             Err(e) if is_over(&e) || is_full(&e) => {
                 Err(deadline.failure("the server to take a datagram"))
             }
@@ -234,6 +251,7 @@ impl Client {
         passed
             .send_to(self.socket.sock_ref(), &self.address, &bytes, copies)
             .map_err(|e| harness_failure("pass a descriptor", &e))?;
+        self.asked.push(sent);
         Ok(sent)
     }
 
@@ -285,6 +303,7 @@ impl Client {
     pub fn exchange_literal(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.payload.carry(bytes.into());
         self.next = 0;
+        self.asked.clear();
         self.exchange(bytes.len())
     }
 
@@ -344,7 +363,8 @@ impl Client {
             .map_err(|e| harness_failure("shrink a buffer", &e))
     }
 
-    /// The next datagram; none when the deadline is over.
+    /// The next datagram of the server, or one of somebody else that has bytes of this cell; none
+    /// when the deadline is over. Whoever had this client's port before it may still get replies.
     fn reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
         loop {
             let (socket, buffer) = (&self.socket, &mut self.buffer);
@@ -352,6 +372,7 @@ impl Client {
                 Ok((length, from)) if from.as_ref() == Some(&self.place) => {
                     return Ok(Some(self.buffer[..length].to_vec()));
                 }
+                Ok((length, _)) if !self.is_ours(&self.buffer[..length]) => {}
                 Ok((_, from)) => {
                     let from = from.map_or_else(|| "nobody".to_owned(), |from| from.to_string());
                     let expected = format!("a reply from {}", self.place);
@@ -367,6 +388,13 @@ impl Client {
                 Err(e) => return Err(harness_failure("receive a datagram", &e)),
             }
         }
+    }
+
+    /// Whether these bytes are the echo of something that this client has sent, or have a stamp of
+    /// this cell.
+    fn is_ours(&self, bytes: &[u8]) -> bool {
+        let is_echo = |sent: &Sent| bytes == self.payload.bytes(sent.position, sent.length);
+        self.payload.is_of_this_cell(bytes) || self.asked.iter().any(is_echo)
     }
 
     /// Takes the datagram out of `sent` that `reply` is the echo of.

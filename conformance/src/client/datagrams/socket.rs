@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use harness::place::Place;
 use rustix::io::Errno;
-use socket2::{SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// The client's end: blocking calls with a time limit each, as poll(2) does not say of a Unix
 /// datagram socket whether its receiver has room.
@@ -100,6 +100,17 @@ impl ClientSocket {
             }
         }
     }
+}
+
+/// Sends a datagram whose UDP header names no source port.
+pub(super) fn send_from_no_port(to: &Place, bytes: &[u8]) -> io::Result<()> {
+    let Place::Ip(SocketAddr::V4(to)) = to else { return Err(ErrorKind::Unsupported.into()) };
+    let length = u16::try_from(8 + bytes.len()).map_err(io::Error::other)?;
+    // Source, destination, length, and a checksum that is left out (RFC 768).
+    let header = [0, to.port(), length, 0].map(u16::to_be_bytes).concat();
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))?;
+    let host = SocketAddr::from((*to.ip(), 0));
+    socket.send_to(&[header.as_slice(), bytes].concat(), &host.into()).map(drop)
 }
 
 /// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). On macOS one address is.
