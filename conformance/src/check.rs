@@ -25,6 +25,7 @@ use crate::case::Case;
 use crate::causes;
 use crate::error::Error;
 use crate::judge::{Judge, JudgedCell};
+use crate::page::CasePage;
 use crate::plan::Planned;
 use crate::profile::Profile;
 use crate::suites;
@@ -204,7 +205,11 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
     let without: &[String] = if is_declared { &row.lacks } else { &[] };
     let scope = Scope {
         catalogue,
-        only_in_full: cases().filter(|(_, case)| is_left_to_full(case)).count(),
+        only_in_full: cases()
+            .filter(|(_, case)| is_left_to_full(case))
+            .map(|(suite, case)| outside!("{}/{}", suite.name, case.name))
+            .collect(),
+        up_to: own().filter_map(|judged| reach(&judged.cell, judge.profile)).collect(),
         without: without.iter().cloned().map(Outside::from).collect(),
         seed_source: judge.seed_source,
     };
@@ -219,6 +224,18 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
         grade: row.grade(),
         certificate: certify(&cells, &scope, judge.gate.strictness),
     }
+}
+
+/// How far a cell has asked, where a fault may begin beyond: `16 s (idle/connection-survives)`.
+fn reach(cell: &Cell, profile: Profile) -> Option<Outside> {
+    let cases = suites::ALL.iter().flat_map(|suite| suite.cases.iter().map(move |c| (suite, c)));
+    let (suite, case) = cases
+        .filter(|(_, case)| case.is_reach)
+        .find(|(suite, case)| cell.suite == suite.name && cell.case == case.name)?;
+    let was_asked = cell.verdict == Verdict::Pass;
+    let unit = CasePage::of(suite, case).ok()?.unit?;
+    let amount = unit.amount(case.sizes.of(profile));
+    was_asked.then(|| outside!("{} ({}/{})", amount, suite.name, case.name))
 }
 
 /// What the cells of a row say of its driver. One that has seen another driver contradicts those

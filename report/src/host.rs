@@ -142,7 +142,7 @@ pub struct Driver {
 }
 
 /// A way to see what a server does, or to limit it: `tracepoints`, `ring`, `process`, `kernel-log`,
-/// `thread-limit`.
+/// `thread-limit`, `raw-sockets`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// Name of the counter.

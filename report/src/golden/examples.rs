@@ -86,7 +86,9 @@ fn scope(grade: Grade) -> Scope {
         catalogue.push((Question::Stop, Level::Must));
     }
     let without = if grade == Grade::Address { vec!["half-close".into()] } else { Vec::new() };
-    Scope { catalogue, only_in_full: 14, without, ..Scope::default() }
+    let only_in_full = vec!["endurance/10000-at-once".into(), "tcp-large/over-4-gib".into()];
+    let up_to = vec!["16 s (idle/connection-survives)".into()];
+    Scope { catalogue, only_in_full, up_to, without, ..Scope::default() }
 }
 
 fn seen(what: &str) -> Attestation {

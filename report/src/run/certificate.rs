@@ -30,7 +30,9 @@ pub struct Certificate {
     /// The same question by question.
     pub answers: Vec<Answer>,
     /// Cases that only profile `full` asks, where another was judged.
-    pub only_in_full: usize,
+    pub only_in_full: Vec<Outside>,
+    /// How far it was asked where a fault may begin beyond: an amount, and the case in brackets.
+    pub up_to: Vec<Outside>,
     /// What the server was declared not to do, so that it was not asked.
     pub without: Vec<Outside>,
 }
@@ -53,7 +55,9 @@ pub struct Scope {
     /// binding it is.
     pub catalogue: Vec<(Question, Level)>,
     /// Those that only profile `full` has.
-    pub only_in_full: usize,
+    pub only_in_full: Vec<Outside>,
+    /// How far those were asked in which a fault may begin beyond.
+    pub up_to: Vec<Outside>,
     /// What the server was declared not to do.
     pub without: Vec<Outside>,
     /// Whether the server could have known what it was going to be sent.
@@ -209,7 +213,8 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
         should,
         info,
         answers,
-        only_in_full: scope.only_in_full,
+        only_in_full: scope.only_in_full.clone(),
+        up_to: scope.up_to.clone(),
         without: scope.without.clone(),
     }
 }
@@ -228,16 +233,16 @@ pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
     if certificate.info.asked() > 0 {
         lines.push(line("INFO", &format!("{:<8} {}", "", certificate.info.words())));
     }
-    let mut unasked = Vec::new();
+    if !certificate.up_to.is_empty() {
+        lines.push(outside!("  asked up to {}", Outside::join(&certificate.up_to, ", ")));
+    }
     if !others.is_empty() {
         let names: Vec<&str> = others.iter().map(|answer| answer.question.word()).collect();
-        unasked.push(format!("{} (no case for such a server)", names.join(", ")));
+        lines.push(line("not asked", &format!("{}: no case for such a server", names.join(", "))));
     }
-    if certificate.only_in_full > 0 {
-        unasked.push(format!("{} cases (in profile full alone)", certificate.only_in_full));
-    }
-    if !unasked.is_empty() {
-        lines.push(line("not asked", &unasked.join("; ")));
+    if !certificate.only_in_full.is_empty() {
+        let names = Outside::join(&certificate.only_in_full, ", ");
+        lines.push(outside!("  not asked   what profile full alone asks: {}", names));
     }
     if !certificate.without.is_empty() {
         let without = Outside::join(&certificate.without, ", ");
