@@ -49,6 +49,8 @@ pub struct Case {
     pub requirement: &'static str,
     /// How much is done, per profile; the unit is the case's own (bytes, rounds, connections).
     pub sizes: Sizes,
+    /// Whether a fault may begin beyond what is done, so that a certificate says how far that was.
+    pub is_reach: bool,
     /// The smallest profile that asks for it.
     pub from: Profile,
     /// What the host must have.
@@ -57,6 +59,8 @@ pub struct Case {
     pub capability: Option<&'static str>,
     /// What the client uses; a server that does not offer it says so.
     pub transport: Transport,
+    /// Whether it means nothing over a Unix path, because it is about TCP itself or its addresses.
+    pub is_of_tcp: bool,
     /// Whether other cells may run beside it.
     pub company: Company,
     /// Whether it judges times that count only on a quiet host.
@@ -148,6 +152,8 @@ pub enum Need {
     Ipv6,
     /// Unix sockets, and a path for them.
     UnixSockets,
+    /// Sockets whose sender writes the header of UDP.
+    RawSockets,
     /// Names of Unix sockets that are in no file system.
     AbstractNames,
     /// All of 127.0.0.0/8 as this host's own.
@@ -202,10 +208,12 @@ impl Case {
             feature: None,
             requirement,
             sizes: Sizes::new(0, 0, 0),
+            is_reach: false,
             from: Profile::Quick,
             needs: &[],
             capability: None,
             transport: Transport::Tcp,
+            is_of_tcp: false,
             company: Company::Shared,
             is_timed: false,
             from_grade: Grade::Contract,
@@ -257,6 +265,14 @@ impl Case {
         self
     }
 
+    /// What it says is known as far as its size goes: a fault may begin at any number, and one
+    /// beyond is not found. The certificate says how far that was.
+    #[must_use]
+    pub const fn up_to_its_size(mut self) -> Self {
+        self.is_reach = true;
+        self
+    }
+
     /// Asked in profile `full` alone, because it takes too long for every day. The smaller sizes
     /// are those of the self-test.
     #[must_use]
@@ -285,6 +301,13 @@ impl Case {
     #[must_use]
     pub const fn over(mut self, transport: Transport) -> Self {
         self.transport = transport;
+        self
+    }
+
+    /// It is about TCP itself, or about IP addresses: no server of a Unix path gets it.
+    #[must_use]
+    pub const fn of_tcp_alone(mut self) -> Self {
+        self.is_of_tcp = true;
         self
     }
 
@@ -347,6 +370,15 @@ impl Case {
         self.capability.or(kind)
     }
 
+    /// What the client uses with the server of a row. A server of Unix streams below the contract
+    /// has no listener of TCP beside them, and gets the cases of TCP over its path.
+    #[must_use]
+    pub fn transport_at(&self, row: &Row) -> Transport {
+        let is_of_streams = self.transport == Transport::Tcp && !self.is_of_tcp;
+        let has_streams = row.grade() != Grade::Contract && row.transport() == Transport::Unix;
+        if is_of_streams && has_streams { Transport::Unix } else { self.transport }
+    }
+
     /// Whether the server of a row gets the case in this profile.
     #[must_use]
     pub fn is_asked(&self, row: &Row, profile: Profile) -> bool {
@@ -356,7 +388,7 @@ impl Case {
             Body::Lifecycle(_) => self.from_grade,
         };
         // Only the contract says how to ask for another socket beside the first.
-        let is_heard = row.grade() == Grade::Contract || row.transport() == self.transport;
+        let is_heard = row.grade() == Grade::Contract || row.transport() == self.transport_at(row);
         let is_told = self.told == Told::AnyPlace || row.is_given_address();
         is_heard && is_told && row.grade() >= least && profile >= self.from
     }
@@ -437,6 +469,7 @@ impl fmt::Display for Need {
             Self::UrgentData => "TCP urgent data (not on Windows)",
             Self::Ipv6 => "IPv6 on the loopback interface",
             Self::UnixSockets => "Unix sockets (not on Windows)",
+            Self::RawSockets => "raw sockets (Linux and macOS, for root)",
             Self::AbstractNames => "abstract names of Unix sockets (Linux only)",
             Self::DeniedCalls => "a filter of the server's system calls (Linux only)",
             Self::LockedMemoryLimit => "a limit on the server's locked memory (Linux only)",

@@ -215,11 +215,12 @@ impl Judge {
             evidence.found = run_at(&endpoint.place, body, lifecycle);
             return evidence;
         }
-        let launched = lifecycle.over(case.transport).and_then(|start| lifecycle.launch(&start));
+        let transport = case.transport_at(row);
+        let launched = lifecycle.over(transport).and_then(|start| lifecycle.launch(&start));
         let server = match launched {
             Ok(Launch::Ready(server)) => server,
             Ok(Launch::Declined(announcement)) => {
-                match Lack::read(row, case.transport.kind(), announcement) {
+                match Lack::read(row, transport.kind(), announcement) {
                     Ok(lack) => evidence.lack = Some(lack),
                     Err(e) => evidence.found = Err(e),
                 }
@@ -259,13 +260,14 @@ impl Judge {
         } else {
             not_declared(&self.host, &process)
         });
-        expect_no_lack(row, case.transport.kind())?;
-        let client = || lifecycle.peer_over(case.transport, server);
+        let transport = case.transport_at(row);
+        expect_no_lack(row, transport.kind())?;
+        let client = || lifecycle.peer_over(transport, server);
         match case.body {
             Body::Wire(function) => asked_at(&client()?, function),
             Body::Process(function) => asked_at(&client()?, |peer| function(peer, &process)),
             Body::Datagrams(function) => {
-                let datagrams = lifecycle.datagrams(case.transport, server)?;
+                let datagrams = lifecycle.datagrams(transport, server)?;
                 function(&datagrams).and_then(|found| datagrams.serves().map(|()| found))
             }
             Body::Lifecycle(function) => function(lifecycle),

@@ -25,6 +25,8 @@ pub struct Lifecycle {
     launcher: Launcher,
     context: Arc<Context>,
     start_timeout: Duration,
+    /// What clients of the first listener use.
+    transport: Transport,
     /// That of the row, in whatever cell.
     patience: StartPatience,
 }
@@ -51,7 +53,8 @@ impl Lifecycle {
     #[must_use]
     pub fn new(row: &Row, context: Arc<Context>, start_timeout: Duration) -> Self {
         let patience = row.patience.clone();
-        Self { launcher: Launcher::new(row.origin.clone()), context, start_timeout, patience }
+        let (launcher, transport) = (Launcher::new(row.origin.clone()), row.transport());
+        Self { launcher, context, start_timeout, transport, patience }
     }
 
     /// The case's size in this profile.
@@ -216,7 +219,12 @@ impl Lifecycle {
     /// # Errors
     /// `announcement` when it announced none.
     pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
-        Ok(self.peer_at(server.address()?))
+        match self.transport {
+            Transport::Unix => self.peer_over(self.transport, server),
+            Transport::Tcp | Transport::Udp | Transport::Unixgram => {
+                Ok(self.peer_at(server.address()?))
+            }
+        }
     }
 
     /// A server at this address as a client sees it.

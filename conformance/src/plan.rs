@@ -138,6 +138,11 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
             Some(state @ Availability::Unavailable { .. }) => state.lack(),
             None | Some(Availability::Available { .. }) => on_linux("a limit on threads"),
         },
+        Need::RawSockets => match host.counter("raw-sockets") {
+            Some(state @ Availability::Unavailable { .. }) => state.lack(),
+            Some(Availability::Available { .. }) => None,
+            None => Some("whether this host has raw sockets was not tried".into()),
+        },
         Need::DescriptorLimit => on_unix("descriptor limit"),
         Need::Signals => on_unix("signal for another process"),
         Need::DescriptorCount => told("the number of another process's descriptors"),

@@ -104,25 +104,92 @@ impl Drop for Listening {
     }
 }
 
+impl Listening {
+    /// One at a port of its own, and its address.
+    fn on(kind: &str, arguments: &[&str]) -> (Self, String) {
+        let child = Command::new(mutant())
+            .args(["--listen", &format!("{kind}:127.0.0.1:0"), "--announce", "json"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut server = Self(child.expect("it starts"));
+        let stdout = server.0.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).expect("it announces itself");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("it is JSON");
+        let address = ready["listeners"][0].as_str().expect("a listener");
+        let address = address.strip_prefix("tcp:").unwrap_or(address).to_owned();
+        (server, address)
+    }
+}
+
+/// The result file of a check of the server at this address.
+fn run_at(address: &str, options: &[&str]) -> Run {
+    let arguments = [&["--address", address, "--output", "json"], options].concat();
+    let output = check(&arguments);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
+}
+
 #[test]
 fn a_server_that_listens_already_gets_the_wire_cases() {
-    let child = Command::new(mutant())
-        .args(["--listen", "tcp:127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
-    let mut server = Listening(child.unwrap());
-    let mut line = String::new();
-    let stdout = server.0.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut line).unwrap();
-    let address = line.trim().rsplit(' ').next().unwrap_or_default();
-    let options = ["--suite", "tcp-half-close", "--profile", "quick", "--output", "json"];
-    let output = check(&[&["--address", address], &options[..]].concat());
-    let run: Run = serde_json::from_slice(&output.stdout).unwrap();
+    let (_server, address) = Listening::on("tcp", &[]);
+    let run = run_at(&address, &["--suite", "tcp-half-close", "--profile", "quick"]);
     assert_eq!(run.rows[0].grade, Grade::Address);
     assert!(run.cells.iter().all(|cell| cell.verdict == Verdict::Pass), "{run:?}");
     let asks = |case: &str| run.cells.iter().any(|cell| cell.case == case);
     assert!(asks("large-backlog") && !asks("no-spin"), "a case asked for the process");
+}
+
+#[test]
+fn a_server_of_udp_is_certified_below_the_contract_if_it_is_right() {
+    let certified = |arguments: &[&str]| {
+        let (_server, address) = Listening::on("udp", arguments);
+        let run = run_at(&address, &["--profile", "quick"]);
+        let suites = run.cells.iter().map(|cell| cell.suite.clone());
+        assert!(suites.into_iter().all(|suite| suite == "udp" || suite == "endurance"), "{run:?}");
+        assert_eq!(run.rows[0].grade, Grade::Address);
+        run.rows[0].certificate.certified
+    };
+    assert_eq!([&[][..], &["--fault", "doubles-reply"]].map(certified), [true, false]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_of_a_unix_path_is_certified_below_the_contract_if_it_is_right() {
+    let certified = |fault: &str| {
+        let command = format!("'{}' --listen unix:{{path}} {fault}", mutant());
+        let run = run(&command, &["--transport", "unix", "--profile", "quick"]);
+        assert_eq!(run.rows[0].grade, Grade::Command);
+        run.rows[0].certificate.certified
+    };
+    assert_eq!(["", "--fault translates-crlf"].map(certified), [true, false]);
+}
+
+#[test]
+fn what_a_server_is_declared_not_to_do_is_not_asked_and_the_certificate_says_so() {
+    let server = command("--fault drops-data-with-fin");
+    let options = ["--suite", "tcp-half-close", "--profile", "quick"];
+    let asked = |declared: &[&str]| {
+        let run = run(&server, &[&options[..], declared].concat());
+        let red = run.cells.iter().any(|cell| cell.verdict == Verdict::Fail);
+        (red, run.rows[0].certificate.without.clone())
+    };
+    assert_eq!(asked(&[]), (true, vec![]));
+    assert_eq!(asked(&["--without", "half-close"]), (false, vec!["half-close".into()]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn limits_are_asked_of_a_command_that_knows_no_contract() {
+    for (fault, case) in [
+        ("accept-error-ends-process", "tcp-accept/emfile-survives"),
+        ("any-address", "life/only-its-address"),
+    ] {
+        let run = run(&command(&format!("--fault {fault}")), &["--case", case]);
+        let verdict = run.cells[0].verdict;
+        assert!(matches!(verdict, Verdict::Fail | Verdict::Crash), "{fault}: {run:?}");
+    }
 }
 
 #[test]

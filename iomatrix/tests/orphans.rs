@@ -27,10 +27,15 @@ struct Started {
 impl Started {
     /// Of a server that serves for ever, and whose cases take longer than this test.
     fn new() -> Self {
+        Self::under(Command::new(env!("CARGO_BIN_EXE_iomatrix")))
+    }
+
+    /// The same, with a program in front of it.
+    fn under(mut start: Command) -> Self {
         let mutant = binaries::locate(&["mutant"], binaries::OWN_PROFILE).expect("it is built");
         let command = format!("'{}' --listen tcp:{{addr}}", mutant["mutant"].display());
         let mark = distinct();
-        let check = Command::new(env!("CARGO_BIN_EXE_iomatrix"))
+        let check = start
             .args([
                 "check",
                 "--command",
@@ -124,5 +129,15 @@ fn killed_after_its_supervisors_it_leaves_no_server_behind() {
         // Fails only when it has ended.
         let _ = kill_process(process, Signal::KILL);
     }
+    started.end();
+}
+
+#[test]
+fn ended_by_timeout_it_leaves_no_server_behind() {
+    // timeout(1) hands on the signal that it gets, as it sends its own when the time is over.
+    let mut start = Command::new("timeout");
+    start.args(["600", env!("CARGO_BIN_EXE_iomatrix")]);
+    let mut started = Started::under(start);
+    kill_process(started.group(), Signal::TERM).expect("timeout(1) runs");
     started.end();
 }

@@ -30,6 +30,7 @@ pub(super) const SUITE: Suite = Suite {
             .wire(at_once),
         Case::must("in-sequence", "Thousands of clients, one after another, are all served.")
             .sizes(1000, 3300, 70_000)
+            .up_to_its_size()
             .needs(&[Need::ClientPorts(5000)])
             .wire(in_sequence),
         Case::must("65536-rounds", "More messages than 16 bits can count are all echoed.")
@@ -45,6 +46,7 @@ pub(super) const SUITE: Suite = Suite {
             .datagrams(datagrams),
         Case::must("unread", "A client that does not read for a long time loses nothing by it.")
             .sizes(1000, 12_000, 75_000)
+            .up_to_its_size()
             .answers(Question::Bytes)
             .relies_on(Feature::SilentClients)
             .wire(unread),
@@ -53,6 +55,7 @@ pub(super) const SUITE: Suite = Suite {
             "The first message after a silence is echoed as promptly as any other.",
         )
         .sizes(1000, 6000, 70_000)
+        .up_to_its_size()
         .answers(Question::Promptness)
         .relies_on(Feature::SilentClients)
         .wire(first_after_silence),

@@ -23,6 +23,7 @@ pub(super) const SUITE: Suite = Suite {
             "After a long silence, a connection still echoes, and ends in order.",
         )
         .sizes(1000, 16_000, 75_000)
+        .up_to_its_size()
         .answers(Question::Bytes)
         .relies_on(Feature::SilentClients)
         .wire(connection_survives),

@@ -371,7 +371,7 @@ impl Crowd {
     /// like that: a server that has descriptors has met no error yet.
     const SETTLED: Duration = Duration::from_millis(200);
     /// Enough for each process of a server that keeps to its limit.
-    const BATCHES: usize = 8;
+    const CLIENTS: usize = 8 * Self::WAITING;
 
     /// A crowd of a server that has no descriptor left; none if its clients do not use them up.
     fn gather(peer: &Peer, process: &Process) -> Result<Option<Self>, Failure> {
@@ -379,11 +379,9 @@ impl Crowd {
         peer.serves()?;
         let processes = process.count()?;
         let room = peer.accept_queue().map_or(usize::MAX, |queue| queue.room as usize);
-        let mut crowd = Self {
-            wanted: Self::WAITING.min(room).max(1),
-            batches: Self::BATCHES * processes,
-            ..Self::default()
-        };
+        let wanted = Self::WAITING.min(room).max(1);
+        let batches = processes * Self::CLIENTS.div_ceil(wanted);
+        let mut crowd = Self { wanted, batches, ..Self::default() };
         if crowd.fill_up(peer)? {
             return Ok(Some(crowd));
         }

@@ -35,6 +35,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(20_000, 20_000, 20_000)
         .needs(&[Need::ResidentMemory, Need::SocketQueues])
         .answers(Question::Limits)
+        .of_tcp_alone()
         .process(small_messages),
         Case::must("resume", "A client that reads after a pause gets everything.")
             .sizes(200, 300, 1000)
@@ -67,6 +68,7 @@ pub(super) const SUITE: Suite = Suite {
         .wire(buffer_pool_exhaustion),
         Case::should("zero-window-recovery", "A long time without any window loses nothing.")
             .sizes(300, 4000, 15_000)
+            .of_tcp_alone()
             .wire(zero_window_recovery),
     ],
 };

@@ -23,6 +23,7 @@ pub(super) const SUITE: Suite = Suite {
             .process(idle),
         Case::must("no-rst-after-fin", "A client that finishes first gets FIN, never a reset.")
             .sizes(5, 20, 100)
+            .of_tcp_alone()
             .wire(no_rst_after_fin),
         Case::must(
             "with-unread-echo",

@@ -53,6 +53,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(10, 30, 300)
         .needs(&[Need::LoopbackNetwork])
+        .of_tcp_alone()
         .wire(same_port),
         Case::info(
             "10k-idle",

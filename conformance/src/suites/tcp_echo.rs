@@ -81,6 +81,7 @@ pub(super) const SUITE: Suite = Suite {
         .wire(latency_no_stall),
         Case::must("data-with-connect", "Bytes sent at once after connecting are not lost.")
             .sizes(50, 200, 500)
+            .of_tcp_alone()
             .wire(data_with_connect),
         Case::must(
             "silent-until-spoken-to",
@@ -109,6 +110,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(3, 5, 50)
         .needs(&[Need::UrgentData, Need::Signals, Need::Threads])
+        .of_tcp_alone()
         .process(urgent_amid_bytes),
         Case::should(
             "urgent-byte",
@@ -116,6 +118,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(300, 500, 1000)
         .needs(&[Need::UrgentData, Need::CpuTime])
+        .of_tcp_alone()
         .process(urgent_byte),
     ],
 };

@@ -58,6 +58,7 @@ pub(super) const SUITE: Suite = Suite {
         .answers(Question::Resources)
         .judges(&[FailureKind::Cpu])
         .relies_on(Feature::HalfClose)
+        .of_tcp_alone()
         .process(no_spin),
         Case::must("many", "Connections that finish at the same time all get their FIN.")
             .sizes(200, 200, 200)

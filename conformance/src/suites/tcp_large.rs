@@ -19,6 +19,7 @@ pub(super) const SUITE: Suite = Suite {
     cases: &[
         Case::must("256-mib", "A long stream comes back whole, byte for byte.")
             .sizes(512 * 1024, 36 * 1024 * 1024, 256 * 1024 * 1024)
+            .up_to_its_size()
             .wire(long_stream),
         Case::must(
             "over-4-gib",

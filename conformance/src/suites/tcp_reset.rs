@@ -23,9 +23,11 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::DescriptorCount])
             .answers(Question::Resources)
             .judges(&[FailureKind::Descriptors])
+            .of_tcp_alone()
             .process(idle),
         Case::must("mid-echo", "Resets amid the echo leave the other streams exact.")
             .sizes(5, 20, 100)
+            .of_tcp_alone()
             .wire(mid_echo),
         Case::must(
             "while-write-blocked",
@@ -33,15 +35,18 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(200, 500, 1000)
         .needs(&[Need::DescriptorCount, Need::CpuTime])
+        .of_tcp_alone()
         .process(while_write_blocked),
         Case::must(
             "before-accept",
             "Connections that are reset before they are accepted do not end the listener.",
         )
         .sizes(100, 200, 200)
+        .of_tcp_alone()
         .wire(before_accept),
         Case::must("burst-under-load", "Many resets beside busy streams leave these exact.")
             .sizes(100, 500, 500)
+            .of_tcp_alone()
             .wire(burst_under_load),
         Case::must(
             "during-shutdown",
@@ -49,15 +54,18 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(50, 200, 500)
         .relies_on(Feature::HalfClose)
+        .of_tcp_alone()
         .wire(during_shutdown),
         Case::must(
             "then-descriptor-reuse",
             "A new connection sees nothing of a reset one whose descriptor it got.",
         )
         .sizes(100, 400, 2000)
+        .of_tcp_alone()
         .wire(then_descriptor_reuse),
         Case::info("data-delivery", "What becomes of bytes that came right before a reset?")
             .needs(&[Need::Signals, Need::SocketQueues, Need::DescriptorCount])
+            .of_tcp_alone()
             .process(data_delivery),
     ],
 };

@@ -69,6 +69,11 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(20, 50, 500)
             .over(Transport::Udp)
             .datagrams(peer_unreachable),
+        Case::must("source-port-zero", "A datagram that names no port to answer harms nobody.")
+            .sizes(20, 20, 100)
+            .needs(&[Need::RawSockets])
+            .over(Transport::Udp)
+            .datagrams(source_port_zero),
         Case::must("errors-no-spin", "What clients that are gone leave behind costs no CPU.")
             .sizes(20, 50, 50)
             .needs(&[Need::CpuTime, Need::Signals, Need::Threads])
@@ -276,6 +281,19 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
         }
     }
     second.exchange(64)?;
+    server.serves()?;
+    Observation::met()
+}
+
+fn source_port_zero(server: &Datagrams) -> CaseResult {
+    let mut client = server.client()?;
+    for number in 1..=server.size() {
+        server.send_from_no_port(64)?;
+        if number.is_multiple_of(server.queued() as u64) {
+            client.exchange(64)?;
+        }
+    }
+    client.exchange(64)?;
     server.serves()?;
     Observation::met()
 }

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use crate::error::Error;
 
 /// System calls by tracepoint, completions by ring, what the kernel keeps of a process, what it
-/// says of it, and whether it refuses it threads.
+/// says of it, whether it refuses it threads, and whether headers can be written by hand.
 pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
     [
         ("tracepoints", tracepoints(facts)),
@@ -18,6 +18,7 @@ pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
         ("process", process()),
         ("kernel-log", kernel_log()),
         ("thread-limit", thread_limit()),
+        ("raw-sockets", raw_sockets()),
     ]
     .map(|(name, state)| Counter { name: name.to_owned().into(), state })
     .into()
@@ -147,4 +148,19 @@ fn thread_limit() -> Availability {
 #[cfg(not(target_os = "linux"))]
 fn thread_limit() -> Availability {
     foreign("Linux only")
+}
+
+/// Raw sockets, for datagrams that no other socket sends. Root's on most systems (raw(7)).
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn raw_sockets() -> Availability {
+    use socket2::{Domain, Protocol, Socket, Type};
+    match Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)) {
+        Ok(_) => available("a raw socket for UDP could be opened"),
+        Err(error) => foreign(&format!("a raw socket cannot be opened: {error}")),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn raw_sockets() -> Availability {
+    foreign("tried on Linux and macOS only")
 }

@@ -43,6 +43,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(200, 500, 2000)
         .needs(&[Need::DescriptorCount])
         .judges(&[FailureKind::Descriptors])
+        .of_tcp_alone()
         .process(descriptors_after_resets),
         Case::must(
             "descriptors-after-aborted-accepts",
@@ -52,6 +53,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(1, 2, 10)
         .needs(&[Need::DescriptorCount])
         .judges(&[FailureKind::Descriptors])
+        .of_tcp_alone()
         .process(descriptors_after_aborted_accepts),
         Case::must(
             "cancelled-accept-no-orphan",
@@ -81,6 +83,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(32_000, 32_000, 200_000)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
         .judges(&[FailureKind::Memory])
+        .of_tcp_alone()
         .process(memory_after_resets),
         Case::must(
             "after-blocked-writes",
@@ -127,6 +130,7 @@ pub(super) const SUITE: Suite = Suite {
         Case::info("kernel-log-clean", "What does the kernel's log say of the server?")
             .sizes(200, 300, 2000)
             .needs(&[Need::KernelLog, Need::KernelThreads])
+            .of_tcp_alone()
             .process(kernel_log_clean),
     ],
 };
