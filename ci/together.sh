@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has one server judged that commits the faults of sixteen others, and checks that it is not
+# Has one server judged that commits the faults of many others, and checks that it is not
 # certified, and that no fault hides another: no case below is met. About two minutes.
 #
 # Usage:  ci/together.sh

@@ -43,7 +43,7 @@ pub struct Mutant {
     #[serde(default)]
     pub stops: bool,
     /// Value of `--fault-at`: strikes earlier than the fault would by itself.
-    at: Option<u64>,
+    pub at: Option<u64>,
     /// The driver that the judge is told, where that is not the one in use.
     registered: Option<String>,
     /// The driver in use, where that is not the mutant's usual one: a host without it cannot show
@@ -80,6 +80,14 @@ impl MutantTable {
     /// [`Error::Mutants`], with the line that is wrong.
     pub fn load() -> Result<Self, Error> {
         toml::from_str(TEXT).map_err(Error::Mutants)
+    }
+
+    /// The mutant as a row, with a fault that strikes where it does by itself.
+    #[must_use]
+    pub fn row_at_its_own_number(&self, executable: PathBuf, fault: &str) -> Row {
+        let mut table = self.clone();
+        table.mutants.iter_mut().for_each(|mutant| mutant.at = None);
+        table.row(executable, Some(fault))
     }
 
     /// The mutant as a row, with a fault or with none.

@@ -21,7 +21,6 @@ use conformance::mutants::{Mutant, MutantTable, Odd};
 use conformance::plan::{Filter, Planned, plan};
 use conformance::profile::Profile;
 use conformance::suites;
-use harness::launcher::START_TIMEOUT;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::{Company, Schedule};
@@ -37,6 +36,9 @@ use crate::sample::Extent;
 const TIMES: u32 = 3;
 /// A mutant passes at least this share of the other MUST cases that it is asked.
 const OTHERWISE_RIGHT: f64 = 0.8;
+
+/// How long a mutant has to start or, where it must not, to end. Each does in a moment, or never.
+const START_LIMIT: Duration = Duration::from_secs(8);
 
 /// How many of the trials that took longest are printed.
 const SLOWEST: usize = 5;
@@ -92,7 +94,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
             seed_source,
             host: host::probe(),
             schedule: Schedule::of_this_user(),
-            start_timeout: START_TIMEOUT,
+            start_timeout: START_LIMIT,
             disturbance: Disturbance::default(),
             gate: Gate::default(),
             repeat: repeat_command,
@@ -183,6 +185,11 @@ fn trials(self_test: &Arc<SelfTest>) -> Vec<Trial> {
         let company = company(&mutant.caught_by);
         let caught = mutant.clone();
         add(company, name, Box::new(move |self_test| is_caught(self_test, &caught)));
+        if self_test.extent == Extent::All && mutant.at.is_some() {
+            let name = format!("caught-in-full::{}", mutant.fault);
+            let caught = mutant.clone();
+            add(company, name, Box::new(move |self_test| is_caught_in_full(self_test, &caught)));
+        }
         let is_first = tried.insert(mutant.fault.clone());
         if !mutant.stops && is_first {
             let name = format!("otherwise-right::{}", mutant.fault);
@@ -230,15 +237,34 @@ fn is_sampled(_: &SelfTest) -> Result<(), Failed> {
 /// Three times of three, each with another seed, the named case fails in the named way.
 fn is_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
     let row = row(self_test, Some(&mutant.fault));
-    let planned = planned(self_test, &row, &mutant.caught_by)?;
-    if let Some(reason) = mutant.missing_driver(&row, &self_test.judge.host) {
+    is_caught_by(self_test, mutant, &row, &self_test.judge, TIMES)
+}
+
+/// A fault that is made to strike early elsewhere is caught where it strikes by itself, by what
+/// profile full does.
+fn is_caught_in_full(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
+    let row = self_test.table.row_at_its_own_number(self_test.executable.clone(), &mutant.fault);
+    let judge = Judge { profile: Profile::Full, ..self_test.judge.clone() };
+    is_caught_by(self_test, mutant, &row, &judge, 1)
+}
+
+/// So many times the mutant's case fails in the named way.
+fn is_caught_by(
+    self_test: &SelfTest,
+    mutant: &Mutant,
+    row: &Row,
+    judge: &Judge,
+    times: u32,
+) -> Result<(), Failed> {
+    let planned = planned(self_test, row, &mutant.caught_by)?;
+    if let Some(reason) = mutant.missing_driver(row, &judge.host) {
         let fault = format!("{} ({})", mutant.fault, reason.on_terminal());
         self_test.unproven_here.lock().map_err(|e| e.to_string())?.insert(fault);
         return Ok(());
     }
-    for time in 0..TIMES {
-        let judge = self_test.judge.with_seed(self_test.judge.seed.plus(time));
-        let cell = judge.judge_cell(&row, &planned, None).cell;
+    for time in 0..times {
+        let judge = judge.with_seed(judge.seed.plus(time));
+        let cell = judge.judge_cell(row, &planned, None).cell;
         if cell.verdict == Verdict::Unavailable {
             let case = format!("{} ({})", mutant.caught_by, reason(&cell));
             self_test.unproven_here.lock().map_err(|e| e.to_string())?.insert(case);

@@ -37,9 +37,10 @@ fn short(finding: &Finding) -> Part {
 fn page(findings: &[Finding]) -> Vec<Part> {
     let source = "Faults of released software that were found while this suite was written. Each \
                   has a program that shows it on the library alone and ends with 0 while it is \
-                  there; `ci/upstream.sh` runs them all, and is red once a fault is gone or cannot \
-                  be shown. This page is the output of `cargo run -p iomatrix -- list --findings \
-                  --output markdown`; the texts are written in `backends/findings.toml`.";
+                  there; `ci/upstream.sh` runs those of Linux and `ci/wine.sh` those of Windows, \
+                  and each is red once a fault is gone or cannot be shown. This page is the output \
+                  of `cargo run -p iomatrix -- list --findings --output markdown`; the texts are \
+                  written in `backends/findings.toml`.";
     let mut parts = vec![
         Part::Title("Findings, for upstream".into()),
         Part::lines([Prose::ours(source)]),

@@ -27,11 +27,22 @@ pub(super) const FAULTS: &[Fault] = &[
         "Takes clients of both families on `[::]`, whatever it was asked",
         &TakesBothFamilies,
     ),
-    Fault::of_process("unix-backlog", "Has an accept queue of 5 on a Unix path", &UnixBacklog(5)),
+    Fault::of_process("backlog", "Has an accept queue of 5 over TCP", &Backlog::tcp(5)),
+    Fault::of_process(
+        "backlog-1",
+        "Has an accept queue of 1 over TCP, which is for two on Linux",
+        &Backlog::tcp(1),
+    ),
+    Fault::of_process(
+        "backlog-128",
+        "Has an accept queue of 128 over TCP, as the standard library of Rust",
+        &Backlog::tcp(128),
+    ),
+    Fault::of_process("unix-backlog", "Has an accept queue of 5 on a Unix path", &Backlog::unix(5)),
     Fault::of_process(
         "unix-backlog-128",
         "Has an accept queue of 128 on a Unix path, as the standard library of Rust",
-        &UnixBacklog(128),
+        &Backlog::unix(128),
     ),
     Fault::of_process("unlinks-path", "Removes whatever is at its Unix path", &UnlinksPath),
     Fault::of_process(
@@ -95,11 +106,25 @@ impl ProcessHooks for TakesBothFamilies {
     }
 }
 
-struct UnixBacklog(i32);
+/// A queue that is too short, over one transport.
+struct Backlog {
+    over_unix: bool,
+    clients: i32,
+}
 
-impl ProcessHooks for UnixBacklog {
+impl Backlog {
+    const fn tcp(clients: i32) -> Self {
+        Self { over_unix: false, clients }
+    }
+
+    const fn unix(clients: i32) -> Self {
+        Self { over_unix: true, clients }
+    }
+}
+
+impl ProcessHooks for Backlog {
     fn backlog(&self, over: Over) -> i32 {
-        if over == Over::Unix { self.0 } else { 1024 }
+        if self.over_unix == (over == Over::Unix) { self.clients } else { 1024 }
     }
 }
 

@@ -1,13 +1,18 @@
 //! Faults of a second process that the server has started: only its parent looks sound.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
+#[cfg(unix)]
+use rustix::io::FdFlags;
+
 use super::{Fault, compute};
 use crate::connection::{Connection, End};
-use crate::hooks::Hooks;
+use crate::hooks::{Gate, Hooks};
 
 /// The table.
 pub(super) const FAULTS: &[Fault] = &[
@@ -27,6 +32,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "child-spins",
         "Has a child process that computes without end once a connection has ended",
         || Box::new(TellsChild::of_ends()),
+    ),
+    Fault::new(
+        "daemon-spins",
+        "Has a grandchild in a session of its own, whose parent has ended, that computes for half \
+         a minute once a connection has ended",
+        || Box::new(TellsChild::to_leave()),
+    ),
+    Fault::at(
+        "child-inherits",
+        "Starts a process that holds the socket of each 10th connection (settable), which then \
+         gets no FIN (Unix only)",
+        10,
+        |at| Box::new(HoldsSockets { each: at, count: 0, holders: HashMap::new() }),
     ),
     Fault::new(
         "works-in-short-children",
@@ -58,6 +76,11 @@ const OPEN_FILE: u8 = b'd';
 const TAKE_64_KIB: u8 = b'm';
 const SPIN: u8 = b's';
 const COMPUTE: u8 = b'c';
+const LEAVE: u8 = b'l';
+const SPIN_A_WHILE: u8 = b'w';
+
+/// For how long a process computes that nobody can ask to stop.
+const A_WHILE: Duration = Duration::from_secs(30);
 
 /// Tells a child process about some of the connections that have ended.
 struct TellsChild {
@@ -65,6 +88,8 @@ struct TellsChild {
     word: u8,
     tells: fn(End) -> bool,
     each: u64,
+    /// At the first alone.
+    once: bool,
     count: u64,
 }
 
@@ -81,19 +106,26 @@ impl TellsChild {
         Self::start(SPIN, 1, |_| true)
     }
 
+    fn to_leave() -> Self {
+        let mut told = Self::start(LEAVE, 1, |_| true);
+        told.once = true;
+        told
+    }
+
     fn start(word: u8, each: u64, tells: fn(End) -> bool) -> Self {
         let start =
             || Command::new(std::env::current_exe()?).arg(CHILD).stdin(Stdio::piped()).spawn();
         let child = start().expect("the fault needs a child process");
-        Self { child, word, tells, each, count: 0 }
+        Self { child, word, tells, each, once: false, count: 0 }
     }
 }
 
 impl Hooks for TellsChild {
     fn closed(&mut self, _connection: &mut Connection, end: End) {
         self.count += u64::from((self.tells)(end));
+        let is_due = if self.once { self.count == 1 } else { self.count.is_multiple_of(self.each) };
         if (self.tells)(end)
-            && self.count.is_multiple_of(self.each)
+            && is_due
             && let Some(pipe) = &mut self.child.stdin
         {
             // A child that is gone leaks nothing.
@@ -107,6 +139,60 @@ impl Drop for TellsChild {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The processes that hold a connection's socket, by its slot. Each ends when it is dropped here:
+/// its standard input ends then.
+struct HoldsSockets {
+    each: u64,
+    count: u64,
+    holders: HashMap<usize, Child>,
+}
+
+impl Hooks for HoldsSockets {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        if connection.mark == 0 {
+            self.count += 1;
+            connection.mark = 1;
+            if self.count.is_multiple_of(self.each)
+                && let Ok(holder) = inheriting(&connection.stream)
+            {
+                connection.mark = 2;
+                self.holders.insert(connection.slot, holder);
+            }
+        }
+        Gate::Go
+    }
+
+    fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
+        // It leaves the FIN to close(2), which sends it for the last descriptor.
+        if connection.mark == 2 { Gate::Close } else { Gate::Go }
+    }
+}
+
+impl Drop for HoldsSockets {
+    fn drop(&mut self) {
+        for holder in self.holders.values_mut() {
+            let _ = holder.kill();
+            let _ = holder.wait();
+        }
+    }
+}
+
+/// A process that has this socket, too.
+#[cfg(unix)]
+fn inheriting(stream: &TcpStream) -> io::Result<Child> {
+    let inherited = |flags| rustix::io::fcntl_setfd(stream, flags);
+    inherited(FdFlags::empty())?;
+    let mut command = Command::new(std::env::current_exe()?);
+    let started = command.arg(CHILD).stdin(Stdio::piped()).spawn();
+    inherited(FdFlags::CLOEXEC)?;
+    started
+}
+
+#[cfg(not(unix))]
+fn inheriting(_stream: &TcpStream) -> io::Result<Child> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 struct LeavesZombies {
@@ -174,8 +260,32 @@ pub(crate) fn be_child() -> io::Result<()> {
                 std::hint::spin_loop();
             },
             COMPUTE => compute(20),
+            LEAVE => leave()?,
+            SPIN_A_WHILE => return spin_alone(),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Starts a process that computes, and leaves it alone.
+fn leave() -> io::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = command.arg(CHILD).stdin(Stdio::piped()).spawn()?;
+    if let Some(pipe) = &mut child.stdin {
+        pipe.write_all(&[SPIN_A_WHILE])?;
+    }
+    // The process that would wait for it ends here.
+    std::process::exit(0);
+}
+
+/// Computes in a session of its own.
+fn spin_alone() -> io::Result<()> {
+    #[cfg(unix)]
+    rustix::process::setsid()?;
+    let end = Instant::now() + A_WHILE;
+    while Instant::now() < end {
+        compute(1);
     }
     Ok(())
 }

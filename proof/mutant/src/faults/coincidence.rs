@@ -55,6 +55,11 @@ pub(super) const FAULTS: &[Fault] = &[
         |at| Box::new(FinAfter { silence: Duration::from_secs(at), answer: Gate::Close }),
     ),
     Fault::new(
+        "misses-input-beside-room",
+        "Overlooks the input that comes in one event with the room that a blocked write waits for",
+        || Box::new(MissesInputBesideRoom),
+    ),
+    Fault::new(
         "drops-up-to-urgent",
         "Discards what has come before a byte of urgent data (Linux only)",
         || Box::new(DropsAtUrgent { keeps_before: false }),
@@ -187,6 +192,19 @@ impl Hooks for FinAfter {
             let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
         }
         self.answer
+    }
+}
+
+struct MissesInputBesideRoom;
+
+impl Hooks for MissesInputBesideRoom {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let has_room = connection.blocked_since.is_some() && connection.ready.writable;
+        if has_room {
+            // The poller tells of it once, and no call will.
+            connection.ready.readable = false;
+        }
+        Gate::Go
     }
 }
 

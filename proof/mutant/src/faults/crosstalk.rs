@@ -1,6 +1,7 @@
 //! Faults that bring connections into touch with each other: shared buffers, remembered slots.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 
@@ -50,6 +51,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "keeps-slot-bytes",
         "Leaves unwritten bytes of a dead connection in its slot, for the next owner",
         || Box::new(KeepsSlotBytes::default()),
+    ),
+    Fault::at(
+        "closes-successor-by-timer",
+        "Gives each connection 5 s (settable), renewed by what it says, and leaves the timer of \
+         one that has ended to the next in its slot",
+        5,
+        |at| Box::new(StaleTimers::of(Duration::from_secs(at))),
     ),
     Fault::new(
         "confuses-ports",
@@ -247,6 +255,34 @@ impl Hooks for ConfusesPorts {
 
     fn closed(&mut self, connection: &mut Connection, _end: End) {
         self.reads.retain(|_, (owner, _)| *owner != connection.slot);
+    }
+}
+
+/// When the connection that had a slot would have been closed, had it said nothing more.
+struct StaleTimers {
+    limit: Duration,
+    due: HashMap<usize, Instant>,
+}
+
+impl StaleTimers {
+    fn of(limit: Duration) -> Self {
+        Self { limit, due: HashMap::new() }
+    }
+}
+
+impl Hooks for StaleTimers {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let Some(due) = self.due.get(&connection.slot) else { return Gate::Go };
+        if Instant::now() < *due {
+            connection.wake_at = Some(*due);
+            return Gate::Go;
+        }
+        self.due.remove(&connection.slot);
+        Gate::Close
+    }
+
+    fn closed(&mut self, connection: &mut Connection, _end: End) {
+        self.due.insert(connection.slot, connection.last_read + self.limit);
     }
 }
 

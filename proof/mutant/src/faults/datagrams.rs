@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Burst, Fault, limit};
@@ -58,6 +58,9 @@ pub(super) const FAULTS: &[Fault] = &[
         15,
         |at| Box::new(Deaf::at(limit(at), is_one_client_too_many)),
     ),
+    Fault::of_datagrams("replies-from-elsewhere", "Sends replies from a port of its own", || {
+        Box::new(Elsewhere(|datagram| (datagram.bytes.clone(), Vec::new())))
+    }),
     Fault::of_datagrams(
         "replies-to-last",
         "Replies to whomever it has heard last within 5 ms",
@@ -86,6 +89,16 @@ pub(super) const FAULTS: &[Fault] = &[
         "drains-datagrams-first",
         "Does nothing else while datagrams come less than 50 ms apart",
         || Box::new(Lingers),
+    ),
+    Fault::of_datagrams(
+        "dies-of-port-zero",
+        "Panics at a reply that cannot be sent because its client has port 0",
+        || Box::new(Fate(unless_port_zero)),
+    ),
+    Fault::of_datagrams(
+        "ends-at-port-zero",
+        "Receives nothing more after a client with port 0",
+        || Box::new(Deaf::at(0, |_, datagram| has_port_zero(datagram))),
     ),
     Fault::of_datagrams(
         "dies-of-unnamed",
@@ -140,6 +153,27 @@ struct Fate(fn(Datagram) -> Vec<Datagram>);
 impl DatagramHooks for Fate {
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
         (self.0)(datagram)
+    }
+}
+
+/// Sends something from another port to each client of UDP, and something else as it should.
+pub(super) struct Elsewhere(pub(super) fn(&Datagram) -> (Vec<u8>, Vec<Datagram>));
+
+impl DatagramHooks for Elsewhere {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        let Client::Ip(to) = datagram.client else { return vec![datagram] };
+        let (from_elsewhere, due) = (self.0)(&datagram);
+        let socket = UdpSocket::bind((unspecified(to), 0));
+        // Without a descriptor nobody gets it.
+        let _ = socket.and_then(|socket| socket.send_to(&from_elsewhere, to));
+        due
+    }
+}
+
+fn unspecified(of: SocketAddr) -> IpAddr {
+    match of {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -202,6 +236,15 @@ fn unless_unnamed(datagram: Datagram) -> Vec<Datagram> {
     vec![datagram]
 }
 
+fn unless_port_zero(datagram: Datagram) -> Vec<Datagram> {
+    assert!(!has_port_zero(&datagram), "everybody has a port");
+    vec![datagram]
+}
+
+fn has_port_zero(datagram: &Datagram) -> bool {
+    is_at(datagram, |address| address.port() == 0)
+}
+
 fn unless_ipv6(datagram: Datagram) -> Vec<Datagram> {
     let is_ipv6 = |address: &SocketAddr| address.is_ipv6() && mapped(address).is_none();
     if is_at(&datagram, is_ipv6) { Vec::new() } else { vec![datagram] }
@@ -224,7 +267,7 @@ fn is_at(datagram: &Datagram, wanted: impl Fn(&SocketAddr) -> bool) -> bool {
 }
 
 /// The IPv4 address of a client that a socket for both families sees (RFC 4291, 2.5.5.2).
-fn mapped(address: &SocketAddr) -> Option<std::net::Ipv4Addr> {
+fn mapped(address: &SocketAddr) -> Option<Ipv4Addr> {
     match address {
         SocketAddr::V6(address) => address.ip().to_ipv4_mapped(),
         SocketAddr::V4(_) => None,

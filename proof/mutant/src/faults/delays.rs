@@ -41,6 +41,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "Waits 200 ms for more after a read that filled the buffer",
         || Box::new(WaitsAfterFullRead),
     ),
+    Fault::new(
+        "waits-after-1461-to-4095-bytes",
+        "Waits 200 ms for more after a read of 1461 to 4095 bytes, as a corked socket does",
+        || Box::new(WaitsAfterMiddling),
+    ),
     Fault::at(
         "stalls-in-crowd",
         "Lets each 20th message (settable) wait for 150 ms beside seven or eight other connections",
@@ -68,6 +73,17 @@ impl Hooks for WaitsAfterFullRead {
         let is_full = connection.written == 0 && connection.pending.len() == FULL_READ;
         let writes_at = connection.last_read + Duration::from_millis(200);
         let waits = is_full && Instant::now() < writes_at && !connection.input_waits();
+        if waits { Gate::Until(writes_at) } else { Gate::Go }
+    }
+}
+
+struct WaitsAfterMiddling;
+
+impl Hooks for WaitsAfterMiddling {
+    fn may_write(&mut self, connection: &mut Connection) -> Gate {
+        let is_middling = (1461..=4095).contains(&connection.pending.len());
+        let writes_at = connection.last_read + Duration::from_millis(200);
+        let waits = connection.written == 0 && is_middling && Instant::now() < writes_at;
         if waits { Gate::Until(writes_at) } else { Gate::Go }
     }
 }

@@ -67,6 +67,22 @@ pub(super) const FAULTS: &[Fault] = &[
         |at| Box::new(ClosesAfter { limit: Duration::from_secs(at) }),
     ),
     Fault::at(
+        "deaf-once-up-for-10-s",
+        "Accepts no client any more once it has run for 10 s (settable)",
+        10,
+        |at| {
+            Box::new(OnceUp { since: Instant::now(), limit: Duration::from_secs(at), loses: false })
+        },
+    ),
+    Fault::at(
+        "loses-reads-once-up-for-10-s",
+        "Loses each read once it has run for 10 s (settable)",
+        10,
+        |at| {
+            Box::new(OnceUp { since: Instant::now(), limit: Duration::from_secs(at), loses: true })
+        },
+    ),
+    Fault::at(
         "cliff-after-5-s",
         "Does nothing for 2 s at the first message after 5 s (settable) without any",
         5,
@@ -208,6 +224,26 @@ impl Hooks for ClosesAfter {
         }
         connection.wake_at = Some(due);
         Gate::Go
+    }
+}
+
+/// Goes wrong at an age of the server, whatever was asked of it until then.
+struct OnceUp {
+    since: Instant,
+    limit: Duration,
+    /// The reads, or else the clients.
+    loses: bool,
+}
+
+impl Hooks for OnceUp {
+    fn may_accept(&mut self, _open: usize) -> bool {
+        self.loses || self.since.elapsed() < self.limit
+    }
+
+    fn received(&mut self, connection: &mut Connection) {
+        if self.loses && self.since.elapsed() >= self.limit {
+            connection.pending.truncate(connection.fresh);
+        }
     }
 }
 

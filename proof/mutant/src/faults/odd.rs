@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 use socket2::Socket;
 
 use super::Fault;
+use super::datagrams::Elsewhere;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 use crate::process::ProcessHooks;
@@ -30,6 +31,15 @@ pub(super) const FAULTS: &[Fault] = &[
         "odd-pools-pipes",
         "Keeps a pipe for as many connections as were ever open at once, as Go does for splice(2)",
         || Box::new(PoolsPipes::default()),
+    ),
+    Fault::of_datagrams(
+        "odd-strangers-write",
+        "Has a stranger beside it who writes to each of its clients of UDP from another port",
+        || {
+            Box::new(Elsewhere(|datagram| {
+                (b"for whom had this port".to_vec(), vec![datagram.clone()])
+            }))
+        },
     ),
     Fault::new(
         "odd-logs-by-socket",

@@ -36,6 +36,12 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(RestartsShortWrite),
     ),
     Fault::new(
+        "moves-rest-wrongly",
+        "Moves what a short write has left to the front of the buffer, and in the wrong order \
+         where the two overlap (memcpy for memmove)",
+        || Box::new(MovesRestWrongly),
+    ),
+    Fault::new(
         "forgets-write-interest",
         "Forgets to wait for room once a write has blocked",
         || Box::new(ForgetsWriteInterest),
@@ -114,6 +120,24 @@ impl Hooks for ReadsWhileWriting {
         connection.pending.drain(..connection.fresh);
         connection.fresh = 0;
         connection.written = 0;
+    }
+}
+
+struct MovesRestWrongly;
+
+impl Hooks for MovesRestWrongly {
+    fn blocked(&mut self, connection: &mut Connection) -> Gate {
+        /// What is moved at once.
+        const BLOCK: usize = 64;
+        let rest = connection.pending.len() - connection.written;
+        // From the end on: where the two overlap, that writes over what is still to be moved.
+        for from in (connection.written..connection.pending.len()).step_by(BLOCK).rev() {
+            let end = connection.pending.len().min(from + BLOCK);
+            connection.pending.copy_within(from..end, from - connection.written);
+        }
+        connection.pending.truncate(rest);
+        connection.written = 0;
+        Gate::Wait
     }
 }
 
