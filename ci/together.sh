@@ -27,6 +27,9 @@ leaks-80-bytes-a-message   res/memory-of-streams
 serves-1100-at-once        endurance/2000-at-once
 cliff-after-5-s            endurance/first-after-silence
 any-address                life/only-its-address
+spoils-126                 tcp-echo/every-length
+leaves-zombies             res/children-waited-for
+leaks-100-kib-on-fin       res/memory-after-churn
 serves-3000                -
 closes-after-20-s          -
 loses-65536th-read         -

@@ -2,7 +2,8 @@
 # Builds the servers that exist on Windows and the test matrix as Windows programs, and runs the
 # matrix under wine. Good evidence of behaviour, no proof, and never a source of timings.
 #
-# Usage:  ci/wine.sh                                   the first row of each package but async-std's
+# Usage:  ci/wine.sh                                   the first row of each package, but not mio's
+#                                                      and async-std's
 #         ci/wine.sh ARGUMENTS OF THE TEST MATRIX...   e.g. ci/wine.sh smol-per-core::, and
 #                                                      ci/wine.sh :: for every row
 #         CONFORMANCE_PROFILE (default quick) and the other CONFORMANCE_ variables are passed on.
@@ -61,8 +62,8 @@ while read -r _ package example; do windows run -p "$package" --example "$exampl
 export CONFORMANCE_BIN_DIR=$out/$triple/debug CONFORMANCE_PROFILE=${CONFORMANCE_PROFILE:-quick}
 if [ $# -eq 0 ]; then
   # Nothing runs side by side here, and flavors of one runtime differ little in what they call.
-  # What async-std calls, smol calls too: both have the poller of async-io.
-  set -- --skip async-std::
+  # What mio calls, Tokio calls too, and what async-std calls, smol: they have the same pollers.
+  set -- --skip mio:: --skip async-std::
   for row in $(python3 ci/facts.py flavors windows); do set -- "$@" --skip "$row::"; done
 fi
 # matrix ARGUMENTS...: one cell after another. Side by side they would judge the one thread that

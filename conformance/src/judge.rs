@@ -14,19 +14,20 @@ use harness::place::Place;
 use harness::registry::Waiver;
 use harness::row::Row;
 use harness::schedule::{Company, Schedule};
-use report::host::Host;
+use report::host::{Host, LimitValue};
 use report::run::WaiverState;
 use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdict, WaiverNote};
 use report::{Outside, Seed, SeedSource, outside};
 
-use crate::case::{Body, Case, CaseResult, Observation};
+use crate::budget::{Budget, Share};
+use crate::case::{Body, Case, CaseResult, Need, Observation};
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
 use crate::context::Context;
 use crate::key::Key;
 use crate::lack::{Lack, ask, expect_no_lack};
 use crate::lifecycle::Lifecycle;
-use crate::plan::Planned;
+use crate::plan::{Planned, SPARE_DESCRIPTORS};
 use crate::profile::Profile;
 
 /// Lines of a server's standard error that go with a cell that is not green.
@@ -134,6 +135,8 @@ impl Judge {
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
+        // Only now: whoever has descriptors does not wait for a place.
+        let _descriptors = self.descriptors(planned.case);
         let is_timed = planned.case.is_timed;
         let factor = if is_timed { calm_host_factor() } else { host_factor() };
         let started = Instant::now();
@@ -186,6 +189,16 @@ impl Judge {
             attestation: evidence.attestation,
         };
         with_waiver(judged, waiver)
+    }
+
+    /// The descriptors that a case needs of this process, once they are there.
+    fn descriptors(&self, case: &Case) -> Option<Share<'static>> {
+        let wanted =
+            |need: &Need| if let Need::Descriptors(count) = need { Some(*count) } else { None };
+        let count = case.needs.iter().filter_map(wanted).max()?;
+        let LimitValue::At(limit) = self.host.limits.open_files?.hard else { return None };
+        let most = limit.saturating_sub(SPARE_DESCRIPTORS);
+        Some(Budget::of_this_process().take(count, most))
     }
 
     /// Runs a case's function on a fresh server, or lets it start its own.

@@ -1,6 +1,7 @@
 //! The suites and the judge: the cases, what they are given, and how one becomes a cell of the
 //! matrix. The judge drives servers from outside only, and shares no code with them.
 
+mod budget;
 pub mod case;
 mod causes;
 pub mod check;

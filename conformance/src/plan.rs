@@ -212,7 +212,7 @@ fn short_of(wanted: u32, tried: &Tried<u32>, what: &str) -> Option<Outside> {
 const WINE_CONNECTIONS: u64 = 500;
 
 /// What judge and server need beside the connections of one case, with cells side by side.
-const SPARE_DESCRIPTORS: u64 = 128;
+pub(crate) const SPARE_DESCRIPTORS: u64 = 128;
 
 #[cfg(test)]
 mod tests {

@@ -263,6 +263,17 @@ impl Peer {
         self.address().ok().and_then(accept_queue)
     }
 
+    /// How many clients may wait for `accept`, where nobody asks whether many can. Of a Unix path
+    /// nobody tells, and the shortest queue is for five (`listen(fd, 5)` of old textbooks).
+    #[must_use]
+    pub fn queue_room(&self) -> u64 {
+        const SHORTEST: u64 = 5;
+        match self.transport() {
+            Transport::Tcp => self.accept_queue().map_or(u64::MAX, |queue| u64::from(queue.room)),
+            Transport::Unix | Transport::Udp | Transport::Unixgram => SHORTEST,
+        }
+    }
+
     /// As [`Peer::connect_burst`], without waiting for room in the queue of a Unix path.
     ///
     /// # Errors

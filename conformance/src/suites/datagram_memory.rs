@@ -1,12 +1,12 @@
 //! Memory of a server of datagrams: neither those that are answered nor the clients that sent them
-//! leave any behind.
+//! leave any behind, nor descriptors or children.
 
 use harness::launcher::Server;
-use report::{Failure, Transport};
+use report::{Failure, FailureKind, Transport};
 
 use crate::case::{CaseResult, Observation};
 use crate::client::datagrams::Sent;
-use crate::expectation::expect_survival;
+use crate::expectation::{FREED, expect_at_most, expect_descriptors, expect_survival};
 use crate::growth::Allowance;
 use crate::lifecycle::Lifecycle;
 
@@ -14,6 +14,11 @@ use crate::lifecycle::Lifecycle;
 const BYTES_PER_DATAGRAM: f64 = 16.0;
 /// What it may keep of a client: a few words in a table.
 const BYTES_PER_CLIENT: f64 = 512.0;
+/// What it finds.
+pub(super) const JUDGED: [FailureKind; 3] =
+    [FailureKind::Memory, FailureKind::Descriptors, FailureKind::Children];
+/// Descriptors, or children that have ended, that it may have more than before its clients.
+const FEW: usize = 16;
 /// Rounds that a line takes.
 const ROUNDS: usize = 12;
 
@@ -40,7 +45,8 @@ fn judge(lifecycle: &Lifecycle, server: &Server, transport: Transport) -> Result
     let datagrams = lifecycle.datagrams(transport, server)?;
     let process = server.process();
     let mut client = datagrams.client()?;
-    let (bytes, of, most) = (BYTES_PER_DATAGRAM, "datagram", 10 * lifecycle.size());
+    // A collector of garbage may begin at 4 MiB, as Go's does.
+    let (bytes, of, most) = (BYTES_PER_DATAGRAM, "datagram", 40 * lifecycle.size());
     let allowance = Allowance { bytes, of, rounds: ROUNDS, most };
     allowance.judge(&process, lifecycle.clock(), || {
         for _ in 0..DATAGRAMS / TOGETHER {
@@ -50,6 +56,7 @@ fn judge(lifecycle: &Lifecycle, server: &Server, transport: Transport) -> Result
         }
         Ok(DATAGRAMS)
     })?;
+    let before = process.descriptors()?;
     let (bytes, of, most) = (BYTES_PER_CLIENT, "client", lifecycle.size());
     let allowance = Allowance { bytes, of, rounds: ROUNDS, most };
     allowance.judge(&process, lifecycle.clock(), || {
@@ -63,5 +70,13 @@ fn judge(lifecycle: &Lifecycle, server: &Server, transport: Transport) -> Result
             }
         }
         Ok(CLIENTS)
-    })
+    })?;
+    expect_descriptors(&process, before + FEW, FREED, lifecycle.clock())?;
+    if cfg!(target_os = "linux") {
+        let what = "children that have ended and were not waited for";
+        let unwaited = || process.unwaited_children();
+        let clock = lifecycle.clock();
+        expect_at_most(FailureKind::Children, what, FEW, FREED, clock, unwaited)?;
+    }
+    Ok(())
 }

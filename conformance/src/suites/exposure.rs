@@ -16,15 +16,13 @@ use report::{Failure, FailureKind, Transport};
 use crate::case::{CaseResult, Observation};
 use crate::client::connection::Connection;
 use crate::client::datagrams::{Client, Datagrams};
-use crate::expectation::{expect_graceful_end, expect_survival};
+use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 
 /// Whether all of 127.0.0.0/8 is this host.
 const HAS_LOOPBACK_NETWORK: bool = cfg!(any(target_os = "linux", windows));
 /// How long a connection that should be refused may take to be established.
 const REACHED: Duration = Duration::from_secs(1);
-/// What a graceful end may take beyond the drain.
-const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 /// Enough for an answer to a datagram that nobody should have.
 const ANSWERED: Duration = Duration::from_millis(100);
 

@@ -15,9 +15,11 @@ use crate::case::{CaseResult, Observation};
 use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
-use crate::expectation::{expect_graceful_end, expect_quiet, expect_survival, let_finish};
+use crate::expectation::{
+    BEYOND_DRAIN, expect_graceful_end, expect_quiet, expect_survival, let_finish,
+};
 use crate::lifecycle::Lifecycle;
-use crate::suites::tcp_accept::at_the_limit_under;
+use crate::suites::tcp_accept::{at_the_limit_under, is_turned_away};
 
 /// How soon a server without descriptors recovers once some are free.
 const RECOVERY: Duration = Duration::from_secs(3);
@@ -172,8 +174,6 @@ pub(super) fn expect_silent_error(attempt: &Attempt, code: i32) -> Result<(), Fa
 
 /// A server that is quiet uses at most so much of one core.
 const QUIET: f64 = 0.20;
-/// What a graceful end may take beyond the drain.
-const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 /// What each new client sends.
 const HELLO: u64 = 64;
 
@@ -268,11 +268,17 @@ fn start_limitable(lifecycle: &Lifecycle, start: Start) -> Result<Server, Failur
     }
 }
 
-/// New clients, each of which has sent something.
+/// New clients, each of which has sent something: those that were not closed before.
 fn greet(peer: &Peer, count: u64) -> Result<Vec<Connection>, Failure> {
-    let mut clients = peer.connect_many(count)?;
-    clients.iter_mut().try_for_each(|client| client.send(HELLO))?;
-    Ok(clients)
+    let mut greeted = Vec::new();
+    for mut client in peer.connect_many(count)? {
+        match client.send(HELLO) {
+            Ok(()) => greeted.push(client),
+            Err(end) if is_turned_away(&client, &end) => {}
+            Err(wrong) => return Err(wrong),
+        }
+    }
+    Ok(greeted)
 }
 
 /// Those of the clients that still wait after nothing was heard for `time`: the others were

@@ -10,7 +10,7 @@ use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
-use crate::expectation::{AtRest, expect_quiet, let_finish};
+use crate::expectation::{AtRest, FREED, expect_quiet, let_finish};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -86,8 +86,6 @@ const STILL: f64 = 0.01;
 const CROWD: u64 = 500;
 /// Clients of a server whose memory is looked at while they are silent.
 const SILENT: u64 = 100;
-/// How soon the server must have freed a connection that is gone.
-const FREED: Duration = Duration::from_secs(2);
 
 /// What a client has exchanged that was busy.
 const BUSY_BYTES: u64 = 4 * 1024 * 1024;

@@ -18,7 +18,7 @@ use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::client::streams::Streams;
 use crate::clock::PROGRESS_LIMIT;
-use crate::expectation::{expect_graceful_end, expect_survival};
+use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::exposure::{descriptors_not_inherited, only_its_address};
 use crate::suites::hardship::{
@@ -361,9 +361,6 @@ fn mixed_traffic(peer: &Peer) -> Result<(), Failure> {
     }
     peer.serves()
 }
-
-/// What a graceful end may take beyond the drain.
-const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
 fn stop_continue(peer: &Peer, process: &Process) -> CaseResult {
     let mut streams = Streams::start(peer, 8)?;

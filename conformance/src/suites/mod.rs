@@ -1,8 +1,9 @@
 //! The suites: one file each, with its table of cases at the top. `hardship` has the cases of
 //! `life` on servers that lack something, `exposure` what cases see besides connections, and
-//! `datagram_memory` a case of two suites.
+//! `datagrams` and `datagram_memory` cases of two suites.
 
 mod datagram_memory;
+mod datagrams;
 mod endurance;
 mod exposure;
 mod fair;

@@ -12,12 +12,12 @@ use harness::restrict::Restrictions;
 use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
-use crate::client::connection::{Connection, End, Setup};
+use crate::client::connection::{BACKLOG_LIMIT, Connection, End, Setup};
 use crate::client::peer::Peer;
 use crate::client::queues;
 use crate::client::streams::Streams;
 use crate::clock::CellClock;
-use crate::expectation::{expect_graceful_end, expect_survival};
+use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::tcp_accept::start_at_the_limit;
 
@@ -107,8 +107,6 @@ pub(super) const SUITE: Suite = Suite {
 
 /// How soon an idle server ends.
 const IDLE_END: Duration = Duration::from_secs(2);
-/// What a server may take beyond `--drain`.
-const BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
 fn sigterm_idle(lifecycle: &Lifecycle) -> CaseResult {
     signal_idle(lifecycle, Signal::Terminate)
@@ -189,7 +187,6 @@ fn expect_quiet_drain(
 
 fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     const BLOCKED: Duration = Duration::from_millis(100);
-    const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
     let limit = LONG_DRAIN + BEYOND_DRAIN;
     let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;
     let peer = lifecycle.peer(&server)?;
@@ -307,7 +304,6 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
 fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
     /// How long the kernel must take nothing before both ends count as blocked.
     const BLOCKED: Duration = Duration::from_millis(200);
-    const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
     /// How long after the stop the client begins to read.
     const LATE: Duration = Duration::from_secs(1);
     let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;

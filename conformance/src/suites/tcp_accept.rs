@@ -378,7 +378,7 @@ impl Crowd {
         // What a server sets up for its first client, such as classes of a JVM, it has then.
         peer.serves()?;
         let processes = process.count()?;
-        let room = peer.accept_queue().map_or(usize::MAX, |queue| queue.room as usize);
+        let room = usize::try_from(peer.queue_room()).unwrap_or(usize::MAX);
         let wanted = Self::WAITING.min(room).max(1);
         let batches = processes * Self::CLIENTS.div_ceil(wanted);
         let mut crowd = Self { wanted, batches, ..Self::default() };
@@ -400,8 +400,12 @@ impl Crowd {
         for _ in 0..self.batches {
             let missing = self.wanted.saturating_sub(not_served(self));
             for mut client in peer.connect_many(missing as u64)? {
-                client.send(Self::HELLO)?;
-                self.waiting.push(client);
+                match client.send(Self::HELLO) {
+                    Ok(()) => self.waiting.push(client),
+                    // Over a Unix path the first send shows it already.
+                    Err(end) if is_turned_away(&client, &end) => self.turned_away += 1,
+                    Err(wrong) => return Err(wrong),
+                }
             }
             self.settle(peer.clock())?;
             if not_served(self) >= self.wanted && !self.served.is_empty() {
@@ -433,8 +437,9 @@ impl Crowd {
         let deadline = peer.clock().within(limit);
         loop {
             let mut late = peer.connect()?;
-            late.send(Self::HELLO)?;
-            match late.receive_in("a new client's echo after all", Self::HELLO, limit) {
+            let echo = "a new client's echo after all";
+            let sent = late.send(Self::HELLO);
+            match sent.and_then(|()| late.receive_in(echo, Self::HELLO, limit)) {
                 Err(end) if self.turned_away > 0 && is_turned_away(&late, &end) => {
                     if deadline.is_over() {
                         return Err(deadline.failure("a client that is not turned away"));
@@ -477,6 +482,6 @@ impl Crowd {
 }
 
 /// Whether a client was closed without a byte.
-fn is_turned_away(client: &Connection, end: &Failure) -> bool {
+pub(super) fn is_turned_away(client: &Connection, end: &Failure) -> bool {
     client.received() == 0 && matches!(end.kind, FailureKind::Closed | FailureKind::Reset)
 }

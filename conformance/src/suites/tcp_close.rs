@@ -7,7 +7,7 @@ use report::{FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::peer::Peer;
-use crate::expectation::AtRest;
+use crate::expectation::{AtRest, FREED};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -42,8 +42,6 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// How soon the server must have freed a connection that is gone.
-const FREED: Duration = Duration::from_secs(2);
 /// What a client sends and does not read.
 const UNREAD_BYTES: u64 = 1024 * 1024;
 /// How long the kernel must take nothing before a writer counts as blocked.

@@ -12,7 +12,7 @@ use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
-use crate::expectation::AtRest;
+use crate::expectation::{AtRest, FREED};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -74,9 +74,6 @@ pub(super) const SUITE: Suite = Suite {
 
 /// Half of those who talk beside many that are idle.
 const TALKING: u64 = 25;
-
-/// How soon the server must have freed connections that are gone.
-const FREED: Duration = Duration::from_secs(2);
 
 fn not_serial(peer: &Peer) -> CaseResult {
     let mut silent = peer.connect()?;
@@ -180,7 +177,7 @@ fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
     const NEW: u64 = 4;
     let mut random = peer.random(0);
     // How many may wait is asked elsewhere.
-    let room = peer.accept_queue().map_or(u64::MAX, |queue| u64::from(queue.room));
+    let room = peer.queue_room();
     AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
         for _ in 0..peer.size() {
             let kinds = Event::ALL.len() as u64;

@@ -11,6 +11,7 @@ use crate::client::connection::{Connection, Rest, Setup, Urgent};
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::lengths::landmarks;
 use crate::client::peer::Peer;
+use crate::clock::CellClock;
 use crate::expectation::expect_quiet;
 
 /// The table.
@@ -394,7 +395,7 @@ fn streams_before_eof(peer: &Peer) -> CaseResult {
 /// Rounds that take far longer than such a round takes: a timer that hides a lost wake-up, or a
 /// loop that sleeps.
 #[derive(Clone, Copy, Debug, Default)]
-struct Stalls(f64);
+pub(super) struct Stalls(f64);
 
 impl Stalls {
     /// A round that is slow counts once, one that is slower once more, and one that no host of its
@@ -408,8 +409,7 @@ impl Stalls {
     const FEW: f64 = 4.0;
 
     /// Counts a round that has just ended, if it was slow.
-    fn count(&mut self, began: Instant, peer: &Peer) {
-        let clock = peer.clock();
+    pub(super) fn count(&mut self, began: Instant, clock: &CellClock) {
         if began.elapsed() > clock.scaled(Self::SLOW[0].0) {
             let took = began.elapsed().saturating_sub(clock.held_back_since(began));
             let slow = Self::SLOW.iter().filter(|(limit, _)| took > clock.scaled(*limit));
@@ -417,9 +417,9 @@ impl Stalls {
         }
     }
 
-    fn expect_few(self, of: &str, peer: &Peer) -> Result<(), Failure> {
+    pub(super) fn expect_few(self, of: &str, clock: &CellClock) -> Result<(), Failure> {
         let what = format!("{of} above 10 ms, above 40 ms once more, above 200 ms five times");
-        peer.clock().judge(FailureKind::Slow, &what, self.0, Self::FEW)
+        clock.judge(FailureKind::Slow, &what, self.0, Self::FEW)
     }
 }
 
@@ -437,21 +437,21 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
     while rounds < peer.size() && start.elapsed() < ENOUGH {
         let round = Instant::now();
         connection.exchange(5)?;
-        stalls.count(round, peer);
+        stalls.count(round, peer.clock());
         rounds += 1;
     }
-    stalls.expect_few("rounds", peer)?;
+    stalls.expect_few("rounds", peer.clock())?;
     let start = Instant::now();
     let (mut stalls, mut clients) = (Stalls::default(), 0);
     while clients < peer.size() / 6 && start.elapsed() < ENOUGH {
         let round = Instant::now();
         let mut connection = peer.connect()?;
         connection.exchange(5)?;
-        stalls.count(round, peer);
+        stalls.count(round, peer.clock());
         connection.reset();
         clients += 1;
     }
-    stalls.expect_few("first rounds of new clients", peer)?;
+    stalls.expect_few("first rounds of new clients", peer.clock())?;
     let mut crowd = peer.connect_many(CROWD)?;
     let start = Instant::now();
     let (mut stalls, mut rounds) = (Stalls::default(), 0);
@@ -459,10 +459,10 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
         let round = Instant::now();
         crowd.iter_mut().try_for_each(|client| client.send(5))?;
         crowd.iter_mut().try_for_each(|client| client.receive(5))?;
-        stalls.count(round, peer);
+        stalls.count(round, peer.clock());
         rounds += 1;
     }
-    stalls.expect_few("rounds of eight clients", peer)?;
+    stalls.expect_few("rounds of eight clients", peer.clock())?;
     Observation::met()
 }
 

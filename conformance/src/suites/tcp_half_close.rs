@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use harness::process::Process;
-use report::{FailureKind, Question};
+use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
-use crate::client::connection::{Connection, Setup};
+use crate::client::connection::{BACKLOG_LIMIT, Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
 use crate::client::ping_pong::percentile_planned;
@@ -32,6 +32,14 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(200, 500, 500)
         .relies_on(Feature::HalfClose)
         .wire(large_backlog),
+        Case::must(
+            "unread-for-long",
+            "A client that reads only long after its FIN gets every byte, and then FIN.",
+        )
+        .sizes(1000, 6000, 75_000)
+        .up_to_its_size()
+        .relies_on(Feature::HalfClose)
+        .wire(unread_for_long),
         Case::must(
             "data-and-fin-together",
             "Bytes that arrive together with FIN come back before the server's FIN.",
@@ -71,8 +79,6 @@ pub(super) const SUITE: Suite = Suite {
 const BLOCKED: Duration = Duration::from_millis(200);
 /// How long bytes must stay unread before a server counts as busy writing.
 const UNREAD: Duration = Duration::from_millis(20);
-/// No server may take more from a client that does not read.
-const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 fn echo_then_fin(peer: &Peer) -> CaseResult {
     const STREAM_BYTES: u64 = 1024 * 1024;
@@ -103,11 +109,31 @@ fn large_backlog(peer: &Peer) -> CaseResult {
     std::thread::sleep(Duration::from_millis(peer.size()));
     // Where FIN waits behind what the client's small send buffer holds, reading a little more than
     // that lets it through to a server that is blocked as before.
-    for _ in 0..8 {
+    read_slowly(&mut connection, 8, peer)?;
+    connection.expect_end()?;
+    Observation::met()
+}
+
+/// Reads so many times up to 32 KiB, and pauses each time.
+fn read_slowly(connection: &mut Connection, times: u32, peer: &Peer) -> Result<(), Failure> {
+    for _ in 0..times {
         connection.receive((connection.sent() - connection.received()).min(32 * 1024))?;
         std::thread::sleep(peer.clock().scaled(Duration::from_millis(25)));
     }
+    Ok(())
+}
+
+fn unread_for_long(peer: &Peer) -> CaseResult {
+    let mut connection = peer.connect_with(Setup::tight())?;
+    connection.send_until_unread(BLOCKED, BACKLOG_LIMIT)?;
+    connection.finish_sending()?;
+    read_slowly(&mut connection, 4, peer)?;
+    // That nobody reads is the case.
+    std::thread::sleep(Duration::from_millis(peer.size()));
+    // A server that is out of patience shows it when it has to wait again.
+    read_slowly(&mut connection, 8, peer)?;
     connection.expect_end()?;
+    peer.serves()?;
     Observation::met()
 }
 

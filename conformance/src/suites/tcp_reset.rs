@@ -8,9 +8,9 @@ use harness::process::{Process, Signal};
 use report::{Failure, FailureKind, Question, outside};
 
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
-use crate::client::connection::{Connection, Setup};
+use crate::client::connection::{BACKLOG_LIMIT, Connection, Setup};
 use crate::client::peer::Peer;
-use crate::expectation::{AtRest, descriptors_at_rest, expect_descriptors, expect_quiet};
+use crate::expectation::{AtRest, FREED, descriptors_at_rest, expect_descriptors, expect_quiet};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -70,14 +70,10 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// How soon the server must have freed a connection that is gone.
-const FREED: Duration = Duration::from_secs(2);
 /// How long the kernel must take nothing before a writer counts as blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
 /// How long bytes must stay unread before a server counts as busy writing.
 const UNREAD: Duration = Duration::from_millis(20);
-/// No server may take more from a client that does not read.
-const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 /// Resets between two looks at the streams beside them.
 const BURST: u64 = 25;
 

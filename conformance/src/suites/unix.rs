@@ -10,13 +10,13 @@ use harness::process::{Process, Signal};
 use report::{Failure, FailureKind, Level, Question, Transport};
 
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
-use crate::client::connection::Setup;
+use crate::client::connection::{BACKLOG_LIMIT, Setup};
 use crate::client::content;
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::passing::{Copies, pair};
 use crate::client::peer::Peer;
 use crate::expectation::{
-    AtRest, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
+    AtRest, FREED, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
 use crate::suites::res::memory_after_either_end;
@@ -129,12 +129,8 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// How soon the descriptors of ended connections are free.
-const FREED: Duration = Duration::from_secs(2);
 /// A server that takes no byte for so long is blocked.
 const BLOCKED: Duration = Duration::from_millis(100);
-/// More than buffers hold.
-const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 fn echo_basic(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;

@@ -13,7 +13,7 @@ use crate::client::ping_pong::p99_planned;
 use crate::expectation::{expect_quiet, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::unix::COPIES;
-use crate::suites::{datagram_memory, udp};
+use crate::suites::{datagram_memory, datagrams, udp};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -40,6 +40,20 @@ pub(super) const SUITE: Suite = Suite {
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)
             .datagrams(peer_gone),
+        Case::must("after-silence", "After a long silence, the first datagram comes back.")
+            .sizes(1000, 6000, 70_000)
+            .up_to_its_size()
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(datagrams::after_silence),
+        Case::should("no-rare-stall", "Of thousands of datagrams, none waits for a timer.")
+            .sizes(500, 1500, 30_000)
+            .answers(Question::Promptness)
+            .judges(&[FailureKind::Slow])
+            .alone()
+            .needs(&[Need::UnixSockets])
+            .over(Transport::Unixgram)
+            .datagrams(datagrams::no_rare_stall),
         Case::must("zero-length", "Empty datagrams end nothing: the next one comes back.")
             .sizes(20, 100, 100)
             .needs(&[Need::UnixSockets])
@@ -57,13 +71,13 @@ pub(super) const SUITE: Suite = Suite {
             .datagrams(udp::content),
         Case::must(
             "memory",
-            "Thousands of datagrams, and thousands of clients that have gone, leave no memory \
-             behind.",
+            "Thousands of datagrams, and thousands of clients that have gone, leave neither \
+             memory nor descriptors.",
         )
         .sizes(4000, 4000, 40_000)
-        .needs(&[Need::UnixSockets, Need::ResidentMemory])
+        .needs(&[Need::UnixSockets, Need::ResidentMemory, Need::DescriptorCount])
         .answers(Question::Resources)
-        .judges(&[FailureKind::Memory])
+        .judges(&datagram_memory::JUDGED)
         .from_grade(Grade::Command)
         .over(Transport::Unixgram)
         .lifecycle(datagram_memory::over_a_path),
@@ -127,6 +141,7 @@ fn unnamed_peer(server: &Datagrams) -> CaseResult {
 
 fn peer_gone(server: &Datagrams) -> CaseResult {
     let mut second = server.client()?;
+    let mut left = Vec::new();
     for number in 0..server.size() {
         let mut gone = server.client()?;
         if number % 2 == 0 {
@@ -134,8 +149,12 @@ fn peer_gone(server: &Datagrams) -> CaseResult {
         }
         gone.send(64)?;
         // Its path may stay behind, without a socket.
-        drop(gone);
+        left.push(gone.leave());
         second.exchange(64)?;
+    }
+    // Who was gone may come back.
+    for path in left {
+        server.client_again(path)?.exchange(64)?;
     }
     server.serves()?;
     Observation::met()
@@ -160,11 +179,23 @@ fn peer_full_no_spin(lifecycle: &Lifecycle) -> CaseResult {
                 neighbour.exchange(64)?;
             }
         }
+        // Some servers take an empty datagram for the end of something.
+        let mut empty = vec![neighbour.send(0)?];
+        neighbour.receive_any(&mut empty, AFTERWARDS)?;
         expect_quiet(&process, Duration::from_millis(lifecycle.size()), 0.10, lifecycle.clock())?;
         neighbour.exchange(64)?;
         // It may go, and its replies with it.
         drop(full);
         expect_quiet(&process, AFTERWARDS, 0.10, lifecycle.clock())?;
+        // Another one reads at last, and is answered like anybody else from then on.
+        let mut late = datagrams.client()?;
+        let mut sent = Vec::new();
+        for _ in 0..DATAGRAMS {
+            sent.extend(late.try_send(64)?);
+        }
+        neighbour.exchange(64)?;
+        late.receive_any(&mut sent, AFTERWARDS)?;
+        late.exchange(64)?;
         datagrams.serves()
     })();
     expect_survival(&server, found, lifecycle.clock())?;

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::wait::Interest;
+use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
@@ -25,6 +25,9 @@ use crate::clock::CellClock;
 
 /// Bytes read in one call when nothing else is asked for.
 const READ_BYTES: usize = 16 * 1024;
+
+/// No server takes more from a client that does not read, and more than buffers hold.
+pub const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// An established connection.
 #[derive(Debug)]
@@ -171,10 +174,22 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes with a reset (RST): pending data on both sides is thrown away.
+    /// Closes with a reset (RST): pending data on both sides is thrown away. Over a Unix path a
+    /// server sees one where something of it was not read (unix(7), ECONNRESET).
     pub fn reset(self) {
+        if self.socket.local_addr().is_ok_and(|address| address.is_unix()) {
+            leave_unread(&self.socket);
+        }
         reset(self.socket);
     }
+}
+
+/// Has something echoed and leaves it unread, if the server answers at once.
+fn leave_unread(socket: &Socket) {
+    const ANSWERED: Duration = Duration::from_millis(20);
+    // Where it is full or ended it has something unread, or never will.
+    let _ = socket.send(b"?");
+    let _ = wait_any(&[(socket, Interest::Read)], ANSWERED);
 }
 
 fn reset(socket: Socket) {

@@ -4,6 +4,7 @@
 mod socket;
 
 use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,9 +118,31 @@ impl Datagrams {
     /// `harness` when this host has no socket, port or path for it.
     pub fn client(&self) -> Result<Client, Failure> {
         let number = self.context.next_number();
-        let path = matches!(self.place, Place::Path(_))
-            .then(|| self.folder.join(format!("client-{number}")));
+        let path = matches!(self.place, Place::Path(_)).then(|| self.path(number));
         self.open(number, path)
+    }
+
+    /// A UDP client at this address; none if somebody has it, or this user may not.
+    ///
+    /// # Errors
+    /// As [`Datagrams::client`].
+    pub fn client_from(&self, address: SocketAddr) -> Result<Option<Client>, Failure> {
+        let Ok(socket) = UdpSocket::bind(address).map(Arc::new) else { return Ok(None) };
+        self.context.keep(Arc::clone(&socket));
+        let socket = Ok(ClientSocket::Udp(socket));
+        self.with_socket(self.context.next_number(), None, socket).map(Some)
+    }
+
+    /// Another client at the path of one that is gone, as [`Client::leave`] has told it.
+    ///
+    /// # Errors
+    /// As [`Datagrams::client`].
+    pub fn client_again(&self, path: Option<PathBuf>) -> Result<Client, Failure> {
+        if let Some(path) = &path {
+            // It may have been removed before.
+            let _ = std::fs::remove_file(path);
+        }
+        self.open(self.context.next_number(), path)
     }
 
     /// A UDP client whose socket is closed when it is dropped, with replies on their way.
@@ -148,6 +171,18 @@ impl Datagrams {
     /// As [`Datagrams::client`].
     pub fn unnamed(&self) -> Result<Client, Failure> {
         self.open(self.context.next_number(), None)
+    }
+
+    /// A path for a client: that of each fourth is as long as any can be.
+    fn path(&self, number: u32) -> PathBuf {
+        /// Bytes of `sun_path` that every system has, but for the zero at its end (unix(7)).
+        const LONGEST: usize = 103;
+        let path = self.folder.join(format!("client-{number}"));
+        let missing = LONGEST.saturating_sub(path.as_os_str().len() + 1);
+        if number.is_multiple_of(4) && missing > 0 {
+            return self.folder.join(format!("client-{number}-{}", "x".repeat(missing)));
+        }
+        path
     }
 
     fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
@@ -269,6 +304,18 @@ impl Client {
             Err(e) if e.kind == FailureKind::Timeout => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Goes, and leaves its path behind.
+    #[must_use]
+    pub fn leave(self) -> Option<PathBuf> {
+        self.path
+    }
+
+    /// The address of a UDP client.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.socket.sock_ref().local_addr().ok()?.as_socket()
     }
 
     /// Sends datagrams of `length` bytes as fast as it can, until told to stop, and reads no reply.

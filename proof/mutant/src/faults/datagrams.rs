@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Burst, Fault, limit};
@@ -58,9 +59,23 @@ pub(super) const FAULTS: &[Fault] = &[
         15,
         |at| Box::new(Deaf::at(limit(at), is_one_client_too_many)),
     ),
-    Fault::of_datagrams("replies-from-elsewhere", "Sends replies from a port of its own", || {
-        Box::new(Elsewhere(|datagram| (datagram.bytes.clone(), Vec::new())))
-    }),
+    Fault::of_datagrams_at(
+        "loses-first-after-3-s",
+        "Loses the datagram that comes after 3 s (settable) without any",
+        3,
+        |at| Box::new(AfterSilence { silence: Duration::from_secs(at), last: None }),
+    ),
+    Fault::of_datagrams_at(
+        "pauses-each-200th-datagram",
+        "Does nothing for 150 ms at each 200th datagram (settable)",
+        200,
+        |at| Box::new(Pauses { each: at, seen: 0 }),
+    ),
+    Fault::of_datagrams(
+        "spins-after-empty",
+        "Starts a thread that computes without end at the first empty datagram",
+        || Box::new(SpinsAfterEmpty { runs: false }),
+    ),
     Fault::of_datagrams(
         "replies-to-last",
         "Replies to whomever it has heard last within 5 ms",
@@ -148,7 +163,7 @@ const LARGEST_OF_IPV4: usize = 65_507;
 const HELD: Duration = Duration::from_millis(5);
 
 /// Decides by the datagram alone.
-struct Fate(fn(Datagram) -> Vec<Datagram>);
+pub(super) struct Fate(pub(super) fn(Datagram) -> Vec<Datagram>);
 
 impl DatagramHooks for Fate {
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
@@ -156,24 +171,48 @@ impl DatagramHooks for Fate {
     }
 }
 
-/// Sends something from another port to each client of UDP, and something else as it should.
-pub(super) struct Elsewhere(pub(super) fn(&Datagram) -> (Vec<u8>, Vec<Datagram>));
+struct AfterSilence {
+    silence: Duration,
+    last: Option<Instant>,
+}
 
-impl DatagramHooks for Elsewhere {
+impl DatagramHooks for AfterSilence {
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
-        let Client::Ip(to) = datagram.client else { return vec![datagram] };
-        let (from_elsewhere, due) = (self.0)(&datagram);
-        let socket = UdpSocket::bind((unspecified(to), 0));
-        // Without a descriptor nobody gets it.
-        let _ = socket.and_then(|socket| socket.send_to(&from_elsewhere, to));
-        due
+        let is_first = self.last.is_some_and(|last| last.elapsed() >= self.silence);
+        self.last = Some(Instant::now());
+        if is_first { Vec::new() } else { vec![datagram] }
     }
 }
 
-fn unspecified(of: SocketAddr) -> IpAddr {
-    match of {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+struct Pauses {
+    each: u64,
+    seen: u64,
+}
+
+impl DatagramHooks for Pauses {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        self.seen += 1;
+        if self.seen.is_multiple_of(self.each) {
+            thread::sleep(Duration::from_millis(150));
+        }
+        vec![datagram]
+    }
+}
+
+struct SpinsAfterEmpty {
+    runs: bool,
+}
+
+impl DatagramHooks for SpinsAfterEmpty {
+    fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
+        if datagram.bytes.is_empty() && !std::mem::replace(&mut self.runs, true) {
+            thread::spawn(|| {
+                loop {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        vec![datagram]
     }
 }
 
@@ -257,12 +296,12 @@ fn unless_mapped(datagram: Datagram) -> Vec<Datagram> {
 
 fn late_if_large(datagram: Datagram) -> Vec<Datagram> {
     if datagram.bytes.len() >= 8 * 1024 {
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
     }
     vec![datagram]
 }
 
-fn is_at(datagram: &Datagram, wanted: impl Fn(&SocketAddr) -> bool) -> bool {
+pub(super) fn is_at(datagram: &Datagram, wanted: impl Fn(&SocketAddr) -> bool) -> bool {
     matches!(&datagram.client, Client::Ip(address) if wanted(address))
 }
 
@@ -417,7 +456,7 @@ impl DatagramHooks for ErrorThreadSpins {
         self.seen.insert(datagram.client.clone());
         if self.seen.len() > self.at && !self.runs {
             self.runs = true;
-            std::thread::spawn(|| {
+            thread::spawn(|| {
                 loop {
                     std::hint::spin_loop();
                 }

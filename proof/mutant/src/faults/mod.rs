@@ -21,6 +21,7 @@ mod leaking;
 mod numbers;
 mod odd;
 mod passing;
+mod peers;
 mod pressure;
 mod rings;
 mod several;
@@ -39,7 +40,7 @@ use crate::process::ProcessHooks;
 pub(crate) use children::{CHILD, be_child};
 pub(crate) use several::Faults;
 
-const TABLES: [&[Fault]; 28] = [
+const TABLES: [&[Fault]; 29] = [
     bytes::FAULTS,
     content::FAULTS,
     numbers::FAULTS,
@@ -64,6 +65,7 @@ const TABLES: [&[Fault]; 28] = [
     exposing::FAULTS,
     threads::FAULTS,
     datagrams::FAULTS,
+    peers::FAULTS,
     binding::FAULTS,
     hostile::FAULTS,
     odd::FAULTS,

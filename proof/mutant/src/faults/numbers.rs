@@ -101,6 +101,12 @@ pub(super) const FAULTS: &[Fault] = &[
         |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: false }),
     ),
     Fault::at(
+        "forgets-4-s-after-fin",
+        "Forgets what a client has not taken 4 s (settable) after its FIN",
+        4,
+        |at| Box::new(ForgetsAfterFin { limit: Duration::from_secs(at) }),
+    ),
+    Fault::at(
         "forgets-after-8-s",
         "Forgets what a client has not taken after 8 s (settable)",
         8,
@@ -282,6 +288,26 @@ impl Hooks for SlowAfter {
         let due = connection.last_read + LATE;
         let waits = connection.mark == 1 && Instant::now() < due;
         if waits { Gate::Until(due) } else { Gate::Go }
+    }
+}
+
+struct ForgetsAfterFin {
+    limit: Duration,
+}
+
+impl Hooks for ForgetsAfterFin {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let Some(since) = connection.blocked_since.filter(|_| connection.ready.read_closed) else {
+            return Gate::Go;
+        };
+        let due = since + self.limit;
+        if Instant::now() < due {
+            connection.wake_at = Some(due);
+            return Gate::Go;
+        }
+        connection.drop_pending();
+        connection.blocked_since = None;
+        Gate::Go
     }
 }
 

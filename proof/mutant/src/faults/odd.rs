@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use socket2::Socket;
 
 use super::Fault;
-use super::datagrams::Elsewhere;
+use super::peers::Elsewhere;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 use crate::process::ProcessHooks;

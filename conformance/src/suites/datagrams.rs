@@ -1,0 +1,118 @@
+//! Cases of datagrams over UDP and over Unix paths alike, but for those of memory.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use report::{Failure, FailureKind};
+
+use crate::case::{CaseResult, Observation};
+use crate::client::datagrams::{Client, Datagrams, Sent};
+use crate::clock::CellClock;
+use crate::suites::tcp_echo::Stalls;
+
+/// After a silence, the first datagram of an old client and of a new one come back.
+pub(super) fn after_silence(server: &Datagrams) -> CaseResult {
+    let mut old = server.client()?;
+    old.exchange(64)?;
+    // The silence is the case.
+    thread::sleep(Duration::from_millis(server.size()));
+    old.exchange(64)?;
+    server.client()?.exchange(64)?;
+    Observation::met()
+}
+
+/// As `tcp-echo/no-rare-stall`, of one client.
+pub(super) fn no_rare_stall(server: &Datagrams) -> CaseResult {
+    /// A server may take its time for all of them, and is asked fewer then.
+    const ENOUGH: Duration = Duration::from_secs(2);
+    let mut client = server.client()?;
+    for _ in 0..10 {
+        client.exchange(5)?;
+    }
+    let start = Instant::now();
+    let (mut stalls, mut rounds) = (Stalls::default(), 0);
+    while rounds < server.size() && start.elapsed() < ENOUGH {
+        let round = Instant::now();
+        client.exchange(5)?;
+        stalls.count(round, server.clock());
+        rounds += 1;
+    }
+    stalls.expect_few("rounds", server.clock())?;
+    Observation::met()
+}
+
+/// Clients that have the same port of two addresses.
+pub(super) fn same_port(server: &Datagrams) -> CaseResult {
+    /// Of the same host, as all of 127.0.0.0/8 (RFC 1122, section 3.2.1.3).
+    const SECOND_HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    let mut pairs = 0;
+    for _ in 0..server.size() {
+        let first = server.client()?;
+        let port = first.address().map_or(0, |address| address.port());
+        // Somebody else may have it there, which is rare.
+        let Some(second) = server.client_from(SocketAddr::new(SECOND_HOME, port))? else {
+            continue;
+        };
+        let mut pair = [first, second];
+        pairs += 1;
+        for (one, other) in [(64, 96), (96, 64)] {
+            let sent = vec![pair[0].send(one)?, pair[1].send(other)?];
+            receive_own(&mut pair, sent, server.clock())?;
+        }
+        pair.iter_mut().try_for_each(|client| client.expect_silence(Duration::ZERO))?;
+    }
+    if pairs * 2 < server.size() {
+        let actual = format!("{pairs} of {}", server.size());
+        return Err(Failure::new(FailureKind::Harness, "ports that nobody else has", actual));
+    }
+    Observation::met()
+}
+
+/// Clients at ports from all over the range.
+pub(super) fn any_port(server: &Datagrams) -> CaseResult {
+    for port in PORTS {
+        if let Some(mut client) = near(server, port)? {
+            client.exchange(64)?;
+        }
+    }
+    server.serves()?;
+    Observation::met()
+}
+
+/// Where ports begin that anybody may have, between two systems' ranges for clients, and at the
+/// end.
+pub(super) const PORTS: [u16; 6] = [1100, 5353, 20_000, 32_700, 48_000, 65_500];
+/// One of so many from there on is free.
+pub(super) const NEAR: u16 = 30;
+
+fn near(server: &Datagrams, port: u16) -> Result<Option<Client>, Failure> {
+    for port in port..port + NEAR {
+        let client = server.client_from((Ipv4Addr::LOCALHOST, port).into())?;
+        if client.is_some() {
+            return Ok(client);
+        }
+    }
+    Ok(None)
+}
+
+/// Each client gets its own datagram. All are looked at, so that one that went to another client is
+/// seen there before it is missed here.
+pub(super) fn receive_own(
+    clients: &mut [Client],
+    sent: Vec<Sent>,
+    clock: &CellClock,
+) -> Result<(), Failure> {
+    let mut due: Vec<Vec<Sent>> = sent.into_iter().map(|sent| vec![sent]).collect();
+    let deadline = clock.progress();
+    while due.iter().any(|due| !due.is_empty()) {
+        for (client, due) in clients.iter_mut().zip(&mut due) {
+            client.receive_any(due, Duration::ZERO)?;
+        }
+        if deadline.is_over() {
+            let missing = due.iter().filter(|due| !due.is_empty()).count();
+            return Err(deadline.failure(&format!("the datagrams of {missing} clients")));
+        }
+    }
+    Ok(())
+}
