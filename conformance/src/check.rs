@@ -41,7 +41,7 @@ pub struct Collector {
 /// How many cells run side by side: most of a cell is waiting.
 #[must_use]
 pub fn default_jobs() -> usize {
-    thread::available_parallelism().map_or(4, |cores| cores.get() * 5)
+    thread::available_parallelism().map_or(4, |cores| cores.get() * 7)
 }
 
 /// The rows of this build.

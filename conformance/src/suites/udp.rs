@@ -100,7 +100,7 @@ pub(super) const SUITE: Suite = Suite {
             .over(Transport::Udp)
             .datagrams(datagrams::any_port),
         Case::must("after-silence", "After a long silence, the first datagram comes back.")
-            .sizes(1000, 6000, 70_000)
+            .sizes(1000, 4000, 70_000)
             .up_to_its_size()
             .over(Transport::Udp)
             .datagrams(datagrams::after_silence),

@@ -41,7 +41,7 @@ pub(super) const SUITE: Suite = Suite {
             .over(Transport::Unixgram)
             .datagrams(peer_gone),
         Case::must("after-silence", "After a long silence, the first datagram comes back.")
-            .sizes(1000, 6000, 70_000)
+            .sizes(1000, 4000, 70_000)
             .up_to_its_size()
             .needs(&[Need::UnixSockets])
             .over(Transport::Unixgram)

@@ -107,7 +107,7 @@ fn run(mut arguments: Arguments) -> Result<ExitCode, Box<dyn Error>> {
         precedence: Precedence::default(),
     });
     // Most mutants are waited for until a deadline, and nobody asks how fast they are.
-    arguments.test_threads.get_or_insert_with(|| 2 * check::default_jobs());
+    arguments.test_threads.get_or_insert_with(|| check::default_jobs() * 3 / 2);
     let conclusion = libtest_mimic::run(&arguments, trials(&self_test));
     let others = self_test.others.lock().map_err(|e| e.to_string())?;
     others.iter().for_each(|(fault, red)| println!("{fault:<28} also red: {red}"));

@@ -86,7 +86,22 @@ impl ClientSocket {
         buffer: &mut [u8],
         time: Duration,
     ) -> io::Result<(usize, Option<Place>)> {
-        let time = Some(time.max(Duration::from_millis(1)));
+        if time.is_zero() {
+            // The shortest limit is a tick of the kernel's, and many clients are looked at in turn.
+            self.set_nonblocking(true)?;
+            let received = self.receive_within(buffer, Duration::from_millis(1));
+            self.set_nonblocking(false)?;
+            return received;
+        }
+        self.receive_within(buffer, time.max(Duration::from_millis(1)))
+    }
+
+    fn receive_within(
+        &self,
+        buffer: &mut [u8],
+        time: Duration,
+    ) -> io::Result<(usize, Option<Place>)> {
+        let time = Some(time);
         match self {
             Self::Udp(socket) => {
                 socket.set_read_timeout(time)?;
