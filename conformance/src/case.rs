@@ -158,6 +158,8 @@ pub enum Need {
     AbstractNames,
     /// All of 127.0.0.0/8 as this host's own.
     LoopbackNetwork,
+    /// UDP sockets with one port at two addresses.
+    PortOfTwoAddresses,
     /// The sockets of a killed process closed within a second or two.
     PromptCleanUp,
     /// Sockets that are served as long as one core is free for a moment.
@@ -465,6 +467,7 @@ impl fmt::Display for Need {
             Self::Signals => "signals to the server (not on Windows)",
             Self::SocketQueues => "what waits in the server's sockets (Linux only)",
             Self::Attestation => "what the server's process holds (Linux only)",
+            Self::PortOfTwoAddresses => "one UDP port at two addresses (not under wine)",
             Self::LoopbackNetwork => "all of 127.0.0.0/8 (Linux and Windows)",
             Self::UrgentData => "TCP urgent data (not on Windows)",
             Self::Ipv6 => "IPv6 on the loopback interface",

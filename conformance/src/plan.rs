@@ -159,6 +159,9 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
         },
         Need::SocketQueues => on_linux("what waits in another process's sockets"),
         Need::Attestation => on_linux("what another process holds"),
+        Need::PortOfTwoAddresses => host
+            .is_wine()
+            .then(|| "wine takes a port at all addresses for a socket of one of them".into()),
         Need::LoopbackNetwork => (host.os != "linux" && host.os != "windows")
             .then(|| outside!("{} has one address of 127.0.0.0/8 only", host.os)),
         Need::UrgentData => on_unix("urgent data with the same meaning"),

@@ -93,7 +93,7 @@ pub(super) const SUITE: Suite = Suite {
         .lifecycle(only_its_udp_address),
         Case::must("same-port", "Clients that have the same port of two addresses are kept apart.")
             .sizes(5, 20, 200)
-            .needs(&[Need::LoopbackNetwork])
+            .needs(&[Need::LoopbackNetwork, Need::PortOfTwoAddresses])
             .over(Transport::Udp)
             .datagrams(datagrams::same_port),
         Case::must("any-port", "A client is answered, whatever its port is.")
