@@ -115,12 +115,9 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
     let sockets = &host.sockets;
     match need {
         Need::Descriptors(count) => too_many_descriptors(count, host),
-        Need::SocketsBesideWork => host.is_wine().then(|| {
-            "wine's one thread for sockets has to wait for a core behind the server's work".into()
-        }),
-        Need::PromptCleanUp => host
-            .is_wine()
-            .then(|| "wine closes the sockets of a killed program when it gets to it".into()),
+        Need::SocketsBesideWork | Need::PromptCleanUp | Need::PortOfTwoAddresses => {
+            host.is_wine().then(|| of_wine(need).into())
+        }
         Need::AcceptQueue(wanted) => short_of(wanted, &sockets.accept_queue, "clients in a queue"),
         Need::QueueAtLimit => closed_at_limit(&sockets.accept_at_limit),
         Need::ClientPorts(wanted) => {
@@ -159,9 +156,6 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
         },
         Need::SocketQueues => on_linux("what waits in another process's sockets"),
         Need::Attestation => on_linux("what another process holds"),
-        Need::PortOfTwoAddresses => host
-            .is_wine()
-            .then(|| "wine takes a port at all addresses for a socket of one of them".into()),
         Need::LoopbackNetwork => (host.os != "linux" && host.os != "windows")
             .then(|| outside!("{} has one address of 127.0.0.0/8 only", host.os)),
         Need::UrgentData => on_unix("urgent data with the same meaning"),
@@ -171,6 +165,17 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
             (host.os != "linux").then(|| "abstract names of Unix sockets are Linux's".into())
         }
         Need::Ipv6 => host.ipv6.lack(),
+    }
+}
+
+/// What wine does where Windows would meet a need.
+fn of_wine(need: Need) -> &'static str {
+    if need == Need::SocketsBesideWork {
+        "wine's one thread for sockets has to wait for a core behind the server's work"
+    } else if need == Need::PromptCleanUp {
+        "wine closes the sockets of a killed program when it gets to it"
+    } else {
+        "wine takes a port at all addresses for a socket of one of them"
     }
 }
 
