@@ -316,6 +316,9 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
 }
 
 fn source_port_zero(server: &Datagrams) -> CaseResult {
+    if !server.is_on_ipv4_loopback() {
+        return datagrams::elsewhere();
+    }
     let mut client = server.client()?;
     for number in 1..=server.size() {
         server.send_from_no_port(64)?;

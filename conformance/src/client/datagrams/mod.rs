@@ -122,6 +122,12 @@ impl Datagrams {
         self.open(number, path)
     }
 
+    /// Whether the server is on 127.0.0.0/8, where a client can choose its address.
+    #[must_use]
+    pub fn is_on_ipv4_loopback(&self) -> bool {
+        matches!(&self.place, Place::Ip(at) if at.is_ipv4() && at.ip().is_loopback())
+    }
+
     /// A UDP client at this address; none if somebody has it, or this user may not.
     ///
     /// # Errors
