@@ -3,7 +3,7 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// So many descriptors at most are in use at once.
+/// A limit on the descriptors that are in use at once.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
     used: Mutex<u64>,

@@ -135,7 +135,7 @@ impl Judge {
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
-        // Only now: whoever has descriptors does not wait for a place.
+        // After the place: a cell that waits for one holds no descriptors.
         let _descriptors = self.descriptors(planned.case);
         let is_timed = planned.case.is_timed;
         let factor = if is_timed { calm_host_factor() } else { host_factor() };

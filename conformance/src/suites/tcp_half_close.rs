@@ -114,7 +114,7 @@ fn large_backlog(peer: &Peer) -> CaseResult {
     Observation::met()
 }
 
-/// Reads so many times up to 32 KiB, and pauses each time.
+/// Reads up to 32 KiB and pauses for 25 ms, this many `times`.
 fn read_slowly(connection: &mut Connection, times: u32, peer: &Peer) -> Result<(), Failure> {
     for _ in 0..times {
         connection.receive((connection.sent() - connection.received()).min(32 * 1024))?;

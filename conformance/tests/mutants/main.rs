@@ -248,7 +248,7 @@ fn is_caught_in_full(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed
     is_caught_by(self_test, mutant, &row, &judge, 1)
 }
 
-/// So many times the mutant's case fails in the named way.
+/// The mutant's case fails in the named way, as many `times` as it is asked.
 fn is_caught_by(
     self_test: &SelfTest,
     mutant: &Mutant,

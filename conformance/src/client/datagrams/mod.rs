@@ -417,7 +417,7 @@ impl Client {
     }
 
     /// The next datagram of the server, or one of somebody else that has bytes of this cell; none
-    /// when the deadline is over. Whoever had this client's port before it may still get replies.
+    /// when the deadline is over. Anything else is meant for a program that had the port before.
     fn reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
         loop {
             let (socket, buffer) = (&self.socket, &mut self.buffer);
