@@ -9,6 +9,8 @@ use std::{
 };
 
 use common::{Context, Driver, ServeError, Unavailable};
+#[cfg(target_os = "linux")]
+use compio::driver::op::OpCodeFlag;
 use compio::{
     driver::{AsyncifyPool, DriverType, ProactorBuilder},
     runtime::Runtime,
@@ -33,10 +35,18 @@ const SINCE: &str = "5.19";
 const MANAGED_BUFFERS: NonZero<u16> = NonZero::new(256).unwrap();
 
 /// Builds one driver like those of the workers, and closes it.
+///
+/// A second one asks compio what the kernel's rings can do, which it then knows for good. Otherwise
+/// it asks at the first operation, with a ring of its own. If there is no descriptor for that ring,
+/// compio-driver 0.12.5 takes the operation for one that the kernel lacks, and an accept or a read
+/// that has no other way panics.
 pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     match driver {
         #[cfg(target_os = "linux")]
-        Driver::IoUring => common::probe_ring(SINCE, || proactor(driver).build()),
+        Driver::IoUring => common::probe_ring(SINCE, || {
+            drop(proactor(driver).build()?);
+            proactor(driver).detect_opcode_support(OpCodeFlag::basic()).build()
+        }),
         _ => Ok(()),
     }
 }

@@ -1,0 +1,46 @@
+//! compio 0.19.2 on its own, on io_uring: the first operation asks the kernel what its rings can
+//! do, and opens a second ring for that. If no descriptor is left, the operation counts as one
+//! that the kernel lacks (compio-driver 0.12.5, `is_op_supported`). It is called in a thread of
+//! the pool, and a multishot accept has no such call: it panics.
+//!
+//! Ends with 0 when the fault shows.
+
+use std::{
+    fs::File,
+    os::fd::AsRawFd,
+    panic, process,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use compio::{
+    driver::{DriverType, ProactorBuilder},
+    net::TcpListener,
+    runtime::{Runtime, spawn},
+    time::sleep,
+};
+use futures_lite::StreamExt;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+fn main() {
+    panic::set_hook(Box::new(|panic| {
+        println!("{panic}");
+        PANICKED.store(true, Ordering::Relaxed);
+    }));
+    let mut proactor = ProactorBuilder::new();
+    proactor.driver_type(DriverType::IoUring);
+    let runtime = Runtime::builder().with_proactor(proactor).build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let listener = TcpListener::from_std(listener).expect("a listener");
+        let next = File::open("/dev/null").expect("a descriptor").as_raw_fd() as u64;
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(next), maximum }).expect("a limit");
+        spawn(async move { listener.incoming().next().await.map(drop) }).detach();
+        sleep(Duration::from_millis(500)).await;
+    });
+    // Without dropping the runtime, whose driver may be waiting for the operation.
+    process::exit(if PANICKED.load(Ordering::Relaxed) { 0 } else { 1 })
+}
