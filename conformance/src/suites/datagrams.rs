@@ -1,15 +1,16 @@
 //! Cases of datagrams over UDP and over Unix paths alike, but for those of memory.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use report::{Failure, FailureKind};
 
 use crate::case::{CaseResult, Observation};
+use crate::client::SECOND_LOOPBACK;
 use crate::client::datagrams::{Client, Datagrams, Sent};
 use crate::clock::CellClock;
-use crate::suites::tcp_echo::Stalls;
+use crate::suites::stalls;
 
 /// After a silence, the first datagram of an old client and of a new one come back.
 pub(super) fn after_silence(server: &Datagrams) -> CaseResult {
@@ -24,28 +25,16 @@ pub(super) fn after_silence(server: &Datagrams) -> CaseResult {
 
 /// As `tcp-echo/no-rare-stall`, of one client.
 pub(super) fn no_rare_stall(server: &Datagrams) -> CaseResult {
-    /// A server may take its time for all of them, and is asked fewer then.
-    const ENOUGH: Duration = Duration::from_secs(2);
     let mut client = server.client()?;
     for _ in 0..10 {
         client.exchange(5)?;
     }
-    let start = Instant::now();
-    let (mut stalls, mut rounds) = (Stalls::default(), 0);
-    while rounds < server.size() && start.elapsed() < ENOUGH {
-        let round = Instant::now();
-        client.exchange(5)?;
-        stalls.count(round, server.clock());
-        rounds += 1;
-    }
-    stalls.expect_few("rounds", server.clock())?;
+    stalls::expect_few("rounds", server.size(), server.clock(), || client.exchange(5))?;
     Observation::met()
 }
 
 /// Clients that have the same port of two addresses.
 pub(super) fn same_port(server: &Datagrams) -> CaseResult {
-    /// Of the same host, as all of 127.0.0.0/8 (RFC 1122, section 3.2.1.3).
-    const SECOND_HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     if !server.is_on_ipv4_loopback() {
         return elsewhere();
     }
@@ -54,7 +43,7 @@ pub(super) fn same_port(server: &Datagrams) -> CaseResult {
         let first = server.client()?;
         let port = first.address().map_or(0, |address| address.port());
         // Somebody else may have it there, which is rare.
-        let Some(second) = server.client_from(SocketAddr::new(SECOND_HOME, port))? else {
+        let Some(second) = server.client_from(SocketAddr::from((SECOND_LOOPBACK, port)))? else {
             continue;
         };
         let mut pair = [first, second];

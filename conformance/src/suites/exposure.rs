@@ -16,11 +16,10 @@ use report::{Failure, FailureKind, Transport};
 use crate::case::{CaseResult, Observation};
 use crate::client::connection::Connection;
 use crate::client::datagrams::{Client, Datagrams};
+use crate::client::{HAS_LOOPBACK_NETWORK, SECOND_LOOPBACK};
 use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 
-/// Whether all of 127.0.0.0/8 is this host.
-const HAS_LOOPBACK_NETWORK: bool = cfg!(any(target_os = "linux", windows));
 /// How long a connection that should be refused may take to be established.
 const REACHED: Duration = Duration::from_secs(1);
 /// Enough for an answer to a datagram that nobody should have.
@@ -161,7 +160,7 @@ fn reached(given: &Waiting, actual: &str) -> Failure {
 fn others(own: IpAddr) -> Vec<IpAddr> {
     let mut all: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
     if HAS_LOOPBACK_NETWORK {
-        all.push(Ipv4Addr::new(127, 0, 0, 2).into());
+        all.push(SECOND_LOOPBACK.into());
     }
     if has_ipv6() {
         all.push(Ipv6Addr::LOCALHOST.into());

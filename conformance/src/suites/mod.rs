@@ -13,6 +13,7 @@ mod ip6;
 mod life;
 mod res;
 mod shutdown;
+mod stalls;
 mod tcp_accept;
 mod tcp_backpressure;
 mod tcp_close;

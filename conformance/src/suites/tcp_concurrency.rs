@@ -1,7 +1,7 @@
 //! Many connections at once: each is served as if it were the only one.
 
 use std::iter::once;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use harness::process::{Cpu, Process, Signal};
 use report::{Failure, FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
+use crate::client::SECOND_LOOPBACK;
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
@@ -233,12 +234,10 @@ fn churn_beside_stable(peer: &Peer) -> CaseResult {
 }
 
 fn same_port(peer: &Peer) -> CaseResult {
-    /// On Linux and Windows every address of 127.0.0.0/8 is this host's.
-    const SECOND_HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
     /// What a server does later about a client that is gone it has done by then.
     const LATER: Duration = Duration::from_millis(100);
     let home = peer.connect()?.local_address()?.ip();
-    let second = (home.is_ipv4() && home.is_loopback()).then_some(SECOND_HOME);
+    let second = (home.is_ipv4() && home.is_loopback()).then_some(SECOND_LOOPBACK.into());
     let mut clients = Vec::new();
     for _ in 0..peer.size() {
         // A port that is asked for is nobody else's; one that connecting picks may be in TIME_WAIT

@@ -11,8 +11,8 @@ use crate::client::connection::{Connection, Rest, Setup, Urgent};
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::lengths::landmarks;
 use crate::client::peer::Peer;
-use crate::clock::CellClock;
 use crate::expectation::expect_quiet;
+use crate::suites::stalls;
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -392,77 +392,27 @@ fn streams_before_eof(peer: &Peer) -> CaseResult {
     Observation::met()
 }
 
-/// Rounds that take far longer than such a round takes: a timer that hides a lost wake-up, or a
-/// loop that sleeps.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Stalls(f64);
-
-impl Stalls {
-    /// A round that is slow counts once, one that is slower once more, and one that no host of its
-    /// own makes so slow three times more.
-    const SLOW: [(Duration, f64); 3] = [
-        (Duration::from_millis(10), 1.0),
-        (Duration::from_millis(40), 1.0),
-        (Duration::from_millis(200), 3.0),
-    ];
-    /// A host pauses, too, and rarely so often in so short a time.
-    const FEW: f64 = 4.0;
-
-    /// Counts a round that has just ended, if it was slow.
-    pub(super) fn count(&mut self, began: Instant, clock: &CellClock) {
-        if began.elapsed() > clock.scaled(Self::SLOW[0].0) {
-            let took = began.elapsed().saturating_sub(clock.held_back_since(began));
-            let slow = Self::SLOW.iter().filter(|(limit, _)| took > clock.scaled(*limit));
-            self.0 += slow.map(|(_, weight)| weight).sum::<f64>();
-        }
-    }
-
-    pub(super) fn expect_few(self, of: &str, clock: &CellClock) -> Result<(), Failure> {
-        let what = format!("{of} above 10 ms, above 40 ms once more, above 200 ms five times");
-        clock.judge(FailureKind::Slow, &what, self.0, Self::FEW)
-    }
-}
-
 fn no_rare_stall(peer: &Peer) -> CaseResult {
-    /// A server may take its time for all of them, and is asked fewer then.
-    const ENOUGH: Duration = Duration::from_secs(2);
     /// Clients whose messages come together: one of their wake-ups may be lost.
     const CROWD: u64 = 8;
+    let clock = peer.clock();
     let mut connection = peer.connect()?;
     for _ in 0..10 {
         connection.exchange(5)?;
     }
-    let start = Instant::now();
-    let (mut stalls, mut rounds) = (Stalls::default(), 0);
-    while rounds < peer.size() && start.elapsed() < ENOUGH {
-        let round = Instant::now();
-        connection.exchange(5)?;
-        stalls.count(round, peer.clock());
-        rounds += 1;
-    }
-    stalls.expect_few("rounds", peer.clock())?;
-    let start = Instant::now();
-    let (mut stalls, mut clients) = (Stalls::default(), 0);
-    while clients < peer.size() / 6 && start.elapsed() < ENOUGH {
-        let round = Instant::now();
+    stalls::expect_few("rounds", peer.size(), clock, || connection.exchange(5))?;
+    let few = peer.size() / 6;
+    stalls::expect_few("first rounds of new clients", few, clock, || {
         let mut connection = peer.connect()?;
         connection.exchange(5)?;
-        stalls.count(round, peer.clock());
         connection.reset();
-        clients += 1;
-    }
-    stalls.expect_few("first rounds of new clients", peer.clock())?;
+        Ok(())
+    })?;
     let mut crowd = peer.connect_many(CROWD)?;
-    let start = Instant::now();
-    let (mut stalls, mut rounds) = (Stalls::default(), 0);
-    while rounds < peer.size() / 6 && start.elapsed() < ENOUGH {
-        let round = Instant::now();
+    stalls::expect_few("rounds of eight clients", few, clock, || {
         crowd.iter_mut().try_for_each(|client| client.send(5))?;
-        crowd.iter_mut().try_for_each(|client| client.receive(5))?;
-        stalls.count(round, peer.clock());
-        rounds += 1;
-    }
-    stalls.expect_few("rounds of eight clients", peer.clock())?;
+        crowd.iter_mut().try_for_each(|client| client.receive(5))
+    })?;
     Observation::met()
 }
 

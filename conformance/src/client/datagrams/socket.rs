@@ -12,6 +12,8 @@ use harness::place::Place;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
+use crate::client::{HAS_LOOPBACK_NETWORK, SECOND_LOOPBACK};
+
 /// The client's end: blocking calls with a time limit each, as poll(2) does not say of a Unix
 /// datagram socket whether its receiver has room.
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl ClientSocket {
         let (Place::Ip(SocketAddr::V4(_)), true) = (place, HAS_LOOPBACK_NETWORK) else {
             return Self::open(place, None);
         };
-        UdpSocket::bind((APART, 0)).map(|socket| Self::Udp(Arc::new(socket)))
+        UdpSocket::bind((SECOND_LOOPBACK, 0)).map(|socket| Self::Udp(Arc::new(socket)))
     }
 
     pub(super) fn sock_ref(&self) -> SockRef<'_> {
@@ -127,11 +129,6 @@ pub(super) fn send_from_no_port(to: &Place, bytes: &[u8]) -> io::Result<()> {
     let host = SocketAddr::from((*to.ip(), 0));
     socket.send_to(&[header.as_slice(), bytes].concat(), &host.into()).map(drop)
 }
-
-/// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). On macOS one address is.
-const HAS_LOOPBACK_NETWORK: bool = cfg!(any(target_os = "linux", windows));
-/// For clients that are gone before their replies.
-const APART: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Whether a call came to the end of its time; which of the two it says differs between systems.
 pub(super) fn is_over(error: &io::Error) -> bool {
