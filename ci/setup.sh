@@ -7,6 +7,7 @@
 #           cross       Debian's Rust with its library source, to check code for macOS and Windows
 #           wine        that, wine and mingw, to build and run Windows programs
 #           trace       strace, whose picture of a server is tested; on Linux only
+#           strangers   Go, a JDK, npm and cc, to build and run other people's servers
 # Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. Where packages are
 #         missing and cannot be installed it names them and ends with 69.
 set -euo pipefail
@@ -79,12 +80,23 @@ trace() {
   command -v strace >/dev/null || packages strace
 }
 
-[ $# -gt 0 ] || set -- lint trace wine
+strangers() {
+  local tool package wanted=()
+  while read -r tool package; do
+    command -v "$tool" >/dev/null || wanted+=("$package")
+  done <<<'go golang-go
+javac default-jdk-headless
+npm npm
+cc gcc'
+  [ "${#wanted[@]}" -eq 0 ] || packages "${wanted[@]}"
+}
+
+[ $# -gt 0 ] || set -- lint trace wine strangers
 for group in "$@"; do
   case $group in
-    toolchain | lint | cross | wine | trace) "$group" ;;
+    toolchain | lint | cross | wine | trace | strangers) "$group" ;;
     *)
-      echo "setup: no group '$group'; use toolchain, lint, cross, wine or trace" >&2
+      echo "setup: no group '$group'; use toolchain, lint, cross, wine, trace or strangers" >&2
       exit 2
       ;;
   esac

@@ -6,8 +6,9 @@
 # Usage:  ci/strangers.sh [PROFILE] [NAME...]   default: profile default, every server
 #         ci/strangers.sh --check               whether docs/STRANGERS.md is current; judges nothing
 #         IOMATRIX=PROGRAM                      another judge than the one built from these sources
-# Needs:  Linux; Python 3.11 with venv, npm, go, a JDK, cc; packages of PyPI and npm, from where pip
-#         and npm are configured to get them. Ends with 69 and judges nothing if one is missing.
+# Needs:  Linux; Python 3.11 with venv; npm, go, a JDK and cc (ci/setup.sh strangers); packages of
+#         PyPI and npm, from where pip and npm are configured to get them. Ends with 69 and judges
+#         nothing if one is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Or the programs' own folder would hold what Python compiles.
