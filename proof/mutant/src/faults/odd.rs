@@ -8,6 +8,7 @@ use mio::net::TcpStream;
 use socket2::Socket;
 
 use super::Fault;
+use super::ending::blocked_reset;
 use super::peers::Elsewhere;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
@@ -45,6 +46,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "odd-logs-by-socket",
         "Opens a socket to a log daemon at the first connection that fails, as syslog(3) does",
         || Box::new(LogsBySocket::default()),
+    ),
+    Fault::new(
+        "odd-collects-seldom",
+        "Frees buffers of blocked connections once 1,000 have ended, as a garbage collector may",
+        || Box::new(CollectsSeldom::default()),
     ),
 ];
 
@@ -129,6 +135,25 @@ impl Hooks for LogsBySocket {
         }
         if let Some(log) = &self.log {
             let _ = log.send_to(b"<30>a client is gone", DAEMON);
+        }
+    }
+}
+
+#[derive(Default)]
+struct CollectsSeldom {
+    garbage: Vec<Vec<u8>>,
+    ended: u64,
+}
+
+impl Hooks for CollectsSeldom {
+    fn closed(&mut self, connection: &mut Connection, end: End) {
+        const BUFFERS: usize = 96 * 1024;
+        if blocked_reset(connection, end) {
+            self.garbage.push(vec![1; BUFFERS]);
+        }
+        self.ended += 1;
+        if self.ended.is_multiple_of(1000) {
+            self.garbage.clear();
         }
     }
 }
