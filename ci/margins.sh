@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Judges two rows many times while both cores are kept busy, and writes how near each case that
 # judges time or cost came to its limits into docs/METHODOLOGY.md, between its two markers. Cases
-# that only ask whether a new client is served in time are left out. About twenty minutes.
+# that only ask whether a new client is served in time are left out. About a quarter of an hour.
 #
-# Usage:  ci/margins.sh [REPEATS [ROWS [PROFILE]]]     default: 50 tokio,tokio-uring default
+# Usage:  ci/margins.sh [REPEATS [ROWS [PROFILE]]]     default: 30 tokio,tokio-uring default
 # Needs:  cargo; Python 3. It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-repeats=${1:-50}
+repeats=${1:-30}
 rows=${2:-tokio,tokio-uring}
 profile=${3:-default}
 table=$(mktemp)

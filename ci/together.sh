@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Has one server judged that commits the faults of many others, and checks that it is not
-# certified, and that no fault hides another: no case below is met. About two minutes.
+# certified, and that no case below is met. Two faults of one case may hide each other; those of
+# different cases do not. About two minutes.
 #
 # Usage:  ci/together.sh
 # Needs:  Linux; Python 3.11. It is a step of ci/nightly.

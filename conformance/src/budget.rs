@@ -43,8 +43,9 @@ impl Drop for Share<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
 
@@ -59,7 +60,8 @@ mod tests {
                 let _second = budget.take(50, 100);
                 let _ = tell.send("second");
             });
-            assert!(told.try_recv().is_err());
+            let early = told.recv_timeout(Duration::from_millis(50));
+            assert_eq!(early, Err(RecvTimeoutError::Timeout));
             drop(first);
             assert_eq!(told.recv(), Ok("second"));
         });

@@ -44,13 +44,13 @@ pub struct Case {
     /// The failures that answer it; empty where any does. Another one kept the case from asking.
     pub judges: &'static [FailureKind],
     /// What a server can be declared not to do, which makes the case pointless.
-    pub feature: Option<Feature>,
+    pub features: &'static [Feature],
     /// What a server has to do, as one sentence.
     pub requirement: &'static str,
     /// How much is done, per profile; the unit is the case's own (bytes, rounds, connections).
     pub sizes: Sizes,
     /// Whether a fault may begin beyond what is done, so that a certificate says how far that was.
-    pub is_reach: bool,
+    pub says_how_far: bool,
     /// The smallest profile that asks for it.
     pub from: Profile,
     /// What the host must have.
@@ -179,6 +179,8 @@ pub struct Observation {
     pub recorded: Option<Outside>,
     /// What was seen of the server's driver, where the requirement is about that.
     pub attestation: Option<Attestation>,
+    /// Why the case could not ask its question of this server on this host, if it could not.
+    pub unasked: Option<Outside>,
 }
 
 impl Case {
@@ -207,10 +209,10 @@ impl Case {
             level_below_contract: level,
             question: None,
             judges: &[],
-            feature: None,
+            features: &[],
             requirement,
             sizes: Sizes::new(0, 0, 0),
-            is_reach: false,
+            says_how_far: false,
             from: Profile::Quick,
             needs: &[],
             capability: None,
@@ -247,8 +249,8 @@ impl Case {
 
     /// What a server can be declared not to do, so that it does not get the case.
     #[must_use]
-    pub const fn relies_on(mut self, feature: Feature) -> Self {
-        self.feature = Some(feature);
+    pub const fn relies_on(mut self, features: &'static [Feature]) -> Self {
+        self.features = features;
         self
     }
 
@@ -267,11 +269,11 @@ impl Case {
         self
     }
 
-    /// What it says is known as far as its size goes: a fault may begin at any number, and one
-    /// beyond is not found. The certificate says how far that was.
+    /// It cannot rule out a fault that begins at a number above its size. The certificate says how
+    /// far it went.
     #[must_use]
     pub const fn up_to_its_size(mut self) -> Self {
-        self.is_reach = true;
+        self.says_how_far = true;
         self
     }
 
@@ -499,7 +501,7 @@ impl Observation {
     /// # Errors
     /// None: the type is that of a case's last line.
     pub fn of(recorded: impl Into<Outside>) -> CaseResult {
-        Ok(Self { recorded: Some(recorded.into()), attestation: None })
+        Ok(Self { recorded: Some(recorded.into()), ..Self::default() })
     }
 
     /// What was seen of the server's driver. Where it could not be seen, the requirement was not
@@ -508,7 +510,16 @@ impl Observation {
     /// # Errors
     /// None: the type is that of a case's last line.
     pub fn attested(attestation: Attestation) -> CaseResult {
-        Ok(Self { recorded: None, attestation: Some(attestation) })
+        Ok(Self { attestation: Some(attestation), ..Self::default() })
+    }
+
+    /// The case could not ask its question of this server on this host. It is not met, and not a
+    /// failure either.
+    ///
+    /// # Errors
+    /// None: the type is that of a case's last line.
+    pub fn not_asked(why: impl Into<Outside>) -> CaseResult {
+        Ok(Self { unasked: Some(why.into()), ..Self::default() })
     }
 }
 

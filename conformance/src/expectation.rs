@@ -276,10 +276,10 @@ pub fn expect_obedience(launch: Launch) -> Result<Server, Failure> {
 }
 
 /// What a graceful end may take beyond the drain.
-pub const BEYOND_DRAIN: Duration = Duration::from_secs(2);
+pub const GRACE_BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
 /// How soon a server must have freed connections that have ended.
-pub const FREED: Duration = Duration::from_secs(2);
+pub const FREED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Waits for a server's graceful end within `limit`, judged as a time.
 ///

@@ -86,30 +86,6 @@ impl Allowance {
         }
     }
 
-    /// As [`Allowance::judge`], but a server that seems to keep too much is judged a second time,
-    /// in half as many rounds. After each of these, `collect` gives it enough to do for a full
-    /// collection of its garbage. For rounds too dear to be as many as a collector needs.
-    ///
-    /// # Errors
-    /// Those of the second judgement, if there is one.
-    pub fn judge_collected(
-        self,
-        process: &Process,
-        clock: &CellClock,
-        mut round: impl FnMut() -> Result<u64, Failure>,
-        mut collect: impl FnMut() -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        match self.judge(process, clock, &mut round) {
-            Err(failure) if failure.kind == FailureKind::Memory => {}
-            judged => return judged,
-        }
-        Self { most: self.most / 2, ..self }.judge(process, clock, || {
-            let count = round()?;
-            collect()?;
-            Ok(count)
-        })
-    }
-
     /// Whether memory grew by no more than the allowance from one end of a line to the other.
     fn is_kept(self, line: &[(f64, f64)]) -> bool {
         let (first, last) = (line[0], line[line.len() - 1]);

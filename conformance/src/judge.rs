@@ -14,7 +14,7 @@ use harness::place::Place;
 use harness::registry::Waiver;
 use harness::row::Row;
 use harness::schedule::{Company, Schedule};
-use report::host::{Host, LimitValue};
+use report::host::Host;
 use report::run::WaiverState;
 use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdict, WaiverNote};
 use report::{Outside, Seed, SeedSource, outside};
@@ -196,8 +196,7 @@ impl Judge {
         let wanted =
             |need: &Need| if let Need::Descriptors(count) = need { Some(*count) } else { None };
         let count = case.needs.iter().filter_map(wanted).max()?;
-        let LimitValue::At(limit) = self.host.limits.open_files?.hard else { return None };
-        let most = limit.saturating_sub(SPARE_DESCRIPTORS);
+        let most = own_descriptor_limit()?.saturating_sub(SPARE_DESCRIPTORS);
         Some(Budget::of_this_process().take(count, most))
     }
 
@@ -383,6 +382,10 @@ fn settle(
             cell.verdict = Verdict::Unavailable;
             cell.reason = Some(reason);
         }
+        Ok(Observation { unasked: Some(reason), .. }) => {
+            cell.verdict = Verdict::Unavailable;
+            cell.reason = Some(reason);
+        }
         Ok(observation) => {
             cell.verdict = if cell.level == Level::Info { Verdict::Info } else { Verdict::Pass };
             cell.observation = observation.recorded;
@@ -450,6 +453,17 @@ fn thread_cpu() -> f64 {
     }
     #[cfg(not(unix))]
     0.0
+}
+
+/// How many descriptors this process may have, where there is a limit.
+#[cfg(unix)]
+fn own_descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(unix))]
+fn own_descriptor_limit() -> Option<u64> {
+    None
 }
 
 #[cfg(test)]

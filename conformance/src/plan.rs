@@ -9,7 +9,7 @@ use report::sockets::{AtLimit, Tried};
 use report::{Grade, Level};
 use report::{Outside, outside};
 
-use crate::case::{Case, Feature, Need, Suite};
+use crate::case::{Case, Need, Suite};
 use crate::profile::Profile;
 use crate::suites;
 
@@ -83,7 +83,8 @@ pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec
             let asked = suite.cases.iter().filter(|case| case.is_asked(row, profile));
             for case in asked.filter(|case| filter.wants_case(suite, case, row.grade())) {
                 let unavailable = row.missing_driver(host).or_else(|| missing_need(case, host));
-                let declared = case.feature.map(Feature::word).filter(|word| row.lacks(word));
+                let words = case.features.iter().map(|feature| feature.word());
+                let declared = words.into_iter().find(|word| row.lacks(word));
                 let declared = declared.map(|word| format!("declared by --without {word}").into());
                 cells.push(Planned { row: index, suite, case, unavailable, declared });
             }

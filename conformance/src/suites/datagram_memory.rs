@@ -6,7 +6,7 @@ use report::{Failure, FailureKind, Transport};
 
 use crate::case::{CaseResult, Observation};
 use crate::client::datagrams::Sent;
-use crate::expectation::{FREED, expect_at_most, expect_descriptors, expect_survival};
+use crate::expectation::{FREED_WITHIN, expect_at_most, expect_descriptors, expect_survival};
 use crate::growth::Allowance;
 use crate::lifecycle::Lifecycle;
 
@@ -71,12 +71,12 @@ fn judge(lifecycle: &Lifecycle, server: &Server, transport: Transport) -> Result
         }
         Ok(CLIENTS)
     })?;
-    expect_descriptors(&process, before + FEW, FREED, lifecycle.clock())?;
+    expect_descriptors(&process, before + FEW, FREED_WITHIN, lifecycle.clock())?;
     if cfg!(target_os = "linux") {
         let what = "children that have ended and were not waited for";
         let unwaited = || process.unwaited_children();
         let clock = lifecycle.clock();
-        expect_at_most(FailureKind::Children, what, FEW, FREED, clock, unwaited)?;
+        expect_at_most(FailureKind::Children, what, FEW, FREED_WITHIN, clock, unwaited)?;
     }
     Ok(())
 }

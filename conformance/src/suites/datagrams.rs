@@ -1,4 +1,5 @@
-//! Cases of datagrams over UDP and over Unix paths alike, but for those of memory.
+//! Cases of datagrams: those that `udp` and `unixdg` share, except those of memory, and those about
+//! the addresses of UDP clients.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -36,7 +37,7 @@ pub(super) fn no_rare_stall(server: &Datagrams) -> CaseResult {
 /// Clients that have the same port of two addresses.
 pub(super) fn same_port(server: &Datagrams) -> CaseResult {
     if !server.is_on_ipv4_loopback() {
-        return elsewhere();
+        return not_on_ipv4_loopback();
     }
     let mut pairs = 0;
     for _ in 0..server.size() {
@@ -64,7 +65,7 @@ pub(super) fn same_port(server: &Datagrams) -> CaseResult {
 /// Clients at ports from all over the range.
 pub(super) fn any_port(server: &Datagrams) -> CaseResult {
     if !server.is_on_ipv4_loopback() {
-        return elsewhere();
+        return not_on_ipv4_loopback();
     }
     let mut asked = 0;
     for port in PORTS {
@@ -81,13 +82,12 @@ pub(super) fn any_port(server: &Datagrams) -> CaseResult {
     Observation::met()
 }
 
-/// What is recorded of a server whose clients have other addresses than 127.0.0.0/8.
-pub(super) fn elsewhere() -> CaseResult {
-    Observation::of("not asked: the server is not on 127.0.0.0/8")
+/// What comes of a case that needs clients with addresses of their own in 127.0.0.0/8.
+pub(super) fn not_on_ipv4_loopback() -> CaseResult {
+    Observation::not_asked("the server is not on 127.0.0.0/8")
 }
 
-/// The first ports that any user may have, some between two systems' ranges for clients, and the
-/// last ones.
+/// Low ports that any user may have, some between two systems' ranges for clients, and the highest.
 const PORTS: [u16; 6] = [1100, 5353, 20_000, 32_700, 48_000, 65_500];
 /// Of this many ports in a row, one is free.
 const NEAR: u16 = 30;
@@ -102,6 +102,9 @@ fn near(server: &Datagrams, port: u16) -> Result<Option<Client>, Failure> {
     Ok(None)
 }
 
+/// How soon clients whose replies are missing are looked at again.
+const LOOK_AGAIN: Duration = Duration::from_micros(200);
+
 /// Each client gets its own datagram. All are looked at, so that one that went to another client is
 /// seen there before it is missed here.
 pub(super) fn receive_own(
@@ -111,14 +114,19 @@ pub(super) fn receive_own(
 ) -> Result<(), Failure> {
     let mut due: Vec<Vec<Sent>> = sent.into_iter().map(|sent| vec![sent]).collect();
     let deadline = clock.progress();
-    while due.iter().any(|due| !due.is_empty()) {
+    loop {
+        let is_last_look = deadline.is_over();
         for (client, due) in clients.iter_mut().zip(&mut due) {
             client.receive_any(due, Duration::ZERO)?;
         }
-        if deadline.is_over() {
-            let missing = due.iter().filter(|due| !due.is_empty()).count();
+        let missing = due.iter().filter(|due| !due.is_empty()).count();
+        if missing == 0 {
+            return Ok(());
+        }
+        if is_last_look {
             return Err(deadline.failure(&format!("the datagrams of {missing} clients")));
         }
+        // A reply is on its way, and the server may need this processor.
+        clock.waiting(|| thread::sleep(LOOK_AGAIN));
     }
-    Ok(())
 }

@@ -48,7 +48,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(1000, 12_000, 75_000)
             .up_to_its_size()
             .answers(Question::Bytes)
-            .relies_on(Feature::SilentClients)
+            .relies_on(&[Feature::SilentClients])
             .wire(unread),
         Case::should(
             "first-after-silence",
@@ -57,7 +57,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(1000, 6000, 70_000)
         .up_to_its_size()
         .answers(Question::Promptness)
-        .relies_on(Feature::SilentClients)
+        .relies_on(&[Feature::SilentClients])
         .wire(first_after_silence),
     ],
 };

@@ -17,7 +17,7 @@ use crate::case::{CaseResult, Observation};
 use crate::client::connection::Connection;
 use crate::client::datagrams::{Client, Datagrams};
 use crate::client::{HAS_LOOPBACK_NETWORK, SECOND_LOOPBACK};
-use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
+use crate::expectation::{GRACE_BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 
 /// How long a connection that should be refused may take to be established.
@@ -41,7 +41,7 @@ pub(super) fn only_its_address(lifecycle: &Lifecycle) -> CaseResult {
     // What the kernel has picked for this one is given to another by the judge.
     let picked = ready.tcp_addresses()?.into_iter().take(1).map(Start::on);
     server.ask_to_stop()?;
-    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+    expect_graceful_end(&server, DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
     for start in picked.chain([Start::listening(&["cpu:127.0.0.1:0"])]) {
         let server = match lifecycle.launch(&start)? {
             // What it does not offer is asked elsewhere.

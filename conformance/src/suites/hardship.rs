@@ -16,7 +16,7 @@ use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
 use crate::expectation::{
-    BEYOND_DRAIN, expect_graceful_end, expect_quiet, expect_survival, let_finish,
+    GRACE_BEYOND_DRAIN, expect_graceful_end, expect_quiet, expect_survival, let_finish,
 };
 use crate::lifecycle::Lifecycle;
 use crate::suites::tcp_accept::{at_the_limit_under, is_turned_away};
@@ -334,7 +334,7 @@ fn expect_quiet_without_threads(process: &Process, clock: &CellClock) -> Result<
 fn expect_stop(lifecycle: &Lifecycle, server: &Server) -> CaseResult {
     if server.ready().is_ok() {
         server.ask_to_stop()?;
-        expect_graceful_end(server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+        expect_graceful_end(server, DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
     }
     Observation::met()
 }

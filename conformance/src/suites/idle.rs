@@ -10,7 +10,7 @@ use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
-use crate::expectation::{AtRest, FREED, expect_quiet, let_finish};
+use crate::expectation::{AtRest, FREED_WITHIN, expect_quiet, let_finish};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -25,7 +25,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(1000, 16_000, 75_000)
         .up_to_its_size()
         .answers(Question::Bytes)
-        .relies_on(Feature::SilentClients)
+        .relies_on(&[Feature::SilentClients])
         .wire(connection_survives),
         Case::should(
             "steady",
@@ -58,7 +58,7 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(1000, 5000, 30_000)
             .needs(&[Need::ResidentMemory, Need::Descriptors(SILENT)])
             .judges(&[FailureKind::Memory])
-            .relies_on(Feature::SilentClients)
+            .relies_on(&[Feature::SilentClients])
             .process(memory),
         Case::info("wakeups", "How often does an idle server wake up?")
             .sizes(400, 1000, 5000)
@@ -155,7 +155,7 @@ fn cpu_500_connections(peer: &Peer, process: &Process) -> CaseResult {
 fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> CaseResult {
     /// A client that leaves without a word has been silent for so long.
     const SILENCE: Duration = Duration::from_millis(150);
-    let mut at_rest = AtRest::now(process, peer, 0, FREED)?;
+    let mut at_rest = AtRest::now(process, peer, 0, FREED_WITHIN)?;
     // Freeing them is work, and a server that never does it is judged by what it uses first.
     let freed = at_rest.expect_freed(|| {
         for leave in [Leave::Close, Leave::Reset, Leave::HalfClose] {

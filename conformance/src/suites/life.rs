@@ -18,7 +18,7 @@ use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::client::streams::Streams;
 use crate::clock::PROGRESS_LIMIT;
-use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
+use crate::expectation::{GRACE_BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::exposure::{descriptors_not_inherited, only_its_address};
 use crate::suites::hardship::{
@@ -185,15 +185,15 @@ fn all_on_one_server(lifecycle: &Lifecycle) -> CaseResult {
     Observation::met()
 }
 
-/// A wire case that needs no more than this suite's own case has, judges no latency, and leaves
-/// time for others: one message after another of each of thousands of lengths takes a server that
-/// waits 5 ms for each longer than all the rest.
+/// A wire case that needs no more than this suite's own case has, and judges no latency. Not
+/// `every-length`, which sends thousands of messages one by one: for a server that waits 5 ms
+/// before each echo it takes longer than all the others.
 fn runs_beside_others(case: &Case) -> bool {
     let needs_little = case
         .needs
         .iter()
         .all(|need| matches!(need, Need::Descriptors(count) if *count <= CONNECTIONS));
-    let is_short = case.name != "every-length";
+    let is_short = case.name != tcp_echo::EVERY_LENGTH;
     matches!(case.body, Body::Wire(_))
         && case.company == Company::Shared
         && needs_little
@@ -421,7 +421,7 @@ fn restart_loop(lifecycle: &Lifecycle) -> CaseResult {
         server.ask_to_stop()?;
         client.expect_end()?;
         drop(client);
-        expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+        expect_graceful_end(&server, DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
         server = lifecycle.launch_judged(&Start::on(address))?.expect_ready()?;
     }
     let found = lifecycle.peer(&server)?.serves();

@@ -1,6 +1,7 @@
 //! The suites: one file each, with its table of cases at the top. `hardship` has the cases of
-//! `life` on servers that lack something, `exposure` what cases see besides connections, and
-//! `datagrams` and `datagram_memory` cases of two suites.
+//! `life` on servers that lack something, `exposure` what cases see besides connections,
+//! `datagrams` and `datagram_memory` cases of `udp` and `unixdg`, and `stalls` a check that three
+//! suites use.
 
 mod datagram_memory;
 mod datagrams;

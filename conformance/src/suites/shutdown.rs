@@ -17,7 +17,7 @@ use crate::client::peer::Peer;
 use crate::client::queues;
 use crate::client::streams::Streams;
 use crate::clock::CellClock;
-use crate::expectation::{BEYOND_DRAIN, expect_graceful_end, expect_survival};
+use crate::expectation::{GRACE_BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 use crate::suites::tcp_accept::start_at_the_limit;
 
@@ -135,7 +135,7 @@ const WATCHED: Duration = Duration::from_secs(1);
 const QUIET: f64 = 0.10;
 
 fn with_idle_connections(lifecycle: &Lifecycle) -> CaseResult {
-    let limit = LONG_DRAIN + BEYOND_DRAIN;
+    let limit = LONG_DRAIN + GRACE_BEYOND_DRAIN;
     let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;
     let mut clients = lifecycle.peer(&server)?.connect_many(lifecycle.size())?;
     for client in clients.iter_mut().step_by(2) {
@@ -187,7 +187,7 @@ fn expect_quiet_drain(
 
 fn with_blocked_writes(lifecycle: &Lifecycle) -> CaseResult {
     const BLOCKED: Duration = Duration::from_millis(100);
-    let limit = LONG_DRAIN + BEYOND_DRAIN;
+    let limit = LONG_DRAIN + GRACE_BEYOND_DRAIN;
     let server = lifecycle.start_with(&Start { drain: LONG_DRAIN, ..Start::default() })?;
     let peer = lifecycle.peer(&server)?;
     let mut blocked = peer.connect_with(Setup::tight())?;
@@ -243,7 +243,7 @@ fn beside_work(lifecycle: &Lifecycle) -> CaseResult {
     }
     let stopped = Instant::now();
     server.ask_to_stop()?;
-    expect_end_since(&server, lifecycle.clock(), stopped, SHORT_DRAIN + BEYOND_DRAIN)?;
+    expect_end_since(&server, lifecycle.clock(), stopped, SHORT_DRAIN + GRACE_BEYOND_DRAIN)?;
     Observation::met()
 }
 
@@ -272,7 +272,7 @@ fn without_descriptors(lifecycle: &Lifecycle) -> CaseResult {
     let stopped = Instant::now();
     server.ask_to_stop()?;
     let told = served.iter_mut().try_for_each(|client| client.expect_end());
-    expect_end_since(&server, lifecycle.clock(), stopped, DRAIN + BEYOND_DRAIN)?;
+    expect_end_since(&server, lifecycle.clock(), stopped, DRAIN + GRACE_BEYOND_DRAIN)?;
     told?;
     Observation::met()
 }
@@ -297,7 +297,7 @@ fn serves_the_queue(lifecycle: &Lifecycle) -> CaseResult {
         client.receive(1)?;
         client.expect_end()?;
     }
-    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+    expect_graceful_end(&server, DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
     Observation::met()
 }
 
@@ -330,7 +330,7 @@ fn drains_inflight(lifecycle: &Lifecycle) -> CaseResult {
         return Err(Failure::new(FailureKind::Reset, "FIN within the drain time", actual));
     }
     drop(client);
-    expect_graceful_end(&server, LONG_DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+    expect_graceful_end(&server, LONG_DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
     if queues::ARE_TOLD {
         return Observation::met();
     }
@@ -366,7 +366,7 @@ fn stop_after(
     let stopped = Instant::now();
     server.ask_to_stop()?;
     let run = streams.run_to_end(clock);
-    let end = expect_end_since(server, clock, stopped, DRAIN + BEYOND_DRAIN);
+    let end = expect_end_since(server, clock, stopped, DRAIN + GRACE_BEYOND_DRAIN);
     // A server that did not end in order explains whatever else was seen, except wrong bytes.
     match (run, end) {
         (Err(run), Err(end)) if run.kind == FailureKind::Timeout => Err(end),
@@ -440,7 +440,7 @@ fn releases_port(lifecycle: &Lifecycle) -> CaseResult {
         client.expect_end()?;
     }
     drop(clients);
-    expect_graceful_end(&server, DRAIN + BEYOND_DRAIN, lifecycle.clock())?;
+    expect_graceful_end(&server, DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
     expect_start_on(lifecycle, peer.address()?)?;
     drop(unread);
     Observation::met()
@@ -454,7 +454,7 @@ fn second_signal(lifecycle: &Lifecycle) -> CaseResult {
     witness.expect_end()?;
     server.stop_by(Signal::Terminate)?;
     let limit = Duration::from_secs(1);
-    let deadline = lifecycle.clock().within(DRAIN + BEYOND_DRAIN);
+    let deadline = lifecycle.clock().within(DRAIN + GRACE_BEYOND_DRAIN);
     let ended = server.wait(deadline, "exit 1 after a second signal")?;
     if ended != Ended::Code(1) {
         return Err(Failure::new(FailureKind::ExitStatus, "exit 1", format!("it {ended}")));
@@ -495,7 +495,7 @@ fn parent_gone(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn exit_code(lifecycle: &Lifecycle) -> CaseResult {
-    let (clock, limit) = (lifecycle.clock(), DRAIN + BEYOND_DRAIN);
+    let (clock, limit) = (lifecycle.clock(), DRAIN + GRACE_BEYOND_DRAIN);
     let idle = lifecycle.start()?;
     idle.ask_to_stop()?;
     expect_graceful_end(&idle, limit, clock)?;

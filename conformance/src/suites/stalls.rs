@@ -7,8 +7,8 @@ use report::{Failure, FailureKind};
 
 use crate::clock::CellClock;
 
-/// A round that is slow counts once, one that is slower once more, and one that no host of its own
-/// makes so slow three times more.
+/// What a slow round counts for: 1 above 10 ms, 2 above 40 ms in all, and 5 above 200 ms, which a
+/// busy host alone does not cause.
 const SLOW: [(Duration, f64); 3] = [
     (Duration::from_millis(10), 1.0),
     (Duration::from_millis(40), 1.0),
@@ -19,8 +19,8 @@ const FEW: f64 = 4.0;
 /// A server may take its time for all of the rounds, and is asked fewer then.
 const ENOUGH: Duration = Duration::from_secs(2);
 
-/// Goes through `rounds` rounds, and expects that few of them take far longer than such a round
-/// takes.
+/// Goes through `rounds` rounds, or as many as fit into 2 s, and expects that few of them take far
+/// longer than such a round takes.
 ///
 /// # Errors
 ///

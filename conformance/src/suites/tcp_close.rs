@@ -7,7 +7,7 @@ use report::{FailureKind, Question};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::peer::Peer;
-use crate::expectation::{AtRest, FREED};
+use crate::expectation::{AtRest, FREED_WITHIN};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -48,7 +48,7 @@ const UNREAD_BYTES: u64 = 1024 * 1024;
 const BLOCKED: Duration = Duration::from_millis(50);
 
 fn idle(peer: &Peer, process: &Process) -> CaseResult {
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         let connections = peer.connect_many(peer.size())?;
         // A later client that is served shows that the earlier ones were accepted.
         peer.serves()?;
@@ -73,7 +73,7 @@ fn no_rst_after_fin(peer: &Peer) -> CaseResult {
 fn with_unread_echo(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         for _ in 0..peer.size() {
             let mut connection = peer.connect()?;
             connection.send_until_blocked(BLOCKED, UNREAD_BYTES)?;
@@ -91,7 +91,7 @@ fn with_unread_echo(peer: &Peer, process: &Process) -> CaseResult {
 fn connect_close_storm(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         for _ in 0..peer.size() {
             drop(peer.connect()?);
         }

@@ -13,7 +13,7 @@ use crate::client::SECOND_LOOPBACK;
 use crate::client::connection::Connection;
 use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
 use crate::client::peer::{PROBE_LIMIT, Peer};
-use crate::expectation::{AtRest, FREED};
+use crate::expectation::{AtRest, FREED_WITHIN};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -40,7 +40,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(3, 8, 60)
         .needs(&[Need::Signals, Need::Threads, Need::DescriptorCount, Need::Descriptors(100)])
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .process(all_at_once),
         Case::must(
             "churn-beside-stable",
@@ -179,7 +179,7 @@ fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
     let mut random = peer.random(0);
     // How many may wait is asked elsewhere.
     let room = peer.queue_room();
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         for _ in 0..peer.size() {
             let kinds = Event::ALL.len() as u64;
             let mut old = peer.connect_many(OLD * kinds)?;

@@ -14,6 +14,9 @@ use crate::client::peer::Peer;
 use crate::expectation::expect_quiet;
 use crate::suites::stalls;
 
+/// A case that is long for a server that waits before each echo.
+pub(super) const EVERY_LENGTH: &str = "every-length";
+
 /// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-echo",
@@ -34,7 +37,7 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(128 * 1024, 1024 * 1024, 16 * 1024 * 1024)
         .wire(size_sweep),
-        Case::must("every-length", "Messages of every length up to 4,200 bytes come back whole.")
+        Case::must(EVERY_LENGTH, "Messages of every length up to 4,200 bytes come back whole.")
             .sizes(4200, 4200, 33_000)
             .wire(every_length),
         Case::must("chop-sweep", "A stream comes back whole, however it was cut into writes.")
@@ -109,7 +112,7 @@ pub(super) const SUITE: Suite = Suite {
             "urgent-amid-bytes",
             "TCP urgent data amid the stream takes nothing of what is around it.",
         )
-        .sizes(3, 5, 50)
+        .sizes(3, 5, 8)
         .needs(&[Need::UrgentData, Need::Signals, Need::Threads])
         .of_tcp_alone()
         .process(urgent_amid_bytes),

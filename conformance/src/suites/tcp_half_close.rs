@@ -21,7 +21,7 @@ pub(super) const SUITE: Suite = Suite {
     cases: &[
         Case::must("echo-then-fin", "Bytes sent before FIN come back, then the server's FIN.")
             .sizes(64 * 1024, 64 * 1024, 64 * 1024)
-            .relies_on(Feature::HalfClose)
+            .relies_on(&[Feature::HalfClose])
             .wire(echo_then_fin),
         Case::must("empty", "FIN with no bytes before it is answered with FIN and no bytes.")
             .wire(empty),
@@ -30,7 +30,7 @@ pub(super) const SUITE: Suite = Suite {
             "All bytes that the server took before FIN come back, even when nobody has read yet.",
         )
         .sizes(200, 500, 500)
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .wire(large_backlog),
         Case::must(
             "unread-for-long",
@@ -38,14 +38,14 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(1000, 6000, 75_000)
         .up_to_its_size()
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose, Feature::SilentClients])
         .wire(unread_for_long),
         Case::must(
             "data-and-fin-together",
             "Bytes that arrive together with FIN come back before the server's FIN.",
         )
         .sizes(50, 200, 1000)
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .wire(data_and_fin_together),
         Case::must("fin-after-pause", "FIN after a silence is answered within a second.")
             .sizes(300, 1000, 1000)
@@ -55,7 +55,7 @@ pub(super) const SUITE: Suite = Suite {
             "Clients that have sent FIN and do not read hold up nobody, and still get every byte.",
         )
         .sizes(600, 1200, 3000)
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .wire(backlog_beside_others),
         Case::must(
             "no-spin",
@@ -65,7 +65,7 @@ pub(super) const SUITE: Suite = Suite {
         .needs(&[Need::CpuTime, Need::SocketQueues])
         .answers(Question::Resources)
         .judges(&[FailureKind::Cpu])
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .of_tcp_alone()
         .process(no_spin),
         Case::must("many", "Connections that finish at the same time all get their FIN.")

@@ -10,7 +10,9 @@ use report::{Failure, FailureKind, Question, outside};
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::{BACKLOG_LIMIT, Connection, Setup};
 use crate::client::peer::Peer;
-use crate::expectation::{AtRest, FREED, descriptors_at_rest, expect_descriptors, expect_quiet};
+use crate::expectation::{
+    AtRest, FREED_WITHIN, descriptors_at_rest, expect_descriptors, expect_quiet,
+};
 
 /// The table.
 pub(super) const SUITE: Suite = Suite {
@@ -53,7 +55,7 @@ pub(super) const SUITE: Suite = Suite {
             "A reset while the server answers FIN ends nothing but the connection.",
         )
         .sizes(50, 200, 500)
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .of_tcp_alone()
         .wire(during_shutdown),
         Case::must(
@@ -80,7 +82,7 @@ const BURST: u64 = 25;
 fn idle(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         let mut connections = peer.connect_many(peer.size())?;
         for connection in connections.iter_mut().step_by(2) {
             connection.exchange(64)?;
@@ -122,7 +124,7 @@ fn mid_echo(peer: &Peer) -> CaseResult {
 fn while_write_blocked(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         let mut connection = peer.connect()?;
         connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
         connection.reset();
@@ -232,7 +234,7 @@ fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
         thread::sleep(Duration::from_millis(1));
     }
     process.signal(Signal::Continue)?;
-    expect_descriptors(process, base, FREED, peer.clock())?;
+    expect_descriptors(process, base, FREED_WITHIN, peer.clock())?;
     let is_met = matches!(end.take_error(), Ok(None));
     let unread = end.read(&mut [0; 2 * PAYLOAD_BYTES]).unwrap_or(0);
     peer.serves()?;

@@ -67,6 +67,7 @@ pub(super) const SUITE: Suite = Suite {
         .lifecycle(larger_than_server_buffer),
         Case::must("peer-unreachable", "A client that is gone before its reply harms nobody.")
             .sizes(20, 50, 500)
+            .needs(&[Need::Descriptors(500)])
             .over(Transport::Udp)
             .datagrams(peer_unreachable),
         Case::must("source-port-zero", "A datagram that names no port to answer harms nobody.")
@@ -93,7 +94,7 @@ pub(super) const SUITE: Suite = Suite {
         .lifecycle(only_its_udp_address),
         Case::must("same-port", "Clients that have the same port of two addresses are kept apart.")
             .sizes(5, 20, 200)
-            .needs(&[Need::LoopbackNetwork, Need::PortOfTwoAddresses])
+            .needs(&[Need::LoopbackNetwork, Need::PortOfTwoAddresses, Need::Descriptors(400)])
             .over(Transport::Udp)
             .datagrams(datagrams::same_port),
         Case::must("any-port", "A client is answered, whatever its port is.")
@@ -121,7 +122,7 @@ pub(super) const SUITE: Suite = Suite {
             "After more datagrams than fit, the next comes back, and CPU is quiet.",
         )
         .sizes(2000, 10_000, 100_000)
-        .needs(&[Need::CpuTime])
+        .needs(&[Need::CpuTime, Need::Descriptors(200)])
         .from_grade(Grade::Command)
         .over(Transport::Udp)
         .lifecycle(burst),
@@ -297,8 +298,7 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
     for number in 1..=server.size() {
         let mut gone = server.brief_client()?;
         gone.send(64)?;
-        left.extend(gone.address());
-        drop(gone);
+        left.push(gone.leave());
         if number.is_multiple_of(server.queued() as u64) {
             // Its reply shows that the server has taken those before it.
             second.exchange(64)?;
@@ -306,8 +306,8 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
     }
     second.exchange(64)?;
     // Who was gone may come back, unless somebody else has the port by now.
-    for address in left {
-        if let Some(mut back) = server.client_from(address)? {
+    for gone in left {
+        if let Some(mut back) = server.successor(gone)? {
             back.exchange(64)?;
         }
     }
@@ -317,7 +317,7 @@ fn peer_unreachable(server: &Datagrams) -> CaseResult {
 
 fn source_port_zero(server: &Datagrams) -> CaseResult {
     if !server.is_on_ipv4_loopback() {
-        return datagrams::elsewhere();
+        return datagrams::not_on_ipv4_loopback();
     }
     let mut client = server.client()?;
     for number in 1..=server.size() {
@@ -348,10 +348,11 @@ fn errors_no_spin(lifecycle: &Lifecycle) -> CaseResult {
         second.exchange(64)?;
         // Some servers take an empty datagram for the end of something.
         let empty = (0..3).map(|_| second.send(0)).collect::<Result<Vec<Sent>, Failure>>();
-        second.receive_any(&mut empty?, SILENCE)?;
+        let mut empty = empty?;
+        second.receive_any(&mut empty, SILENCE)?;
         // What the kernel has queued about those clients is there until it is read.
         expect_quiet(&process, Duration::from_secs(1), 0.10, lifecycle.clock())?;
-        second.exchange(64)
+        second.exchange_beside(&mut empty, 64)
     });
     expect_survival(&server, found, lifecycle.clock())?;
     Observation::met()
@@ -381,7 +382,7 @@ fn burst(lifecycle: &Lifecycle) -> CaseResult {
     let datagrams = lifecycle.datagrams(Transport::Udp, &server)?;
     let process = server.process();
     let found = (|| {
-        // Neither does it read, and it stays.
+        // This client does not read, and stays open.
         let mut deaf = datagrams.client()?;
         deaf.shrink()?;
         for _ in 0..datagrams.queued() {

@@ -16,7 +16,7 @@ use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::passing::{Copies, pair};
 use crate::client::peer::Peer;
 use crate::expectation::{
-    AtRest, FREED, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
+    AtRest, FREED_WITHIN, expect_graceful_end, expect_obedience, expect_quiet, expect_survival,
 };
 use crate::lifecycle::Lifecycle;
 use crate::suites::res::memory_after_either_end;
@@ -47,13 +47,13 @@ pub(super) const SUITE: Suite = Suite {
             .sizes(64 * 1024, 64 * 1024, 64 * 1024)
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
-            .relies_on(Feature::HalfClose)
+            .relies_on(&[Feature::HalfClose])
             .wire(half_close),
         Case::must("write-then-shutdown-race", "Bytes and the end may arrive together.")
             .sizes(100, 500, 2000)
             .needs(&[Need::UnixSockets])
             .over(Transport::Unix)
-            .relies_on(Feature::HalfClose)
+            .relies_on(&[Feature::HalfClose])
             .wire(write_then_shutdown_race),
         Case::must(
             "peer-close-hup-no-spin",
@@ -96,7 +96,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(5, 20, 200)
         .needs(&[Need::UnixSockets])
         .over(Transport::Unix)
-        .relies_on(Feature::HalfClose)
+        .relies_on(&[Feature::HalfClose])
         .wire(passed_descriptors),
         Case::should("stale-path", "The path of a killed server does not hold up the next one.")
             .needs(&[Need::UnixSockets])
@@ -180,7 +180,7 @@ fn write_then_shutdown_race(peer: &Peer) -> CaseResult {
 fn peer_close_hup_no_spin(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED)?.expect_freed(|| {
+    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
         let mut connection = peer.connect()?;
         connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
         drop(connection);

@@ -153,8 +153,10 @@ fn peer_gone(server: &Datagrams) -> CaseResult {
         second.exchange(64)?;
     }
     // Who was gone may come back.
-    for path in left {
-        server.client_again(path)?.exchange(64)?;
+    for gone in left {
+        if let Some(mut back) = server.successor(gone)? {
+            back.exchange(64)?;
+        }
     }
     server.serves()?;
     Observation::met()
@@ -183,7 +185,7 @@ fn peer_full_no_spin(lifecycle: &Lifecycle) -> CaseResult {
         let mut empty = vec![neighbour.send(0)?];
         neighbour.receive_any(&mut empty, AFTERWARDS)?;
         expect_quiet(&process, Duration::from_millis(lifecycle.size()), 0.10, lifecycle.clock())?;
-        neighbour.exchange(64)?;
+        neighbour.exchange_beside(&mut empty, 64)?;
         // It may go, and its replies with it.
         drop(full);
         expect_quiet(&process, AFTERWARDS, 0.10, lifecycle.clock())?;
@@ -193,9 +195,9 @@ fn peer_full_no_spin(lifecycle: &Lifecycle) -> CaseResult {
         for _ in 0..DATAGRAMS {
             sent.extend(late.try_send(64)?);
         }
-        neighbour.exchange(64)?;
+        neighbour.exchange_beside(&mut empty, 64)?;
         late.receive_any(&mut sent, AFTERWARDS)?;
-        late.exchange(64)?;
+        late.exchange_beside(&mut sent, 64)?;
         datagrams.serves()
     })();
     expect_survival(&server, found, lifecycle.clock())?;

@@ -26,7 +26,8 @@ use crate::clock::CellClock;
 /// Bytes read in one call when nothing else is asked for.
 const READ_BYTES: usize = 16 * 1024;
 
-/// No server takes more from a client that does not read, and more than buffers hold.
+/// More than all buffers hold: a server that takes so much from a client that does not read has no
+/// limit.
 pub const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// An established connection.
@@ -174,8 +175,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes with a reset (RST): pending data on both sides is thrown away. Over a Unix path a
-    /// server sees one where something of it was not read (unix(7), ECONNRESET).
+    /// Closes with a reset (RST): pending data on both sides is thrown away. Over a Unix path the
+    /// server sees a reset only if the client leaves some bytes unread (unix(7), ECONNRESET).
     pub fn reset(self) {
         if self.socket.local_addr().is_ok_and(|address| address.is_unix()) {
             leave_unread(&self.socket);
@@ -187,7 +188,7 @@ impl Connection {
 /// Has something echoed and leaves it unread, if the server answers at once.
 fn leave_unread(socket: &Socket) {
     const ANSWERED: Duration = Duration::from_millis(20);
-    // Where it is full or ended it has something unread, or never will.
+    // If this cannot be sent, either something is unread already, or nothing will come.
     let _ = socket.send(b"?");
     let _ = wait_any(&[(socket, Interest::Read)], ANSWERED);
 }

@@ -23,10 +23,12 @@ use crate::client::payload::{Payload, RECORD_BYTES};
 use crate::client::peer::PROBE_LIMIT;
 use crate::clock::CellClock;
 use crate::context::Context;
-use socket::{ClientSocket, is_full, is_over, send_from_no_port};
+use socket::{ClientSocket, is_full, is_over, is_taken, send_from_no_port};
 
 /// How soon a full queue is tried again where the system does not let senders wait.
 const FULL_AGAIN: Duration = Duration::from_millis(1);
+/// How long a sender that does not want to wait gives a full queue.
+const ROOM_WITHIN: Duration = Duration::from_millis(10);
 /// More than any datagram has that a case sends.
 const ROOM: usize = 256 * 1024;
 /// A probe that has not come back for so long may have met a full queue, and is sent again.
@@ -56,6 +58,26 @@ pub struct Client {
     clock: Arc<CellClock>,
     /// Its own path, if it has one.
     path: Option<PathBuf>,
+    /// Who had its name before: replies to that one may still come.
+    predecessor: Option<Predecessor>,
+}
+
+/// A client that has gone. Another one may have its name after it.
+#[derive(Debug)]
+pub struct Predecessor {
+    name: Name,
+    payload: Payload,
+    /// What it has sent, but for what has come back since.
+    asked: Vec<Sent>,
+}
+
+/// By what a client is answered.
+#[derive(Debug)]
+enum Name {
+    Address(SocketAddr),
+    Path(PathBuf),
+    /// It had none.
+    Nothing,
 }
 
 /// A datagram that was sent and may come back.
@@ -133,22 +155,33 @@ impl Datagrams {
     /// # Errors
     /// As [`Datagrams::client`].
     pub fn client_from(&self, address: SocketAddr) -> Result<Option<Client>, Failure> {
-        let Ok(socket) = UdpSocket::bind(address).map(Arc::new) else { return Ok(None) };
-        self.context.keep(Arc::clone(&socket));
-        let socket = Ok(ClientSocket::Udp(socket));
+        let socket = match UdpSocket::bind(address) {
+            Err(e) if is_taken(&e) => return Ok(None),
+            bound => bound.map(Arc::new),
+        };
+        if let Ok(socket) = &socket {
+            self.context.keep(Arc::clone(socket));
+        }
+        let socket = socket.map(ClientSocket::Udp);
         self.with_socket(self.context.next_number(), None, socket).map(Some)
     }
 
-    /// Another client at the path of one that is gone, as [`Client::leave`] has told it.
+    /// Another client with the name of one that has gone; none if somebody else has it by now. It
+    /// passes over the replies to the one before it.
     ///
     /// # Errors
     /// As [`Datagrams::client`].
-    pub fn client_again(&self, path: Option<PathBuf>) -> Result<Client, Failure> {
-        if let Some(path) = &path {
-            // It may have been removed before.
-            let _ = std::fs::remove_file(path);
-        }
-        self.open(self.context.next_number(), path)
+    pub fn successor(&self, gone: Predecessor) -> Result<Option<Client>, Failure> {
+        let client = match &gone.name {
+            Name::Address(address) => self.client_from(*address)?,
+            Name::Path(path) => {
+                // It may have been removed before.
+                let _ = std::fs::remove_file(path);
+                Some(self.open(self.context.next_number(), Some(path.clone()))?)
+            }
+            Name::Nothing => None,
+        };
+        Ok(client.map(|client| Client { predecessor: Some(gone), ..client }))
     }
 
     /// A UDP client whose socket is closed when it is dropped, with replies on their way.
@@ -179,7 +212,7 @@ impl Datagrams {
         self.open(self.context.next_number(), None)
     }
 
-    /// A path for a client: that of each fourth is as long as any can be.
+    /// A path for a client: that of each fourth is as long as every system allows.
     fn path(&self, number: u32) -> PathBuf {
         /// Bytes of `sun_path` that every system has, but for the zero at its end (unix(7)).
         const LONGEST: usize = 103;
@@ -217,6 +250,7 @@ impl Datagrams {
             buffer: vec![0; ROOM],
             clock: Arc::clone(&self.context.clock),
             path,
+            predecessor: None,
         })
     }
 
@@ -248,9 +282,7 @@ impl Client {
     /// # Errors
     /// `refused` when nobody is there, `timeout` when the server's queue stays full.
     pub fn send(&mut self, length: usize) -> Result<Sent, Failure> {
-        let sent = Sent { position: self.next, length };
-        let bytes = self.payload.bytes(sent.position, length);
-        self.next += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
+        let (sent, bytes) = self.next_datagram(length);
         let deadline = self.clock.progress();
         let taken = self.clock.waiting(|| {
             loop {
@@ -269,10 +301,7 @@ impl Client {
             Err(e) if is_over(&e) || is_full(&e) => {
                 Err(deadline.failure("the server to take a datagram"))
             }
-            Err(e) if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&e.kind()) => {
-                Err(Failure::new(FailureKind::Refused, "a server at its address", e.to_string()))
-            }
-            Err(e) => Err(harness_failure(&format!("send a datagram of {length} bytes"), &e)),
+            Err(e) => Err(unsent(length, &e)),
         }
     }
 
@@ -286,9 +315,7 @@ impl Client {
         passed: Passed,
         copies: Copies,
     ) -> Result<Sent, Failure> {
-        let sent = Sent { position: self.next, length };
-        let bytes = self.payload.bytes(sent.position, length);
-        self.next += length.next_multiple_of(RECORD_BYTES) as u64;
+        let (sent, bytes) = self.next_datagram(length);
         passed
             .send_to(self.socket.sock_ref(), &self.address, &bytes, copies)
             .map_err(|e| harness_failure("pass a descriptor", &e))?;
@@ -296,26 +323,38 @@ impl Client {
         Ok(sent)
     }
 
-    /// Sends a datagram if the server's queue has room.
+    /// Sends a datagram if the server's queue has room for it within [`ROOM_WITHIN`].
     ///
     /// # Errors
-    /// As [`Client::send`].
+    /// `refused` when nobody is there.
     pub fn try_send(&mut self, length: usize) -> Result<Option<Sent>, Failure> {
-        let harness = |e: io::Error| harness_failure("send without waiting", &e);
-        self.socket.set_nonblocking(true).map_err(harness)?;
-        let sent = self.send(length);
-        self.socket.set_nonblocking(false).map_err(harness)?;
-        match sent {
-            Ok(sent) => Ok(Some(sent)),
-            Err(e) if e.kind == FailureKind::Timeout => Ok(None),
-            Err(e) => Err(e),
+        let (sent, bytes) = self.next_datagram(length);
+        match self.socket.send_to(&bytes, &self.address, ROOM_WITHIN) {
+            Ok(()) => {
+                self.asked.push(sent);
+                Ok(Some(sent))
+            }
+            Err(e) if is_over(&e) || is_full(&e) => Ok(None),
+            Err(e) => Err(unsent(length, &e)),
         }
     }
 
-    /// Goes, and leaves its path behind.
+    /// The next datagram of `length` bytes.
+    fn next_datagram(&mut self, length: usize) -> (Sent, Vec<u8>) {
+        let sent = Sent { position: self.next, length };
+        self.next += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
+        (sent, self.payload.bytes(sent.position, length))
+    }
+
+    /// Goes, and leaves its path behind. Its replies may be on their way.
     #[must_use]
-    pub fn leave(self) -> Option<PathBuf> {
-        self.path
+    pub fn leave(self) -> Predecessor {
+        let name = match (self.address(), self.path) {
+            (Some(address), _) => Name::Address(address),
+            (None, Some(path)) => Name::Path(path),
+            (None, None) => Name::Nothing,
+        };
+        Predecessor { name, payload: self.payload, asked: self.asked }
     }
 
     /// The address of a UDP client.
@@ -375,6 +414,23 @@ impl Client {
         Ok(())
     }
 
+    /// Sends a datagram and receives it, and perhaps some of `due`, which may still come.
+    ///
+    /// # Errors
+    /// As [`Client::send`] and [`Client::receive`].
+    pub fn exchange_beside(&mut self, due: &mut Vec<Sent>, length: usize) -> Result<(), Failure> {
+        let sent = self.send(length)?;
+        due.push(sent);
+        while due.contains(&sent) {
+            let deadline = self.clock.progress();
+            let Some(reply) = self.reply(deadline)? else {
+                return Err(deadline.failure("one more datagram"));
+            };
+            self.take(due, &reply)?;
+        }
+        Ok(())
+    }
+
     /// Receives what comes for `time`: each must be one of `sent`, which it is taken from.
     ///
     /// # Errors
@@ -416,13 +472,19 @@ impl Client {
             .map_err(|e| harness_failure("shrink a buffer", &e))
     }
 
-    /// The next datagram of the server, or one of somebody else that has bytes of this cell; none
-    /// when the deadline is over. Anything else is meant for a program that had the port before.
+    /// The next datagram of the server; none when the deadline is over. One from another place is
+    /// an error if it has bytes of this cell; otherwise it is meant for a program that had the port
+    /// before, and is skipped.
     fn reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
         loop {
             let (socket, buffer) = (&self.socket, &mut self.buffer);
             match self.clock.waiting(|| socket.receive_from(buffer, deadline.left())) {
                 Ok((length, from)) if from.as_ref() == Some(&self.place) => {
+                    if let Some(gone) = &mut self.predecessor
+                        && gone.takes(&self.buffer[..length])
+                    {
+                        continue;
+                    }
                     return Ok(Some(self.buffer[..length].to_vec()));
                 }
                 Ok((length, _)) if !self.is_ours(&self.buffer[..length]) => {}
@@ -485,5 +547,22 @@ impl Client {
         let mismatch = self.payload.classify(at, &reply[same..], self.next);
         let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), mismatch.found);
         Failure::new(mismatch.kind, expected, actual)
+    }
+}
+
+/// Why a datagram of `length` bytes could not be sent.
+fn unsent(length: usize, error: &io::Error) -> Failure {
+    if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) {
+        return Failure::new(FailureKind::Refused, "a server at its address", error.to_string());
+    }
+    harness_failure(&format!("send a datagram of {length} bytes"), error)
+}
+
+impl Predecessor {
+    /// Whether a reply is to something that it has sent, and that has not come back before.
+    fn takes(&mut self, reply: &[u8]) -> bool {
+        let is_echo = |sent: &Sent| reply == self.payload.bytes(sent.position, sent.length);
+        let index = self.asked.iter().position(is_echo);
+        index.map(|index| self.asked.swap_remove(index)).is_some()
     }
 }

@@ -135,6 +135,12 @@ pub(super) fn is_over(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
+/// Whether an address is not to be had, because somebody has it or this user may not.
+pub(super) fn is_taken(error: &io::Error) -> bool {
+    use ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    [AddrInUse, AddrNotAvailable, PermissionDenied].contains(&error.kind())
+}
+
 /// What macOS says where Linux waits: the receiver's queue is full (connect(2), ENOBUFS).
 pub(super) fn is_full(error: &io::Error) -> bool {
     cfg!(unix) && error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error())
