@@ -24,9 +24,18 @@ def serve(listener, connection):
         client.close()
 
     while True:
-        client, _ = listener.accept()
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            # No free descriptor: until there is one, those who are connected are served.
+            time.sleep(0.05)
+            continue
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=guarded, args=(client,), daemon=True).start()
+        try:
+            threading.Thread(target=guarded, args=(client,), daemon=True).start()
+        except RuntimeError:
+            # No thread: this client is dropped, and the others are served.
+            client.close()
 
 
 def echo(client):
