@@ -323,7 +323,7 @@ impl Client {
         Ok(sent)
     }
 
-    /// Sends a datagram if the server's queue has room for it within [`ROOM_WITHIN`].
+    /// Sends a datagram if the server's queue has room for it within 10 ms.
     ///
     /// # Errors
     /// `refused` when nobody is there.
