@@ -105,7 +105,7 @@ pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult
     const BYTES: f64 = 32.0 * 1024.0;
     let mut at_rest = AtRest::now(process, peer, 0, SETTLED)?;
     let of = "connection that ended while a write was blocked";
-    let allowance = Allowance { bytes: BYTES, of, rounds: 4, most: 12 * peer.size() };
+    let allowance = Allowance { bytes: BYTES, of, rounds: 4, most: 6 * peer.size() };
     let judged = allowance.judge(process, peer.clock(), || {
         end_while_blocked(peer)?;
         at_rest.settle()?;
@@ -115,7 +115,7 @@ pub(super) fn after_blocked_writes(peer: &Peer, process: &Process) -> CaseResult
         // The collector of a server that has one may not have run in so few connections.
         Err(failure) if failure.kind == FailureKind::Memory => {
             let kept = kept_of_garbage(peer, process, &mut at_rest)? / peer.size() as f64;
-            let (bytes, most) = (BYTES + kept, 8 * peer.size());
+            let (bytes, most) = (BYTES + kept, 6 * peer.size());
             Allowance { bytes, most, ..allowance }.judge(process, peer.clock(), || {
                 end_while_blocked(peer)?;
                 make_garbage(peer)?;
