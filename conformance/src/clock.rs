@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::deadline::{Cut, Deadline, MOST_TIMES};
-use harness::held_back::{Meter, Turns};
+use harness::held_back::{CountedThread, Meter, Turns};
 use harness::process::Process;
 use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind, Margin};
@@ -122,6 +122,12 @@ impl CellClock {
         self.meter.watch(move || turns().map(|(ran, held)| Turns { ran, held }));
     }
 
+    /// Counts this thread as one of the judge's, so that its time is not held back by others.
+    #[must_use]
+    pub fn count_this_thread(&self) -> CountedThread {
+        self.meter.id().count_this_thread()
+    }
+
     /// Which part of the cell's time, since its first server was ready, judge and server were held
     /// back.
     #[must_use]
@@ -147,10 +153,10 @@ impl CellClock {
         let words =
             |limit: Duration| format!("the {} s of the cell ended before that", limit.as_secs());
         let mut ends = *self.cell_ends.lock().unwrap_or_else(PoisonError::into_inner);
-        // Held-back time makes a cell last twice its length at most.
-        let latest = ends + self.cell_limit;
+        let most = self.cell_limit * (MOST_TIMES - 1);
+        let latest = ends + most;
         if deadline.left() > ends.saturating_duration_since(Instant::now()) {
-            ends += self.held_back_since(self.started).min(self.cell_limit);
+            ends += self.held_back_since(self.started).min(most);
         }
         let cut = deadline.cut_at(ends, Cut { limit: self.cell_limit, words });
         cut.by(self.meter.id()).until(latest)

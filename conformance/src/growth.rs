@@ -2,7 +2,7 @@
 //! after each of many equal rounds, and its total growth. Many rounds distinguish a leak from an
 //! allocator that grows in steps and from a garbage collector that runs rarely; two rounds do not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::process::Process;
 use report::{Failure, FailureKind};
@@ -14,7 +14,7 @@ const PARTS: usize = 4;
 /// No round is begun once it has grown by so much since the first: a host has other uses for its
 /// memory, and a collector that still waits has more heap than a server needs here.
 const MOST_GROWTH: f64 = 384.0 * 1024.0 * 1024.0;
-/// No round is begun after so long, scaled by the host factor. A server that may be leaking has not
+/// No round is begun after so long, scaled by the host factor and without held-back time. A server that may be leaking has not
 /// been judged then: its collector might have had work to do a little later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -53,7 +53,7 @@ impl Allowance {
         mut round: impl FnMut() -> Result<u64, Failure>,
     ) -> Result<(), Failure> {
         // That of all judgements of the cell, which has an end, too.
-        let end = clock.growth_began() + clock.scaled(PATIENCE);
+        let (began, patience) = (clock.growth_began(), clock.scaled(PATIENCE));
         let mut readings: Vec<(f64, f64)> = Vec::new();
         let mut reserved: Vec<Option<u64>> = Vec::new();
         let mut done = 0;
@@ -80,7 +80,7 @@ impl Allowance {
                 }
                 return self.decide(least, clock);
             }
-            if Instant::now() > end {
+            if clock.undisturbed(began) > patience {
                 return Err(self.unjudged(done, slope));
             }
         }

@@ -21,7 +21,7 @@ pub struct Deadline {
     cut: Option<Cut>,
     /// What was held back meanwhile does not count.
     meter: Option<MeterId>,
-    /// Nothing puts it off beyond this.
+    /// Held-back time puts it off no further than this.
     latest: Option<Instant>,
 }
 
@@ -96,14 +96,35 @@ impl Deadline {
         self.moved
     }
 
-    /// The failure of a wait for `what` that this deadline ended.
+    /// The failure of a wait for `what` that this deadline ended: the judge's own, if held-back
+    /// time would have put it off further than it may.
     #[must_use]
     pub fn failure(&self, what: &str) -> Failure {
+        if self.latest.is_some_and(|latest| latest <= Instant::now()) {
+            let actual = format!(
+                "the host busy: held back until the cell was {MOST_TIMES} times as long as it may be"
+            );
+            return Failure::new(FailureKind::Harness, what, actual);
+        }
         let actual = match (self.cut, self.moved, self.elapsed().as_secs_f64()) {
             (Some(cut), ..) => (cut.words)(cut.limit),
             (None, 0, seconds) => format!("nothing within {seconds:.1} s"),
             (None, few, seconds) => format!("only {few} bytes within {seconds:.1} s"),
         };
         Failure::new(FailureKind::Timeout, what, actual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_deadline_that_could_be_put_off_further_convicts() {
+        let over = Deadline::after(Duration::ZERO);
+        assert_eq!(over.failure("a byte").kind, FailureKind::Timeout);
+        let later = over.until(Instant::now() + Duration::from_secs(60));
+        assert_eq!(later.failure("a byte").kind, FailureKind::Timeout);
+        assert_eq!(over.until(Instant::now()).failure("a byte").kind, FailureKind::Harness);
     }
 }

@@ -2,8 +2,8 @@
 //! other processes had them all. Limits of time do not count this time.
 //!
 //! Linux counts it for each thread (`/proc/PID/task/TID/schedstat`, the second number). This module
-//! adds the judge's thread, the server thread that waited longest and the kernel's threads that
-//! deliver packets, and multiplies the sum by the share of the processors' busy time that other
+//! adds the judge's thread that waited longest, the server's thread that did and the kernel's
+//! threads that deliver packets, and multiplies the sum by the share of the processors' busy time that other
 //! processes used: judge and server also wait for each other, and that is not held back. It then
 //! adds steal time. Linux counts a wait only when it ends, so this module enters each wait into the
 //! samples before its end. On other systems nothing counts as held back.
@@ -40,7 +40,7 @@ pub struct Meter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeterId(u64);
 
-/// What a server has had of the processors so far.
+/// What a server, or its judge, has had of the processors so far.
 #[derive(Clone, Debug, Default)]
 pub struct Turns {
     /// How long all its threads have run, with those that have ended.
@@ -54,7 +54,10 @@ type Look = Box<dyn FnMut() -> Option<Turns> + Send>;
 
 /// What is watched, and what was seen so far.
 struct Running {
-    judge: u32,
+    /// The judge's threads. Those of other judges in this process are others.
+    judge: Vec<u32>,
+    /// How long those threads of the judge have run that have ended.
+    ended: Duration,
     servers: Vec<Look>,
     due: Instant,
     counters: Counters,
@@ -76,7 +79,7 @@ struct Sample {
 /// What the system has counted by one moment.
 #[derive(Clone, Debug, Default)]
 struct Counters {
-    judge: (Duration, Duration),
+    judge: Turns,
     servers: Turns,
     /// How long each of the kernel's threads that deliver packets was ready to run and did not.
     network: BTreeMap<u32, Duration>,
@@ -100,8 +103,8 @@ impl Meter {
             // Without the thread nothing counts as held back.
             let _ = thread::Builder::new().name("held-back".to_owned()).spawn(sample_for_ever);
         });
-        let judge = system::this_thread();
-        let counters = Counters::read(judge, &mut Vec::new());
+        let judge = vec![system::this_thread()];
+        let counters = Counters::read(turns_of(&judge, Duration::ZERO), &mut Vec::new());
         let running = Running::start(judge, Instant::now(), counters);
         let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         meters.next += 1;
@@ -142,22 +145,64 @@ impl MeterId {
         running.held_back_since(from)
     }
 
+    /// Counts this thread as one of the judge's, until the guard is dropped.
+    #[must_use]
+    pub fn count_this_thread(self) -> CountedThread {
+        let thread = system::this_thread();
+        if let Some(running) = self.running() {
+            let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.judge.push(thread);
+        }
+        CountedThread { meter: self, thread }
+    }
+
     fn running(self) -> Option<Arc<Mutex<Running>>> {
         let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
         meters.running.get(&self.0).map(Arc::clone)
     }
 }
 
+/// Lets a thread of the judge's count as such while it lives.
+#[derive(Debug)]
+pub struct CountedThread {
+    meter: MeterId,
+    thread: u32,
+}
+
+impl Drop for CountedThread {
+    fn drop(&mut self) {
+        let Some(running) = self.meter.running() else { return };
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        // What it waited until now would be lost with it.
+        running.sample();
+        running.judge.retain(|thread| *thread != self.thread);
+        running.ended += turns_of(&[self.thread], Duration::ZERO).ran;
+    }
+}
+
+/// What these threads of this process have had, and `ended`, for which others had run before.
+fn turns_of(threads: &[u32], ended: Duration) -> Turns {
+    let mut turns = Turns { ran: ended, held: BTreeMap::new() };
+    for thread in threads {
+        let Some((ran, held)) = system::turns_of_thread(*thread) else { continue };
+        turns.ran += ran;
+        turns.held.insert(*thread, held);
+    }
+    turns
+}
+
 impl Running {
-    fn start(judge: u32, at: Instant, counters: Counters) -> Self {
+    fn start(judge: Vec<u32>, at: Instant, counters: Counters) -> Self {
         let (ran, busy, held_back) = Default::default();
         let samples = vec![Sample { at, ran, busy, held_back }];
-        Self { judge, servers: Vec::new(), due: at + EVERY, counters, samples }
+        let (servers, ended) = (Vec::new(), Duration::ZERO);
+        Self { judge, ended, servers, due: at + EVERY, counters, samples }
     }
 
     fn sample(&mut self) {
         let started = Instant::now();
-        let now = Counters::read(self.judge, &mut self.servers);
+        let judge = turns_of(&self.judge, self.ended);
+        let now = Counters::read(judge, &mut self.servers);
         self.add(started, now);
         self.due = started + EVERY.max(started.elapsed() * SHARE);
     }
@@ -215,7 +260,7 @@ struct Counted {
 }
 
 impl Counters {
-    fn read(judge: u32, servers: &mut Vec<Look>) -> Self {
+    fn read(judge: Turns, servers: &mut Vec<Look>) -> Self {
         let mut turns = Turns::default();
         servers.retain_mut(|look| {
             let Some(one) = look() else { return false };
@@ -223,12 +268,7 @@ impl Counters {
             turns.held.extend(one.held);
             true
         });
-        Self {
-            judge: system::turns_of_this(judge),
-            servers: turns,
-            network: system::network_held(),
-            host: system::host_time(),
-        }
+        Self { judge, servers: turns, network: system::network_held(), host: system::host_time() }
     }
 
     fn since(&self, before: &Self) -> Counted {
@@ -241,9 +281,9 @@ impl Counters {
         };
         let stolen = self.host.stolen.saturating_sub(before.host.stolen);
         Counted {
-            ran: self.judge.0.saturating_sub(before.judge.0)
+            ran: self.judge.ran.saturating_sub(before.judge.ran)
                 + self.servers.ran.saturating_sub(before.servers.ran),
-            waited: self.judge.1.saturating_sub(before.judge.1)
+            waited: longest(&self.judge.held, &before.judge.held)
                 + longest(&self.servers.held, &before.servers.held)
                 + longest(&self.network, &before.network),
             busy: self.host.busy.saturating_sub(before.host.busy),
@@ -283,13 +323,9 @@ mod system {
         rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// How long this process has run, which has threads for its clients, and for how long this
-    /// thread of it was ready to.
-    pub(super) fn turns_of_this(thread: u32) -> (Duration, Duration) {
-        let held = held(&format!("/proc/self/task/{thread}/schedstat"));
-        let ran = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let ran = Duration::try_from(ran).unwrap_or_default();
-        (ran, held.unwrap_or_default())
+    /// How long a thread of this process has run, and for how long it was ready to.
+    pub(super) fn turns_of_thread(thread: u32) -> Option<(Duration, Duration)> {
+        schedstat(&format!("/proc/self/task/{thread}/schedstat"))
     }
 
     /// `ksoftirqd/N` delivers the packets of processor N when it has much to do, and waits for its
@@ -304,14 +340,16 @@ mod system {
             };
             numbers.filter(is_meant).collect()
         });
-        let held = |pid: &u32| Some((*pid, held(&format!("/proc/{pid}/schedstat"))?));
+        let held = |pid: &u32| Some((*pid, schedstat(&format!("/proc/{pid}/schedstat"))?.1));
         THREADS.iter().filter_map(held).collect()
     }
 
-    /// The second number of a `schedstat`.
-    fn held(path: &str) -> Option<Duration> {
+    /// The first two numbers of a `schedstat`: for how long a thread ran, and was ready to.
+    fn schedstat(path: &str) -> Option<(Duration, Duration)> {
         let text = fs::read_to_string(path).ok()?;
-        Some(Duration::from_nanos(text.split_whitespace().nth(1)?.parse().ok()?))
+        let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
+        let mut next = || Some(Duration::from_nanos(numbers.next()??));
+        Some((next()?, next()?))
     }
 
     /// The first line of `/proc/stat` (`proc_stat(5)`), in ticks of the clock.
@@ -348,8 +386,8 @@ mod system {
         0
     }
 
-    pub(super) fn turns_of_this(_: u32) -> (Duration, Duration) {
-        (Duration::ZERO, Duration::ZERO)
+    pub(super) fn turns_of_thread(_: u32) -> Option<(Duration, Duration)> {
+        None
     }
 
     pub(super) fn network_held() -> BTreeMap<u32, Duration> {
@@ -371,7 +409,7 @@ mod tests {
 
     fn counters(judge: (u64, u64), server: (u64, u64), busy: u64) -> Counters {
         Counters {
-            judge: (ms(judge.0), ms(judge.1)),
+            judge: Turns { ran: ms(judge.0), held: BTreeMap::from([(0, ms(judge.1))]) },
             servers: Turns { ran: ms(server.0), held: BTreeMap::from([(7, ms(server.1))]) },
             network: BTreeMap::new(),
             host: HostTime { busy: ms(busy), stolen: ms(0), processors: 2 },
@@ -381,7 +419,7 @@ mod tests {
     /// A meter that read these counters. The number is milliseconds since the meter began.
     fn seen(all: impl IntoIterator<Item = (u64, Counters)>) -> (Running, Instant) {
         let start = Instant::now();
-        let mut running = Running::start(0, start, counters((0, 0), (0, 0), 0));
+        let mut running = Running::start(vec![0], start, counters((0, 0), (0, 0), 0));
         all.into_iter().for_each(|(at, counters)| running.add(start + ms(at), counters));
         (running, start)
     }
@@ -417,6 +455,32 @@ mod tests {
         now.host.stolen = ms(300);
         let (running, start) = seen([(1000, now)]);
         assert_eq!(running.held_back_since(start), ms(150));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_counts_while_it_is_counted_and_what_it_ran_afterwards() {
+        let meter = Meter::start();
+        let ran = |meter: &Meter| {
+            let running = meter.id.running().expect("it lives");
+            let running = running.lock().expect("nothing panics with it");
+            turns_of(&running.judge, running.ended).ran
+        };
+        let busy = ms(30);
+        let spin = move || {
+            let before = system::turns_of_thread(system::this_thread());
+            let before = before.expect("a thread can read of itself").0;
+            while turns_of(&[system::this_thread()], ms(0)).ran < before + busy {}
+        };
+        thread::spawn(spin).join().expect("it only counts");
+        assert!(ran(&meter) < busy, "another judge's thread");
+        let id = meter.id();
+        let counted = thread::spawn(move || {
+            let _counted = id.count_this_thread();
+            spin();
+        });
+        counted.join().expect("it only counts");
+        assert!(ran(&meter) >= busy);
     }
 
     #[test]

@@ -112,7 +112,7 @@ const PACE: Duration = Duration::from_millis(5);
 fn hot_connection(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(20)?;
     let mut hot = Streams::start(peer, 1)?;
-    let p99 = beside(&mut hot, || p99_round(&mut clients, peer, HOT_LIMIT))?;
+    let p99 = beside(&mut hot, peer.clock(), || p99_round(&mut clients, peer, HOT_LIMIT))?;
     peer.clock().judge_rounds("p99 of a round beside a stream", p99, HOT_LIMIT)?;
     hot.finish(peer.clock())?;
     Observation::met()
@@ -170,11 +170,11 @@ fn streams_under_accept_storm(peer: &Peer) -> CaseResult {
     let mut streams = Streams::start(peer, 10)?;
     // Windows and buffers grow first.
     streams.run(time / 2)?;
-    let alone = rate(&mut streams, || {
+    let alone = rate(&mut streams, peer.clock(), || {
         thread::sleep(time);
         Ok(())
     })?;
-    let storm = rate(&mut streams, || accept_storm(peer, time))?;
+    let storm = rate(&mut streams, peer.clock(), || accept_storm(peer, time))?;
     streams.finish(peer.clock())?;
     // The share of a server that is slow from the beginning says nothing.
     let (what, mib) = ("seconds that the streams took for a MiB in the storm", 1024.0 * 1024.0);
@@ -202,11 +202,12 @@ fn accept_storm(peer: &Peer, time: Duration) -> Result<(), Failure> {
 /// Bytes a second that come back on streams while something else is done.
 fn rate(
     streams: &mut Streams,
+    clock: &CellClock,
     meanwhile: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<f64, Failure> {
     let before: u64 = streams.received().iter().sum();
     let start = Instant::now();
-    beside(streams, meanwhile)?;
+    beside(streams, clock, meanwhile)?;
     let bytes = streams.received().iter().sum::<u64>() - before;
     Ok(bytes as f64 / start.elapsed().as_secs_f64())
 }
@@ -216,7 +217,10 @@ fn slow_clients(peer: &Peer) -> CaseResult {
     let mut slow = peer.connect_many(SLOW_CLIENTS)?;
     let stop = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
-        let trickle = scope.spawn(|| trickle(&mut slow, &stop));
+        let trickle = scope.spawn(|| {
+            let _counted = peer.clock().count_this_thread();
+            trickle(&mut slow, &stop)
+        });
         let p99 = p99_round(&mut clients, peer, SLOW_LIMIT);
         stop.store(true, Ordering::Relaxed);
         joined(trickle.join())?;
@@ -247,11 +251,15 @@ fn trickle(clients: &mut [Connection], stop: &AtomicBool) -> Result<(), Failure>
 /// Does something while streams go on in a thread of their own.
 fn beside<T>(
     streams: &mut Streams,
+    clock: &CellClock,
     meanwhile: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let streaming = scope.spawn(|| streams.run_until(&stop));
+        let streaming = scope.spawn(|| {
+            let _counted = clock.count_this_thread();
+            streams.run_until(&stop)
+        });
         let done = meanwhile();
         stop.store(true, Ordering::Relaxed);
         joined(streaming.join())?;
@@ -354,7 +362,10 @@ fn beside_flood(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
     flooder.exchange(64)?;
     let stop = AtomicBool::new(false);
     let p99 = thread::scope(|scope| {
-        let flood = scope.spawn(|| flooder.flood(64, &stop));
+        let flood = scope.spawn(|| {
+            let _counted = lifecycle.clock().count_this_thread();
+            flooder.flood(64, &stop)
+        });
         let rounds = u32::try_from(lifecycle.size()).unwrap_or(u32::MAX);
         let p99 = p99_planned(lifecycle.clock(), rounds, PACE, |_| neighbour.exchange(64));
         stop.store(true, Ordering::Relaxed);

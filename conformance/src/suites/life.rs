@@ -399,7 +399,10 @@ fn signal_noise(peer: &Peer, process: &Process) -> CaseResult {
         Ok(())
     };
     thread::scope(|scope| {
-        let noise = scope.spawn(noise);
+        let noise = scope.spawn(|| {
+            let _counted = peer.clock().count_this_thread();
+            noise()
+        });
         let found = streams.run(Duration::from_millis(peer.size()));
         stop.store(true, Ordering::Relaxed);
         noise.join().unwrap_or_else(|_| {

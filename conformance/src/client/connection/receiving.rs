@@ -3,6 +3,7 @@
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -209,8 +210,12 @@ impl Connection {
         let limit = self.clock.cell_end().left();
         self.block_for(Some(limit)).map_err(|e| harness_failure("make a socket block", &e))?;
         self.sent += length as u64;
+        let clock = Arc::clone(&self.clock);
         let (received, written) = thread::scope(|scope| {
-            let call = scope.spawn(|| (&writer).write(&bytes));
+            let call = scope.spawn(|| {
+                let _counted = clock.count_this_thread();
+                (&writer).write(&bytes)
+            });
             let received = self.receive_while_blocking();
             if received.is_err() {
                 // Ends the call, which may wait for a server that takes no more. It fails on a
