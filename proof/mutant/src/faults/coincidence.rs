@@ -36,9 +36,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "late-fin-beside-hot",
-        "Answers FIN 3 s late beside three streams at full speed",
+        "Answers FIN 6 s late beside three streams at full speed",
         || {
-            let answer = FinAnswer::Late(Duration::from_secs(3));
+            let answer = FinAnswer::Late(Duration::from_secs(6));
             Box::new(FinBesideHot { hot: Hot::default(), answer })
         },
     ),
