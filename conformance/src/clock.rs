@@ -28,6 +28,10 @@ const FOR_BYTES: Duration = Duration::from_micros(500);
 /// A server may well close later than it echoes.
 const FOR_END: Duration = Duration::from_millis(250);
 
+/// Shorter times are taken as they are: to look up what was held back in one costs more than it
+/// could change.
+const LEAST_LOOKED_AT: Duration = Duration::from_millis(50);
+
 /// The clock of one cell.
 #[derive(Debug)]
 pub struct CellClock {
@@ -52,8 +56,31 @@ pub struct CellClock {
 #[derive(Clone, Copy, Debug, Default)]
 struct Waited {
     time: Duration,
+    /// How much of that was in waits too short to be looked at.
+    short: Duration,
+    /// How much held-back time was taken off the others.
+    taken_off: Duration,
     /// What it may have waited, beyond [`PATIENCE`].
     allowed: Duration,
+    /// The held-back time of the short waits, and when that was last looked up.
+    short_held_back: (Duration, Option<Instant>),
+}
+
+impl Waited {
+    /// Counts a wait that took `elapsed`, and `time` without held-back time.
+    fn add(&mut self, elapsed: Duration, time: Duration) {
+        self.time += time;
+        if elapsed < LEAST_LOOKED_AT {
+            self.short += time;
+        } else {
+            self.taken_off += elapsed.saturating_sub(time);
+        }
+    }
+
+    /// The part of the cell's held-back time that lies in short waits, at most.
+    fn of_short(&self, held_back: Duration) -> Duration {
+        held_back.saturating_sub(self.taken_off).min(self.short)
+    }
 }
 
 impl CellClock {
@@ -185,7 +212,12 @@ impl CellClock {
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         waited.allowed += allowed;
         let patience = self.scaled(PATIENCE + waited.allowed);
-        let ends = deadline.started() + patience.saturating_sub(waited.time);
+        // Before that, held-back time of short waits makes no difference.
+        if waited.time > patience / 2 {
+            self.look_at_short_waits(&mut waited);
+        }
+        let time = waited.time.saturating_sub(waited.short_held_back.0);
+        let ends = deadline.started() + patience.saturating_sub(time);
         let words =
             |time: Duration| format!("its answers have taken {:.1} s together", time.as_secs_f64());
         deadline.cut_at(ends, Cut { limit: patience, words })
@@ -221,22 +253,30 @@ impl CellClock {
         })
     }
 
+    /// Short waits of a server that needs many turns add up. Of all held-back time of the cell, what
+    /// was not taken off the long waits is theirs.
+    fn look_at_short_waits(&self, waited: &mut Waited) {
+        if waited.short_held_back.1.is_some_and(|looked| looked.elapsed() < LEAST_LOOKED_AT) {
+            return;
+        }
+        let of_short = waited.of_short(self.held_back_since(self.started));
+        waited.short_held_back = (of_short, Some(Instant::now()));
+    }
+
     /// Lets `wait` wait for the server.
     pub fn waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = wait();
-        let time = self.undisturbed(started);
-        self.waited.lock().unwrap_or_else(PoisonError::into_inner).time += time;
+        let (elapsed, time) = (started.elapsed(), self.undisturbed(started));
+        self.waited.lock().unwrap_or_else(PoisonError::into_inner).add(elapsed, time);
         result
     }
 
     /// How long ago a moment is, without the time that judge and server were held back since.
     #[must_use]
     pub fn undisturbed(&self, moment: Instant) -> Duration {
-        /// Shorter times are taken as they are: looking costs more than it could change.
-        const LEAST: Duration = Duration::from_millis(50);
         let elapsed = moment.elapsed();
-        if elapsed < LEAST {
+        if elapsed < LEAST_LOOKED_AT {
             return elapsed;
         }
         elapsed.saturating_sub(self.held_back_since(moment))
@@ -310,5 +350,22 @@ impl CellClock {
     #[must_use]
     pub fn margin(&self) -> Option<Margin> {
         self.nearest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_back_time_of_short_waits_is_what_was_not_taken_off_long_ones() {
+        let ms = Duration::from_millis;
+        let mut waited = Waited::default();
+        (0..100).for_each(|_| waited.add(ms(20), ms(20)));
+        waited.add(ms(500), ms(100));
+        assert_eq!(waited.time, ms(2100));
+        assert_eq!(waited.of_short(ms(1500)), ms(1100));
+        assert_eq!(waited.of_short(ms(300)), ms(0));
+        assert_eq!(waited.of_short(ms(9000)), ms(2000));
     }
 }
