@@ -1,7 +1,12 @@
 //! Copies the package versions of `Cargo.lock` into the crate, so that an announcement names the
 //! runtime that was linked and not one that somebody typed.
 
-use std::{env, error::Error, fmt::Write as _, fs, path::Path, process::Command};
+use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let lock = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../Cargo.lock");

@@ -1,19 +1,19 @@
-//! What a server says of itself: the lines on standard output, and what it runs on.
+//! The announcement: the lines on standard output that say the server is ready, or why it is not.
 
-use std::{
-    io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::{listen::Listen, log, versions::locked_version};
+use crate::endpoint::Endpoint;
+use crate::log;
+use crate::versions::locked_version;
 
-/// Form of the line on standard output that says the server is ready.
+/// The form of the announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Announce {
-    /// `Server listening on ADDRESS`, a line for each listener
+    /// `Server listening on ADDRESS`, one line per listener
     Text,
     /// One line of JSON
     Json,
@@ -32,14 +32,14 @@ pub(crate) struct Announcement {
     pub(crate) workers: usize,
     pub(crate) capabilities: Vec<&'static str>,
     #[serde(skip)]
-    pub(crate) endpoints: Vec<Listen>,
+    pub(crate) endpoints: Vec<Endpoint>,
 }
 
 impl Announcement {
     /// Version of the announcement's format.
     pub(crate) const FORMAT: u32 = 1;
 
-    /// Tells standard output that the server is ready, and standard error what it runs on.
+    /// Writes the announcement to standard output, and a summary to standard error.
     pub(crate) fn print(&self, announce: Announce) {
         log::line(format_args!("{}", self.summary()));
         match announce {
@@ -52,18 +52,20 @@ impl Announcement {
     }
 
     fn text(&self) -> String {
-        let line = |endpoint: &Listen| match endpoint {
-            Listen::Tcp(address) | Listen::Cpu(address) => format!("Server listening on {address}"),
-            Listen::Udp(_) | Listen::Unix(_) | Listen::Unixgram(_) => {
+        let line = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
+                format!("Server listening on {address}")
+            }
+            Endpoint::Udp(_) | Endpoint::Unix(_) | Endpoint::Unixgram(_) => {
                 format!("Server listening on {endpoint}")
             }
         };
         self.endpoints.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    /// What the server runs on, in one line.
+    /// The runtime, driver, flavor and workers, in one line.
     fn summary(&self) -> String {
-        let Announcement { backend, runtime, model, driver, flavor, workers, .. } = self;
+        let Self { backend, runtime, model, driver, flavor, workers, .. } = self;
         let version = locked_version(&format!("backend-{backend}"));
         let plural = if *workers == 1 { "" } else { "s" };
         format!(
@@ -72,7 +74,7 @@ impl Announcement {
         )
     }
 
-    /// What a person can do next.
+    /// Commands that a person can try next.
     fn hints(&self) -> String {
         let mut hints = String::new();
         if let Some(client) = self.endpoints.first().and_then(client) {
@@ -88,12 +90,12 @@ impl Announcement {
 }
 
 /// A command that talks to a listener; a Unix datagram needs a client with a name of its own.
-fn client(endpoint: &Listen) -> Option<String> {
+fn client(endpoint: &Endpoint) -> Option<String> {
     let (program, address) = match endpoint {
-        Listen::Tcp(address) | Listen::Cpu(address) => ("nc", address),
-        Listen::Udp(address) => ("nc -u", address),
-        Listen::Unix(path) => return Some(format!("nc -U {}", path.display())),
-        Listen::Unixgram(_) => return None,
+        Endpoint::Tcp(address) | Endpoint::Cpu(address) => ("nc", address),
+        Endpoint::Udp(address) => ("nc -u", address),
+        Endpoint::Unix(path) => return Some(format!("nc -U {}", path.display())),
+        Endpoint::Unixgram(_) => return None,
     };
     Some(format!("{program} {} {}", reachable(address.ip()), address.port()))
 }
@@ -107,18 +109,18 @@ fn reachable(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// Why a server does not serve, in place of an announcement.
+/// The line that a server prints instead of an announcement if it does not serve.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Refusal<'a> {
-    /// This host cannot run it.
+    /// This host cannot run the server.
     Unavailable(&'a str),
-    /// It does not offer what was asked.
+    /// The server does not offer what was asked for.
     Unsupported(&'a str),
 }
 
 impl Refusal<'_> {
-    /// Prints the line of JSON that the contract asks for in both forms of announcement.
+    /// Prints the line of JSON, which is the same in both forms of announcement.
     pub(crate) fn print(&self) {
         say(&json(self));
     }
@@ -128,7 +130,7 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
-/// Writes to standard output. A reader that has gone is no reason to end.
+/// Writes to standard output. An error is ignored: the reader may have gone.
 fn say(text: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
@@ -137,7 +139,9 @@ fn say(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Capability, Driver, backend::tests::BACKEND, versions::locked_version};
+    use crate::backend::tests::BACKEND;
+    use crate::versions::locked_version;
+    use crate::{Capability, Driver};
 
     fn announcement() -> Announcement {
         let endpoints = [("tcp", "127.0.0.1:41235"), ("cpu", "[::1]:8080")]
@@ -156,7 +160,7 @@ mod tests {
         assert_eq!(json(&announcement()), expected.concat());
     }
 
-    /// The examples of docs/CONTRACT.md; the judge's own test reads them too.
+    /// The examples of docs/CONTRACT.md, which a test of the judge reads, too.
     #[test]
     fn the_examples_of_the_contract_are_what_is_written() {
         let contract = include_str!("../../docs/CONTRACT.md");

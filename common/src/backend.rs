@@ -1,24 +1,24 @@
-//! What a backend says of itself: its runtime, model, driver and flavors.
+//! The description of a backend: its runtime, drivers and flavors.
 
 use std::io;
 
-use crate::{
-    Capability, Context, Drained, Driver, Listeners, Transport, announcement::Announcement,
-    listen::Listen, versions::used_version,
-};
+use crate::announcement::Announcement;
+use crate::endpoint::Endpoint;
+use crate::versions::used_version;
+use crate::{Capability, Context, Drained, Driver, Sockets, Transport};
 
-/// A runtime's server, as data: everything that [`crate::run()`] needs to know of it.
+/// A runtime's server, as data: everything that [`crate::run()`] needs to know about it.
 #[derive(Debug)]
 pub struct Backend {
-    /// Its Cargo package, `backend-NAME`.
+    /// The Cargo package, `backend-NAME`.
     pub package: &'static str,
     /// Package of the runtime; its version is read from `Cargo.lock`.
     pub runtime: &'static str,
-    /// The I/O APIs that it can run on here; the first is the default.
+    /// The drivers that it can run on here; the first is the default.
     pub drivers: &'static [Driver],
-    /// The configurations to choose from; the first is the default.
+    /// The flavors; the first is the default.
     pub flavors: &'static [Flavor],
-    /// The kinds of sockets that it serves, where the operating system has them.
+    /// The transports that it serves, if the operating system has them.
     pub transports: &'static [Transport],
     /// The optional parts of the contract that it offers.
     pub capabilities: &'static [Capability],
@@ -27,7 +27,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Its name in announcements and in the registry, such as `tokio`.
+    /// The name in announcements and in the registry, such as `tokio`.
     pub(crate) fn name(&self) -> &'static str {
         self.package.strip_prefix("backend-").unwrap_or(self.package)
     }
@@ -38,17 +38,17 @@ impl Backend {
         format!("{} {version}", self.runtime)
     }
 
-    /// What it says once it serves at `endpoints`.
+    /// The announcement of a server at `endpoints`.
     pub(crate) fn announcement(
         &self,
         flavor: &Flavor,
         driver: Driver,
         workers: usize,
-        endpoints: Vec<Listen>,
+        endpoints: Vec<Endpoint>,
     ) -> Announcement {
         Announcement {
             ready: Announcement::FORMAT,
-            listeners: endpoints.iter().map(Listen::to_string).collect(),
+            listeners: endpoints.iter().map(Endpoint::to_string).collect(),
             backend: self.name(),
             runtime: self.runtime_and_version(),
             model: driver.model().to_string(),
@@ -73,28 +73,28 @@ pub struct Flavor {
     pub name: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
-    /// How many threads it can use.
+    /// How many workers it can have.
     pub workers: Workers,
-    /// Serves the listeners until the stop signal and the drain are over.
+    /// Serves the listeners until the end of the drain.
     ///
-    /// It calls [`Context::ready`] once every worker can accept.
-    pub serve: fn(Listeners, Context) -> Result<Drained, ServeError>,
+    /// It calls [`Context::announce`] once every worker can accept.
+    pub serve: fn(Sockets, Context) -> Result<Drained, ServeError>,
 }
 
-/// How many threads that do I/O a flavor can have.
+/// How many workers, which are threads that do I/O, a flavor can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
-    /// One by nature; `--workers` accepts only 1.
+    /// Always one: `--workers` accepts only 1.
     One,
-    /// As many as `--workers` says, by default one per core.
+    /// The number that `--workers` gives, by default one per core.
     PerCore,
 }
 
-/// Why this host cannot run the backend, in words for its owner; exit status 69.
+/// Why this host cannot run the backend, in words for its user; exit status 69.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable(pub String);
 
-/// Why a server could not begin to serve.
+/// Why a server could not start.
 #[derive(Debug)]
 pub enum ServeError {
     /// The host lacks something; exit status 69.
@@ -104,14 +104,23 @@ pub enum ServeError {
 }
 
 impl From<io::Error> for ServeError {
-    fn from(error: io::Error) -> ServeError {
-        ServeError::Failed(error)
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<ServeError> for io::Error {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Unavailable(Unavailable(reason)) => Self::other(reason),
+            ServeError::Failed(error) => error,
+        }
     }
 }
 
 impl From<Unavailable> for ServeError {
-    fn from(reason: Unavailable) -> ServeError {
-        ServeError::Unavailable(reason)
+    fn from(reason: Unavailable) -> Self {
+        Self::Unavailable(reason)
     }
 }
 
@@ -119,7 +128,7 @@ impl From<Unavailable> for ServeError {
 pub(crate) mod tests {
     use super::*;
 
-    /// A backend that is complete but for serving.
+    /// A backend that does not serve.
     pub(crate) static BACKEND: Backend = Backend {
         package: "backend-test",
         runtime: "clap",
@@ -133,7 +142,7 @@ pub(crate) mod tests {
         probe: |_| Ok(()),
     };
 
-    fn serve(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+    fn serve(_: Sockets, _: Context) -> Result<Drained, ServeError> {
         Ok(Drained { cut: 0 })
     }
 }

@@ -1,30 +1,28 @@
 //! The optional parts of the contract: messages that cost CPU time, and operations that are
-//! cancelled while they wait. How each runtime does either is in its backend.
+//! cancelled while they wait. Each backend does both in its runtime's way.
 
-use std::{
-    hint,
-    str::FromStr,
-    time::{Duration, Instant},
-};
+use std::hint;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 /// An optional part of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// `cpu:` listeners, on which each message costs CPU time before it is echoed.
     Cpu,
-    /// `--cancel`, which puts pending operations under a timeout and repeats them.
+    /// `--cancel`, which cancels operations that have waited for some time, and starts them again.
     Cancel,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 2] = [Capability::Cpu, Capability::Cancel];
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Cancel];
 
     /// Its name in options, announcements and the registry.
     pub const fn name(self) -> &'static str {
         match self {
-            Capability::Cpu => "cpu",
-            Capability::Cancel => "cancel",
+            Self::Cpu => "cpu",
+            Self::Cancel => "cancel",
         }
     }
 }
@@ -32,9 +30,9 @@ impl Capability {
 /// What a message on a `cpu:` listener costs before it is echoed: [`burn`] for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// Where the runtime wants work that keeps a thread: on its pool for what blocks.
+    /// On the runtime's pool of threads for blocking work.
     Offloaded(Duration),
-    /// On the thread that does I/O, to show what that does to everybody else.
+    /// On the thread that does I/O, to show what that does to the other clients.
     Inline(Duration),
 }
 
@@ -42,9 +40,9 @@ impl Work {
     pub(crate) const DEFAULT: Duration = Duration::from_millis(100);
 }
 
-/// Keeps the calling thread computing for `time` on the wall clock. It calls nothing that waits.
+/// Keeps the calling thread computing for `time` on the wall clock, without a call that waits.
 pub fn burn(time: Duration) {
-    // Looking at the clock costs tens of nanoseconds; this many rounds cost a few microseconds.
+    // Reading the clock costs tens of nanoseconds; this many rounds cost a few microseconds.
     const ROUNDS: u64 = 4096;
 
     let start = Instant::now();
@@ -56,8 +54,8 @@ pub fn burn(time: Duration) {
     }
 }
 
-/// How long an operation may wait before it is cancelled and begun anew; without a limit it waits
-/// for as long as it takes.
+/// How long an operation may wait before it is cancelled and started again. `None` is without
+/// limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cancel {
     /// Limit of each `accept`.
@@ -83,20 +81,24 @@ enum Operation {
 impl FromStr for CancelAfter {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<CancelAfter, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (operation, limit) = match text.split_once('=') {
             Some(("accept", limit)) => (Operation::Accept, limit),
             Some(("read", limit)) => (Operation::Read, limit),
             Some(_) | None => return Err("write accept=1ms or read=1ms".to_owned()),
         };
-        Ok(CancelAfter { operation, limit: parse_time(limit)? })
+        Ok(Self { operation, limit: parse_time(limit)? })
     }
 }
 
 impl Cancel {
-    /// What all values of `--cancel` say together; an error if two of them speak of one operation.
-    pub(crate) fn of(values: &[CancelAfter]) -> Result<Cancel, String> {
-        let mut cancel = Cancel::default();
+    /// All values of `--cancel` together.
+    ///
+    /// # Errors
+    ///
+    /// Two values are for the same operation.
+    pub(crate) fn of(values: &[CancelAfter]) -> Result<Self, String> {
+        let mut cancel = Self::default();
         for &CancelAfter { operation, limit } in values {
             let (slot, name) = match operation {
                 Operation::Accept => (&mut cancel.accept, "accept"),
@@ -110,11 +112,11 @@ impl Cancel {
     }
 }
 
-/// The shortest time that runtimes' timers tell from none.
+/// The shortest time that the timers of all runtimes distinguish from zero.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// A time of work, or of waiting, from 1ms to 1h.
+/// Parses a duration from 1ms to 1h.
 pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let wanted = "write a duration from 1ms to 1h, such as 100ms";
     match humantime::parse_duration(text) {

@@ -1,16 +1,16 @@
-//! What `common` hands to a serving backend.
+//! The context of a serving backend.
 
-use std::{io, sync::Arc};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{
-    AcceptError, Cancel, Drained, Driver, Wait,
-    announcement::{Announce, Announcement},
-    classify,
-    life::Life,
-    log::{self, Limiter},
-};
+use crate::announcement::{Announce, Announcement};
+use crate::life::Life;
+use crate::log::{self, Limiter};
+use crate::recovery::BACK_OFF;
+use crate::{BACKLOG, Cancel, Drained, Driver, Recovery, Wait, classify};
 
-/// The server's options, and its ties to the stop signal and the drain. Cheap to clone.
+/// The server's options, its stop and its drain. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context(Arc<Shared>);
 
@@ -36,8 +36,8 @@ impl Context {
         buffer_bytes: usize,
         cancel: Cancel,
         life: Arc<Life>,
-    ) -> Context {
-        Context(Arc::new(Shared {
+    ) -> Self {
+        Self(Arc::new(Shared {
             announcement,
             announce,
             driver,
@@ -50,12 +50,17 @@ impl Context {
         }))
     }
 
-    /// The I/O API to run on, and on no other.
+    /// The backend's name, such as `tokio`.
+    pub(crate) fn backend(&self) -> &'static str {
+        self.0.announcement.backend
+    }
+
+    /// The driver to run on. There is no fallback.
     pub fn driver(&self) -> Driver {
         self.0.driver
     }
 
-    /// How many threads do I/O; at least 1.
+    /// The number of threads that do I/O; at least 1.
     pub fn workers(&self) -> usize {
         self.0.workers
     }
@@ -65,20 +70,27 @@ impl Context {
         self.0.buffer_bytes
     }
 
-    /// How long operations may wait before they are cancelled and begun anew.
-    pub fn cancel(&self) -> Cancel {
+    /// How long operations may wait before they are cancelled and started again.
+    pub fn cancel_limits(&self) -> Cancel {
         self.0.cancel
     }
 
-    /// Announces the server. Called once, when every worker has its runtime or ring and every
-    /// listener is registered there, so that ready means ready.
-    pub fn ready(&self) {
+    /// Announces the server. Called once, when every worker has registered its listeners, so that
+    /// no client is missed from now on.
+    pub fn announce(&self) {
         self.0.announcement.print(self.0.announce);
     }
 
     /// Resolves once the server has been told to stop. Safe to drop and to create again.
-    pub fn stop(&self) -> Wait {
+    pub fn stopped(&self) -> Wait {
         self.0.life.stop.wait()
+    }
+
+    /// Calls `act` once the server is told to stop; at once if it already has been. `act` may be
+    /// called twice, and on any thread, and must not wait. This is for loops that sleep in a poller
+    /// or a ring and poll no future.
+    pub fn on_stop(&self, act: impl Fn() + Send + Sync + 'static) {
+        self.0.life.stop.on_set(act);
     }
 
     /// Whether the server has been told to stop.
@@ -86,44 +98,81 @@ impl Context {
         self.0.life.stopping()
     }
 
-    /// Counts a connection in, until the guard is dropped.
-    pub fn connection(&self) -> Connection {
+    /// Counts a connection as open until the guard is dropped.
+    pub fn count_connection(&self) -> Connection {
         self.0.life.connection_opened();
         Connection(self.clone())
     }
 
-    /// Says what to do after an error of `accept`, and logs it, at most one line a second.
-    pub fn accept_error(&self, error: &io::Error) -> AcceptError {
-        let next = classify(error);
+    /// Decides what an accept loop does after an error of `accept`, and logs the error, at most one
+    /// line per second. A fatal error stops the server, as [`Context::fail`] does.
+    pub fn after_accept_error(&self, error: &io::Error) -> Recovery {
+        let recovery = classify(error);
         let limiter = &self.0.accept_errors;
-        match next {
-            AcceptError::Retry => limiter.line(format_args!("accept: {error}; skipped")),
-            AcceptError::BackOff(pause) => {
+        match recovery {
+            Recovery::Retry => limiter.line(format_args!("accept: {error}; skipped")),
+            Recovery::BackOff(pause) => {
                 limiter.line(format_args!("accept: {error}; trying again in {pause:?}"));
             }
-            AcceptError::Fatal => log::line(format_args!("accept: {error}; cannot go on")),
+            Recovery::Fatal => self.fail("accept", error),
         }
-        next
+        recovery
     }
 
-    /// Says what to do after an error of receiving a datagram, and logs it, at most one line a
-    /// second. Also what a client sent that is gone by now can be such an error: Windows reports
-    /// there that nobody listened to an earlier reply.
-    pub fn receive_error(&self, error: &io::Error) -> AcceptError {
-        let next = classify(error);
+    /// Logs that no thread could be started for a client, at most one line per second. Returns how
+    /// long to wait before the next one.
+    pub fn after_spawn_error(&self, error: &io::Error) -> Duration {
         let limiter = &self.0.accept_errors;
-        match next {
-            AcceptError::Retry => {}
-            AcceptError::BackOff(pause) => {
+        limiter.line(format_args!("start a thread: {error}; the client is dropped"));
+        BACK_OFF
+    }
+
+    /// Takes the clients left in the accept queue of a listener that is about to be closed: closing
+    /// it would reset them. `accept` must not wait, and returns `WouldBlock` once the queue is
+    /// empty.
+    pub fn accept_queued<S>(
+        &self,
+        mut accept: impl FnMut() -> io::Result<S>,
+    ) -> impl Iterator<Item = S> {
+        // The queue holds one client more than the backlog says (listen(2)). This also bounds the
+        // calls if an error persists.
+        let results = (0..=BACKLOG).map(move |_| accept());
+        let may_have_more = |result: &io::Result<S>| match result {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => match classify(error) {
+                Recovery::Retry => true,
+                Recovery::BackOff(_) => {
+                    self.0.accept_errors.line(format_args!("accept: {error}; trying once more"));
+                    true
+                }
+                // Another worker may have shut the listener down.
+                Recovery::Fatal => false,
+            },
+        };
+        results.take_while(may_have_more).flatten()
+    }
+
+    /// Decides what a loop does after an error of receiving a datagram, and logs the error, at most
+    /// one line per second. A fatal error stops the server, as [`Context::fail`] does.
+    ///
+    /// An error that concerns one client is not logged: on Windows, `recvfrom` fails if nobody
+    /// received an earlier reply (WSAECONNRESET).
+    pub fn after_receive_error(&self, error: &io::Error) -> Recovery {
+        let recovery = classify(error);
+        match recovery {
+            Recovery::Retry => {}
+            Recovery::BackOff(pause) => {
+                let limiter = &self.0.accept_errors;
                 limiter.line(format_args!("receive: {error}; trying again in {pause:?}"));
             }
-            AcceptError::Fatal => log::line(format_args!("receive: {error}; cannot go on")),
+            Recovery::Fatal => self.fail("receive", error),
         }
-        next
+        recovery
     }
 
-    /// Logs that a reply could not be sent and was dropped, as datagrams may be, at most one line a
-    /// second. That its receiver has gone, or does not take more, is its own affair.
+    /// Logs that a reply was dropped because it could not be sent, at most one line per second.
+    /// Nothing is logged if the receiver has gone or its queue is full.
     pub fn dropped_reply(&self, error: &io::Error) {
         let is_of_receiver = matches!(
             error.kind(),
@@ -138,27 +187,32 @@ impl Context {
         }
     }
 
-    /// Stops the server because it cannot go on accepting: the connections are drained as after a
-    /// stop signal, and the exit status is 1.
-    pub fn fail(&self) {
-        self.0.life.fail();
+    /// Stops the server because `operation`, such as `epoll_wait`, has failed for good. The
+    /// connections are drained as after a stop signal, and the exit status is 1. The first failure
+    /// is logged.
+    pub fn fail(&self, operation: &str, error: &io::Error) {
+        let reason = format!("{operation}: {error}");
+        if self.0.life.fail(reason.clone()) {
+            log::line(format_args!("error: {reason}; draining the connections"));
+        }
     }
 
-    /// Resolves when, after the stop signal, no connection is left or the drain deadline is over.
-    /// Awaited only once every accept loop has ended, because it takes the count as final.
+    /// Resolves after the stop, when no connection is open any more or the drain deadline is over.
+    /// To be awaited only after every accept loop has ended: from then on, zero open connections
+    /// are final.
     pub fn drained(&self) -> impl Future<Output = Drained> + Send + 'static {
         Arc::clone(&self.0.life).drained()
     }
 }
 
-/// A connection in the count of open ones. It holds no descriptor.
+/// Keeps a connection counted as open. It holds no descriptor.
 #[derive(Debug)]
 #[must_use = "dropping it counts the connection out"]
 pub struct Connection(Context);
 
 impl Connection {
-    /// Ends the connection, and logs an `error` that is not a client's normal way of going, at
-    /// most one line a second.
+    /// Counts the connection out. Logs an error that clients do not normally cause, at most one
+    /// line per second.
     pub fn ended(self, result: io::Result<()>) {
         if let Err(error) = result
             && !is_normal_end(&error)
@@ -175,7 +229,7 @@ impl Drop for Connection {
     }
 }
 
-/// Whether clients cause this error whenever they go without a goodbye.
+/// Whether a client that disconnects without FIN causes this error.
 fn is_normal_end(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -188,13 +242,13 @@ fn is_normal_end(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
+pub(crate) mod tests {
     use super::*;
-    use crate::{backend::tests::BACKEND, event::block_on};
+    use crate::backend::tests::BACKEND;
+    use crate::event::block_on;
 
-    fn context() -> Context {
+    /// The context of a server with two workers.
+    pub(crate) fn context() -> Context {
         let announcement = BACKEND.announcement(&BACKEND.flavors[0], Driver::Epoll, 2, Vec::new());
         let life = Life::new(Duration::from_secs(3600));
         Context::new(announcement, Announce::Json, Driver::Epoll, 2, 4096, Cancel::default(), life)
@@ -203,7 +257,7 @@ mod tests {
     #[test]
     fn a_guard_counts_its_connection_until_it_is_dropped() {
         let context = context();
-        let (first, second) = (context.connection(), context.connection());
+        let (first, second) = (context.count_connection(), context.count_connection());
         assert_eq!(context.0.life.open(), 2);
         first.ended(Err(io::ErrorKind::ConnectionReset.into()));
         drop(second);
@@ -215,11 +269,34 @@ mod tests {
     fn a_failure_stops_the_server_and_is_remembered() {
         let context = context();
         assert!(!context.stopping());
-        context.fail();
+        context.fail("epoll_wait", &io::ErrorKind::Other.into());
         assert!(context.stopping());
-        assert!(context.0.life.failed());
-        block_on(context.stop());
+        assert_eq!(context.0.life.failure(), Some("epoll_wait: other error"));
+        block_on(context.stopped());
         assert_eq!(block_on(context.drained()), Drained { cut: 0 });
+    }
+
+    #[test]
+    fn the_accept_queue_is_emptied_and_clients_that_have_gone_are_skipped() {
+        let gone = io::ErrorKind::Interrupted.into();
+        let mut queue = [Ok(1), Err(gone), Ok(2)].into_iter();
+        let empty = || Err(io::ErrorKind::WouldBlock.into());
+        let context = context();
+        let clients = context.accept_queued(|| queue.next().unwrap_or_else(empty));
+        assert_eq!(clients.collect::<Vec<i32>>(), [1, 2]);
+    }
+
+    #[test]
+    fn a_loop_that_polls_no_future_is_told_of_the_stop() {
+        let context = context();
+        let (sender, told) = std::sync::mpsc::channel();
+        let early = sender.clone();
+        context.on_stop(move || early.send("early").unwrap());
+        assert!(told.try_recv().is_err());
+        context.fail("epoll_wait", &io::ErrorKind::Other.into());
+        assert_eq!(told.try_recv(), Ok("early"));
+        context.on_stop(move || sender.send("late").unwrap());
+        assert_eq!(told.try_recv(), Ok("late"));
     }
 
     #[test]

@@ -1,24 +1,24 @@
-//! The I/O APIs that a server can run on, and the model that each belongs to.
+//! The I/O APIs that a server can run on, and their models.
 
 use std::fmt;
 
 /// The model a driver belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
-    /// The kernel says when a socket is ready, then the program reads or writes.
+    /// The kernel reports that a socket is ready, then the program reads or writes.
     Readiness,
-    /// The program hands over a buffer, and the kernel says when it was filled or sent.
+    /// The program hands over a buffer, and the kernel reports that it was filled or sent.
     Completion,
-    /// A thread sleeps in each call.
+    /// A thread blocks in each call.
     Blocking,
 }
 
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Model::Readiness => "readiness",
-            Model::Completion => "completion",
-            Model::Blocking => "blocking",
+            Self::Readiness => "readiness",
+            Self::Completion => "completion",
+            Self::Blocking => "blocking",
         })
     }
 }
@@ -36,48 +36,42 @@ pub enum Driver {
     IoUring,
     /// Windows completion ports.
     Iocp,
-    /// Blocking calls, a thread each.
+    /// Blocking calls, with one thread per connection.
     Threads,
 }
 
 impl Driver {
     /// Every driver, for parsing `--driver`.
-    pub(crate) const ALL: [Driver; 6] = [
-        Driver::Epoll,
-        Driver::Kqueue,
-        Driver::Afd,
-        Driver::IoUring,
-        Driver::Iocp,
-        Driver::Threads,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Epoll, Self::Kqueue, Self::Afd, Self::IoUring, Self::Iocp, Self::Threads];
 
-    /// Who moves the bytes: the program when a socket is ready, the kernel, or a thread.
+    /// The model of the driver.
     pub const fn model(self) -> Model {
         match self {
-            Driver::Epoll | Driver::Kqueue | Driver::Afd => Model::Readiness,
-            Driver::IoUring | Driver::Iocp => Model::Completion,
-            Driver::Threads => Model::Blocking,
+            Self::Epoll | Self::Kqueue | Self::Afd => Model::Readiness,
+            Self::IoUring | Self::Iocp => Model::Completion,
+            Self::Threads => Model::Blocking,
         }
     }
 
-    /// What mio and polling use for readiness on this operating system.
-    pub const READINESS: Driver = if cfg!(any(target_os = "linux", target_os = "android")) {
-        Driver::Epoll
+    /// The readiness API that mio and polling use on this operating system.
+    pub const READINESS: Self = if cfg!(any(target_os = "linux", target_os = "android")) {
+        Self::Epoll
     } else if cfg!(windows) {
-        Driver::Afd
+        Self::Afd
     } else {
-        Driver::Kqueue
+        Self::Kqueue
     };
 
     /// Its name in options, announcements and the registry.
     pub const fn name(self) -> &'static str {
         match self {
-            Driver::Epoll => "epoll",
-            Driver::Kqueue => "kqueue",
-            Driver::Afd => "afd",
-            Driver::IoUring => "io_uring",
-            Driver::Iocp => "iocp",
-            Driver::Threads => "threads",
+            Self::Epoll => "epoll",
+            Self::Kqueue => "kqueue",
+            Self::Afd => "afd",
+            Self::IoUring => "io_uring",
+            Self::Iocp => "iocp",
+            Self::Threads => "threads",
         }
     }
 }

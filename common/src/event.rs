@@ -1,24 +1,20 @@
-//! A flag that is set once, and the tasks of any runtime that wait for it.
+//! A flag that is set once, which tasks of any runtime can wait for.
 
-use std::{
-    future::Future,
-    mem,
-    pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Waker},
-};
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 
-/// A flag that is set at most once and wakes everybody who waits for it.
+/// A flag that is set at most once, and then wakes every waiter.
 #[derive(Debug, Default)]
 pub(crate) struct Event {
     set: AtomicBool,
     waiting: Mutex<Waiting>,
 }
 
-/// Wakers by slot; a slot is used again after its waiter has gone.
+/// Wakers by slot. A slot is reused after its waiter has gone.
 #[derive(Debug, Default)]
 struct Waiting {
     slots: Vec<Option<Waker>>,
@@ -26,12 +22,12 @@ struct Waiting {
 }
 
 impl Event {
-    /// Sets the flag; `true` for the one call that did it.
+    /// Sets the flag. Returns whether this call did it.
     pub(crate) fn set(&self) -> bool {
         if self.set.swap(true, Ordering::SeqCst) {
             return false;
         }
-        // A waiter looks at the flag again after it registered, so none is missed.
+        // A waiter checks the flag again after it has registered, so none is missed.
         let waiting = mem::take(&mut *self.lock());
         waiting.slots.into_iter().flatten().for_each(Waker::wake);
         true
@@ -41,12 +37,32 @@ impl Event {
         self.set.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn wait(self: &Arc<Event>) -> Wait {
+    pub(crate) fn wait(self: &Arc<Self>) -> Wait {
         Wait { event: Arc::clone(self), registered: None }
+    }
+
+    /// Calls `act` once the flag is set, at once if it already is. It is called on the thread that
+    /// sets the flag, so it must not wait.
+    pub(crate) fn on_set(&self, act: impl Fn() + Send + Sync + 'static) {
+        let act = Waker::from(Arc::new(Call(act)));
+        self.lock().slots.push(Some(act.clone()));
+        if self.is_set() {
+            // `set` may have called it as well, or may have taken the list before it was in there.
+            act.wake();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A waker that calls a function.
+struct Call<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Call<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
     }
 }
 
@@ -66,7 +82,8 @@ impl Future for Wait {
             return Poll::Ready(());
         }
         match &self.registered {
-            // A connection polls this once a message: no lock while its task stays the same.
+            // A connection polls this once per message, so it takes no lock while its waker stays
+            // the same.
             Some((_, waker)) if waker.will_wake(cx.waker()) => return Poll::Pending,
             Some(_) => self.deregister(),
             None => {}
@@ -96,12 +113,13 @@ impl Wait {
             return;
         };
         let mut waiting = self.event.lock();
-        // The slots are gone once the event is set.
+        // Setting the event takes all slots. A later waiter may have this index then, which is
+        // harmless, because it has checked the flag.
         let waker = waiting.slots.get_mut(slot).and_then(Option::take);
         if waker.is_some() {
             waiting.free.push(slot);
         }
-        // The last waker of a task may drop the task, which may hold another `Wait`: unlock first.
+        // Dropping the waker may drop its task, which may hold another `Wait`: unlock first.
         drop(waiting);
         drop(waker);
     }
@@ -113,14 +131,15 @@ impl Drop for Wait {
     }
 }
 
-/// Runs one future on the calling thread, for those who have no runtime.
+/// Runs a future on the calling thread, without a runtime.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    use std::{pin::pin, task::Wake, thread};
+    use std::pin::pin;
+    use std::thread;
 
     struct Unpark(thread::Thread);
 
     impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
+        fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
@@ -137,7 +156,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, sync::atomic::AtomicUsize, task::Wake, thread};
+    use std::pin::pin;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+    use std::thread;
 
     use super::*;
 
@@ -145,7 +167,7 @@ mod tests {
     struct Wakes(AtomicUsize);
 
     impl Wake for Wakes {
-        fn wake(self: Arc<Wakes>) {
+        fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -1,14 +1,15 @@
-//! What a server sets up in its process: descriptor limit and panic hook; and how it ends.
+//! The server's process: its descriptor limit, its panic hook and its end.
 
-use std::{panic, process};
+use std::panic;
+use std::process;
 
-/// Raises the soft limit of descriptors to the hard one; 1024, a common soft limit, is less than
-/// the connections a server is expected to hold. A refusal is left for `accept` to show.
+/// Raises the soft limit of descriptors to the hard limit: 1024, a common soft limit, is less than
+/// the connections that a server has to hold. If that fails, `accept` will report the lower limit.
 #[cfg(unix)]
 pub(crate) fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-    // macOS says the hard limit is infinite and then refuses more than OPEN_MAX, setrlimit(2).
+    // macOS reports an infinite hard limit, and refuses more than OPEN_MAX (setrlimit(2)).
     const OPEN_MAX: u64 = 10_240;
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -22,9 +23,9 @@ pub(crate) fn raise_descriptor_limit() {
 #[cfg(not(unix))]
 pub(crate) fn raise_descriptor_limit() {}
 
-/// Lets a panic of any thread end the process: a server that lost a worker looks alive and is not.
+/// Makes a panic of any thread end the process: a server that has lost a worker would look alive.
 pub(crate) fn exit_on_panic() {
-    // What the Rust runtime exits with when `main` panics.
+    // The exit status of a Rust program whose `main` panics.
     const PANICKED: i32 = 101;
 
     let report = panic::take_hook();
@@ -34,7 +35,7 @@ pub(crate) fn exit_on_panic() {
     }));
 }
 
-/// Ends the process without unwinding, and leaves no name of a socket behind.
+/// Ends the process without unwinding, and removes the paths of its sockets.
 pub(crate) fn exit(status: i32) -> ! {
     #[cfg(unix)]
     crate::unix_path::remove_all();

@@ -1,18 +1,15 @@
-//! Messages that cost CPU time, for a loop that has other clients to serve meanwhile.
+//! Threads that spend the CPU time of messages, for a loop without a runtime.
 
-use std::{
-    fmt, io,
-    sync::{
-        Arc,
-        mpsc::{Receiver, Sender, TryIter, channel},
-    },
-    thread,
-    time::Duration,
-};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryIter, channel};
+use std::thread;
+use std::time::Duration;
 
 use crate::burn;
 
-/// Work that other threads do for the connections of one loop; `T` says whose it is.
+/// Jobs that other threads do for the connections of one loop. `T` names the owner of a job.
 pub struct Jobs<T> {
     done: Sender<T>,
     all_done: Receiver<T>,
@@ -20,14 +17,14 @@ pub struct Jobs<T> {
 }
 
 impl<T: Send + 'static> Jobs<T> {
-    /// Jobs that call `wake` after each that is done.
-    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Jobs<T> {
+    /// `wake` is called after each job.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
         let (done, all_done) = channel();
-        Jobs { done, all_done, wake: Arc::new(wake) }
+        Self { done, all_done, wake: Arc::new(wake) }
     }
 
-    /// Computes for `time` on a thread for that purpose: a loop without a runtime has no pool, and
-    /// work so long does not need one.
+    /// Computes for `time` on a new thread. There is no pool: the jobs are long enough that
+    /// starting a thread costs little.
     ///
     /// # Errors
     ///
@@ -36,14 +33,14 @@ impl<T: Send + 'static> Jobs<T> {
         let (done, wake) = (self.done.clone(), Arc::clone(&self.wake));
         let job = move || {
             burn(time);
-            // The loop is there as long as the process.
+            // The receiver lives as long as the process.
             let _ = done.send(owner);
             wake();
         };
         thread::Builder::new().name("job".to_owned()).spawn(job).map(drop)
     }
 
-    /// Whose work has been done.
+    /// The owners of the jobs that are done.
     pub fn done(&self) -> TryIter<'_, T> {
         self.all_done.try_iter()
     }

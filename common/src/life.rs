@@ -1,30 +1,30 @@
-//! A server's life: it serves, it is told to stop, it drains until a deadline.
+//! The life of a server: it serves, is told to stop, and drains until a deadline.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
 
 use crate::event::{Event, block_on};
 
-/// What the stop signal, the connections and the drain deadline know of each other.
+/// How long after the deadline of the drain the server may take to end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// The state that the stop, the open connections and the drain deadline share.
 #[derive(Debug)]
 pub(crate) struct Life {
-    /// Time that the connections get after the stop signal.
+    /// How long connections may take to end after the stop.
     drain: Duration,
     pub(crate) stop: Arc<Event>,
     drained: Arc<Event>,
-    /// Whether the backend says that no connection will be added.
+    /// Whether the last client has been accepted.
     accepted_all: AtomicBool,
     open: AtomicUsize,
     served: AtomicU64,
     cut: AtomicUsize,
-    failed: AtomicBool,
+    /// Why the exit status is 1: the first failure.
+    failure: OnceLock<String>,
 }
 
 /// How a drain ended.
@@ -35,8 +35,8 @@ pub struct Drained {
 }
 
 impl Life {
-    pub(crate) fn new(drain: Duration) -> Arc<Life> {
-        Arc::new(Life {
+    pub(crate) fn new(drain: Duration) -> Arc<Self> {
+        Arc::new(Self {
             drain,
             stop: Arc::default(),
             drained: Arc::default(),
@@ -44,7 +44,7 @@ impl Life {
             open: AtomicUsize::new(0),
             served: AtomicU64::new(0),
             cut: AtomicUsize::new(0),
-            failed: AtomicBool::new(false),
+            failure: OnceLock::new(),
         })
     }
 
@@ -52,36 +52,46 @@ impl Life {
         self.stop.is_set()
     }
 
-    /// Begins the drain, once.
+    /// Begins the drain. A second call changes nothing.
     pub(crate) fn stop(&self) {
         if self.stop.set() {
             self.settle();
         }
     }
 
-    /// Keeps the deadline of the drain, on a thread that waits for the stop from now on: by then
-    /// there may be none to be had.
+    /// Keeps the deadline of the drain, on a thread of its own. It is started now, because at the
+    /// stop the system may refuse one. `overdue` is called if the process is still there when
+    /// [`GRACE`] is over: a thread that computes may not have seen the deadline.
     ///
     /// # Errors
-    /// When there is none now.
-    pub(crate) fn keep_deadline(self: &Arc<Life>) -> io::Result<()> {
+    ///
+    /// The system refuses the thread.
+    pub(crate) fn keep_deadline(
+        self: &Arc<Self>,
+        overdue: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
         let life = Arc::clone(self);
         let deadline = move || {
             block_on(life.stop.wait());
             thread::sleep(life.drain);
             life.cut_off();
+            thread::sleep(GRACE);
+            overdue();
         };
         thread::Builder::new().name("drain-deadline".into()).spawn(deadline).map(drop)
     }
 
-    /// Begins the drain because the server cannot go on; it will end with exit status 1.
-    pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::SeqCst);
+    /// Begins the drain because of a failure, which makes the exit status 1. Returns whether it is
+    /// the first failure.
+    pub(crate) fn fail(&self, reason: String) -> bool {
+        let is_first = self.failure.set(reason).is_ok();
         self.stop();
+        is_first
     }
 
-    pub(crate) fn failed(&self) -> bool {
-        self.failed.load(Ordering::SeqCst)
+    /// The first failure, if there is one.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
 
     pub(crate) fn open(&self) -> usize {
@@ -102,19 +112,24 @@ impl Life {
         self.settle();
     }
 
-    /// Waits until no connection is left or the drain deadline is over.
-    pub(crate) async fn drained(self: Arc<Life>) -> Drained {
+    /// Waits until no connection is open or the drain deadline is over.
+    pub(crate) async fn drained(self: Arc<Self>) -> Drained {
         self.accepted_all.store(true, Ordering::SeqCst);
         self.settle();
         self.drained.wait().await;
-        Drained { cut: self.cut.load(Ordering::SeqCst) }
+        Drained { cut: self.cut() }
     }
 
-    // Called after each change of the three conditions, so the last change sees all of them.
+    // Called after each change of one of the three conditions, so the last change sees all of them.
     fn settle(&self) {
         if self.stopping() && self.accepted_all.load(Ordering::SeqCst) && self.open() == 0 {
             self.drained.set();
         }
+    }
+
+    /// Connections that were still open at the deadline of the drain.
+    pub(crate) fn cut(&self) -> usize {
+        self.cut.load(Ordering::SeqCst)
     }
 
     fn cut_off(&self) {
@@ -127,13 +142,11 @@ impl Life {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        future::Future,
-        pin::{Pin, pin},
-        sync::mpsc,
-        task::{Context, Poll, Waker},
-        time::Instant,
-    };
+    use std::future::Future;
+    use std::pin::{Pin, pin};
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
+    use std::time::Instant;
 
     use super::*;
 
@@ -183,7 +196,7 @@ mod tests {
         let life = Life::new(drain);
         life.connection_opened();
         life.connection_opened();
-        life.keep_deadline().unwrap();
+        life.keep_deadline(|| {}).unwrap();
         let begun = Instant::now();
         life.stop();
         let (sender, receiver) = mpsc::channel();
@@ -195,13 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_a_stop_that_is_remembered() {
+    fn the_first_failure_stops_the_server_and_is_remembered() {
         let life = Life::new(FOREVER);
         assert!(!life.stopping());
         life.stop();
         assert!(life.stopping());
-        assert!(!life.failed());
-        life.fail();
-        assert!(life.failed());
+        assert_eq!(life.failure(), None);
+        assert!(life.fail("epoll_wait: EIO".to_owned()));
+        assert!(!life.fail("accept: EBADF".to_owned()));
+        assert_eq!(life.failure(), Some("epoll_wait: EIO"));
     }
 }

@@ -1,18 +1,16 @@
-//! Lines on standard error, none of which can end the server.
+//! Writes lines to standard error. An error while writing cannot end the server.
 
-use std::{
-    fmt,
-    io::{self, Write as _},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::fmt;
+use std::io::{self, Write as _};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Writes one line to standard error. Not `eprintln!`, which panics when the reader has gone.
+/// Writes a line to standard error. Not with `eprintln!`, which panics if the reader has gone.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Lets one line a second through, and counts the others.
+/// Lets one line per second through, and counts the others.
 #[derive(Debug, Default)]
 pub(crate) struct Limiter(Mutex<Window>);
 
@@ -25,7 +23,7 @@ struct Window {
 impl Limiter {
     const WINDOW: Duration = Duration::from_secs(1);
 
-    /// Writes the line, or counts it as one "more" of the next.
+    /// Writes the line, or counts it for the next line.
     pub(crate) fn line(&self, text: fmt::Arguments<'_>) {
         match self.admit(Instant::now()) {
             None => {}
@@ -34,10 +32,10 @@ impl Limiter {
         }
     }
 
-    /// How many lines were suppressed before this one, or `None` if it is suppressed too.
+    /// How many lines were suppressed before this one; `None` if this one is suppressed, too.
     fn admit(&self, now: Instant) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let within = |opened| now.saturating_duration_since(opened) < Limiter::WINDOW;
+        let within = |opened| now.saturating_duration_since(opened) < Self::WINDOW;
         if window.opened.is_some_and(within) {
             window.suppressed += 1;
             return None;

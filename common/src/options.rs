@@ -1,42 +1,63 @@
 //! The command line that all backends share.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::num::NonZeroUsize;
+use std::thread;
+use std::time::Duration;
 
-use clap::{
-    Arg, CommandFactory as _, FromArgMatches as _, Parser,
-    builder::{PossibleValue, PossibleValuesParser},
-    error::ErrorKind,
-};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::error::ErrorKind;
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser};
 
-use crate::{
-    Backend, Cancel, Driver, Work, Workers,
-    announcement::Announce,
-    capability::{CancelAfter, parse_time},
-    listen::Listen,
-    versions::locked_version,
-};
+use crate::announcement::Announce;
+use crate::capability::{CancelAfter, parse_time};
+use crate::endpoint::Endpoint;
+use crate::versions::locked_version;
+use crate::{Backend, Cancel, Driver, Flavor, Work, Workers};
 
-/// Options as they were given; what they mean for a backend is decided in [`Options::parse`].
+/// The options, with what they mean for a backend.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// What to listen on; at least one.
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) dual_stack: bool,
+    pub(crate) announce: Announce,
+    pub(crate) flavor: &'static Flavor,
+    /// The driver asked for, which the backend may lack; `None` is the backend's first.
+    pub(crate) driver: Option<Driver>,
+    /// Threads that do I/O; at least 1.
+    pub(crate) workers: usize,
+    /// Size of the buffer of a connection, in bytes; at least 1.
+    pub(crate) buffer_bytes: usize,
+    pub(crate) drain: Duration,
+    pub(crate) stop_on_stdin_eof: bool,
+    /// Names of capabilities that the backend may lack.
+    pub(crate) capabilities: Vec<String>,
+    /// What a message on a `cpu:` listener costs.
+    pub(crate) work: Work,
+    pub(crate) cancel: Cancel,
+}
+
+/// The command line, as given.
 #[derive(Debug, Parser)]
 #[command(max_term_width = 100)]
-pub(crate) struct Options {
+struct Arguments {
     /// Where to listen, such as tcp:127.0.0.1:8080; port 0 picks one. A bare address is tcp.
     /// Can be given several times. Also: udp:, unix:PATH, unixgram:PATH, and cpu:, a tcp listener
     /// on which each message costs time
-    #[arg(long, value_name = "KIND:ADDR", default_value = Listen::DEFAULT)]
-    pub(crate) listen: Vec<Listen>,
+    #[arg(long, value_name = "KIND:ADDR", default_value = Endpoint::DEFAULT)]
+    listen: Vec<Endpoint>,
     /// Let a listener on `[::]` take IPv4 clients too
     #[arg(long)]
-    pub(crate) dual_stack: bool,
+    dual_stack: bool,
     /// How to say on standard output that the server is ready
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Announce::Text)]
-    pub(crate) announce: Announce,
+    announce: Announce,
     /// How the runtime is set up
     #[arg(long, value_name = "NAME")]
-    pub(crate) flavor: String,
+    flavor: String,
     /// The I/O API to insist on; there is no silent fallback
     #[arg(long, value_name = "NAME")]
-    pub(crate) driver: Option<String>,
+    driver: Option<String>,
     /// Threads that do I/O [default: one per core, or 1 if the flavor has one by nature]
     #[arg(long, value_name = "N", value_parser = parse_workers)]
     workers: Option<NonZeroUsize>,
@@ -46,26 +67,23 @@ pub(crate) struct Options {
     buffer: u32,
     /// How long connections may take to end after the stop signal, such as 5s or 500ms
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_drain)]
-    pub(crate) drain: Duration,
+    drain: Duration,
     /// Take the end of standard input as a stop signal
     #[arg(long)]
-    pub(crate) stop_on_stdin_eof: bool,
+    stop_on_stdin_eof: bool,
     /// Insist on a capability; a server without it says so and ends with status 69
     #[arg(long, value_name = "NAME")]
-    pub(crate) capability: Vec<String>,
+    capability: Vec<String>,
     /// What each message on a cpu: listener costs before it is echoed [default: 100ms]
     #[arg(long, value_name = "DURATION", value_parser = parse_time)]
     cpu_work: Option<Duration>,
     /// Do that work on the thread that does I/O, to see what it does to everybody else
     #[arg(long)]
     cpu_inline: bool,
-    /// Cancel an operation that has waited for so long, and begin it anew, such as accept=1ms or
-    /// read=1ms. Can be given once for each
+    /// Cancel an operation that has waited for this long, and start it again, such as accept=1ms or
+    /// read=1ms. Can be given once for each operation
     #[arg(long = "cancel", value_name = "OPERATION=DURATION")]
     cancel_after: Vec<CancelAfter>,
-    /// All values of `--cancel` together
-    #[arg(skip)]
-    pub(crate) cancel: Cancel,
 }
 
 const BUFFER_BYTES_MAX: i64 = 16 << 20;
@@ -75,90 +93,72 @@ const DRAIN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 impl Options {
     /// Reads the process's arguments. Ends the process after `--help` and `--version` with
     /// status 0, and after a mistake with status 2 and a message that says what to write instead.
-    pub(crate) fn parse(backend: &'static Backend) -> Options {
-        match Options::try_parse(backend, std::env::args_os()) {
+    pub(crate) fn parse(backend: &'static Backend) -> Self {
+        match Self::try_parse(backend, std::env::args_os()) {
             Ok(options) => options,
             Err(error) => error.exit(),
         }
     }
 
-    pub(crate) fn try_parse<I>(
-        backend: &'static Backend,
-        arguments: I,
-    ) -> Result<Options, clap::Error>
+    pub(crate) fn try_parse<I>(backend: &'static Backend, arguments: I) -> Result<Self, clap::Error>
     where
         I: IntoIterator<Item: Into<std::ffi::OsString> + Clone>,
     {
         let mut command = command(backend);
         let matches = command.try_get_matches_from_mut(arguments)?;
-        let mut options = Options::from_arg_matches(&matches)?;
-        let mut refuse = |message| Err(command.error(ErrorKind::ValueValidation, message));
-        if options.flavor(backend).workers == Workers::One
-            && options.workers.is_some_and(|workers| workers.get() != 1)
-        {
-            let flavor = &options.flavor;
-            return refuse(format!(
-                "flavor {flavor} has one worker by nature: write `--workers 1`"
-            ));
-        }
-        let is_cpu = |listen: &Listen| matches!(listen, Listen::Cpu(_));
-        if options.asks_for_work() && !options.listen.iter().any(is_cpu) {
-            return refuse(
-                "no cpu: listener to work for: add `--listen cpu:127.0.0.1:0`".to_owned(),
-            );
-        }
-        let any = |listen: &Listen| match listen {
-            Listen::Tcp(address) | Listen::Cpu(address) | Listen::Udp(address) => {
-                address.is_ipv6() && address.ip().is_unspecified()
-            }
-            Listen::Unix(_) | Listen::Unixgram(_) => false,
-        };
-        if options.dual_stack && !options.listen.iter().any(any) {
-            return refuse("no listener for both families: add `--listen [::]:0`".to_owned());
-        }
-        match Cancel::of(&options.cancel_after) {
-            Ok(cancel) => options.cancel = cancel,
-            Err(message) => return refuse(message),
-        }
-        Ok(options)
+        let given = Arguments::from_arg_matches(&matches)?;
+        given.resolve(backend).map_err(|message| command.error(ErrorKind::ValueValidation, message))
     }
+}
 
-    /// Whether an option says something about the work of `cpu:` listeners.
-    fn asks_for_work(&self) -> bool {
-        self.cpu_work.is_some() || self.cpu_inline
-    }
-
-    /// What a message on a `cpu:` listener costs.
-    pub(crate) fn work(&self) -> Work {
-        let time = self.cpu_work.unwrap_or(Work::DEFAULT);
-        if self.cpu_inline { Work::Inline(time) } else { Work::Offloaded(time) }
-    }
-
-    /// The flavor that `--flavor` names.
-    pub(crate) fn flavor(&self, backend: &'static Backend) -> &'static crate::Flavor {
+impl Arguments {
+    /// What the arguments mean for `backend`, or what to write instead.
+    fn resolve(self, backend: &'static Backend) -> Result<Options, String> {
         let named = backend.flavors.iter().find(|flavor| flavor.name == self.flavor);
         // The parser lets only names of flavors through, and a backend has at least one.
-        named.unwrap_or(&backend.flavors[0])
-    }
-
-    /// The driver that `--driver` names, or the default of the backend, also if it has no such.
-    pub(crate) fn driver(&self, backend: &Backend) -> Driver {
-        let asked = |driver: &&Driver| self.driver.as_deref().is_none_or(|d| d == driver.name());
-        *backend.drivers.iter().find(asked).unwrap_or(&backend.drivers[0])
-    }
-
-    /// How many threads do I/O.
-    pub(crate) fn workers(&self, workers: Workers) -> usize {
-        match (self.workers, workers) {
-            (Some(workers), _) => workers.get(),
-            (None, Workers::One) => 1,
-            (None, Workers::PerCore) => thread::available_parallelism().map_or(1, usize::from),
+        let flavor = named.unwrap_or(&backend.flavors[0]);
+        let workers = match (flavor.workers, self.workers.map(NonZeroUsize::get)) {
+            (Workers::One, None | Some(1)) => 1,
+            (Workers::One, Some(_)) => {
+                let name = flavor.name;
+                return Err(format!("flavor {name} has one worker by nature: write `--workers 1`"));
+            }
+            (Workers::PerCore, Some(workers)) => workers,
+            (Workers::PerCore, None) => {
+                thread::available_parallelism().map_or(1, NonZeroUsize::get)
+            }
+        };
+        let is_cpu = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Cpu(_));
+        let asks_for_work = self.cpu_work.is_some() || self.cpu_inline;
+        if asks_for_work && !self.listen.iter().any(is_cpu) {
+            return Err("no cpu: listener to work for: add `--listen cpu:127.0.0.1:0`".to_owned());
         }
-    }
-
-    /// Size of the buffer of a connection, in bytes.
-    pub(crate) fn buffer_bytes(&self) -> usize {
-        self.buffer as usize
+        let is_wildcard = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Tcp(address) | Endpoint::Cpu(address) | Endpoint::Udp(address) => {
+                address.is_ipv6() && address.ip().is_unspecified()
+            }
+            Endpoint::Unix(_) | Endpoint::Unixgram(_) => false,
+        };
+        if self.dual_stack && !self.listen.iter().any(is_wildcard) {
+            return Err("no listener for both families: add `--listen [::]:0`".to_owned());
+        }
+        let time = self.cpu_work.unwrap_or(Work::DEFAULT);
+        // The parser lets only names of drivers through.
+        let driver = |name: &str| Driver::ALL.into_iter().find(|driver| driver.name() == name);
+        Ok(Options {
+            cancel: Cancel::of(&self.cancel_after)?,
+            endpoints: self.listen,
+            dual_stack: self.dual_stack,
+            announce: self.announce,
+            flavor,
+            driver: self.driver.as_deref().and_then(driver),
+            workers,
+            buffer_bytes: self.buffer as usize,
+            drain: self.drain,
+            stop_on_stdin_eof: self.stop_on_stdin_eof,
+            capabilities: self.capability,
+            work: if self.cpu_inline { Work::Inline(time) } else { Work::Offloaded(time) },
+        })
     }
 }
 
@@ -178,7 +178,7 @@ fn command(backend: &'static Backend) -> clap::Command {
     ];
     let examples =
         examples.map(|(given, what)| format!("  {package} {given:<32}  {what}\n")).concat();
-    Options::command()
+    Arguments::command()
         .name(package)
         .version(locked_version(package))
         .about(format!("Echo server on {runtime}: {on}"))
@@ -234,16 +234,15 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_contract() {
         let options = parse(&[]).unwrap();
-        assert_eq!(options.listen, [Listen::Tcp("127.0.0.1:8080".parse().unwrap())]);
+        assert_eq!(options.endpoints, [Endpoint::Tcp("127.0.0.1:8080".parse().unwrap())]);
         assert_eq!(options.announce, Announce::Text);
-        assert_eq!(options.flavor, "many");
-        assert_eq!(options.buffer_bytes(), 4096);
+        assert_eq!(options.flavor.name, "many");
+        assert_eq!(options.buffer_bytes, 4096);
         assert_eq!(options.drain, Duration::from_secs(5));
         assert!(!options.stop_on_stdin_eof);
-        assert_eq!(options.work(), Work::Offloaded(Duration::from_millis(100)));
+        assert_eq!(options.work, Work::Offloaded(Duration::from_millis(100)));
         assert_eq!(options.cancel, Cancel::default());
-        assert!(options.workers(Workers::PerCore) >= 1);
-        assert_eq!(options.workers(Workers::One), 1);
+        assert!(options.workers >= 1);
     }
 
     #[test]
@@ -255,7 +254,7 @@ mod tests {
     #[test]
     fn listeners_repeat_and_replace_the_default() {
         let options = parse(&["--listen", "127.0.0.1:1", "--listen", "udp:127.0.0.1:2"]).unwrap();
-        let kinds: Vec<_> = options.listen.iter().map(Listen::kind).collect();
+        let kinds: Vec<_> = options.endpoints.iter().map(Endpoint::kind).collect();
         assert_eq!(kinds, ["tcp", "udp"]);
     }
 
@@ -279,8 +278,11 @@ mod tests {
 
     #[test]
     fn a_flavor_with_one_worker_refuses_others() {
-        assert!(parse(&["--flavor", "one", "--workers", "1"]).is_ok());
-        assert!(parse(&["--flavor", "many", "--workers", "3"]).is_ok());
+        for (flavor, workers) in [("one", 1), ("many", 3)] {
+            let options = parse(&["--flavor", flavor, "--workers", &workers.to_string()]).unwrap();
+            assert_eq!((options.flavor.name, options.workers), (flavor, workers));
+        }
+        assert_eq!(parse(&["--flavor", "one"]).unwrap().workers, 1);
         refused(&["--flavor", "one", "--workers", "2"], "write `--workers 1`");
     }
 
@@ -288,9 +290,9 @@ mod tests {
     fn cpu_options_say_where_and_how_long() {
         let cpu = ["--listen", "cpu:127.0.0.1:0", "--cpu-work", "2s"];
         let two_seconds = Duration::from_secs(2);
-        assert_eq!(parse(&cpu).unwrap().work(), Work::Offloaded(two_seconds));
+        assert_eq!(parse(&cpu).unwrap().work, Work::Offloaded(two_seconds));
         let inline = [&cpu[..], &["--cpu-inline"]].concat();
-        assert_eq!(parse(&inline).unwrap().work(), Work::Inline(two_seconds));
+        assert_eq!(parse(&inline).unwrap().work, Work::Inline(two_seconds));
         refused(&["--cpu-work", "2s"], "add `--listen cpu:127.0.0.1:0`");
         refused(&["--cpu-inline", "--listen", "127.0.0.1:0"], "add `--listen cpu:127.0.0.1:0`");
         refused(&[&cpu[..2], &["--cpu-work", "0s"]].concat(), "from 1ms to 1h, such as 100ms");

@@ -1,11 +1,9 @@
 //! Threads of a runtime's pool for work that blocks, which a server has before it is ready: later
 //! the system may refuse them, and few runtimes survive that.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    time::Duration,
-};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 /// Threads of a pool: enough for messages that cost work to wait for each other no longer than the
 /// cores make them.

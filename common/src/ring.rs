@@ -1,11 +1,12 @@
 //! What a host that has no ring to give says, and what it means; io_uring_setup(2).
 
-use std::{fs, io, thread, time::Duration};
+use std::fs;
+use std::io;
+use std::thread;
+use std::time::Duration;
 
-use rustix::{
-    io::Errno,
-    process::{Resource, getrlimit},
-};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 
 use crate::{ServeError, Unavailable};
 

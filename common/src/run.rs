@@ -1,20 +1,18 @@
 //! The program around a backend: from its arguments to its exit status.
 
 use std::io;
+use std::sync::Arc;
 
+use crate::announcement::Refusal;
+use crate::endpoint::Endpoint;
+use crate::life::Life;
+use crate::options::Options;
+use crate::sockets::{self, Family};
 #[cfg(unix)]
 use crate::unix_path;
 use crate::{
-    Backend, Cancel, Capability, Context, Drained, Flavor, Listener, Listeners, ServeError,
-    Unavailable, Work,
-    announcement::Refusal,
-    host,
-    life::Life,
-    listen::Listen,
-    listener::{self, Family},
-    log,
-    options::Options,
-    signals,
+    Backend, Cancel, Capability, Context, Drained, Driver, Listener, ServeError, Sockets,
+    Unavailable, Work, host, log, signals,
 };
 
 /// Exit status of a server that cannot serve what was asked, EX_UNAVAILABLE of sysexits.h.
@@ -39,108 +37,118 @@ enum End {
     Unsupported(String),
     Unavailable(String),
     Failed(String),
+    /// The reason was logged when the server failed, before it drained.
+    FailedWhileServing,
 }
 
 impl End {
     /// Tells people and programs, and says the exit status.
     fn report(&self) -> i32 {
         match self {
-            End::Unsupported(reason) => {
+            Self::Unsupported(reason) => {
                 log::line(format_args!("unsupported: {reason}"));
                 Refusal::Unsupported(reason).print();
                 EX_UNAVAILABLE
             }
-            End::Unavailable(reason) => {
+            Self::Unavailable(reason) => {
                 log::line(format_args!("unavailable: {reason}"));
                 Refusal::Unavailable(reason).print();
                 EX_UNAVAILABLE
             }
-            End::Failed(reason) => {
+            Self::Failed(reason) => {
                 log::line(format_args!("error: {reason}"));
                 1
             }
+            Self::FailedWhileServing => 1,
         }
     }
 }
 
 impl From<ServeError> for End {
-    fn from(error: ServeError) -> End {
+    fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Unavailable(Unavailable(reason)) => End::Unavailable(reason),
-            ServeError::Failed(error) => End::Failed(format!("begin to serve: {error}")),
+            ServeError::Unavailable(Unavailable(reason)) => Self::Unavailable(reason),
+            ServeError::Failed(error) => Self::Failed(format!("begin to serve: {error}")),
         }
     }
 }
 
 fn serve(backend: &'static Backend, options: &Options) -> Result<(), End> {
-    let asked = offered(backend, options)?;
-    let driver = options.driver(backend);
+    let (driver, asked) = offered(backend, options)?;
     (backend.probe)(driver).map_err(|Unavailable(reason)| End::Unavailable(reason))?;
     host::raise_descriptor_limit();
     let life = Life::new(options.drain);
-    life.keep_deadline().map_err(|e| End::Failed(format!("start the thread of the drain: {e}")))?;
+    let ended = Arc::clone(&life);
+    life.keep_deadline(move || end_overdue(&ended))
+        .map_err(|e| End::Failed(format!("start the thread of the drain: {e}")))?;
     signals::stop_on_signals(&life).map_err(|e| End::Failed(format!("handle signals: {e}")))?;
     if options.stop_on_stdin_eof {
         let stdin = signals::stop_on_stdin_eof(&life);
         stdin.map_err(|e| End::Failed(format!("read standard input: {e}")))?;
     }
-    let (listeners, endpoints) = bind(asked)?;
-    let flavor: &Flavor = options.flavor(backend);
-    let workers = options.workers(flavor.workers);
+    let (sockets, endpoints) = bind(asked)?;
+    let Options { flavor, workers, .. } = *options;
     let announcement = backend.announcement(flavor, driver, workers, endpoints);
-    let (announce, buffer_bytes) = (options.announce, options.buffer_bytes());
+    let (announce, buffer_bytes) = (options.announce, options.buffer_bytes);
     let (cancel, life_of_server) = (options.cancel, life.clone());
     let context =
         Context::new(announcement, announce, driver, workers, buffer_bytes, cancel, life_of_server);
-    let Drained { cut } = (flavor.serve)(listeners, context)?;
+    let Drained { cut } = (flavor.serve)(sockets, context)?;
     log::line(format_args!("drained; connections cut: {cut}, served: {}", life.served()));
-    if life.failed() {
-        return Err(End::Failed("a listener broke; see the line about accept above".to_owned()));
+    match life.failure() {
+        Some(_) => Err(End::FailedWhileServing),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Ends a server that has not ended at the deadline of its drain, because a thread still computes.
+fn end_overdue(life: &Life) {
+    let (cut, served) = (life.cut(), life.served());
+    log::line(format_args!("drained, with work left; connections cut: {cut}, served: {served}"));
+    host::exit(if life.failure().is_some() { 1 } else { 0 })
 }
 
 /// One thing to serve, as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked {
-    listen: Listen,
+    endpoint: Endpoint,
     family: Family,
     work: Option<Work>,
 }
 
-/// What to serve and what messages cost there, if everything that was asked is something that the
-/// backend offers.
-fn offered(backend: &Backend, options: &Options) -> Result<Vec<Asked>, End> {
+/// The driver to run on, what to serve, and what messages cost there, if the backend offers
+/// everything that was asked for.
+fn offered(backend: &Backend, options: &Options) -> Result<(Driver, Vec<Asked>), End> {
     let lacks = |what: String| End::Unsupported(format!("{} {what}", backend.package));
     let lacks_capability =
         |name: &str| lacks(format!("has no capability `{name}`{}", known(backend)));
-    if let Some(name) = options.capability.iter().find(|name| !backend.offers(name)) {
+    if let Some(name) = options.capabilities.iter().find(|name| !backend.offers(name)) {
         return Err(lacks_capability(name));
     }
     let cancel = Capability::Cancel.name();
     if options.cancel != Cancel::default() && !backend.offers(cancel) {
         return Err(lacks_capability(cancel));
     }
-    if let Some(asked) = &options.driver
-        && options.driver(backend).name() != asked
-    {
+    let driver = options.driver.unwrap_or(backend.drivers[0]);
+    if !backend.drivers.contains(&driver) {
         let offered: Vec<&str> = backend.drivers.iter().map(|driver| driver.name()).collect();
         let offered = offered.join(" or ");
-        return Err(lacks(format!("runs on {offered} here, not on {asked}")));
+        return Err(lacks(format!("runs on {offered} here, not on {driver}")));
     }
     let family = if options.dual_stack { Family::DualStack } else { Family::AsWritten };
-    let served = |listen: &Listen| {
-        let is_offered = match listen.transport() {
+    let served = |endpoint: &Endpoint| {
+        let is_offered = match endpoint.transport() {
             Some(transport) => backend.transports.contains(&transport) && transport.exists_here(),
-            None => backend.offers(listen.kind()),
+            None => backend.offers(endpoint.kind()),
         };
         if !is_offered {
-            return Err(lacks(format!("has no {} listeners", listen.kind())));
+            return Err(lacks(format!("has no {} listeners", endpoint.kind())));
         }
-        let work = matches!(listen, Listen::Cpu(_)).then(|| options.work());
-        Ok(Asked { listen: listen.clone(), family, work })
+        let work = matches!(endpoint, Endpoint::Cpu(_)).then_some(options.work);
+        Ok(Asked { endpoint: endpoint.clone(), family, work })
     };
-    options.listen.iter().map(served).collect()
+    let asked = options.endpoints.iter().map(served).collect::<Result<_, _>>()?;
+    Ok((driver, asked))
 }
 
 /// The capabilities that there are, for a message about one that is not.
@@ -149,43 +157,43 @@ fn known(backend: &Backend) -> String {
     if names.is_empty() { String::new() } else { format!(", only {}", names.join(" and ")) }
 }
 
-/// Binds everything; with the addresses that the system gave, in the order asked for.
-fn bind(asked: Vec<Asked>) -> Result<(Listeners, Vec<Listen>), End> {
-    let (mut listeners, mut endpoints) = (Listeners::default(), Vec::new());
+/// Binds everything, and returns the bound addresses in the order asked for.
+fn bind(asked: Vec<Asked>) -> Result<(Sockets, Vec<Endpoint>), End> {
+    let (mut sockets, mut endpoints) = (Sockets::default(), Vec::new());
     for asked in asked {
-        let named = |error| End::Failed(format!("listen on {}: {error}", asked.listen));
-        endpoints.push(bind_one(&asked, &mut listeners).map_err(named)?);
+        let named = |error| End::Failed(format!("listen on {}: {error}", asked.endpoint));
+        endpoints.push(bind_one(&asked, &mut sockets).map_err(named)?);
     }
-    Ok((listeners, endpoints))
+    Ok((sockets, endpoints))
 }
 
-fn bind_one(asked: &Asked, listeners: &mut Listeners) -> io::Result<Listen> {
-    let &Asked { ref listen, family, work } = asked;
-    Ok(match listen {
-        Listen::Tcp(address) | Listen::Cpu(address) => {
-            let socket = listener::bind(*address, family)?;
+fn bind_one(asked: &Asked, bound_sockets: &mut Sockets) -> io::Result<Endpoint> {
+    let &Asked { ref endpoint, family, work } = asked;
+    Ok(match endpoint {
+        Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
+            let socket = sockets::bind(*address, family)?;
             let bound = socket.local_addr()?;
-            listeners.tcp.push(Listener { socket, work });
-            if work.is_some() { Listen::Cpu(bound) } else { Listen::Tcp(bound) }
+            bound_sockets.tcp.push(Listener { socket, work });
+            if work.is_some() { Endpoint::Cpu(bound) } else { Endpoint::Tcp(bound) }
         }
-        Listen::Udp(address) => {
-            let socket = listener::bind_udp(*address, family)?;
+        Endpoint::Udp(address) => {
+            let socket = sockets::bind_udp(*address, family)?;
             let bound = socket.local_addr()?;
-            listeners.udp.push(socket);
-            Listen::Udp(bound)
+            bound_sockets.udp.push(socket);
+            Endpoint::Udp(bound)
         }
         #[cfg(unix)]
-        Listen::Unix(path) => {
-            listeners.unix.push(unix_path::listen(path)?);
-            listen.clone()
+        Endpoint::Unix(path) => {
+            bound_sockets.unix.push(unix_path::listen(path)?);
+            endpoint.clone()
         }
         #[cfg(unix)]
-        Listen::Unixgram(path) => {
-            listeners.unixgram.push(unix_path::bind_datagram(path)?);
-            listen.clone()
+        Endpoint::Unixgram(path) => {
+            bound_sockets.unixgram.push(unix_path::bind_datagram(path)?);
+            endpoint.clone()
         }
         #[cfg(not(unix))]
-        Listen::Unix(_) | Listen::Unixgram(_) => return Err(io::ErrorKind::Unsupported.into()),
+        Endpoint::Unix(_) | Endpoint::Unixgram(_) => return Err(io::ErrorKind::Unsupported.into()),
     })
 }
 
@@ -197,7 +205,8 @@ mod tests {
     /// What comes of asking the backend of the tests, which has the capability `cpu` alone.
     fn ask(arguments: &[&str]) -> Result<Vec<Asked>, End> {
         let arguments = [&["backend-test"], arguments].concat();
-        offered(&BACKEND, &Options::try_parse(&BACKEND, arguments).unwrap())
+        let options = Options::try_parse(&BACKEND, arguments).unwrap();
+        offered(&BACKEND, &options).map(|(_, asked)| asked)
     }
 
     #[test]
@@ -207,8 +216,8 @@ mod tests {
         let work = Work::Offloaded(std::time::Duration::from_millis(7));
         let expected =
             [("cpu:127.0.0.1:1", Some(work)), ("127.0.0.1:2", None)].map(|(listen, work)| {
-                let listen = listen.parse().unwrap();
-                Asked { listen, family: Family::AsWritten, work }
+                let endpoint = listen.parse().unwrap();
+                Asked { endpoint, family: Family::AsWritten, work }
             });
         assert_eq!(asked, Ok(expected.to_vec()));
     }
@@ -216,10 +225,10 @@ mod tests {
     #[test]
     fn listeners_of_all_kinds_are_announced_as_they_were_asked_for() {
         let asked = ask(&["--listen", "udp:127.0.0.1:0", "--listen", "127.0.0.1:0"]).unwrap();
-        let (listeners, endpoints) = bind(asked).unwrap();
-        let udp = listeners.udp[0].local_addr().unwrap();
-        let tcp = listeners.tcp[0].socket.local_addr().unwrap();
-        assert_eq!(endpoints, [Listen::Udp(udp), Listen::Tcp(tcp)]);
+        let (sockets, endpoints) = bind(asked).unwrap();
+        let udp = sockets.udp[0].local_addr().unwrap();
+        let tcp = sockets.tcp[0].socket.local_addr().unwrap();
+        assert_eq!(endpoints, [Endpoint::Udp(udp), Endpoint::Tcp(tcp)]);
     }
 
     #[test]

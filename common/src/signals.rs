@@ -1,8 +1,11 @@
 //! What tells a server to stop: signals, and the end of its standard input.
 
-use std::{io, sync::Arc, thread};
+use std::io;
+use std::sync::Arc;
+use std::thread;
 
-use crate::{host, life::Life, log};
+use crate::life::Life;
+use crate::{host, log};
 
 /// Stops the server on SIGINT, SIGTERM and SIGHUP, or a console event on Windows; the second one
 /// ends the process with status 1.
@@ -24,7 +27,7 @@ pub(crate) fn stop_on_signals(life: &Arc<Life>) -> Result<(), ctrlc::Error> {
 }
 
 /// Stops the server at the end of standard input. It never counts as a second signal, because
-/// whoever sends a signal may close the pipe as well.
+/// the sender of a signal may close the pipe as well.
 ///
 /// # Errors
 ///

@@ -2,17 +2,13 @@
 //! the way of the next one; it must not be taken from a server that lives, and a file of another
 //! kind is nobody's to remove.
 
-use std::{
-    fs::{self, File},
-    io,
-    os::unix::{
-        fs::{FileTypeExt as _, MetadataExt as _},
-        net::{UnixDatagram, UnixListener},
-    },
-    path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -38,17 +34,17 @@ struct FileId {
 }
 
 impl FileId {
-    fn of(path: &Path) -> io::Result<FileId> {
+    fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
         // Nobody writes to a socket's file, so this stays what it was when it was made.
         let made = found.modified().ok();
-        Ok(FileId { device: found.dev(), inode: found.ino(), made })
+        Ok(Self { device: found.dev(), inode: found.ino(), made })
     }
 }
 
 impl Name {
-    fn of(path: &Path) -> io::Result<Name> {
-        Ok(Name { path: path.to_owned(), file: FileId::of(path)? })
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: FileId::of(path)? })
     }
 
     /// Removes it, unless it is another file's by now: a server that drains serves its path no
@@ -163,10 +159,10 @@ mod tests {
     struct Scratch(PathBuf);
 
     impl Scratch {
-        fn new(name: &str) -> Scratch {
+        fn new(name: &str) -> Self {
             let folder = std::env::temp_dir().join(format!("common-{name}-{}", std::process::id()));
             fs::create_dir_all(&folder).unwrap();
-            Scratch(folder)
+            Self(folder)
         }
 
         fn path(&self) -> PathBuf {

@@ -1,14 +1,17 @@
 //! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped,
 //! as any datagram may be.
 
-use std::{future::Future, io, net::SocketAddr};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 
-use async_std::{net::UdpSocket, task};
-use common::{AcceptError, Context, DATAGRAM_BYTES};
-
-use crate::unless;
+use async_std::net::UdpSocket;
+use async_std::task;
+use common::{Context, Recovery, DATAGRAM_BYTES};
 #[cfg(unix)]
 pub(crate) use unix::Unixgram;
+
+use crate::until;
 
 /// A socket whose clients are known by the addresses of their datagrams.
 pub(crate) trait Socket: Send + Sync + 'static {
@@ -31,21 +34,21 @@ pub(crate) async fn echo<S: Socket>(socket: S, context: Context) {
     const TURN: usize = 32;
 
     let mut buffer = vec![0; DATAGRAM_BYTES];
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     for turn in 1_usize.. {
-        match unless(&mut stop, socket.receive(&mut buffer)).await {
+        match until(&mut stop, socket.receive(&mut buffer)).await {
             None => return,
             Some(Ok((bytes, from))) => {
                 if let Err(error) = socket.reply(&buffer[..bytes], from).await {
                     context.dropped_reply(&error);
                 }
             }
-            Some(Err(error)) => match context.receive_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => {
-                    unless(&mut stop, task::sleep(pause)).await;
+            Some(Err(error)) => match context.after_receive_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => {
+                    until(&mut stop, task::sleep(pause)).await;
                 }
-                AcceptError::Fatal => return context.fail(),
+                Recovery::Fatal => return,
             },
         }
         if turn % TURN == 0 {
@@ -68,10 +71,8 @@ impl Socket for UdpSocket {
 
 #[cfg(unix)]
 mod unix {
-    use std::{
-        io,
-        os::unix::net::{self, SocketAddr},
-    };
+    use std::io;
+    use std::os::unix::net::{self, SocketAddr};
 
     use async_std::os::unix::net::UnixDatagram;
 
@@ -89,8 +90,8 @@ mod unix {
         /// # Errors
         ///
         /// Those of dup(2).
-        pub(crate) fn new(sender: net::UnixDatagram) -> io::Result<Unixgram> {
-            Ok(Unixgram { receiver: UnixDatagram::from(sender.try_clone()?), sender })
+        pub(crate) fn new(sender: net::UnixDatagram) -> io::Result<Self> {
+            Ok(Self { receiver: UnixDatagram::from(sender.try_clone()?), sender })
         }
     }
 

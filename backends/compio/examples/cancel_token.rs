@@ -7,13 +7,12 @@
 //!
 //! Ends with 0 when the failure shows.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
+use std::time::Duration;
 
-use compio::{
-    net::TcpListener,
-    runtime::{CancelToken, FutureExt as _, Runtime, spawn},
-    time::{sleep, timeout},
-};
+use compio::net::TcpListener;
+use compio::runtime::{CancelToken, FutureExt as _, Runtime, spawn};
+use compio::time::{sleep, timeout};
 
 fn main() -> ExitCode {
     let runtime = Runtime::new().expect("a runtime");

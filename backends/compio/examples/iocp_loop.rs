@@ -3,16 +3,17 @@
 //!
 //! Ends with 0 when the fault shows, and with 69 on other systems than Windows.
 
-use std::{
-    future::poll_fn, io::Write as _, net, process, process::ExitCode, task::Poll, thread,
-    time::Duration,
-};
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::net;
+use std::process::{self, ExitCode};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
 
-use compio::{
-    io::AsyncRead as _,
-    net::TcpListener,
-    runtime::{Runtime, spawn},
-};
+use compio::io::AsyncRead as _;
+use compio::net::TcpListener;
+use compio::runtime::{Runtime, spawn};
 
 fn main() -> ExitCode {
     if !cfg!(windows) {

@@ -1,18 +1,19 @@
-//! Echo of datagrams, in either flavor with a buffer of the socket's own: one of the driver may be
-//! too short, and a read into one (`recv_from_managed`) does not say where an empty datagram came
-//! from.
+//! Echo of datagrams, in both flavors with a buffer per socket. A provided buffer may be too short,
+//! and `recv_from_managed` does not return the sender of an empty datagram.
 
 use std::pin::pin;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
-use compio::{BufResult, net::UdpSocket, time::sleep};
+use common::{Context, DATAGRAM_BYTES, Recovery};
+use compio::BufResult;
+use compio::net::UdpSocket;
+use compio::time::sleep;
 use futures_util::future::{Either, select};
 
 use crate::turns::take_turns;
 
 pub(crate) async fn udp(socket: UdpSocket, context: Context) {
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     let mut in_turn = 0;
     while !context.stopping() {
         buffer.clear();
@@ -29,12 +30,12 @@ pub(crate) async fn udp(socket: UdpSocket, context: Context) {
                 sent
             }
             BufResult(Err(error), unused) => {
-                match context.receive_error(&error) {
-                    AcceptError::Retry => {}
-                    AcceptError::BackOff(pause) => {
+                match context.after_receive_error(&error) {
+                    Recovery::Retry => {}
+                    Recovery::BackOff(pause) => {
                         select(&mut stop, pin!(sleep(pause))).await;
                     }
-                    AcceptError::Fatal => return context.fail(),
+                    Recovery::Fatal => return,
                 }
                 unused
             }

@@ -1,12 +1,16 @@
-//! Echo server on compio: threads with a driver each, which completes operations that own their
-//! buffers. Where the system has no such interface, the driver waits and makes the calls itself.
+//! Echo server on compio: one runtime per thread, whose operations own their buffers. On io_uring
+//! and completion ports the kernel completes them. On its polling driver, compio waits for
+//! readiness and makes the system call itself.
 //!
-//! compio 0.19.2 keeps each operation in a box of its own, and has no way to use one again: a
-//! message costs two allocations on io_uring, and six on the driver that waits.
+//! `owned` has the accept loop and the echo with a buffer per connection, `managed` those with
+//! provided buffers, and `server` the threads that run them.
 //!
-//! On that driver it takes five system calls where it has to be waited for: `recv` that finds
-//! nothing, `epoll_ctl` to add the socket, `epoll_ctl` to remove it once it is ready, `recv` and
-//! `send`. compio has no call that leaves a socket with the poller.
+//! compio 0.19.2 allocates each operation and cannot reuse one: a message costs two allocations on
+//! io_uring, and six on the polling driver.
+//!
+//! On the polling driver a message takes five system calls if it has to be waited for: a `recv`
+//! that finds nothing, `epoll_ctl` to add the socket, `epoll_ctl` to remove it once it is ready,
+//! `recv` and `send`. compio has no call that keeps a socket registered.
 
 mod capability;
 mod datagrams;
@@ -20,8 +24,8 @@ mod turns;
 
 use common::{Backend, Capability, Flavor, Transport, Workers};
 
-/// A socket of Windows belongs to one completion port, and so does each duplicate of it: threads
-/// with a port each cannot accept from one listener.
+/// On Windows a socket and its duplicates belong to one completion port, so threads with a port
+/// each cannot accept from one listener.
 const WORKERS: Workers = if cfg!(windows) { Workers::One } else { Workers::PerCore };
 
 static BACKEND: Backend = Backend {
@@ -31,18 +35,18 @@ static BACKEND: Backend = Backend {
     flavors: &[
         Flavor {
             name: "runtime-per-thread",
-            about: "Each thread has its own driver and keeps the connections that it accepted",
+            about: "One runtime per thread; each keeps the connections it accepted",
             workers: WORKERS,
             serve: server::runtime_per_thread,
         },
         Flavor {
             name: "managed",
-            about: "The same with multishot accepts, and reads into buffers of the driver",
+            about: "One runtime per thread, with multishot accept and provided buffers",
             workers: WORKERS,
             serve: server::managed,
         },
     ],
-    // It has no Unix datagram socket, only a wait until one of std's is ready (`PollFd`).
+    // It has no Unix datagram socket.
     transports: &[Transport::Tcp, Transport::Udp, Transport::Unix],
     capabilities: &[Capability::Cpu],
     probe: runtime::probe,

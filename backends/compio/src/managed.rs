@@ -1,43 +1,44 @@
-//! Accept loop and echo with multishot accepts and the driver's buffers: a connection that waits
-//! for bytes holds none, the kernel takes one from a pool when they have come.
+//! The accept loop and the echo with multishot accept and provided buffers: the kernel picks a
+//! buffer when bytes arrive, so an idle connection holds none.
 //!
-//! Reads are not multishot. Such a read goes on while its peer does not take the echo, until that
-//! connection has the whole pool; to pause it without losing what it read on the way needs the
-//! tokens that do nothing (see `capability`).
+//! Reads are not multishot. A multishot read continues while its client does not take the echo,
+//! until one connection holds the whole pool. To pause it without losing bytes needs the
+//! `CancelToken` that does nothing (see `capability`).
 
-use std::{io, pin::pin, sync::Arc, task::Poll};
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
 
-use common::{AcceptError, Context, Driver, Work};
-use compio::{BufResult, driver::BufferRef, io::AsyncWriteExt as _, runtime::spawn, time::sleep};
-use futures_util::{
-    StreamExt as _,
-    future::{Either, select},
-    poll,
-};
+use common::{Context, Driver, Recovery, Work};
+use compio::BufResult;
+use compio::driver::BufferRef;
+use compio::io::AsyncWriteExt as _;
+use compio::runtime::spawn;
+use compio::time::sleep;
+use futures_util::future::{Either, select};
+use futures_util::{StreamExt as _, poll};
 use socket2::Socket;
 
-use crate::{
-    capability,
-    queue::{end_accepts, take_queue},
-    transport::Stream,
-    turns::{LOOK, take_turns},
-};
+use crate::capability;
+use crate::queue::{end_accepts, take_queue};
+use crate::transport::Stream;
+use crate::turns::{LOOK, take_turns};
 
-/// What one read returned.
+/// The result of one read.
 enum Message {
-    /// In a buffer of the driver, which gets it back when this is dropped.
+    /// In a provided buffer, which returns to the driver when it is dropped.
     Managed(BufferRef),
-    /// In one of its own, because the driver had none left.
+    /// In a buffer of its own, because no provided buffer was free.
     Owned(Vec<u8>),
 }
 
 pub(crate) async fn accept_loop<S: Stream>(
     listener: S::Listener,
-    queue: Arc<Socket>,
+    queue: Socket,
     work: Option<Work>,
     context: Context,
 ) {
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     let mut incoming = S::incoming(&listener);
     let mut in_turn = 0;
     loop {
@@ -45,21 +46,21 @@ pub(crate) async fn accept_loop<S: Stream>(
         match select(&mut stop, incoming.select_next_some()).await {
             Either::Left(_) => break,
             Either::Right((Ok(stream), _)) => spawn_echo(stream, work, &context),
-            // Another thread has ended it, and this one has not seen the stop yet.
+            // Another thread has shut the listener down before this one saw the stop.
             Either::Right((Err(_), _)) if context.stopping() => {}
-            Either::Right((Err(error), _)) => match context.accept_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => {
+            Either::Right((Err(error), _)) => match context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => {
                     select(&mut stop, pin!(sleep(pause))).await;
                 }
-                AcceptError::Fatal => context.fail(),
+                Recovery::Fatal => {}
             },
         }
         take_turns(&mut in_turn).await;
     }
-    take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
-    // Elsewhere an accept that waits has no client, and one that completed in the turn of the stop
-    // has.
+    take_queue(&queue, &context, |stream: S| spawn_echo(stream, work, &context));
+    // On other drivers an accept that is pending has no client. One that completed in the turn of
+    // the stop has.
     while context.driver() != Driver::IoUring
         && let Poll::Ready(Ok(stream)) = poll!(incoming.select_next_some())
     {
@@ -72,19 +73,19 @@ pub(crate) async fn accept_loop<S: Stream>(
         {
             spawn_echo(stream, work, &context);
         }
-        take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
+        take_queue(&queue, &context, |stream: S| spawn_echo(stream, work, &context));
     }
 }
 
 fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
-    let (connection, context) = (context.connection(), context.clone());
+    let (connection, context) = (context.count_connection(), context.clone());
     spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
 }
 
 async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
     stream.prepare();
     let (mut reader, mut writer) = (stream.clone(), stream);
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     let mut message = loop {
         let message = {
             let mut read = pin!(next(&mut reader, &context));
@@ -114,22 +115,22 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
             break next(&mut reader, &context).await?;
         }
     };
-    // Reads to the peer's FIN.
+    // Reads until the client's FIN: closing a socket with unread bytes would reset it.
     while message.is_some() {
-        // It goes back to the pool first, where the next read may need it.
+        // The buffer goes back first, because the next read may need it.
         drop(message);
         message = next(&mut reader, &context).await?;
     }
     Ok(())
 }
 
-/// Time for two operations: [`next`] reads again where the driver had no buffer left.
+/// Long enough for two operations: [`next`] reads again if no provided buffer was free.
 async fn look_twice() {
     sleep(LOOK).await;
     sleep(LOOK).await;
 }
 
-/// Reads into a buffer of the driver, or into a new one if it has none left; `None` at FIN.
+/// Reads into a provided buffer, or into a new one if none is free; `None` at FIN.
 async fn next(reader: &mut impl Stream, context: &Context) -> io::Result<Option<Message>> {
     match reader.read_managed(context.buffer_bytes()).await {
         Ok(None) => Ok(None),

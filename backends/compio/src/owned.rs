@@ -1,46 +1,49 @@
-//! Accept loop and echo with the connection's own buffer, one operation at a time.
+//! The accept loop and the echo, with one buffer per connection and one operation at a time.
 
-use std::{io, ops::ControlFlow, pin::pin, sync::Arc, task::Poll};
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::Poll;
 
-use common::{AcceptError, Context, Driver, Wait, Work};
-use compio::{BufResult, io::AsyncWriteExt as _, runtime::spawn, time::sleep};
-use futures_util::{
-    future::{Either, select},
-    poll,
-};
+use common::{Context, Driver, Recovery, Wait, Work};
+use compio::BufResult;
+use compio::io::AsyncWriteExt as _;
+use compio::runtime::spawn;
+use compio::time::sleep;
+use futures_util::future::{Either, select};
+use futures_util::poll;
 use socket2::Socket;
 
-use crate::{
-    capability,
-    queue::{end_accepts, take_queue},
-    transport::Stream,
-    turns::{LOOK, TURN, take_turns, yield_now},
-};
+use crate::capability;
+use crate::queue::{end_accepts, take_queue};
+use crate::transport::Stream;
+use crate::turns::{LOOK, TURN, take_turns, yield_now};
 
 pub(crate) async fn accept_loop<S: Stream>(
     listener: S::Listener,
-    queue: Arc<Socket>,
+    queue: Socket,
     work: Option<Work>,
     context: Context,
 ) {
-    let mut stop = context.stop();
-    // There is always one, and it is awaited to its end: dropping it may lose a client.
+    let mut stop = context.stopped();
+    // There is always an accept in flight, and it is awaited to its end: dropping it may lose a
+    // client.
     let mut accept = pin!(S::accept(&listener));
     let mut in_turn = 0;
     loop {
-        // The stop is polled first. Without a free descriptor an accept fails as soon as it is
-        // polled where the driver makes the call itself, and so does the next one.
+        // The stop is polled first: without a free descriptor, on the polling driver, every accept
+        // fails in its first poll and would hide the stop.
         match select(&mut stop, &mut accept).await {
             Either::Left(_) => break,
             Either::Right((Ok(stream), _)) => spawn_echo(stream, work, &context),
-            // Another thread has ended it, and this one has not seen the stop yet.
+            // Another thread has shut the listener down before this one saw the stop.
             Either::Right((Err(_), _)) if context.stopping() => {}
-            Either::Right((Err(error), _)) => match context.accept_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => {
+            Either::Right((Err(error), _)) => match context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => {
                     select(&mut stop, pin!(sleep(pause))).await;
                 }
-                AcceptError::Fatal => context.fail(),
+                Recovery::Fatal => {}
             },
         }
         take_turns(&mut in_turn).await;
@@ -48,14 +51,14 @@ pub(crate) async fn accept_loop<S: Stream>(
     }
     let last = match context.driver() {
         Driver::IoUring => {
-            take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
+            take_queue(&queue, &context, |stream: S| spawn_echo(stream, work, &context));
             end_accepts(&queue);
             last_client(accept).await
         }
-        // Nothing completes an accept of Windows that has no client, but one may have come.
+        // On Windows nothing completes an accept that has no client, but a client may have come.
         Driver::Iocp => last_client(accept).await,
-        // The driver waits and then makes the call itself: an accept that waits has no client. One
-        // that completed in the turn of the stop has.
+        // On the polling driver an accept that is pending has no client. One that completed in the
+        // turn of the stop has.
         Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => match poll!(accept) {
             Poll::Ready(accepted) => accepted.ok(),
             Poll::Pending => None,
@@ -64,10 +67,10 @@ pub(crate) async fn accept_loop<S: Stream>(
     if let Some(stream) = last {
         spawn_echo(stream, work, &context);
     }
-    take_queue(&queue, |stream: S| spawn_echo(stream, work, &context));
+    take_queue(&queue, &context, |stream: S| spawn_echo(stream, work, &context));
 }
 
-/// The client that an accept has completed with.
+/// The client that the last accept has completed with, if it has.
 async fn last_client<S>(accept: impl Future<Output = io::Result<S>> + Unpin) -> Option<S> {
     match select(accept, pin!(sleep(LOOK))).await {
         Either::Left((accepted, _)) => accepted.ok(),
@@ -76,7 +79,7 @@ async fn last_client<S>(accept: impl Future<Output = io::Result<S>> + Unpin) -> 
 }
 
 fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
-    let (connection, context) = (context.connection(), context.clone());
+    let (connection, context) = (context.count_connection(), context.clone());
     spawn(async move { connection.ended(echo(stream, work, context).await) }).detach();
 }
 
@@ -84,10 +87,10 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
     stream.prepare();
     let (mut reader, mut writer) = (stream.clone(), stream);
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     let mut at_once = 0;
-    // The driver owns the buffer until the read completes, then it goes on to the write and comes
-    // back.
+    // The buffer moves into the read and comes back with its completion, and likewise for the
+    // write.
     let BufResult(mut result, mut buffer) = loop {
         let read = next(&mut reader, &writer, buffer, &mut stop, &mut at_once);
         let message = match read.await? {
@@ -109,17 +112,18 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
             yield_now().await;
         }
     };
-    // Reads to the peer's FIN.
+    // Reads until the client's FIN: closing a socket with unread bytes would reset it.
     while result? > 0 {
         BufResult(result, buffer) = fill(&mut reader, buffer).await;
     }
     Ok(())
 }
 
-/// Reads the next message, or what is not to be echoed any more: FIN, which is answered, or what
-/// comes once the stop has sent ours.
+/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that is not
+/// echoed, because the client has sent FIN or the server has.
 ///
-/// A future of its own, so that it shares its room in a connection's task with that of the write.
+/// A function of its own, so that its future shares memory in the connection's task with that of
+/// the write.
 async fn next<S: Stream>(
     reader: &mut S,
     writer: &S,
@@ -135,7 +139,7 @@ async fn next<S: Stream>(
         *at_once = 0;
         match select(&mut read, stop).await {
             Either::Left((completed, _)) => completed,
-            // In a box, or each connection would carry a timer from its start.
+            // Boxed: inline, the timer would enlarge the task of every connection.
             Either::Right(((), read)) => match select(read, Box::pin(sleep(LOOK))).await {
                 Either::Left((completed, _)) => completed,
                 Either::Right((_, read)) => {
@@ -154,7 +158,7 @@ async fn next<S: Stream>(
     })
 }
 
-/// Reads what there is, as much as the whole buffer takes.
+/// Reads into the whole buffer.
 async fn fill(reader: &mut impl Stream, mut buffer: Vec<u8>) -> BufResult<usize, Vec<u8>> {
     buffer.clear();
     reader.read(buffer).await

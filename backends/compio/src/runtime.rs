@@ -1,20 +1,16 @@
-//! Building runtimes on the driver that was asked for: left to itself, compio takes another one
-//! where io_uring is refused, and says nothing.
+//! Builds runtimes on the driver that was asked for. compio's own choice falls back to another
+//! driver without a word if io_uring is refused.
 
-use std::{
-    num::NonZero,
-    pin::pin,
-    task::{self, Poll},
-    time::Duration,
-};
+use std::num::NonZero;
+use std::pin::pin;
+use std::task::{self, Poll};
+use std::time::Duration;
 
 use common::{Context, Driver, ServeError, Unavailable};
 #[cfg(target_os = "linux")]
 use compio::driver::op::OpCodeFlag;
-use compio::{
-    driver::{AsyncifyPool, DriverType, ProactorBuilder},
-    runtime::Runtime,
-};
+use compio::driver::{AsyncifyPool, DriverType, ProactorBuilder};
+use compio::runtime::Runtime;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -26,20 +22,20 @@ cfg_if::cfg_if! {
     }
 }
 
-/// The first Linux where a thread need not be interrupted for its completions.
+/// The first Linux with COOP_TASKRUN.
 #[cfg(target_os = "linux")]
 const SINCE: &str = "5.19";
 
-/// Buffers of a driver, for the flavor that reads into them: as many messages can be on their way
-/// through a thread at once before it allocates others. compio's default is 8.
+/// Provided buffers of a driver. If more messages are on their way through a thread at once, the
+/// rest are read into buffers that are allocated. compio's default is 8.
 const MANAGED_BUFFERS: NonZero<u16> = NonZero::new(256).unwrap();
 
 /// Builds one driver like those of the workers, and closes it.
 ///
-/// A second one asks compio what the kernel's rings can do, which it then knows for good. Otherwise
-/// it asks at the first operation, with a ring of its own. If there is no descriptor for that ring,
-/// compio-driver 0.12.5 takes the operation for one that the kernel lacks, and an accept or a read
-/// that has no other way panics.
+/// The second build makes compio probe the operations of the kernel, once per process. Otherwise it
+/// probes them at the first operation, by opening another ring. If there is no descriptor for that,
+/// compio-driver 0.12.5 takes the operation for unsupported, and a multishot accept or a read into
+/// a provided buffer panics.
 pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     match driver {
         #[cfg(target_os = "linux")]
@@ -51,8 +47,7 @@ pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     }
 }
 
-/// A runtime with a driver of its own, for the calling thread, and with a share in the `pool` of
-/// threads that blocking calls go to.
+/// A runtime for the calling thread. All runtimes share the `pool` for blocking calls.
 pub(crate) fn build(context: &Context, pool: Option<AsyncifyPool>) -> Result<Runtime, ServeError> {
     let driver = context.driver();
     let mut proactor = proactor(driver);
@@ -70,10 +65,9 @@ pub(crate) fn build(context: &Context, pool: Option<AsyncifyPool>) -> Result<Run
 
 /// Runs until the future resolves.
 ///
-/// On completion ports not by compio's own loop: while tasks wake each other, the driver
-/// (compio-driver 0.12.5) does not look at the port, so clients that wait for their bytes starve
-/// beside one whose calls all succeed at once. It looks when it is asked again and nothing was
-/// woken meanwhile.
+/// On completion ports compio's own loop is not used: while tasks wake each other, the driver
+/// (compio-driver 0.12.5) does not poll the port, so a client whose calls all succeed at once
+/// starves the others. Polled a second time, when nothing was woken meanwhile, it does.
 pub(crate) fn block_on<F: Future>(runtime: &Runtime, future: F) -> F::Output {
     if !cfg!(windows) {
         return runtime.block_on(future);
@@ -104,8 +98,8 @@ fn proactor(driver: Driver) -> ProactorBuilder {
         Driver::Iocp => DriverType::IOCP,
         Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => DriverType::Poll,
     });
-    // Completions wait for the thread's next system call instead of interrupting it, on which a
-    // virtual machine spent a sixth of the server's time. It is said of rings alone.
+    // Completions wait for the thread's next system call instead of interrupting it: the interrupts
+    // took a sixth of the server's time on a virtual machine. Only rings have these flags.
     proactor.coop_taskrun(true).taskrun_flag(true);
     proactor
 }

@@ -1,150 +1,84 @@
-//! Threads with a runtime each, which either flavor starts and ends in the same way.
+//! Worker threads with one runtime each, which both flavors start in the same way.
 
-use std::{
-    future::pending,
-    io,
-    mem::take,
-    net,
-    sync::{Arc, mpsc},
-    thread,
-};
+use std::future::pending;
+use std::io;
 
-use common::{Context, Drained, Listener, Listeners, ServeError, Work};
+use common::{Context, Drained, Listener, ServeError, Sockets, Work, run_workers};
 #[cfg(unix)]
 use compio::net::UnixStream;
-use compio::{
-    net::{TcpStream, UdpSocket},
-    runtime::{JoinHandle, spawn},
-};
+use compio::net::{TcpStream, UdpSocket};
+use compio::runtime::{JoinHandle, spawn};
 use socket2::Socket;
 
-use crate::{capability, datagrams, managed, owned, runtime, transport::Stream};
+use crate::transport::Stream;
+use crate::{capability, datagrams, managed, owned, runtime};
 
-/// Whose the buffers are that reads of connections fill.
+/// Who owns the buffers that connections are read into.
 #[derive(Clone, Copy)]
 enum Buffers {
-    /// The connection's.
-    Owned,
-    /// The driver's.
-    Managed,
-}
-
-/// What a thread needs to serve.
-struct Worker {
-    buffers: Buffers,
-    tcp: Vec<Origin>,
-    #[cfg(unix)]
-    unix: Vec<Origin>,
-    udp: Vec<net::UdpSocket>,
-    context: Context,
-}
-
-/// Where connections come from. The threads share it, and each accepts from a duplicate of its own.
-#[derive(Clone)]
-struct Origin {
-    listener: Arc<Socket>,
-    work: Option<Work>,
+    Connection,
+    Driver,
 }
 
 pub(crate) fn runtime_per_thread(
-    listeners: Listeners,
+    sockets: Sockets,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    serve(Buffers::Owned, listeners, context)
+    serve(Buffers::Connection, sockets, context)
 }
 
-pub(crate) fn managed(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    serve(Buffers::Managed, listeners, context)
+pub(crate) fn managed(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    serve(Buffers::Driver, sockets, context)
 }
 
-/// Runs a runtime on each thread; the calling one waits for them.
-fn serve(buffers: Buffers, listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    let pool = capability::pool(&listeners)?;
-    let origin = |socket, work| Origin { listener: Arc::new(socket), work };
-    let tcp = listeners.tcp.into_iter();
-    let tcp: Vec<_> =
-        tcp.map(|Listener { socket, work }| origin(Socket::from(socket), work)).collect();
-    #[cfg(unix)]
-    let unix: Vec<_> =
-        listeners.unix.into_iter().map(|socket| origin(Socket::from(socket), None)).collect();
-    let mut udp = listeners.udp;
-    let (started, starts) = mpsc::channel();
-    let (stopped, stops) = mpsc::channel();
-    for number in 1..=context.workers() {
-        let worker = Worker {
-            buffers,
-            tcp: tcp.clone(),
-            #[cfg(unix)]
-            unix: unix.clone(),
-            // The first thread has them alone: two would wake for each datagram, and overtake each
-            // other.
-            udp: take(&mut udp),
-            context: context.clone(),
-        };
-        let (started, stopped, pool) = (started.clone(), stopped.clone(), pool.clone());
-        thread::Builder::new().name(format!("compio-{number}")).spawn(
-            move || match runtime::build(&worker.context, pool) {
-                Ok(runtime) => runtime::block_on(&runtime, worker.run(started, stopped)),
-                Err(error) => drop(started.send(Err(error))),
-            },
-        )?;
-    }
-    // The end of the last accept loop has to close a listener.
-    drop(tcp);
-    #[cfg(unix)]
-    drop(unix);
-    drop((started, stopped));
-    for _ in 1..=context.workers() {
-        starts.recv().map_err(io::Error::other)??;
-    }
-    context.ready();
-    // Ends when no thread can accept any more.
-    while stops.recv().is_ok() {}
-    Ok(common::block_on(context.drained()))
+fn serve(buffers: Buffers, sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    let pool = capability::pool(&sockets)?;
+    run_workers(sockets, &context, move |sockets, context, worker| {
+        let runtime = runtime::build(&context, pool.clone())?;
+        runtime::block_on(&runtime, async {
+            let loops = spawn_loops(buffers, sockets, &context)?;
+            let accepting = worker.ready();
+            for accept_loop in loops {
+                // A panic in it ends the process.
+                let _ = accept_loop.await;
+            }
+            drop(accepting);
+            // Dropping the runtime would wait for the operations of connections that the drain
+            // deadline cut.
+            pending().await
+        })
+    })
 }
 
-impl Worker {
-    /// Serves until the process ends. Dropping the runtime instead would wait for the operations
-    /// of connections that the drain deadline has cut.
-    async fn run(self, started: mpsc::Sender<Result<(), ServeError>>, stopped: mpsc::Sender<()>) {
-        let loops = match self.start() {
-            Ok(loops) => loops,
-            Err(error) => return drop(started.send(Err(error.into()))),
-        };
-        let _ = started.send(Ok(()));
-        for ends in loops {
-            // It ends the process if it panics.
-            let _ = ends.await;
-        }
-        drop(stopped);
-        pending().await
-    }
-
-    fn start(self) -> io::Result<Vec<JoinHandle<()>>> {
-        let mut loops = Vec::new();
-        for origin in self.tcp {
-            loops.push(start_accepts::<TcpStream>(self.buffers, origin, self.context.clone())?);
-        }
-        #[cfg(unix)]
-        for origin in self.unix {
-            loops.push(start_accepts::<UnixStream>(self.buffers, origin, self.context.clone())?);
-        }
-        for socket in self.udp {
-            let socket = UdpSocket::from_std(socket)?;
-            loops.push(spawn(datagrams::udp(socket, self.context.clone())));
-        }
-        Ok(loops)
-    }
-}
-
-fn start_accepts<S: Stream>(
+fn spawn_loops(
     buffers: Buffers,
-    Origin { listener: queue, work }: Origin,
-    context: Context,
+    sockets: Sockets,
+    context: &Context,
+) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut loops = Vec::new();
+    for Listener { socket, work } in sockets.tcp {
+        loops.push(spawn_accept_loop::<TcpStream>(buffers, socket.into(), work, context)?);
+    }
+    #[cfg(unix)]
+    for listener in sockets.unix {
+        loops.push(spawn_accept_loop::<UnixStream>(buffers, listener.into(), None, context)?);
+    }
+    for socket in sockets.udp {
+        let socket = UdpSocket::from_std(socket)?;
+        loops.push(spawn(datagrams::udp(socket, context.clone())));
+    }
+    Ok(loops)
+}
+
+fn spawn_accept_loop<S: Stream>(
+    buffers: Buffers,
+    queue: Socket,
+    work: Option<Work>,
+    context: &Context,
 ) -> io::Result<JoinHandle<()>> {
-    let listener = S::listen(queue.try_clone()?)?;
+    let (listener, context) = (S::listen(queue.try_clone()?)?, context.clone());
     Ok(match buffers {
-        Buffers::Owned => spawn(owned::accept_loop::<S>(listener, queue, work, context)),
-        Buffers::Managed => spawn(managed::accept_loop::<S>(listener, queue, work, context)),
+        Buffers::Connection => spawn(owned::accept_loop::<S>(listener, queue, work, context)),
+        Buffers::Driver => spawn(managed::accept_loop::<S>(listener, queue, work, context)),
     })
 }

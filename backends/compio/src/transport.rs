@@ -1,18 +1,17 @@
-//! What TCP and Unix connections have in common, so that one accept loop and one echo serve both.
+//! What the accept loops and the echoes need of TCP and Unix sockets.
 
-use std::{io, net::Shutdown};
+use std::io;
+use std::net::Shutdown;
 
+use compio::driver::BufferRef;
+use compio::io::{AsyncRead, AsyncReadManaged, AsyncWrite};
+use compio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use compio::net::{UnixListener, UnixStream};
-use compio::{
-    driver::BufferRef,
-    io::{AsyncRead, AsyncReadManaged, AsyncWrite},
-    net::{TcpListener, TcpStream},
-};
 use futures_util::stream::FusedStream;
 use socket2::{SockRef, Socket};
 
-/// A connection, and where it comes from. A clone is another handle to the same socket.
+/// A connection. A clone is another handle to the same socket.
 pub(crate) trait Stream:
     AsyncRead + AsyncReadManaged<Buffer = BufferRef> + AsyncWrite + Clone + 'static
 {
@@ -20,17 +19,17 @@ pub(crate) trait Stream:
 
     /// # Errors
     ///
-    /// The driver would not take the listener.
+    /// Those of registering the listener with the driver.
     fn listen(socket: Socket) -> io::Result<Self::Listener>;
 
     fn accept(listener: &Self::Listener) -> impl Future<Output = io::Result<Self>>;
 
-    /// Accepts by one operation that goes on.
+    /// Accepts with one multishot operation.
     fn incoming(listener: &Self::Listener) -> impl FusedStream<Item = io::Result<Self>> + Unpin;
 
     /// # Errors
     ///
-    /// The driver would not take the connection.
+    /// Those of registering the connection with the driver.
     fn from_socket(socket: Socket) -> io::Result<Self>;
 
     /// Sets the options of a new connection.
@@ -38,8 +37,8 @@ pub(crate) trait Stream:
 
     fn socket(&self) -> SockRef<'_>;
 
-    /// Sends FIN. Not by the operation for it: both drivers have that done on another thread, the
-    /// kernel's or compio's, and it never blocks.
+    /// Sends FIN with shutdown(2), which never blocks. As an operation, it would run on another
+    /// thread: the kernel's, or one of compio's pool.
     fn send_fin(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
     }
@@ -52,20 +51,20 @@ impl Stream for TcpStream {
         TcpListener::from_std(socket.into())
     }
 
-    async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    async fn accept(listener: &TcpListener) -> io::Result<Self> {
         listener.accept().await.map(|(stream, _)| stream)
     }
 
-    fn incoming(listener: &TcpListener) -> impl FusedStream<Item = io::Result<TcpStream>> + Unpin {
+    fn incoming(listener: &TcpListener) -> impl FusedStream<Item = io::Result<Self>> + Unpin {
         listener.incoming()
     }
 
-    fn from_socket(socket: Socket) -> io::Result<TcpStream> {
-        TcpStream::from_std(socket.into())
+    fn from_socket(socket: Socket) -> io::Result<Self> {
+        Self::from_std(socket.into())
     }
 
     fn prepare(&self) {
-        // It fails on a connection that is already reset; reading will say so.
+        // Fails if the connection is already reset; the read will report it.
         let _ = self.set_nodelay(true);
     }
 
@@ -82,18 +81,16 @@ impl Stream for UnixStream {
         UnixListener::from_std(socket.into())
     }
 
-    async fn accept(listener: &UnixListener) -> io::Result<UnixStream> {
+    async fn accept(listener: &UnixListener) -> io::Result<Self> {
         listener.accept().await.map(|(stream, _)| stream)
     }
 
-    fn incoming(
-        listener: &UnixListener,
-    ) -> impl FusedStream<Item = io::Result<UnixStream>> + Unpin {
+    fn incoming(listener: &UnixListener) -> impl FusedStream<Item = io::Result<Self>> + Unpin {
         listener.incoming()
     }
 
-    fn from_socket(socket: Socket) -> io::Result<UnixStream> {
-        UnixStream::from_std(socket.into())
+    fn from_socket(socket: Socket) -> io::Result<Self> {
+        Self::from_std(socket.into())
     }
 
     fn prepare(&self) {}

@@ -1,16 +1,19 @@
-//! When a task lets others have a turn, and the driver too.
+//! When a task yields to other tasks and to the driver.
 
-use std::{future::poll_fn, mem::replace, task::Poll, time::Duration};
+use std::future::poll_fn;
+use std::mem::replace;
+use std::task::Poll;
+use std::time::Duration;
 
-/// The shortest timer. When one fires, the driver has been asked what completed before it was set.
+/// The shortest timer. When it fires, the driver has delivered what had completed before.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
-/// Calls in a row after which others get a turn, if none had to wait: a call that succeeds at once
-/// completes without the driver, and compio has no budget for a task that does nothing else.
+/// Calls in a row, none of which had to wait, after which a task yields. A call that succeeds at
+/// once completes without the driver, and compio has no budget for a task that never has to wait.
 pub(crate) const TURN: u32 = 4;
 
-/// Counts a call, and lets others have a turn after [`TURN`] of them. Each may have completed at
-/// once, also by failing.
+/// Counts a call, and yields after [`TURN`] of them. Each may have completed at once, even with an
+/// error.
 pub(crate) async fn take_turns(in_turn: &mut u32) {
     *in_turn += 1;
     if *in_turn == TURN {
@@ -19,7 +22,7 @@ pub(crate) async fn take_turns(in_turn: &mut u32) {
     }
 }
 
-/// Lets the tasks that can run have a turn, and the driver too.
+/// Yields to the tasks that can run, and to the driver.
 pub(crate) async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {

@@ -1,15 +1,17 @@
-//! Echo of datagrams, of UDP and of Unix sockets alike: one task for each socket, which sends back
-//! to the name that the kernel gave, whatever its kind.
+//! Echo of datagrams over UDP and Unix sockets: one task per socket, which sends each datagram back
+//! to the name that the kernel gave.
 
-use std::{io, os::fd::OwnedFd, pin::pin, ptr::null_mut, rc::Rc};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::ptr::null_mut;
+use std::rc::Rc;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
+use common::{Context, DATAGRAM_BYTES, Recovery};
 use futures_util::future::{Either, select};
 use kimojio::{AsyncEvent, operations};
-use rustix::{
-    io_uring::{MsgHdr, iovec},
-    net::{RecvFlags, SendFlags},
-};
+use rustix::io_uring::{MsgHdr, iovec};
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::operation;
 
@@ -26,18 +28,18 @@ pub(crate) async fn echo(socket: OwnedFd, stop: Rc<AsyncEvent>, context: Context
             }
             continue;
         };
-        match context.receive_error(&error) {
-            AcceptError::Retry => {}
-            AcceptError::BackOff(pause) => operation::pause(pin!(stop.wait()), pause).await,
-            AcceptError::Fatal => return context.fail(),
+        match context.after_receive_error(&error) {
+            Recovery::Retry => {}
+            Recovery::BackOff(pause) => operation::pause(pin!(stop.wait()), pause).await,
+            Recovery::Fatal => return,
         }
     }
 }
 
-/// Bytes that the name of every socket fits in, those of a `sockaddr_storage`.
+/// Room for the name of any socket: the size of a `sockaddr_storage`, in bytes.
 const NAME_BYTES: u32 = 128;
 
-/// A datagram, and the name of the socket that it is from, of no bytes if that has none.
+/// A datagram, and the name of its sender, which is empty if the sender has none.
 struct Datagram {
     bytes: Vec<u8>,
     used_bytes: usize,
@@ -46,8 +48,8 @@ struct Datagram {
 }
 
 impl Datagram {
-    fn new() -> Datagram {
-        Datagram {
+    fn new() -> Self {
+        Self {
             bytes: vec![0; DATAGRAM_BYTES],
             used_bytes: 0,
             name: [0; NAME_BYTES as usize],
@@ -64,8 +66,8 @@ impl Datagram {
         Ok(())
     }
 
-    /// Sends it to where it is from, unless that has no name and cannot be answered. A reply that
-    /// cannot go out at once is an error: waiting would hold up all others.
+    /// Sends it back, unless its sender has no name. A reply that the system does not take at once
+    /// is an error: waiting would hold up all others.
     async fn send_back(&mut self, socket: &OwnedFd) -> io::Result<()> {
         if self.name_bytes == 0 {
             return Ok(());
@@ -80,10 +82,10 @@ impl Datagram {
         iovec { iov_base: self.bytes.as_mut_ptr().cast(), iov_len: self.used_bytes }
     }
 
-    /// What the operations take. Its pointers are good for as long as the two functions above run:
-    /// they borrow the datagram and own the part. They end no sooner than the kernel is done with
-    /// either, because dropping an operation waits for that (kimojio, src/ring_future.rs). Nobody
-    /// else checks it: kimojio takes any header, and says that this is safe.
+    /// The `msghdr` for both operations. Its pointers are valid while the two functions above run:
+    /// they borrow the datagram and own `part`. They return only after the kernel is done with
+    /// both, because dropping an operation waits for its completion (kimojio, src/ring_future.rs).
+    /// kimojio checks none of this: it takes any `msghdr` in a safe function.
     fn header(&mut self, part: &mut iovec) -> MsgHdr {
         MsgHdr {
             msg_name: self.name.as_mut_ptr().cast(),

@@ -1,12 +1,12 @@
-//! What is left of this backend on systems without io_uring: the reason that it cannot run.
+//! This backend on systems without io_uring: it says why it cannot run.
 
-use common::{Context, Drained, Driver, Listeners, ServeError, Unavailable};
+use common::{Context, Drained, Driver, ServeError, Sockets, Unavailable};
 
 pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     Err(reason())
 }
 
-pub(crate) fn runtime_per_thread(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+pub(crate) fn runtime_per_thread(_: Sockets, _: Context) -> Result<Drained, ServeError> {
     Err(ServeError::Unavailable(reason()))
 }
 

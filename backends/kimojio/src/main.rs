@@ -1,10 +1,10 @@
-//! Echo server on kimojio: threads with an io_uring each, and operations on plain descriptors that
-//! borrow their buffers.
+//! Echo server on kimojio: one io_uring per thread, and operations on plain descriptors that borrow
+//! their buffers.
 //!
-//! kimojio 0.19.0 sets its rings up without IORING_SETUP_COOP_TASKRUN, and lets no program change
-//! that: completions interrupt the thread, and that shows in what a message costs. Backends whose
-//! rings leave them until the thread's next system call need a sixth less. The one thing that can
-//! be had is its feature `setup_single_issuer`, and that makes no clear difference.
+//! kimojio 0.19.0 sets up its rings without IORING_SETUP_COOP_TASKRUN, and no program can change
+//! that. So completions interrupt the thread, and a message costs about a sixth more than on
+//! backends whose rings leave completions until the next system call. Its feature
+//! `setup_single_issuer` makes no clear difference.
 
 use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 
@@ -28,12 +28,12 @@ static BACKEND: Backend = Backend {
     drivers: &[Driver::IoUring],
     flavors: &[Flavor {
         name: "runtime-per-thread",
-        about: "Each thread has its own ring and keeps the connections that it accepted",
+        about: "One runtime per thread; each keeps the connections it accepted",
         workers: Workers::PerCore,
         serve: runtime_per_thread,
     }],
     transports: &Transport::ALL,
-    // It has no pool of threads for work that keeps one.
+    // It has no pool of threads for blocking work.
     capabilities: &[Capability::Cancel],
     probe,
 };

@@ -1,18 +1,20 @@
-//! Operations of kimojio as the server needs them, with the timeouts of the contract.
+//! kimojio's operations with the timeouts of the contract.
 //!
-//! Dropping one that is in the kernel cancels it, and keeps the whole thread waiting for its end,
-//! because its buffer is borrowed; what it completed with is lost. So each is awaited to its end.
+//! An operation borrows its buffer. Dropping one that is in flight cancels it, blocks the whole
+//! thread until it has completed, and loses its result. So each operation is awaited to its end.
 
-use std::{future::pending, io, os::fd::OwnedFd, pin::pin, time::Duration};
+use std::future::pending;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use kimojio::{Errno, operations};
-use rustix::{
-    io::{FdFlags, fcntl_setfd},
-    net::{RecvFlags, SendFlags},
-};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{RecvFlags, SendFlags};
 
-/// Accepts a client; `None` if that was cancelled, once `stop` resolves or after `limit`.
+/// Accepts a client. `None` if the accept was cancelled: at the stop, or after `limit`.
 pub(crate) async fn accept(
     listener: &OwnedFd,
     stop: impl Future + Unpin,
@@ -33,14 +35,14 @@ pub(crate) async fn accept(
     }
 }
 
-/// kimojio 0.19.0 accepts without SOCK_CLOEXEC, so a process that is started keeps connections open
-/// after their end. Setting the flag now leaves it those that are accepted at that moment.
+/// kimojio 0.19.0 accepts without SOCK_CLOEXEC, so a process that is started would inherit the
+/// connections. Setting the flag here leaves a gap between the two calls.
 fn closed_on_exec(stream: OwnedFd) -> Result<OwnedFd, Errno> {
     fcntl_setfd(&stream, FdFlags::CLOEXEC)?;
     Ok(stream)
 }
 
-/// Reads, in attempts that the kernel cancels after `limit` if there is one.
+/// Reads. With a `limit`, the kernel cancels the read after that time, and it is started again.
 pub(crate) async fn read(
     stream: &OwnedFd,
     buffer: &mut [u8],
@@ -54,7 +56,7 @@ pub(crate) async fn read(
     }
 }
 
-/// Writes all of `message`; one operation may take less.
+/// Writes all of `message`, which may take several operations.
 pub(crate) async fn write_all(stream: &OwnedFd, mut message: &[u8]) -> io::Result<()> {
     while !message.is_empty() {
         let written = operations::send(stream, message, SendFlags::NOSIGNAL, None).await?;
@@ -63,7 +65,7 @@ pub(crate) async fn write_all(stream: &OwnedFd, mut message: &[u8]) -> io::Resul
     Ok(())
 }
 
-/// Pauses, until `stop` resolves at the latest.
+/// Pauses, at most until the stop.
 pub(crate) async fn pause(stop: impl Future + Unpin, time: Duration) {
     select(stop, operations::sleep(time)).await;
 }

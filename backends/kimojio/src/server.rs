@@ -1,197 +1,65 @@
-//! The server proper: accept loop and echo, on descriptors.
+//! The accept loop and the echo, and the threads that run them.
 
-use std::{
-    future::pending,
-    io,
-    mem::take,
-    os::{fd::OwnedFd, unix::net::UnixStream},
-    pin::pin,
-    rc::Rc,
-    sync::{Arc, mpsc},
-    task::Poll,
-    thread,
-};
+use std::convert::Infallible;
+use std::future::pending;
+use std::io;
+use std::net;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
 
 use common::{
-    AcceptError, BACKLOG, Context, Drained, Driver, Listener, Listeners, ServeError, Transport,
-    Unavailable, block_on, build_ring, classify, probe_ring,
+    Context, Drained, Driver, Listener, Recovery, ServeError, Sockets, Transport, Unavailable,
+    Worker, build_ring, probe_ring, run_workers,
 };
-use futures_util::{
-    future::{Either, select},
-    poll,
-};
+use futures_util::future::{Either, select};
+use futures_util::poll;
 use io_uring::IoUring;
-use kimojio::{
-    AsyncEvent, Runtime,
-    configuration::{Configuration, ExitBehavior},
-    operations::{nop, spawn_task},
-};
-use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown, sockopt::set_tcp_nodelay};
+use kimojio::configuration::{Configuration, ExitBehavior};
+use kimojio::operations::{nop, spawn_task};
+use kimojio::{AsyncEvent, Runtime};
+use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 
 use crate::{datagrams, operation};
 
-/// What kimojio's rings take, each of which has a second one for polled storage.
-const SUBMISSIONS: u32 = 128;
-/// The first Linux that kimojio supports.
-const SINCE: &str = "5.15";
-
-/// Builds two rings like those of a worker, and closes them. kimojio itself would panic.
-pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
-    probe_ring(SINCE, rings)
-}
-
-fn rings() -> io::Result<[IoUring; 2]> {
-    Ok([IoUring::new(SUBMISSIONS)?, IoUring::builder().setup_iopoll().build(SUBMISSIONS)?])
-}
-
-/// Takes what the threads will need, twice, and gives it back: where kimojio lacks memory for a
-/// ring, or a descriptor, it panics. Twice, because the memory of rings comes back late.
-fn rehearse(workers: usize) -> Result<(), ServeError> {
-    const PIPES: usize = 4;
-
-    let threads = 0..2 * workers;
-    let _rings =
-        build_ring(SINCE, || threads.clone().map(|_| rings()).collect::<io::Result<Vec<_>>>())?;
-    let pipes = 0..2 * workers * PIPES;
-    let _pipes = pipes.map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
-    Ok(())
-}
-
-/// What a thread needs to serve.
-struct Worker {
-    listeners: Vec<Share>,
-    datagrams: Vec<OwnedFd>,
-    /// Ends when the server is to stop: a task of kimojio can only be woken on its own thread.
-    stop: UnixStream,
-    context: Context,
-}
-
-/// A thread's share in a listener.
-struct Share {
-    /// A duplicate of its own, to accept from.
+async fn accept_loop(
     listener: OwnedFd,
-    /// The original, whose queue is emptied at the end.
-    queue: Arc<OwnedFd>,
     transport: Transport,
-}
-
-/// Runs a runtime on each thread; the calling one waits for them.
-pub(crate) fn runtime_per_thread(
-    listeners: Listeners,
+    stop: Rc<AsyncEvent>,
     context: Context,
-) -> Result<Drained, ServeError> {
-    let Listeners { tcp, udp, unix, unixgram } = listeners;
-    let tcp = tcp.into_iter().map(|Listener { socket, .. }| (Transport::Tcp, socket.into()));
-    let unix = unix.into_iter().map(|socket| (Transport::Unix, socket.into()));
-    let queues = tcp.chain(unix).map(|(transport, socket)| (transport, Arc::new(socket)));
-    let queues: Vec<_> = queues.collect();
-    let share = |(transport, queue): &(Transport, Arc<OwnedFd>)| -> io::Result<Share> {
-        let listener = queue.try_clone()?;
-        Ok(Share { listener, queue: Arc::clone(queue), transport: *transport })
-    };
-    let udp = udp.into_iter().map(OwnedFd::from);
-    let mut datagrams: Vec<_> = udp.chain(unixgram.into_iter().map(OwnedFd::from)).collect();
-    rehearse(context.workers())?;
-    let (started, starts) = mpsc::channel();
-    let (stopped, stops) = mpsc::channel();
-    let mut serving = Vec::new();
-    for number in 1..=context.workers() {
-        let (alive, stop) = UnixStream::pair()?;
-        serving.push(alive);
-        let worker = Worker {
-            listeners: queues.iter().map(share).collect::<io::Result<_>>()?,
-            // The first thread has them alone: two would wake for each datagram, and overtake each
-            // other.
-            datagrams: take(&mut datagrams),
-            stop,
-            context: context.clone(),
-        };
-        let (started, stopped) = (started.clone(), stopped.clone());
-        thread::Builder::new().name(format!("kimojio-{number}")).spawn(move || {
-            let until = ExitBehavior::WhenMainTaskCompletes;
-            let mut runtime = Runtime::new(0, Configuration::new().set_exit_behavior(until));
-            // It ends the process if it panics.
-            let _ = runtime.block_on(worker.run(started, stopped));
-        })?;
-    }
-    // Each thread has duplicates, and closing those has to close the listeners.
-    drop((queues, started, stopped));
-    for _ in 1..=context.workers() {
-        starts.recv().map_err(io::Error::other)?;
-    }
-    context.ready();
-    block_on(context.stop());
-    drop(serving);
-    // Ends when no thread can accept any more.
-    while stops.recv().is_ok() {}
-    Ok(block_on(context.drained()))
-}
-
-impl Worker {
-    /// Serves until the process ends, also the operations of connections that the drain deadline
-    /// has cut.
-    async fn run(self, started: mpsc::Sender<()>, stopped: mpsc::Sender<()>) {
-        let stop = Rc::new(AsyncEvent::new());
-        let mut loops = Vec::new();
-        for share in self.listeners {
-            let accept_loop = accept_loop(share, Rc::clone(&stop), self.context.clone());
-            loops.push(spawn_task(accept_loop));
-        }
-        for socket in self.datagrams {
-            let echo = datagrams::echo(socket, Rc::clone(&stop), self.context.clone());
-            loops.push(spawn_task(echo));
-        }
-        let _ = started.send(());
-        let _ = operation::read(&self.stop.into(), &mut [0], None).await;
-        stop.set();
-        for ends in loops {
-            let _ = ends.await;
-        }
-        drop(stopped);
-        pending().await
-    }
-}
-
-async fn accept_loop(share: Share, stop: Rc<AsyncEvent>, context: Context) {
-    let Share { listener, queue, transport } = share;
-    let cancel_after = context.cancel().accept;
+) {
+    let cancel_after = context.cancel_limits().accept;
     while !stop.is_set() {
         match operation::accept(&listener, pin!(stop.wait()), cancel_after).await {
             None => {}
             Some(Ok(stream)) => spawn_echo(stream, transport, &stop, &context),
-            Some(Err(error)) => match context.accept_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => operation::pause(pin!(stop.wait()), pause).await,
-                AcceptError::Fatal => context.fail(),
+            Some(Err(error)) => match context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => operation::pause(pin!(stop.wait()), pause).await,
+                Recovery::Fatal => {}
             },
         }
     }
-    serve_queue(&queue, transport, &stop, &context);
-}
-
-/// Serves the clients in the accept queue, which closing the listener would reset.
-fn serve_queue(queue: &OwnedFd, transport: Transport, stop: &Rc<AsyncEvent>, context: &Context) {
-    for _ in 0..=BACKLOG {
-        match accept_with(queue, SocketFlags::CLOEXEC).map_err(io::Error::from) {
-            Ok(stream) => spawn_echo(stream, transport, stop, context),
-            Err(error) if classify(&error) == AcceptError::Retry => {}
-            Err(_) => break,
-        }
-    }
+    let accept = || Ok(accept_with(&listener, SocketFlags::CLOEXEC)?);
+    context.accept_queued(accept).for_each(|stream| spawn_echo(stream, transport, &stop, &context));
 }
 
 fn spawn_echo(stream: OwnedFd, transport: Transport, stop: &Rc<AsyncEvent>, context: &Context) {
     if transport == Transport::Tcp {
-        // It fails on a connection that is already reset; reading will say so.
+        // Fails if the connection is already reset; the read will report it.
         let _ = set_tcp_nodelay(&stream, true);
     }
-    let (connection, stop, context) = (context.connection(), Rc::clone(stop), context.clone());
+    let (connection, stop, context) =
+        (context.count_connection(), Rc::clone(stop), context.clone());
     spawn_task(async move { connection.ended(echo(stream, &stop, &context).await) });
 }
 
 async fn echo(stream: OwnedFd, stop: &AsyncEvent, context: &Context) -> io::Result<()> {
     let mut buffer = vec![0; context.buffer_bytes()];
-    let cancel_after = context.cancel().read;
+    let cancel_after = context.cancel_limits().read;
     let mut stopped = pin!(stop.wait());
     let mut bytes = loop {
         let bytes = {
@@ -199,8 +67,8 @@ async fn echo(stream: OwnedFd, stop: &AsyncEvent, context: &Context) -> io::Resu
             match select(&mut read, &mut stopped).await {
                 Either::Left((completed, _)) => completed?,
                 Either::Right(_) => {
-                    // Completions come in order: once this one has, so has a read that need not
-                    // wait.
+                    // Completions come in order: after this one, a read that need not wait has
+                    // completed, too.
                     nop().await?;
                     match poll!(&mut read) {
                         Poll::Ready(completed) => completed?,
@@ -221,9 +89,89 @@ async fn echo(stream: OwnedFd, stop: &AsyncEvent, context: &Context) -> io::Resu
             break operation::read(&stream, &mut buffer, None).await?;
         }
     };
-    // Reads to the peer's FIN.
+    // Reads until the client's FIN: closing a socket with unread bytes would reset it.
     while bytes > 0 {
         bytes = operation::read(&stream, &mut buffer, None).await?;
     }
+    Ok(())
+}
+
+pub(crate) fn runtime_per_thread(
+    sockets: Sockets,
+    context: Context,
+) -> Result<Drained, ServeError> {
+    rehearse(context.workers())?;
+    run_workers(sockets, &context, |sockets, context, worker| {
+        // A task of kimojio can only be woken on its own thread, so it reads the stop from a
+        // socket.
+        let (stopping, stopped) = UnixStream::pair()?;
+        context.on_stop(move || {
+            let _ = stopping.shutdown(net::Shutdown::Write);
+        });
+        let until = ExitBehavior::WhenMainTaskCompletes;
+        let mut runtime = Runtime::new(0, Configuration::new().set_exit_behavior(until));
+        match runtime.block_on(serve(sockets, stopped.into(), context, worker)) {
+            Some(Ok(failed)) => failed,
+            // A panic in it ends the process.
+            None | Some(Err(_)) => Err(io::Error::other("a runtime has ended").into()),
+        }
+    })
+}
+
+/// Serves until the process ends.
+async fn serve(
+    sockets: Sockets,
+    stopped: OwnedFd,
+    context: Context,
+    worker: Worker,
+) -> Result<Infallible, ServeError> {
+    let stop = Rc::new(AsyncEvent::new());
+    let Sockets { tcp, udp, unix, unixgram } = sockets;
+    let mut loops = Vec::new();
+    let tcp = tcp.into_iter().map(|Listener { socket, .. }| (Transport::Tcp, socket.into()));
+    let unix = unix.into_iter().map(|socket| (Transport::Unix, socket.into()));
+    for (transport, listener) in tcp.chain(unix) {
+        let accept_loop = accept_loop(listener, transport, Rc::clone(&stop), context.clone());
+        loops.push(spawn_task(accept_loop));
+    }
+    let udp = udp.into_iter().map(OwnedFd::from);
+    for socket in udp.chain(unixgram.into_iter().map(OwnedFd::from)) {
+        loops.push(spawn_task(datagrams::echo(socket, Rc::clone(&stop), context.clone())));
+    }
+    let accepting = worker.ready();
+    let _ = operation::read(&stopped, &mut [0], None).await;
+    stop.set();
+    for accept_loop in loops {
+        let _ = accept_loop.await;
+    }
+    drop(accepting);
+    pending().await
+}
+
+/// The submission entries of kimojio's rings. Each runtime has a second ring, for polled storage.
+const SUBMISSIONS: u32 = 128;
+/// The first Linux that kimojio supports.
+const SINCE: &str = "5.15";
+
+/// Builds two rings like those of a worker, and closes them: kimojio would panic without them.
+pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
+    probe_ring(SINCE, rings)
+}
+
+fn rings() -> io::Result<[IoUring; 2]> {
+    Ok([IoUring::new(SUBMISSIONS)?, IoUring::builder().setup_iopoll().build(SUBMISSIONS)?])
+}
+
+/// Takes the rings and descriptors that the workers will need, and gives them back: kimojio panics
+/// if it cannot have them. Takes them twice, because the kernel gives back the memory of rings
+/// late.
+fn rehearse(workers: usize) -> Result<(), ServeError> {
+    const PIPES: usize = 4;
+
+    let threads = 0..2 * workers;
+    let _rings =
+        build_ring(SINCE, || threads.clone().map(|_| rings()).collect::<io::Result<Vec<_>>>())?;
+    let pipes = 0..2 * workers * PIPES;
+    let _pipes = pipes.map(|_| UnixStream::pair()).collect::<io::Result<Vec<_>>>()?;
     Ok(())
 }

@@ -1,72 +1,65 @@
-//! A connection, and how far it gets before it has to wait.
+//! A connection, and how far it gets before its socket would block.
 //!
-//! The poller is edge-triggered: it says once that a socket has become ready, so what it said is
-//! kept until the socket itself says that it would block.
+//! The poller is edge-triggered: it reports once that a socket has become ready. So a connection
+//! remembers that until a call returns `WouldBlock`.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    net::Shutdown,
-    time::Duration,
-};
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::time::Duration;
 
 use common::{Connection as Counted, Work, burn};
 use mio::event::Event;
 
 use crate::stream::Stream;
 
-/// Reads in a row after which other connections get a turn.
+/// Reads in a row, after which other connections get a turn.
 const TURN: usize = 16;
 
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) counted: Counted,
-    /// Tells it from others that have had its key.
+    /// Distinguishes it from others that had its key.
     pub(crate) number: u64,
     work: Option<Work>,
     phase: Phase,
     readable: bool,
     writable: bool,
-    /// The client's FIN or a reset has come, which no further edge says.
+    /// The client's FIN or a reset has arrived. No later event reports it.
     ends: bool,
-    /// What was read and not yet written; empty while the client keeps up.
+    /// Bytes that were read and not written yet; empty while the client keeps up.
     pending: Vec<u8>,
-    /// It stands in the loop's queue.
+    /// Whether it is in the loop's queue.
     pub(crate) queued: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Echoing,
-    /// Another thread works for a message, which is pending.
+    /// Another thread spends the CPU time of the pending message.
     Working,
-    /// The server stops: one more read.
+    /// The server stops: one more read takes what has arrived.
     Stopping,
-    /// What was read last is to be written, then FIN.
+    /// The last message is written, then FIN.
     Answering,
-    /// FIN is sent; what still comes is dropped, up to the client's own.
+    /// FIN is sent. What still arrives is dropped, until the client's FIN.
     Ending,
 }
 
-/// Why a connection stops for now.
+/// Why a connection pauses.
 pub(crate) enum Pause {
     /// Its socket would block.
     Blocked,
     /// It has had its turn.
     Turn,
-    /// Its message costs so much time, which another thread has to spend.
+    /// Another thread has to spend the CPU time of its message.
     Work(Duration),
-    /// It is over.
+    /// The connection has ended.
     Ended,
 }
 
 impl Connection {
-    pub(crate) fn new(
-        stream: Stream,
-        counted: Counted,
-        number: u64,
-        work: Option<Work>,
-    ) -> Connection {
-        Connection {
+    pub(crate) fn new(stream: Stream, counted: Counted, number: u64, work: Option<Work>) -> Self {
+        Self {
             stream,
             counted,
             number,
@@ -80,14 +73,20 @@ impl Connection {
         }
     }
 
-    /// Keeps what the poller says.
+    /// Remembers an event.
     pub(crate) fn note(&mut self, event: &Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
         self.ends |= event.is_read_closed() || event.is_error();
     }
 
-    /// The work for its message has been done.
+    /// Acts as if the poller had reported the socket as ready.
+    pub(crate) fn assume_ready(&mut self) {
+        self.readable = true;
+        self.writable = true;
+    }
+
+    /// Another thread has spent the CPU time of the pending message.
     pub(crate) fn worked(&mut self, stopping: bool) {
         self.phase = if stopping { Phase::Answering } else { Phase::Echoing };
     }
@@ -96,12 +95,12 @@ impl Connection {
     pub(crate) fn stop(&mut self) {
         if self.phase == Phase::Echoing {
             self.phase = Phase::Stopping;
-            // What has arrived is still echoed, whether or not an edge has said so.
+            // What has arrived is still echoed, even if no event has reported it yet.
             self.readable = true;
         }
     }
 
-    /// Goes on until it has to wait, with the loop's buffer for what is read.
+    /// Reads and writes until the socket would block. `buffer` is the loop's.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> io::Result<Pause> {
         if self.phase == Phase::Working {
             return Ok(Pause::Blocked);
@@ -143,7 +142,7 @@ impl Connection {
         Ok(Pause::Turn)
     }
 
-    /// Reads if there may be something; none if there is not.
+    /// Reads, if the socket may be readable; `None` if it would block.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         while self.readable {
             match self.stream.read(buffer) {
@@ -160,7 +159,7 @@ impl Connection {
         Ok(None)
     }
 
-    /// Writes a message, and keeps what the socket does not take.
+    /// Writes a message, and keeps the bytes that the socket does not take.
     fn write(&mut self, mut message: &[u8]) -> io::Result<()> {
         while !message.is_empty() && self.writable {
             match self.stream.write(message) {
@@ -174,7 +173,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what is pending; whether all of it is gone. Nothing is read before it is.
+    /// Writes the pending bytes; whether none is left. Nothing is read before that.
     fn flush(&mut self) -> io::Result<bool> {
         if self.pending.is_empty() {
             return Ok(true);

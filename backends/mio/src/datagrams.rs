@@ -1,51 +1,53 @@
-//! Echo of datagrams. A reply that the system does not take at once is dropped, as any datagram may
-//! be: those of other clients would wait behind it.
+//! Echo of datagrams. A reply that the system does not take at once is dropped: the replies to
+//! other clients would wait behind it.
 
+use std::io;
+use std::net;
 #[cfg(unix)]
-use std::os::{fd::AsRawFd as _, unix::net::UnixDatagram};
-use std::{
-    io, net,
-    time::{Duration, Instant},
-};
+use std::os::fd::AsRawFd as _;
+#[cfg(unix)]
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
+use common::{Context, DATAGRAM_BYTES, Recovery};
+use mio::net::UdpSocket;
 #[cfg(unix)]
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token, net::UdpSocket};
+use mio::{Interest, Registry, Token};
 
-/// Datagrams answered in a row after which others get a turn.
+/// Datagrams in a row, after which other sockets get a turn.
 const TURN: usize = 64;
 
-/// A socket, and what is known of it.
+/// A datagram socket, and whether it may be readable.
 pub(crate) struct Datagrams {
     socket: Socket,
-    /// There may be datagrams in its queue.
+    /// Whether there may be datagrams in its queue.
     pub(crate) ready: bool,
-    /// When it is tried again after an error.
+    /// When to receive again, after an error.
     paused_until: Option<Instant>,
     buffer: Box<[u8]>,
 }
 
 enum Socket {
     Udp(UdpSocket),
-    /// Of std: mio's sends to names in the file system alone.
+    /// The standard library's: mio's sends to paths only, not to abstract names (unix(7)).
     #[cfg(unix)]
     Unixgram(UnixDatagram),
 }
 
 impl Datagrams {
-    pub(crate) fn udp(socket: net::UdpSocket) -> Datagrams {
-        Datagrams::new(Socket::Udp(UdpSocket::from_std(socket)))
+    pub(crate) fn udp(socket: net::UdpSocket) -> Self {
+        Self::new(Socket::Udp(UdpSocket::from_std(socket)))
     }
 
     #[cfg(unix)]
-    pub(crate) fn unixgram(socket: UnixDatagram) -> Datagrams {
-        Datagrams::new(Socket::Unixgram(socket))
+    pub(crate) fn unixgram(socket: UnixDatagram) -> Self {
+        Self::new(Socket::Unixgram(socket))
     }
 
-    fn new(socket: Socket) -> Datagrams {
+    fn new(socket: Socket) -> Self {
         let buffer = vec![0; DATAGRAM_BYTES].into();
-        Datagrams { socket, ready: true, paused_until: None, buffer }
+        Self { socket, ready: true, paused_until: None, buffer }
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -58,14 +60,14 @@ impl Datagrams {
         }
     }
 
-    /// How long it can go without a turn; for ever if only an event can bring it further.
+    /// How long it can wait for its next turn; `None` if it needs an event first.
     pub(crate) fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
         let pause = self.paused_until.map(|moment| moment.saturating_duration_since(now));
         self.ready.then(|| pause.unwrap_or_default())
     }
 
-    /// Answers what has arrived, up to a number.
+    /// Answers datagrams that have arrived, at most [`TURN`].
     pub(crate) fn turn(&mut self, context: &Context) {
         if self.patience() != Some(Duration::ZERO) {
             return;
@@ -78,16 +80,16 @@ impl Datagrams {
                     self.ready = false;
                     return;
                 }
-                Err(error) => match context.receive_error(&error) {
-                    AcceptError::Retry => {}
-                    // It stays ready: no event would say so again.
-                    AcceptError::BackOff(pause) => {
+                Err(error) => match context.after_receive_error(&error) {
+                    Recovery::Retry => {}
+                    // It stays ready, because no later event would report it.
+                    Recovery::BackOff(pause) => {
                         self.paused_until = Some(Instant::now() + pause);
                         return;
                     }
-                    AcceptError::Fatal => {
+                    Recovery::Fatal => {
                         self.ready = false;
-                        return context.fail();
+                        return;
                     }
                 },
             }
@@ -100,15 +102,15 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// Those of receiving; a reply that cannot be sent is not one.
+    /// Those of recvfrom(2). A reply that cannot be sent is dropped.
     fn answer(&self, buffer: &mut [u8], context: &Context) -> io::Result<()> {
         let sent = match self {
-            Socket::Udp(socket) => {
+            Self::Udp(socket) => {
                 let (bytes, from) = socket.recv_from(buffer)?;
                 socket.send_to(&buffer[..bytes], from)
             }
             #[cfg(unix)]
-            Socket::Unixgram(socket) => {
+            Self::Unixgram(socket) => {
                 let (bytes, from) = socket.recv_from(buffer)?;
                 // A client without a name cannot be answered.
                 if from.is_unnamed() { Ok(0) } else { socket.send_to_addr(&buffer[..bytes], &from) }

@@ -1,50 +1,50 @@
-//! One loop: the poller, the listeners, the connections that were accepted here, and sockets of
-//! datagrams.
+//! The loop of one thread: its poller, listeners, datagram sockets, and the connections it
+//! accepted.
 
-use std::{
-    collections::VecDeque,
-    io, mem,
-    sync::{Arc, mpsc::Sender},
-    time::{Duration, Instant},
-};
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use common::{AcceptError, Context, Jobs, Work};
+use common::{Accepting, Context, Jobs, Recovery, Work};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::{
-    connection::{Connection, Pause},
-    datagrams::Datagrams,
-    stream::{Listener, Stream},
-};
+use crate::connection::{Connection, Pause};
+use crate::datagrams::Datagrams;
+use crate::stream::{Listener, Stream};
 
-/// Events that one call to the poller brings at most.
+/// The most events that one call to the poller returns.
 const EVENTS: usize = 1024;
-/// Clients accepted in a row, after which connections get a turn.
+/// Accepts in a row, after which connections get a turn.
 const ACCEPTS: usize = 64;
-/// The tokens of connections are their keys, and below all others.
+/// The token of a connection is its key. All other tokens are larger.
 const LISTENERS: usize = usize::MAX / 4;
 const DATAGRAMS: usize = usize::MAX / 2;
 const WAKER: Token = Token(usize::MAX);
 
 pub(crate) struct EventLoop {
     poll: Poll,
+    /// Whether the poller has failed. It is not asked again.
+    is_deaf: bool,
     waker: Arc<Waker>,
     jobs: Jobs<Owner>,
     listeners: Vec<Listening>,
-    /// When the listeners are tried again after an error, also without an event.
+    /// When to accept again after an error, even without an event.
     paused_until: Option<Instant>,
     datagrams: Vec<Datagrams>,
     connections: Slab<Connection>,
-    /// Those that may get further without an event. A connection stands there once.
+    /// Connections that may make progress without an event, each at most once.
     queue: VecDeque<usize>,
     accepted: u64,
-    /// One for all: what a socket does not take at once is copied out of it.
+    /// One buffer for all connections: bytes that a socket does not take at once are copied out.
     buffer: Box<[u8]>,
     context: Context,
 }
 
-/// A connection, and what tells it from others that have had its key.
+/// A connection's key, and the number that distinguishes it from others that had the key.
 #[derive(Clone, Copy)]
 struct Owner {
     key: usize,
@@ -54,21 +54,22 @@ struct Owner {
 struct Listening {
     listener: Listener,
     work: Option<Work>,
-    /// There may be clients in its queue.
+    /// Whether there may be clients in its queue.
     ready: bool,
 }
 
 impl EventLoop {
-    pub(crate) fn new(context: Context) -> io::Result<EventLoop> {
+    pub(crate) fn new(context: Context) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let woken = Arc::clone(&waker);
         let jobs = Jobs::new(move || {
-            // It fails only without memory for an event.
+            // Fails only if there is no memory for an event.
             let _ = woken.wake();
         });
-        Ok(EventLoop {
+        Ok(Self {
             poll,
+            is_deaf: false,
             jobs,
             waker,
             listeners: Vec::new(),
@@ -82,14 +83,14 @@ impl EventLoop {
         })
     }
 
-    /// What ends its wait.
+    /// Ends the wait for events.
     pub(crate) fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }
 
     pub(crate) fn listen(&mut self, mut listener: Listener, work: Option<Work>) -> io::Result<()> {
         listener.register(self.poll.registry(), Token(LISTENERS + self.listeners.len()))?;
-        self.listeners.push(Listening { listener, work, ready: true });
+        self.listeners.push(Listening { listener, work, ready: false });
         Ok(())
     }
 
@@ -99,17 +100,26 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Serves until the process ends; drops `stopped` when it has accepted its last client.
-    pub(crate) fn run(mut self, stopped: Sender<()>) -> io::Result<()> {
-        let mut stopped = Some(stopped);
+    /// Serves until the process ends; drops `accepting` when it has accepted its last client.
+    pub(crate) fn run(mut self, accepting: Accepting) -> ! {
+        let mut accepting = Some(accepting);
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            match self.poll.poll(&mut events, self.timeout()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                polled => polled?,
+            if self.is_deaf {
+                self.assume_events();
+            } else {
+                match self.poll.poll(&mut events, self.timeout()) {
+                    Ok(()) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => {
+                        self.context.fail("wait for events", &error);
+                        self.is_deaf = true;
+                        events.clear();
+                    }
+                }
             }
-            // All events before anything is closed: none is taken for one of a later connection
-            // with the same key.
+            // All events are noted before any connection is closed, so that none is taken for one
+            // of a later connection with the same key.
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -131,16 +141,18 @@ impl EventLoop {
                     }
                 }
             }
-            self.take_done();
+            self.finish_jobs();
             self.turns();
             for datagrams in &mut self.datagrams {
                 datagrams.turn(&self.context);
             }
-            if stopped.is_some() {
-                self.accept()?;
+            if accepting.is_some() {
+                if !self.is_deaf {
+                    self.accept();
+                }
                 if self.context.stopping() {
                     self.stop();
-                    stopped = None;
+                    accepting = None;
                 }
             }
         }
@@ -148,7 +160,19 @@ impl EventLoop {
 }
 
 impl EventLoop {
-    /// How long the poller may wait.
+    /// Acts as if the poller had reported every connection, after a pause. This is how a server
+    /// whose poller has failed drains.
+    fn assume_events(&mut self) {
+        const PAUSE: Duration = Duration::from_millis(5);
+
+        thread::sleep(PAUSE);
+        for (key, connection) in &mut self.connections {
+            connection.assume_ready();
+            enqueue(&mut self.queue, key, connection);
+        }
+    }
+
+    /// How long the poller may wait; `None` is without limit.
     fn timeout(&self) -> Option<Duration> {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
@@ -161,8 +185,8 @@ impl EventLoop {
         self.datagrams.iter().filter_map(Datagrams::patience).chain(accepts).min()
     }
 
-    /// Connections whose messages have been worked for can answer.
-    fn take_done(&mut self) {
+    /// Tells connections that another thread has spent the CPU time of their message.
+    fn finish_jobs(&mut self) {
         let stopping = self.context.stopping();
         for Owner { key, number } in self.jobs.done() {
             if let Some(connection) = self.connections.get_mut(key)
@@ -174,7 +198,7 @@ impl EventLoop {
         }
     }
 
-    /// Gives each connection in the queue a turn; those that have not finished queue again.
+    /// Gives each connection in the queue a turn. Those that can make more progress queue again.
     fn turns(&mut self) {
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else { break };
@@ -196,10 +220,10 @@ impl EventLoop {
         }
     }
 
-    fn accept(&mut self) -> io::Result<()> {
+    fn accept(&mut self) {
         if let Some(moment) = self.paused_until {
             if Instant::now() < moment {
-                return Ok(());
+                return;
             }
             self.paused_until = None;
         }
@@ -213,48 +237,45 @@ impl EventLoop {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.listeners[index].ready = false;
                     }
-                    Err(error) => match self.context.accept_error(&error) {
-                        AcceptError::Retry => {}
-                        // The listener stays ready: no event would say so again.
-                        AcceptError::BackOff(pause) => {
+                    Err(error) => match self.context.after_accept_error(&error) {
+                        Recovery::Retry => {}
+                        // The listener stays ready, because no later event would report it.
+                        Recovery::BackOff(pause) => {
                             self.paused_until = Some(Instant::now() + pause);
-                            return Ok(());
+                            return;
                         }
-                        AcceptError::Fatal => return Err(error),
+                        Recovery::Fatal => return,
                     },
                 }
             }
         }
-        Ok(())
     }
 
     fn serve(&mut self, stream: Stream, work: Option<Work>) {
         self.accepted += 1;
-        let counted = self.context.connection();
+        let counted = self.context.count_connection();
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let connection = entry.insert(Connection::new(stream, counted, self.accepted, work));
-        // Both, once and for all: an edge that nobody waits for costs less than a system call to
-        // say so.
+        // Both interests, for good: an event that is not needed costs less than a system call that
+        // changes the interests.
         let both = Interest::READABLE | Interest::WRITABLE;
         let registered = connection.stream.register(self.poll.registry(), Token(key), both);
-        if let Err(error) = registered {
+        if let Err(error) = registered
+            && !self.is_deaf
+        {
             self.connections.remove(key).counted.ended(Err(error));
         }
     }
 
-    /// Takes what is in the accept queues, which closing the listeners would reset, and closes
-    /// them; each connection echoes what has arrived, and sends FIN. Datagrams find nobody.
+    /// Closes the datagram sockets and, once their accept queues are empty, the listeners: closing
+    /// a listener resets the clients in its queue. Each connection echoes what has arrived and
+    /// sends FIN.
     fn stop(&mut self) {
         self.datagrams.clear();
         for Listening { listener, work, .. } in mem::take(&mut self.listeners) {
-            for _ in 0..=common::BACKLOG {
-                match listener.accept() {
-                    Ok(stream) => self.serve(stream, work),
-                    Err(error) if common::classify(&error) == AcceptError::Retry => {}
-                    Err(_) => break,
-                }
-            }
+            let context = self.context.clone();
+            context.accept_queued(|| listener.accept()).for_each(|stream| self.serve(stream, work));
         }
         for (key, connection) in &mut self.connections {
             connection.stop();
@@ -263,7 +284,7 @@ impl EventLoop {
     }
 }
 
-/// Lets a connection have a turn, once.
+/// Queues a connection, unless it is queued.
 fn enqueue(queue: &mut VecDeque<usize>, key: usize, connection: &mut Connection) {
     if !mem::replace(&mut connection.queued, true) {
         queue.push_back(key);

@@ -1,18 +1,22 @@
-//! Echo server on mio: an event loop of its own, and no runtime between it and the poller.
+//! Echo server on mio: an event loop on the poller, without a runtime.
+//!
+//! `event_loop` waits for events and gives connections their turns. `connection` reads and writes
+//! until the socket would block. `stream` makes TCP and Unix sockets alike, and `datagrams` echoes
+//! UDP and Unix datagrams.
 
 mod connection;
 mod datagrams;
 mod event_loop;
 mod stream;
 
-use std::{mem, sync::mpsc, thread};
-
 use common::{
-    Backend, Capability, Context, Drained, Driver, Flavor, Listeners, ServeError, Transport,
-    Workers, block_on,
+    Backend, Capability, Context, Drained, Driver, Flavor, ServeError, Sockets, Transport, Workers,
+    run_workers,
 };
 
-use crate::{datagrams::Datagrams, event_loop::EventLoop, stream::Listener};
+use crate::datagrams::Datagrams;
+use crate::event_loop::EventLoop;
+use crate::stream::Listener;
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
@@ -21,19 +25,19 @@ static BACKEND: Backend = Backend {
     flavors: &[
         Flavor {
             name: "loop",
-            about: "One thread polls all sockets",
+            about: "One event loop polls all sockets",
             workers: Workers::One,
             serve: loop_per_worker,
         },
         Flavor {
             name: "per-core",
-            about: "Each thread polls its own sockets and keeps the connections that it accepted",
+            about: "One event loop per thread; each keeps the connections it accepted",
             workers: Workers::PerCore,
             serve: loop_per_worker,
         },
     ],
     transports: &Transport::ALL,
-    // Nothing waits here but the poller, so there is no operation to cancel.
+    // Only the poller ever waits, so there is no pending operation to cancel.
     capabilities: &[Capability::Cpu],
     probe: |_| Ok(()),
 };
@@ -42,45 +46,28 @@ fn main() {
     common::run(&BACKEND)
 }
 
-fn loop_per_worker(mut listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    let (stopped, stops) = mpsc::channel();
-    let mut wakers = Vec::new();
-    for number in 1..=context.workers() {
+fn loop_per_worker(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    run_workers(sockets, &context, |sockets, context, worker| {
         let mut event_loop = EventLoop::new(context.clone())?;
-        for listener in &listeners.tcp {
-            let socket = Listener::tcp(listener.socket.try_clone()?);
-            event_loop.listen(socket, listener.work)?;
+        for common::Listener { socket, work } in sockets.tcp {
+            event_loop.listen(Listener::tcp(socket), work)?;
         }
         #[cfg(unix)]
-        for listener in &listeners.unix {
-            event_loop.listen(Listener::Unix(listener.try_clone()?), None)?;
+        for listener in sockets.unix {
+            event_loop.listen(Listener::Unix(listener), None)?;
         }
-        // The first loop takes them all: several could answer a client out of order.
-        for socket in mem::take(&mut listeners.udp) {
+        for socket in sockets.udp {
             event_loop.receive(Datagrams::udp(socket))?;
         }
         #[cfg(unix)]
-        for socket in mem::take(&mut listeners.unixgram) {
+        for socket in sockets.unixgram {
             event_loop.receive(Datagrams::unixgram(socket))?;
         }
-        wakers.push(event_loop.waker());
-        let (stopped, context) = (stopped.clone(), context.clone());
-        thread::Builder::new().name(format!("loop-{number}")).spawn(move || {
-            if let Err(error) = event_loop.run(stopped) {
-                context.accept_error(&error);
-                context.fail();
-            }
-        })?;
-    }
-    // Each loop has duplicates, and closing those has to close the listeners.
-    drop(listeners);
-    drop(stopped);
-    context.ready();
-    block_on(context.stop());
-    for waker in wakers {
-        waker.wake()?;
-    }
-    // Ends when no loop can accept any more, or has failed.
-    while stops.recv().is_ok() {}
-    Ok(block_on(context.drained()))
+        let waker = event_loop.waker();
+        context.on_stop(move || {
+            // Fails only if there is no memory for an event.
+            let _ = waker.wake();
+        });
+        event_loop.run(worker.ready())
+    })
 }

@@ -1,38 +1,37 @@
-//! Listeners and connections, of TCP or Unix, so that one loop serves both.
+//! TCP and Unix sockets as one type, so that one loop serves both.
+
+use std::io::{self, Read, Write};
+use std::net::{self, Shutdown};
+#[cfg(unix)]
+use std::os::fd::AsRawFd as _;
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
 
 #[cfg(unix)]
-use std::os::{fd::AsRawFd as _, unix::net::UnixListener};
-use std::{
-    io::{self, Read, Write},
-    net::{self, Shutdown},
-};
-
-use mio::{
-    Interest, Registry, Token,
-    net::{TcpListener, TcpStream},
-};
+use mio::net::UnixStream;
+use mio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use mio::{net::UnixStream, unix::SourceFd};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
 
-/// Where connections come from.
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    /// Of std: mio's (1.2.5) panics in `accept` when the client's own path fills its address, of
-    /// which Linux says one byte more than there is (unix(7)).
+    /// The standard library's: mio's (1.2.5) panics in `accept` if the client's path fills
+    /// `sun_path`, because Linux then reports one byte more than there is (unix(7)).
     #[cfg(unix)]
     Unix(UnixListener),
 }
 
 impl Listener {
-    pub(crate) fn tcp(listener: net::TcpListener) -> Listener {
-        Listener::Tcp(TcpListener::from_std(listener))
+    pub(crate) fn tcp(listener: net::TcpListener) -> Self {
+        Self::Tcp(TcpListener::from_std(listener))
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            Self::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
             #[cfg(unix)]
-            Listener::Unix(listener) => {
+            Self::Unix(listener) => {
                 registry.register(&mut SourceFd(&listener.as_raw_fd()), token, Interest::READABLE)
             }
         }
@@ -40,15 +39,15 @@ impl Listener {
 
     pub(crate) fn accept(&self) -> io::Result<Stream> {
         match self {
-            Listener::Tcp(listener) => {
+            Self::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
-                // It fails on a connection that is already reset (EINVAL on macOS); reading will
-                // say so.
+                // Fails if the connection is already reset (EINVAL on macOS); the read will report
+                // it.
                 let _ = stream.set_nodelay(true);
                 Ok(Stream::Tcp(stream))
             }
             #[cfg(unix)]
-            Listener::Unix(listener) => {
+            Self::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
                 stream.set_nonblocking(true)?;
                 Ok(Stream::Unix(UnixStream::from_std(stream)))
@@ -57,7 +56,6 @@ impl Listener {
     }
 }
 
-/// A connection's socket.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
@@ -72,29 +70,29 @@ impl Stream {
         interests: Interest,
     ) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => registry.register(stream, token, interests),
+            Self::Tcp(stream) => registry.register(stream, token, interests),
             #[cfg(unix)]
-            Stream::Unix(stream) => registry.register(stream, token, interests),
+            Self::Unix(stream) => registry.register(stream, token, interests),
         }
     }
 
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.shutdown(how),
+            Self::Tcp(stream) => stream.shutdown(how),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
         }
     }
 
-    /// Whether a read that does not fill its buffer has emptied the socket, so that what comes
-    /// later is a new edge (epoll(7), question 9).
+    /// Whether a read that does not fill its buffer has emptied the socket, so that later bytes
+    /// cause a new event (epoll(7), question 9).
     pub(crate) fn short_read_is_last(&self) -> bool {
         match self {
-            // On Windows mio looks for the next edge only after a call that would block.
-            Stream::Tcp(_) => !cfg!(windows),
-            // A read ends early where a client has sent descriptors with its bytes (unix(7)).
+            // On Windows, mio arms the next event only after a call that would block.
+            Self::Tcp(_) => !cfg!(windows),
+            // A read ends early at bytes that came with descriptors (unix(7)).
             #[cfg(unix)]
-            Stream::Unix(_) => false,
+            Self::Unix(_) => false,
         }
     }
 }
@@ -102,9 +100,9 @@ impl Stream {
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => stream.read(buffer),
+            Self::Tcp(stream) => stream.read(buffer),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
         }
     }
 }
@@ -112,9 +110,9 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => stream.write(message),
+            Self::Tcp(stream) => stream.write(message),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.write(message),
+            Self::Unix(stream) => stream.write(message),
         }
     }
 

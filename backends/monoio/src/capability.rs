@@ -1,34 +1,34 @@
-//! The optional parts of the contract on monoio: work that keeps a thread busy, and operations
-//! under a timeout.
+//! The optional parts of the contract: messages that cost CPU time, and operations that are
+//! cancelled.
 //!
-//! Dropping a future of monoio asks the kernel to cancel its operation, which may complete all the
-//! same, with a client or with bytes that nobody is there to take. So an operation is cancelled by
-//! a handle, and awaited to its end: only that says whether the handle came in time.
+//! Dropping a future of monoio asks the kernel to cancel its operation. The operation may still
+//! complete with a client or with bytes, which are lost. This backend therefore cancels an
+//! operation through a `Canceller` and awaits its result, which shows whether the cancellation came
+//! in time.
 
-use std::{io, pin::pin, time::Duration};
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use common::{Wait, Work, burn};
 use futures_util::future::{Either, pending, select};
-use monoio::{
-    BufResult,
-    io::{AsyncReadRent as _, CancelableAsyncReadRent as _, Canceller, OwnedReadHalf},
-    spawn_blocking, time,
-};
+use monoio::io::{AsyncReadRent as _, CancelableAsyncReadRent as _, Canceller, OwnedReadHalf};
+use monoio::{BufResult, spawn_blocking, time};
 
 use crate::transport::Stream;
 
-/// Does the work of a message, on the pool of threads that blocking calls go to.
+/// Spends what one message costs: on the pool, unless the server was told to do it inline.
 pub(crate) async fn work(work: Work) {
     match work {
         Work::Offloaded(time) => {
-            // It ends the process if it panics.
+            // A panic in it ends the process.
             let _ = spawn_blocking(move || burn(time)).await;
         }
         Work::Inline(time) => burn(time),
     }
 }
 
-/// Accepts a client; `None` if that was cancelled, at the stop or after `limit`.
+/// Accepts a client. `None` if the accept was cancelled: at the stop, or after `limit`.
 pub(crate) async fn accept<S: Stream>(
     listener: &S::Listener,
     stop: &mut Wait,
@@ -45,7 +45,8 @@ pub(crate) async fn accept<S: Stream>(
     }
 }
 
-/// Reads, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
+/// Reads. With a `limit`, the read is cancelled after that time and started again. Must be awaited
+/// to its end.
 pub(crate) async fn read<S: Stream>(
     stream: &mut OwnedReadHalf<S>,
     mut buffer: Vec<u8>,
@@ -57,7 +58,8 @@ pub(crate) async fn read<S: Stream>(
     loop {
         let canceller = Canceller::new();
         let read = stream.cancelable_read(buffer, canceller.handle());
-        // In a box, or every connection that is never cancelled would carry the timer as well.
+        // Boxed: inline, the timer would enlarge the task of every connection, even without
+        // `--cancel`.
         match Box::pin(cancelled_after(after(limit), canceller, read)).await {
             (Err(error), unused) if is_cancelled(&error) => buffer = unused,
             completed => return completed,
@@ -65,7 +67,7 @@ pub(crate) async fn read<S: Stream>(
     }
 }
 
-/// Awaits an operation, which is cancelled once `over` resolves.
+/// Awaits an operation, and cancels it once `over` resolves.
 async fn cancelled_after<T>(
     over: impl Future<Output = ()>,
     canceller: Canceller,
@@ -88,8 +90,8 @@ async fn after(limit: Option<Duration>) {
     }
 }
 
-/// Whether an operation ended because it was cancelled. monoio has Linux's number of that error on
-/// every system (src/io/util/cancel.rs).
+/// Whether an operation was cancelled. monoio uses Linux's number of ECANCELED on every system
+/// (src/io/util/cancel.rs).
 fn is_cancelled(error: &io::Error) -> bool {
     const ECANCELED: i32 = 125;
 

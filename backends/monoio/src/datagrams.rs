@@ -1,23 +1,24 @@
-//! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped,
-//! as any datagram may be.
+//! Echo of datagrams: one task per socket. A reply that the system refuses is dropped.
 
-use std::{io, os::unix::net, pin::pin};
+use std::io;
+use std::os::unix::net;
+use std::pin::pin;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES, Wait};
+use common::{Context, DATAGRAM_BYTES, Recovery, Wait};
 use futures_util::future::{Either, select};
-use monoio::{
-    net::{UnixDatagram, udp::UdpSocket, unix::SocketAddr},
-    spawn,
-    time::sleep,
-};
+use monoio::net::UnixDatagram;
+use monoio::net::udp::UdpSocket;
+use monoio::net::unix::SocketAddr;
+use monoio::spawn;
+use monoio::time::sleep;
 
-/// Datagrams in a row after which others get a turn: with epoll and kqueue one that has come is
-/// received at once, and monoio has no budget for a task that never waits.
+/// Datagrams in a row, after which other tasks get a turn. The polling driver receives at once if a
+/// datagram is there, and monoio has no budget for a task that never has to wait.
 const TURN: u32 = 32;
 
 pub(crate) async fn udp(socket: UdpSocket, context: Context) {
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     let mut in_turn = 0;
     while !context.stopping() {
         let received = match select(pin!(socket.recv_from(buffer)), &mut stop).await {
@@ -39,11 +40,11 @@ pub(crate) async fn udp(socket: UdpSocket, context: Context) {
     }
 }
 
-/// Replies go out by `sender`, which is the same socket: waiting for a receiver whose queue is full
-/// would hold up all others.
+/// Replies are sent with `sender`, a duplicate of the socket that does not wait: a send that waited
+/// for a client whose queue is full would hold up all others.
 pub(crate) async fn unixgram(socket: UnixDatagram, sender: net::UnixDatagram, context: Context) {
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     let mut in_turn = 0;
     while !context.stopping() {
         let received = match select(pin!(socket.recv_from(buffer)), &mut stop).await {
@@ -64,7 +65,7 @@ pub(crate) async fn unixgram(socket: UnixDatagram, sender: net::UnixDatagram, co
     }
 }
 
-/// Sends to `to`, unless that is a client without a name, which cannot be answered.
+/// Sends to `to`, unless the client has no name and cannot be answered.
 fn reply(sender: &net::UnixDatagram, datagram: &[u8], to: &SocketAddr) -> io::Result<()> {
     if let Some(path) = to.as_pathname() {
         sender.send_to(datagram, path)?;
@@ -78,23 +79,21 @@ fn reply(sender: &net::UnixDatagram, datagram: &[u8], to: &SocketAddr) -> io::Re
     Ok(())
 }
 
-/// Deals with an error of receiving: whether there can be a next datagram.
+/// Logs an error of receiving, and waits if the system has run out of something. Whether to receive
+/// again.
 async fn goes_on(context: &Context, stop: &mut Wait, error: &io::Error) -> bool {
-    match context.receive_error(error) {
-        AcceptError::Retry => true,
-        AcceptError::BackOff(pause) => {
+    match context.after_receive_error(error) {
+        Recovery::Retry => true,
+        Recovery::BackOff(pause) => {
             select(stop, pin!(sleep(pause))).await;
             true
         }
-        AcceptError::Fatal => {
-            context.fail();
-            false
-        }
+        Recovery::Fatal => false,
     }
 }
 
-/// Lets the tasks that can run have a turn after [`TURN`] calls, and the driver too: by waiting for
-/// a task, which wakes this one. A task that wakes itself goes to the front of monoio's queue.
+/// After [`TURN`] calls, lets other tasks and the driver have a turn. It awaits a spawned task,
+/// because a task that wakes itself goes to the front of monoio's queue (monoio#322).
 async fn take_turns(in_turn: &mut u32) {
     *in_turn += 1;
     if *in_turn == TURN {

@@ -1,4 +1,4 @@
-//! Echo server on monoio: threads with an io_uring each, or with an epoll instance.
+//! Echo server on monoio: one runtime per thread, on io_uring or on its polling driver.
 
 use common::{Backend, Capability, Flavor, Transport, Workers};
 
@@ -10,7 +10,8 @@ cfg_if::cfg_if! {
         mod server;
         mod transport;
 
-        use {runtime::{DRIVERS, probe}, server::runtime_per_thread};
+        use runtime::{DRIVERS, probe};
+        use server::runtime_per_thread;
     } else {
         mod elsewhere;
 
@@ -24,7 +25,7 @@ static BACKEND: Backend = Backend {
     drivers: DRIVERS,
     flavors: &[Flavor {
         name: "runtime-per-thread",
-        about: "Each thread has its own driver and keeps the connections that it accepted",
+        about: "One runtime per thread; each keeps the connections it accepted",
         workers: Workers::PerCore,
         serve: runtime_per_thread,
     }],

@@ -1,10 +1,10 @@
-//! Building runtimes on the driver that was asked for: the one that monoio chooses by itself takes
-//! epoll where io_uring is refused, and says nothing.
+//! Builds runtimes on the driver that was asked for. monoio's own choice falls back to epoll
+//! without a word if io_uring is refused.
 
 use common::{Driver, ServeError, Unavailable};
-use monoio::{
-    FusionRuntime, LegacyDriver, RuntimeBuilder, blocking::DefaultThreadPool, time::TimeDriver,
-};
+use monoio::blocking::DefaultThreadPool;
+use monoio::time::TimeDriver;
+use monoio::{FusionRuntime, LegacyDriver, RuntimeBuilder};
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -20,12 +20,12 @@ cfg_if::cfg_if! {
     }
 }
 
-/// The first Linux where a thread need not be interrupted for its completions.
+/// The first Linux with COOP_TASKRUN.
 #[cfg(target_os = "linux")]
 const SINCE: &str = "5.19";
 
-/// Completions wait for the thread's next system call instead of interrupting it, on which the
-/// server spent a sixth of its time on a virtual machine.
+/// With COOP_TASKRUN, completions wait for the thread's next system call instead of interrupting
+/// it. The interrupts took a sixth of the server's time on a virtual machine.
 #[cfg(target_os = "linux")]
 fn ring() -> Builder {
     let mut ring = IoUring::builder();
@@ -44,8 +44,7 @@ pub(crate) fn probe(driver: Driver) -> Result<(), Unavailable> {
     }
 }
 
-/// A runtime with a driver of its own, for the calling thread, and with a share in the `pool` of
-/// threads that blocking calls go to.
+/// A runtime for the calling thread. All runtimes share the `pool` for blocking calls.
 pub(crate) fn build(
     driver: Driver,
     pool: Option<&DefaultThreadPool>,

@@ -1,14 +1,11 @@
-//! What TCP and Unix connections have in common, so that one accept loop and one echo serve both.
+//! What the accept loop and the echo need of TCP and Unix sockets.
 
 use std::io;
 
-use monoio::{
-    io::{AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, Split},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
-};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, CancelHandle, CancelableAsyncReadRent, Split};
+use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::Socket;
 
-/// A connection, and where it comes from.
 pub(crate) trait Stream:
     AsyncReadRent + CancelableAsyncReadRent + AsyncWriteRent + Split + Sized + 'static
 {
@@ -16,7 +13,7 @@ pub(crate) trait Stream:
 
     /// # Errors
     ///
-    /// The driver would not take the listener.
+    /// Those of registering the listener with the driver.
     fn listen(socket: Socket) -> io::Result<Self::Listener>;
 
     fn cancelable_accept(
@@ -26,7 +23,7 @@ pub(crate) trait Stream:
 
     /// # Errors
     ///
-    /// The driver would not take the connection.
+    /// Those of registering the connection with the driver.
     fn from_socket(socket: Socket) -> io::Result<Self>;
 
     /// Sets the options of a new connection.
@@ -40,19 +37,16 @@ impl Stream for TcpStream {
         TcpListener::from_std(socket.into())
     }
 
-    async fn cancelable_accept(
-        listener: &TcpListener,
-        handle: CancelHandle,
-    ) -> io::Result<TcpStream> {
+    async fn cancelable_accept(listener: &TcpListener, handle: CancelHandle) -> io::Result<Self> {
         listener.cancelable_accept(handle).await.map(|(stream, _)| stream)
     }
 
-    fn from_socket(socket: Socket) -> io::Result<TcpStream> {
-        TcpStream::from_std(socket.into())
+    fn from_socket(socket: Socket) -> io::Result<Self> {
+        Self::from_std(socket.into())
     }
 
     fn prepare(&self) {
-        // It fails on a connection that is already reset; reading will say so.
+        // Fails if the connection is already reset; the read will report it.
         let _ = self.set_nodelay(true);
     }
 }
@@ -64,15 +58,12 @@ impl Stream for UnixStream {
         UnixListener::from_std(socket.into())
     }
 
-    async fn cancelable_accept(
-        listener: &UnixListener,
-        handle: CancelHandle,
-    ) -> io::Result<UnixStream> {
+    async fn cancelable_accept(listener: &UnixListener, handle: CancelHandle) -> io::Result<Self> {
         listener.cancelable_accept(handle).await.map(|(stream, _)| stream)
     }
 
-    fn from_socket(socket: Socket) -> io::Result<UnixStream> {
-        UnixStream::from_std(socket.into())
+    fn from_socket(socket: Socket) -> io::Result<Self> {
+        Self::from_std(socket.into())
     }
 
     fn prepare(&self) {}

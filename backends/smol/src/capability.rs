@@ -1,35 +1,38 @@
-//! The optional parts of the contract, as smol wants them done: work that keeps a thread busy, and
-//! operations under a timeout.
+//! The optional parts of the contract: messages that cost CPU time, and operations that are
+//! cancelled.
 //!
-//! Dropping a future of smol's sockets is how one is cancelled, and loses nothing: it asks the
-//! system first and waits for an event after, and a waiting one holds only its place among those
-//! who are woken.
+//! Dropping a future of smol's sockets cancels it and loses nothing: the system call comes first,
+//! and a pending future holds nothing but a waker.
 
-use std::{io, num::NonZero, time::Duration};
+use std::io;
+use std::num::NonZero;
+use std::time::Duration;
 
 use blocking::set_max_blocking_threads;
-use common::{Listeners, POOL_THREADS, Work, burn};
-use smol::{Timer, future, io::AsyncReadExt as _, unblock};
+use common::{Context, POOL_THREADS, Sockets, Work, burn};
+use smol::io::AsyncReadExt as _;
+use smol::{Timer, future, unblock};
 
-use crate::transport::Stream;
+use crate::Stream;
 
-/// Starts the pool, if anything is to be done there. Where the system refuses a thread, the pool
-/// (blocking 1.7.0) holds its lock and tries again without a pause, for ever (blocking#79).
+/// Starts all threads of the pool, if messages cost work: later the system may refuse them. Then
+/// the pool (blocking 1.7.0) holds its lock and tries again without a pause, for ever
+/// (blocking#79).
 ///
 /// # Errors
 ///
 /// The system refuses threads.
-pub(crate) fn fill_pool(listeners: &Listeners) -> io::Result<()> {
+pub(crate) fn fill_pool(sockets: &Sockets) -> io::Result<()> {
     const THREADS: NonZero<usize> = NonZero::new(POOL_THREADS).unwrap();
 
-    if !listeners.offload_work() {
+    if !sockets.offload_work() {
         return Ok(());
     }
     set_max_blocking_threads(THREADS);
     common::fill_pool(POOL_THREADS, |job| unblock(job).detach())
 }
 
-/// Does the work of a message, on the pool of threads that blocking calls go to.
+/// Spends what one message costs: on the pool, unless the server was told to do it inline.
 pub(crate) async fn work(work: Work) {
     match work {
         Work::Offloaded(time) => unblock(move || burn(time)).await,
@@ -37,34 +40,33 @@ pub(crate) async fn work(work: Work) {
     }
 }
 
-/// Accepts, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn accept<S: Stream>(
-    listener: &S::Listener,
-    limit: Option<Duration>,
-) -> io::Result<S> {
-    let Some(limit) = limit else {
-        return S::accept(listener).await;
+/// Accepts a client. Under `--cancel accept=TIME` the `accept` is cancelled after that time and
+/// started again.
+pub(crate) async fn accept<F: Future>(context: &Context, accept: impl Fn() -> F) -> F::Output {
+    let Some(limit) = context.cancel_limits().accept else {
+        return accept().await;
     };
     loop {
-        let accepted = async { Some(S::accept(listener).await) };
+        let accepted = async { Some(accept().await) };
         if let Some(accepted) = future::or(accepted, none_after(limit)).await {
             return accepted;
         }
     }
 }
 
-/// Reads, in attempts that are cancelled after `limit` if there is one.
+/// Reads. Under `--cancel read=TIME` the read is cancelled after that time and started again.
 pub(crate) async fn read<S: Stream>(
+    context: &Context,
     stream: &mut S,
     buffer: &mut [u8],
-    limit: Option<Duration>,
 ) -> io::Result<usize> {
-    let Some(limit) = limit else {
+    let Some(limit) = context.cancel_limits().read else {
         return stream.read(buffer).await;
     };
     loop {
         let read = async { Some(stream.read(buffer).await) };
-        // In a box, or every connection that is never cancelled would carry the timer as well.
+        // Boxed: inline, the timer would enlarge the task of every connection, even without
+        // `--cancel`.
         if let Some(read) = Box::pin(future::or(read, none_after(limit))).await {
             return read;
         }

@@ -1,16 +1,18 @@
 //! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped,
 //! as any datagram may be.
 
+use std::io;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::unix::net as unix;
-use std::{io, net::SocketAddr};
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
+use common::{Context, DATAGRAM_BYTES, Recovery};
 #[cfg(unix)]
 use smol::Async;
-use smol::{Timer, future, net::UdpSocket};
+use smol::net::UdpSocket;
+use smol::{Timer, future};
 
-use crate::unless;
+use crate::until;
 
 /// A socket whose clients are known by the addresses of their datagrams.
 pub(crate) trait Socket: Send + Sync + 'static {
@@ -33,21 +35,21 @@ pub(crate) async fn echo<S: Socket>(socket: S, context: Context) {
     const TURN: usize = 32;
 
     let mut buffer = vec![0; DATAGRAM_BYTES];
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     for turn in 1_usize.. {
-        match unless(&mut stop, socket.receive(&mut buffer)).await {
+        match until(&mut stop, socket.receive(&mut buffer)).await {
             None => return,
             Some(Ok((bytes, from))) => {
                 if let Err(error) = socket.reply(&buffer[..bytes], from).await {
                     context.dropped_reply(&error);
                 }
             }
-            Some(Err(error)) => match context.receive_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => {
-                    unless(&mut stop, Timer::after(pause)).await;
+            Some(Err(error)) => match context.after_receive_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => {
+                    until(&mut stop, Timer::after(pause)).await;
                 }
-                AcceptError::Fatal => return context.fail(),
+                Recovery::Fatal => return,
             },
         }
         if turn % TURN == 0 {

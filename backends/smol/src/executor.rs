@@ -2,8 +2,9 @@
 //! threads is an environment variable.
 
 use std::io;
+use std::time::Duration;
 
-use smol::{Executor, LocalExecutor, Task};
+use smol::{Executor, LocalExecutor, Task, Timer};
 
 static SHARED: Executor<'_> = Executor::new();
 
@@ -23,25 +24,29 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) fn spawn(self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
         match self {
-            Place::AnyThread => SHARED.spawn(task),
-            Place::ThisThread => OWN.with(|executor| executor.spawn(task)),
+            Self::AnyThread => SHARED.spawn(task),
+            Self::ThisThread => OWN.with(|executor| executor.spawn(task)),
         }
     }
 
     /// Runs the tasks of this place, and waits for the sockets, until `future` is done.
     pub(crate) fn run<T>(self, future: impl Future<Output = T>) -> T {
         match self {
-            Place::AnyThread => smol::block_on(SHARED.run(future)),
-            Place::ThisThread => OWN.with(|executor| smol::block_on(executor.run(future))),
+            Self::AnyThread => smol::block_on(SHARED.run(future)),
+            Self::ThisThread => OWN.with(|executor| smol::block_on(executor.run(future))),
         }
     }
 }
 
-/// Asks for what smol waits with.
+/// Starts smol's reactor, which a process has once.
 ///
 /// # Errors
 ///
-/// Descriptors have run out, where smol's reactor would panic (async-io, src/reactor.rs).
-pub(crate) fn probe() -> io::Result<()> {
-    polling::Poller::new().map(drop)
+/// Those of opening a poller, such as too many open files: the reactor itself would panic
+/// (async-io, src/reactor.rs).
+pub(crate) fn start_reactor() -> io::Result<()> {
+    drop(polling::Poller::new()?);
+    // A timer that has expired already would not start it.
+    smol::block_on(Timer::after(Duration::from_millis(1)));
+    Ok(())
 }

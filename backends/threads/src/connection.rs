@@ -1,60 +1,55 @@
-//! A connection and its thread, which sleeps in `read` and in `write`. Nothing but its client wakes
-//! it, so a stop is told to the client: it gets FIN, and its own ends the read.
+//! A connection and its thread, which blocks in `read` and `write`. Only the client can end these
+//! calls, so the stop goes through the client: it gets FIN, and its own FIN ends the read.
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-    },
-};
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::{Context, Work, burn};
 
 use crate::transport::Stream;
 
-/// The connections that there are, to be told of a stop.
+/// The open connections, which the stop has to reach.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     open: Mutex<HashMap<u64, Arc<Peer>>>,
     entered: AtomicU64,
 }
 
-/// A place among the connections, until it is dropped.
+/// A connection's entry, removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Entry {
     connections: Arc<Connections>,
     number: u64,
 }
 
-/// A client.
 #[derive(Debug)]
 pub(crate) struct Peer {
     stream: Stream,
-    /// What its thread does; FIN is sent by who changes it from one to [`FINISHED`].
+    /// What its thread does. The thread that sets it to [`FINISHED`] sends FIN.
     turn: AtomicU8,
 }
 
-/// The thread is about to read, reads, or has read and not yet looked here again.
+/// The thread reads, or is about to, or has read and not looked here again yet.
 const READING: u8 = 0;
-/// It writes what it has read.
+/// The thread writes what it has read.
 const ANSWERING: u8 = 1;
-/// FIN is sent, or about to be: what is read now comes too late.
+/// FIN is sent, or is about to be: what is read now is too late to be echoed.
 const FINISHED: u8 = 2;
 
 impl Connections {
-    pub(crate) fn enter(self: &Arc<Connections>, peer: &Arc<Peer>) -> Entry {
+    pub(crate) fn enter(self: &Arc<Self>, peer: &Arc<Peer>) -> Entry {
         let number = self.entered.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(number, Arc::clone(peer));
         Entry { connections: Arc::clone(self), number }
     }
 
-    /// Sends FIN to the clients from whom a thread waits to hear. The other threads see the stop
-    /// when they have written.
+    /// Sends FIN to every client whose thread waits for it. The other threads see the stop when
+    /// they have written.
     pub(crate) fn finish(&self) {
         for peer in self.lock().values() {
-            // A client that has gone cannot be told, and its thread knows.
+            // Fails if the client has gone; its thread sees that.
             let _ = peer.finish(READING);
         }
     }
@@ -71,8 +66,8 @@ impl Drop for Entry {
 }
 
 impl Peer {
-    pub(crate) fn new(stream: Stream) -> Peer {
-        Peer { stream, turn: AtomicU8::new(ANSWERING) }
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, turn: AtomicU8::new(ANSWERING) }
     }
 
     /// Echoes until the client ends or the server stops, then reads to the client's FIN.
@@ -82,7 +77,7 @@ impl Peer {
             if !self.passes(ANSWERING, READING) {
                 break;
             }
-            // A stop between the two looks found nobody who waits.
+            // The stop may have come after the loop's check and before this thread waited.
             if context.stopping() && self.passes(READING, ANSWERING) {
                 break;
             }
@@ -95,7 +90,7 @@ impl Peer {
             }
             self.answer(&buffer[..n], work)?;
         }
-        // The stop came while this thread did not wait for the client: what has arrived is echoed.
+        // The stop came while this thread did not wait: what has arrived is echoed.
         if self.turn.load(Ordering::SeqCst) == ANSWERING {
             self.stream.set_nonblocking(true)?;
             let read = self.stream.read(&mut buffer);
@@ -113,7 +108,7 @@ impl Peer {
 
     fn answer(&self, message: &[u8], work: Option<Work>) -> io::Result<()> {
         match work {
-            // Both are this thread, on which nobody else depends.
+            // Either way it is this thread, which serves nobody else.
             Some(Work::Offloaded(time) | Work::Inline(time)) => burn(time),
             None => {}
         }

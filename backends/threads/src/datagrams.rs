@@ -1,21 +1,20 @@
-//! Echo of datagrams: one thread for each socket, asleep in the call that receives. A reply that
-//! the system does not take is dropped, as any datagram may be.
+//! Echo of datagrams: one thread per socket, which blocks in the call that receives. A reply that
+//! the system refuses is dropped.
 
-use std::{
-    io,
-    net::{SocketAddr, UdpSocket},
-    thread,
-};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::thread;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
+use common::{Context, DATAGRAM_BYTES, Recovery};
 
-use crate::{loops::Source, transport::reachable};
+use crate::loops::Source;
+use crate::transport::reachable;
 
-/// A socket whose clients are known by the addresses of their datagrams.
+/// A datagram socket.
 pub(crate) trait Socket: Source {
     type Address;
 
-    /// Waits for a datagram. A client without a name has no address, and cannot be answered.
+    /// Waits for a datagram. The address is `None` if the client has no name to answer to.
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<Self::Address>)>;
 
     fn reply(&self, message: &[u8], to: &Self::Address) -> io::Result<()>;
@@ -31,18 +30,18 @@ pub(crate) fn echo<S: Socket>(socket: &S, context: &Context) {
                 }
             }
             Ok((_, None)) => {}
-            Err(error) => match context.receive_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => thread::sleep(pause),
-                AcceptError::Fatal => return context.fail(),
+            Err(error) => match context.after_receive_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => thread::sleep(pause),
+                Recovery::Fatal => return,
             },
         }
     }
 }
 
 impl Source for UdpSocket {
-    /// A datagram of our own; shutting down, which needs none, is for connected sockets outside of
-    /// Linux. If there is no room for it, no call waits.
+    /// Sends a datagram of our own. Outside of Linux, shutdown(2) works on connected sockets only.
+    /// If the queue has no room for it, the thread has datagrams to receive and does not wait.
     fn wake(&self) {
         if let Ok(address) = self.local_addr() {
             let _ = self.send_to(&[], reachable(address));
@@ -64,7 +63,8 @@ impl Socket for UdpSocket {
 
 #[cfg(unix)]
 mod unix {
-    use std::{io, os::unix::net::UnixDatagram};
+    use std::io;
+    use std::os::unix::net::UnixDatagram;
 
     use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketAddrAny, recvfrom, sendto, shutdown};
 
@@ -73,18 +73,18 @@ mod unix {
 
     impl Source for UnixDatagram {
         fn wake(&self) {
-            // On Linux this ends the call, without the name that a datagram needs. Other systems
-            // refuse it (ENOTCONN).
+            // On Linux this ends the call, even if the socket's name has been removed. Other
+            // systems refuse it (ENOTCONN).
             if shutdown(self, Shutdown::Read).is_err()
-                && let (Ok(address), Ok(client)) = (self.local_addr(), UnixDatagram::unbound())
+                && let (Ok(address), Ok(client)) = (self.local_addr(), Self::unbound())
             {
                 let _ = client.send_to_addr(&[], &address);
             }
         }
     }
 
-    /// Not by the calls of std, which block both or neither: waiting for a receiver whose queue is
-    /// full would hold up all others.
+    /// Not by the standard library, where a socket blocks in both directions or in neither: a send
+    /// that waited for a client whose queue is full would hold up all others.
     impl Socket for UnixDatagram {
         type Address = SocketAddrAny;
 

@@ -1,46 +1,42 @@
-//! Threads that wait for clients until the stop signal. Only something that happens to its socket
-//! gets a thread out of a blocking call, so the end of each loop is an event on what it waits for.
+//! Threads that wait for clients until the stop. Only an event on its socket gets a thread out of a
+//! blocking call, so the stop causes one.
 
-use std::{
-    convert::Infallible,
-    io,
-    sync::{
-        Arc, Weak,
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    },
-    thread,
-    time::Duration,
-};
+use std::convert::Infallible;
+use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
 
-/// A socket that clients come to.
+/// A socket that a thread waits on for clients.
 pub(crate) trait Source: Send + Sync + 'static {
-    /// Makes the call return that waits for a client. It may fail, and can be tried again.
+    /// Makes the waiting call return. It may fail, and can be tried again.
     fn wake(&self);
 }
 
-/// The threads that there are, and what each waits for.
+/// The threads, and the socket that each waits on.
 pub(crate) struct Loops {
-    /// Weak, because a listener is closed by the end of its thread.
+    /// Weak, because the end of its thread closes a listener.
     sources: Vec<Weak<dyn Source>>,
-    /// A duplicate for each thread; none ever sends.
+    /// Each thread holds a clone. Nothing is ever sent.
     running: Sender<Infallible>,
     ended: Receiver<Infallible>,
 }
 
-/// Long enough for a loop that was woken to end.
+/// How long a loop may take to end once it is woken.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 impl Loops {
-    pub(crate) fn new() -> Loops {
+    pub(crate) fn new() -> Self {
         let (running, ended) = mpsc::channel();
-        Loops { sources: Vec::new(), running, ended }
+        Self { sources: Vec::new(), running, ended }
     }
 
-    /// Serves `source` on a thread of its own.
+    /// Starts a thread that serves `source`.
     ///
     /// # Errors
     ///
-    /// The thread could not be spawned.
+    /// Those of starting a thread.
     pub(crate) fn start<S: Source>(
         &mut self,
         name: &str,
@@ -52,20 +48,20 @@ impl Loops {
         self.sources.push(weak);
         let run = move || {
             serve(&source);
-            // In this order: what has ended is closed.
+            // In this order: once a loop has ended, its listener is closed.
             drop(source);
             drop(running);
         };
         thread::Builder::new().name(name.to_owned()).spawn(run).map(drop)
     }
 
-    /// Ends the loops, after the stop signal. One that cannot be woken, such as by a name that was
-    /// taken away, ends with the process.
+    /// Ends the loops, after the stop. A loop that cannot be woken, for example because the name of
+    /// its socket was removed, ends with the process.
     pub(crate) fn end(self) {
-        // A wake may find no descriptor.
+        // A wake may fail for want of a descriptor.
         const ATTEMPTS: usize = 20;
 
-        let Loops { sources, running, ended } = self;
+        let Self { sources, running, ended } = self;
         drop(running);
         for _ in 0..ATTEMPTS {
             for source in sources.iter().filter_map(Weak::upgrade) {

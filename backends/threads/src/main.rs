@@ -1,17 +1,17 @@
-//! Echo server without a runtime: a thread for each connection, asleep in the call that waits.
+//! Echo server without a runtime: one thread per connection, which blocks in `read` and `write`.
 
 mod connection;
 mod datagrams;
 mod loops;
 mod transport;
 
-use std::{sync::Arc, thread};
+use std::sync::Arc;
+use std::thread;
 
 use common::{
-    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listeners,
-    ServeError, Transport, Work, Workers, block_on, classify,
+    Backend, Capability, Context, Drained, Driver, Flavor, Recovery, ServeError, Sockets,
+    Transport, Work, Workers, block_on,
 };
-
 use connection::{Connections, Peer};
 use loops::Loops;
 use transport::{Listener, Stream};
@@ -22,59 +22,58 @@ static BACKEND: Backend = Backend {
     drivers: &[Driver::Threads],
     flavors: &[Flavor {
         name: "thread-per-connection",
-        about: "A thread accepts, and starts one for each client",
+        about: "One thread accepts, and starts one thread per connection",
         workers: Workers::One,
         serve: thread_per_connection,
     }],
     transports: &Transport::ALL,
-    // A thread that computes holds up nobody. But nothing ends a call that waits.
+    // A thread that computes holds up no other client. But a blocking call cannot be cancelled.
     capabilities: &[Capability::Cpu],
     probe: |_| Ok(()),
 };
 
-/// Enough for an echo, whose buffer is on the heap; 2 MiB, the default, is address space alone,
-/// but thousands of them may be more than a process is granted.
+/// Enough for an echo, whose buffer is on the heap. The default of 2 MiB is only address space, but
+/// thousands of such stacks may exceed a limit of the process.
 const STACK_BYTES: usize = 128 * 1024;
 
 fn main() {
     common::run(&BACKEND)
 }
 
-fn thread_per_connection(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+fn thread_per_connection(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
     let connections = Arc::new(Connections::default());
     let mut loops = Loops::new();
     let server = |work| Server { work, connections: connections.clone(), context: context.clone() };
-    for common::Listener { socket, work } in listeners.tcp {
+    for common::Listener { socket, work } in sockets.tcp {
         socket.set_nonblocking(false)?;
         let server = server(work);
         loops.start("tcp", Listener::Tcp(socket), move |tcp| server.accept_loop(tcp))?;
     }
-    for socket in listeners.udp {
+    for socket in sockets.udp {
         socket.set_nonblocking(false)?;
         let context = context.clone();
         loops.start("udp", socket, move |udp| datagrams::echo(udp, &context))?;
     }
     #[cfg(unix)]
-    for listener in listeners.unix {
+    for listener in sockets.unix {
         listener.set_nonblocking(false)?;
         let server = server(None);
         loops.start("unix", Listener::Unix(listener), move |unix| server.accept_loop(unix))?;
     }
     #[cfg(unix)]
-    for socket in listeners.unixgram {
+    for socket in sockets.unixgram {
         socket.set_nonblocking(false)?;
         let context = context.clone();
         loops.start("unixgram", socket, move |unix| datagrams::echo(unix, &context))?;
     }
-    context.ready();
-    block_on(context.stop());
-    // First, as waking a loop may need a descriptor that a client gives back.
+    context.announce();
+    block_on(context.stopped());
+    // First the clients: waking a loop may need a descriptor that a client gives back.
     connections.finish();
     loops.end();
     Ok(block_on(context.drained()))
 }
 
-/// What an accept loop needs to serve.
 struct Server {
     work: Option<Work>,
     connections: Arc<Connections>,
@@ -86,36 +85,33 @@ impl Server {
         while !self.context.stopping() {
             match listener.accept() {
                 Ok(stream) => self.serve(stream),
-                // How the wait of some listeners is ended.
+                // This is how the stop ends the wait of some listeners.
                 Err(_) if self.context.stopping() => break,
-                Err(error) => match self.context.accept_error(&error) {
-                    AcceptError::Retry => {}
-                    AcceptError::BackOff(pause) => thread::sleep(pause),
-                    AcceptError::Fatal => return self.context.fail(),
+                Err(error) => match self.context.after_accept_error(&error) {
+                    Recovery::Retry => {}
+                    Recovery::BackOff(pause) => thread::sleep(pause),
+                    Recovery::Fatal => return,
                 },
             }
         }
         self.serve_queue(listener);
     }
 
-    /// Serves the clients in the accept queue, which closing the listener would reset.
+    /// Serves the clients in the accept queue: closing the listener would reset them.
     fn serve_queue(&self, listener: &Listener) {
         if listener.set_nonblocking(true).is_err() {
             return;
         }
-        for _ in 0..=BACKLOG {
-            match listener.accept() {
-                // What is accepted blocks or not as its listener does, but for Linux.
-                Ok(stream) if stream.set_nonblocking(false).is_ok() => self.serve(stream),
-                Ok(_) => {}
-                Err(error) if classify(&error) == AcceptError::Retry => {}
-                Err(_) => break,
+        for stream in self.context.accept_queued(|| listener.accept()) {
+            // Except on Linux, an accepted socket inherits O_NONBLOCK from its listener.
+            if stream.set_nonblocking(false).is_ok() {
+                self.serve(stream);
             }
         }
     }
 
     fn serve(&self, stream: Stream) {
-        let counted = self.context.connection();
+        let counted = self.context.count_connection();
         let peer = Arc::new(Peer::new(stream));
         let entry = self.connections.enter(&peer);
         let (work, context) = (self.work, self.context.clone());
@@ -125,11 +121,9 @@ impl Server {
             counted.ended(result);
         };
         let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
-        // The client was dropped with what the thread would have been given.
-        if let Err(error) = thread.spawn(echo)
-            && let AcceptError::BackOff(pause) = self.context.accept_error(&error)
-        {
-            thread::sleep(pause);
+        // On an error, the client is dropped with the closure.
+        if let Err(error) = thread.spawn(echo) {
+            thread::sleep(self.context.after_spawn_error(&error));
         }
     }
 }

@@ -1,16 +1,13 @@
-//! TCP and Unix connections as one, so that one accept loop and one echo serve both.
+//! TCP and Unix sockets as one type, so that one accept loop and one echo serve both.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::{
-    io::{self, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::loops::Source;
 
-/// Where connections come from.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
@@ -18,7 +15,6 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
-/// A connection.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
@@ -29,45 +25,45 @@ pub(crate) enum Stream {
 impl Listener {
     pub(crate) fn accept(&self) -> io::Result<Stream> {
         match self {
-            Listener::Tcp(listener) => {
+            Self::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
-                // It fails on a connection that is already reset (EINVAL on macOS); reading will
-                // say so.
+                // Fails if the connection is already reset (EINVAL on macOS); the read will report
+                // it.
                 let _ = stream.set_nodelay(true);
                 Ok(Stream::Tcp(stream))
             }
             #[cfg(unix)]
-            Listener::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+            Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
         }
     }
 
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener) => listener.set_nonblocking(nonblocking),
+            Self::Tcp(listener) => listener.set_nonblocking(nonblocking),
             #[cfg(unix)]
-            Listener::Unix(listener) => listener.set_nonblocking(nonblocking),
+            Self::Unix(listener) => listener.set_nonblocking(nonblocking),
         }
     }
 }
 
 impl Source for Listener {
-    /// A client of our own ends the call that waits for one.
+    /// Connects to the listener, which ends its waiting call.
     fn wake(&self) {
-        // The queue may be full, which is no reason to wait: then no call waits for a client.
+        // Without waiting: if the queue is full, no call waits for a client.
         const LIMIT: Duration = Duration::from_millis(10);
 
         match self {
-            Listener::Tcp(listener) => {
+            Self::Tcp(listener) => {
                 if let Ok(address) = listener.local_addr() {
                     let _ = TcpStream::connect_timeout(&reachable(address), LIMIT);
                 }
             }
             #[cfg(unix)]
-            Listener::Unix(listener) => {
+            Self::Unix(listener) => {
                 use rustix::net::{Shutdown, shutdown};
 
-                // On Linux this ends the call (EINVAL), without the name that a client needs, and
-                // keeps the queue. Other systems refuse it (ENOTCONN).
+                // On Linux this ends the call (EINVAL), even if the listener's name has been
+                // removed, and keeps the queue. Other systems refuse it (ENOTCONN).
                 if shutdown(listener, Shutdown::Read).is_err()
                     && let Ok(address) = listener.local_addr()
                 {
@@ -78,7 +74,7 @@ impl Source for Listener {
     }
 }
 
-/// An address by which this host reaches a socket that is bound to `address`.
+/// The address by which this host reaches a socket that is bound to `address`.
 pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -91,34 +87,34 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 impl Stream {
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => (&mut &*stream).read(buffer),
+            Self::Tcp(stream) => (&mut &*stream).read(buffer),
             #[cfg(unix)]
-            Stream::Unix(stream) => (&mut &*stream).read(buffer),
+            Self::Unix(stream) => (&mut &*stream).read(buffer),
         }
     }
 
     pub(crate) fn write_all(&self, message: &[u8]) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => (&mut &*stream).write_all(message),
+            Self::Tcp(stream) => (&mut &*stream).write_all(message),
             #[cfg(unix)]
-            Stream::Unix(stream) => (&mut &*stream).write_all(message),
+            Self::Unix(stream) => (&mut &*stream).write_all(message),
         }
     }
 
     /// Sends FIN.
     pub(crate) fn finish(&self) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 
     pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
         match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            Self::Tcp(stream) => stream.set_nonblocking(nonblocking),
             #[cfg(unix)]
-            Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
+            Self::Unix(stream) => stream.set_nonblocking(nonblocking),
         }
     }
 }

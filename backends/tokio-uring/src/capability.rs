@@ -1,39 +1,40 @@
-//! The optional parts of the contract on tokio-uring: work that keeps a thread busy, and operations
-//! under a timeout.
+//! The optional parts of the contract: messages that cost CPU time, and operations that are
+//! cancelled.
 //!
 //! Dropping a future of tokio-uring does not cancel its operation, and the crate has no call that
-//! does: the kernel goes on, and takes one more client (tokio-uring#129) or the next bytes for
-//! nobody. So the kernel is asked to cancel, by an entry of our own, and the operation is awaited
-//! to its end all the same: only that says whether the request came in time.
+//! does. The operation stays in flight and takes one more client (tokio-uring#129) or the next
+//! bytes, which are lost. So we submit the cancellation ourselves and await the operation to its
+//! end, which shows whether the cancellation came in time.
 
-use std::{io, os::fd::AsRawFd, pin::pin, sync::OnceLock, time::Duration};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use common::{Listeners, POOL_IDLE, POOL_THREADS, Unavailable, Work, burn};
-use io_uring_06::{
-    opcode,
-    types::{CancelBuilder, Fd},
-};
+use common::{POOL_IDLE, POOL_THREADS, Sockets, Unavailable, Work, burn};
+use io_uring_06::opcode;
+use io_uring_06::types::{CancelBuilder, Fd};
 use rustix::io::Errno;
-use tokio::{
-    runtime::{Builder, Runtime},
-    select, time,
-};
+use tokio::runtime::{Builder, Runtime};
+use tokio::{select, time};
 use tokio_uring::BufResult;
 
-use crate::{request::submit, transport::Stream};
+use crate::request::submit;
+use crate::transport::Stream;
 
-/// The pool of threads that blocking calls go to: that of a runtime of Tokio which runs nothing
-/// else. The runtimes of tokio-uring have such pools too, but end a thread that was idle for 10 s,
-/// and panic when the system then refuses the next one.
+/// The pool of threads for blocking calls: that of a Tokio runtime that runs nothing else. The
+/// runtimes of tokio-uring have such pools, too, but end a thread that was idle for 10 s, and panic
+/// if the system then refuses the next one.
 static POOL: OnceLock<Runtime> = OnceLock::new();
 
-/// Starts the pool, if anything is to be done there.
+/// Starts all threads of the pool, if messages cost work.
 ///
 /// # Errors
 ///
 /// The system refuses threads.
-pub(crate) fn fill_pool(listeners: &Listeners) -> io::Result<()> {
-    if !listeners.offload_work() {
+pub(crate) fn fill_pool(sockets: &Sockets) -> io::Result<()> {
+    if !sockets.offload_work() {
         return Ok(());
     }
     let mut pool = Builder::new_current_thread();
@@ -42,7 +43,7 @@ pub(crate) fn fill_pool(listeners: &Listeners) -> io::Result<()> {
     common::fill_pool(POOL_THREADS, |job| drop(pool.spawn_blocking(job)))
 }
 
-/// Does the work of a message, on the pool.
+/// Spends what one message costs: on the pool, unless the server was told to do it inline.
 pub(crate) async fn work(work: Work) -> io::Result<()> {
     match work {
         Work::Offloaded(time) => {
@@ -54,7 +55,8 @@ pub(crate) async fn work(work: Work) -> io::Result<()> {
     Ok(())
 }
 
-/// Accepts, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
+/// Accepts. With a `limit`, the accept is cancelled after that time and started again. Must be
+/// awaited to its end.
 pub(crate) async fn accept<S: Stream>(
     listener: &S::Listener,
     limit: Option<Duration>,
@@ -70,7 +72,8 @@ pub(crate) async fn accept<S: Stream>(
     }
 }
 
-/// Reads, in attempts that are cancelled after `limit` if there is one. Never dropped unfinished.
+/// Reads. With a `limit`, the read is cancelled after that time and started again. Must be awaited
+/// to its end.
 pub(crate) async fn read<S: Stream>(
     stream: &S,
     mut buffer: Vec<u8>,
@@ -80,7 +83,8 @@ pub(crate) async fn read<S: Stream>(
         return stream.read(buffer).await;
     };
     loop {
-        // In a box, or every connection that is never cancelled would carry the timer as well.
+        // Boxed: inline, the timer would enlarge the task of every connection, even without
+        // `--cancel`.
         match Box::pin(cancelled_after(limit, stream, stream.read(buffer))).await {
             (Err(error), unused) if is(&error, Errno::CANCELED) => buffer = unused,
             completed => return completed,
@@ -88,8 +92,8 @@ pub(crate) async fn read<S: Stream>(
     }
 }
 
-/// Awaits the only operation on `socket`, which the kernel is asked to cancel each time that it has
-/// waited for `limit`.
+/// Awaits the only operation on `socket`, and submits its cancellation each time that it has waited
+/// for `limit`.
 async fn cancelled_after<T>(
     limit: Duration,
     socket: &impl AsRawFd,
@@ -102,19 +106,20 @@ async fn cancelled_after<T>(
             completed = &mut operation => return completed,
             () = time::sleep(limit) => {}
         }
-        // What comes of the request is no news (it may be too late): the operation itself tells.
+        // The result of the cancellation does not matter: the operation itself shows whether it was
+        // in time.
         let _ = cancel(socket).await;
     }
 }
 
-/// Asks the kernel to cancel the operation on `socket`.
+/// Submits the cancellation of the operation on `socket`.
 pub(crate) async fn cancel(socket: &impl AsRawFd) -> io::Result<()> {
     let operation = CancelBuilder::fd(Fd(socket.as_raw_fd()));
     let request = opcode::AsyncCancel2::new(operation).build();
     submit(request).await.map(drop)
 }
 
-/// Whether this kernel can cancel the operation on a descriptor; tried on one that has none.
+/// Whether this kernel can cancel an operation by its descriptor, tried on one without operations.
 pub(crate) async fn probe() -> Result<(), Unavailable> {
     match cancel(&io::stderr()).await {
         Err(error) if is(&error, Errno::INVAL) => {

@@ -1,23 +1,26 @@
-//! Echo of datagrams: one task for each socket. tokio-uring has UDP alone.
+//! Echo of UDP datagrams: one task per socket.
 
-use std::{io, net, pin::pin};
+use std::io;
+use std::net;
+use std::pin::pin;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
+use common::{Context, DATAGRAM_BYTES, Recovery};
 use tokio::{select, time};
-use tokio_uring::{buf::BoundedBuf as _, net::UdpSocket};
+use tokio_uring::buf::BoundedBuf as _;
+use tokio_uring::net::UdpSocket;
 
 use crate::capability;
 
 pub(crate) async fn udp(socket: net::UdpSocket, context: Context) {
     let socket = UdpSocket::from_std(socket);
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);
-    let mut stop = context.stop();
+    let mut stop = context.stopped();
     loop {
         let mut receive = pin!(socket.recv_from(buffer));
         let (received, filled) = select! {
             biased;
             () = &mut stop => {
-                // Dropped it would go on, and keep the socket open.
+                // If it were dropped, it would stay in flight and keep the socket open.
                 if capability::cancel(&socket).await.is_ok() {
                     let _ = receive.await;
                 }
@@ -39,17 +42,15 @@ pub(crate) async fn udp(socket: net::UdpSocket, context: Context) {
     }
 }
 
-/// Deals with an error of receiving: whether there can be a next datagram.
+/// Logs an error of receiving, and waits if the system has run out of something. Whether to receive
+/// again.
 async fn goes_on(context: &Context, error: &io::Error) -> bool {
-    match context.receive_error(error) {
-        AcceptError::Retry => true,
-        AcceptError::BackOff(pause) => {
+    match context.after_receive_error(error) {
+        Recovery::Retry => true,
+        Recovery::BackOff(pause) => {
             time::sleep(pause).await;
             true
         }
-        AcceptError::Fatal => {
-            context.fail();
-            false
-        }
+        Recovery::Fatal => false,
     }
 }

@@ -1,8 +1,8 @@
-//! Echo server on tokio-uring: threads with an io_uring each, that the kernel fills buffers for.
+//! Echo server on tokio-uring: one ring per thread, and operations that own their buffers.
 //!
-//! An idle connection takes 4.9 KiB: its buffer of 4, and its task, which Tokio rounds up to a
-//! multiple of 128 bytes (768 here) so that tasks do not share cache lines. A batch of messages
-//! takes two kinds of system call: Tokio waits in epoll for the ring, and then submits to it.
+//! An idle connection takes 4.9 KiB: a buffer of 4 KiB, and a task of 768 bytes, which Tokio rounds
+//! up to a multiple of 128 so that tasks do not share cache lines. Tokio waits for the ring in
+//! epoll and then submits to it, so a batch of messages takes two kinds of system call.
 
 use common::{Backend, Capability, Driver, Flavor, Transport, Workers};
 
@@ -15,10 +15,8 @@ cfg_if::cfg_if! {
         mod server;
         mod transport;
 
-        use {
-            ring::probe,
-            server::{ring_per_thread, tuned},
-        };
+        use ring::probe;
+        use server::{ring_per_thread, tuned};
     } else {
         mod elsewhere;
 
@@ -33,18 +31,18 @@ static BACKEND: Backend = Backend {
     flavors: &[
         Flavor {
             name: "ring-per-thread",
-            about: "Each thread has its own ring and keeps the connections that it accepted",
+            about: "One ring per thread; each keeps the connections it accepted",
             workers: Workers::PerCore,
             serve: ring_per_thread,
         },
         Flavor {
             name: "tuned",
-            about: "The same, and no thread is interrupted for its completions",
+            about: "The same, with COOP_TASKRUN and SINGLE_ISSUER: completions interrupt no thread",
             workers: Workers::PerCore,
             serve: tuned,
         },
     ],
-    // It has no Unix datagrams.
+    // It has no Unix datagram socket.
     transports: &[Transport::Tcp, Transport::Udp, Transport::Unix],
     capabilities: &Capability::ALL,
     probe,

@@ -1,16 +1,16 @@
-//! Entries of our own in the ring, for what tokio-uring has no call for.
+//! Operations that tokio-uring has no call for, submitted to its ring.
 
 use std::io;
 
 use io_uring_06::{cqueue, squeue};
 use tokio_uring::{OneshotOutputTransform, UnsubmittedOneshot};
 
-/// Gives the kernel an entry that names no memory, and says what it answers.
+/// Submits an entry that names no memory, and returns the result of its completion.
 pub(crate) async fn submit(entry: squeue::Entry) -> io::Result<u32> {
     UnsubmittedOneshot::new((), Answer, entry).submit().await
 }
 
-/// How its completion reads: an error, or a number.
+/// The result of a completion: an error, or a number.
 struct Answer;
 
 impl OneshotOutputTransform for Answer {

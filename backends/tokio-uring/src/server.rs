@@ -1,173 +1,36 @@
-//! The server proper: accept loop and echo, by operations that own their buffers.
+//! The accept loop and the echo, whose operations own their buffers, and the threads that run them.
 
-use std::{
-    future::ready,
-    io, mem,
-    net::{Shutdown, UdpSocket},
-    ops::ControlFlow,
-    pin::pin,
-    sync::{Arc, mpsc},
-    thread,
-    time::Duration,
-};
+use std::future::{pending, ready};
+use std::io;
+use std::net::Shutdown;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::time::Duration;
 
 use common::{
-    AcceptError, BACKLOG, Cancel, Context, Drained, Listeners, ServeError, Wait, Work, classify,
+    Cancel, Context, Drained, Listener, Recovery, ServeError, Sockets, Wait, Work, run_workers,
 };
 use socket2::SockRef;
-use tokio::{select, sync::Barrier, task::JoinHandle, time};
-use tokio_uring::{
-    BufResult, Runtime,
-    buf::{BoundedBuf as _, Slice},
-    net::{TcpStream, UnixStream},
-};
+use tokio::task::JoinHandle;
+use tokio::{select, time};
+use tokio_uring::BufResult;
+use tokio_uring::buf::{BoundedBuf as _, Slice};
+use tokio_uring::net::{TcpStream, UnixStream};
 
-use crate::{
-    capability, datagrams,
-    ring::{self, Setup},
-    transport::Stream,
-};
-
-/// What a thread is to serve.
-struct Worker {
-    tcp: Vec<Share<TcpStream>>,
-    unix: Vec<Share<UnixStream>>,
-    udp: Vec<UdpSocket>,
-    /// Where the threads meet after their accept loops.
-    accepted_all: Arc<Barrier>,
-    context: Context,
-}
-
-/// A listener that each thread accepts from, by a duplicate, and what its messages cost.
-type Share<S> = (Arc<<S as Stream>::Queue>, Option<Work>);
-
-/// A thread that serves.
-struct Serving {
-    runtime: Runtime,
-    loops: Vec<JoinHandle<()>>,
-    accepted_all: Arc<Barrier>,
-    context: Context,
-}
-
-pub(crate) fn ring_per_thread(
-    listeners: Listeners,
-    context: Context,
-) -> Result<Drained, ServeError> {
-    serve(listeners, context, Setup::Plain)
-}
-
-pub(crate) fn tuned(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    ring::probe_setup(Setup::Tuned)?;
-    serve(listeners, context, Setup::Tuned)
-}
-
-/// Runs a ring on each thread; the calling one is the last of them.
-fn serve(listeners: Listeners, context: Context, setup: Setup) -> Result<Drained, ServeError> {
-    capability::fill_pool(&listeners)?;
-    let tcp = listeners.tcp.into_iter().map(|listener| (Arc::new(listener.socket), listener.work));
-    let unix = listeners.unix.into_iter().map(|listener| (Arc::new(listener), None));
-    let last = Worker {
-        tcp: tcp.collect(),
-        unix: unix.collect(),
-        // One thread alone has them, or a client could be answered out of order.
-        udp: listeners.udp,
-        accepted_all: Arc::new(Barrier::new(context.workers())),
-        context: context.clone(),
-    };
-    let (started, starts) = mpsc::channel();
-    for number in 1..context.workers() {
-        let (worker, started) = (last.another(), started.clone());
-        thread::Builder::new().name(format!("ring-{number}")).spawn(move || {
-            match worker.start(setup) {
-                Ok(serving) => {
-                    let _ = started.send(Ok(()));
-                    serving.run();
-                }
-                Err(error) => {
-                    let _ = started.send(Err(error));
-                }
-            }
-        })?;
-    }
-    let serving = last.start(setup)?;
-    for _ in 1..context.workers() {
-        starts.recv().map_err(io::Error::other)??;
-    }
-    context.ready();
-    Ok(serving.run())
-}
-
-impl Worker {
-    /// The same for one more thread.
-    fn another(&self) -> Worker {
-        Worker {
-            tcp: self.tcp.clone(),
-            unix: self.unix.clone(),
-            udp: Vec::new(),
-            accepted_all: Arc::clone(&self.accepted_all),
-            context: self.context.clone(),
-        }
-    }
-
-    fn start(self, setup: Setup) -> Result<Serving, ServeError> {
-        let Worker { tcp, unix, udp, accepted_all, context } = self;
-        let runtime = ring::runtime(setup)?;
-        let loops = runtime.block_on(async {
-            if context.cancel() != Cancel::default() {
-                capability::probe().await?;
-            }
-            let mut loops = Vec::new();
-            for (queue, work) in tcp {
-                loops.push(spawn_accept_loop::<TcpStream>(queue, work, &context)?);
-            }
-            for (queue, work) in unix {
-                loops.push(spawn_accept_loop::<UnixStream>(queue, work, &context)?);
-            }
-            for socket in udp {
-                loops.push(tokio_uring::spawn(datagrams::udp(socket, context.clone())));
-            }
-            Ok::<_, ServeError>(loops)
-        })?;
-        Ok(Serving { runtime, loops, accepted_all, context })
-    }
-}
-
-impl Serving {
-    fn run(self) -> Drained {
-        let drained = self.runtime.block_on(async {
-            for ends in self.loops {
-                // It ends the process if it panics.
-                let _ = ends.await;
-            }
-            self.accepted_all.wait().await;
-            self.context.drained().await
-        });
-        // Dropping it would wait for the operations of connections that the deadline has cut.
-        mem::forget(self.runtime);
-        drained
-    }
-}
-
-fn spawn_accept_loop<S: Stream>(
-    queue: Arc<S::Queue>,
-    work: Option<Work>,
-    context: &Context,
-) -> io::Result<JoinHandle<()>> {
-    let listener = S::listener(&queue)?;
-    let context = context.clone();
-    Ok(tokio_uring::spawn(accept_loop::<S>(listener, queue, work, context)))
-}
+use crate::ring::{self, Setup};
+use crate::transport::Stream;
+use crate::{capability, datagrams};
 
 async fn accept_loop<S: Stream>(
     listener: S::Listener,
-    queue: Arc<S::Queue>,
+    queue: S::Queue,
     work: Option<Work>,
     context: Context,
 ) {
-    let cancel_after = context.cancel().accept;
-    let mut stop = context.stop();
+    let cancel_after = context.cancel_limits().accept;
+    let mut stop = context.stopped();
     // An accept that is dropped is not cancelled: it takes one more client and leaks it
-    // (tokio-uring#129). So there is always one, and it is awaited to its end.
+    // (tokio-uring#129). So one accept is always in flight, and it is awaited to its end.
     let mut accept = pin!(capability::accept::<S>(&listener, cancel_after));
     loop {
         let accepted = select! {
@@ -177,51 +40,39 @@ async fn accept_loop<S: Stream>(
         };
         match accepted {
             Ok(stream) => spawn_echo(stream, work, &context),
-            // The shutdown below ends the accepts of every thread, perhaps of one that has not
-            // seen the stop yet.
+            // Another thread has shut the listener down (below) before this one saw the stop.
             Err(_) if context.stopping() => {}
-            Err(error) => match context.accept_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => select! {
+            Err(error) => match context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => select! {
                     () = time::sleep(pause) => {}
                     () = &mut stop => {}
                 },
-                AcceptError::Fatal => context.fail(),
+                Recovery::Fatal => {}
             },
         }
         accept.set(capability::accept(&listener, cancel_after));
     }
     serve_queue::<S>(&queue, work, &context);
-    // A listener whose accept is in flight stays open when it is dropped. This completes the
-    // accept (EINVAL), unless it has just taken a client. It fails in all threads but the first.
-    let _ = SockRef::from(&*queue).shutdown(Shutdown::Both);
+    // A listener stays open while an accept is in flight. The shutdown completes the accept with
+    // EINVAL, unless it has just taken a client. It fails in all threads except the first.
+    let _ = SockRef::from(&queue).shutdown(Shutdown::Both);
     if let Ok(stream) = accept.await {
         spawn_echo(stream, work, &context);
     }
 }
 
-/// Serves the clients in the accept queue, which shutting down the listener would reset.
-fn serve_queue<S: Stream>(queue: &S::Queue, work: Option<Work>, context: &Context) {
-    for _ in 0..=BACKLOG {
-        match S::accept_now(queue) {
-            Ok(stream) => spawn_echo(stream, work, context),
-            Err(error) if classify(&error) == AcceptError::Retry => {}
-            Err(_) => break,
-        }
-    }
-}
-
 fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
-    let (connection, context) = (context.connection(), context.clone());
+    let (connection, context) = (context.count_connection(), context.clone());
     tokio_uring::spawn(async move { connection.ended(echo(stream, work, context).await) });
 }
 
 async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(context.buffer_bytes());
-    let cancel_after = context.cancel().read;
-    let mut stop = context.stop();
-    // The kernel owns the buffer until the read completes, then it goes on to the write and comes
-    // back.
+    let cancel_after = context.cancel_limits().read;
+    let mut stop = context.stopped();
+    // The buffer moves into the read and comes back with its completion, and likewise for the
+    // write.
     let (mut result, mut buffer) = loop {
         let message = match next(&stream, buffer, &mut stop, cancel_after).await? {
             ControlFlow::Continue(message) => message,
@@ -238,30 +89,31 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
             break stream.read(buffer).await;
         }
     };
-    // Reads to the peer's FIN.
+    // Reads until the client's FIN: closing a socket with unread bytes would reset it.
     while result? > 0 {
         (result, buffer) = stream.read(buffer).await;
     }
     Ok(())
 }
 
-/// Reads the next message, or what is not to be echoed any more: FIN, which is answered, or what
-/// comes once the stop has sent ours.
+/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that is not
+/// echoed, because the client has sent FIN or the server has.
 ///
-/// A future of its own, so that it shares its room in a connection's task with that of the write.
+/// A function of its own, so that its future shares memory in the connection's task with that of
+/// the write.
 async fn next<S: Stream>(
     stream: &S,
     buffer: Vec<u8>,
     stop: &mut Wait,
     cancel_after: Option<Duration>,
 ) -> io::Result<ControlFlow<BufResult<usize, Vec<u8>>, Slice<Vec<u8>>>> {
-    // A read that is dropped is not cancelled either, and takes bytes with it.
+    // A read that is dropped is not cancelled either, and would take bytes with it.
     let mut read = pin!(capability::read(stream, buffer, cancel_after));
     let (result, filled) = select! {
         biased;
         completed = &mut read => completed,
         () = stop => {
-            // Completions come in order: once this one has, so has a read that need not wait.
+            // Completions come in order: after this one, a read that need not wait has completed.
             tokio_uring::no_op().await?;
             select! {
                 biased;
@@ -280,4 +132,65 @@ async fn next<S: Stream>(
         }
         bytes => ControlFlow::Continue(filled.slice(..bytes)),
     })
+}
+
+/// Serves the clients in the accept queue: shutting the listener down would reset them.
+fn serve_queue<S: Stream>(queue: &S::Queue, work: Option<Work>, context: &Context) {
+    context
+        .accept_queued(|| S::accept_now(queue))
+        .for_each(|stream| spawn_echo(stream, work, context));
+}
+
+pub(crate) fn ring_per_thread(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    serve(sockets, context, Setup::Plain)
+}
+
+pub(crate) fn tuned(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    ring::probe_setup(Setup::Tuned)?;
+    serve(sockets, context, Setup::Tuned)
+}
+
+fn serve(sockets: Sockets, context: Context, setup: Setup) -> Result<Drained, ServeError> {
+    capability::fill_pool(&sockets)?;
+    run_workers(sockets, &context, move |sockets, context, worker| {
+        let runtime = ring::runtime(setup)?;
+        runtime.block_on(async {
+            if context.cancel_limits() != Cancel::default() {
+                capability::probe().await?;
+            }
+            let loops = spawn_loops(sockets, &context)?;
+            let accepting = worker.ready();
+            for accept_loop in loops {
+                // A panic in it ends the process.
+                let _ = accept_loop.await;
+            }
+            drop(accepting);
+            // Dropping the runtime would wait for the operations of connections that the drain
+            // deadline cut.
+            pending().await
+        })
+    })
+}
+
+fn spawn_loops(sockets: Sockets, context: &Context) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut loops = Vec::new();
+    for Listener { socket, work } in sockets.tcp {
+        loops.push(spawn_accept_loop::<TcpStream>(socket, work, context)?);
+    }
+    for listener in sockets.unix {
+        loops.push(spawn_accept_loop::<UnixStream>(listener, None, context)?);
+    }
+    for socket in sockets.udp {
+        loops.push(tokio_uring::spawn(datagrams::udp(socket, context.clone())));
+    }
+    Ok(loops)
+}
+
+fn spawn_accept_loop<S: Stream>(
+    queue: S::Queue,
+    work: Option<Work>,
+    context: &Context,
+) -> io::Result<JoinHandle<()>> {
+    let listener = S::listener(&queue)?;
+    Ok(tokio_uring::spawn(accept_loop::<S>(listener, queue, work, context.clone())))
 }

@@ -1,36 +1,31 @@
-//! The optional parts of the contract, as Tokio wants them done: work that keeps a thread busy, and
-//! operations under a timeout.
-//!
-//! Dropping a future of Tokio's sockets is how one is cancelled, and loses nothing: all that it
-//! holds is its place among those who wait for the socket. It reads or accepts in the same poll in
-//! which it resolves, so what it did not return is still with the system.
+//! The optional parts of the contract: messages that cost CPU time, and operations that are
+//! cancelled.
 
-use std::{io, time::Duration};
+use std::io;
 
-use common::{Listeners, POOL_IDLE, Work, burn};
-use tokio::{io::AsyncReadExt as _, runtime::Builder, task, time};
+use common::{Context, POOL_IDLE, PoolJob, Work, burn};
+use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Builder;
+use tokio::{task, time};
 
-use crate::transport::Stream;
+use crate::stream::Stream;
 
-/// Gives a runtime a pool of that many threads for blocking calls, which never end.
-pub(crate) fn bound_pool(runtime: &mut Builder, threads: usize) -> &mut Builder {
+/// Limits the pool that `spawn_blocking` runs on to `threads` threads, and keeps idle ones alive.
+pub(crate) fn size_pool(runtime: &mut Builder, threads: usize) -> &mut Builder {
     runtime.max_blocking_threads(threads).thread_keep_alive(POOL_IDLE)
 }
 
-/// Starts the pool of the current runtime, if anything is to be done there. Where the system
-/// refuses a thread, `spawn_blocking` panics (tokio 1.54.1), or waits for ever (before 1.54).
+/// Starts all threads of a runtime's pool, by its `spawn_blocking`: later the system may refuse
+/// them, and a job would wait for a thread that is busy.
 ///
 /// # Errors
 ///
-/// The system refuses threads.
-pub(crate) fn fill_pool(listeners: &Listeners, threads: usize) -> io::Result<()> {
-    if !listeners.offload_work() {
-        return Ok(());
-    }
-    common::fill_pool(threads, |job| drop(task::spawn_blocking(job)))
+/// The system refuses threads. If it refuses the first one, Tokio panics instead (1.54.1).
+pub(crate) fn fill_pool(threads: usize, spawn_blocking: impl FnMut(PoolJob)) -> io::Result<()> {
+    common::fill_pool(threads, spawn_blocking)
 }
 
-/// Does the work of a message, on the pool of threads that blocking calls go to.
+/// Spends what one message costs: on the pool, unless the server was told to do it inline.
 pub(crate) async fn work(work: Work) -> io::Result<()> {
     match work {
         Work::Offloaded(time) => task::spawn_blocking(move || burn(time)).await?,
@@ -39,32 +34,32 @@ pub(crate) async fn work(work: Work) -> io::Result<()> {
     Ok(())
 }
 
-/// Accepts, in attempts that are cancelled after `limit` if there is one.
-pub(crate) async fn accept<S: Stream>(
-    listener: &S::Listener,
-    limit: Option<Duration>,
-) -> io::Result<S> {
-    let Some(limit) = limit else {
-        return S::accept(listener).await;
+/// Accepts a client. Under `--cancel accept=TIME` the `accept` is cancelled after that time and
+/// started again, which loses no client.
+pub(crate) async fn accept<F: Future>(context: &Context, accept: impl Fn() -> F) -> F::Output {
+    let Some(limit) = context.cancel_limits().accept else {
+        return accept().await;
     };
     loop {
-        if let Ok(accepted) = time::timeout(limit, S::accept(listener)).await {
+        if let Ok(accepted) = time::timeout(limit, accept()).await {
             return accepted;
         }
     }
 }
 
-/// Reads, in attempts that are cancelled after `limit` if there is one.
+/// Reads. Under `--cancel read=TIME` the read is cancelled after that time and started again, which
+/// loses no byte.
 pub(crate) async fn read<S: Stream>(
+    context: &Context,
     stream: &mut S,
     buffer: &mut [u8],
-    limit: Option<Duration>,
 ) -> io::Result<usize> {
-    let Some(limit) = limit else {
+    let Some(limit) = context.cancel_limits().read else {
         return stream.read(buffer).await;
     };
     loop {
-        // In a box, or every connection that is never cancelled would carry the timer as well.
+        // Boxed: inline, the timer would enlarge the task of every connection, even without
+        // `--cancel`.
         if let Ok(read) = Box::pin(time::timeout(limit, stream.read(buffer))).await {
             return read;
         }

@@ -1,85 +1,42 @@
-//! Echo of datagrams: one task for each socket. A reply that the system does not take is dropped,
-//! as any datagram may be.
+//! Echo of UDP datagrams: one task per socket.
 
 use std::io;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES};
-use tokio::{net::UdpSocket, select, time};
+use common::{Context, DATAGRAM_BYTES, Recovery};
+use tokio::net::UdpSocket;
+use tokio::{select, time};
 
-pub(crate) async fn udp(socket: UdpSocket, context: Context) {
+/// Echoes datagrams until the stop. A reply that the system does not take at once is dropped: it
+/// would hold up the others. `try_send_to` needs an event first, and receiving has waited for one.
+pub(crate) async fn echo(socket: UdpSocket, context: Context) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
-    let mut stop = context.stop();
+    let mut stopped = context.stopped();
     loop {
         let received = select! {
+            biased;
+            () = &mut stopped => return,
             received = socket.recv_from(&mut buffer) => received,
-            () = &mut stop => return,
         };
         match received {
-            Ok((bytes, from)) => {
-                if let Err(error) = socket.send_to(&buffer[..bytes], from).await {
+            Ok((bytes, client)) => {
+                if let Err(error) = socket.try_send_to(&buffer[..bytes], client) {
                     context.dropped_reply(&error);
                 }
             }
-            Err(error) if goes_on(&context, &error).await => {}
-            Err(_) => return,
+            Err(error) => match pause_after_error(&context, &error).await {
+                Recovery::Retry | Recovery::BackOff(_) => {}
+                Recovery::Fatal => return,
+            },
         }
     }
 }
 
-/// Deals with an error of receiving: whether there can be a next datagram.
-async fn goes_on(context: &Context, error: &io::Error) -> bool {
-    match context.receive_error(error) {
-        AcceptError::Retry => true,
-        AcceptError::BackOff(pause) => {
-            time::sleep(pause).await;
-            true
-        }
-        AcceptError::Fatal => {
-            context.fail();
-            false
-        }
+/// Logs an error of receiving, and waits if the system has run out of something. The pause is
+/// short, so a stop may wait for it.
+pub(crate) async fn pause_after_error(context: &Context, error: &io::Error) -> Recovery {
+    let recovery = context.after_receive_error(error);
+    if let Recovery::BackOff(pause) = recovery {
+        time::sleep(pause).await;
     }
-}
-
-#[cfg(unix)]
-pub(crate) use unix::unixgram;
-
-#[cfg(unix)]
-mod unix {
-    use std::os::unix::net;
-
-    use common::{Context, DATAGRAM_BYTES};
-    use tokio::{net::UnixDatagram, select};
-
-    use super::goes_on;
-
-    /// Replies go out by `sender`, which is the same socket: waiting for a receiver whose queue is
-    /// full would hold up all others, and Tokio sends to names in the file system alone.
-    pub(crate) async fn unixgram(
-        socket: UnixDatagram,
-        sender: net::UnixDatagram,
-        context: Context,
-    ) {
-        let mut buffer = vec![0; DATAGRAM_BYTES];
-        let mut stop = context.stop();
-        loop {
-            let received = select! {
-                received = socket.recv_from(&mut buffer) => received,
-                () = &mut stop => return,
-            };
-            match received {
-                Ok((bytes, from)) => {
-                    let from: net::SocketAddr = from.into();
-                    // A client without a name cannot be answered.
-                    if !from.is_unnamed()
-                        && let Err(error) = sender.send_to_addr(&buffer[..bytes], &from)
-                    {
-                        context.dropped_reply(&error);
-                    }
-                }
-                Err(error) if goes_on(&context, &error).await => {}
-                Err(_) => return,
-            }
-        }
-    }
+    recovery
 }

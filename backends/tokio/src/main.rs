@@ -1,28 +1,129 @@
-//! Echo server on Tokio: a task for each connection, woken when its socket is ready.
+//! Echo server on Tokio: one task per connection, which Tokio polls when its socket is ready.
+//!
+//! The accept loop and the echo below have the shape of those in Tokio's tutorial. They also handle
+//! what a tutorial leaves out: an `accept` that fails, and a stop that answers what was read. Below
+//! them are the three ways to run them, which `--flavor` chooses from. There is no limit on clients
+//! and no idle timeout, which most servers need; a panic ends the process, and not one task alone.
+//!
+//! Unix sockets, datagrams and the optional parts of the contract (docs/CONTRACT.md) are modules of
+//! their own. The crate `common` has what is contract and no idiom: options, listeners, the stop,
+//! and the drain. In a program of your own, `context.stopped()` is a `CancellationToken`, and
+//! `count_connection` and `drained` are a `TaskTracker`, both of tokio-util.
 
 mod capability;
 mod datagrams;
-mod per_core;
-mod transport;
+mod stream;
+#[cfg(unix)]
+mod unix;
 
+use std::future::pending;
 use std::io;
 
 use common::{
-    AcceptError, BACKLOG, Backend, Capability, Context, Drained, Driver, Flavor, Listener,
-    Listeners, POOL_THREADS, ServeError, Transport, Work, Workers, classify,
+    Backend, Capability, Context, Drained, Driver, Flavor, Listener, POOL_THREADS, Recovery,
+    ServeError, Sockets, Transport, Work, Workers, run_workers,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 #[cfg(unix)]
-use tokio::net::{UnixDatagram, UnixListener, UnixStream};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream, UdpSocket},
-    runtime::Builder,
-    select,
-    task::{self, JoinHandle},
-    time,
-};
+use tokio::net::UnixListener;
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::{self, JoinHandle};
+use tokio::{select, time};
 
-use crate::transport::Stream;
+use crate::stream::Stream;
+
+fn main() {
+    common::run(&BACKEND)
+}
+
+/// Accepts clients until the server is told to stop. `work` is the CPU time that each message costs
+/// before it is echoed, on a `cpu:` listener.
+async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
+    let mut stopped = context.stopped();
+    loop {
+        // The loser of a `select!` is dropped. An `accept` or `read` that is dropped has taken
+        // nothing from the system: Tokio makes the call only in the poll that returns its result.
+        let accepted = select! {
+            accepted = capability::accept(&context, || listener.accept()) => accepted,
+            () = &mut stopped => break,
+        };
+        match accepted {
+            Ok((stream, _)) => spawn_tcp_echo(stream, work, &context),
+            Err(error) => match context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                // No free descriptor, for example. The clients in the accept queue cause no second
+                // event, and need none: after an error Tokio still takes the listener for ready.
+                Recovery::BackOff(pause) => select! {
+                    () = time::sleep(pause) => {}
+                    () = &mut stopped => break,
+                },
+                Recovery::Fatal => return,
+            },
+        }
+    }
+    // Closing the listener would reset the clients in its accept queue. Tokio accepts only those
+    // whose event it has seen, so the rest are accepted without it.
+    let Ok(listener) = listener.into_std() else { return };
+    let accept = || {
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        TcpStream::from_std(stream)
+    };
+    context.accept_queued(accept).for_each(|stream| spawn_tcp_echo(stream, work, &context));
+}
+
+fn spawn_tcp_echo(stream: TcpStream, work: Option<Work>, context: &Context) {
+    // Fails if the connection is already reset (EINVAL on macOS); the read will report it.
+    let _ = stream.set_nodelay(true);
+    spawn_echo(stream, work, context);
+}
+
+fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
+    // Counted before the task runs, or the drain could miss it.
+    let (counted, context) = (context.count_connection(), context.clone());
+    task::spawn(async move {
+        let result = echo(stream, work, context).await;
+        counted.ended(result);
+    });
+}
+
+async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
+    let mut buffer = vec![0; context.buffer_bytes()];
+    let mut stopped = context.stopped();
+    loop {
+        let bytes = select! {
+            // A client that always has bytes must not hide the stop.
+            biased;
+            () = &mut stopped => break,
+            read = capability::read(&context, &mut stream, &mut buffer) => read?,
+        };
+        if bytes == 0 {
+            // The client has sent FIN. Everything is echoed, so it gets ours.
+            return stream.shutdown().await;
+        }
+        answer(&mut stream, &buffer[..bytes], work).await?;
+    }
+    // At the stop, one more buffer of what has arrived is echoed.
+    match stream.read_now(&mut buffer) {
+        Ok(0) => {}
+        Ok(bytes) => answer(&mut stream, &buffer[..bytes], work).await?,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        Err(error) => return Err(error),
+    }
+    stream.shutdown().await?;
+    // Read until the client's FIN, or the drain deadline: closing a socket with unread bytes sends
+    // a reset, which can destroy an echo that the client has not read yet.
+    while stream.read(&mut buffer).await? > 0 {}
+    Ok(())
+}
+
+async fn answer<S: Stream>(stream: &mut S, message: &[u8], work: Option<Work>) -> io::Result<()> {
+    if let Some(work) = work {
+        capability::work(work).await?;
+    }
+    stream.write_all(message).await
+}
 
 static BACKEND: Backend = Backend {
     package: env!("CARGO_PKG_NAME"),
@@ -43,9 +144,9 @@ static BACKEND: Backend = Backend {
         },
         Flavor {
             name: "local-per-core",
-            about: "Each thread has its own runtime and keeps the connections that it accepted",
+            about: "One runtime per thread; each keeps the connections it accepted",
             workers: Workers::PerCore,
-            serve: per_core::serve,
+            serve: local_per_core,
         },
     ],
     transports: &Transport::ALL,
@@ -53,138 +154,88 @@ static BACKEND: Backend = Backend {
     probe: |_| Ok(()),
 };
 
-fn main() {
-    common::run(&BACKEND)
-}
-
-fn multi_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
+fn multi_thread(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
     let mut runtime = Builder::new_multi_thread();
-    serve(runtime.worker_threads(context.workers()), listeners, context)
+    run_one(runtime.worker_threads(context.workers()), sockets, context)
 }
 
-fn current_thread(listeners: Listeners, context: Context) -> Result<Drained, ServeError> {
-    serve(&mut Builder::new_current_thread(), listeners, context)
+fn current_thread(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    run_one(&mut Builder::new_current_thread(), sockets, context)
 }
 
-fn serve(
+fn run_one(
     runtime: &mut Builder,
-    listeners: Listeners,
+    sockets: Sockets,
     context: Context,
 ) -> Result<Drained, ServeError> {
-    let runtime = capability::bound_pool(runtime, POOL_THREADS).enable_all().build()?;
+    let runtime = capability::size_pool(runtime, POOL_THREADS).enable_all().build()?;
+    if sockets.offload_work() {
+        capability::fill_pool(POOL_THREADS, |job| drop(runtime.spawn_blocking(job)))?;
+    }
     let drained = runtime.block_on(async {
-        capability::fill_pool(&listeners, POOL_THREADS)?;
-        let loops = start(listeners, &context)?;
-        context.ready();
-        for ends in loops {
-            ends.await.map_err(io::Error::from)?;
-        }
+        let loops = spawn_loops(sockets, &context)?;
+        context.announce();
+        join(loops).await;
         Ok(context.drained().await)
     });
-    // Not dropped, which would wait for the tasks of connections that the deadline has cut.
+    // Dropping the runtime would wait for `spawn_blocking` work that still runs, past the deadline.
     runtime.shutdown_background();
     drained
 }
 
-/// Begins to serve, in tasks: `block_on` stays on the thread that called it, which is not a worker
-/// of a runtime with several, and accepting there would hand every connection over to another.
-fn start(listeners: Listeners, context: &Context) -> io::Result<Vec<JoinHandle<()>>> {
+/// Each runtime registers its own duplicate of a listener. That is simple, and has its price: a new
+/// client may wake every idle thread, nothing balances how many connections each thread accepts,
+/// and the threads are not pinned to cores.
+fn local_per_core(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
+    run_workers(sockets, &context, |sockets, context, worker| {
+        let pool_threads = POOL_THREADS.div_ceil(context.workers());
+        let mut runtime = Builder::new_current_thread();
+        let runtime = capability::size_pool(&mut runtime, pool_threads);
+        // A `LocalRuntime` could also run futures that are not `Send`. These are, for the other
+        // flavors' sake.
+        let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
+        if sockets.offload_work() {
+            capability::fill_pool(pool_threads, |job| drop(runtime.spawn_blocking(job)))?;
+        }
+        runtime.block_on(async {
+            let loops = spawn_loops(sockets, &context)?;
+            let accepting = worker.ready();
+            join(loops).await;
+            drop(accepting);
+            // The connections are served until `run_workers` ends the process.
+            pending().await
+        })
+    })
+}
+
+/// Waits for tasks. One that fails has panicked, which ends the process (`common::run`).
+async fn join(tasks: Vec<JoinHandle<()>>) {
+    for task in tasks {
+        let _ = task.await;
+    }
+}
+
+/// Spawns a task for each listener, even if there is only one: `block_on` runs on a thread that is
+/// no worker of a multi-thread runtime, and would have to pass each connection on to one.
+fn spawn_loops(sockets: Sockets, context: &Context) -> io::Result<Vec<JoinHandle<()>>> {
     let mut loops = Vec::new();
-    for Listener { socket, work } in listeners.tcp {
+    for Listener { socket, work } in sockets.tcp {
         let listener = TcpListener::from_std(socket)?;
-        loops.push(task::spawn(accept_loop::<TcpStream>(listener, work, context.clone())));
+        loops.push(task::spawn(accept_loop(listener, work, context.clone())));
     }
-    for socket in listeners.udp {
+    for socket in sockets.udp {
         let socket = UdpSocket::from_std(socket)?;
-        loops.push(task::spawn(datagrams::udp(socket, context.clone())));
+        loops.push(task::spawn(datagrams::echo(socket, context.clone())));
     }
     #[cfg(unix)]
-    for listener in listeners.unix {
+    for listener in sockets.unix {
         let listener = UnixListener::from_std(listener)?;
-        loops.push(task::spawn(accept_loop::<UnixStream>(listener, None, context.clone())));
+        loops.push(task::spawn(unix::accept_loop(listener, context.clone())));
     }
     #[cfg(unix)]
-    for sender in listeners.unixgram {
-        let socket = UnixDatagram::from_std(sender.try_clone()?)?;
-        loops.push(task::spawn(datagrams::unixgram(socket, sender, context.clone())));
+    for socket in sockets.unixgram {
+        let datagrams = unix::Datagrams::new(socket)?;
+        loops.push(task::spawn(datagrams.echo(context.clone())));
     }
     Ok(loops)
-}
-
-async fn accept_loop<S: Stream>(listener: S::Listener, work: Option<Work>, context: Context) {
-    let cancel_after = context.cancel().accept;
-    let mut stop = context.stop();
-    loop {
-        let accepted = select! {
-            accepted = capability::accept::<S>(&listener, cancel_after) => accepted,
-            () = &mut stop => break,
-        };
-        match accepted {
-            Ok(stream) => spawn_echo(stream, work, &context),
-            Err(error) => match context.accept_error(&error) {
-                AcceptError::Retry => {}
-                // Tokio keeps the listener marked as ready after an error, so the next `accept`
-                // asks the system again and needs no new client to wake it.
-                AcceptError::BackOff(pause) => select! {
-                    () = time::sleep(pause) => {}
-                    () = &mut stop => break,
-                },
-                AcceptError::Fatal => return context.fail(),
-            },
-        }
-    }
-    if let Ok(queue) = S::queue(listener) {
-        serve_queue::<S>(&queue, work, &context);
-    }
-}
-
-/// Serves the clients in the accept queue, which closing the listener would reset.
-///
-/// It asks the system itself: Tokio would report only clients whose event it has seen.
-fn serve_queue<S: Stream>(queue: &S::Queue, work: Option<Work>, context: &Context) {
-    for _ in 0..=BACKLOG {
-        match S::accept_now(queue) {
-            Ok(stream) => spawn_echo(stream, work, context),
-            Err(error) if classify(&error) == AcceptError::Retry => {}
-            Err(_) => break,
-        }
-    }
-}
-
-fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
-    let (connection, context) = (context.connection(), context.clone());
-    task::spawn(async move { connection.ended(echo(stream, work, context).await) });
-}
-
-async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
-    let mut buffer = vec![0; context.buffer_bytes()];
-    let cancel_after = context.cancel().read;
-    let mut stop = context.stop();
-    while !context.stopping() {
-        let n = select! {
-            biased;
-            read = capability::read(&mut stream, &mut buffer, cancel_after) => read?,
-            () = &mut stop => break,
-        };
-        if n == 0 {
-            return stream.shutdown().await;
-        }
-        answer(&mut stream, &buffer[..n], work).await?;
-    }
-    // What has arrived is still echoed.
-    match stream.read_now(&mut buffer) {
-        Ok(n) => answer(&mut stream, &buffer[..n], work).await?,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-        Err(error) => return Err(error),
-    }
-    stream.shutdown().await?;
-    while stream.read(&mut buffer).await? > 0 {}
-    Ok(())
-}
-
-async fn answer<S: Stream>(stream: &mut S, message: &[u8], work: Option<Work>) -> io::Result<()> {
-    if let Some(work) = work {
-        capability::work(work).await?;
-    }
-    stream.write_all(message).await
 }

@@ -1,26 +1,25 @@
-//! Memory that the kernel writes into: a buffer of its own for an operation, the same with the
-//! address of a datagram's sender, or a pool that the kernel takes from by itself.
+//! Memory that the kernel writes into: a buffer of one operation, a buffer with the address of a
+//! datagram's sender, or a pool of provided buffers, which the kernel picks from.
 //!
-//! No bytes are looked at here, as an echo need not. What the kernel may be writing into is only
-//! ever a pointer, never a reference.
+//! An echo need not look at the bytes. Memory that the kernel may write into is only ever a pointer
+//! here, never a reference.
 #![expect(unsafe_code, reason = "the kernel is given pointers")]
 
-use std::{
-    cell::Cell,
-    io,
-    ptr::{self, NonNull},
-    rc::Rc,
-    sync::atomic::{AtomicU16, Ordering},
-};
+use std::cell::Cell;
+use std::io;
+use std::ptr::{self, NonNull};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use io_uring::{Submitter, types::BufRingEntry};
+use io_uring::Submitter;
+use io_uring::types::BufRingEntry;
 use libc::{iovec, msghdr, sockaddr_storage, sockaddr_un};
 
-/// The one group of buffers of a ring.
+/// The buffer group of a ring, which has one.
 pub(crate) const GROUP: u16 = 0;
-/// Buffers of a pool at most; a power of two, as the kernel wants it.
+/// The most buffers in a pool: a power of two, which the kernel requires.
 const POOL_BUFFERS: usize = 1024;
-/// Memory of a pool at most, in bytes. It is touched only as far as it is used.
+/// The most memory of a pool, in bytes. Pages that no message has used are not resident.
 const POOL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Memory for one operation at a time.
@@ -28,9 +27,9 @@ const POOL_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Buffer(NonNull<[u8]>);
 
 impl Buffer {
-    pub(crate) fn new(bytes: usize) -> Buffer {
+    pub(crate) fn new(bytes: usize) -> Self {
         let memory = vec![0_u8; bytes].into_boxed_slice();
-        Buffer(NonNull::from(Box::leak(memory)))
+        Self(NonNull::from(Box::leak(memory)))
     }
 
     pub(crate) fn start(&self) -> *mut u8 {
@@ -44,22 +43,22 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // SAFETY: it was leaked by `new`, nobody else owns it, and an operation that the kernel
-        // still has keeps its buffer from getting here.
+        // SAFETY: `new` leaked it, and this is its only owner. The kernel does not use it: while an
+        // operation is in flight, `Ring` owns the buffer.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }
 
-/// Memory for one datagram at a time, with the address that it came from and goes back to, and
-/// with what the kernel is told of both.
+/// Memory for one datagram at a time, with the address of its sender and the `msghdr` that
+/// describes both to the kernel.
 #[derive(Debug)]
 pub(crate) struct Datagram {
     bytes: Buffer,
-    /// Pointers into an `Rc` hold when that moves, as those into a `Box` do not.
+    /// An `Rc`, because pointers into it stay valid when it is moved; those into a `Box` do not.
     envelope: Rc<Envelope>,
 }
 
-/// What the kernel reads and writes beside the bytes.
+/// What the kernel reads and writes next to the bytes.
 #[derive(Debug)]
 struct Envelope {
     header: Cell<msghdr>,
@@ -67,7 +66,7 @@ struct Envelope {
     address: Cell<Address>,
 }
 
-/// As long and as aligned as sockaddr_storage, whose own fields are private.
+/// As large and as aligned as `sockaddr_storage`, whose fields are private.
 type Address = [u64; 16];
 
 const _: () = assert!(
@@ -75,11 +74,11 @@ const _: () = assert!(
         && align_of::<Address>() == align_of::<sockaddr_storage>()
 );
 
-/// The longest address that there is. Of a path that fills it the kernel says one byte more
-/// (unix(7)), and would not take that back.
+/// The longest address. For a path that fills `sun_path` the kernel reports one byte more
+/// (unix(7)), and would refuse to send to that length.
 const LONGEST_ADDRESS: u32 = size_of::<sockaddr_un>() as u32;
 
-/// Without bytes and without an address.
+/// No bytes and no address.
 const EMPTY: msghdr = msghdr {
     msg_name: ptr::null_mut(),
     msg_namelen: 0,
@@ -91,22 +90,22 @@ const EMPTY: msghdr = msghdr {
 };
 
 impl Datagram {
-    pub(crate) fn new(bytes: usize) -> Datagram {
+    pub(crate) fn new(bytes: usize) -> Self {
         let envelope = Envelope {
             header: Cell::new(EMPTY),
             vector: Cell::new(iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
             address: Cell::default(),
         };
-        Datagram { bytes: Buffer::new(bytes), envelope: Rc::new(envelope) }
+        Self { bytes: Buffer::new(bytes), envelope: Rc::new(envelope) }
     }
 
-    /// What the kernel is told to fill all of it.
+    /// The `msghdr` that receives into the whole buffer.
     pub(crate) fn to_receive(&self) -> *mut msghdr {
         self.header(size_of::<Address>() as u32, self.bytes.len())
     }
 
-    /// What the kernel is told to send the first `length` bytes back; none if the client that has
-    /// sent them has no name.
+    /// The `msghdr` that sends the first `length` bytes back to their sender; none if the sender
+    /// has no name.
     pub(crate) fn to_answer(&self, length: usize) -> Option<*const msghdr> {
         match self.envelope.header.get().msg_namelen {
             0 => None,
@@ -128,44 +127,44 @@ impl Datagram {
     }
 }
 
-/// A buffer that the kernel has taken from the pool and filled. It goes back by [`Pool::give`];
-/// one that is dropped is lost to the pool, and harmless.
+/// A provided buffer that the kernel has picked and filled. [`Pool::recycle`] provides it again. If
+/// it is dropped instead, the pool has one buffer less, and nothing worse happens.
 #[derive(Debug)]
-#[must_use = "the pool has one buffer less until it is given back"]
+#[must_use = "the pool has one buffer less until it is recycled"]
 pub(crate) struct Lease(u16);
 
-/// Buffers that the kernel takes from when bytes arrive; io_uring_register_buf_ring(3).
+/// Provided buffers, which the kernel picks from when bytes arrive (io_uring_register_buf_ring(3)).
 #[derive(Debug)]
 pub(crate) struct Pool {
-    /// The ring of free buffers, which the kernel reads.
+    /// The buffer ring: the kernel takes free buffers from its head.
     entries: NonNull<[Page]>,
     memory: Buffer,
     buffer_bytes: usize,
     count: u16,
-    /// Where the next free buffer is put.
+    /// Where the next recycled buffer is put.
     tail: u16,
-    /// Buffers that nobody has a lease of.
+    /// Buffers that are in the ring.
     free: u16,
 }
 
-/// The kernel wants the ring of free buffers to begin with a page.
+/// The kernel requires that the buffer ring begins at a page boundary.
 #[repr(C, align(4096))]
 #[derive(Clone, Debug)]
 struct Page([u8; 4096]);
 
 impl Pool {
-    /// Registers a pool of buffers of this size.
+    /// Registers a pool of buffers of `buffer_bytes` each.
     ///
     /// # Errors
     ///
     /// `InvalidInput` on a kernel older than 5.19; a lack of memory.
-    pub(crate) fn register(submitter: &Submitter<'_>, buffer_bytes: usize) -> io::Result<Pool> {
+    pub(crate) fn register(submitter: &Submitter<'_>, buffer_bytes: usize) -> io::Result<Self> {
         let most = (POOL_BYTES / buffer_bytes).clamp(2, POOL_BUFFERS);
         // Rounded down to a power of two.
         let count = 1_u16 << most.ilog2();
         let pages = (usize::from(count) * size_of::<BufRingEntry>()).div_ceil(size_of::<Page>());
         let entries = vec![Page([0; 4096]); pages].into_boxed_slice();
-        let mut pool = Pool {
+        let mut pool = Self {
             entries: NonNull::from(Box::leak(entries)),
             memory: Buffer::new(buffer_bytes * usize::from(count)),
             buffer_bytes,
@@ -174,45 +173,46 @@ impl Pool {
             free: 0,
         };
         let address = pool.entries.as_ptr().cast::<u8>() as u64;
-        // SAFETY: `entries` has room for so many, and is not freed before the ring: see `Ring`.
+        // SAFETY: `entries` has room for `count` buffers, and `Ring` does not free it before the
+        // ring.
         unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0)? };
         for number in 0..count {
-            pool.give(Lease(number));
+            pool.recycle(Lease(number));
         }
         Ok(pool)
     }
 
-    /// Whether the kernel would find a buffer now.
+    /// Whether the kernel can pick a buffer now.
     pub(crate) fn has_free(&self) -> bool {
         self.free > 0
     }
 
-    /// The buffer of which the kernel says the number.
+    /// The buffer that a completion names by its number.
     pub(crate) fn taken(&mut self, number: u16) -> Lease {
         self.free -= 1;
         Lease(number)
     }
 
-    /// Where a buffer's bytes are.
+    /// Where the bytes of a buffer are.
     pub(crate) fn start(&self, lease: &Lease) -> *mut u8 {
         self.memory.start().wrapping_add(usize::from(lease.0) * self.buffer_bytes)
     }
 
-    /// Lets the kernel fill it again.
-    pub(crate) fn give(&mut self, lease: Lease) {
+    /// Provides the buffer to the kernel again.
+    pub(crate) fn recycle(&mut self, lease: Lease) {
         let start = self.start(&lease) as u64;
         let index = usize::from(self.tail % self.count);
         let first = self.entries.as_ptr().cast::<BufRingEntry>();
-        // SAFETY: the index is within the ring. The kernel does not look at this entry before the
-        // tail has passed it, and the lease says that it does not write into the buffer.
+        // SAFETY: the index is within the ring. The kernel does not read this entry before the tail
+        // has passed it, and the lease shows that the kernel does not write into the buffer.
         let entry = unsafe { &mut *first.add(index) };
         entry.set_addr(start);
         entry.set_len(self.buffer_bytes as u32);
         entry.set_bid(lease.0);
         self.tail = self.tail.wrapping_add(1);
         self.free += 1;
-        // SAFETY: `first` is the ring's first entry, whose tail is aligned, lives as long, and is
-        // written by this thread alone; the kernel reads it as an atomic.
+        // SAFETY: the tail lies in `first`, the ring's first entry. It is aligned, lives as long as
+        // the ring, and only this thread writes it; the kernel reads it as an atomic.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(first).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }

@@ -1,46 +1,49 @@
-//! A connection: what it receives, what it has still to send, and what it does next.
+//! A connection: its receive, its messages that wait to be sent, and what it submits next.
 //!
-//! One operation of each kind is under way at most, so that bytes stay in their order. With one
-//! shot at a time the same buffer is received into and sent from. With many shots the kernel goes
-//! on receiving into the pool while a send is under way, up to a number of messages.
+//! At most one receive and one send are in flight, so bytes keep their order. Single-shot: one
+//! buffer per connection, received into and then sent. Multishot: the kernel keeps filling provided
+//! buffers while a send is in flight, up to 16 messages.
 
-use std::{collections::VecDeque, io, mem, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
 
 use common::{Connection as Counted, Work, burn};
-use rustix::{io::Errno, net};
+use rustix::io::Errno;
+use rustix::net;
 
-use crate::{
-    buffers::Buffer,
-    ring::{Bytes, Key, Ring},
-};
+use crate::buffers::Buffer;
+use crate::ring::{Bytes, Key, Ring, Shots};
 
-/// Messages that wait to be sent, at which receiving stops: a client that does not read has about
-/// so many buffers of the pool, and no more.
+/// A connection stops receiving when this many messages wait to be sent. A client that does not
+/// read holds about as many provided buffers.
 const MOST_WAITING: usize = 16;
-/// And at which it goes on.
+/// Receiving starts again when no more than these wait.
 const FEW_WAITING: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Whose its completions are.
-    owner: u64,
+    /// The token by which its completions find it.
+    token: u64,
     socket: Rc<OwnedFd>,
     counted: Counted,
     work: Option<Work>,
-    /// The kernel receives into the pool, again and again.
-    many: bool,
+    shots: Shots,
     phase: Phase,
     receiving: Option<Key>,
-    /// Too much waits to be sent, and receiving is about to end.
+    /// Too many messages wait, and the receive is being cancelled.
     is_cancelled: bool,
-    /// The pool had no buffer: the next bytes go into one of its own.
+    /// No provided buffer was free: the next receive uses a buffer of the connection.
     found_pool_empty: bool,
     /// The client's FIN has come.
     ended: bool,
-    /// The message of which a send is under way.
+    /// The send in flight.
     sending: Option<Sending>,
     waiting: VecDeque<Message>,
-    /// A buffer of its own that nobody uses.
+    /// The buffer of the connection, while nothing uses it.
     spare: Option<Buffer>,
     buffer_bytes: usize,
 }
@@ -48,82 +51,105 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 enum Phase {
     Echoing,
-    /// The server stops: what has arrived is still received.
+    /// The server stops: one more receive takes what has arrived.
     Stopping,
-    /// What was received is to be sent, then FIN.
+    /// Everything that was received is sent, then FIN.
     Answering,
-    /// FIN is sent; what still comes is dropped, up to the client's own.
+    /// FIN is sent. What still arrives is dropped, until the client's FIN.
     Ending,
-    /// Nothing is to be done any more, but something is still under way.
+    /// The connection has failed. It is closed when nothing is in flight any more.
     Failed(io::Error),
 }
 
-/// Bytes that are to be sent.
+/// Bytes to send.
 #[derive(Debug)]
 struct Message {
     bytes: Bytes,
     length: usize,
-    /// Another thread works for it.
+    /// Another thread spends its CPU time.
     in_work: bool,
 }
 
-/// The part of a message of which the socket has taken `sent` bytes.
+/// The progress of a send: the socket has taken `sent` of `length` bytes.
 #[derive(Clone, Copy, Debug)]
 struct Sending {
     sent: usize,
     length: usize,
 }
 
-/// What a connection wants of its loop.
+/// What the loop has to do for a connection.
 #[derive(Debug)]
 #[must_use]
 pub(crate) enum Next {
     Wait,
-    /// Its message costs so much time, which another thread has to spend.
+    /// Have another thread spend the CPU time of its message.
     Work(Duration),
-    /// It is over, and nothing is under way.
+    /// Close it: nothing is in flight.
     Over,
 }
 
 impl Connection {
     pub(crate) fn new(
-        owner: u64,
+        token: u64,
         socket: OwnedFd,
         counted: Counted,
         work: Option<Work>,
-        many: bool,
+        shots: Shots,
         buffer_bytes: usize,
-    ) -> Connection {
-        Connection {
-            owner,
+    ) -> Self {
+        Self {
+            token,
             socket: Rc::new(socket),
             counted,
             work,
-            // A message that costs time is one read, as with one shot.
-            many: many && work.is_none(),
+            // A message that costs CPU time is one read, so it needs a receive of its own.
+            shots: if work.is_some() { Shots::Single } else { shots },
             phase: Phase::Echoing,
             receiving: None,
             is_cancelled: false,
             found_pool_empty: false,
             ended: false,
             sending: None,
-            // Enough for one message at a time. Left to itself it would begin with room for four.
+            // Room for one message. By default the first one would allocate room for four.
             waiting: VecDeque::with_capacity(1),
             spare: None,
             buffer_bytes,
         }
     }
 
-    /// The receive under way that may be cancelled, to be begun anew.
+    /// The receive in flight, if `--cancel` may cancel it.
     pub(crate) fn receiving(&self) -> Option<Key> {
         if matches!(self.phase, Phase::Echoing) { self.receiving } else { None }
     }
 
-    /// Counts it out.
-    pub(crate) fn over(self, ring: &mut Ring) {
+    /// Sends FIN without the ring.
+    pub(crate) fn send_fin(&self) {
+        // Fails if the connection is already closed.
+        let _ = net::shutdown(&self.socket, net::Shutdown::Write);
+    }
+
+    /// Whether the client's FIN or a reset has arrived. Reads and drops what arrived before it,
+    /// without the ring, up to a limit per call.
+    pub(crate) fn has_client_ended(&self) -> bool {
+        const READS: usize = 16;
+
+        let mut buffer = [0; 4096];
+        for _ in 0..READS {
+            match net::recv(&self.socket, &mut buffer[..], net::RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return true,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return false,
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+
+    /// Counts the connection out.
+    pub(crate) fn close(self, ring: &mut Ring) {
         for message in self.waiting {
             if let Bytes::Pooled(lease) = message.bytes {
-                ring.give(lease);
+                ring.recycle(lease);
             }
         }
         self.counted.ended(match self.phase {
@@ -132,15 +158,15 @@ impl Connection {
         });
     }
 
-    /// Receives for the first time.
+    /// Submits the first receive.
     pub(crate) fn start(&mut self, ring: &mut Ring) -> Next {
-        self.go_on(ring)
+        self.advance(ring)
     }
 
-    /// Ends it because its message cannot be worked for.
-    pub(crate) fn give_up(&mut self, error: io::Error) -> Next {
+    /// Fails it, because no thread can spend the CPU time of its message.
+    pub(crate) fn abandon(&mut self, error: io::Error) -> Next {
         self.fail(error);
-        self.over_or_wait()
+        self.close_or_wait()
     }
 
     /// The server stops.
@@ -151,19 +177,19 @@ impl Connection {
                 ring.cancel(key);
             }
         }
-        self.go_on(ring)
+        self.advance(ring)
     }
 
-    /// The work for its message has been done.
-    pub(crate) fn worked(&mut self, ring: &mut Ring) -> Next {
+    /// Another thread has spent the CPU time of the first message that waits.
+    pub(crate) fn finish_work(&mut self, ring: &mut Ring) -> Next {
         if let Some(message) = self.waiting.front_mut() {
             message.in_work = false;
         }
-        self.go_on(ring)
+        self.advance(ring)
     }
 
-    /// A receive has completed, perhaps not for the last time.
-    pub(crate) fn received(
+    /// A receive has completed. If there are `more` completions, it stays in flight.
+    pub(crate) fn handle_recv(
         &mut self,
         ring: &mut Ring,
         result: io::Result<usize>,
@@ -175,18 +201,18 @@ impl Connection {
             self.is_cancelled = false;
         }
         match (result, bytes) {
-            (Ok(length @ 1..), Some(bytes)) => return self.keep(ring, bytes, length),
+            (Ok(length @ 1..), Some(bytes)) => return self.enqueue(ring, bytes, length),
             (Ok(_), bytes) => {
-                self.take_back(ring, bytes);
+                self.recycle(ring, bytes);
                 self.ended = true;
             }
             (Err(error), bytes) => {
-                self.take_back(ring, bytes);
+                self.recycle(ring, bytes);
                 match Errno::from_io_error(&error) {
                     Some(Errno::NOBUFS) => self.found_pool_empty = true,
-                    // It is begun anew.
+                    // `advance` submits the next one.
                     Some(Errno::CANCELED | Errno::INTR) => {}
-                    // Nothing has arrived.
+                    // Nothing has arrived before the stop.
                     Some(Errno::AGAIN) if matches!(self.phase, Phase::Stopping) => {
                         self.phase = Phase::Answering;
                     }
@@ -194,11 +220,11 @@ impl Connection {
                 }
             }
         }
-        self.go_on(ring)
+        self.advance(ring)
     }
 
     /// A send has completed.
-    pub(crate) fn sent(
+    pub(crate) fn handle_send(
         &mut self,
         ring: &mut Ring,
         result: io::Result<usize>,
@@ -209,24 +235,24 @@ impl Connection {
             (Ok(taken), Some(Sending { sent, length })) if sent + taken < length => {
                 self.send(ring, bytes, sent + taken, length);
             }
-            (Ok(_), _) => self.take_back(ring, Some(bytes)),
+            (Ok(_), _) => self.recycle(ring, Some(bytes)),
             (Err(error), _) => {
-                self.take_back(ring, Some(bytes));
+                self.recycle(ring, Some(bytes));
                 self.fail(error);
             }
         }
-        self.go_on(ring)
+        self.advance(ring)
     }
 
-    /// Keeps a message until it is sent, or does without it.
-    fn keep(&mut self, ring: &mut Ring, bytes: Bytes, length: usize) -> Next {
+    /// Queues a message to be sent, or drops it if the connection is ending.
+    fn enqueue(&mut self, ring: &mut Ring, bytes: Bytes, length: usize) -> Next {
         match self.phase {
             Phase::Echoing | Phase::Answering => {}
-            // What had arrived at the stop was one read.
+            // The stop takes one more receive.
             Phase::Stopping => self.phase = Phase::Answering,
             Phase::Ending | Phase::Failed(_) => {
-                self.take_back(ring, Some(bytes));
-                return self.go_on(ring);
+                self.recycle(ring, Some(bytes));
+                return self.advance(ring);
             }
         }
         let mut offloaded = None;
@@ -238,14 +264,14 @@ impl Connection {
         self.waiting.push_back(Message { bytes, length, in_work: offloaded.is_some() });
         match offloaded {
             Some(time) => Next::Work(time),
-            None => self.go_on(ring),
+            None => self.advance(ring),
         }
     }
 
-    /// Begins whatever can be begun now.
-    fn go_on(&mut self, ring: &mut Ring) -> Next {
+    /// Submits what can be submitted now.
+    fn advance(&mut self, ring: &mut Ring) -> Next {
         if matches!(self.phase, Phase::Failed(_)) {
-            return self.over_or_wait();
+            return self.close_or_wait();
         }
         if self.sending.is_none()
             && self.waiting.front().is_some_and(|message| !message.in_work)
@@ -258,7 +284,7 @@ impl Connection {
             self.finish();
         }
         if self.ended && all_sent {
-            return self.over_or_wait();
+            return self.close_or_wait();
         }
         match self.receiving {
             Some(key) => {
@@ -273,12 +299,12 @@ impl Connection {
         Next::Wait
     }
 
-    /// Begins to receive if there is room for what comes.
+    /// Submits a receive if there is room for what arrives.
     fn receive(&mut self, ring: &mut Ring, all_sent: bool) {
         let may_wait = match self.phase {
-            Phase::Echoing if self.many && self.waiting.len() <= FEW_WAITING => {
+            Phase::Echoing if self.shots == Shots::Multi && self.waiting.len() <= FEW_WAITING => {
                 if !mem::take(&mut self.found_pool_empty) && ring.pool_has_free() {
-                    self.receiving = Some(ring.receive_many(&self.socket, self.owner));
+                    self.receiving = Some(ring.recv_multishot(&self.socket, self.token));
                     return;
                 }
                 true
@@ -289,18 +315,18 @@ impl Connection {
             Phase::Echoing | Phase::Stopping | Phase::Answering | Phase::Failed(_) => return,
         };
         let buffer = self.spare.take().unwrap_or_else(|| Buffer::new(self.buffer_bytes));
-        self.receiving = Some(ring.receive(&self.socket, buffer, may_wait, self.owner));
+        self.receiving = Some(ring.recv(&self.socket, buffer, may_wait, self.token));
     }
 
     fn send(&mut self, ring: &mut Ring, bytes: Bytes, sent: usize, length: usize) {
         self.sending = Some(Sending { sent, length });
-        ring.send(&self.socket, bytes, sent, length - sent, self.owner);
+        ring.send(&self.socket, bytes, sent, length - sent, self.token);
     }
 
-    fn take_back(&mut self, ring: &mut Ring, bytes: Option<Bytes>) {
+    fn recycle(&mut self, ring: &mut Ring, bytes: Option<Bytes>) {
         match bytes {
             Some(Bytes::Owned(buffer)) => self.spare = Some(buffer),
-            Some(Bytes::Pooled(lease)) => ring.give(lease),
+            Some(Bytes::Pooled(lease)) => ring.recycle(lease),
             None => {}
         }
     }
@@ -315,13 +341,13 @@ impl Connection {
 
     fn fail(&mut self, error: io::Error) {
         if !matches!(self.phase, Phase::Failed(_)) {
-            // Ends what is still under way.
+            // Completes the operations in flight.
             let _ = net::shutdown(&self.socket, net::Shutdown::Both);
             self.phase = Phase::Failed(error);
         }
     }
 
-    fn over_or_wait(&self) -> Next {
+    fn close_or_wait(&self) -> Next {
         let is_busy = self.receiving.is_some() || self.sending.is_some();
         if is_busy { Next::Wait } else { Next::Over }
     }

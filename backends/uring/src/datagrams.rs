@@ -1,54 +1,56 @@
-//! Echo of datagrams. One operation at a time is under way for a socket: it receives, or it sends
-//! back what was received, from the same memory.
+//! Echo of datagrams. One operation per socket is in flight: a receive, or the send of what was
+//! received, from the same memory.
 
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Instant};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Instant;
 
-use common::{AcceptError, Context, DATAGRAM_BYTES, Transport};
+use common::{Context, DATAGRAM_BYTES, Recovery, Transport};
 
-use crate::{
-    buffers::Datagram,
-    ring::{Key, Ring},
-};
+use crate::buffers::Datagram;
+use crate::ring::{Key, Ring};
 
 pub(crate) struct Datagrams {
-    /// Whose its completions are.
-    owner: u64,
+    /// The token by which its completions find it.
+    token: u64,
     socket: Rc<OwnedFd>,
-    /// A reply waits for room. In UDP that is the socket's own; of Unix it is the receiver's, and
-    /// the replies to all others would wait for a client that does not read.
+    /// Whether a reply may wait for room. Over UDP, that is room in the socket's own queue. Over
+    /// Unix paths, it is room in the client's queue: the replies to all others would wait for a
+    /// client that does not read.
     may_wait: bool,
     receiving: Option<Key>,
-    /// While nothing is under way.
+    /// The memory, while nothing is in flight.
     idle: Option<Datagram>,
-    /// When it is to receive again, after an error.
-    pub(crate) at: Option<Instant>,
+    /// When to receive again, after an error.
+    pub(crate) wake_at: Option<Instant>,
 }
 
 impl Datagrams {
-    pub(crate) fn new(owner: u64, socket: OwnedFd, transport: Transport) -> Datagrams {
-        Datagrams {
-            owner,
+    pub(crate) fn new(token: u64, socket: OwnedFd, transport: Transport) -> Self {
+        Self {
+            token,
             socket: Rc::new(socket),
             may_wait: transport == Transport::Udp,
             receiving: None,
             idle: Some(Datagram::new(DATAGRAM_BYTES)),
-            at: None,
+            wake_at: None,
         }
     }
 
-    /// Receives the next datagram, if nothing is under way and the server does not stop.
+    /// Submits a receive, if nothing is in flight and the server does not stop.
     pub(crate) fn receive(&mut self, ring: &mut Ring, context: &Context) {
-        self.at = None;
+        self.wake_at = None;
         if !context.stopping()
             && let Some(datagram) = self.idle.take()
         {
-            let key = ring.receive_datagram(&self.socket, datagram, self.owner);
+            let key = ring.recvmsg(&self.socket, datagram, self.token);
             self.receiving = Some(key);
         }
     }
 
-    /// A datagram has come, or an error.
-    pub(crate) fn came(
+    /// A receive has completed.
+    pub(crate) fn handle_recv(
         &mut self,
         ring: &mut Ring,
         context: &Context,
@@ -58,28 +60,28 @@ impl Datagrams {
         self.receiving = None;
         match result {
             Ok(length) => {
-                let (socket, owner) = (&self.socket, self.owner);
-                // It comes back at once if its client has no name and cannot be answered.
-                self.idle = ring.answer(socket, datagram, length, self.may_wait, owner).err();
+                let (socket, token) = (&self.socket, self.token);
+                // If the client has no name and cannot be answered, the memory comes back at once.
+                self.idle = ring.sendmsg(socket, datagram, length, self.may_wait, token).err();
             }
             Err(_) if context.stopping() => self.idle = Some(datagram),
             Err(error) => {
                 self.idle = Some(datagram);
-                match context.receive_error(&error) {
-                    AcceptError::Retry => {}
-                    AcceptError::BackOff(pause) => {
-                        self.at = Some(Instant::now() + pause);
+                match context.after_receive_error(&error) {
+                    Recovery::Retry => {}
+                    Recovery::BackOff(pause) => {
+                        self.wake_at = Some(Instant::now() + pause);
                         return;
                     }
-                    AcceptError::Fatal => return context.fail(),
+                    Recovery::Fatal => return,
                 }
             }
         }
         self.receive(ring, context);
     }
 
-    /// A datagram has gone back, or is dropped.
-    pub(crate) fn answered(
+    /// A send has completed.
+    pub(crate) fn handle_send(
         &mut self,
         ring: &mut Ring,
         context: &Context,
@@ -93,8 +95,8 @@ impl Datagrams {
         self.receive(ring, context);
     }
 
-    /// Whether nothing is under way any more, now that the server stops.
-    pub(crate) fn has_ended(&mut self, ring: &mut Ring) -> bool {
+    /// Cancels the receive; whether nothing is in flight any more.
+    pub(crate) fn is_idle(&mut self, ring: &mut Ring) -> bool {
         if let Some(key) = self.receiving.take() {
             ring.cancel(key);
         }

@@ -1,16 +1,16 @@
 //! What is left of this backend on systems without io_uring: the reason that it cannot run.
 
-use common::{Context, Drained, Driver, Listeners, ServeError, Unavailable};
+use common::{Context, Drained, Driver, ServeError, Sockets, Unavailable};
 
 pub(crate) fn probe(_: Driver) -> Result<(), Unavailable> {
     Err(reason())
 }
 
-pub(crate) fn single_shot(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+pub(crate) fn single_shot(_: Sockets, _: Context) -> Result<Drained, ServeError> {
     Err(ServeError::Unavailable(reason()))
 }
 
-pub(crate) fn multishot(_: Listeners, _: Context) -> Result<Drained, ServeError> {
+pub(crate) fn multishot(_: Sockets, _: Context) -> Result<Drained, ServeError> {
     Err(ServeError::Unavailable(reason()))
 }
 

@@ -1,4 +1,18 @@
-//! Echo server on io_uring alone: threads with a ring each, and no runtime between.
+//! Echo server on io_uring alone: one ring per thread, and no runtime.
+//!
+//! `server` is the loop of a thread: it waits for completions and hands each to the connection that
+//! its user data names. `connection` decides what to submit next. `ring` keeps every operation that
+//! is in flight together with the memory that the kernel uses, and `buffers` is that memory.
+//!
+//! The `single-shot` flavor submits one accept per client and one receive per message, into a
+//! buffer of the connection, which the reply is then sent from. The `multishot` flavor uses
+//! multishot accept and receive with provided buffers: the kernel picks a buffer when bytes arrive,
+//! so an idle connection holds none.
+//!
+//! What it does not use: registered files (every client would need a slot in a table of fixed
+//! size), bundles and incremental buffer consumption (an echo sends what one receive returned),
+//! zero-copy send (it pays off above some 10 KiB per message, and needs a second completion), and
+//! SQPOLL (a kernel thread that spins would be charged to nobody).
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -26,13 +40,13 @@ static BACKEND: Backend = Backend {
     flavors: &[
         Flavor {
             name: "single-shot",
-            about: "Each receive has a buffer of its own, which is then sent from",
+            about: "One receive at a time per connection, into a buffer of its own",
             workers: Workers::PerCore,
             serve: single_shot,
         },
         Flavor {
             name: "multishot",
-            about: "Accepts and receives go on by themselves, into buffers of a pool",
+            about: "Multishot accept and receive, with provided buffers",
             workers: Workers::PerCore,
             serve: multishot,
         },

@@ -1,29 +1,36 @@
-//! The ring, and all that the kernel may be using: an operation is kept here, with its buffer and
-//! its socket, from its submission to its last completion.
+//! The ring, and everything that the kernel may be using: an operation is kept here with its buffer
+//! and its socket, from its submission to its last completion.
 #![expect(unsafe_code, reason = "the kernel is given pointers and descriptors")]
 
-use std::{
-    io, mem,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
-    rc::Rc,
-    time::Duration,
-};
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
 
-use io_uring::{
-    IoUring, cqueue, opcode, squeue,
-    types::{Fd, SubmitArgs, Timespec},
-};
-use rustix::{io::Errno, net};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use rustix::io::Errno;
+use rustix::net;
 use slab::Slab;
 
 use crate::buffers::{Buffer, Datagram, GROUP, Lease, Pool};
 
-/// Operations that can wait for the next system call. A full queue is submitted early, no more.
+/// Entries of the submission queue. When it is full, it is submitted early.
 const SUBMISSIONS: u32 = 256;
-/// Completions that can wait to be looked at; the kernel keeps those beyond.
+/// Entries of the completion queue. The kernel keeps the completions that find no room there.
 const COMPLETIONS: u32 = 4096;
-/// Marks a completion that nobody waits for.
+/// The user data of a completion that nobody waits for.
 const NOBODY: u64 = u64::MAX;
+
+/// How often one submission of an accept or a receive completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shots {
+    /// Once.
+    Single,
+    /// Again and again, until it ends or is cancelled; receives take provided buffers.
+    Multi,
+}
 
 /// Bytes that were received, in one of the two kinds of memory.
 #[derive(Debug)]
@@ -32,30 +39,30 @@ pub(crate) enum Bytes {
     Pooled(Lease),
 }
 
-/// What became of an operation.
+/// The result of an operation, with the memory that the kernel gives back.
 #[derive(Debug)]
 pub(crate) enum Effect {
     Accepted(io::Result<OwnedFd>),
-    /// How many bytes there are, and where. A pooled buffer is there only with bytes.
+    /// How many bytes there are, and where. A provided buffer comes only with bytes.
     Received(io::Result<usize>, Option<Bytes>),
-    /// How many bytes the socket took of those that were to be sent.
+    /// How many of the bytes the socket took.
     Sent(io::Result<usize>, Bytes),
-    /// How many bytes a datagram has.
-    Came(io::Result<usize>, Datagram),
-    /// Whether a datagram has gone back.
-    Answered(io::Result<()>, Datagram),
+    /// How many bytes the datagram has.
+    DatagramReceived(io::Result<usize>, Datagram),
+    /// Whether the datagram was sent back.
+    DatagramSent(io::Result<()>, Datagram),
 }
 
-/// A completion, and whose it is.
+/// A completion, with the token of who submitted the operation.
 #[derive(Debug)]
 pub(crate) struct Completion {
-    pub(crate) owner: u64,
+    pub(crate) token: u64,
     pub(crate) effect: Effect,
-    /// The operation goes on, and completes again.
+    /// The operation stays in flight and completes again (IORING_CQE_F_MORE).
     pub(crate) more: bool,
 }
 
-/// An operation under way. Its slot may have another one later, so it has a number as well.
+/// An operation in flight. Another operation may have its slot later, so it has a number, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     slot: usize,
@@ -65,36 +72,38 @@ pub(crate) struct Key {
 #[derive(Debug)]
 struct Operation {
     number: u64,
-    owner: u64,
-    /// Keeps the descriptor from being closed, and its number from being used again.
+    token: u64,
+    /// Keeps the descriptor open, so that its number is not reused.
     _socket: Rc<OwnedFd>,
-    held: Held,
+    in_flight: InFlight,
 }
 
-/// What the kernel uses of ours meanwhile.
+/// The kind of an operation, with the memory that the kernel owns until it completes.
 #[derive(Debug)]
-enum Held {
+enum InFlight {
     Accept,
-    Receive(Buffer),
-    ReceiveMany,
+    Recv(Buffer),
+    RecvMultishot,
     Send(Bytes),
-    Come(Datagram),
-    Answer(Datagram),
+    RecvMsg(Datagram),
+    SendMsg(Datagram),
 }
 
-/// An `io_uring` instance of one thread.
+/// One io_uring instance, which only the thread that built it uses.
 pub(crate) struct Ring {
     ring: IoUring,
     operations: Slab<Operation>,
     pool: Option<Pool>,
     next_number: u64,
-    /// Completions that had to be taken out of the kernel's way before anybody waited for them.
+    /// Completions that were collected early, to make room in the completion queue.
     backlog: Vec<cqueue::Entry>,
+    /// Why nothing can be submitted any more. The next wait returns it.
+    failure: Option<io::Error>,
 }
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        // Closing a ring cancels what is under way some time later, and until then the kernel may
+        // Closing a ring cancels its operations some time later, and until then the kernel may
         // write into every buffer.
         mem::forget(mem::take(&mut self.operations));
         mem::forget(self.pool.take());
@@ -102,7 +111,7 @@ impl Drop for Ring {
 }
 
 impl Ring {
-    /// The first Linux that leaves completions until they are asked for.
+    /// The first Linux with DEFER_TASKRUN.
     pub(crate) const SINCE: &str = "6.1";
 
     /// A ring that the calling thread alone may use.
@@ -110,139 +119,143 @@ impl Ring {
     /// # Errors
     ///
     /// Those of io_uring_setup(2); `InvalidInput` on a kernel older than 6.1.
-    pub(crate) fn new() -> io::Result<Ring> {
+    pub(crate) fn new() -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
-            // What completes is looked at when this thread asks, not when it is interrupted.
+            // Completions are processed when this thread asks for them, not by an interrupt.
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
-        Ok(Ring { ring, operations: Slab::new(), pool: None, next_number: 0, backlog: Vec::new() })
+        Ok(Self {
+            ring,
+            operations: Slab::new(),
+            pool: None,
+            next_number: 0,
+            backlog: Vec::new(),
+            failure: None,
+        })
     }
 
-    /// Gives the ring a pool of buffers for [`Ring::receive_many`].
+    /// Adds the provided buffers for [`Ring::recv_multishot`].
     ///
     /// # Errors
     ///
     /// As [`Pool::register`].
-    pub(crate) fn with_pool(mut self, buffer_bytes: usize) -> io::Result<Ring> {
+    pub(crate) fn with_provided_buffers(mut self, buffer_bytes: usize) -> io::Result<Self> {
         self.pool = Some(Pool::register(&self.ring.submitter(), buffer_bytes)?);
         Ok(self)
     }
 
-    /// Whether bytes that arrive now would find a buffer in the pool.
+    /// Whether a provided buffer is free.
     pub(crate) fn pool_has_free(&self) -> bool {
         self.pool.as_ref().is_some_and(Pool::has_free)
     }
 
-    /// Accepts a client, or one after another.
-    pub(crate) fn accept(&mut self, listener: &Rc<OwnedFd>, many: bool, owner: u64) -> Key {
+    /// Submits an accept.
+    pub(crate) fn accept(&mut self, listener: &Rc<OwnedFd>, shots: Shots, token: u64) -> Key {
         let fd = Fd(listener.as_raw_fd());
         let flags = net::SocketFlags::CLOEXEC.bits() as i32;
-        let entry = if many {
-            opcode::AcceptMulti::new(fd).flags(flags).build()
-        } else {
-            let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
-            opcode::Accept::new(fd, address, length).flags(flags).build()
+        let entry = match shots {
+            Shots::Single => {
+                let (address, length) = (std::ptr::null_mut(), std::ptr::null_mut());
+                opcode::Accept::new(fd, address, length).flags(flags).build()
+            }
+            Shots::Multi => opcode::AcceptMulti::new(fd).flags(flags).build(),
         };
-        self.begin(entry, listener, Held::Accept, owner)
+        self.begin(entry, listener, InFlight::Accept, token)
     }
 
-    /// Receives once into a buffer; `WouldBlock` if it may not wait and nothing is there.
-    pub(crate) fn receive(
+    /// Submits a receive into `buffer`. Unless it may wait, it completes with EAGAIN if no bytes
+    /// are there.
+    pub(crate) fn recv(
         &mut self,
         socket: &Rc<OwnedFd>,
         buffer: Buffer,
         may_wait: bool,
-        owner: u64,
+        token: u64,
     ) -> Key {
         let flags = if may_wait { net::RecvFlags::empty() } else { net::RecvFlags::DONTWAIT };
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), buffer.start(), length)
             .flags(flags.bits() as i32)
             .build();
-        self.begin(entry, socket, Held::Receive(buffer), owner)
+        self.begin(entry, socket, InFlight::Recv(buffer), token)
     }
 
-    /// Receives again and again into buffers of the pool.
-    pub(crate) fn receive_many(&mut self, socket: &Rc<OwnedFd>, owner: u64) -> Key {
+    /// Submits a multishot receive into provided buffers.
+    pub(crate) fn recv_multishot(&mut self, socket: &Rc<OwnedFd>, token: u64) -> Key {
         let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP).build();
-        self.begin(entry, socket, Held::ReceiveMany, owner)
+        self.begin(entry, socket, InFlight::RecvMultishot, token)
     }
 
-    /// Sends `length` bytes from the `offset`th on.
+    /// Submits a send of `length` bytes that begin at `offset`.
     pub(crate) fn send(
         &mut self,
         socket: &Rc<OwnedFd>,
         bytes: Bytes,
         offset: usize,
         length: usize,
-        owner: u64,
+        token: u64,
     ) -> Key {
         let start = match (&bytes, &self.pool) {
             (Bytes::Owned(buffer), _) => buffer.start(),
             (Bytes::Pooled(lease), Some(pool)) => pool.start(lease),
             (Bytes::Pooled(_), None) => unreachable!("a lease is of this ring's pool"),
         };
-        // The kernel itself goes on after a send that the socket took a part of.
+        // With MSG_WAITALL the kernel itself retries after a short send.
         let flags = net::SendFlags::NOSIGNAL.bits() | net::RecvFlags::WAITALL.bits();
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(Fd(socket.as_raw_fd()), start.wrapping_add(offset), length)
             .flags(flags as i32)
             .build();
-        self.begin(entry, socket, Held::Send(bytes), owner)
+        self.begin(entry, socket, InFlight::Send(bytes), token)
     }
 
-    /// Receives a datagram.
-    pub(crate) fn receive_datagram(
-        &mut self,
-        socket: &Rc<OwnedFd>,
-        datagram: Datagram,
-        owner: u64,
-    ) -> Key {
+    /// Submits a receive of one datagram.
+    pub(crate) fn recvmsg(&mut self, socket: &Rc<OwnedFd>, datagram: Datagram, token: u64) -> Key {
         let header = datagram.to_receive();
         let entry = opcode::RecvMsg::new(Fd(socket.as_raw_fd()), header).build();
-        self.begin(entry, socket, Held::Come(datagram), owner)
+        self.begin(entry, socket, InFlight::RecvMsg(datagram), token)
     }
 
-    /// Sends the first `length` bytes of a datagram back to where it came from.
+    /// Submits a send of the first `length` bytes of a datagram to its sender.
     ///
     /// # Errors
     ///
     /// The datagram, if its sender has no name.
-    pub(crate) fn answer(
+    pub(crate) fn sendmsg(
         &mut self,
         socket: &Rc<OwnedFd>,
         datagram: Datagram,
         length: usize,
         may_wait: bool,
-        owner: u64,
+        token: u64,
     ) -> Result<(), Datagram> {
         let Some(header) = datagram.to_answer(length) else { return Err(datagram) };
         let flags = if may_wait { net::SendFlags::empty() } else { net::SendFlags::DONTWAIT };
         let entry =
             opcode::SendMsg::new(Fd(socket.as_raw_fd()), header).flags(flags.bits()).build();
-        self.begin(entry, socket, Held::Answer(datagram), owner);
+        self.begin(entry, socket, InFlight::SendMsg(datagram), token);
         Ok(())
     }
 
-    /// Asks for the end of an operation, which still completes. One that is over already is left
-    /// alone.
+    /// Submits the cancellation of an operation, which then completes with ECANCELED. Does nothing
+    /// if the operation has completed.
     pub(crate) fn cancel(&mut self, key: Key) {
         if self.operations.get(key.slot).is_some_and(|operation| operation.number == key.number) {
             self.push(&opcode::AsyncCancel::new(key.slot as u64).build().user_data(NOBODY));
         }
     }
 
-    /// Takes a buffer of the pool back.
-    pub(crate) fn give(&mut self, lease: Lease) {
+    /// Provides a buffer to the kernel again.
+    pub(crate) fn recycle(&mut self, lease: Lease) {
         if let Some(pool) = &mut self.pool {
-            pool.give(lease);
+            pool.recycle(lease);
         }
     }
 
-    /// Submits what is queued.
+    /// Submits the queued operations.
     ///
     /// # Errors
     ///
@@ -251,11 +264,12 @@ impl Ring {
         self.ring.submit().map(drop)
     }
 
-    /// Submits what is queued and waits for a completion, at most for `time`; then collects all.
+    /// Submits the queued operations, waits for a completion for at most `time`, and collects all
+    /// completions, even after an error.
     ///
     /// # Errors
     ///
-    /// Those of io_uring_enter(2) that are not about waiting.
+    /// Those of io_uring_enter(2), except those that a later call can overcome.
     pub(crate) fn wait(
         &mut self,
         time: Option<Duration>,
@@ -263,6 +277,7 @@ impl Ring {
     ) -> io::Result<()> {
         let submitter = self.ring.submitter();
         let waited = match time {
+            _ if self.failure.is_some() => Ok(0),
             _ if !self.backlog.is_empty() => submitter.submit(),
             None => submitter.submit_and_wait(1),
             Some(time) => {
@@ -270,10 +285,10 @@ impl Ring {
                 submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
             }
         };
-        match waited.map_err(|error| (Errno::from_io_error(&error), error)) {
-            // EBUSY: more has completed than there is room for, and it has to be collected first.
-            Ok(_) | Err((Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN), _)) => {}
-            Err((_, error)) => return Err(error),
+        if let Err(error) = waited
+            && !is_temporary(&error)
+        {
+            self.failure = Some(error);
         }
         let (operations, pool) = (&mut self.operations, &mut self.pool);
         for entry in self.backlog.drain(..).chain(self.ring.completion()) {
@@ -281,13 +296,19 @@ impl Ring {
                 completions.push(completed(operations, pool.as_mut(), &entry));
             }
         }
-        Ok(())
+        self.failure.take().map_or(Ok(()), Err)
     }
 
-    fn begin(&mut self, entry: squeue::Entry, socket: &Rc<OwnedFd>, held: Held, owner: u64) -> Key {
+    fn begin(
+        &mut self,
+        entry: squeue::Entry,
+        socket: &Rc<OwnedFd>,
+        in_flight: InFlight,
+        token: u64,
+    ) -> Key {
         let number = self.next_number;
         self.next_number += 1;
-        let operation = Operation { number, owner, _socket: Rc::clone(socket), held };
+        let operation = Operation { number, token, _socket: Rc::clone(socket), in_flight };
         let slot = self.operations.insert(operation);
         self.push(&entry.user_data(slot as u64));
         Key { slot, number }
@@ -295,22 +316,32 @@ impl Ring {
 
     fn push(&mut self, entry: &squeue::Entry) {
         loop {
-            // SAFETY: what the entry points to, and what that points to in turn, is kept in
-            // `operations` until the kernel has said that the operation is over, and outlives the
-            // ring.
+            // SAFETY: `operations` keeps the memory that the entry points to until the last
+            // completion of the operation, and beyond the end of the ring.
             if unsafe { self.ring.submission().push(entry) }.is_ok() {
                 return;
             }
-            // The queue is full. EBUSY: the kernel keeps completions for which there was no room,
-            // and takes nothing before they have some.
-            if self.ring.submit().is_err() {
+            // The queue is full.
+            if let Err(error) = self.ring.submit() {
                 self.backlog.extend(self.ring.completion());
+                if !is_temporary(&error) {
+                    // The next wait returns it.
+                    self.failure = Some(error);
+                    return;
+                }
             }
         }
     }
 }
 
-/// What a completion says, and what the kernel gives back with it.
+/// Whether io_uring_enter(2) can succeed later. EBUSY: the completion queue has overflowed, and the
+/// kernel takes no submission before the completions are collected.
+fn is_temporary(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN))
+}
+
+/// The operation that a completion belongs to, with its result and its memory.
 fn completed(
     operations: &mut Slab<Operation>,
     pool: Option<&mut Pool>,
@@ -324,33 +355,35 @@ fn completed(
     };
     let lease = pool.zip(cqueue::buffer_select(entry.flags()));
     let lease = lease.map(|(pool, number)| pool.taken(number));
-    let (owner, held) = if more {
-        // Only those that hold no buffer of their own complete more than once.
+    let (token, in_flight) = if more {
+        // Only operations without a buffer of their own are multishot.
         match &operations[slot] {
-            Operation { owner, held: Held::Accept, .. } => (*owner, Held::Accept),
-            Operation { owner, .. } => (*owner, Held::ReceiveMany),
+            Operation { token, in_flight: InFlight::Accept, .. } => (*token, InFlight::Accept),
+            Operation { token, .. } => (*token, InFlight::RecvMultishot),
         }
     } else {
         let operation = operations.remove(slot);
-        (operation.owner, operation.held)
+        (operation.token, operation.in_flight)
     };
-    let effect = match held {
-        Held::Accept => Effect::Accepted(result.map(|descriptor| {
-            // SAFETY: the kernel has made this descriptor for us, and nobody else knows of it.
+    let effect = match in_flight {
+        InFlight::Accept => Effect::Accepted(result.map(|descriptor| {
+            // SAFETY: the kernel has just opened this descriptor for us, and nothing else owns it.
             unsafe { OwnedFd::from_raw_fd(descriptor as i32) }
         })),
-        Held::Receive(buffer) => Effect::Received(result, Some(Bytes::Owned(buffer))),
-        Held::ReceiveMany => Effect::Received(result, lease.map(Bytes::Pooled)),
-        Held::Send(bytes) => Effect::Sent(result, bytes),
-        Held::Come(datagram) => Effect::Came(result, datagram),
-        Held::Answer(datagram) => Effect::Answered(result.map(drop), datagram),
+        InFlight::Recv(buffer) => Effect::Received(result, Some(Bytes::Owned(buffer))),
+        InFlight::RecvMultishot => Effect::Received(result, lease.map(Bytes::Pooled)),
+        InFlight::Send(bytes) => Effect::Sent(result, bytes),
+        InFlight::RecvMsg(datagram) => Effect::DatagramReceived(result, datagram),
+        InFlight::SendMsg(datagram) => Effect::DatagramSent(result.map(drop), datagram),
     };
-    Completion { owner, effect, more }
+    Completion { token, effect, more }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write as _, os::unix::net::UnixStream, time::Duration};
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
 
     use super::*;
 
@@ -373,31 +406,32 @@ mod tests {
         let socket = Rc::new(OwnedFd::from(socket));
         let count = 2 * u64::from(COMPLETIONS) + 1;
         // Each completes at once, because nothing is there, and none is looked at before the last.
-        for owner in 0..count {
-            ring.receive(&socket, Buffer::new(1), false, owner);
+        for token in 0..count {
+            ring.recv(&socket, Buffer::new(1), false, token);
         }
-        let mut owners = Vec::new();
+        let mut tokens = Vec::new();
         loop {
             let completions = wait(&mut ring);
             if completions.is_empty() {
                 break;
             }
-            owners.extend(completions.iter().map(|completion| completion.owner));
+            tokens.extend(completions.iter().map(|completion| completion.token));
         }
-        owners.sort_unstable();
-        assert!(owners.into_iter().eq(0..count), "each operation completes once");
+        tokens.sort_unstable();
+        assert!(tokens.into_iter().eq(0..count), "each operation completes once");
     }
 
     #[test]
     fn a_pool_that_ran_dry_ends_a_receive_and_loses_nothing() {
         // So large that there are two.
         const BUFFER_BYTES: usize = 32 * 1024 * 1024;
-        let Some(mut ring) = ring().map(|ring| ring.with_pool(BUFFER_BYTES).unwrap()) else {
+        let Some(mut ring) = ring().map(|ring| ring.with_provided_buffers(BUFFER_BYTES).unwrap())
+        else {
             return;
         };
         let (socket, mut peer) = UnixStream::pair().unwrap();
         let socket = Rc::new(OwnedFd::from(socket));
-        ring.receive_many(&socket, 0);
+        ring.recv_multishot(&socket, 0);
         let mut leases = Vec::new();
         for _ in 0..2 {
             peer.write_all(&[1]).unwrap();
@@ -420,13 +454,13 @@ mod tests {
             }
             other => panic!("not the end for want of a buffer: {other:?}"),
         }
-        ring.receive(&socket, Buffer::new(8), true, 0);
+        ring.recv(&socket, Buffer::new(8), true, 0);
         match wait(&mut ring).pop() {
             Some(Completion { effect: Effect::Received(Ok(1), Some(Bytes::Owned(_))), .. }) => {}
             other => panic!("not the byte that the pool had no room for: {other:?}"),
         }
-        leases.into_iter().for_each(|lease| ring.give(lease));
-        ring.receive_many(&socket, 0);
+        leases.into_iter().for_each(|lease| ring.recycle(lease));
+        ring.recv_multishot(&socket, 0);
         peer.write_all(&[1]).unwrap();
         let received = wait(&mut ring).pop();
         assert!(received.is_some_and(|completion| completion.more), "the pool has buffers again");

@@ -1,32 +1,26 @@
-//! One loop: a ring, the listeners, the connections that were accepted here, and sockets of
-//! datagrams.
+//! The loop of one thread: its ring, listeners, datagram sockets, and the connections it accepted.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Write as _},
-    mem,
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream,
-    },
-    rc::Rc,
-    sync::mpsc::Sender,
-    time::Instant,
-};
+use std::collections::VecDeque;
+use std::io::{self, Write as _};
+use std::mem;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use common::{AcceptError, BACKLOG, Context, Jobs, Transport, Work, classify};
-use rustix::{io::ioctl_fionbio, net};
+use common::{Accepting, Context, Jobs, Recovery, Transport, Work};
+use rustix::io::ioctl_fionbio;
+use rustix::net;
 use slab::Slab;
 
-use crate::{
-    buffers::Buffer,
-    connection::{Connection, Next},
-    datagrams::Datagrams,
-    ring::{Bytes, Completion, Effect, Key, Ring},
-};
+use crate::buffers::Buffer;
+use crate::connection::{Connection, Next};
+use crate::datagrams::Datagrams;
+use crate::ring::{Bytes, Completion, Effect, Key, Ring, Shots};
 
-/// Owner of the receive that ends the loop's wait. The listeners' numbers come next, then those of
-/// the sockets of datagrams, then the connections'.
+/// The token of the receive that wakes the loop. The tokens of the listeners come next, then those
+/// of the datagram sockets, then those of the connections.
 const WAKER: u64 = 0;
 const FIRST_LISTENER: u64 = 1;
 
@@ -34,39 +28,38 @@ const FIRST_LISTENER: u64 = 1;
 pub(crate) struct Socket {
     pub(crate) descriptor: OwnedFd,
     pub(crate) transport: Transport,
-    /// What each message costs before it is echoed.
+    /// The CPU time that each message costs before it is echoed.
     pub(crate) work: Option<Work>,
 }
 
 pub(crate) struct Server {
     ring: Ring,
-    /// Accepts and receives go on after they have completed.
-    many: bool,
-    /// What arrives here ends the wait.
+    shots: Shots,
+    /// A byte that arrives here wakes the loop.
     woken: Rc<OwnedFd>,
-    jobs: Jobs<JobOf>,
+    jobs: Jobs<JobOwner>,
     listeners: Vec<Listening>,
     first_datagrams: u64,
     datagrams: Vec<Datagrams>,
     first_connection: u64,
     connections: Slab<Entry>,
-    accepted: u64,
-    /// The receives that `--cancel` ends, the oldest first: all wait for the same time.
-    limited: VecDeque<(Instant, usize, Key)>,
+    accept_count: u64,
+    /// The receives that `--cancel` will cancel, with their deadlines, the earliest first.
+    read_deadlines: VecDeque<(Instant, usize, Key)>,
     context: Context,
 }
 
 struct Entry {
     connection: Connection,
-    /// Tells it from others that have had its key.
+    /// Distinguishes it from others that had its key.
     number: u64,
-    /// The receive of it that stands in the queue of those that are limited.
-    limited: Option<Key>,
+    /// Its receive that is in the queue of read deadlines.
+    read_deadlines: Option<Key>,
 }
 
-/// Whose work another thread does.
+/// The connection whose message another thread works for.
 #[derive(Clone, Copy)]
-struct JobOf {
+struct JobOwner {
     key: usize,
     number: u64,
 }
@@ -76,18 +69,18 @@ struct Listening {
     transport: Transport,
     work: Option<Work>,
     accepting: Option<Key>,
-    /// When the accept is cancelled, or begun again after an error.
-    at: Option<Instant>,
+    /// When the accept is cancelled, or submitted again after an error.
+    wake_at: Option<Instant>,
 }
 
 impl Server {
-    /// A loop for the calling thread, and what ends its wait.
+    /// A loop for the calling thread, and the socket that wakes it.
     pub(crate) fn new(
         ring: Ring,
-        many: bool,
+        shots: Shots,
         sockets: Vec<Socket>,
         context: Context,
-    ) -> io::Result<(Server, UnixStream)> {
+    ) -> io::Result<(Self, UnixStream)> {
         let (waker, woken) = UnixStream::pair()?;
         waker.set_nonblocking(true)?;
         let job_done = waker.try_clone()?;
@@ -100,10 +93,10 @@ impl Server {
         let first_connection = first_datagrams + others.len() as u64;
         let datagrams = (first_datagrams..)
             .zip(others)
-            .map(|(owner, socket)| Datagrams::new(owner, socket.descriptor, socket.transport));
-        let mut server = Server {
+            .map(|(token, socket)| Datagrams::new(token, socket.descriptor, socket.transport));
+        let mut server = Self {
             ring,
-            many,
+            shots,
             woken: Rc::new(woken.into()),
             jobs: Jobs::new(move || wake(&job_done)),
             listeners: listening.into_iter().map(Listening::new).collect::<io::Result<_>>()?,
@@ -111,8 +104,8 @@ impl Server {
             datagrams: datagrams.collect(),
             first_connection,
             connections: Slab::new(),
-            accepted: 0,
-            limited: VecDeque::new(),
+            accept_count: 0,
+            read_deadlines: VecDeque::new(),
             context,
         };
         server.await_waker(Buffer::new(64));
@@ -122,130 +115,158 @@ impl Server {
         for datagrams in &mut server.datagrams {
             datagrams.receive(&mut server.ring, &server.context);
         }
-        // Now they are under way, and a client that comes is accepted.
+        // The accepts are in flight now, so that no client is missed.
         server.ring.submit()?;
         Ok((server, waker))
     }
 
-    /// Serves until the process ends; drops `stopped` when it has accepted its last client.
-    pub(crate) fn run(mut self, stopped: Sender<()>) -> io::Result<()> {
-        let mut stopped = Some(stopped);
+    /// Serves until the process ends; drops `accepting` when it has accepted its last client.
+    pub(crate) fn run(mut self, accepting: Accepting) -> ! {
+        let mut accepting = Some(accepting);
         let mut completions = Vec::new();
         loop {
             let now = Instant::now();
-            let time = self.next_moment().map(|moment| moment.saturating_duration_since(now));
-            self.ring.wait(time, &mut completions)?;
+            let time = self.next_timer().map(|moment| moment.saturating_duration_since(now));
+            let waited = self.ring.wait(time, &mut completions);
             for completion in completions.drain(..) {
-                self.completed(completion)?;
+                self.dispatch(completion);
             }
-            self.take_done();
-            self.at_moments();
-            if stopped.is_some() && self.context.stopping() && self.close_sockets() {
-                stopped = None;
+            if let Err(error) = waited {
+                self.context.fail("io_uring_enter", &error);
+                self.drain_without_ring(accepting)
+            }
+            self.finish_jobs();
+            self.run_timers();
+            if accepting.is_some() && self.context.stopping() && self.close_sockets() {
+                accepting = None;
                 for key in 0..self.connections.capacity() {
-                    self.with(key, Connection::stop);
+                    self.drive(key, Connection::stop);
                 }
             }
         }
     }
 
-    fn completed(&mut self, Completion { owner, effect, more }: Completion) -> io::Result<()> {
+    /// Drains without the ring, which has failed: every client gets FIN, and its connection is
+    /// closed at the client's FIN. Bytes that the ring had not sent are lost.
+    fn drain_without_ring(mut self, accepting: Option<Accepting>) -> ! {
+        const PAUSE: Duration = Duration::from_millis(5);
+
+        self.datagrams.clear();
+        // Meanwhile, workers whose rings work accept the clients in the queue.
+        thread::sleep(PAUSE);
+        let listeners = self.listeners.iter().map(|listening| Rc::clone(&listening.socket));
+        let listeners: Vec<_> = listeners.collect();
+        self.take_queues();
+        for listener in listeners {
+            // The accept in flight keeps it open. Fails if another worker has shut it down.
+            let _ = net::shutdown(&listener, net::Shutdown::Both);
+        }
+        drop(accepting);
+        for (_, Entry { connection, .. }) in &mut self.connections {
+            connection.send_fin();
+        }
+        loop {
+            self.connections.retain(|_, entry| !entry.connection.has_client_ended());
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn dispatch(&mut self, Completion { token, effect, more }: Completion) {
         match effect {
             Effect::Accepted(result) => {
-                self.accepted((owner - FIRST_LISTENER) as usize, result, more)?;
+                self.handle_accept((token - FIRST_LISTENER) as usize, result, more);
             }
-            Effect::Received(_, Some(Bytes::Owned(buffer))) if owner == WAKER => {
+            Effect::Received(_, Some(Bytes::Owned(buffer))) if token == WAKER => {
                 self.await_waker(buffer);
             }
             Effect::Received(result, bytes) => {
-                self.with((owner - self.first_connection) as usize, |connection, ring| {
-                    connection.received(ring, result, bytes, more)
+                self.drive((token - self.first_connection) as usize, |connection, ring| {
+                    connection.handle_recv(ring, result, bytes, more)
                 });
             }
             Effect::Sent(result, bytes) => {
-                self.with((owner - self.first_connection) as usize, |connection, ring| {
-                    connection.sent(ring, result, bytes)
+                self.drive((token - self.first_connection) as usize, |connection, ring| {
+                    connection.handle_send(ring, result, bytes)
                 });
             }
-            Effect::Came(result, datagram) => {
-                self.with_datagrams(owner, |datagrams, ring, context| {
-                    datagrams.came(ring, context, result, datagram);
+            Effect::DatagramReceived(result, datagram) => {
+                self.drive_datagrams(token, |datagrams, ring, context| {
+                    datagrams.handle_recv(ring, context, result, datagram);
                 });
             }
-            Effect::Answered(result, datagram) => {
-                self.with_datagrams(owner, |datagrams, ring, context| {
-                    datagrams.answered(ring, context, result, datagram);
+            Effect::DatagramSent(result, datagram) => {
+                self.drive_datagrams(token, |datagrams, ring, context| {
+                    datagrams.handle_send(ring, context, result, datagram);
                 });
             }
         }
-        Ok(())
     }
 
-    /// Lets a socket of datagrams do something.
-    fn with_datagrams(
+    /// Calls `act` on the datagram socket that a token names.
+    fn drive_datagrams(
         &mut self,
-        owner: u64,
+        token: u64,
         act: impl FnOnce(&mut Datagrams, &mut Ring, &Context),
     ) {
-        if let Some(datagrams) = self.datagrams.get_mut((owner - self.first_datagrams) as usize) {
+        if let Some(datagrams) = self.datagrams.get_mut((token - self.first_datagrams) as usize) {
             act(datagrams, &mut self.ring, &self.context);
         }
     }
 
     fn await_waker(&mut self, buffer: Buffer) {
-        self.ring.receive(&self.woken, buffer, true, WAKER);
+        self.ring.recv(&self.woken, buffer, true, WAKER);
     }
 
-    /// Lets a connection do something, and does what comes of it.
-    fn with(&mut self, key: usize, act: impl FnOnce(&mut Connection, &mut Ring) -> Next) {
+    /// Calls `act` on a connection, and does what it asks for next.
+    fn drive(&mut self, key: usize, act: impl FnOnce(&mut Connection, &mut Ring) -> Next) {
         let Some(entry) = self.connections.get_mut(key) else { return };
         let mut next = act(&mut entry.connection, &mut self.ring);
         if let Next::Work(time) = next {
-            let job = JobOf { key, number: entry.number };
+            let job = JobOwner { key, number: entry.number };
             next = match self.jobs.start(job, time) {
                 Ok(()) => Next::Wait,
-                Err(error) => entry.connection.give_up(error),
+                Err(error) => entry.connection.abandon(error),
             };
         }
-        if let Some(limit) = self.context.cancel().read
+        if let Some(limit) = self.context.cancel_limits().read
             && let Some(receive) = entry.connection.receiving()
-            && entry.limited != Some(receive)
+            && entry.read_deadlines != Some(receive)
         {
-            entry.limited = Some(receive);
-            self.limited.push_back((Instant::now() + limit, key, receive));
+            entry.read_deadlines = Some(receive);
+            self.read_deadlines.push_back((Instant::now() + limit, key, receive));
         }
         if let Next::Over = next {
-            self.connections.remove(key).connection.over(&mut self.ring);
+            self.connections.remove(key).connection.close(&mut self.ring);
         }
     }
 
-    /// Connections whose messages have been worked for can answer.
-    fn take_done(&mut self) {
-        let done: Vec<JobOf> = self.jobs.done().collect();
-        for JobOf { key, number } in done {
+    /// Tells connections that another thread has spent the CPU time of their message.
+    fn finish_jobs(&mut self) {
+        let done: Vec<JobOwner> = self.jobs.done().collect();
+        for JobOwner { key, number } in done {
             if self.connections.get(key).is_some_and(|entry| entry.number == number) {
-                self.with(key, Connection::worked);
+                self.drive(key, Connection::finish_work);
             }
         }
     }
 
-    /// When something is to be done without a completion.
-    fn next_moment(&self) -> Option<Instant> {
-        let accepts = self.listeners.iter().filter_map(|listening| listening.at);
-        let receives = self.datagrams.iter().filter_map(|datagrams| datagrams.at);
-        accepts.chain(receives).chain(self.limited.front().map(|(moment, ..)| *moment)).min()
+    /// The earliest time at which something is due without a completion.
+    fn next_timer(&self) -> Option<Instant> {
+        let accepts = self.listeners.iter().filter_map(|listening| listening.wake_at);
+        let receives = self.datagrams.iter().filter_map(|datagrams| datagrams.wake_at);
+        accepts.chain(receives).chain(self.read_deadlines.front().map(|(moment, ..)| *moment)).min()
     }
 
-    /// Does what is to be done by now.
-    fn at_moments(&mut self) {
-        let Some(moment) = self.next_moment() else { return };
+    /// Does what is due.
+    fn run_timers(&mut self) {
+        let Some(moment) = self.next_timer() else { return };
         let now = Instant::now();
         if now < moment {
             return;
         }
         for index in 0..self.listeners.len() {
-            if self.listeners[index].at.is_some_and(|moment| moment <= now) {
-                self.listeners[index].at = None;
+            if self.listeners[index].wake_at.is_some_and(|moment| moment <= now) {
+                self.listeners[index].wake_at = None;
                 match self.listeners[index].accepting {
                     Some(key) => self.ring.cancel(key),
                     None => self.accept(index),
@@ -253,14 +274,14 @@ impl Server {
             }
         }
         for datagrams in &mut self.datagrams {
-            if datagrams.at.is_some_and(|moment| moment <= now) {
+            if datagrams.wake_at.is_some_and(|moment| moment <= now) {
                 datagrams.receive(&mut self.ring, &self.context);
             }
         }
-        while let Some((moment, key, receive)) = self.limited.front().copied()
+        while let Some((moment, key, receive)) = self.read_deadlines.front().copied()
             && moment <= now
         {
-            self.limited.pop_front();
+            self.read_deadlines.pop_front();
             let entry = self.connections.get(key);
             if entry.is_some_and(|entry| entry.connection.receiving() == Some(receive)) {
                 self.ring.cancel(receive);
@@ -270,10 +291,10 @@ impl Server {
 }
 
 impl Listening {
-    fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Listening> {
-        // With O_NONBLOCK the ring would not wait for a client either.
+    fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Self> {
+        // On a non-blocking listener, an accept would complete with EAGAIN instead of waiting.
         ioctl_fionbio(&descriptor, false)?;
-        Ok(Listening { socket: Rc::new(descriptor), transport, work, accepting: None, at: None })
+        Ok(Self { socket: Rc::new(descriptor), transport, work, accepting: None, wake_at: None })
     }
 }
 
@@ -281,17 +302,12 @@ impl Listening {
 impl Server {
     fn accept(&mut self, index: usize) {
         let listening = &mut self.listeners[index];
-        let owner = FIRST_LISTENER + index as u64;
-        listening.accepting = Some(self.ring.accept(&listening.socket, self.many, owner));
-        listening.at = self.context.cancel().accept.map(|limit| Instant::now() + limit);
+        let token = FIRST_LISTENER + index as u64;
+        listening.accepting = Some(self.ring.accept(&listening.socket, self.shots, token));
+        listening.wake_at = self.context.cancel_limits().accept.map(|limit| Instant::now() + limit);
     }
 
-    fn accepted(
-        &mut self,
-        index: usize,
-        result: io::Result<OwnedFd>,
-        more: bool,
-    ) -> io::Result<()> {
+    fn handle_accept(&mut self, index: usize, result: io::Result<OwnedFd>, more: bool) {
         if !more {
             self.listeners[index].accepting = None;
         }
@@ -301,54 +317,53 @@ impl Server {
                 let Listening { transport, work, .. } = self.listeners[index];
                 self.serve(socket, transport, work);
             }
-            // ECANCELED is asked for here and by `--cancel` alone.
+            // Only the stop and `--cancel` cancel an accept.
             Err(error) if stops || is_cancelled(&error) => {}
-            Err(error) => match self.context.accept_error(&error) {
-                AcceptError::Retry => {}
-                AcceptError::BackOff(pause) => {
-                    self.listeners[index].at = Some(Instant::now() + pause);
-                    return Ok(());
+            Err(error) => match self.context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => {
+                    self.listeners[index].wake_at = Some(Instant::now() + pause);
+                    return;
                 }
-                AcceptError::Fatal => return Err(error),
+                Recovery::Fatal => return,
             },
         }
         if !more && !stops {
             self.accept(index);
         }
-        Ok(())
     }
 
     fn serve(&mut self, socket: OwnedFd, transport: Transport, work: Option<Work>) {
         if transport == Transport::Tcp {
-            // It fails on a connection that is already reset; receiving will say so.
+            // Fails if the connection is already reset; the receive will report it.
             let _ = net::sockopt::set_tcp_nodelay(&socket, true);
         }
-        self.accepted += 1;
+        self.accept_count += 1;
         let entry = self.connections.vacant_entry();
         let key = entry.key();
-        let owner = self.first_connection + key as u64;
+        let token = self.first_connection + key as u64;
         let connection = Connection::new(
-            owner,
+            token,
             socket,
-            self.context.connection(),
+            self.context.count_connection(),
             work,
-            self.many,
+            self.shots,
             self.context.buffer_bytes(),
         );
-        entry.insert(Entry { connection, number: self.accepted, limited: None });
-        self.with(key, Connection::start);
+        entry.insert(Entry { connection, number: self.accept_count, read_deadlines: None });
+        self.drive(key, Connection::start);
     }
 
-    /// Whether nothing is under way on listeners and sockets of datagrams any more. Then what is in
-    /// the accept queues has been taken, which closing the listeners would reset, and all are
-    /// closed: a ring that the process leaves to the kernel holds what it uses for a while.
+    /// Cancels the accepts and the receives of datagrams. Once none is in flight, it takes the
+    /// clients in the accept queues, closes all these sockets, and returns true. Otherwise the
+    /// kernel would keep them open for a while after the end of the process.
     fn close_sockets(&mut self) -> bool {
         let mut have_ended = true;
         for datagrams in &mut self.datagrams {
-            have_ended &= datagrams.has_ended(&mut self.ring);
+            have_ended &= datagrams.is_idle(&mut self.ring);
         }
         for listening in &mut self.listeners {
-            listening.at = None;
+            listening.wake_at = None;
             if let Some(key) = listening.accepting {
                 self.ring.cancel(key);
             }
@@ -357,19 +372,23 @@ impl Server {
             return false;
         }
         self.datagrams.clear();
-        for Listening { socket, transport, work, .. } in mem::take(&mut self.listeners) {
-            // Nothing waits for a client here.
-            let is_set = ioctl_fionbio(&socket, true);
-            for _ in 0..=BACKLOG {
-                let flags = net::SocketFlags::CLOEXEC;
-                match is_set.and_then(|()| net::accept_with(socket.as_fd(), flags)) {
-                    Ok(socket) => self.serve(socket, transport, work),
-                    Err(error) if classify(&error.into()) == AcceptError::Retry => {}
-                    Err(_) => break,
-                }
-            }
-        }
+        self.take_queues();
         true
+    }
+
+    /// Takes the clients in the accept queues, which closing the listeners would reset, and closes
+    /// the listeners.
+    fn take_queues(&mut self) {
+        for Listening { socket, transport, work, .. } in mem::take(&mut self.listeners) {
+            // These accepts must not wait.
+            let is_set = ioctl_fionbio(&socket, true);
+            let accept = || {
+                is_set?;
+                Ok(net::accept_with(socket.as_fd(), net::SocketFlags::CLOEXEC)?)
+            };
+            let context = self.context.clone();
+            context.accept_queued(accept).for_each(|socket| self.serve(socket, transport, work));
+        }
     }
 }
 
@@ -377,8 +396,8 @@ fn is_cancelled(error: &io::Error) -> bool {
     rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::CANCELED)
 }
 
-/// Ends the wait of the loop that has the other end.
+/// Wakes the loop that has the other end.
 pub(crate) fn wake(waker: &UnixStream) {
-    // When it takes no more, enough has arrived.
+    // If the socket is full, the loop has enough bytes to wake up.
     let _ = (&*waker).write(&[0]);
 }

@@ -1,13 +1,11 @@
 //! The server with a pool of so few buffers that one client can hold them all.
 #![cfg(target_os = "linux")]
 
-use std::{
-    error::Error,
-    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::error::Error;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Of which a pool has eight; a client that does not read may hold sixteen.
 const BUFFER_BYTES: &str = "8388608";
@@ -50,7 +48,7 @@ fn connect(address: SocketAddr) -> Result<TcpStream, Box<dyn Error>> {
 
 /// Sends until the server takes no more, and reads nothing.
 fn stall(client: &mut TcpStream) -> Result<Vec<u8>, Box<dyn Error>> {
-    // The server has stopped when it takes nothing for so long.
+    // A server that takes nothing for this long has stopped receiving.
     client.set_write_timeout(Some(Duration::from_millis(300)))?;
     let mut sent = Vec::new();
     loop {

@@ -1,0 +1,29 @@
+//! The accept loop of TCP, on a Unix listener.
+
+use common::{Context, Recovery};
+use smol::net::unix::UnixListener;
+use smol::{Timer, future};
+
+use crate::executor::Place;
+use crate::{capability, now, spawn_echo, until};
+
+pub(crate) async fn accept_loop(place: Place, listener: UnixListener, context: Context) {
+    let mut stopped = context.stopped();
+    loop {
+        let accept = capability::accept(&context, || listener.accept());
+        match until(&mut stopped, accept).await {
+            None => break,
+            Some(Ok((stream, _))) => spawn_echo(place, stream, None, &context),
+            Some(Err(error)) => match context.after_accept_error(&error) {
+                Recovery::Retry => {}
+                Recovery::BackOff(pause) => {
+                    until(&mut stopped, Timer::after(pause)).await;
+                }
+                Recovery::Fatal => return,
+            },
+        }
+        future::yield_now().await;
+    }
+    let accept = || now(listener.accept());
+    context.accept_queued(accept).for_each(|(stream, _)| spawn_echo(place, stream, None, &context));
+}
