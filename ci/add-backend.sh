@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Adds the backend of conformance/tests/fixtures/backend to a copy of this repository, has it built,
-# listed and judged there, and asks the tidy test. Only the files that CONTRIBUTING.md lists for a
-# backend may have changed by then, and each of them must have.
+# Adds the backend of conformance/tests/fixtures/backend to a copy of this repository, builds, lists
+# and judges it there, and runs the tidy test. The files that change must be exactly those that
+# CONTRIBUTING.md lists for a backend.
 #
 # Usage:  ci/add-backend.sh
-# Needs:  cargo, git, Python 3, tar; what the workspace depends on is downloaded.
+# Needs:  cargo, git, Python 3, tar; the workspace's dependencies, already downloaded.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -16,8 +16,8 @@ rm -rf "$copy"
 mkdir -p "$copy"
 git ls-files -z --cached --others --exclude-standard | tar --null -cf - -T - | tar -xmf - -C "$copy"
 cd "$copy"
-# To Cargo, packages of another version are others. So both are built in one place, where what they
-# depend on is built once.
+# Cargo tells packages apart by their version. With another version, the copy can share a build
+# directory with this workspace, in which their dependencies are built once.
 sed -i.old 's/^version = .*/version = "0.0.0"/' Cargo.toml
 rm Cargo.toml.old
 cargo metadata --offline --format-version 1 >"$place/metadata.json"

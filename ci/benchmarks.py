@@ -1,11 +1,11 @@
-"""Ratios of benchmarks, from what criterion has written: see ci/benchmarks.sh."""
+"""Prints ratios of benchmarks from criterion's results; see ci/benchmarks.sh."""
 
 import json
 import sys
 from pathlib import Path
 
-# What is measured, what it is beside, and how many times as long it may take: twice what it took
-# on a quiet host, so that a neighbour's load does not show and a loop over bytes does.
+# A benchmark, its baseline, and how many times as long as the baseline it may take. A limit is
+# twice the ratio on a quiet host: load from neighbours stays below it, a loop over bytes does not.
 LIMITS = [
     ("message-64/fill", "message-64/copy", 60),
     ("message-1024/fill", "message-1024/copy", 18),

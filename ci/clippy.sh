@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs clippy on every package on its own, warnings denied. Together they would lend each other the
-# features of shared dependencies, and a package that builds only beside the others would pass. For
-# the same reason each is checked twice: as its users build it, and with its tests and all features.
+# Runs clippy on each package alone, with warnings denied. Checked together, packages would share
+# the features of their dependencies, and a package that does not build alone would pass. For the
+# same reason each is checked twice: as its users build it, and with its tests and all features.
 #
 # Usage:  ci/clippy.sh [PACKAGE...]     default: all of the workspace
 # Needs:  cargo with clippy; Python 3.11.
@@ -19,7 +19,7 @@ for package in $packages; do
     fi
   done
 done
-# Cargo leaves a target out of all of them that `cargo test` is not to run.
+# `--all-targets` leaves out a target that `cargo test` does not run by default.
 if [ $# -eq 0 ] &&
   ! cargo clippy --quiet -p conformance --all-features --test mutants -- -D warnings; then
   echo "clippy: red: the test target mutants of conformance" >&2

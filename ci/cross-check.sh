@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Runs clippy for macOS and Windows, tests included, warnings denied. Nothing is linked and nothing
-# runs, so a library that is missing there is not noticed.
+# Runs clippy for macOS and Windows, including tests, with warnings denied. Nothing is linked or
+# run, so this does not notice a library that is missing there.
 #
 # Usage:  ci/cross-check.sh [--each] [TARGET...]
-#         --each    each package on its own, as ci/clippy.sh does it for this system: one that lacks
-#                   a feature which another lends it is then red. Takes twice as long, and is a
+#         --each    each package alone, as ci/clippy.sh does for this system: a package that relies
+#                   on a feature that another turns on is then red. Takes twice as long, and is a
 #                   step of ci/nightly.
 #         TARGET    default: aarch64-apple-darwin x86_64-pc-windows-msvc
 # Needs:  for each target either its standard library (`rustup target add TARGET`) or, on Debian 12,
-#         ci/setup.sh cross, whose library source is then built; Python 3.11. Ends with 69 without.
+#         ci/setup.sh cross, whose library source is then built; Python 3.11. Without a standard
+#         library, ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 each=no
@@ -29,14 +30,14 @@ for target in "$@"; do
   build_std=(-Z build-std)
 done
 if [ "${#build_std[@]}" -gt 0 ]; then
-  # Debian's cargo, rustc and clippy are found first, as one release with the library source.
+  # Puts Debian's cargo, rustc and clippy first: they are of the same release as the library source.
   export PATH=/usr/bin:$PATH RUSTC_BOOTSTRAP=1
 fi
-# A folder of its own: these packages are checked by another compiler.
+# A separate folder, because another compiler checks the packages here.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/cross
 
-# clippy PACKAGE...: for all targets at once, because what runs here, macros and build scripts, is
-# then built once.
+# clippy PACKAGE...: checks all targets at once, so that macros and build scripts, which run here,
+# are built once.
 clippy() {
   local package options=()
   for package in "$@"; do options+=(-p "$package"); done

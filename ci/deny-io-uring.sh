@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Shows what happens where io_uring is refused, once for each error that hosts refuse it with:
-# ENOSYS (an old kernel), EPERM (a container, a sysctl) and ENOMEM (a memory lock limit). Each row
-# on io_uring must be unavailable with the reason, which is exit status 69; required, it must be
-# red, which is 1; and a row on another driver must not notice.
+# Checks what happens if io_uring is refused, for each error with which hosts refuse it: ENOSYS (an
+# old kernel), EPERM (a container, a sysctl) and ENOMEM (a memory lock limit). Each row on io_uring
+# must be unavailable and name the error, with exit status 69. If io_uring is required, each such
+# row must be red, with exit status 1. A row on another driver must pass.
 #
 # Usage:  ci/deny-io-uring.sh
-# Needs:  Linux; cargo; Python 3.11. No root: the program restricts itself.
+# Needs:  Linux; cargo; Python 3.11. It needs no root: the program restricts itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" != Linux ]; then
@@ -18,7 +18,8 @@ other=$(python3 ci/facts.py rows epoll | sed -n 1p)
 cargo build --quiet -p iomatrix --all-features
 iomatrix=${CARGO_TARGET_DIR:-target}/debug/iomatrix
 
-# expect STATUS ERRNO ARGUMENTS...: runs the check with io_uring refused and compares the status.
+# expect STATUS ERRNO ARGUMENTS...: runs the check while io_uring fails with ERRNO, and compares the
+# exit status.
 expect() {
   local expected=$1 errno=$2 actual=0 output
   shift 2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the dependencies against deny.toml: bans, licences and sources, and, where the advisory
-# database is at hand, known advisories. The database is fetched only on GitHub.
+# Checks the dependencies against deny.toml: bans, licences, sources, and advisories if the advisory
+# database is present. The database is downloaded only on GitHub.
 #
 # Usage:  ci/deny.sh
 # Needs:  cargo-deny (ci/setup.sh lint).

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the documentation of every package, private items too, warnings denied. One after another,
-# because what each needs has then been checked by ci/clippy.sh; together they would need other
-# builds of their dependencies, with the features of all.
+# Builds the documentation of every package, including private items, with warnings denied. Packages
+# are built one at a time, because ci/clippy.sh has then already checked their dependencies.
+# Together they would need other builds of their dependencies, with the features of all packages.
 #
 # Usage:  ci/docs.sh [--open]
 # Needs:  cargo; Python 3.11.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Judges the example servers in other languages: the plain ones, which know nothing of the
-# contract, by a command alone, and those that speak it by every case. Red is what is red beside
-# the cases that examples/README.md says a language cannot pass, and what it wrongly says so of.
+# Judges the example servers in other languages: the plain servers, which know nothing of the
+# contract, at grade command, and the contract servers by every case. The cases that fail must be
+# exactly those that examples/README.md says a language cannot pass.
 #
 # Usage:  ci/examples.sh [PROFILE]     default: quick
-# Needs:  Python 3.11, and for each other language what examples/README.md says. Ends with 69,
-#         naming those that are missing, after the others have been judged.
+# Needs:  Python 3.11, and for each other language the tools that examples/README.md lists. If tools
+#         are missing, judges the other languages, names the missing tools and ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=${1:-quick}
@@ -14,14 +14,14 @@ mkdir -p "$built"
 cargo build --quiet -p iomatrix
 missing=()
 
-# judge GRADE COMMAND [CASE...]: red unless those cases, and no others, are not met.
+# judge GRADE COMMAND [CASE...]: judges a server; red unless exactly these cases fail.
 judge() {
   local grade=$1 command=$2 result=$built/result.json page broken
   shift 2
   echo "examples: --$grade '$command'"
-  # Or the result of the one before would be read where this one is not judged at all.
+  # Otherwise the result of the previous server would be read if this one is not judged at all.
   rm -f "$result"
-  # What its exit status says is looked at case by case below.
+  # The exit status is ignored, because the cases are compared below.
   page=$(target/debug/iomatrix check --profile "$profile" --output text --output "json=$result" \
     "--$grade" "$command" 2>&1) || true
   if [ ! -s "$result" ]; then
@@ -43,7 +43,7 @@ PYTHON
   printf '%s\n' "$page" | tail -1
 }
 
-# language TOOL...: whether all of its tools are here.
+# language TOOL...: succeeds if all tools of a language are installed.
 language() {
   local tool
   for tool in "$@"; do
@@ -64,7 +64,7 @@ if language node; then
     life/few-descriptors tcp-accept/emfile-queues
 fi
 if language javac java; then
-  # No -Werror: javac warns of sun.misc.Signal, the one way to a second signal, whatever is asked.
+  # No -Werror: javac always warns about sun.misc.Signal, the only way to handle a second signal.
   javac -Xlint:all -d "$built/java" examples/java/*.java
   judge command "java -cp $built/java EchoPlain {addr}" life/descriptors-not-inherited
   judge contract "java -Xmx64m -cp $built/java EchoContract" \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The one required check of the workflow: red unless every job it needs succeeded. A job that was
-# skipped or cancelled did not.
+# The only required check of the workflow: red unless every job that it needs has succeeded. A
+# skipped or cancelled job has not succeeded.
 #
 # Usage:  NEEDS='{"lint": {"result": "success"}}' ci/gate.sh
 # Needs:  NEEDS, the workflow's `needs` context as JSON; Python 3.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Writes the documents that are made from the registry, the suites and the mutants.
+# Writes the documents that are generated from the registry, the suites and the mutants.
 #
 # Usage:  ci/generate.sh [DOCUMENT...]    default: all of them
 #         rows      the rows in README.md, from backends/backends.toml
 #         cases     docs/CASES.md, from the suites, their pages and the mutants
 #         upstream  docs/UPSTREAM.md, from backends/findings.toml
-#         mutants   docs/MUTANTS.md, from proof/mutant; which other cases turned red is kept
+#         mutants   docs/MUTANTS.md, from proof/mutant; keeps the column of other red cases
 # Needs:  cargo; Python 3 for `rows`.
 set -euo pipefail
 cd "$(dirname "$0")/.."

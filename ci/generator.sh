@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What the load generator reaches on this host, beside a client in C that uses epoll itself:
-# messages a second and CPU time a message on one CPU, in interleaved rounds; how soon it has
-# 10,000 connections; its send lag in an open loop of 20,000 messages a second; and the floor in
-# Rust beside the floor in C. Prints a Markdown table; red when a goal is missed.
+# Compares the load generator on this host with a client in C that uses epoll: messages per second
+# and CPU time per message on one CPU, in interleaved rounds. Also measures how long it takes to
+# open 10,000 connections, the send lag in an open loop of 20,000 messages per second, and the floor
+# in Rust against the floor in C. Prints a Markdown table; red if a goal is missed.
 #
 # Usage:  ci/generator.sh
-# Needs:  Linux with two CPUs and nothing else to do; cargo, a C compiler, Python 3.11, taskset.
-#         It is a step of ci/nightly.
+# Needs:  an idle Linux host with two CPUs; cargo, a C compiler, Python 3.11, taskset. It is a step
+#         of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" != Linux ]; then

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Shows that the suite finds public bugs: servers on the old releases that had them must be red, and
-# green on those that mended them. proof/history/README.md says more. A minute to judge, after
-# some minutes to build.
+# Shows that the suite finds public bugs: servers must be red on the old releases that had the bugs,
+# and green on the releases that fixed them. proof/history/README.md explains it. Judging takes
+# about 1 min, after some minutes of building.
 #
 # Usage:  ci/history.sh [NAME...]     bugs of proof/history/bugs.toml; default: all
-#         IOMATRIX=PROGRAM            another judge than the one built from these sources
+#         IOMATRIX=PROGRAM            the judge; default: built from these sources
 # Needs:  Linux; cargo; Python 3.11. It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ if [ "$(uname -s)" != Linux ]; then
 fi
 target=${CARGO_TARGET_DIR:-target}
 for side in red green; do
-  # Some of the servers are workspaces of their own.
+  # Some servers are separate workspaces.
   for lock in "proof/history/$side/Cargo.lock" "proof/history/$side"/*/Cargo.lock; do
     cargo build --quiet --locked --manifest-path "${lock%.lock}.toml" \
       --target-dir "$target/history/$side"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has servers judged that are broken as a whole, and checks that the judge ends in time, stays small
-# and leaves nothing behind. Writes the table in docs/METHODOLOGY.md if all of them were asked for.
-# About fifteen minutes.
+# Judges servers that are broken altogether, and checks that the judge ends in time, uses little
+# memory and leaves no process behind. Writes the table in docs/METHODOLOGY.md if all servers are
+# judged. Takes about 15 min.
 #
 # Usage:  ci/hostile.sh [KIND...]     functions of proof/hostile/server.py; default: all
 # Needs:  Linux; Python 3.11. It is a step of ci/nightly.

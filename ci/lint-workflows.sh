@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lints the workflows, without a network: actionlint for syntax, labels, matrix and expressions,
-# zizmor for security. What neither sees, that each `run:` names a script, is in the tidy test.
+# Lints the workflows without a network: actionlint checks syntax, labels, matrix and expressions,
+# zizmor checks security. The tidy test checks that each `run:` calls a script.
 #
 # Usage:  ci/lint-workflows.sh
 # Needs:  actionlint and zizmor (ci/setup.sh lint).

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# One cell of the OS matrix: says what this host is and can do, then runs the test matrix.
+# Runs one cell of the OS matrix: prints what this host is and can do, then runs the test matrix.
 #
-# Usage:  ci/matrix.sh, with what the cell is in variables
-#         CONFORMANCE_LABEL     its name in the merged page, else the operating system
-#         CONFORMANCE_REQUIRE   drivers, with commas between; one that the host lost is red
-#         CONFORMANCE_OUTPUT    what is written, such as json=FILE, with commas between; a FILE is a
-#                               path from the root of the repository
-#         GITHUB_STEP_SUMMARY   also gets the host's description, where set
+# Usage:  ci/matrix.sh, with the cell in these variables:
+#         CONFORMANCE_LABEL     name in the merged page; default: the operating system
+#         CONFORMANCE_REQUIRE   drivers, separated by commas; red if the host lacks one
+#         CONFORMANCE_OUTPUT    outputs such as json=FILE, separated by commas; FILE is relative to
+#                               the root of the repository
+#         GITHUB_STEP_SUMMARY   if set, a file that also gets the host's description
 # Needs:  cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Tests run in their package's folder, so the path has to be absolute, and on Windows it has to be
-# one that a Windows program understands: `pwd -W` exists there only.
+# Tests run in their package's folder, so the path must be absolute. On Windows, it must be a path
+# that a Windows program understands, which `pwd -W` prints; other systems do not have `-W`.
 if [ -n "${CONFORMANCE_OUTPUT:-}" ]; then
   root=$(pwd -W 2>/dev/null || pwd)
   outputs=
@@ -26,7 +26,7 @@ if [ -n "${CONFORMANCE_OUTPUT:-}" ]; then
   done
   export CONFORMANCE_OUTPUT=$outputs
 fi
-# Kernels before 5.12 charge rings to the memory lock limit; raise it as far as it goes.
+# Kernels before 5.12 charge rings to the memory lock limit, so raise it to its maximum.
 if [ "$(uname -s)" = Linux ]; then
   ulimit -S -l "$(ulimit -H -l)"
   echo "memory lock limit: $(ulimit -l) KiB"

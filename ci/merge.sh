@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Merges the result files of the OS matrix into one page. A cell that left no file is shown as
-# "no result". Ends with the status of the worst cell; a missing one counts as red.
+# Merges the result files of the OS matrix into one page. A cell without a file is shown as
+# "no result". Ends with the status of the worst cell; a missing cell counts as red.
 #
 # Usage:  ci/merge.sh DIR [OUT.md]    every .json file below DIR is a result; the page goes to
-#         standard output, to OUT.md, and to GITHUB_STEP_SUMMARY where that is set. The cells that
-#         are expected are those of the workflow's matrix, or CELLS, names with commas between.
+#         standard output, to OUT.md, and to GITHUB_STEP_SUMMARY if that is set. The expected cells
+#         are those of the workflow's matrix, or those in CELLS, names separated by commas.
 # Needs:  cargo; Python 3.11.
 set -euo pipefail
 cd "$(dirname "$0")/.."

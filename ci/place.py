@@ -1,6 +1,6 @@
-"""Replaces what a script has written into a page: `place.py PAGE NAME FILE`.
+"""Replaces a generated part of a page by a file: `place.py PAGE NAME FILE`.
 
-The place is between `<!-- NAME: written by SCRIPT -->` and `<!-- end of NAME -->`.
+The part is between `<!-- NAME: written by SCRIPT -->` and `<!-- end of NAME -->`.
 """
 
 import re

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs what the other scripts need and this machine lacks; says nothing when it has everything.
+# Installs what the other scripts need and this machine lacks. Prints nothing if nothing is missing.
 #
 # Usage:  ci/setup.sh [GROUP...]     default: all groups
 #           toolchain   rustfmt and clippy for the toolchain in use (RUSTUP_TOOLCHAIN, if set)
-#           lint        that, shellcheck, and the programs of ci/tools.txt in target/tools
+#           lint        toolchain, shellcheck, and the programs of ci/tools.txt in target/tools
 #           cross       Debian's Rust with its library source, to check code for macOS and Windows
-#           wine        that, wine and mingw, to build and run Windows programs
-#           trace       strace, whose picture of a server is tested; on Linux only
+#           wine        cross, wine and mingw, to build and run Windows programs
+#           trace       strace, for the tests of `iomatrix trace`; on Linux only
 #           strangers   Go, a JDK, npm and cc, to build and run other people's servers
-# Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. Where packages are
-#         missing and cannot be installed it names them and ends with 69.
+# Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. If packages are missing
+#         and cannot be installed, names them and ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# packages NAME...: installs the Debian packages among them that are not there yet.
+# packages NAME...: installs those of the Debian packages that are not installed.
 packages() {
   local missing=() name
   for name in "$@"; do
@@ -28,8 +28,8 @@ packages() {
     return 69
   fi
   echo "setup: installing ${missing[*]}"
-  # Packages half installed would break every later run, so a signal to end does not reach apt-get,
-  # and a run that finds one of these at work waits for it.
+  # A half-installed package would break every later run. So SIGTERM does not reach apt-get, and a
+  # run waits while another one installs packages.
   (
     trap '' TERM
     exec 9>"${TMPDIR:-/tmp}/iomatrix-apt.lock"
@@ -60,8 +60,8 @@ lint() {
   target/tools/bin/pip install --quiet --disable-pip-version-check "${wanted[@]}"
 }
 
-# Debian's compiler is newer than the project's: `-Z build-std` wants compiler and library source of
-# one release, and only Debian has both as packages. They live in /usr, beside any rustup.
+# `-Z build-std` needs a compiler and library source of one release, and only Debian has packages of
+# both. Debian's compiler is newer than the project's. It is in /usr, so rustup can be present, too.
 cross() {
   if ! grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
     echo "setup: the packages for cross and wine are those of Debian 12" >&2

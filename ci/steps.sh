@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Runs named steps, for .ci/run and ci/nightly, which source this file and say what their steps
-# are. Each is a command or a script of ci/ that runs alone as well.
+# Runs named steps. .ci/run and ci/nightly source this file and call its functions for their steps.
+# Each step is a command or a script of ci/ that can also run alone.
 #
 # Usage:  . ci/steps.sh [PREFIX]     and then
-#           step NAME COMMAND...     runs the command if NAME begins with PREFIX. One that ends with
-#                                    69 cannot run on this machine: it is listed as unavailable, and
-#                                    with CI=true it is red. The first red step ends the run.
-#           step_beside NAME COMMAND...   starts the command and runs the next steps beside it.
-#                                    Only for one that no step before `join` needs, and only beside
-#                                    steps that measure no time.
-#           join                     waits for these commands, and shows what they printed
+#           step NAME COMMAND...     runs the command if NAME begins with PREFIX. A command that
+#                                    ends with 69 cannot run on this machine: the step is listed
+#                                    as unavailable, and with CI=true it is red. The first red step
+#                                    ends the run.
+#           step_beside NAME COMMAND...   starts the command, and runs the next steps meanwhile.
+#                                    Only for a command that no step before `join` needs, and only
+#                                    next to steps that measure no time.
+#           join                     waits for these commands, and prints their output
 #           finish                   prints the seconds and CPU seconds of each step
 # Needs:  bash 3.2.
 set -euo pipefail
@@ -22,14 +23,14 @@ table=()
 begun=0
 beside=()
 
-# Ends what still runs beside the steps, with all that it has started.
+# Ends the commands that still run next to the steps, and all processes that they have started.
 end_beside() {
   local job
   for job in $(jobs -pr); do kill -- "-$job" 2>/dev/null || true; done
 }
 
-# measure FILE COMMAND...: runs the command and writes its exit status, seconds and CPU seconds into
-# the file. It is a shell of its own, so that it counts the CPU time of this command alone.
+# measure FILE COMMAND...: runs the command, and writes its exit status, seconds and CPU seconds
+# into FILE. It is a subshell, so that it counts the CPU time of this command alone.
 measure() (
   local file=$1 status=0 before=$SECONDS cpu=0 user system time
   shift
@@ -43,12 +44,12 @@ measure() (
   echo "$status $((SECONDS - before)) $cpu" >"$file"
 )
 
-# outcome FILE: what `measure` has written there; red if it came to no end.
+# outcome FILE: prints what `measure` has written into FILE, or a red outcome if it did not finish.
 outcome() {
   cat "$1" 2>/dev/null || echo 1 0 0
 }
 
-# close_step STATUS SECONDS CPU NAME: enters a step into the table, or ends the run.
+# close_step STATUS SECONDS CPU NAME: adds a step to the table, or ends the run if the step is red.
 close_step() {
   local word=ok
   if [ "$1" -eq 69 ] && [ "${CI:-}" != true ]; then
@@ -75,7 +76,7 @@ step_beside() {
   printf '\n==> %s, beside what follows: %s\n' "$1" "${*:2}"
   begun=$((begun + 1))
   beside+=("$begun $1")
-  # A process group of its own, so that its end can end all that it has started.
+  # The command gets its own process group, so that all processes that it starts can be ended.
   set -m
   measure "$work/$begun" "${@:2}" >"$work/$begun.log" 2>&1 &
   set +m

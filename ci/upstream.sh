@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the reproduction of each finding of backends/findings.toml that shows on Linux, and prints a
-# line for each. Red when a fault is gone, because docs/UPSTREAM.md and what a backend does about it
-# are out of date then, and when one cannot be shown. ci/wine.sh runs those of Windows. Half a
-# minute to run, after three minutes to build.
+# line for each. Red if a fault is gone, because docs/UPSTREAM.md and a backend's workaround are
+# then out of date, and if a reproduction fails. ci/wine.sh runs those for Windows. Runs for about
+# 30 s, after 3 min of building.
 #
 # Usage:  ci/upstream.sh [NAME...]     default: all of them
 # Needs:  Linux; cargo; Python 3.11; strace (ci/setup.sh trace). It is a step of ci/nightly.
@@ -18,7 +18,7 @@ cargo build --quiet "${apart[@]}"
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 
-# run PACKAGE PROGRAM: the reproduction, for at most a minute, if it is built.
+# run PACKAGE PROGRAM: runs a reproduction for at most 1 min, if it builds.
 run() {
   if [ "$1" = upstream ]; then
     timeout 60 "$target/upstream/debug/$2"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the program that each waiver of backends/backends.toml names, and those of the findings
-# because of which a backend lacks something. A program ends with 0 when the runtime alone still
-# shows the failure: else the waiver, or the reason, has lost its ground.
+# Runs the reproduction of each waiver of backends/backends.toml, and of each finding because of
+# which a backend lacks something. A reproduction exits with 0 if the runtime alone still shows the
+# failure. If it does not, the waiver or the finding is out of date.
 #
 # Usage:  ci/waivers.sh
 # Needs:  cargo; Python 3.11.

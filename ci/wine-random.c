@@ -1,4 +1,4 @@
-/* Stands in for Windows' bcryptprimitives.dll, which wine 8 lacks and Rust's std asks for seeds. */
+/* Replaces bcryptprimitives.dll, which wine 8 lacks and from which Rust's std takes hash seeds. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(PVOID buffer, ULONG bytes);

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Builds the servers that exist on Windows and the test matrix as Windows programs, and runs the
-# matrix under wine. Good evidence of behaviour, no proof, and never a source of timings.
+# matrix under wine. This is evidence of behaviour on Windows, but no proof, and gives no timings.
 #
-# Usage:  ci/wine.sh                                   the first row of each package, but not mio's
-#                                                      and async-std's
-#         ci/wine.sh ARGUMENTS OF THE TEST MATRIX...   e.g. ci/wine.sh smol-per-core::, and
+# Usage:  ci/wine.sh                                   the first row of each package, except mio and
+#                                                      async-std
+#         ci/wine.sh ARGUMENTS OF THE TEST MATRIX...   such as ci/wine.sh smol-per-core::, or
 #                                                      ci/wine.sh :: for every row
 #         CONFORMANCE_PROFILE (default quick) and the other CONFORMANCE_ variables are passed on.
-# Needs:  ci/setup.sh wine (Debian 12); Python 3.11. Ends with 69 without.
+# Needs:  ci/setup.sh wine (Debian 12); Python 3.11. Without these packages, ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for program in wine x86_64-w64-mingw32-gcc; do
@@ -21,12 +21,12 @@ out=$PWD/target/wine
 triple=x86_64-pc-windows-gnu
 export WINEPREFIX=$out/prefix WINEARCH=win64 WINEDEBUG=${WINEDEBUG:--all}
 
-# std takes its hash seeds from bcryptprimitives.dll, which wine 8 lacks: without a stand-in every
-# program ends at once, silently, with status 53.
+# Rust's std takes its hash seeds from bcryptprimitives.dll, which wine 8 lacks. Without a
+# replacement, every program ends at once with status 53, and prints nothing.
 prepare_wine() {
   mkdir -p "$WINEPREFIX"
-  # Started here, because what it says when it ends would follow the tests' summary. It fails where
-  # one runs already.
+  # Starts wineserver here: a wineserver that wine starts would print its last lines after the
+  # tests' summary. This fails if a wineserver already runs.
   wineserver --persistent=600 >/dev/null 2>&1 || true
   trap 'wineserver --kill || true' EXIT
   [ -d "$WINEPREFIX/drive_c" ] || timeout 300 wine wineboot --init >/dev/null 2>&1 || true
@@ -34,8 +34,8 @@ prepare_wine() {
   [ -e "$dll" ] || x86_64-w64-mingw32-gcc -shared -o "$dll" ci/wine-random.c -ladvapi32
 }
 
-# windows COMMAND ARGUMENTS...: Debian's cargo, with a standard library built for the target.
-# Optimising what is below our own packages would take longer than the tests that it speeds up.
+# windows COMMAND ARGUMENTS...: runs Debian's cargo, with a standard library that is built for the
+# target. Dependencies are not optimised: that would take longer than it saves in the tests.
 windows() {
   local command=$1
   shift
@@ -48,7 +48,7 @@ windows() {
 prepare_wine
 packages=$(python3 ci/facts.py servers windows)
 before=$SECONDS
-# Each alone, as users build it: features of one backend must not change another.
+# Builds each package alone, as users do: the features of one backend must not change another.
 for package in $packages; do windows build -p "$package"; done
 windows test --no-run -p conformance --test matrix
 echo "wine: built in $((SECONDS - before)) s"
@@ -58,21 +58,22 @@ while read -r package example; do
 done <<<"$waivers"
 while read -r _ package example; do windows run -p "$package" --example "$example"; done \
   < <(python3 ci/facts.py findings windows)
-# An absolute Unix path is one on the current drive, and that is Z:, the root of this machine.
+# Windows programs look for an absolute Unix path on the current drive, which is Z:, the root of
+# this machine.
 export CONFORMANCE_BIN_DIR=$out/$triple/debug CONFORMANCE_PROFILE=${CONFORMANCE_PROFILE:-quick}
 if [ $# -eq 0 ]; then
-  # Nothing runs side by side here, and flavors of one runtime differ little in what they call.
-  # What mio calls, Tokio calls too, and what async-std calls, smol: they have the same pollers.
+  # Cells run one at a time here, so similar rows are left out. Flavors of one runtime make almost
+  # the same system calls. mio has the same poller as Tokio, and async-std the same as smol.
   set -- --skip mio:: --skip async-std::
   for row in $(python3 ci/facts.py flavors windows); do set -- "$@" --skip "$row::"; done
 fi
-# matrix ARGUMENTS...: one cell after another. Side by side they would judge the one thread that
-# answers for the sockets of all programs.
+# matrix ARGUMENTS...: runs the test matrix, one cell at a time. In parallel, the cells would judge
+# wineserver, whose single thread serves the sockets of all programs.
 matrix() {
   windows test -p conformance --test matrix -- --test-threads=1 "$@"
 }
 
-# timeouts: the cells that timed out, if those are all that is red, and few.
+# timeouts: prints the cells that timed out, if there are at most two and no other cell is red.
 timeouts() {
   python3 - "$result" <<'PYTHON'
 import json, sys
@@ -85,8 +86,8 @@ if 0 < len(red) <= 2 and all(cell["verdict"] == "timeout" for cell in red):
 PYTHON
 }
 
-# In about one of four whole runs, one connection of one cell stands still, on rows that differ:
-# wine has lost an event. A backend that loses events times out here again.
+# In about one of four complete runs, one connection of one cell hangs, on a different row each
+# time: wine has lost an event. If a backend loses events, its cell times out again below.
 result=$out/result.json
 rm -f "$result"
 export CONFORMANCE_OUTPUT=${CONFORMANCE_OUTPUT:+$CONFORMANCE_OUTPUT,}json=$result

@@ -1,7 +1,7 @@
-// The floor: what the kernel alone charges a server for a message, recv and send on connections
-// that already have the data, with no event loop.
+// The floor: what the kernel alone charges a server for a message. It measures recv and send on
+// connections that already have the data, without an event loop.
 //
-//   floor CONNECTIONS BYTES ROUNDS      prints CPU nanoseconds of the calling thread a message
+//   floor CONNECTIONS BYTES ROUNDS      prints the calling thread's CPU nanoseconds per message
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>

@@ -1,5 +1,5 @@
-// A closed loop of clients, each with one message in flight, in one thread. Every byte that comes
-// back is compared, and every message timed, as the load generator does it.
+// Clients in a closed loop in one thread, each with one message in flight. Like the load generator,
+// it compares every byte that comes back, and times every message.
 //
 //   load PORT CONNECTIONS BYTES SECONDS
 //
@@ -31,7 +31,7 @@ struct client {
   double sent;
 };
 
-// Messages by their time in tenths of a microsecond, the last for all that took longer.
+// Counts of messages by their time in tenths of a microsecond. The last counts all longer times.
 enum { TENTHS = 1 << 20 };
 static uint32_t times[TENTHS];
 

@@ -1,4 +1,4 @@
-"""The generator beside a client in C, and its other goals: see ci/generator.sh."""
+"""Compares the load generator with a client in C and with its goals; see ci/generator.sh."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ def on(cpu, *command):
 
 
 def run(*command):
-    """Standard output of a command on the client's CPU, its CPU seconds, and its exit status."""
+    """Runs a command on the client's CPU. Returns its output, CPU seconds and exit status."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         on(CLIENT_CPU, *command), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -32,7 +32,7 @@ def run(*command):
 
 @contextlib.contextmanager
 def server():
-    """Port of a started server with one thread."""
+    """Starts a server with one thread, and yields its port."""
     command = on(
         SERVER_CPU, f"{built}/backend-mio", "--flavor", "loop", "--workers", 1,
         "--listen", "tcp:127.0.0.1:0", "--announce", "json",
@@ -47,7 +47,7 @@ def server():
 
 
 def client(port):
-    """Messages a second and CPU nanoseconds a message of the client in C."""
+    """Messages per second and CPU nanoseconds per message of the client in C."""
     out, cpu, status = run(f"{tools}/load", port, CONNECTIONS, BYTES, SECONDS)
     if status != 0:
         sys.exit("generator: the client in C failed")

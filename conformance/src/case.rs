@@ -1,12 +1,12 @@
-//! A case: a plain function over what it is given, and its row in its suite's table.
+//! What a case is: a plain function, and a row of its suite's table.
 
 use std::fmt;
 
 use harness::process::Process;
 use harness::row::Row;
-use harness::schedule::Company;
+use harness::schedule::Sharing;
 use report::Outside;
-use report::host::grouped;
+use report::host::group_digits;
 use report::{Attestation, Failure, FailureKind, Grade, Level, Question, Transport};
 
 use crate::client::datagrams::Datagrams;
@@ -14,351 +14,347 @@ use crate::client::peer::Peer;
 use crate::lifecycle::Lifecycle;
 use crate::profile::{Profile, Sizes};
 
-/// What a case returns.
 pub type CaseResult = Result<Observation, Failure>;
 
-/// A suite: a table of cases, at the top of the suite's file.
+/// A table of cases, which stands at the top of the suite's file.
 #[derive(Debug)]
 pub struct Suite {
-    /// The first half of a case's id.
+    /// The first half of a case id.
     pub name: &'static str,
-    /// One sentence on what the suite is about.
+    /// One sentence.
     pub about: &'static str,
-    /// What its cases answer, unless one says otherwise.
+    /// The question of every case that does not name another.
     pub question: Question,
-    /// The table.
     pub cases: &'static [Case],
 }
 
-/// One row of a suite's table.
 #[derive(Debug)]
 pub struct Case {
-    /// The second half of the id.
+    /// The second half of the case id.
     pub name: &'static str,
-    /// How binding the requirement is for a server that speaks docs/CONTRACT.md.
+    /// Level for a server of grade contract.
     pub level: Level,
-    /// How binding it is for any other: what only the contract asks for is a SHOULD there.
+    /// Level for a server of a lower grade. What only the contract asks for is a SHOULD there.
     pub level_below_contract: Level,
-    /// What it answers, where that is not the suite's question.
+    /// `None` means the suite's question.
     pub question: Option<Question>,
-    /// The failures that answer it; empty where any does. Another one kept the case from asking.
-    pub judges: &'static [FailureKind],
-    /// What a server can be declared not to do, which makes the case pointless.
+    /// The kinds of failure that answer the question; empty if every kind does. After any other
+    /// kind of failure the question counts as not asked.
+    pub answering_failures: &'static [FailureKind],
+    /// A server that is declared to lack one of these does not get the case.
     pub features: &'static [Feature],
-    /// What a server has to do, as one sentence.
+    /// What the server must do, in one sentence.
     pub requirement: &'static str,
-    /// How much is done, per profile; the unit is the case's own (bytes, rounds, connections).
+    /// How much the case does in each profile. The unit is the case's own: bytes, rounds,
+    /// connections.
     pub sizes: Sizes,
-    /// Whether a fault may begin beyond what is done, so that a certificate says how far that was.
-    pub says_how_far: bool,
-    /// The smallest profile that asks for it.
-    pub from: Profile,
-    /// What the host must have.
+    /// Whether a fault may begin only above the size. The certificate then says how far the case
+    /// went.
+    pub reports_reach: bool,
+    /// The smallest profile that runs the case.
+    pub smallest_profile: Profile,
     pub needs: &'static [Need],
-    /// The capability that the server must offer, where the requirement is about one.
+    /// The capability that the requirement is about, if any.
     pub capability: Option<&'static str>,
-    /// What the client uses; a server that does not offer it says so.
+    /// The transport of the client. A server that does not offer it reports "unsupported".
     pub transport: Transport,
-    /// Whether it means nothing over a Unix path, because it is about TCP itself or its addresses.
-    pub is_of_tcp: bool,
-    /// Whether other cells may run beside it.
-    pub company: Company,
-    /// Whether it judges times that count only on a quiet host.
+    /// Whether the case makes no sense on a Unix path because it is about TCP itself or IP
+    /// addresses.
+    pub is_tcp_only: bool,
+    /// Whether other cells may run at the same time.
+    pub sharing: Sharing,
+    /// Whether the case judges times, which count only on a quiet host.
     pub is_timed: bool,
-    /// The grade that a server must have, where its function alone would ask for more.
-    pub from_grade: Grade,
-    /// What the server was told of where to listen.
-    pub told: Told,
-    /// The function.
+    /// The lowest grade that gets a lifecycle case. Other bodies imply their lowest grade.
+    pub lowest_grade: Grade,
+    pub address_condition: AddressCondition,
     pub body: Body,
 }
 
-/// What an echo server may by design not do. One below grade contract can be declared to do without
-/// (`--without`), and its certificate says so.
+/// What an echo server may leave out by design. A server below grade contract can be declared to
+/// lack it (`--without`); its certificate repeats the declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Feature {
-    /// Echoing what came before the client's FIN, after it (RFC 9293, section 3.6).
+    /// After the client's FIN, echoing what arrived before it (RFC 9293, section 3.6).
     HalfClose,
-    /// Keeping connections on which nothing is sent.
+    /// Keeping connections on which the client sends nothing.
     SilentClients,
 }
 
-/// What a server must have been told of where to listen, for a case to be asked of it.
+/// What the server must have been told about where to listen before the case can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A port at least, or nothing: it listens already.
+pub enum AddressCondition {
+    /// No condition: a port, an address, or nothing because the server already listens.
     AnyPlace,
-    /// An address.
-    Address,
+    /// An address, not only a port.
+    GivenAddress,
 }
 
-/// A case's function; its type says what it needs.
+/// A case's function. The type says what the case needs.
 #[derive(Clone, Copy, Debug)]
 pub enum Body {
-    /// Only an address: runs against any server that listens.
+    /// Needs only an address, so it runs against any server that listens.
     Wire(fn(&Peer) -> CaseResult),
-    /// Also the server's process: descriptors, CPU time, memory, signals.
+    /// Also needs the server's process: descriptors, CPU time, memory, signals.
     Process(fn(&Peer, &Process) -> CaseResult),
-    /// Only a socket for datagrams.
+    /// Needs only a datagram socket.
     Datagrams(fn(&Datagrams) -> CaseResult),
     /// Starts and stops servers itself.
     Lifecycle(fn(&Lifecycle) -> CaseResult),
 }
 
-/// What a case needs of the host. A host that lacks it makes the cell unavailable, with the reason.
+/// What a case needs of the host. If the host lacks it, the cell is unavailable, with the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// This many open descriptors in the judge, and as many in the server.
     Descriptors(u64),
-    /// A kernel that lets this many clients wait for `accept`.
+    /// An accept queue with room for this many clients.
     AcceptQueue(u32),
-    /// A kernel that leaves a client in the queue when its accept finds no descriptor.
+    /// A kernel that leaves a client in the accept queue when `accept` finds no free descriptor.
     QueueAtLimit,
-    /// This many ports for clients, in use at once or in TIME_WAIT.
+    /// This many client ports, in use at the same time or in TIME_WAIT.
     ClientPorts(u32),
-    /// UDP datagrams of this many bytes, through sockets as they are by default.
+    /// UDP datagrams of this many bytes, with default socket options.
     UdpBytes(u32),
-    /// Unix datagrams of this many bytes, through sockets as they are by default.
+    /// Unix datagrams of this many bytes, with default socket options.
     UnixgramBytes(u32),
-    /// Starting a server under a lower descriptor limit.
+    /// Starting a server with a lower descriptor limit.
     DescriptorLimit,
-    /// Counting another process's open descriptors.
+    /// Counting the open descriptors of another process.
     DescriptorCount,
-    /// Another process's CPU time.
+    /// Reading another process's CPU time.
     CpuTime,
-    /// Another process's resident memory.
+    /// Reading another process's resident set.
     ResidentMemory,
-    /// Another process's threads: their number, and whether they run.
+    /// Reading how many threads another process has and whether they run.
     Threads,
-    /// Which children of another process have ended and are not waited for.
+    /// Seeing children of another process that have ended and that it has not waited for.
     EndedChildren,
-    /// How often another process's threads give a processor away.
+    /// Counting another process's context switches.
     ContextSwitches,
-    /// Which of another process's threads the kernel has put there.
+    /// Telling which threads of another process the kernel created.
     KernelThreads,
-    /// Who waits for I/O, by the kernel's accounting.
+    /// Telling which threads wait for I/O, by the kernel's accounting.
     IoWait,
-    /// What the kernel has logged.
+    /// Reading the kernel's log.
     KernelLog,
-    /// Signals to another process (`SIGTERM`, `SIGSTOP`).
+    /// Sending signals to another process (`SIGTERM`, `SIGSTOP`).
     Signals,
-    /// Seeing another process's sockets: bytes that wait in its receive queues.
+    /// Reading how many bytes are in the socket queues of another process.
     SocketQueues,
-    /// Seeing which I/O driver another process holds.
+    /// Seeing which I/O driver another process uses.
     Attestation,
     /// TCP urgent data.
     UrgentData,
-    /// IPv6, on the loopback interface at least.
+    /// IPv6, at least on the loopback interface.
     Ipv6,
-    /// Unix sockets, and a path for them.
+    /// Unix sockets, and a folder for their paths.
     UnixSockets,
-    /// Sockets whose sender writes the header of UDP.
+    /// Raw sockets, with which the judge writes UDP headers itself.
     RawSockets,
-    /// Names of Unix sockets that are in no file system.
+    /// Names of Unix sockets outside the file system (unix(7), abstract sockets).
     AbstractNames,
-    /// All of 127.0.0.0/8 as this host's own.
+    /// Every address of 127.0.0.0/8 belongs to this host.
     LoopbackNetwork,
-    /// UDP sockets with one port at two addresses.
+    /// Two UDP sockets with the same port on different addresses.
     PortOfTwoAddresses,
-    /// The sockets of a killed process closed within a second or two.
+    /// A system that closes the sockets of a killed process within a second or two.
     PromptCleanUp,
-    /// Sockets that are served as long as one core is free for a moment.
+    /// A system that serves sockets next to CPU work, as soon as a core is free for a moment.
     SocketsBesideWork,
-    /// Starting a server to which io_uring is denied.
+    /// Starting a server under a filter that denies io_uring.
     DeniedCalls,
-    /// Starting a server under a limit on locked memory that holds for it.
+    /// Starting a server under a limit on locked memory that the kernel enforces for it.
     LockedMemoryLimit,
-    /// Having the kernel refuse threads to a server while it runs.
+    /// Making the kernel refuse new threads to a running server.
     ThreadLimit,
 }
 
-/// What a case found when its requirement was met.
+/// What a case found when the requirement was met, or when it could not ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// What was recorded, in words that are equal for servers that behave alike.
+    /// What was recorded. Servers that behave alike get the same words.
     pub recorded: Option<Outside>,
-    /// What was seen of the server's driver, where the requirement is about that.
+    /// What was seen of the server's driver, if the requirement is about the driver.
     pub attestation: Option<Attestation>,
-    /// Why the case could not ask its question of this server on this host, if it could not.
-    pub unasked: Option<Outside>,
+    /// Why the case could not ask its question of this server on this host.
+    pub reason_not_asked: Option<Outside>,
 }
 
 impl Case {
-    /// A row for a MUST; [`Case::wire`], [`Case::process`] or [`Case::lifecycle`] completes it.
+    /// A row for a MUST. [`Case::wire`], [`Case::process`], [`Case::datagrams`] or
+    /// [`Case::lifecycle`] completes it.
     #[must_use]
     pub const fn must(name: &'static str, requirement: &'static str) -> Self {
-        Self::at(Level::Must, name, requirement)
+        Self::with_level(Level::Must, name, requirement)
     }
 
-    /// A row for a SHOULD.
     #[must_use]
     pub const fn should(name: &'static str, requirement: &'static str) -> Self {
-        Self::at(Level::Should, name, requirement)
+        Self::with_level(Level::Should, name, requirement)
     }
 
-    /// A row for something that is only recorded.
+    /// A row for behaviour that is only recorded.
     #[must_use]
     pub const fn info(name: &'static str, requirement: &'static str) -> Self {
-        Self::at(Level::Info, name, requirement)
+        Self::with_level(Level::Info, name, requirement)
     }
 
-    const fn at(level: Level, name: &'static str, requirement: &'static str) -> Self {
+    const fn with_level(level: Level, name: &'static str, requirement: &'static str) -> Self {
         Self {
             name,
             level,
             level_below_contract: level,
             question: None,
-            judges: &[],
+            answering_failures: &[],
             features: &[],
             requirement,
             sizes: Sizes::new(0, 0, 0),
-            says_how_far: false,
-            from: Profile::Quick,
+            reports_reach: false,
+            smallest_profile: Profile::Quick,
             needs: &[],
             capability: None,
             transport: Transport::Tcp,
-            is_of_tcp: false,
-            company: Company::Shared,
+            is_tcp_only: false,
+            sharing: Sharing::Shared,
             is_timed: false,
-            from_grade: Grade::Contract,
-            told: Told::AnyPlace,
+            lowest_grade: Grade::Contract,
+            address_condition: AddressCondition::AnyPlace,
             body: Body::Wire(no_body),
         }
     }
 
-    /// How binding it is for a server below grade contract, which has not promised it.
+    /// Sets the level for servers below grade contract, which have not promised the behaviour.
     #[must_use]
-    pub const fn below_contract(mut self, level: Level) -> Self {
+    pub const fn level_below_contract(mut self, level: Level) -> Self {
         self.level_below_contract = level;
         self
     }
 
-    /// What it answers, where that is not the suite's question.
+    /// Sets the question, if it is not the suite's.
     #[must_use]
     pub const fn answers(mut self, question: Question) -> Self {
         self.question = Some(question);
         self
     }
 
-    /// The failures that answer its own question. After any other it has not been asked.
+    /// Sets the kinds of failure that answer the question. After any other kind of failure the
+    /// question counts as not asked.
     #[must_use]
-    pub const fn judges(mut self, kinds: &'static [FailureKind]) -> Self {
-        self.judges = kinds;
+    pub const fn answering_failures(mut self, kinds: &'static [FailureKind]) -> Self {
+        self.answering_failures = kinds;
         self
     }
 
-    /// What a server can be declared not to do, so that it does not get the case.
+    /// Sets the features that the case relies on. A server that is declared to lack one does not
+    /// get the case.
     #[must_use]
     pub const fn relies_on(mut self, features: &'static [Feature]) -> Self {
         self.features = features;
         self
     }
 
-    /// Asked of servers from this grade on, although it starts them itself: it uses no option of
+    /// Asks servers from this grade on, although the case starts them itself: it uses no option of
     /// the contract.
     #[must_use]
-    pub const fn from_grade(mut self, grade: Grade) -> Self {
-        self.from_grade = grade;
+    pub const fn lowest_grade(mut self, grade: Grade) -> Self {
+        self.lowest_grade = grade;
         self
     }
 
-    /// How much is done in `quick`, `default` and `full`.
+    /// Sets how much the case does in each profile.
     #[must_use]
     pub const fn sizes(mut self, quick: u64, default: u64, full: u64) -> Self {
         self.sizes = Sizes::new(quick, default, full);
         self
     }
 
-    /// It cannot rule out a fault that begins at a number above its size. The certificate says how
-    /// far it went.
+    /// Says that the case cannot rule out a fault that begins above its size. The certificate says
+    /// how far the case went.
     #[must_use]
-    pub const fn up_to_its_size(mut self) -> Self {
-        self.says_how_far = true;
+    pub const fn reports_reach(mut self) -> Self {
+        self.reports_reach = true;
         self
     }
 
-    /// Asked in profile `full` alone, because it takes too long for every day. The smaller sizes
-    /// are those of the self-test.
+    /// Runs the case only in profile `full`, because it takes too long for daily use. The self-test
+    /// uses the smaller sizes.
     #[must_use]
-    pub const fn only_in_full(mut self) -> Self {
-        self.from = Profile::Full;
+    pub const fn full_profile_only(mut self) -> Self {
+        self.smallest_profile = Profile::Full;
         self
     }
 
-    /// What the host must have.
     #[must_use]
     pub const fn needs(mut self, needs: &'static [Need]) -> Self {
         self.needs = needs;
         self
     }
 
-    /// Asked only of a server that offers this optional part of the contract. The case starts its
-    /// servers with the options of that part, so it is one of [`Case::lifecycle`].
+    /// Asks only servers that offer this optional part of the contract. Such a case must be a
+    /// [`Case::lifecycle`], because it starts its servers with the options of that part.
     #[must_use]
-    pub const fn asks_for(mut self, capability: &'static str) -> Self {
+    pub const fn with_capability(mut self, capability: &'static str) -> Self {
         self.capability = Some(capability);
         self
     }
 
-    /// The client uses this, and not TCP. Unless the case is one of [`Case::lifecycle`], its server
-    /// listens there beside a TCP port.
+    /// Sets the client's transport. Unless the case is a [`Case::lifecycle`], the judge starts the
+    /// server with such a listener next to a TCP port.
     #[must_use]
-    pub const fn over(mut self, transport: Transport) -> Self {
+    pub const fn with_transport(mut self, transport: Transport) -> Self {
         self.transport = transport;
         self
     }
 
-    /// It is about TCP itself, or about IP addresses: no server of a Unix path gets it.
+    /// Says that the case is about TCP itself or about IP addresses. A server on a Unix path does
+    /// not get it.
     #[must_use]
-    pub const fn of_tcp_alone(mut self) -> Self {
-        self.is_of_tcp = true;
+    pub const fn tcp_only(mut self) -> Self {
+        self.is_tcp_only = true;
         self
     }
 
-    /// Asked only of a server that was given an address, and not a port alone.
+    /// Asks only servers that were given an address, not only a port.
     #[must_use]
-    pub const fn told_its_address(mut self) -> Self {
-        self.told = Told::Address;
+    pub const fn requires_given_address(mut self) -> Self {
+        self.address_condition = AddressCondition::GivenAddress;
         self
     }
 
-    /// Latency is judged: no other cell runs beside it, and it counts only on a quiet host.
+    /// For a case that judges latency: it runs alone, and it counts only on a quiet host.
     #[must_use]
-    pub const fn alone(mut self) -> Self {
+    pub const fn exclusive_timed(mut self) -> Self {
         self.is_timed = true;
-        self.alone_on_any_host()
+        self.exclusive_untimed()
     }
 
-    /// Shares are judged, or nothing but answers: no other cell runs beside it, and it counts on a
-    /// busy host as well.
+    /// For a case that judges shares, or only whether answers come: it runs alone, and it also
+    /// counts on a busy host.
     #[must_use]
-    pub const fn alone_on_any_host(mut self) -> Self {
-        self.company = Company::Exclusive;
+    pub const fn exclusive_untimed(mut self) -> Self {
+        self.sharing = Sharing::Exclusive;
         self
     }
 
-    /// A case that needs only an address.
     #[must_use]
     pub const fn wire(mut self, function: fn(&Peer) -> CaseResult) -> Self {
         self.body = Body::Wire(function);
         self
     }
 
-    /// A case that also needs the server's process.
     #[must_use]
     pub const fn process(mut self, function: fn(&Peer, &Process) -> CaseResult) -> Self {
         self.body = Body::Process(function);
         self
     }
 
-    /// A case that needs only a socket for datagrams.
     #[must_use]
     pub const fn datagrams(mut self, function: fn(&Datagrams) -> CaseResult) -> Self {
         self.body = Body::Datagrams(function);
         self
     }
 
-    /// A case that starts and stops servers.
     #[must_use]
     pub const fn lifecycle(mut self, function: fn(&Lifecycle) -> CaseResult) -> Self {
         self.body = Body::Lifecycle(function);
@@ -367,37 +363,37 @@ impl Case {
 }
 
 impl Case {
-    /// What a server may say that it does not offer: a capability, or a kind of listener.
+    /// What the server may refuse: a capability or a kind of listener.
     #[must_use]
-    pub fn asked_for(&self) -> Option<&'static str> {
+    pub fn optional_part(&self) -> Option<&'static str> {
         let kind = (self.transport != Transport::Tcp).then(|| self.transport.kind());
         self.capability.or(kind)
     }
 
-    /// What the client uses with the server of a row. A server of Unix streams below the contract
-    /// has no listener of TCP beside them, and gets the cases of TCP over its path.
+    /// The transport of the client for this row. Below grade contract, a server of Unix streams has
+    /// no TCP listener, so it gets the TCP cases over its path.
     #[must_use]
     pub fn transport_at(&self, row: &Row) -> Transport {
-        let is_of_streams = self.transport == Transport::Tcp && !self.is_of_tcp;
+        let is_of_streams = self.transport == Transport::Tcp && !self.is_tcp_only;
         let has_streams = row.grade() != Grade::Contract && row.transport() == Transport::Unix;
         if is_of_streams && has_streams { Transport::Unix } else { self.transport }
     }
 
-    /// Whether the server of a row gets the case in this profile.
+    /// Whether this row gets the case in this profile.
     #[must_use]
     pub fn is_asked(&self, row: &Row, profile: Profile) -> bool {
         let least = match self.body {
             Body::Wire(_) | Body::Datagrams(_) => Grade::Address,
             Body::Process(_) => Grade::Command,
-            Body::Lifecycle(_) => self.from_grade,
+            Body::Lifecycle(_) => self.lowest_grade,
         };
-        // Only the contract says how to ask for another socket beside the first.
+        // Only the contract has an option for a second listener.
         let is_heard = row.grade() == Grade::Contract || row.transport() == self.transport_at(row);
-        let is_told = self.told == Told::AnyPlace || row.is_given_address();
-        is_heard && is_told && row.grade() >= least && profile >= self.from
+        let is_told =
+            self.address_condition == AddressCondition::AnyPlace || row.is_given_address();
+        is_heard && is_told && row.grade() >= least && profile >= self.smallest_profile
     }
 
-    /// How binding the requirement is for a server of this grade.
     #[must_use]
     pub fn level_at(&self, grade: Grade) -> Level {
         match grade {
@@ -408,7 +404,6 @@ impl Case {
 }
 
 impl Suite {
-    /// What a case of it answers.
     #[must_use]
     pub fn question_of(&self, case: &Case) -> Question {
         case.question.unwrap_or(self.question)
@@ -416,10 +411,9 @@ impl Suite {
 }
 
 impl Feature {
-    /// Every feature.
     pub const ALL: [Self; 2] = [Self::HalfClose, Self::SilentClients];
 
-    /// The word of `--without`.
+    /// The value of `--without`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -433,21 +427,21 @@ impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Descriptors(count) => {
-                let count = grouped(*count);
+                let count = group_digits(*count);
                 return write!(f, "{count} more open descriptors, in the server and in the judge");
             }
             Self::AcceptQueue(clients) => {
-                let clients = grouped(u64::from(*clients));
+                let clients = group_digits(u64::from(*clients));
                 return write!(f, "an accept queue for {clients} clients (somaxconn)");
             }
             Self::ClientPorts(count) => {
-                return write!(f, "{} ports for clients", grouped(u64::from(*count)));
+                return write!(f, "{} ports for clients", group_digits(u64::from(*count)));
             }
             Self::UdpBytes(bytes) => {
-                return write!(f, "UDP datagrams of {} bytes", grouped(u64::from(*bytes)));
+                return write!(f, "UDP datagrams of {} bytes", group_digits(u64::from(*bytes)));
             }
             Self::UnixgramBytes(bytes) => {
-                return write!(f, "Unix datagrams of {} bytes", grouped(u64::from(*bytes)));
+                return write!(f, "Unix datagrams of {} bytes", group_digits(u64::from(*bytes)));
             }
             Self::QueueAtLimit => {
                 "a kernel that keeps a client for which accept finds no descriptor (not macOS)"
@@ -491,35 +485,35 @@ impl Observation {
     /// The requirement is met and there is nothing to add.
     ///
     /// # Errors
-    /// None: the type is that of a case's last line.
+    /// Never. The type is `CaseResult` so that a case can end with this call.
     pub fn met() -> CaseResult {
         Ok(Self::default())
     }
 
-    /// Something to compare between rows.
+    /// The requirement is met, and `recorded` can be compared between rows.
     ///
     /// # Errors
-    /// None: the type is that of a case's last line.
-    pub fn of(recorded: impl Into<Outside>) -> CaseResult {
+    /// Never; see [`Observation::met`].
+    pub fn recorded(recorded: impl Into<Outside>) -> CaseResult {
         Ok(Self { recorded: Some(recorded.into()), ..Self::default() })
     }
 
-    /// What was seen of the server's driver. Where it could not be seen, the requirement was not
-    /// judged.
+    /// The requirement is about the driver, and this was seen of it. If the driver could not be
+    /// seen, the cell is unavailable.
     ///
     /// # Errors
-    /// None: the type is that of a case's last line.
+    /// Never; see [`Observation::met`].
     pub fn attested(attestation: Attestation) -> CaseResult {
         Ok(Self { attestation: Some(attestation), ..Self::default() })
     }
 
-    /// The case could not ask its question of this server on this host. It is not met, and not a
-    /// failure either.
+    /// The case could not ask its question of this server on this host. The requirement is neither
+    /// met nor broken.
     ///
     /// # Errors
-    /// None: the type is that of a case's last line.
-    pub fn not_asked(why: impl Into<Outside>) -> CaseResult {
-        Ok(Self { unasked: Some(why.into()), ..Self::default() })
+    /// Never; see [`Observation::met`].
+    pub fn reason_not_asked(why: impl Into<Outside>) -> CaseResult {
+        Ok(Self { reason_not_asked: Some(why.into()), ..Self::default() })
     }
 }
 

@@ -1,6 +1,6 @@
-//! Which failed cells of a row have the same cause: one fault of a server turns many cells red.
-//! Cells that look alike are judged a second time. If both fail in the same way again, each is
-//! linked to the cell that shows the cause best.
+//! Finds failed cells of a row that have the same cause: one fault of a server can turn many cells
+//! red. The judge runs cells that look alike a second time. If both cells fail in the same way
+//! again, the cell that shows the cause less well is linked to the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,44 +11,45 @@ use std::time::{Duration, Instant};
 use harness::row::Row;
 use report::{Cell, Failure, FailureKind, Outside, Run, Seed, Verdict};
 
-use crate::plan::Planned;
+use crate::plan::PlannedCell;
 
-/// No cell is judged once more after this time.
-const LIMIT: Duration = Duration::from_secs(45);
+/// After this time no further cell is judged again.
+const REJUDGE_TIME_LIMIT: Duration = Duration::from_secs(45);
 
-/// How a cell failed, as far as cells with one cause agree in it.
+/// How a cell failed, reduced to what cells with the same cause have in common.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Signature {
-    /// The server ended so, and said this last.
+    /// How the server ended, and its last words on standard error.
     Ending(Outside, Outside),
-    /// This was wrong at this byte of a connection.
+    /// The kind of failure, and the position of the first wrong byte in the connection.
     Byte(FailureKind, u64),
-    /// Of a kind that has one cause: a start that never came, a queue that is too short.
+    /// A kind of failure that has one cause: the server did not start, or its accept queue is too
+    /// short.
     Kind(FailureKind),
 }
 
-/// A cell that may follow from another one.
+/// A cell that may follow from another one, its root.
 #[derive(Clone, Copy, Debug)]
 struct Suspicion {
     root: usize,
     cell: usize,
 }
 
-/// Says of each cell from which one it follows. `again` judges a planned cell once more, with the
-/// bytes that it had.
+/// Links each cell to the cell that it follows from. `again` judges a planned cell once more, with
+/// the same payload.
 pub(crate) fn link(
     run: &mut Run,
     rows: &[Row],
-    plan: &[Planned],
+    plan: &[PlannedCell],
     jobs: usize,
-    again: &(dyn Fn(&Planned, Seed) -> Cell + Sync),
+    again: &(dyn Fn(&PlannedCell, Seed) -> Cell + Sync),
 ) {
-    let suspicions = suspicions(&run.cells);
+    let suspicions = find_suspicions(&run.cells);
     let wanted: BTreeSet<usize> = suspicions.iter().flat_map(|s| [s.root, s.cell]).collect();
     let planned = wanted.into_iter().filter_map(|index| {
         let cell = &run.cells[index];
-        let is_meant = |planned: &&Planned| {
-            cell.row.is(&rows[planned.row].name) && cell.id().is(&planned.id())
+        let is_meant = |planned: &&PlannedCell| {
+            cell.row.equals(&rows[planned.row].name) && cell.id().equals(&planned.id())
         };
         Some((index, cell.seed, plan.iter().find(is_meant)?))
     });
@@ -69,11 +70,11 @@ pub(crate) fn link(
     }
 }
 
-/// Judges cells side by side, and begins none after [`LIMIT`].
+/// Judges cells in parallel. Starts none after [`REJUDGE_TIME_LIMIT`].
 fn judge_again(
-    planned: &[(usize, Seed, &Planned)],
+    planned: &[(usize, Seed, &PlannedCell)],
     jobs: usize,
-    again: &(dyn Fn(&Planned, Seed) -> Cell + Sync),
+    again: &(dyn Fn(&PlannedCell, Seed) -> Cell + Sync),
 ) -> BTreeMap<usize, Cell> {
     let started = Instant::now();
     let next = AtomicUsize::new(0);
@@ -81,7 +82,7 @@ fn judge_again(
     thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                while started.elapsed() < LIMIT {
+                while started.elapsed() < REJUDGE_TIME_LIMIT {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some((index, seed, planned)) = planned.get(number) else { return };
                     let cell = again(planned, *seed);
@@ -93,8 +94,8 @@ fn judge_again(
     judged.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Cells of one row that fail alike, each with the one of them that shows the cause best.
-fn suspicions(cells: &[Cell]) -> Vec<Suspicion> {
+/// Pairs each cell with the cell of the same row that fails alike and shows the cause best.
+fn find_suspicions(cells: &[Cell]) -> Vec<Suspicion> {
     let mut groups: BTreeMap<(&Outside, Signature), Vec<usize>> = BTreeMap::new();
     for (index, cell) in cells.iter().enumerate() {
         if let Some(signature) = signature(cell) {
@@ -110,7 +111,8 @@ fn suspicions(cells: &[Cell]) -> Vec<Suspicion> {
         let others = members.iter().filter(|index| **index != root);
         suspicions.extend(others.map(|&cell| Suspicion { root, cell }));
     }
-    // A case that could not ask its own question follows from one that asks what it met.
+    // A case that could not ask its own question follows from a case that asks about the failure it
+    // met.
     for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| cell.is_unasked) {
         let is_known = suspicions.iter().any(|suspicion| suspicion.cell == index);
         let kind = failure_of(cell).map(|failure| failure.kind);
@@ -130,7 +132,7 @@ fn suspicions(cells: &[Cell]) -> Vec<Suspicion> {
     suspicions
 }
 
-/// Whether a cell failed once more as it had failed before.
+/// Whether the second run failed in the same way as the first.
 fn is_alike(first: &Cell, second: &Cell) -> bool {
     let kind = |cell: &Cell| failure_of(cell).map(|failure| failure.kind);
     kind(first).is_some() && kind(first) == kind(second) && signature(first) == signature(second)
@@ -151,7 +153,7 @@ fn signature(cell: &Cell) -> Option<Signature> {
         let ending = actual.split([';', ',']).next().unwrap_or_default();
         let ending = ending.split(" after writing").next().unwrap_or_default();
         let words = last_words(&cell.stderr_tail);
-        // Of two servers that say nothing, only those whose signal says it all ended alike.
+        // If the server said nothing, only a signal that names its cause makes two endings alike.
         let is_told = !words.is_empty() || ending.contains("SIGPIPE");
         return is_told.then(|| Signature::Ending(ending.to_owned().into(), words));
     }
@@ -161,8 +163,8 @@ fn signature(cell: &Cell) -> Option<Signature> {
     Some(Signature::Byte(failure.kind, failure.at?))
 }
 
-/// What a server said of its end: its last line about an error, or the last of all. Numbers in it
-/// differ from one process to the next.
+/// What the server said about its end: the last line about an error, or else the last line. Numbers
+/// are removed, because they differ between processes.
 fn last_words(lines: &[Outside]) -> Outside {
     const SIGNS: [&str; 5] = ["error", "exception", "panic", "fatal", "assert"];
     let texts: Vec<String> = lines.iter().map(Outside::on_terminal).collect();
@@ -178,14 +180,15 @@ fn last_words(lines: &[Outside]) -> Outside {
     line.map(without_numbers).unwrap_or_default().into()
 }
 
-/// How well a cell shows a cause, the best first: a server that ends at a single byte is nobody
-/// else's fault, and one that ends at a reset is best seen where resets are asked about.
+/// Sort key: the cell that shows the cause best comes first. A server that ends after a single byte
+/// ends through its own fault. A server that ends after a reset is best seen in a case about
+/// resets.
 fn rank(cell: &Cell) -> usize {
     const FIRST: [&str; 4] = ["tcp-reset", "tcp-close", "tcp-half-close", "tcp-echo"];
-    if cell.id().is("tcp-echo/one-byte") {
+    if cell.id().equals("tcp-echo/one-byte") {
         return 0;
     }
-    let place = FIRST.iter().position(|suite| cell.suite.is(suite)).unwrap_or(FIRST.len());
+    let place = FIRST.iter().position(|suite| cell.suite.equals(suite)).unwrap_or(FIRST.len());
     1 + place + if cell.is_unasked { FIRST.len() + 1 } else { 0 }
 }
 
@@ -229,7 +232,7 @@ mod tests {
 
     fn names(cells: &[Cell]) -> Vec<(String, String)> {
         let id = |index: usize| cells[index].id().on_terminal();
-        suspicions(cells).iter().map(|s| (id(s.cell), id(s.root))).collect()
+        find_suspicions(cells).iter().map(|s| (id(s.cell), id(s.root))).collect()
     }
 
     #[test]
@@ -267,7 +270,8 @@ mod tests {
     #[test]
     fn one_wrong_byte_is_one_cause_and_another_is_not() {
         let at = |position| {
-            let failure = Failure::new(FailureKind::Altered, "a byte", "another").at(position);
+            let failure =
+                Failure::new(FailureKind::Altered, "a byte", "another").with_position(position);
             Some(failure)
         };
         let cells = [

@@ -1,4 +1,4 @@
-//! A whole check: it plans the cells, judges them side by side, and makes a `Run` of them.
+//! A whole check: judges the planned cells in parallel and collects them into a `Run`.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -26,11 +26,11 @@ use crate::causes;
 use crate::error::Error;
 use crate::judge::{Judge, JudgedCell};
 use crate::page::CasePage;
-use crate::plan::Planned;
+use crate::plan::PlannedCell;
 use crate::profile::Profile;
 use crate::suites;
 
-/// Collects cells as they are judged and becomes a [`Run`].
+/// Collects judged cells; becomes a [`Run`].
 #[derive(Debug)]
 pub struct Collector {
     started: Instant,
@@ -38,45 +38,44 @@ pub struct Collector {
     judged: Mutex<Vec<JudgedCell>>,
 }
 
-/// How many cells run side by side: most of a cell is waiting.
+/// The default number of cells in parallel. It exceeds the number of cores because a cell mostly
+/// waits.
 #[must_use]
 pub fn default_jobs() -> usize {
     thread::available_parallelism().map_or(4, |cores| cores.get() * 7)
 }
 
-/// The rows of this build.
 #[must_use]
 pub fn rows(registry: &Registry) -> Vec<Row> {
-    registry.built_rows().map(Row::of).collect()
+    registry.built_rows().map(Row::from_entry).collect()
 }
 
-/// Builds or finds the programs of the rows that have a cell to judge.
+/// Builds or finds the programs of all rows that have a cell to judge.
 ///
 /// # Errors
-/// What Cargo said, or which program is missing.
-pub fn find_programs(rows: &mut [Row], plan: &[Planned]) -> Result<(), harness::Error> {
+/// The output of Cargo, or the program that is missing.
+pub fn find_programs(rows: &mut [Row], plan: &[PlannedCell]) -> Result<(), harness::Error> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
     let judged = rows.iter_mut().enumerate().filter(|(index, _)| is_judged(*index));
-    binaries::provide(judged.map(|(_, row)| row), binaries::OWN_PROFILE)
+    binaries::provide_executables(judged.map(|(_, row)| row), binaries::OWN_PROFILE)
 }
 
-/// How a plan is worked through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Cells side by side.
+    /// Cells to run in parallel.
     pub jobs: usize,
-    /// How many times each cell is judged; the worst counts.
+    /// How many times each cell is judged. The worst result counts.
     pub repeats: u32,
 }
 
-/// Judges a plan and tells `each` of every cell as it is done, with what the judge's gate says.
+/// Judges a plan. Calls `on_cell` for every judged cell, with the gate's conclusion.
 pub fn run(
     judge: &Judge,
     registry: &Registry,
     rows: &[Row],
-    plan: &[Planned],
+    plan: &[PlannedCell],
     options: &Options,
-    each: &(dyn Fn(&Cell, Conclusion) + Sync),
+    on_cell: &(dyn Fn(&Cell, Conclusion) + Sync),
 ) -> Run {
     let collector = Collector::start();
     let next = AtomicUsize::new(0);
@@ -85,13 +84,13 @@ pub fn run(
             scope.spawn(|| {
                 while let Some(planned) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let driver = rows[planned.row].driver_name();
-                    let tell = |cell: &Cell| each(cell, judge.gate.conclusion(cell, &driver));
-                    let mut worst = one(judge, registry, rows, planned);
+                    let tell = |cell: &Cell| on_cell(cell, judge.gate.conclusion(cell, &driver));
+                    let mut worst = judge_planned(judge, registry, rows, planned);
                     tell(&worst.cell);
                     for repeat in 1..options.repeats {
-                        // Another seed each time, so that repeats find what one seed does not.
-                        let judge = judge.with_seed(judge.seed.plus(repeat));
-                        let again = one(&judge, registry, rows, planned);
+                        // Each repeat has its own seed: it can find what another seed does not.
+                        let judge = judge.with_seed(judge.seed.with_offset(repeat));
+                        let again = judge_planned(&judge, registry, rows, planned);
                         tell(&again.cell);
                         if judge.gate.compare(&again.cell, &worst.cell, &driver).is_gt() {
                             worst = again;
@@ -102,43 +101,47 @@ pub fn run(
             });
         }
     });
-    conclude(collector, judge, registry, rows, plan, options.jobs)
+    finish_run(collector, judge, registry, rows, plan, options.jobs)
 }
 
-/// All that was judged, with causes, for which cells are judged again, `jobs` side by side.
+/// Makes a run of the judged cells. To find common causes it judges some cells again, `jobs` in
+/// parallel.
 #[must_use]
-pub fn conclude(
+pub fn finish_run(
     collector: Collector,
     judge: &Judge,
     registry: &Registry,
     rows: &[Row],
-    plan: &[Planned],
+    plan: &[PlannedCell],
     jobs: usize,
 ) -> Run {
     let started = collector.started;
     let mut run = collector.finish(judge, rows, host::label());
     causes::link(&mut run, rows, plan, jobs, &|planned, seed| {
-        one(&judge.with_seed(seed), registry, rows, planned).cell
+        judge_planned(&judge.with_seed(seed), registry, rows, planned).cell
     });
     run.seconds = started.elapsed().as_secs_f64();
     run
 }
 
-/// Judges one planned cell with its waiver.
 #[must_use]
-pub fn one(judge: &Judge, registry: &Registry, rows: &[Row], planned: &Planned) -> JudgedCell {
+pub fn judge_planned(
+    judge: &Judge,
+    registry: &Registry,
+    rows: &[Row],
+    planned: &PlannedCell,
+) -> JudgedCell {
     let row = &rows[planned.row];
     let waiver = registry.waiver(&row.name, &planned.id(), &waiver_os(&judge.host));
     judge.judge_cell(row, planned, waiver)
 }
 
-/// Where a waiver holds: wine is not Windows.
+/// The operating system whose waivers apply here. Wine does not count as Windows.
 fn waiver_os(host: &Host) -> Outside {
     if host.is_wine() { Host::WINE.into() } else { host.os.clone() }
 }
 
 impl Collector {
-    /// Starts the run's clock.
     #[must_use]
     pub fn start() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -149,12 +152,12 @@ impl Collector {
         }
     }
 
-    /// Adds a cell.
     pub fn add(&self, judged: JudgedCell) {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
     }
 
-    /// The run: rows with what was learnt about them, cells by row and in catalogue order.
+    /// Makes a run: its rows with what was learnt about them, its cells by row and in catalogue
+    /// order.
     #[must_use]
     fn finish(self, judge: &Judge, rows: &[Row], label: Outside) -> Run {
         let judged = self.judged.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -209,7 +212,7 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
             .filter(|(_, case)| is_left_to_full(case))
             .map(|(suite, case)| outside!("{}/{}", suite.name, case.name))
             .collect(),
-        up_to: own().filter_map(|judged| reach(&judged.cell, judge.profile)).collect(),
+        up_to: own().filter_map(|judged| describe_reach(&judged.cell, judge.profile)).collect(),
         without: without.iter().cloned().map(Outside::from).collect(),
         seed_source: judge.seed_source,
     };
@@ -226,20 +229,21 @@ fn report_row(row: &Row, judged: &[JudgedCell], judge: &Judge) -> RunRow {
     }
 }
 
-/// How far a cell has asked, where a fault may begin beyond: `16 s (idle/connection-survives)`.
-fn reach(cell: &Cell, profile: Profile) -> Option<Outside> {
+/// How far the case of a green cell went, if a fault may begin only above that:
+/// `16 s (idle/connection-survives)`.
+fn describe_reach(cell: &Cell, profile: Profile) -> Option<Outside> {
     let cases = suites::ALL.iter().flat_map(|suite| suite.cases.iter().map(move |c| (suite, c)));
     let (suite, case) = cases
-        .filter(|(_, case)| case.says_how_far)
+        .filter(|(_, case)| case.reports_reach)
         .find(|(suite, case)| cell.suite == suite.name && cell.case == case.name)?;
     let was_asked = cell.verdict == Verdict::Pass;
-    let unit = CasePage::of(suite, case).ok()?.unit?;
-    let amount = unit.amount(case.sizes.of(profile));
+    let unit = CasePage::find(suite, case).ok()?.unit?;
+    let amount = unit.amount(case.sizes.for_profile(profile));
     was_asked.then(|| outside!("{} ({}/{})", amount, suite.name, case.name))
 }
 
-/// What the cells of a row say of its driver. One that has seen another driver contradicts those
-/// that have not looked as closely.
+/// What the cells of a row say about its driver. A cell that saw another driver overrides the cells
+/// that did not look as closely.
 fn attestation(own: &[&JudgedCell], none: &str) -> Attestation {
     let other = own.iter().find_map(|judged| {
         let failure = judged.cell.failure.as_ref().filter(|it| it.kind == FailureKind::Driver)?;
@@ -252,20 +256,20 @@ fn attestation(own: &[&JudgedCell], none: &str) -> Attestation {
     seen.unwrap_or_else(|| Attestation::NotAttested { reason: none.into() })
 }
 
-/// The names of a list with commas between them, as an option and a variable have it.
+/// Splits a comma-separated list of names, as options and environment variables have them.
 #[must_use]
-pub fn names(list: &str) -> Vec<String> {
+pub fn split_names(list: &str) -> Vec<String> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// `CONFORMANCE_*` variables that mirror the command's options, for the test target.
+/// The `CONFORMANCE_*` variables. They give the test target the options of the command.
 #[derive(Debug)]
 pub struct Environment {
-    /// `_ROWS`: names of rows, separated by commas.
+    /// `_ROWS`: names of rows, comma-separated.
     pub rows: Vec<Pattern>,
-    /// `_REQUIRE`: drivers that must have been judged, separated by commas.
-    pub require: Vec<Outside>,
-    /// `_OUTPUT`: what is written to which file, as `FORMAT=FILE`, separated by commas.
+    /// `_REQUIRE`: drivers that must have been judged, comma-separated.
+    pub required_drivers: Vec<Outside>,
+    /// `_OUTPUT`: files to write, as `FORMAT=FILE`, comma-separated.
     pub outputs: Outputs,
     /// `_PROFILE`.
     pub profile: Profile,
@@ -277,10 +281,10 @@ impl Environment {
     /// Reads the variables.
     ///
     /// # Errors
-    /// [`Error::Variable`], which names the variable and what it may be.
+    /// [`Error::Variable`]; it names the variable and the values that it may have.
     pub fn read() -> Result<Self, Error> {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let list = |name: &str| names(&text(name).unwrap_or_default());
+        let list = |name: &str| split_names(&text(name).unwrap_or_default());
         let profile = text("CONFORMANCE_PROFILE");
         let profile = profile.map_or(Ok(Profile::Default), |profile| {
             let refuse = |error| Error::Variable(outside!("CONFORMANCE_PROFILE: {}", error));
@@ -292,7 +296,7 @@ impl Environment {
         });
         Ok(Self {
             rows: list("CONFORMANCE_ROWS").iter().map(Pattern::from).collect(),
-            require: list("CONFORMANCE_REQUIRE").into_iter().map(Outside::from).collect(),
+            required_drivers: list("CONFORMANCE_REQUIRE").into_iter().map(Outside::from).collect(),
             outputs: outputs(&list("CONFORMANCE_OUTPUT"))?,
             profile: profile?,
             seed: seed.transpose()?,
@@ -300,7 +304,8 @@ impl Environment {
     }
 }
 
-/// Those of `CONFORMANCE_OUTPUT`. Standard output is the test framework's, so each has a file.
+/// Parses `CONFORMANCE_OUTPUT`. Every output needs a file, because standard output belongs to the
+/// test framework.
 fn outputs(texts: &[String]) -> Result<Outputs, Error> {
     let parsed = |text: &String| {
         let output = Output::parse(text, Run::FORMATS).and_then(Output::expect_file);

@@ -1,4 +1,4 @@
-//! What everything in one cell shares: the case's size, the key, the clock, and the numbers of its
+//! What everything in one cell shares: the size of the case, the key, the clock, and the count of
 //! connections.
 
 use std::net::UdpSocket;
@@ -11,25 +11,21 @@ use crate::clock::CellClock;
 use crate::key::Key;
 use crate::profile::Profile;
 
-/// What is the same for everything in one cell.
 #[derive(Debug)]
 pub struct Context {
-    /// The size of the case's table row for the profile.
+    /// The size of the case in this profile.
     pub size: u64,
-    /// What the payload of the cell follows from.
+    /// All payload of the cell derives from this key.
     pub key: Arc<Key>,
-    /// The profile.
     pub profile: Profile,
-    /// The cell's clock.
     pub clock: Arc<CellClock>,
-    /// What the host's kernel does with sockets.
+    /// What the kernel of this host does with sockets.
     pub sockets: Arc<Sockets>,
     connections: Arc<AtomicU32>,
-    kept: Arc<Mutex<Vec<Arc<UdpSocket>>>>,
+    kept_sockets: Arc<Mutex<Vec<Arc<UdpSocket>>>>,
 }
 
 impl Context {
-    /// A cell that starts now.
     #[must_use]
     pub fn new(size: u64, key: Key, profile: Profile, clock: CellClock, sockets: &Sockets) -> Self {
         Self {
@@ -39,12 +35,12 @@ impl Context {
             clock: Arc::new(clock),
             sockets: Arc::new(sockets.clone()),
             connections: Arc::default(),
-            kept: Arc::default(),
+            kept_sockets: Arc::default(),
         }
     }
 
-    /// A part of this cell, as small as in `quick`. It goes on counting this cell's connections, so
-    /// that bytes of one part that turn up in another are known as foreign.
+    /// A part of this cell, with the `quick` profile. It continues the cell's count of connections,
+    /// so that bytes of one part are recognised as foreign in another.
     #[must_use]
     pub fn quick_part(&self, size: u64) -> Self {
         Self {
@@ -54,30 +50,30 @@ impl Context {
             clock: Arc::clone(&self.clock),
             sockets: Arc::clone(&self.sockets),
             connections: Arc::clone(&self.connections),
-            kept: Arc::clone(&self.kept),
+            kept_sockets: Arc::clone(&self.kept_sockets),
         }
     }
 
-    /// Keeps a socket open until the cell has ended, and its server with it. If it were closed
-    /// before, a client of another cell could get its port and, with that, this server's replies.
-    pub(crate) fn keep(&self, socket: Arc<UdpSocket>) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
+    /// Keeps a socket open until the cell and its server have ended. If the socket were closed
+    /// earlier, a client of another cell could get its port, and then this server's replies.
+    pub(crate) fn keep_socket(&self, socket: Arc<UdpSocket>) {
+        self.kept_sockets.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
     }
 
-    /// How many clients have connected since the last of which it is known that it was served: so
-    /// many the server may still have to accept.
-    pub(crate) fn owed(&self) -> u32 {
+    /// How many clients have connected since the last one that is known to be served. The server
+    /// may still have to accept this many.
+    pub(crate) fn unaccepted_clients(&self) -> u32 {
         let connected = self.connections.load(Ordering::Relaxed);
-        connected.saturating_sub(self.clock.served())
+        connected.saturating_sub(self.clock.accepted_count())
     }
 
-    /// A number for the next connection, or client, of this cell.
+    /// The number for the next connection or client of this cell.
     #[must_use]
     pub fn next_number(&self) -> u32 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A random source that depends on nothing but the key and `purpose`.
+    /// A random source that depends only on the key and `purpose`.
     #[must_use]
     pub fn random(&self, purpose: u64) -> fastrand::Rng {
         self.key.random(purpose)

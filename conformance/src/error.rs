@@ -1,4 +1,4 @@
-//! Why a check cannot judge anything at all. A server's fault is a `report::Failure`.
+//! Why a check cannot judge anything at all. A fault of a server is a `report::Failure`.
 
 use std::fmt;
 
@@ -6,20 +6,19 @@ use report::Outside;
 
 use crate::page::CasePageError;
 
-/// An expected error. Its sentence says what is wrong, and what to do.
+/// Its message says what is wrong and what to do.
 #[derive(Debug)]
 pub enum Error {
-    /// The harness cannot do what it was asked.
     Harness(harness::Error),
-    /// The mutants' table is not what it should be: the line, and what is wrong with it.
+    /// The table of mutants is invalid. The error names the line.
     Mutants(toml::de::Error),
-    /// A case has no page, or a page is not what it should be.
+    /// A case has no page, or a page is invalid.
     Page(CasePageError),
-    /// An environment variable has no such value: what to write instead.
+    /// An environment variable has an invalid value. The text says what to write instead.
     Variable(Outside),
 }
 
-/// Its sentence has the cause already, so that there is no source.
+/// The message contains the cause, so there is no `source`.
 impl std::error::Error for Error {}
 
 impl From<CasePageError> for Error {

@@ -1,37 +1,37 @@
-//! What cases expect of a server's process within the cell's limits. [`Process`] reads what the
-//! process shows.
+//! What cases expect of a server's process within the limits of the cell. [`Process`] reads the
+//! state of the process.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::deadline::Deadline;
-use harness::launcher::{Attempt, Ended, Launch, Server};
+use harness::launcher::{Attempt, Launch, Server, ServerExit};
 use harness::process::{Demand, Process, SOCKETS, SOCKETS_OF_RINGS};
 use report::{Failure, FailureKind, Outside, Transport, outside};
 
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
 
-/// How often a state of a process is looked at while a deadline runs.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// A server may still have work to do when it has nothing to wait for: a task that has panicked
-/// looks up symbols for its backtrace.
-const WORK_LEFT: Duration = Duration::from_secs(1);
-/// So long it is looked at to see whether it has.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often the state of a process is read while a deadline runs.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// A server may have work left when it has nothing to wait for: a task that has panicked looks up
+/// symbols for its backtrace.
+const IDLE_WAIT_LIMIT: Duration = Duration::from_secs(1);
+/// How long one measurement of the remaining work takes.
+const LOOK_TIME: Duration = Duration::from_millis(50);
 
-/// The number of descriptors at rest: after one served connection, and no longer changing.
+/// The number of descriptors after one served connection, once it no longer changes.
 ///
 /// # Errors
-/// As [`Peer::serves`], `harness`, or `timeout` when the number keeps changing.
+/// Those of [`Peer::expect_service`], `harness`, or `timeout` when the number keeps changing.
 pub fn descriptors_at_rest(process: &Process, peer: &Peer) -> Result<usize, Failure> {
     number_at_rest(peer, "descriptors", || process.descriptors())
 }
 
-/// The number of threads at rest, as [`descriptors_at_rest`].
+/// Like [`descriptors_at_rest`], for threads.
 ///
 /// # Errors
-/// As [`descriptors_at_rest`].
+/// Those of [`descriptors_at_rest`].
 pub fn threads_at_rest(process: &Process, peer: &Peer) -> Result<usize, Failure> {
     number_at_rest(peer, "threads", || Ok(process.threads()?.all))
 }
@@ -41,15 +41,15 @@ fn number_at_rest(
     what: &str,
     look: impl Fn() -> Result<usize, Failure>,
 ) -> Result<usize, Failure> {
-    peer.serves()?;
-    let deadline = peer.clock().progress();
+    peer.expect_service()?;
+    let deadline = peer.clock().progress_deadline();
     let mut last = look()?;
     let mut since = Instant::now();
     while since.elapsed() < Duration::from_millis(50) {
         if deadline.is_over() {
             return Err(deadline.failure(&format!("a number of {what} that stays the same")));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(LOOK_INTERVAL);
         let now = look()?;
         if now != last {
             last = now;
@@ -59,9 +59,10 @@ fn number_at_rest(
     Ok(last)
 }
 
-/// The descriptors that a process holds while none of a crowd of clients is left.
+/// The descriptors that a process holds at rest, to compare with what it holds after each crowd of
+/// clients has left.
 #[derive(Debug)]
-pub struct AtRest<'a> {
+pub struct DescriptorBaseline<'a> {
     process: &'a Process,
     clients: Transport,
     clock: &'a CellClock,
@@ -69,22 +70,24 @@ pub struct AtRest<'a> {
     spare: usize,
     base: usize,
     sockets: Option<usize>,
-    /// What the first crowd has left in a pool, and how many crowds have filled it further.
+    /// How many descriptors the first crowd left in a pool, and how many crowds have filled the
+    /// pool further.
     first: Option<usize>,
     fillings: u32,
 }
 
-/// A pool is as large as the most clients that were ever there at once, and each crowd may reach a
-/// new number. After so many crowds, each of which left half as much as the first, it is a leak.
-const FILLINGS: u32 = 4;
+/// A pool grows to the largest number of clients that were connected at the same time, and each
+/// crowd may raise that number. After this many crowds, each of which left more than half as much
+/// as the first, it is a leak.
+const MAX_FILLINGS: u32 = 4;
 
-impl<'a> AtRest<'a> {
-    /// Those that it holds now. After a crowd there may be `spare` more, and within `limit` it must
-    /// be back there.
+impl<'a> DescriptorBaseline<'a> {
+    /// Takes the number that the process holds now. After each crowd, the process may hold `spare`
+    /// more and must come back to that within `limit`.
     ///
     /// # Errors
-    /// As [`descriptors_at_rest`].
-    pub fn now(
+    /// Those of [`descriptors_at_rest`].
+    pub fn measure(
         process: &'a Process,
         peer: &'a Peer,
         spare: usize,
@@ -97,27 +100,27 @@ impl<'a> AtRest<'a> {
         Ok(Self { process, clients, clock, limit, spare, base, sockets, first: None, fillings: 0 })
     }
 
-    /// Waits until a crowd that has gone has left nothing behind. What it leaves in a pool, as Go
-    /// keeps pipes for splice(2), or has made the server open for itself, such as a socket to a log
-    /// daemon, is not held against the server at once: another crowd is to come. The socket of a
-    /// connection is.
+    /// Waits until the server has freed the descriptors of a crowd that has left. The socket of a
+    /// connection that stays open is a failure at once. Other descriptors call for another crowd
+    /// first: they may be in a pool, such as the pipes that Go keeps for splice(2), or the server
+    /// may have opened them for itself, such as a socket to a log daemon.
     ///
     /// # Errors
     /// `descriptors` when more are left.
-    pub fn settle(&mut self) -> Result<Pool, Failure> {
+    pub fn await_freed(&mut self) -> Result<Pool, Failure> {
         let most = self.base + self.spare.max(self.first.unwrap_or(0) / 2);
         let more = match expect_descriptors(self.process, most, self.limit, self.clock) {
-            Ok(()) => return Ok(Pool::Settled),
+            Ok(()) => return Ok(Pool::Unchanged),
             Err(failure) if failure.kind != FailureKind::Descriptors => return Err(failure),
             Err(more) => more,
         };
         self.fillings += 1;
-        // Where kinds are not told, a pool looks like a leak.
+        // If the system does not tell the kinds of descriptors, a pool looks like a leak.
         let is_pool = self
             .sockets
             .zip(sockets(self.process, self.clients)?)
             .is_some_and(|(before, now)| now <= before + self.spare);
-        if !is_pool || self.fillings == FILLINGS {
+        if !is_pool || self.fillings == MAX_FILLINGS {
             return Err(more);
         }
         let now = self.process.descriptors()?;
@@ -126,32 +129,32 @@ impl<'a> AtRest<'a> {
         Ok(Pool::Filled)
     }
 
-    /// Lets a crowd come and go, and others for as long as they may have filled a pool.
+    /// Lets one crowd come and go, and further crowds as long as they may have filled a pool.
     ///
     /// # Errors
-    /// `descriptors`, or what `crowd` fails with.
+    /// `descriptors`, or the failure of `crowd`.
     pub fn expect_freed(
         &mut self,
         mut crowd: impl FnMut() -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         crowd()?;
-        while self.settle()? == Pool::Filled {
+        while self.await_freed()? == Pool::Filled {
             crowd()?;
         }
         Ok(())
     }
 }
 
-/// What a crowd that has gone may have left behind.
+/// What a crowd left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
     /// Nothing new.
-    Settled,
-    /// Descriptors that are no sockets.
+    Unchanged,
+    /// Descriptors that are not sockets of connections.
     Filled,
 }
 
-/// How many sockets of connections a process holds, where that is told.
+/// How many sockets of connections a process holds, if the system tells.
 fn sockets(process: &Process, clients: Transport) -> Result<Option<usize>, Failure> {
     let kinds = process.descriptor_kinds()?;
     let count = |kind| kinds.get(kind).copied().unwrap_or(0);
@@ -165,19 +168,19 @@ fn sockets(process: &Process, clients: Transport) -> Result<Option<usize>, Failu
 /// Waits until the process holds at most `base` descriptors, within `limit`.
 ///
 /// # Errors
-/// `descriptors` when it does not come down.
+/// `descriptors` when it still holds more.
 pub fn expect_descriptors(
     process: &Process,
     base: usize,
     limit: Duration,
     clock: &CellClock,
 ) -> Result<(), Failure> {
-    let deadline = clock.within(limit);
+    let deadline = clock.deadline_after(limit);
     loop {
         let now = process.descriptors()?;
         if now <= base {
-            // One look late is in time.
-            let took = deadline.elapsed().min(clock.scaled(limit));
+            // A look just after the limit still counts as in time.
+            let took = deadline.elapsed().min(clock.scale(limit));
             return clock.judge_time("descriptors back at base", took, limit);
         }
         if deadline.is_over() {
@@ -189,14 +192,14 @@ pub fn expect_descriptors(
                 if kinds.is_empty() { String::new() } else { format!(": {}", kinds.join(", ")) };
             return Err(Failure::new(FailureKind::Descriptors, expected, format!("{now}{of}")));
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(LOOK_INTERVAL);
     }
 }
 
-/// Waits until `look` sees at most `most`, within `limit`. `what` they are.
+/// Waits until `look` returns at most `most`, within `limit`. `what` names the things counted.
 ///
 /// # Errors
-/// `kind` when there are more.
+/// `kind` when there are still more.
 pub fn expect_at_most(
     kind: FailureKind,
     what: &str,
@@ -205,37 +208,37 @@ pub fn expect_at_most(
     clock: &CellClock,
     look: impl Fn() -> Result<usize, Failure>,
 ) -> Result<(), Failure> {
-    let deadline = clock.within(limit);
+    let deadline = clock.deadline_after(limit);
     loop {
         let now = look()?;
         if now <= most || deadline.is_over() {
             return clock.judge(kind, what, now as f64, most as f64);
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(LOOK_INTERVAL);
     }
 }
 
-/// Waits until the process uses no more than `limit` of one core, at most for a second. The
-/// caller then judges what it uses from there on.
+/// Waits until the process uses at most `limit` of one core, for at most a second. The caller then
+/// judges what the process uses from there on.
 ///
 /// # Errors
 /// `harness` when the system does not tell.
-pub fn let_finish(process: &Process, limit: f64) -> Result<(), Failure> {
-    let deadline = Deadline::after(WORK_LEFT);
+pub fn wait_for_idle(process: &Process, limit: f64) -> Result<(), Failure> {
+    let deadline = Deadline::after(IDLE_WAIT_LIMIT);
     loop {
         let before = process.demand()?;
-        thread::sleep(LOOK);
+        thread::sleep(LOOK_TIME);
         if process.demand()?.share_since(&before) <= limit || deadline.is_over() {
             return Ok(());
         }
     }
 }
 
-/// Judges the CPU time that the process uses in `time`, as a share of one core.
+/// Judges the CPU time that the process uses during `time`, as a share of one core.
 ///
 /// # Errors
 /// `cpu` above `limit`.
-pub fn expect_quiet(
+pub fn expect_low_cpu(
     process: &Process,
     time: Duration,
     limit: f64,
@@ -246,8 +249,8 @@ pub fn expect_quiet(
     judge_demand(process, &before, limit, clock)
 }
 
-/// Judges the CPU time used since `before`, as a share of one core: of the time in which the
-/// process could have one, so that a server that spins is seen beside others that do.
+/// Judges the CPU time used since `before`, as a share of one core. Only time in which the process
+/// could have a core counts, so a spinning server is found even next to others that spin.
 ///
 /// # Errors
 /// `cpu` above `limit`.
@@ -261,13 +264,13 @@ pub fn judge_demand(
     clock.judge(FailureKind::Cpu, "share of one core", share, limit)
 }
 
-/// The server, which must have become ready. Not every server can do what it was asked: one that
-/// ends with a status has not crashed.
+/// Expects that the server became ready. A server that ends with an exit status could not do what
+/// it was asked; it has not crashed.
 ///
 /// # Errors
-/// `exit-status` when it refused, else as [`Launch::expect_ready`].
-pub fn expect_obedience(launch: Launch) -> Result<Server, Failure> {
-    if let Launch::Ended(Attempt { ended: Ended::Code(code), stderr, .. }) = &launch {
+/// `exit-status` when it ended with a status, else those of [`Launch::expect_ready`].
+pub fn expect_started(launch: Launch) -> Result<Server, Failure> {
+    if let Launch::Ended(Attempt { exit: ServerExit::Code(code), stderr, .. }) = &launch {
         let expected = "a server that does as asked";
         let actual = outside!("exit {}: {}", code, Outside::join(stderr, "; "));
         return Err(Failure::new(FailureKind::ExitStatus, expected, actual));
@@ -275,42 +278,42 @@ pub fn expect_obedience(launch: Launch) -> Result<Server, Failure> {
     launch.expect_ready()
 }
 
-/// What a graceful end may take beyond the drain.
+/// How long a graceful end may take, in addition to the drain.
 pub const GRACE_BEYOND_DRAIN: Duration = Duration::from_secs(2);
 
-/// How soon a server must have freed connections that have ended.
-pub const FREED_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a server must free connections that have ended.
+pub const FREE_TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// Waits for a server's graceful end within `limit`, judged as a time.
+/// Waits for the server's graceful end and judges how long it took.
 ///
 /// # Errors
-/// `timeout`, `exit-status` for anything but 0, `crash` for a signal, `slow`.
+/// `timeout`, `exit-status` for a status other than 0, `crash` for a signal, `slow`.
 pub fn expect_graceful_end(
     server: &Server,
     limit: Duration,
     clock: &CellClock,
 ) -> Result<(), Failure> {
-    let deadline = clock.within(limit);
+    let deadline = clock.deadline_after(limit);
     match server.wait(deadline, "exit 0 after the stop signal")? {
-        Ended::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
-        Ended::Code(code) => {
+        ServerExit::Code(0) => clock.judge_time("the server's end", deadline.elapsed(), limit),
+        ServerExit::Code(code) => {
             Err(Failure::new(FailureKind::ExitStatus, "exit 0", format!("exit {code}")))
         }
-        Ended::Signal(signal) => {
+        ServerExit::Signal(signal) => {
             Err(Failure::new(FailureKind::Crash, "exit 0", format!("death by signal {signal}")))
         }
     }
 }
 
-/// What a case found that wants this server to go on: if it has died, that is what is wrong,
-/// however it looked from the wire.
+/// Passes on what a case found about a server that must keep running. If the server has died, that
+/// is the failure, whatever the client saw.
 ///
 /// # Errors
-/// `crash` when it has ended, else what was found.
+/// `crash` when the server has ended, else what was found.
 pub fn expect_survival<T>(
     server: &Server,
     found: Result<T, Failure>,
     clock: &CellClock,
 ) -> Result<T, Failure> {
-    server.survives(found, |limit| clock.within(limit))
+    server.expect_running(found, |limit| clock.deadline_after(limit))
 }

@@ -1,6 +1,6 @@
-//! The row of a server that no registry knows. The judge meets the server once before any case, so
-//! that an unreachable server is one sentence and not a wall of red cells. If the server speaks
-//! docs/CONTRACT.md, its first announcement becomes its row.
+//! The row of a server that is not in the registry. The judge meets the server once before the
+//! first case, so that an unreachable server gives one sentence and not a wall of red cells. If the
+//! server speaks docs/CONTRACT.md, its first announcement becomes its row.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read as _};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
-use harness::launcher::{CommandLine, Ended, Launch, Launcher, Origin, Program, Start};
+use harness::launcher::{CommandLine, Launch, Launcher, Origin, Program, ServerExit, Start};
 use harness::place::Endpoint;
 use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Model, Outside, Transport};
@@ -16,63 +16,64 @@ use socket2::{Socket, Type};
 
 use crate::suites;
 
-/// Lines of standard error that go with a server that did not introduce itself.
+/// Lines of standard error to quote when a server could not be introduced.
 const TAIL_LINES: usize = 20;
 
 /// Why a server has no row.
 #[derive(Debug)]
 pub enum IntroductionError {
-    /// There is no such program.
+    /// The program does not exist or cannot be run.
     Program(harness::Error),
-    /// Nothing listens at an address: what the system says to a client.
+    /// Nothing listens at this address. The error is what the client saw.
     NothingListens(Endpoint, io::Error),
     /// It could not be started, through no fault of its own.
     Start(Failure),
-    /// It ended before it listened, with the last lines of its standard error.
-    Ended(Ended, Vec<Outside>),
-    /// It does not listen where it was told to, with the last lines of its standard error.
+    /// It ended before it listened. The lines are the end of its standard error.
+    Ended(ServerExit, Vec<Outside>),
+    /// It does not listen where it was told to. The lines are the end of its standard error.
     NeverListens(Failure, Vec<Outside>),
-    /// It announces nothing, with the last lines of its standard error.
+    /// It announces nothing. The lines are the end of its standard error.
     NeverAnnounces(Failure, Vec<Outside>),
-    /// It says that this host cannot run it, or that it does not serve TCP.
+    /// It announces that this host cannot run it, or that it does not serve TCP.
     Declined(Outside),
-    /// It does not do what the contract asks of its first line, with the last lines of its standard
-    /// error.
-    Wrong(Failure, Vec<Outside>),
+    /// Its first line breaks the contract. The lines are the end of its standard error.
+    InvalidAnnouncement(Failure, Vec<Outside>),
 }
 
-/// Connects once to a server that listens already. Whether one is there for datagrams, the system
-/// says on the host itself only.
+/// Connects once to a server that already listens. For UDP, the system reports that nobody listens
+/// only if the server is on this host.
 ///
 /// # Errors
 /// [`IntroductionError::NothingListens`].
-pub fn reach(name: &str, endpoint: Endpoint) -> Result<Row, IntroductionError> {
-    match try_to_reach(&endpoint) {
+pub fn connect_once(name: &str, endpoint: Endpoint) -> Result<Row, IntroductionError> {
+    match try_connect(&endpoint) {
         Ok(()) => Ok(Row::undeclared(name, Origin::Address(endpoint))),
         Err(error) => Err(IntroductionError::NothingListens(endpoint, error)),
     }
 }
 
-fn try_to_reach(endpoint: &Endpoint) -> io::Result<()> {
-    /// A connection takes a round trip.
-    const LIMIT: Duration = Duration::from_secs(5);
-    /// So long the system may take to say that nobody is there (udp(7), `ECONNREFUSED`).
-    const REFUSAL: Duration = Duration::from_millis(200);
+fn try_connect(endpoint: &Endpoint) -> io::Result<()> {
+    /// A connection takes one round trip.
+    const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+    /// How long the system may take to report that nobody listens (udp(7), `ECONNREFUSED`).
+    const REFUSAL_TIME: Duration = Duration::from_millis(200);
     let address = endpoint.place.socket_address()?;
     let domain = endpoint.place.domain();
     match endpoint.transport {
-        Transport::Tcp => Socket::new(domain, Type::STREAM, None)?.connect_timeout(&address, LIMIT),
+        Transport::Tcp => {
+            Socket::new(domain, Type::STREAM, None)?.connect_timeout(&address, CONNECT_LIMIT)
+        }
         Transport::Unix => {
             let socket = Socket::new(domain, Type::STREAM, None)?;
-            // connect(2) waits as long as a write may where the server's queue is full.
-            socket.set_write_timeout(Some(LIMIT))?;
+            // If the server's queue is full, connect(2) waits as long as a write may.
+            socket.set_write_timeout(Some(CONNECT_LIMIT))?;
             socket.connect(&address)
         }
         Transport::Unixgram => Socket::new(domain, Type::DGRAM, None)?.connect(&address),
         Transport::Udp => {
             let socket = Socket::new(domain, Type::DGRAM, None)?;
             socket.connect(&address)?;
-            socket.set_read_timeout(Some(REFUSAL))?;
+            socket.set_read_timeout(Some(REFUSAL_TIME))?;
             socket.send(b"?")?;
             match (&socket).read(&mut [0; 8]) {
                 Ok(_) => Ok(()),
@@ -83,10 +84,10 @@ fn try_to_reach(endpoint: &Endpoint) -> io::Result<()> {
     }
 }
 
-/// Starts once a server that knows nothing of the contract.
+/// Starts a server that does not speak the contract, once.
 ///
 /// # Errors
-/// What it did instead of listening.
+/// What the server did instead of listening.
 pub fn start_once(
     name: &str,
     line: CommandLine,
@@ -98,9 +99,9 @@ pub fn start_once(
     let said = || launcher.stderr_tail(TAIL_LINES);
     match launcher.launch(&Start::default(), || Deadline::after(start_timeout)) {
         Ok(Launch::Ended(attempt)) if !attempt.has_listened => {
-            Err(IntroductionError::Ended(attempt.ended, said()))
+            Err(IntroductionError::Ended(attempt.exit, said()))
         }
-        // One that ends at its first client is judged.
+        // A server that ends at its first client gets a row; the cases judge it.
         Ok(Launch::Ready(_) | Launch::Declined(_) | Launch::Ended(_)) => Ok(row),
         Err(failure) if failure.kind == FailureKind::Timeout => {
             Err(IntroductionError::NeverListens(failure, said()))
@@ -109,10 +110,10 @@ pub fn start_once(
     }
 }
 
-/// Starts a server once and makes a row of its announcement.
+/// Starts a server once and makes its row from its announcement.
 ///
 /// # Errors
-/// What it did instead of announcing that it is ready.
+/// What the server did instead of announcing that it is ready.
 pub fn introduce(
     name: &str,
     program: &Program,
@@ -129,7 +130,7 @@ pub fn introduce(
         if failure.kind == FailureKind::Harness {
             return IntroductionError::Start(failure);
         }
-        IntroductionError::Wrong(failure, said)
+        IntroductionError::InvalidAnnouncement(failure, said)
     };
     let server = match launcher.launch(&Start::default(), deadline).map_err(wrong)? {
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
@@ -142,10 +143,12 @@ pub fn introduce(
     let ready = server.ready().map_err(wrong)?;
     let mut row = row(name, ready, program.clone());
     drop(server);
-    // An announcement names capabilities, and not what could have been listened to.
+    // An announcement names capabilities. It does not name the transports that the server could
+    // have listened on, so each is tried.
     for transport in Transport::ALL.into_iter().filter(|transport| transport.exists_here()) {
-        let asked =
-            launcher.asking_for(transport).and_then(|start| launcher.launch(&start, deadline));
+        let asked = launcher
+            .start_to_probe_listener(transport)
+            .and_then(|start| launcher.launch(&start, deadline));
         if let Launch::Declined(Announcement::Unsupported(_)) = asked.map_err(wrong)? {
             row.lacks.push(transport.kind().to_owned());
         }
@@ -160,7 +163,7 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
         .filter_map(|case| case.capability)
         .collect();
     let is_offered =
-        |capability: &str| ready.capabilities.iter().any(|offered| offered.is(capability));
+        |capability: &str| ready.capabilities.iter().any(|offered| offered.equals(capability));
     Row {
         name: name.to_owned(),
         model: model(&ready.model),
@@ -174,11 +177,10 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
     }
 }
 
-/// The model that an announcement names.
 fn model(name: &Outside) -> Model {
     let known = [Model::Readiness, Model::Completion, Model::Blocking];
-    let found = known.into_iter().find(|model| name.is(&model.to_string()));
-    // Whether it may say anything else is for the case about announcements.
+    let found = known.into_iter().find(|model| name.equals(&model.to_string()));
+    // A case about announcements judges whether other values are allowed.
     found.unwrap_or(Model::Undeclared)
 }
 

@@ -1,5 +1,5 @@
-//! `judge_cell`: one case on one row, from a fresh server to a verdict. The test target and the
-//! command share it, so their verdicts agree.
+//! `judge_cell`: runs one case on one row, from a fresh server to a verdict. The test target and
+//! the command share it, so their verdicts agree.
 
 use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness::announcement::Ready;
-use harness::attest::{attest, not_declared};
-use harness::host_factor::{HIGHEST, calm_host_factor, host_factor};
-use harness::launcher::{Ended, Launch, Server};
+use harness::attest::{attest, attest_undeclared};
+use harness::host_factor::{MAX_HOST_FACTOR, calm_host_factor, host_factor};
+use harness::launcher::{Launch, Server, ServerExit};
 use harness::place::Place;
 use harness::registry::Waiver;
 use harness::row::Row;
-use harness::schedule::{Company, Schedule};
+use harness::schedule::{Schedule, Sharing};
 use report::host::Host;
 use report::run::WaiverState;
 use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdict, WaiverNote};
@@ -25,25 +25,25 @@ use crate::client::peer::Peer;
 use crate::clock::CellClock;
 use crate::context::Context;
 use crate::key::Key;
-use crate::lack::{Lack, ask, expect_no_lack};
+use crate::lack::{Lack, expect_no_lack, find_lack};
 use crate::lifecycle::Lifecycle;
-use crate::plan::{Planned, SPARE_DESCRIPTORS};
+use crate::plan::{PlannedCell, SPARE_DESCRIPTORS};
 use crate::profile::Profile;
 
-/// Lines of a server's standard error that go with a cell that is not green.
+/// Lines of the server's standard error to quote in a cell that is not green.
 const TAIL_LINES: usize = 20;
 
-/// Above this share of held-back time a cell that judges latency is disturbed.
-const DISTURBED: f64 = 0.05;
-/// So long the disturbed cells of a row are judged again and again, all together.
+/// Above this share of held-back time, a cell that judges latency is disturbed.
+const HELD_BACK_LIMIT: f64 = 0.05;
+/// The disturbed cells of a row may be judged again for this long in total.
 const BUSY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the disturbed cells of each row have taken so far. Clones share it.
+/// How long the disturbed cells of each row have taken so far. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Disturbance(Arc<Mutex<BTreeMap<String, Duration>>>);
 
 impl Disturbance {
-    /// One more of a row took so long. Whether it may be judged again.
+    /// Adds the time of one disturbed cell. Returns whether the cell may be judged again.
     fn add(&self, row: &str, time: Duration) -> bool {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let spent = rows.entry(row.to_owned()).or_default();
@@ -52,126 +52,123 @@ impl Disturbance {
     }
 }
 
-/// What all cells of a check share.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    /// How much is done.
     pub profile: Profile,
-    /// The seed of the check.
     pub seed: Seed,
-    /// Where it is from.
     pub seed_source: SeedSource,
-    /// What the host can do, by the harness's own probe.
+    /// What the host offers, as the harness probed it.
     pub host: Host,
-    /// Which cells run side by side.
     pub schedule: Schedule,
     /// How long a server may take to become ready.
     pub start_timeout: Duration,
-    /// What disturbed cells have taken.
     pub disturbance: Disturbance,
-    /// What is red. Its strictness says whether a SHOULD counts for the certificate.
+    /// Decides what is red. Its strictness says whether a SHOULD counts for the certificate.
     pub gate: Gate,
-    /// The command that selects a row and a case, for the line that repeats a cell.
+    /// Makes the command that repeats one cell.
     pub repeat: fn(row: &Row, id: &str, seed: Seed, profile: Profile) -> Outside,
 }
 
-/// A cell with what was learnt about its row on the way.
+/// A cell, and what was learnt about its row on the way.
 #[derive(Clone, Debug)]
 pub struct JudgedCell {
-    /// The cell.
     pub cell: Cell,
-    /// Runtime and version as announced, once a server was ready.
+    /// Runtime and version as announced, if a server became ready.
     pub runtime: Option<Outside>,
-    /// Whether the driver was seen, once a server was ready.
+    /// Whether the driver was seen, if a server became ready.
     pub attestation: Option<Attestation>,
 }
 
-/// What came of running a case, before its level is looked at.
+/// The outcome of running a case, before its level is considered.
 struct Evidence {
     found: CaseResult,
     lack: Option<Lack>,
-    ended: Option<Ended>,
+    ended: Option<ServerExit>,
     runtime: Option<Outside>,
     attestation: Option<Attestation>,
 }
 
 impl Evidence {
-    /// Whether it counts however busy the host was.
+    /// Whether the outcome counts on a busy host as well.
     fn is_grave(&self) -> bool {
         let is_wrong =
             |failure: &Failure| failure.kind.is_wrong_bytes() || failure.kind == FailureKind::Crash;
         self.ended.is_some() || self.found.as_ref().is_err_and(is_wrong)
     }
 
-    /// A mistake of the judge: nothing was learnt of the server, and the other cells go on.
-    fn of_panic() -> Self {
+    /// A bug of the judge: nothing was learnt about the server. The other cells are still judged.
+    fn from_panic() -> Self {
         let found = Err(Failure::new(FailureKind::Harness, "a case to its end", "its panic"));
         Self { found, lack: None, ended: None, runtime: None, attestation: None }
     }
 }
 
 impl Judge {
-    /// The same with another seed.
+    /// A judge that differs only in its seed.
     #[must_use]
     pub fn with_seed(&self, seed: Seed) -> Self {
         Self { seed, ..self.clone() }
     }
 
-    /// Judges one planned cell.
     #[must_use]
-    pub fn judge_cell(&self, row: &Row, planned: &Planned, waiver: Option<&Waiver>) -> JudgedCell {
+    pub fn judge_cell(
+        &self,
+        row: &Row,
+        planned: &PlannedCell,
+        waiver: Option<&Waiver>,
+    ) -> JudgedCell {
         let mut cell = self.empty_cell(row, planned);
         let absence = planned.unavailable.as_ref().map(|reason| (Verdict::Unavailable, reason));
-        let declared = planned.declared.as_ref().map(|reason| (Verdict::Unsupported, reason));
+        let declared = planned.declared_lack.as_ref().map(|reason| (Verdict::Unsupported, reason));
         if let Some((verdict, reason)) = declared.or(absence) {
             cell.verdict = verdict;
             cell.reason = Some(reason.clone());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
-        let place = match self.schedule.enter(planned.case.company) {
+        let place = match self.schedule.enter(planned.case.sharing) {
             Ok(place) => place,
             Err(e) => {
                 cell.reason = Some(format!("cannot lock the schedule's files: {e}").into());
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
-        // After the place: a cell that waits for one holds no descriptors.
-        let _descriptors = self.descriptors(planned.case);
+        // Reserved after the place in the schedule: a cell that waits for its place holds none.
+        let _descriptors = self.reserve_descriptors(planned.case);
         let is_timed = planned.case.is_timed;
         let factor = if is_timed { calm_host_factor() } else { host_factor() };
         let started = Instant::now();
-        if factor > HIGHEST && is_timed {
+        if factor > MAX_HOST_FACTOR && is_timed {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
         let own_cpu = thread_cpu();
         let (evidence, context, lifecycle) = loop {
             let begun = Instant::now();
-            let clock = CellClock::start(factor.min(HIGHEST), self.profile.cell_limit());
-            let size = planned.case.sizes.of(self.profile);
+            let clock = CellClock::start(factor.min(MAX_HOST_FACTOR), self.profile.cell_limit());
+            let size = planned.case.sizes.for_profile(self.profile);
             // The same case gets the same bytes on every row.
-            let key = Key::of_part(self.seed, &planned.id());
+            let key = Key::for_part(self.seed, &planned.id());
             let context =
                 Arc::new(Context::new(size, key, self.profile, clock, &self.host.sockets));
             let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
             let evidence =
                 panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
-            let evidence = evidence.unwrap_or_else(|_| Evidence::of_panic());
+            let evidence = evidence.unwrap_or_else(|_| Evidence::from_panic());
             cell.cpu_seconds += lifecycle.ended_cpu().as_secs_f64();
-            // No host makes a server end or send wrong bytes.
+            // A busy host cannot make a server end or send wrong bytes.
             if !is_timed || evidence.is_grave() {
                 break (evidence, context, lifecycle);
             }
-            // What else was found in a disturbed time does not count, whatever it is.
+            // Nothing else that was found in a disturbed window counts.
             let share = context.clock.held_back_share();
             cell.held_back = Some(share);
-            if share <= DISTURBED {
+            if share <= HELD_BACK_LIMIT {
                 break (evidence, context, lifecycle);
             }
             if !self.disturbance.add(&row.name, begun.elapsed()) {
                 cell.cpu_seconds += thread_cpu() - own_cpu;
                 cell.seconds = started.elapsed().as_secs_f64();
-                cell.reason = Some(host_busy(share));
+                cell.reason = Some(describe_busy_host(share));
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
@@ -184,23 +181,23 @@ impl Judge {
             cell.stderr_tail = tail;
         }
         let judged = JudgedCell {
-            cell: settle(cell, planned.case, evidence.lack, evidence.found, evidence.ended),
+            cell: decide_cell(cell, planned.case, evidence.lack, evidence.found, evidence.ended),
             runtime: evidence.runtime,
             attestation: evidence.attestation,
         };
         with_waiver(judged, waiver)
     }
 
-    /// The descriptors that a case needs of this process, once they are there.
-    fn descriptors(&self, case: &Case) -> Option<Share<'static>> {
+    /// Waits for the descriptors that a case needs in this process, and reserves them.
+    fn reserve_descriptors(&self, case: &Case) -> Option<Share<'static>> {
         let wanted =
             |need: &Need| if let Need::Descriptors(count) = need { Some(*count) } else { None };
         let count = case.needs.iter().filter_map(wanted).max()?;
         let most = own_descriptor_limit()?.saturating_sub(SPARE_DESCRIPTORS);
-        Some(Budget::of_this_process().take(count, most))
+        Some(Budget::global().reserve(count, most))
     }
 
-    /// Runs a case's function on a fresh server, or lets it start its own.
+    /// Runs a case's function on a fresh server, or lets the function start its own servers.
     fn run(&self, row: &Row, case: &Case, lifecycle: &Lifecycle) -> Evidence {
         let mut evidence = Evidence {
             found: Observation::met(),
@@ -211,10 +208,10 @@ impl Judge {
         };
         let body = case.body;
         if let Body::Lifecycle(function) = body {
-            match ask(row, case, lifecycle) {
+            match find_lack(row, case, lifecycle) {
                 Ok(None) => {
                     evidence.found = function(lifecycle);
-                    evidence.ended = lifecycle.unasked_end();
+                    evidence.ended = lifecycle.unasked_exit();
                     let found = evidence.found.as_ref().ok();
                     evidence.attestation = found.and_then(|found| found.attestation.clone());
                 }
@@ -224,11 +221,12 @@ impl Judge {
             return evidence;
         }
         if let Some(endpoint) = lifecycle.endpoint() {
-            evidence.found = run_at(&endpoint.place, body, lifecycle);
+            evidence.found = run_at_place(&endpoint.place, body, lifecycle);
             return evidence;
         }
         let transport = case.transport_at(row);
-        let launched = lifecycle.over(transport).and_then(|start| lifecycle.launch(&start));
+        let launched =
+            lifecycle.start_with_listener(transport).and_then(|start| lifecycle.launch(&start));
         let server = match launched {
             Ok(Launch::Ready(server)) => server,
             Ok(Launch::Declined(announcement)) => {
@@ -247,14 +245,15 @@ impl Judge {
                 return evidence;
             }
         };
-        evidence.found = self.run_on(row, case, lifecycle, &server, &mut evidence.attestation);
+        evidence.found =
+            self.run_on_server(row, case, lifecycle, &server, &mut evidence.attestation);
         evidence.runtime = server.ready().ok().map(|ready| ready.runtime.clone());
         evidence.ended =
-            server.end_behind(&evidence.found, |limit| lifecycle.clock().within(limit));
+            server.exit_after(&evidence.found, |limit| lifecycle.clock().deadline_after(limit));
         evidence
     }
 
-    fn run_on(
+    fn run_on_server(
         &self,
         row: &Row,
         case: &Case,
@@ -264,29 +263,29 @@ impl Judge {
     ) -> CaseResult {
         let process = server.process();
         *attestation = Some(if row.grade() == Grade::Contract {
-            compare(row, server.ready()?)?;
+            expect_announced_row(row, server.ready()?)?;
             let driver = row.driver_name();
             lifecycle
                 .peer(server)?
-                .exchanging(|exchange| attest(&driver, &self.host, &process, exchange))?
+                .with_exchange(|exchange| attest(&driver, &self.host, &process, exchange))?
         } else {
-            not_declared(&self.host, &process)
+            attest_undeclared(&self.host, &process)
         });
         let transport = case.transport_at(row);
         expect_no_lack(row, transport.kind())?;
-        let client = || lifecycle.peer_over(transport, server);
+        let client = || lifecycle.peer_with_transport(transport, server);
         match case.body {
-            Body::Wire(function) => asked_at(&client()?, function),
-            Body::Process(function) => asked_at(&client()?, |peer| function(peer, &process)),
+            Body::Wire(function) => run_then_probe(&client()?, function),
+            Body::Process(function) => run_then_probe(&client()?, |peer| function(peer, &process)),
             Body::Datagrams(function) => {
                 let datagrams = lifecycle.datagrams(transport, server)?;
-                function(&datagrams).and_then(|found| datagrams.serves().map(|()| found))
+                function(&datagrams).and_then(|found| datagrams.expect_service().map(|()| found))
             }
             Body::Lifecycle(function) => function(lifecycle),
         }
     }
 
-    fn empty_cell(&self, row: &Row, planned: &Planned) -> Cell {
+    fn empty_cell(&self, row: &Row, planned: &PlannedCell) -> Cell {
         Cell {
             row: row.name.clone().into(),
             suite: planned.suite.name.to_owned().into(),
@@ -302,7 +301,7 @@ impl Judge {
             seed: self.seed,
             seconds: 0.0,
             cpu_seconds: 0.0,
-            exclusive: planned.case.company == Company::Exclusive,
+            exclusive: planned.case.sharing == Sharing::Exclusive,
             held_back: None,
             stderr_tail: Vec::new(),
             repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
@@ -313,18 +312,18 @@ impl Judge {
     }
 }
 
-/// Runs a case, and asks for one more echo: a server may die of the last thing that it was shown.
-fn asked_at(peer: &Peer, function: impl FnOnce(&Peer) -> CaseResult) -> CaseResult {
-    function(peer).and_then(|found| peer.serves().map(|()| found))
+/// Runs a case, then asks for one more echo: the server may die of the last thing it received.
+fn run_then_probe(peer: &Peer, function: impl FnOnce(&Peer) -> CaseResult) -> CaseResult {
+    function(peer).and_then(|found| peer.expect_service().map(|()| found))
 }
 
-/// Runs a case on a server whose process is not seen.
-fn run_at(place: &Place, body: Body, lifecycle: &Lifecycle) -> CaseResult {
+/// Runs a case against a server that already listens, so the judge does not see its process.
+fn run_at_place(place: &Place, body: Body, lifecycle: &Lifecycle) -> CaseResult {
     match body {
-        Body::Wire(function) => asked_at(&lifecycle.peer_in(place.clone()), function),
+        Body::Wire(function) => run_then_probe(&lifecycle.peer_at_place(place.clone()), function),
         Body::Datagrams(function) => {
-            let datagrams = lifecycle.datagrams_in(place.clone())?;
-            function(&datagrams).and_then(|found| datagrams.serves().map(|()| found))
+            let datagrams = lifecycle.datagrams_at_place(place.clone())?;
+            function(&datagrams).and_then(|found| datagrams.expect_service().map(|()| found))
         }
         Body::Process(_) | Body::Lifecycle(_) => {
             Err(Failure::new(FailureKind::Harness, "a case for a client alone", "another"))
@@ -332,8 +331,8 @@ fn run_at(place: &Place, body: Body, lifecycle: &Lifecycle) -> CaseResult {
     }
 }
 
-/// The announcement must say what the registry says: otherwise the column's head would lie.
-fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
+/// The announcement must agree with the registry, or the head of the column would be wrong.
+fn expect_announced_row(row: &Row, ready: &Ready) -> Result<(), Failure> {
     let driver = row.driver_name();
     let expected = outside!("{}, {}, {}, {} workers", row.model, driver, row.flavor, row.workers);
     let actual =
@@ -345,13 +344,13 @@ fn compare(row: &Row, ready: &Ready) -> Result<(), Failure> {
     Err(Failure::new(kind, expected, actual))
 }
 
-/// From what was found to a verdict.
-fn settle(
+/// Turns what was found into a verdict.
+fn decide_cell(
     mut cell: Cell,
     case: &Case,
     lack: Option<Lack>,
     found: CaseResult,
-    ended: Option<Ended>,
+    ended: Option<ServerExit>,
 ) -> Cell {
     if let Some(Lack(reason)) = lack {
         cell.verdict = Verdict::Unsupported;
@@ -367,7 +366,7 @@ fn settle(
         )),
         (Err(e), Some(_)) if e.kind == FailureKind::Crash => Err(e),
         (Err(e), Some(ended)) => {
-            // Where the judge found nothing left to look at, that says no more.
+            // A failure of the judge's own after the server's end adds nothing.
             let seen = if e.kind == FailureKind::Harness {
                 Outside::default()
             } else {
@@ -382,7 +381,7 @@ fn settle(
             cell.verdict = Verdict::Unavailable;
             cell.reason = Some(reason);
         }
-        Ok(Observation { unasked: Some(reason), .. }) => {
+        Ok(Observation { reason_not_asked: Some(reason), .. }) => {
             cell.verdict = Verdict::Unavailable;
             cell.reason = Some(reason);
         }
@@ -394,7 +393,9 @@ fn settle(
             cell.verdict = verdict(cell.level, &e);
             if cell.verdict == Verdict::Error {
                 cell.reason = Some(outside!("{}: {}", e.expected, e.actual));
-            } else if !case.judges.is_empty() && !case.judges.contains(&e.kind) {
+            } else if !case.answering_failures.is_empty()
+                && !case.answering_failures.contains(&e.kind)
+            {
                 cell.is_unasked = true;
             }
             cell.failure = Some(e);
@@ -403,15 +404,15 @@ fn settle(
     cell
 }
 
-/// The verdict on a failure, given how binding the requirement is.
+/// The verdict for a failure, depending on the level of the requirement.
 fn verdict(level: Level, failure: &Failure) -> Verdict {
     match (level, failure.kind) {
         (_, FailureKind::Harness | FailureKind::Start) => Verdict::Error,
         (_, FailureKind::Crash) => Verdict::Crash,
         (Level::Must, FailureKind::Timeout) => Verdict::Timeout,
         (Level::Must, _) => Verdict::Fail,
-        // Whatever the case is about, wrong bytes are a failed MUST of every echo server. Too few
-        // are not: what a stop may cut off is a case's own question.
+        // Wrong bytes break a MUST of every echo server, whatever the case is about. Missing bytes
+        // do not: some cases ask what a stop may cut off.
         (_, kind) if kind.is_wrong_bytes() => Verdict::Fail,
         (Level::Should, _) => Verdict::Miss,
         (Level::Info, _) => Verdict::Info,
@@ -433,10 +434,10 @@ fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
     judged
 }
 
-/// Why a cell says nothing.
-fn host_busy(share: f64) -> Outside {
+/// Why a cell could not be judged on a busy host.
+fn describe_busy_host(share: f64) -> Outside {
     let percent = 100.0 * share;
-    let limit = 100.0 * DISTURBED;
+    let limit = 100.0 * HELD_BACK_LIMIT;
     format!(
         "host busy: judge and server were held back by others for {percent:.0} % of the time, and \
          time is judged up to {limit:.0} %"
@@ -444,7 +445,7 @@ fn host_busy(share: f64) -> Outside {
     .into()
 }
 
-/// CPU time of this thread in seconds, 0 where the system does not tell.
+/// CPU time of this thread in seconds; 0 if the system does not tell.
 fn thread_cpu() -> f64 {
     #[cfg(unix)]
     {
@@ -455,7 +456,7 @@ fn thread_cpu() -> f64 {
     0.0
 }
 
-/// How many descriptors this process may have, where there is a limit.
+/// The descriptor limit of this process, if it has one.
 #[cfg(unix)]
 fn own_descriptor_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current

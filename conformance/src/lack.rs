@@ -1,5 +1,5 @@
-//! A capability or a kind of listener that a server says it does not offer, and whether the
-//! registry agrees.
+//! A capability or kind of listener that a server does not offer, as the server says, and whether
+//! the registry agrees.
 
 use harness::announcement::{Announcement, Ready};
 use harness::launcher::Launch;
@@ -9,16 +9,16 @@ use report::{Failure, FailureKind, Outside, outside};
 use crate::case::Case;
 use crate::lifecycle::Lifecycle;
 
-/// Why a server does not offer what a case asks for, in its own words.
+/// Why a server does not offer what a case asks for, in the server's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack(pub Outside);
 
 impl Lack {
-    /// That of a server which was asked for `asked`, a kind of listener or a capability, and says
-    /// why it does not serve.
+    /// Reads the refusal of a server that was asked for `asked`, a capability or a kind of
+    /// listener.
     ///
     /// # Errors
-    /// `announcement` when the registry or the host's probe contradicts it.
+    /// `announcement` when the registry or the probe of the host contradicts the server.
     pub fn read(row: &Row, asked: &str, said: Announcement) -> Result<Self, Failure> {
         let contradicted =
             |truth: Outside, said: Outside| Failure::new(FailureKind::Announcement, truth, said);
@@ -38,16 +38,17 @@ impl Lack {
     }
 }
 
-/// Asks the server for the capability, or the kind of listener, that a case is about: what it says
-/// if it does not offer it, nothing if it does.
+/// Starts a server and asks it for the capability or kind of listener that the case is about.
+/// Returns `None` if the server offers it or the case asks for none.
 ///
 /// # Errors
-/// `announcement` when the server contradicts the registry or itself, or as [`Lifecycle::launch`].
-pub fn ask(row: &Row, case: &Case, lifecycle: &Lifecycle) -> Result<Option<Lack>, Failure> {
-    let Some(asked) = case.asked_for() else { return Ok(None) };
-    let mut start = lifecycle.asking_for(case.transport)?;
+/// `announcement` when the server contradicts the registry or itself, or those of
+/// [`Lifecycle::launch`].
+pub fn find_lack(row: &Row, case: &Case, lifecycle: &Lifecycle) -> Result<Option<Lack>, Failure> {
+    let Some(asked) = case.optional_part() else { return Ok(None) };
+    let mut start = lifecycle.start_to_probe_listener(case.transport)?;
     if let Some(capability) = case.capability {
-        start = start.with("--capability").with(capability);
+        start = start.with_argument("--capability").with_argument(capability);
     }
     match lifecycle.launch(&start)? {
         Launch::Declined(said) => Lack::read(row, asked, said).map(Some),
@@ -62,10 +63,10 @@ pub fn ask(row: &Row, case: &Case, lifecycle: &Lifecycle) -> Result<Option<Lack>
     }
 }
 
-/// A server that does not refuse what it is asked for is one whose registry entry says so.
+/// Checks the registry's entry of a server that did not refuse `asked`.
 ///
 /// # Errors
-/// `announcement` when the registry says that it lacks it.
+/// `announcement` when the registry says that the server lacks `asked`.
 pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
     if row.lacks(asked) {
         let expected = format!("a refusal: the registry says that it lacks {asked}");
@@ -74,9 +75,9 @@ pub fn expect_no_lack(row: &Row, asked: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A server that did not refuse a capability announces it.
+/// A server that did not refuse a capability must announce it.
 fn expect_announced(capability: &str, ready: &Ready) -> Result<(), Failure> {
-    if ready.capabilities.iter().any(|offered| offered.is(capability)) {
+    if ready.capabilities.iter().any(|offered| offered.equals(capability)) {
         return Ok(());
     }
     let expected = format!("{capability} among the capabilities that it announces");

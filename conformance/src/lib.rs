@@ -1,5 +1,5 @@
-//! The suites and the judge: the cases, what they are given, and how one becomes a cell of the
-//! matrix. The judge drives servers from outside only, and shares no code with them.
+//! The suites and the judge: what a case is, what it is given, and how it becomes a cell of the
+//! matrix. The judge drives servers only from outside and shares no code with them.
 
 mod budget;
 pub mod case;

@@ -1,5 +1,5 @@
-//! What a lifecycle case gets: it starts and stops servers of one row within the cell's limits, and
-//! sees them as their clients do.
+//! What a lifecycle case gets: it starts and stops servers of one row within the limits of the
+//! cell, and connects to them as a client.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::deadline::Deadline;
-use harness::launcher::{Attempt, Ended, Launch, Launcher, Server, Start};
+use harness::launcher::{Attempt, Launch, Launcher, Server, ServerExit, Start};
 use harness::place::{Endpoint, Place};
 use harness::ports::free_address;
 use harness::row::{Row, StartPatience};
@@ -19,19 +19,18 @@ use crate::client::peer::Peer;
 use crate::clock::CellClock;
 use crate::context::Context;
 
-/// Starts servers of one row in one cell.
 #[derive(Debug)]
 pub struct Lifecycle {
     launcher: Launcher,
     context: Arc<Context>,
     start_timeout: Duration,
-    /// What clients of the first listener use.
+    /// The transport of the first listener.
     transport: Transport,
-    /// That of the row, in whatever cell.
+    /// Shared by all cells of the row.
     patience: StartPatience,
 }
 
-/// The time that passes while none of the servers waits for its turn to start.
+/// Measures time without the time in which servers wait for their turn to start.
 #[derive(Debug)]
 pub struct Stopwatch<'a> {
     launcher: &'a Launcher,
@@ -40,16 +39,15 @@ pub struct Stopwatch<'a> {
 }
 
 impl Stopwatch<'_> {
-    /// How long that is by now.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        let waited = self.launcher.waited_for_turns().saturating_sub(self.waited);
+        let waited = self.launcher.turn_wait_time().saturating_sub(self.waited);
         self.started.elapsed().saturating_sub(waited)
     }
 }
 
 impl Lifecycle {
-    /// The servers of one row in one cell, each of which may take so long to become ready.
+    /// Each server may take `start_timeout` to become ready.
     #[must_use]
     pub fn new(row: &Row, context: Arc<Context>, start_timeout: Duration) -> Self {
         let patience = row.patience.clone();
@@ -57,117 +55,116 @@ impl Lifecycle {
         Self { launcher, context, start_timeout, transport, patience }
     }
 
-    /// The case's size in this profile.
+    /// The size of the case in this profile.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.context.size
     }
 
-    /// The cell's clock.
     #[must_use]
     pub fn clock(&self) -> &CellClock {
         &self.context.clock
     }
 
-    /// A random source that depends on nothing but the seed and `purpose`.
+    /// A random source that depends only on the seed and `purpose`.
     #[must_use]
     pub fn random(&self, purpose: u64) -> fastrand::Rng {
         self.context.random(purpose)
     }
 
-    /// What the cell's cases share.
     #[must_use]
     pub fn context(&self) -> &Arc<Context> {
         &self.context
     }
 
-    /// Where the server is that listens already, if it is one.
+    /// The endpoint of a server that already listens; `None` if the judge starts the server.
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         self.launcher.endpoint()
     }
 
-    /// CPU time of all servers of the cell that have ended, where the system tells.
+    /// CPU time of all servers of the cell that have ended, if the system tells.
     #[must_use]
     pub fn ended_cpu(&self) -> Duration {
         self.launcher.ended_cpu()
     }
 
-    /// As [`Launcher::unasked_end`].
+    /// See [`Launcher::unasked_exit`].
     #[must_use]
-    pub fn unasked_end(&self) -> Option<Ended> {
-        self.launcher.unasked_end()
+    pub fn unasked_exit(&self) -> Option<ServerExit> {
+        self.launcher.unasked_exit()
     }
 
-    /// The last lines of the last started server's standard error.
+    /// The end of the standard error of the server that was started last.
     #[must_use]
     pub fn stderr_tail(&self, lines: usize) -> Vec<Outside> {
         self.launcher.stderr_tail(lines)
     }
 
-    /// As [`Launcher::folder`].
+    /// See [`Launcher::folder`].
     ///
     /// # Errors
-    /// `harness` when there is no room for temporary files.
+    /// `harness` when the host has no room for temporary files.
     pub fn folder(&self) -> Result<&Path, Failure> {
         self.launcher.folder()
     }
 
-    /// As [`Launcher::over`].
+    /// See [`Launcher::start_with_listener`].
     ///
     /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn over(&self, transport: Transport) -> Result<Start, Failure> {
-        self.launcher.over(transport)
+    /// Those of [`Launcher::folder`].
+    pub fn start_with_listener(&self, transport: Transport) -> Result<Start, Failure> {
+        self.launcher.start_with_listener(transport)
     }
 
-    /// As [`Launcher::asking_for`].
+    /// See [`Launcher::start_to_probe_listener`].
     ///
     /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn asking_for(&self, transport: Transport) -> Result<Start, Failure> {
-        self.launcher.asking_for(transport)
+    /// Those of [`Launcher::folder`].
+    pub fn start_to_probe_listener(&self, transport: Transport) -> Result<Start, Failure> {
+        self.launcher.start_to_probe_listener(transport)
     }
 
-    /// As [`Launcher::path`].
+    /// See [`Launcher::listener_path`].
     ///
     /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn path(&self, transport: Transport) -> Result<PathBuf, Failure> {
-        self.launcher.path(transport)
+    /// Those of [`Launcher::folder`].
+    pub fn listener_path(&self, transport: Transport) -> Result<PathBuf, Failure> {
+        self.launcher.listener_path(transport)
     }
 
     /// Starts a server that must become ready.
     ///
     /// # Errors
-    /// `announcement`, `crash` or `timeout`.
+    /// `announcement`, `crash` or `start`.
     pub fn start(&self) -> Result<Server, Failure> {
         self.start_with(&Start::default())
     }
 
-    /// As [`Lifecycle::start`], with options.
+    /// Like [`Lifecycle::start`], with options.
     ///
     /// # Errors
-    /// `announcement`, `crash` or `timeout`.
+    /// `announcement`, `crash` or `start`.
     pub fn start_with(&self, start: &Start) -> Result<Server, Failure> {
         self.launch(start)?.expect_ready()
     }
 
-    /// Starts a server on a port that the next one can have after it: no client of another cell
-    /// gets it while nobody listens there.
+    /// Starts a server on a port that can be used again after the server has stopped. No client of
+    /// another cell gets the port in between.
     ///
     /// # Errors
-    /// As [`Lifecycle::start_with`], and `harness` when no port is free.
-    pub fn start_to_restart(&self) -> Result<Server, Failure> {
-        let address = free_address(Transport::Tcp).map_err(|e| no_port(&e))?;
-        self.start_with(&Start::on(address))
+    /// Those of [`Lifecycle::start_with`], and `harness` when no port is free.
+    pub fn start_on_reusable_port(&self) -> Result<Server, Failure> {
+        let address = free_address(Transport::Tcp).map_err(|e| no_port_failure(&e))?;
+        self.start_with(&Start::listening_on(address))
     }
 
-    /// Starts a server and waits until it is ready or has ended. That takes nothing of the time
-    /// that the cell has: how soon a server is ready is no case's question.
+    /// Starts a server and waits until it is ready or has ended. The time of the start is not
+    /// judged and does not count against the cell's limit.
     ///
     /// # Errors
-    /// `start` when it does neither in its time, else as [`Launcher::launch`].
+    /// `start` when the server neither becomes ready nor ends in time, else those of
+    /// [`Launcher::launch`].
     pub fn launch(&self, start: &Start) -> Result<Launch, Failure> {
         self.launch_judged(start).map_err(|mut failure| {
             if failure.kind == FailureKind::Timeout {
@@ -177,94 +174,98 @@ impl Lifecycle {
         })
     }
 
-    /// As [`Lifecycle::launch`], where the case judges whether the server becomes ready.
+    /// Like [`Lifecycle::launch`], for a case that judges whether the server becomes ready.
     ///
     /// # Errors
-    /// `timeout` when it neither becomes ready nor ends, else as [`Launcher::launch`].
+    /// `timeout` when the server neither becomes ready nor ends in time, else those of
+    /// [`Launcher::launch`].
     pub fn launch_judged(&self, start: &Start) -> Result<Launch, Failure> {
-        let launch = self.starting(|deadline| self.launcher.launch(start, deadline))?;
+        let launch = self.start_uncounted(|deadline| self.launcher.launch(start, deadline))?;
         if let Launch::Ready(server) = &launch {
-            self.clock().watch(server.process());
+            self.clock().watch_server(server.process());
         }
         Ok(launch)
     }
 
-    /// Lets `act` start a server, in time of its own.
-    fn starting<T>(&self, act: impl FnOnce(&dyn Fn() -> Deadline) -> T) -> T {
+    /// Lets `act` start a server. The time of the start does not count against the cell's limit.
+    fn start_uncounted<T>(&self, act: impl FnOnce(&dyn Fn() -> Deadline) -> T) -> T {
         let started = Instant::now();
         let stopwatch = self.stopwatch();
-        let result = act(&|| Deadline::after(self.patience.next(self.start_timeout)));
+        let result = act(&|| Deadline::after(self.patience.next_limit(self.start_timeout)));
         self.patience.spend(stopwatch.elapsed());
-        self.clock().put_off_end(started.elapsed());
+        self.clock().extend_cell(started.elapsed());
         result
     }
 
-    /// Measures from now on what starts take, without the time that they wait for their turn.
+    /// Starts to measure time, without the time in which servers wait for their turn to start.
     #[must_use]
     pub fn stopwatch(&self) -> Stopwatch<'_> {
-        let waited = self.launcher.waited_for_turns();
+        let waited = self.launcher.turn_wait_time();
         Stopwatch { launcher: &self.launcher, started: Instant::now(), waited }
     }
 
-    /// Starts a server that is to end by itself, in the time that a start may take.
+    /// Starts a server that must end by itself, within the time that a start may take.
     ///
     /// # Errors
-    /// As [`Launcher::attempt`].
+    /// Those of [`Launcher::attempt`].
     pub fn attempt(&self, start: &Start) -> Result<Attempt, Failure> {
-        self.starting(|deadline| self.launcher.attempt(start, deadline))
+        self.start_uncounted(|deadline| self.launcher.attempt(start, deadline))
     }
 
-    /// A started server as a client sees it: its first TCP listener.
+    /// A client of the server's first TCP listener, or of its Unix path if the row is served over
+    /// one.
     ///
     /// # Errors
-    /// `announcement` when it announced none.
+    /// `announcement` when the server announced no such listener.
     pub fn peer(&self, server: &Server) -> Result<Peer, Failure> {
         match self.transport {
-            Transport::Unix => self.peer_over(self.transport, server),
+            Transport::Unix => self.peer_with_transport(self.transport, server),
             Transport::Tcp | Transport::Udp | Transport::Unixgram => {
-                Ok(self.peer_at(server.address()?))
+                Ok(self.peer_at_address(server.address()?))
             }
         }
     }
 
-    /// A server at this address as a client sees it.
     #[must_use]
-    pub fn peer_at(&self, address: SocketAddr) -> Peer {
-        self.peer_in(Place::Ip(address))
+    pub fn peer_at_address(&self, address: SocketAddr) -> Peer {
+        self.peer_at_place(Place::Ip(address))
     }
 
-    /// A server in this place as a client sees it.
     #[must_use]
-    pub fn peer_in(&self, place: Place) -> Peer {
-        Peer::at(place, Arc::clone(&self.context))
+    pub fn peer_at_place(&self, place: Place) -> Peer {
+        Peer::from_place(place, Arc::clone(&self.context))
     }
 
-    /// A started server as a client sees it that connects to a listener of this kind.
+    /// A client that connects to the server's listener of this kind.
     ///
     /// # Errors
-    /// As [`Server::place`].
-    pub fn peer_over(&self, transport: Transport, server: &Server) -> Result<Peer, Failure> {
+    /// Those of [`Server::place`].
+    pub fn peer_with_transport(
+        &self,
+        transport: Transport,
+        server: &Server,
+    ) -> Result<Peer, Failure> {
         match transport {
             Transport::Tcp => self.peer(server),
             Transport::Udp | Transport::Unix | Transport::Unixgram => {
-                Ok(Peer::at(server.place(transport)?, Arc::clone(&self.context)))
+                Ok(Peer::from_place(server.place(transport)?, Arc::clone(&self.context)))
             }
         }
     }
 
-    /// A started server as a client sees it that sends datagrams to a listener of this kind.
+    /// A client that sends datagrams to the server's socket of this kind.
     ///
     /// # Errors
-    /// As [`Server::place`].
+    /// Those of [`Server::place`].
     pub fn datagrams(&self, transport: Transport, server: &Server) -> Result<Datagrams, Failure> {
-        self.datagrams_in(server.place(transport)?)
+        self.datagrams_at_place(server.place(transport)?)
     }
 
-    /// A server in this place as a client sees it that sends datagrams.
+    /// A client that sends datagrams to `place`.
     ///
     /// # Errors
-    /// `harness` when there is no room for the paths of clients.
-    pub fn datagrams_in(&self, place: Place) -> Result<Datagrams, Failure> {
+    /// `harness` when the host has no folder for the paths of clients.
+    pub fn datagrams_at_place(&self, place: Place) -> Result<Datagrams, Failure> {
         let folder = match place {
             Place::Path(_) => self.folder()?.to_owned(),
             Place::Ip(_) => PathBuf::new(),
@@ -273,8 +274,8 @@ impl Lifecycle {
     }
 }
 
-/// This host has no port for a server.
+/// The failure of a host that has no free port for a server.
 #[must_use]
-pub fn no_port(error: &io::Error) -> Failure {
+pub fn no_port_failure(error: &io::Error) -> Failure {
     Failure::new(FailureKind::Harness, "a port for a server", error.to_string())
 }

@@ -1,5 +1,5 @@
-//! `proof/mutant/mutants.toml`: which case catches which fault of the mutant, and the mutant as a
-//! row of the matrix.
+//! `proof/mutant/mutants.toml`: which case catches which fault of the mutant. Also makes a row of
+//! the mutant.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,10 +13,10 @@ use serde::Deserialize;
 
 use crate::error::Error;
 
-/// The table as it was when this program was built.
+/// The table at build time.
 const TEXT: &str = include_str!("../../proof/mutant/mutants.toml");
 
-/// The mutant's registry entry and its faults.
+/// The registry entry of the mutant, and its faults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MutantTable {
@@ -29,43 +29,42 @@ pub struct MutantTable {
     pub odd: Vec<Odd>,
 }
 
-/// A server that is wrong on purpose.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mutant {
-    /// Value of `--fault`.
+    /// The value of `--fault`.
     pub fault: String,
-    /// `suite/case` that must be red.
+    /// The `suite/case` that must be red.
     pub caught_by: String,
-    /// The kind of failure it must be red with, or `observation` for an INFO case.
+    /// The kind of failure that the case must report, or `observation` for an INFO case.
     pub failure: String,
-    /// A mutant of starting, stopping or identity: nothing else is asked of it.
+    /// A fault in starting, stopping or identity. The self-test does not require that other cases
+    /// stay green.
     #[serde(default)]
     pub stops: bool,
-    /// Value of `--fault-at`: strikes earlier than the fault would by itself.
+    /// The value of `--fault-at`: the fault strikes earlier than it does by default.
     pub at: Option<u64>,
-    /// The driver that the judge is told, where that is not the one in use.
+    /// The driver that the judge is told, if it is not the one in use.
     registered: Option<String>,
-    /// The driver in use, where that is not the mutant's usual one: a host without it cannot show
-    /// the fault.
+    /// The driver in use, if it is not the mutant's default. A host without it cannot show the
+    /// fault.
     uses: Option<String>,
 }
 
-/// A server that is correct but unusual.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Odd {
-    /// Value of `--fault`.
+    /// The value of `--fault`.
     pub fault: String,
-    /// What it is odd in: only these cases are asked; all where there are none.
+    /// The cases to ask, which are about what is unusual; empty for all cases.
     #[serde(default)]
     pub cases: Vec<String>,
-    /// The driver that the judge is told, where that is not the mutant's usual one.
+    /// The driver that the judge is told, if it is not the mutant's default.
     registered: Option<String>,
 }
 
 impl Mutant {
-    /// Why this host cannot show the fault, if it cannot.
+    /// Why this host cannot show the fault; `None` if it can.
     #[must_use]
     pub fn missing_driver(&self, row: &Row, host: &Host) -> Option<Outside> {
         let uses = self.uses.clone()?;
@@ -74,26 +73,26 @@ impl Mutant {
 }
 
 impl MutantTable {
-    /// The repository's table.
+    /// Reads the table.
     ///
     /// # Errors
-    /// [`Error::Mutants`], with the line that is wrong.
+    /// [`Error::Mutants`], which names the line.
     pub fn load() -> Result<Self, Error> {
         toml::from_str(TEXT).map_err(Error::Mutants)
     }
 
-    /// The mutant as a row, with a fault that strikes where it does by itself.
+    /// The mutant as a row. The fault strikes where it does by default, not at `at`.
     #[must_use]
-    pub fn row_at_its_own_number(&self, executable: PathBuf, fault: &str) -> Row {
+    pub fn row_at_default_strike(&self, executable: PathBuf, fault: &str) -> Row {
         let mut table = self.clone();
         table.mutants.iter_mut().for_each(|mutant| mutant.at = None);
         table.row(executable, Some(fault))
     }
 
-    /// The mutant as a row, with a fault or with none.
+    /// The mutant as a row, with or without a fault.
     #[must_use]
     pub fn row(&self, executable: PathBuf, fault: Option<&str>) -> Row {
-        let mut row = Row::of(&self.row);
+        let mut row = Row::from_entry(&self.row);
         if let Origin::Contract(program) = &mut row.origin {
             program.executable = executable;
             program.arguments.extend(fault.iter().flat_map(|f| ["--fault", f]).map(OsString::from));

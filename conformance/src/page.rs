@@ -1,19 +1,19 @@
-//! A case's page: why the case matters, what it sends and expects, where readiness and completion
-//! differ, and which public bugs it would have caught. The texts are in
+//! The page of a case: why the case matters, what it sends and expects, where readiness and
+//! completion differ, and public bugs that it would have caught. The texts are in
 //! `conformance/pages/SUITE.toml`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use report::host::{grouped, size};
+use report::host::{group_digits, size};
 use serde::{Deserialize, Deserializer};
 
 use crate::case::{Case, Suite};
 use crate::profile::Profile;
 use crate::suites;
 
-/// The file of each suite, as it was when this program was built.
+/// The file of each suite at build time.
 macro_rules! files {
     ($($suite:literal),* $(,)?) => {
         [$(($suite, include_str!(concat!("../pages/", $suite, ".toml")))),*]
@@ -42,46 +42,44 @@ const FILES: [(&str, &str); 19] = files![
     "life",
 ];
 
-/// What a reader wants to know of a case beyond its requirement. Each text is one paragraph.
+/// What a reader needs to know about a case beyond its requirement. Each text is one paragraph.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct CasePage {
-    /// Why the requirement matters.
     #[serde(deserialize_with = "paragraph")]
     pub why: String,
-    /// What the client does, with the sizes of profile `default`, or of `full` if only that asks.
+    /// What the client does. Sizes are those of profile `default`, or of `full` if only `full` runs
+    /// the case.
     #[serde(deserialize_with = "paragraph")]
     pub sent: String,
-    /// What must be seen, with its limits.
+    /// What the client must see, with the limits.
     #[serde(deserialize_with = "paragraph")]
     pub expected: String,
-    /// How readiness and completion designs differ at this point, where they do.
+    /// How readiness and completion designs differ here, if they do.
     #[serde(default, deserialize_with = "some_paragraph")]
     pub differs: Option<String>,
     /// Public bugs of the kind that the case catches.
     #[serde(default)]
     pub bugs: Vec<Bug>,
-    /// What the sizes in the case's table row are, where it has any.
+    /// The unit of the sizes in the case's table row, if it has sizes.
     #[serde(skip)]
     pub unit: Option<Unit>,
 }
 
-/// A public bug.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(try_from = "String")]
 pub struct Bug {
-    /// `repo#n`, or `repo COMMIT`.
+    /// `repo#n` or `repo COMMIT`.
     pub citation: String,
     /// What went wrong.
     pub fault: String,
 }
 
-/// What a case's sizes are. A page says it by the placeholder that it writes for the size.
+/// The unit of a case's sizes. The placeholder in the page's texts selects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Of whatever the page says: rounds, connections.
+    /// Whatever the page says: rounds, connections.
     Count,
-    /// Bytes.
     Bytes,
     /// Milliseconds.
     Time,
@@ -90,93 +88,85 @@ pub enum Unit {
 /// What is wrong with the pages, and in which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CasePageError {
-    /// The file of a suite is not in the list of this module.
+    /// `FILES` lacks the file of a suite.
     Unlisted {
-        /// The suite.
         suite: &'static str,
     },
-    /// A file is no table of pages.
+    /// A file is not a table of pages.
     Syntax {
-        /// The suite.
         suite: &'static str,
-        /// The line, and what is wrong with it.
+        /// The message names the line.
         error: toml::de::Error,
     },
-    /// A case has no page.
     NoPage {
-        /// The suite.
         suite: &'static str,
-        /// The case.
         case: &'static str,
     },
-    /// A page is of no case.
+    /// A page has a name that no case has.
     NoCase {
-        /// The suite.
         suite: &'static str,
-        /// The name of the page.
         page: String,
     },
-    /// A page says the size of its case wrongly.
+    /// The placeholders of a page do not fit the sizes of its case.
     Placeholder {
-        /// The suite.
         suite: &'static str,
-        /// The case.
         case: &'static str,
-        /// What is wrong with it.
         error: PlaceholderError,
     },
 }
 
-/// What is wrong with the placeholders of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlaceholderError {
-    /// There is none, and the case has sizes.
+    /// The case has sizes but the page has no placeholder.
     Missing,
-    /// There is one, and the case has no sizes.
+    /// The page has a placeholder but the case has no sizes.
     Sizeless(Unit),
-    /// There are several kinds.
+    /// The page has placeholders of several units.
     Several,
-    /// A text has one of another kind.
+    /// A text has a placeholder that does not exist.
     Unknown {
-        /// The text.
+        /// The whole text.
         text: String,
     },
 }
 
-/// A text that is no citation of a public bug.
+/// A text that does not cite a public bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BugError {
     text: String,
 }
 
-/// A suite's name and a case's.
+/// The names of a suite and of a case.
 type Id = (&'static str, &'static str);
 type CasePages = BTreeMap<Id, CasePage>;
 
 impl CasePage {
-    /// The page of a case, its placeholders filled in.
+    /// The page of a case, with its placeholders filled in.
     ///
     /// # Errors
-    /// The file that is wrong or lacks the page.
-    pub fn of(suite: &Suite, case: &Case) -> Result<&'static Self, CasePageError> {
+    /// The first error in any page, or [`CasePageError::NoPage`].
+    pub fn find(suite: &Suite, case: &Case) -> Result<&'static Self, CasePageError> {
         static PAGES: LazyLock<Result<CasePages, CasePageError>> = LazyLock::new(load);
         let pages = PAGES.as_ref().map_err(CasePageError::clone)?;
         let page = pages.get(&(suite.name, case.name));
         page.ok_or(CasePageError::NoPage { suite: suite.name, case: case.name })
     }
 
-    /// The case's size in each profile, if it has one.
+    /// The size of the case in each profile, if it has sizes.
     #[must_use]
     pub fn sizes(&self, case: &Case) -> Option<String> {
         let unit = self.unit?;
-        if case.from == Profile::Full {
-            return Some(format!("{} in full only", unit.amount(case.sizes.of(Profile::Full))));
+        if case.smallest_profile == Profile::Full {
+            return Some(format!(
+                "{} in full only",
+                unit.amount(case.sizes.for_profile(Profile::Full))
+            ));
         }
-        // Neighbours with the same size share it: "500 in quick and default, 5,000 in full".
+        // Adjacent profiles with the same size share it: "500 in quick and default, 5,000 in full".
         let sizes: Vec<String> = Profile::ALL
-            .chunk_by(|a, b| case.sizes.of(*a) == case.sizes.of(*b))
+            .chunk_by(|a, b| case.sizes.for_profile(*a) == case.sizes.for_profile(*b))
             .map(|profiles| {
-                let amount = unit.amount(case.sizes.of(profiles[0]));
+                let amount = unit.amount(case.sizes.for_profile(profiles[0]));
                 let names: Vec<&str> = profiles.iter().map(|profile| profile.name()).collect();
                 match names.len() {
                     3 => format!("{amount} in every profile"),
@@ -187,9 +177,9 @@ impl CasePage {
         Some(sizes.join(", "))
     }
 
-    /// The same page with the case's size in the place of its placeholders.
+    /// Replaces the placeholders by the size of the case.
     fn with_sizes(mut self, case: &Case) -> Result<Self, PlaceholderError> {
-        let has_size = Profile::ALL.iter().any(|profile| case.sizes.of(*profile) > 0);
+        let has_size = Profile::ALL.iter().any(|profile| case.sizes.for_profile(*profile) > 0);
         let own = [&mut self.why, &mut self.sent, &mut self.expected];
         let mut texts: Vec<&mut String> = own.into_iter().chain(&mut self.differs).collect();
         let mut written = Unit::ALL.to_vec();
@@ -202,7 +192,8 @@ impl CasePage {
             ([_, _, ..], true) => return Err(PlaceholderError::Several),
         };
         if let Some(unit) = unit {
-            let amount = unit.amount(case.sizes.of(case.from.max(Profile::Default)));
+            let amount =
+                unit.amount(case.sizes.for_profile(case.smallest_profile.max(Profile::Default)));
             for text in &mut texts {
                 **text = text.replace(unit.placeholder(), &amount);
             }
@@ -218,7 +209,7 @@ impl CasePage {
 impl Unit {
     const ALL: [Self; 3] = [Self::Count, Self::Bytes, Self::Time];
 
-    /// What stands for the size in a page.
+    /// The text in a page that stands for the size.
     fn placeholder(self) -> &'static str {
         match self {
             Self::Count => "{count}",
@@ -227,11 +218,11 @@ impl Unit {
         }
     }
 
-    /// A size in words: `1,000`, `64 KiB`, `1.5 s`.
+    /// A size as text: `1,000`, `64 KiB`, `1.5 s`.
     #[must_use]
     pub fn amount(self, amount: u64) -> String {
         match self {
-            Self::Count => grouped(amount),
+            Self::Count => group_digits(amount),
             Self::Bytes => size(amount),
             Self::Time if amount >= 1000 && amount.is_multiple_of(100) => {
                 format!("{} s", amount as f64 / 1000.0)
@@ -254,7 +245,7 @@ impl TryFrom<String> for Bug {
     }
 }
 
-/// Whether it is `repo#n` or `owner/repo#n`, or the same with a commit in the place of the number.
+/// Whether it is `repo#n`, `owner/repo#n`, `repo COMMIT` or `owner/repo COMMIT`.
 fn is_citation(text: &str) -> bool {
     let is_repository = |name: &str| {
         let mut parts = name.split('/');
@@ -275,7 +266,6 @@ fn is_citation(text: &str) -> bool {
     }
 }
 
-/// Every page of every suite.
 fn load() -> Result<CasePages, CasePageError> {
     let mut pages = CasePages::new();
     for suite in suites::ALL {
@@ -356,7 +346,7 @@ impl fmt::Display for BugError {
     }
 }
 
-/// A text without the line breaks that its file has.
+/// A text without the line breaks of its file.
 fn paragraph<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -370,10 +360,9 @@ fn some_paragraph<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
 mod tests {
     use super::*;
 
-    /// No text is longer: a page is read at a glance, in a terminal.
+    /// The longest text in characters. A page must be readable at a glance in a terminal.
     const LONGEST: usize = 600;
 
-    /// What is wrong with the texts of a page.
     fn flaws(page: &CasePage) -> Vec<String> {
         let texts = [&page.why, &page.sent, &page.expected].into_iter().chain(&page.differs);
         texts
@@ -389,7 +378,7 @@ mod tests {
         assert_eq!(FILES.map(|(suite, _)| suite).as_slice(), names);
         for suite in suites::ALL {
             for case in suite.cases {
-                let page = CasePage::of(suite, case).unwrap_or_else(|e| panic!("{e}"));
+                let page = CasePage::find(suite, case).unwrap_or_else(|e| panic!("{e}"));
                 let flaws = flaws(page);
                 assert!(flaws.is_empty(), "{}/{}: {flaws:?}", suite.name, case.name);
             }

@@ -1,11 +1,11 @@
-//! Which cells a check has, and which of them this host can judge: a pure function of rows, suites,
-//! filter and host. Listing starts no server.
+//! Which cells a check has, and which of them this host can judge. A pure function of rows, suites,
+//! filter and host, so listing cells starts no server.
 
 use harness::pattern::{Pattern, matches_any};
 use harness::row::Row;
-use harness::schedule::Company;
-use report::host::{Availability, Host, grouped};
-use report::sockets::{AtLimit, Tried};
+use harness::schedule::Sharing;
+use report::host::{Availability, Host, group_digits};
+use report::sockets::{AcceptAtLimit, ProbeResult};
 use report::{Grade, Level};
 use report::{Outside, outside};
 
@@ -13,57 +13,51 @@ use crate::case::{Case, Need, Suite};
 use crate::profile::Profile;
 use crate::suites;
 
-/// Which cells are wanted. An empty list wants all; `*` stands for any text.
+/// Selects cells. An empty list selects everything; `*` stands for any text.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Names of rows.
     pub rows: Vec<Pattern>,
-    /// Names of suites.
     pub suites: Vec<Pattern>,
     /// Ids of cases, `suite/case`.
     pub cases: Vec<Pattern>,
-    /// Only cases of this level.
     pub level: Option<Level>,
 }
 
-/// One cell that will be judged, or why it can't be.
+/// A cell to judge, or the reason why it cannot be judged.
 #[derive(Clone, Debug)]
-pub struct Planned {
-    /// Index of the row.
+pub struct PlannedCell {
+    /// The index of the row.
     pub row: usize,
-    /// The suite.
     pub suite: &'static Suite,
-    /// The case.
     pub case: &'static Case,
-    /// Why this host can't judge it, known without starting anything.
+    /// Why this host cannot judge the cell, as far as is known without starting a server.
     pub unavailable: Option<Outside>,
-    /// Why the server does not get it: it is declared not to do what the case relies on.
-    pub declared: Option<Outside>,
+    /// Why the server does not get the case: it is declared to lack a feature that the case relies
+    /// on.
+    pub declared_lack: Option<Outside>,
 }
 
-impl Planned {
+impl PlannedCell {
     /// `suite/case`.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/{}", self.suite.name, self.case.name)
     }
 
-    /// The capability, or the kind of listener, that the case asks for and the row lacks: the
-    /// server will say so itself.
+    /// The capability or kind of listener that the case asks for and that the row lacks, by the
+    /// registry. The server itself must say so too.
     #[must_use]
-    pub fn lacking(&self, row: &Row) -> Option<&'static str> {
-        self.case.asked_for().filter(|asked| row.lacks(asked))
+    pub fn missing_optional_part(&self, row: &Row) -> Option<&'static str> {
+        self.case.optional_part().filter(|asked| row.lacks(asked))
     }
 }
 
 impl Filter {
-    /// Whether a row is wanted.
     #[must_use]
     pub fn wants_row(&self, name: &str) -> bool {
         matches_any(&self.rows, name)
     }
 
-    /// Whether a case is wanted on a row of this grade.
     #[must_use]
     pub fn wants_case(&self, suite: &Suite, case: &Case, grade: Grade) -> bool {
         let id = format!("{}/{}", suite.name, case.name);
@@ -73,33 +67,34 @@ impl Filter {
     }
 }
 
-/// The cells of `rows` that `filter` wants and `profile` has, those that need the host for
-/// themselves at the end.
+/// The cells of `rows` that `filter` selects and `profile` contains. Cells that run alone come
+/// last.
 #[must_use]
-pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec<Planned> {
+pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec<PlannedCell> {
     let mut cells = Vec::new();
     for (index, row) in rows.iter().enumerate().filter(|(_, row)| filter.wants_row(&row.name)) {
         for suite in suites::ALL {
             let asked = suite.cases.iter().filter(|case| case.is_asked(row, profile));
             for case in asked.filter(|case| filter.wants_case(suite, case, row.grade())) {
-                let unavailable = row.missing_driver(host).or_else(|| missing_need(case, host));
+                let unavailable = row.missing_driver(host).or_else(|| find_unmet_need(case, host));
                 let words = case.features.iter().map(|feature| feature.word());
-                let declared = words.into_iter().find(|word| row.lacks(word));
-                let declared = declared.map(|word| format!("declared by --without {word}").into());
-                cells.push(Planned { row: index, suite, case, unavailable, declared });
+                let declared_lack = words.into_iter().find(|word| row.lacks(word));
+                let declared_lack =
+                    declared_lack.map(|word| format!("declared by --without {word}").into());
+                cells.push(PlannedCell { row: index, suite, case, unavailable, declared_lack });
             }
         }
     }
-    cells.sort_by_key(|cell| cell.case.company == Company::Exclusive);
+    cells.sort_by_key(|cell| cell.case.sharing == Sharing::Exclusive);
     cells
 }
 
-fn missing_need(case: &Case, host: &Host) -> Option<Outside> {
-    case.needs.iter().find_map(|need| lacking(*need, host))
+fn find_unmet_need(case: &Case, host: &Host) -> Option<Outside> {
+    case.needs.iter().find_map(|need| unmet_need_reason(*need, host))
 }
 
-/// Why this host lacks what a case needs.
-fn lacking(need: Need, host: &Host) -> Option<Outside> {
+/// Why this host lacks what a case needs; `None` if it has it.
+fn unmet_need_reason(need: Need, host: &Host) -> Option<Outside> {
     let on_linux = |what: &str| {
         (host.os != "linux")
             .then(|| format!("{what} is read through procfs, which is Linux's").into())
@@ -115,18 +110,18 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
     };
     let sockets = &host.sockets;
     match need {
-        Need::Descriptors(count) => too_many_descriptors(count, host),
+        Need::Descriptors(count) => descriptor_shortage(count, host),
         Need::SocketsBesideWork | Need::PromptCleanUp | Need::PortOfTwoAddresses => {
-            host.is_wine().then(|| of_wine(need).into())
+            host.is_wine().then(|| wine_reason(need).into())
         }
-        Need::AcceptQueue(wanted) => short_of(wanted, &sockets.accept_queue, "clients in a queue"),
-        Need::QueueAtLimit => closed_at_limit(&sockets.accept_at_limit),
+        Need::AcceptQueue(wanted) => shortage(wanted, &sockets.accept_queue, "clients in a queue"),
+        Need::QueueAtLimit => closed_queue_reason(&sockets.accept_at_limit),
         Need::ClientPorts(wanted) => {
-            short_of(wanted, &Tried::Seen(host.ephemeral_ports?), "ports for clients")
+            shortage(wanted, &ProbeResult::Seen(host.ephemeral_ports?), "ports for clients")
         }
-        Need::UdpBytes(wanted) => short_of(wanted, &sockets.udp_longest, "bytes in a UDP datagram"),
+        Need::UdpBytes(wanted) => shortage(wanted, &sockets.udp_longest, "bytes in a UDP datagram"),
         Need::UnixgramBytes(wanted) => {
-            short_of(wanted, &sockets.unixgram_longest, "bytes in a Unix datagram")
+            shortage(wanted, &sockets.unixgram_longest, "bytes in a Unix datagram")
         }
         Need::DeniedCalls => (host.os != "linux")
             .then(|| "io_uring is Linux's, and so is the filter that denies it".into()),
@@ -169,8 +164,8 @@ fn lacking(need: Need, host: &Host) -> Option<Outside> {
     }
 }
 
-/// What wine does where Windows would meet a need.
-fn of_wine(need: Need) -> &'static str {
+/// How wine fails a need that Windows meets.
+fn wine_reason(need: Need) -> &'static str {
     if need == Need::SocketsBesideWork {
         "wine's one thread for sockets has to wait for a core behind the server's work"
     } else if need == Need::PromptCleanUp {
@@ -180,8 +175,8 @@ fn of_wine(need: Need) -> &'static str {
     }
 }
 
-/// The reason why `count` connections at once are too many for this host, if they are.
-fn too_many_descriptors(count: u64, host: &Host) -> Option<Outside> {
+/// Why `count` connections at the same time are too many for this host, if they are.
+fn descriptor_shortage(count: u64, host: &Host) -> Option<Outside> {
     if host.is_wine() && count >= WINE_CONNECTIONS {
         let from = "wine serves the sockets of all programs from one thread";
         return Some(format!("{from}: {count} at once take minutes").into());
@@ -192,35 +187,38 @@ fn too_many_descriptors(count: u64, host: &Host) -> Option<Outside> {
         .then(|| format!("needs {wanted} open files, the hard limit is {}", limit.hard).into())
 }
 
-/// Why clients may not wait in the queue of a server that has no descriptor for them.
-fn closed_at_limit(tried: &Tried<AtLimit>) -> Option<Outside> {
+/// Why clients may not wait in the accept queue of a server that has no free descriptor.
+fn closed_queue_reason(tried: &ProbeResult<AcceptAtLimit>) -> Option<Outside> {
     let question = "a client for which accept finds no descriptor";
     match tried {
-        Tried::Seen(AtLimit::Waits) => None,
-        Tried::Seen(AtLimit::Closed) => Some(format!("the kernel closes {question}").into()),
-        Tried::Unknown(reason) => {
+        ProbeResult::Seen(AcceptAtLimit::Waits) => None,
+        ProbeResult::Seen(AcceptAtLimit::Closed) => {
+            Some(format!("the kernel closes {question}").into())
+        }
+        ProbeResult::Unknown(reason) => {
             Some(outside!("whether the kernel keeps {} is not known: {}", question, reason))
         }
     }
 }
 
-/// Why a host has too little of a quantity, or may have.
-fn short_of(wanted: u32, tried: &Tried<u32>, what: &str) -> Option<Outside> {
-    let needs = format!("needs {} {what}", grouped(wanted.into()));
+/// Why the host has, or may have, less than `wanted`.
+fn shortage(wanted: u32, tried: &ProbeResult<u32>, what: &str) -> Option<Outside> {
+    let needs = format!("needs {} {what}", group_digits(wanted.into()));
     match tried {
-        Tried::Seen(most) if *most >= wanted => None,
-        Tried::Seen(most) => {
-            let most = grouped(u64::from(*most));
+        ProbeResult::Seen(most) if *most >= wanted => None,
+        ProbeResult::Seen(most) => {
+            let most = group_digits(u64::from(*most));
             Some(format!("{needs}, and this host has {most}").into())
         }
-        Tried::Unknown(reason) => Some(outside!("{}, which is not known: {}", needs, reason)),
+        ProbeResult::Unknown(reason) => Some(outside!("{}, which is not known: {}", needs, reason)),
     }
 }
 
-/// Connections at once that are too many for wine.
+/// Wine takes too long for this many connections at the same time.
 const WINE_CONNECTIONS: u64 = 500;
 
-/// What judge and server need beside the connections of one case, with cells side by side.
+/// Descriptors that judge and server need in addition to the connections of one case, while other
+/// cells run in parallel.
 pub(crate) const SPARE_DESCRIPTORS: u64 = 128;
 
 #[cfg(test)]
@@ -229,22 +227,22 @@ mod tests {
 
     #[test]
     fn what_a_kernel_does_not_offer_is_said_with_its_quantity() {
-        let said = |tried: Tried<u32>| {
-            let lack = short_of(1000, &tried, "clients in a queue");
+        let said = |tried: ProbeResult<u32>| {
+            let lack = shortage(1000, &tried, "clients in a queue");
             lack.map(|lack| format!("{lack:?}"))
         };
-        assert_eq!(said(Tried::Seen(1000)), None);
-        let short = said(Tried::Seen(128)).unwrap();
+        assert_eq!(said(ProbeResult::Seen(1000)), None);
+        let short = said(ProbeResult::Seen(128)).unwrap();
         assert!(short.contains("needs 1,000 clients in a queue, and this host has 128"), "{short}");
-        let unknown = said(Tried::Unknown("EMFILE".into())).unwrap();
+        let unknown = said(ProbeResult::Unknown("EMFILE".into())).unwrap();
         assert!(unknown.contains("not known: EMFILE"), "{unknown}");
     }
 
     #[test]
     fn a_client_at_the_limit_must_be_known_to_wait() {
-        assert_eq!(closed_at_limit(&Tried::Seen(AtLimit::Waits)), None);
-        let closed = closed_at_limit(&Tried::Seen(AtLimit::Closed)).unwrap();
+        assert_eq!(closed_queue_reason(&ProbeResult::Seen(AcceptAtLimit::Waits)), None);
+        let closed = closed_queue_reason(&ProbeResult::Seen(AcceptAtLimit::Closed)).unwrap();
         assert!(closed.contains("the kernel closes a client"), "{closed:?}");
-        assert!(closed_at_limit(&Tried::default()).unwrap().contains("not known"));
+        assert!(closed_queue_reason(&ProbeResult::default()).unwrap().contains("not known"));
     }
 }

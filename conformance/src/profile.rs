@@ -1,11 +1,11 @@
-//! How thorough a check is, and how large each case then is.
+//! How thorough a check is, and the size of each case that follows from it.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use report::UnknownWord;
 
-/// A case's size in each profile.
+/// The size of a case in each profile.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     quick: u64,
@@ -13,27 +13,24 @@ pub struct Sizes {
     full: u64,
 }
 
-/// How much a check does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
-    /// About ten seconds a server.
+    /// About ten seconds per server.
     Quick,
     /// What `cargo test` runs.
     Default,
-    /// The catalogue's counts.
+    /// The counts of the catalogue.
     Full,
 }
 
 impl Sizes {
-    /// The sizes in `quick`, `default` and `full`.
     #[must_use]
     pub const fn new(quick: u64, default: u64, full: u64) -> Self {
         Self { quick, default, full }
     }
 
-    /// The size for a profile.
     #[must_use]
-    pub fn of(self, profile: Profile) -> u64 {
+    pub fn for_profile(self, profile: Profile) -> u64 {
         match profile {
             Profile::Quick => self.quick,
             Profile::Default => self.default,
@@ -43,16 +40,15 @@ impl Sizes {
 }
 
 impl Profile {
-    /// Every profile, the smallest first.
+    /// From the smallest to the largest.
     pub const ALL: [Self; 3] = [Self::Quick, Self::Default, Self::Full];
 
-    /// No cell takes longer, whatever progress it makes.
+    /// The longest that a cell may take on an idle host, whatever progress it makes.
     #[must_use]
     pub fn cell_limit(self) -> Duration {
         Duration::from_secs(if self == Self::Full { 300 } else { 40 })
     }
 
-    /// `quick`, `default` or `full`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

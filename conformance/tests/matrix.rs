@@ -1,4 +1,4 @@
-//! The matrix as a test target: one test a cell, named `row::suite::case`. The command
+//! The matrix as a test target: each cell is a test named `row::suite::case`. The command
 //! `iomatrix check` judges the same cells; the variables `CONFORMANCE_*` mirror its options.
 
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use conformance::check::{self, Collector, Environment};
 use conformance::judge::{Disturbance, Judge};
-use conformance::plan::{Filter, Planned, plan};
+use conformance::plan::{Filter, PlannedCell, plan};
 use conformance::profile::Profile;
 use harness::launcher::START_TIMEOUT;
 use harness::pattern::Pattern;
@@ -18,7 +18,7 @@ use harness::{host, seed, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::output::{Completeness, Outputs};
 use report::render::text;
-use report::run::parts::{causes, closing_line, costs, detail};
+use report::run::parts::{cause_parts, closing_line, cost_parts, detail};
 use report::{
     Cell, Conclusion, Document as _, Exit, Gate, Outside, Seed, Strictness, Verdict, View, outside,
 };
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     match run(&Arguments::from_args()) {
         Ok(exit) => exit.into(),
         Err(e) => {
-            // It may name a path or a value of the environment.
+            // Escaped, because the message may contain a path or a value of the environment.
             let sentence = e.to_string();
             sentence.lines().for_each(|line| eprintln!("{}", Outside::from(line).on_terminal()));
             Exit::Error.into()
@@ -36,8 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What every trial shares.
-struct Shared {
+struct SharedState {
     judge: Judge,
     registry: Registry,
     rows: Vec<Row>,
@@ -52,9 +51,9 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
     let host = host::probe();
     let filter = Filter { rows: environment.rows.clone(), ..Filter::default() };
     let plan = plan(&rows, &filter, environment.profile, &host);
-    let selected: Vec<Planned> = plan
+    let selected: Vec<PlannedCell> = plan
         .iter()
-        .filter(|planned| is_selected(arguments, &name(&rows, planned)))
+        .filter(|planned| is_selected(arguments, &trial_name(&rows, planned)))
         .cloned()
         .collect();
     if !arguments.list {
@@ -69,12 +68,20 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         schedule: Schedule::of_this_user(),
         start_timeout: START_TIMEOUT,
         disturbance: Disturbance::default(),
-        gate: Gate { strictness: Strictness::Must, required_drivers: environment.require.clone() },
+        gate: Gate {
+            strictness: Strictness::Must,
+            required_drivers: environment.required_drivers.clone(),
+        },
         repeat: repeat_command,
     };
-    let shared = Arc::new(Shared { judge, registry, rows, collector: Collector::start() });
+    let shared = Arc::new(SharedState { judge, registry, rows, collector: Collector::start() });
     for planned in selected.iter().filter(|planned| planned.unavailable.is_some()) {
-        shared.collector.add(check::one(&shared.judge, &shared.registry, &shared.rows, planned));
+        shared.collector.add(check::judge_planned(
+            &shared.judge,
+            &shared.registry,
+            &shared.rows,
+            planned,
+        ));
     }
     let trials = plan.into_iter().map(|planned| trial(&shared, planned)).collect();
     let mut arguments = arguments.clone();
@@ -84,14 +91,14 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         return Ok(Exit::Green);
     }
     if selected.is_empty() && (arguments.filter.is_some() || !arguments.skip.is_empty()) {
-        // A filter may mean a test of another target: to Cargo that is no failure.
+        // The filter may name a test of another target, which Cargo does not count as a failure.
         println!("no cell of the matrix matches the filter");
         return Ok(Exit::Green);
     }
     finish(shared, &selected, environment.outputs, conclusion.has_failed())
 }
 
-/// A name that no row has must not look like a smaller matrix.
+/// Rejects a name that no row has: it would look like a smaller matrix.
 fn expect_rows(patterns: &[Pattern], rows: &[Row]) -> Result<(), conformance::Error> {
     let is_unknown = |pattern: &&Pattern| !rows.iter().any(|row| pattern.matches(&row.name));
     let Some(unknown) = patterns.iter().find(is_unknown) else { return Ok(()) };
@@ -104,19 +111,19 @@ fn expect_rows(patterns: &[Pattern], rows: &[Row]) -> Result<(), conformance::Er
     )))
 }
 
-/// Writes the result file and says what the run cost.
+/// Prints causes, costs and the closing line, and writes the result files.
 fn finish(
-    shared: Arc<Shared>,
-    selected: &[Planned],
+    shared: Arc<SharedState>,
+    selected: &[PlannedCell],
     mut outputs: Outputs,
     has_failed: bool,
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
-    let Shared { judge, registry, rows, collector } = shared;
+    let SharedState { judge, registry, rows, collector } = shared;
     let jobs = check::default_jobs();
-    let run = check::conclude(collector, &judge, &registry, &rows, selected, jobs);
-    println!("{}", text(&causes(&run), View::in_file()));
-    println!("{}", text(&costs(&run), View::in_file()));
+    let run = check::finish_run(collector, &judge, &registry, &rows, selected, jobs);
+    println!("{}", text(&cause_parts(&run), View::in_file()));
+    println!("{}", text(&cost_parts(&run), View::in_file()));
     println!("{}", closing_line(&run).on_terminal());
     for missing in judge.gate.missing_drivers(&run) {
         println!("{}", missing.sentence().on_terminal());
@@ -130,18 +137,18 @@ fn finish(
     Ok(if has_failed && exit == Exit::Green { Exit::Red } else { exit })
 }
 
-fn name(rows: &[Row], planned: &Planned) -> String {
+fn trial_name(rows: &[Row], planned: &PlannedCell) -> String {
     format!("{}::{}::{}", rows[planned.row].name, planned.suite.name, planned.case.name)
 }
 
-/// The same selection as libtest's, which has no function for it: only what is selected is built.
+/// Selects as libtest does, which offers no function for it. Only selected rows are built.
 fn is_selected(arguments: &Arguments, name: &str) -> bool {
     let is_meant = |text: &str| if arguments.exact { name == text } else { name.contains(text) };
     arguments.filter.as_deref().is_none_or(is_meant) && !arguments.skip.iter().any(|s| is_meant(s))
 }
 
-fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
-    let name = name(&shared.rows, &planned);
+fn trial(shared: &Arc<SharedState>, planned: PlannedCell) -> Trial {
+    let name = trial_name(&shared.rows, &planned);
     let row = &shared.rows[planned.row];
     let driver = row.driver_name();
     let is_required = shared.judge.gate.required_drivers.contains(&driver);
@@ -150,7 +157,7 @@ fn trial(shared: &Arc<Shared>, planned: Planned) -> Trial {
     let shared = Arc::clone(shared);
     let is_ignored = ignored.is_some();
     let trial = Trial::test(name, move || {
-        let judged = check::one(&shared.judge, &shared.registry, &shared.rows, &planned);
+        let judged = check::judge_planned(&shared.judge, &shared.registry, &shared.rows, &planned);
         let outcome = outcome(&judged.cell, shared.judge.gate.conclusion(&judged.cell, &driver));
         if planned.unavailable.is_none() {
             shared.collector.add(judged);
@@ -166,7 +173,7 @@ fn outcome(cell: &Cell, conclusion: Conclusion) -> Result<(), Failed> {
         return Err(lines.into());
     }
     if !matches!(cell.verdict, Verdict::Pass | Verdict::Unavailable) || cell.is_waived() {
-        // libtest has one word for all that is not red.
+        // libtest has one word, `ok`, for everything that is not red.
         let said = cell.failure.as_ref().map(|failure| failure.actual.clone());
         let said = said.or_else(|| cell.observation.clone()).unwrap_or_default();
         let line =

@@ -1,5 +1,5 @@
-//! The judge against servers that misbehave before or beside serving: a clear verdict in bounded
-//! time.
+//! The judge against servers that misbehave before or while they serve: each gets a clear verdict
+//! in bounded time.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,21 +27,21 @@ fn main() -> ExitCode {
         (
             "floods-clients",
             "tcp-echo/silent-until-spoken-to",
-            // It stands where the echo of the first message should, by which the driver is seen.
+            // The flood arrives in place of the first echo, by which the judge attests the driver.
             Some((Verdict::Fail, FailureKind::Altered)),
         ),
-        // It drips all the time, and that is no progress.
+        // It always sends a little, but a trickle is not progress.
         ("drips", "tcp-echo/all-byte-values", Some((Verdict::Timeout, FailureKind::Timeout))),
     ];
     let mut trials = Vec::new();
     if cfg!(unix) {
-        let verdict = || verdict_on("closes-streams", ONE_BYTE, None);
+        let verdict = || expect_verdict("closes-streams", ONE_BYTE, None);
         trials.push(Trial::test("verdict-on::closes-streams", verdict));
     }
     trials.extend(misbehaviour.map(|(fault, case, expected)| {
-        Trial::test(format!("verdict-on::{fault}"), move || verdict_on(fault, case, expected))
+        Trial::test(format!("verdict-on::{fault}"), move || expect_verdict(fault, case, expected))
     }));
-    // A capability, a kind of listener that the judge asks for, and one that the case does.
+    // A capability, a listener that the judge asks for, and a listener that the case asks for.
     for (what, case) in [
         ("cancel", "res/cancelled-read-no-loss"),
         ("udp", "udp/echo-basic"),
@@ -53,15 +53,16 @@ fn main() -> ExitCode {
             ("lacking", Some("lacks-capabilities"), what, Verdict::Unsupported),
             ("lacking-and-undeclared", Some("lacks-capabilities"), "", Verdict::Fail),
         ] {
-            let trial = move || verdict_on_lack(case, fault, lacks, expected);
+            let trial = move || expect_lack_verdict(case, fault, lacks, expected);
             trials.push(Trial::test(format!("{name}::{case}"), trial));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// A server and the registry that agree on what is offered are judged by the case; else by that.
-fn verdict_on_lack(
+/// The cell fails if the server and the registry contradict each other about what is offered. If
+/// they agree that it is lacking, the cell is unsupported. Otherwise the case decides.
+fn expect_lack_verdict(
     case: &str,
     fault: Option<&str>,
     lacks: &str,
@@ -76,9 +77,8 @@ fn verdict_on_lack(
     Ok(())
 }
 
-/// A server that misbehaves gets the expected verdict within the deadlines of one cell, and the
-/// judge does not collect what it sends.
-fn verdict_on(
+/// Expects this verdict and failure, or none, within the deadlines of one cell.
+fn expect_verdict(
     fault: &str,
     case: &str,
     expected: Option<(Verdict, FailureKind)>,
@@ -86,7 +86,7 @@ fn verdict_on(
     let row = MutantTable::load()?.row(executable()?, Some(fault));
     let started = Instant::now();
     let cell = judge(&row, case)?;
-    // Twice the longest wait without progress, on a host that is as slow as is still judged.
+    // Twice the longest wait without progress, on the slowest host on which cells are judged.
     if started.elapsed() > Duration::from_secs(45) {
         return Err(format!("took {:?}", started.elapsed()).into());
     }
@@ -97,7 +97,7 @@ fn verdict_on(
     Ok(())
 }
 
-/// One quick cell.
+/// Judges one cell in profile quick.
 fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
     let host = host::probe();
     let filter = Filter { cases: vec![case.into()], ..Filter::default() };

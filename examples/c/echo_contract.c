@@ -1,4 +1,4 @@
-// Echo server on epoll that speaks docs/CONTRACT.md: one thread, one buffer for each connection.
+// Echo server on epoll that speaks docs/CONTRACT.md: one thread, one buffer per connection.
 //
 // Build:  cc -O2 -Wall -Wextra -o echo_contract echo_contract.c
 // Usage:  ./echo_contract [--listen 127.0.0.1:8080]... [--announce text|json] [--drain 5s] ...
@@ -26,7 +26,7 @@
 
 enum { BACKLOG = 1024, ACCEPT_PAUSE_MS = 200, EVENTS = 256, LISTENERS = 16, TEXT = 80 };
 
-// What epoll says is ready. A connection begins with one, so that one pointer finds it.
+// What epoll watches. A connection begins with a source, so that a pointer to one finds the other.
 struct source {
   enum { LISTENER, CONNECTION, SIGNALS, STDIN } kind;
   int fd;
@@ -35,8 +35,8 @@ struct source {
 struct connection {
   struct source source;
   struct connection *previous, *next;
-  uint32_t waits_for;        // EPOLLIN, or EPOLLOUT while the peer does not read
-  bool finishing, fin_sent;  // after the stop: FIN follows what is pending
+  uint32_t waits_for;        // EPOLLIN, or EPOLLOUT while the client does not read
+  bool finishing, fin_sent;  // after the stop: FIN follows the pending bytes
   size_t begin, end;         // the part of `buffer` that is still to be written
   char buffer[];
 };
@@ -46,7 +46,7 @@ static int address_count;
 static bool json, stop_on_stdin_eof, dual_stack;
 static long buffer_bytes = 4096;
 static long long drain_ms = 5000;
-static char unsupported[256];  // something that was asked for and is not offered
+static char unsupported[256];  // something that was asked for and that this server does not offer
 
 static int epoll;
 static struct source listeners[LISTENERS];
@@ -66,7 +66,7 @@ static void watch(int operation, struct source *source, uint32_t events) {
   if (epoll_ctl(epoll, operation, source->fd, &event) != 0) err(1, "epoll_ctl");
 }
 
-// Connections. Each write comes before the next read: that bounds what a connection can hold.
+// Connections. Each write comes before the next read, which bounds a connection's memory.
 
 static void open_connection(int fd) {
   struct connection *c = calloc(1, sizeof *c + buffer_bytes);
@@ -87,7 +87,7 @@ static void open_connection(int fd) {
 }
 
 static void close_connection(struct connection *c) {
-  // close(2) does so too, but not while another process holds a duplicate of the socket.
+  // close(2) also does this, but not while another process holds a duplicate of the socket.
   watch(EPOLL_CTL_DEL, &c->source, 0);
   close(c->source.fd);
   *(c->previous != NULL ? &c->previous->next : &connections) = c->next;
@@ -96,7 +96,7 @@ static void close_connection(struct connection *c) {
   open_count--;
 }
 
-// Writes what is pending and says what to wait for then; 0 means that the connection is over.
+// Writes what is pending. Returns what to wait for next; 0 means that the connection has ended.
 static uint32_t flush(struct connection *c) {
   while (c->begin < c->end) {
     ssize_t n = write(c->source.fd, c->buffer + c->begin, c->end - c->begin);
@@ -104,19 +104,19 @@ static uint32_t flush(struct connection *c) {
     c->begin += n;
   }
   if (c->finishing && !c->fin_sent) {
-    if (shutdown(c->source.fd, SHUT_WR) != 0) return 0;  // the peer has reset it
+    if (shutdown(c->source.fd, SHUT_WR) != 0) return 0;  // the client has reset it
     c->fin_sent = true;
   }
   return EPOLLIN;
 }
 
-// Reads once, after all is written; 0 means that the connection is over.
+// Reads once, after everything is written. Returns 0 if the connection has ended.
 static uint32_t fill(struct connection *c) {
   ssize_t n = read(c->source.fd, c->buffer, buffer_bytes);
   // Zero is FIN. Nothing is left to read or write, so closing sends FIN and not a reset.
   if (n == 0 || (n < 0 && errno != EAGAIN)) return 0;
   c->begin = 0;
-  c->end = n < 0 || c->fin_sent ? 0 : n;  // what comes after our FIN is dropped
+  c->end = n < 0 || c->fin_sent ? 0 : n;  // input after our FIN is dropped
   return EPOLLIN;
 }
 
@@ -129,7 +129,7 @@ static void wait_or_close(struct connection *c, uint32_t next) {
   }
 }
 
-// Goes on with a connection that is ready, for whatever it waited.
+// Continues with a connection that is ready to read or to write.
 static void go_on(struct connection *c) {
   uint32_t next = flush(c);
   if (next == EPOLLIN) next = fill(c);
@@ -137,7 +137,7 @@ static void go_on(struct connection *c) {
   wait_or_close(c, next);
 }
 
-// After the stop: what has arrived by now is still echoed, and FIN follows it.
+// After the stop: echoes what has arrived by now, then sends FIN.
 static void finish(struct connection *c) {
   uint32_t next = c->begin == c->end ? fill(c) : EPOLLIN;
   c->finishing = true;
@@ -145,7 +145,7 @@ static void finish(struct connection *c) {
   wait_or_close(c, next);
 }
 
-// Takes the clients that wait. False if the system did not give one up.
+// Accepts the clients that wait. Returns false if the system refused one.
 static bool take_queue(int listener) {
   for (int turn = 0; turn <= BACKLOG; turn++) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -165,8 +165,8 @@ static void watch_listeners(uint32_t events) {
   for (int i = 0; i < address_count; i++) watch(EPOLL_CTL_MOD, &listeners[i], events);
 }
 
-// Without a free descriptor a listener stays readable, and waiting for it would spin. So it is left
-// alone for a while, and then tried again even if no client arrives.
+// Without a free descriptor, a listener stays readable, and watching it would spin. So it is not
+// watched for a while, and then tried again even if no client arrives.
 static void on_client(int listener) {
   if (take_queue(listener)) return;
   watch_listeners(0);
@@ -186,8 +186,8 @@ static int bind_listener(const struct addrinfo *address) {
     fprintf(stderr, "warning: other hosts can reach %s, an open echo server\n", text);
   }
   int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-  // So that connections in TIME_WAIT do not hold the port. Not SO_REUSEPORT: with it a second
-  // server would start beside this one.
+  // With SO_REUSEADDR, connections in TIME_WAIT do not hold the port. With SO_REUSEPORT, a second
+  // server could start on the same port.
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   int v6_only = !dual_stack;
   if (address->ai_family == AF_INET6) {
@@ -266,7 +266,7 @@ static void parse_options(int count, char **arguments) {
       case 's': stop_on_stdin_eof = true; break;
       case '6': dual_stack = true; break;
       case 'c': lacks("capability", 64, optarg); break;
-      default: exit(2);  // getopt has said what is wrong
+      default: exit(2);  // getopt has printed what is wrong
     }
   }
   if (optind < count) errx(2, "'%s' is no option: write it after --listen", arguments[optind]);
@@ -303,8 +303,8 @@ static void announce(void) {
   warnx("%s %s, model readiness, driver epoll, 1 worker", system.sysname, system.release);
 }
 
-// Serves what is ready, and waits for it until `moment_ms` at most; -1 is for ever. True if it was
-// told to stop.
+// Waits for events until `moment_ms` at most (-1 means without limit), and handles them. Returns
+// true if the server was told to stop.
 static bool turn(long long moment_ms) {
   long long left_ms = moment_ms - now_ms();
   struct epoll_event events[EVENTS];
@@ -358,7 +358,7 @@ int main(int count, char **arguments) {
   for (int i = 0; i < address_count; i++) watch(EPOLL_CTL_ADD, &listeners[i], EPOLLIN);
   struct source stdin_end = {STDIN, STDIN_FILENO};
   struct epoll_event on_stdin = {.events = EPOLLIN, .data.ptr = &stdin_end};
-  // What epoll refuses, a file or /dev/null, has nothing to wait for: it is at its end.
+  // epoll refuses a file or /dev/null. There is nothing to wait for: it counts as at its end.
   bool stop = stop_on_stdin_eof && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &on_stdin) != 0;
   announce();
 
@@ -373,7 +373,7 @@ int main(int count, char **arguments) {
   stopping = true;
   long long deadline_ms = now_ms() + drain_ms;
   for (int i = 0; i < address_count; i++) {
-    take_queue(listeners[i].fd);  // closing a listener resets those who wait
+    take_queue(listeners[i].fd);  // closing a listener resets the clients in its queue
     watch(EPOLL_CTL_DEL, &listeners[i], 0);
     close(listeners[i].fd);
   }

@@ -1,4 +1,4 @@
-// A plain echo server on epoll: one thread, level-triggered, one buffer for each client.
+// A plain echo server on epoll: one thread, level-triggered, one buffer per client.
 //
 // Build:  cc -O2 -Wall -Wextra -o echo_plain echo_plain.c
 // Usage:  ./echo_plain 127.0.0.1:8080
@@ -22,14 +22,14 @@ enum { BACKLOG = 1024, BUFFER_BYTES = 16 * 1024, EVENTS = 256, ACCEPT_PAUSE_MS =
 
 struct client {
   int fd;
-  uint32_t waits_for;  // EPOLLIN, or EPOLLOUT while it does not read
+  uint32_t waits_for;  // EPOLLIN, or EPOLLOUT while the client does not read
   size_t begin, end;   // the part of `buffer` that is still to be written
   char buffer[BUFFER_BYTES];
 };
 
 static int epoll, listener;
 
-// A null client is the listener.
+// `client` is null for the listener.
 static void watch(int operation, int fd, uint32_t events, struct client *client) {
   struct epoll_event event = {.events = events, .data.ptr = client};
   if (epoll_ctl(epoll, operation, fd, &event) != 0) err(1, "epoll_ctl");
@@ -52,7 +52,7 @@ static int listen_on(const char *text) {
   return fd;
 }
 
-// False if the system did not give up a client that waits.
+// Accepts the clients that wait. Returns false if the system refused one.
 static bool accept_clients(void) {
   for (int turn = 0; turn < BACKLOG; turn++) {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), on = 1;
@@ -71,7 +71,7 @@ static bool accept_clients(void) {
   return true;
 }
 
-// Writes what is pending, and says what to wait for then; 0 means that the client has gone.
+// Writes what is pending. Returns what to wait for next; 0 means that the client is gone.
 static uint32_t flush(struct client *c) {
   while (c->begin < c->end) {
     ssize_t n = write(c->fd, c->buffer + c->begin, c->end - c->begin);
@@ -81,18 +81,19 @@ static uint32_t flush(struct client *c) {
   return EPOLLIN;
 }
 
-// Each write comes before the next read, so that a client that does not read stops being read.
+// Each write comes before the next read, so the server does not read from a client that does not
+// read.
 static void serve(struct client *c) {
   uint32_t next = flush(c);
   if (next == EPOLLIN) {
     ssize_t n = read(c->fd, c->buffer, sizeof c->buffer);
     c->begin = 0;
     c->end = n > 0 ? n : 0;
-    // Zero is FIN. All is read and written then, so that closing sends FIN and not a reset.
+    // Zero is FIN. Everything is read and written by then, so closing sends FIN and not a reset.
     next = n == 0 || (n < 0 && errno != EAGAIN) ? 0 : flush(c);
   }
   if (next == 0) {
-    // close(2) does so too, but not while another process holds a duplicate of the socket.
+    // close(2) also does this, but not while another process holds a duplicate of the socket.
     watch(EPOLL_CTL_DEL, c->fd, 0, NULL);
     close(c->fd);
     free(c);
@@ -125,7 +126,7 @@ int main(int count, char **arguments) {
       if (events[i].data.ptr != NULL) {
         serve(events[i].data.ptr);
       } else if (!accept_clients()) {
-        // Without a free descriptor the listener stays readable, and waiting for it would spin.
+        // Without a free descriptor, the listener stays readable, and watching it would spin.
         warn("accept, tried again in %d ms at most", ACCEPT_PAUSE_MS);
         accepts = false;
         watch(EPOLL_CTL_MOD, listener, 0, NULL);

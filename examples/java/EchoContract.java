@@ -45,7 +45,7 @@ public final class EchoContract {
     public static void main(String[] arguments) throws IOException {
         Options options = new Options(arguments);
         Selector selector = Selector.open();
-        // There is no other way to ask Java; on Windows it goes to AFD, by way of wepoll.
+        // Java has no other way to tell the driver. On Windows, wepoll uses AFD.
         String name = selector.getClass().getSimpleName();
         String driver = Map.of("EPollSelectorImpl", "epoll", "KQueueSelectorImpl", "kqueue",
                 "WEPollSelectorImpl", "afd").getOrDefault(name, "");
@@ -62,7 +62,7 @@ public final class EchoContract {
         for (InetSocketAddress address : options.listen) {
             try {
                 server.listen(address);
-            } catch (IOException | UnsupportedOperationException e) { // The latter without IPv6.
+            } catch (IOException | UnsupportedOperationException e) { // The latter if no IPv6.
                 die(1, "listen on " + text(address) + ": " + e.getMessage());
             }
         }
@@ -87,13 +87,13 @@ public final class EchoContract {
         boolean isV4 = address.getAddress().getAddress().length == 4;
         ServerSocketChannel listener = ServerSocketChannel.open(
                 isV4 ? StandardProtocolFamily.INET : StandardProtocolFamily.INET6);
-        // Java itself sets reuse-address on Unix and leaves it off on Windows, which is right.
+        // Java sets SO_REUSEADDR on Unix and not on Windows, which is right.
         listener.bind(address, BACKLOG).configureBlocking(false);
         listener.register(selector, SelectionKey.OP_ACCEPT);
         listeners.add(listener);
     }
 
-    // In a thread of its own, as is everything that comes from outside the selector.
+    // Runs in its own thread, outside the selector's.
     private void onSignal() {
         if (signalled.getAndSet(true) || stopping) {
             log("stopped by a second signal");
@@ -107,7 +107,7 @@ public final class EchoContract {
         try {
             while (System.in.read(ignored) >= 0) {}
         } catch (IOException e) {
-            log("standard input: " + e.getMessage()); // Nothing more will come from there.
+            log("standard input: " + e.getMessage()); // Counts as the end.
         }
         stop();
     }
@@ -127,7 +127,7 @@ public final class EchoContract {
         }
     }
 
-    /** Serves what is ready, and waits for it until a moment at most; 0 is for ever. */
+    /** Waits for events until {@code moment} at most (0 means no limit), and handles them. */
     private void turn(long moment) throws IOException {
         long leftMillis = moment == 0 ? 0 : Math.max(1, (moment - System.nanoTime()) / 1_000_000);
         selector.select(this::onReady, leftMillis);
@@ -137,8 +137,8 @@ public final class EchoContract {
         if (key.attachment() instanceof Connection connection) {
             connection.goOn();
         } else if (key.isValid() && !takeQueue((ServerSocketChannel) key.channel())) {
-            // Without a free descriptor the listener stays ready, and waiting for it would spin. So
-            // it is left alone for a while, and then tried again even if no client arrives.
+            // Without a free descriptor, the listener stays ready, and watching it would spin. So
+            // it is not watched for a while, and then tried again even if no client arrives.
             watchListeners(0);
             acceptAgainAt = System.nanoTime() + ACCEPT_PAUSE_NANOS;
         }
@@ -150,7 +150,7 @@ public final class EchoContract {
         }
     }
 
-    /** Takes the clients that wait. False if the system did not give one up. */
+    /** Accepts the clients that wait. Returns false if the system refused one. */
     private boolean takeQueue(ServerSocketChannel listener) {
         for (int turn = 0; turn <= BACKLOG; turn++) {
             SocketChannel client;
@@ -166,20 +166,20 @@ public final class EchoContract {
             try {
                 open.add(new Connection(client));
             } catch (IOException e) {
-                closeQuietly(client); // It has been reset already.
+                closeQuietly(client); // The client has already reset it.
             }
         }
         return true;
     }
 
-    /** Ends every connection in order, as far as there is time. */
+    /** Ends every connection cleanly, until the drain deadline. */
     private void drain() throws IOException {
         long deadline = System.nanoTime() + options.drainNanos;
         for (ServerSocketChannel listener : listeners) {
-            takeQueue(listener); // Closing a listener resets those who wait.
+            takeQueue(listener); // Closing a listener resets the clients in its queue.
             listener.close();
         }
-        // A closed channel keeps its descriptor, and so its port, up to the next selection.
+        // A closed channel keeps its descriptor, and so its port, until the next selection.
         selector.selectNow(this::onReady);
         List.copyOf(open).forEach(Connection::finish);
         while (!open.isEmpty() && deadline - System.nanoTime() > 0) {
@@ -188,12 +188,12 @@ public final class EchoContract {
         log("drained; connections cut: " + open.size());
     }
 
-    /** One connection. Each write comes before the next read: that bounds its memory. */
+    /** One connection. Each write comes before the next read, which bounds its memory. */
     private final class Connection {
         private final SocketChannel channel;
         private final SelectionKey key;
         private final ByteBuffer buffer; // between position and limit: what is still to be written
-        private boolean finishing; // after the stop: FIN follows what is pending
+        private boolean finishing; // after the stop: FIN follows the pending bytes
         private boolean finSent;
 
         Connection(SocketChannel channel) throws IOException {
@@ -210,11 +210,11 @@ public final class EchoContract {
                     flush();
                 }
             } catch (IOException e) {
-                close(); // It has been reset, which ends this connection only.
+                close(); // A reset ends only this connection.
             }
         }
 
-        /** After the stop: what has arrived by now is still echoed, and FIN follows it. */
+        /** After the stop: echoes what has arrived by now, then sends FIN. */
         void finish() {
             try {
                 if (buffer.hasRemaining() || fill()) {
@@ -226,7 +226,7 @@ public final class EchoContract {
             }
         }
 
-        /** Writes what is pending, and says whether all of it is written. */
+        /** Writes what is pending. Returns whether all of it is written. */
         private boolean flush() throws IOException {
             if (buffer.hasRemaining()) {
                 channel.write(buffer);
@@ -240,11 +240,11 @@ public final class EchoContract {
             return !isBlocked;
         }
 
-        /** Reads what there is, and says whether the connection goes on. */
+        /** Reads what has arrived. Returns whether the connection stays open. */
         private boolean fill() throws IOException {
             int count = channel.read(buffer.clear());
             if (finSent) {
-                buffer.clear(); // What comes after our FIN is dropped.
+                buffer.clear(); // Input after our FIN is dropped.
             }
             buffer.flip();
             if (count < 0) {
@@ -322,7 +322,7 @@ public final class EchoContract {
                 + OCTET + "(?:\\." + OCTET + "){3}):([0-9]{1,5})");
 
         final List<InetSocketAddress> listen = new ArrayList<>();
-        final List<String> lacks = new ArrayList<>(); // what was asked for and is not offered
+        final List<String> lacks = new ArrayList<>(); // asked for, but not offered
         String driver = "";
         boolean isJson;
         boolean stopOnStdinEof;
@@ -334,7 +334,7 @@ public final class EchoContract {
                 if (arguments[i].equals("--stop-on-stdin-eof")) {
                     stopOnStdinEof = true;
                 } else if (arguments[i].equals("--dual-stack")) {
-                    continue; // Java does that whether asked or not
+                    continue; // Java always does this
                 } else if (i + 1 < arguments.length) {
                     set(arguments[i], arguments[++i]);
                 } else {
@@ -383,7 +383,7 @@ public final class EchoContract {
             }
             try {
                 if (parts.matches() && Integer.parseInt(parts.group(2)) <= 65535) {
-                    InetAddress host = InetAddress.getByName(parts.group(1)); // asks no name server
+                    InetAddress host = InetAddress.getByName(parts.group(1)); // no name lookup
                     listen.add(new InetSocketAddress(host, Integer.parseInt(parts.group(2))));
                     return;
                 }

@@ -1,4 +1,4 @@
-// A plain echo server on Java NIO: one thread, one selector, one buffer for each client.
+// A plain echo server on Java NIO: one thread, one selector, one buffer per client.
 //
 // Usage:  java EchoPlain.java 127.0.0.1:8080
 // Needs:  JDK 17.
@@ -66,8 +66,8 @@ public final class EchoPlain {
                 begin(client);
             }
         } catch (IOException e) {
-            // Without a free descriptor the listener stays ready, and waiting for it would spin. So
-            // it is left alone for a while, and then tried again even if no client arrives.
+            // Without a free descriptor, the listener stays ready, and watching it would spin. So
+            // it is not watched for a while, and then tried again even if no client arrives.
             System.err.println("accept: " + e.getMessage());
             listening.interestOps(0);
         }
@@ -80,11 +80,11 @@ public final class EchoPlain {
             ByteBuffer pending = ByteBuffer.allocate(BUFFER_BYTES).limit(0);
             client.register(selector, SelectionKey.OP_READ, pending);
         } catch (IOException e) {
-            close(client); // It has been reset already.
+            close(client); // The client has already reset it.
         }
     }
 
-    /** Each write comes before the next read: a client that does not read stops being read. */
+    /** Each write comes before the next read: the server stops reading if the client does not. */
     private static void echo(SelectionKey key) {
         SocketChannel client = (SocketChannel) key.channel();
         ByteBuffer pending = (ByteBuffer) key.attachment();
@@ -93,7 +93,7 @@ public final class EchoPlain {
                 int count = client.read(pending.clear());
                 pending.flip();
                 if (count < 0) {
-                    close(client); // All is read and written, so this sends FIN and not a reset.
+                    close(client); // Everything is read and written, so this sends FIN, no reset.
                     return;
                 }
             }
@@ -101,7 +101,7 @@ public final class EchoPlain {
             boolean isBlocked = pending.hasRemaining();
             key.interestOps(isBlocked ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
         } catch (IOException e) {
-            close(client); // It has been reset.
+            close(client); // The client has reset it.
         }
     }
 

@@ -1,9 +1,9 @@
-// Echo server on Node.js that speaks docs/CONTRACT.md: a stream for each connection.
+// Echo server on Node.js that speaks docs/CONTRACT.md: one stream per connection.
 //
 // Usage:  node echo_contract.mjs [--listen 127.0.0.1:8080]... [--announce text|json] ...
-// Needs:  Node.js 20; no package.
-// Lacks:  patience without a free descriptor. libuv then accepts every client that waits and closes
-//         it (joyent/libuv#315), and a program cannot leave them in the accept queue meanwhile
+// Needs:  Node.js 20; no packages.
+// Lacks:  a pause when there is no free descriptor. libuv then accepts every client that waits, and
+//         closes it (joyent/libuv#315). A program cannot leave them in the accept queue meanwhile
 //         (nodejs/node#1744).
 
 import { writeSync } from "node:fs";
@@ -17,7 +17,7 @@ const UNIT_MS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 const DRIVERS = { linux: "epoll", darwin: "kqueue", freebsd: "kqueue", win32: "iocp" };
 const DRIVER = DRIVERS[process.platform];
 
-/** The open connections; each value is what ends it in order after the stop. */
+/** The open connections, each with the function that ends it cleanly after the stop. */
 const open = new Map();
 let served = 0;
 let stopping = false;
@@ -26,13 +26,13 @@ const log = (text) => {
   try {
     writeSync(2, `${text}\n`);
   } catch {
-    // Nobody is reading any more, and that must not end the server.
+    // Nobody reads standard error, which must not end the server.
   }
 };
 const textOf = ({ address, family, port }) =>
   family === "IPv6" ? `[${address}]:${port}` : `${address}:${port}`;
 
-/** Serves one connection, which is read only while little is left to write. */
+/** Serves one connection. It is read only while little is left to write. */
 function echo(socket) {
   served += 1;
   const write = (bytes) => {
@@ -40,33 +40,33 @@ function echo(socket) {
   };
   socket.on("data", write);
   socket.on("drain", () => socket.resume());
-  // FIN goes out behind what is left to write, and the stream closes itself after both ends.
+  // FIN follows what is left to write. The stream closes itself after both directions have ended.
   socket.on("end", () => socket.end());
-  socket.on("error", () => {}); // A reset ends this connection only; "close" comes next.
+  socket.on("error", () => {}); // A reset ends only this connection; "close" comes next.
   socket.on("close", () => {
     open.delete(socket);
     if (stopping && open.size === 0) exitDrained();
   });
   open.set(socket, () => {
-    // What was read before a pause lies in the stream, and read() gives it to "data".
+    // Bytes that were read before a pause are still in the stream; read() passes them to "data".
     while (socket.read() !== null);
     socket.off("data", write);
     socket.end();
-    socket.resume(); // What comes from now on is dropped, up to the peer's FIN.
+    socket.resume(); // Input from now on is dropped, until the client's FIN.
   });
 }
 
-/** A listener, once it listens. */
+/** Returns a listener once it listens. */
 async function listen({ host, port }, bufferBytes, ipv6Only) {
   if (!host.startsWith("127.") && host !== "::1") {
     log(`warning: other hosts can reach ${host} port ${port}, an open echo server`);
   }
-  // Reads are of 64 KiB at most whatever is asked for; --buffer is from where on writing blocks.
+  // libuv always reads at most 64 KiB. --buffer sets how many unwritten bytes pause reading.
   const server = net.createServer(
     { allowHalfOpen: true, noDelay: true, highWaterMark: bufferBytes },
     echo,
   );
-  // Node sets reuse-address on Unix, and never reuse-port unless it is told to.
+  // Node sets SO_REUSEADDR on Unix, and SO_REUSEPORT only if it is told to.
   server.listen({ host, port, backlog: BACKLOG, ipv6Only });
   try {
     await once(server, "listening");
@@ -94,10 +94,10 @@ function stop(listeners, drainMs) {
   });
 }
 
-/** Waits until nobody is left in the accept queues: closing a listener would reset them. */
+/** Waits until the accept queues are empty: closing a listener would reset the clients in them. */
 function takeQueues(turn, then) {
   const before = served;
-  // Between two immediates the loop looks at all its sockets; libuv accepts one client a look.
+  // Between two immediates the loop polls all its sockets, and libuv accepts one client per poll.
   setImmediate(() => {
     const isEmpty = turn > 0 && served === before;
     if (isEmpty || turn > BACKLOG) then();
@@ -110,7 +110,7 @@ function usage(message) {
   process.exit(2);
 }
 
-/** The address, or the kind of listener that this server lacks. */
+/** Returns the address, or the kind of listener that this server lacks. */
 function parseListen(text) {
   const [, kind, rest] = text.match(/^(?:(tcp|udp|unix|unixgram|cpu):)?(.*)$/s);
   if (kind && kind !== "tcp") return { kind };

@@ -1,7 +1,7 @@
-"""Echo server on asyncio that speaks docs/CONTRACT.md: a protocol object for each connection.
+"""Echo server on asyncio that speaks docs/CONTRACT.md: one protocol object per connection.
 
 Usage:  python3 echo_contract.py [--listen 127.0.0.1:8080]... [--announce text|json] ...
-Needs:  Python 3.11 on a system with epoll or kqueue; no package.
+Needs:  Python 3.11 on a system with epoll or kqueue; no packages.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SELECTOR = selectors.EpollSelector if DRIVER == "epoll" else selectors.KqueueSel
 
 
 class Echo(asyncio.BufferedProtocol):
-    """One connection, which reads only while nothing is left to write: that bounds its memory."""
+    """One connection. It reads only while nothing is left to write, which bounds its memory."""
 
     def __init__(self, server):
         self.server = server
@@ -38,7 +38,7 @@ class Echo(asyncio.BufferedProtocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        # Then the first byte that the kernel does not take already means pause_writing.
+        # Calls pause_writing at the first byte that the kernel does not take.
         transport.set_write_buffer_limits(high=0)
 
     def get_buffer(self, _size_hint):
@@ -63,16 +63,16 @@ class Echo(asyncio.BufferedProtocol):
         self.gone.set_result(None)
 
     def finish(self):
-        """Sends FIN after what is still to be written; what comes from now on is dropped."""
+        """Sends FIN after the bytes that are left to write. Input from now on is dropped."""
         self.finishing = True
         try:
             self.transport.write_eof()
-        except OSError:  # The peer has reset it, which the transport has not noticed yet.
+        except OSError:  # The client has reset it, which the transport has not noticed yet.
             self.transport.abort()
 
 
 class Server:
-    """The listeners, the connections, and the way from the stop signal to the end."""
+    """The listeners, the connections, and the drain after the stop signal."""
 
     def __init__(self, options):
         self.options = options
@@ -88,7 +88,7 @@ class Server:
         for listener in self.listeners:
             self.watch(listener)
         if options.stop_on_stdin_eof:
-            # A thread, because epoll takes neither files nor /dev/null.
+            # In a thread, because epoll accepts neither files nor /dev/null.
             threading.Thread(target=self.wait_for_stdin_eof, daemon=True).start()
 
     def on_signal(self):
@@ -98,7 +98,7 @@ class Server:
         self.stop.set()
 
     def wait_for_stdin_eof(self):
-        with contextlib.suppress(OSError):  # Nothing more comes from a closed one either.
+        with contextlib.suppress(OSError):  # Closed standard input is at its end, too.
             while os.read(0, 4096):
                 pass
         self.loop.call_soon_threadsafe(self.stop.set)
@@ -109,14 +109,14 @@ class Server:
 
     def on_client(self, listener):
         if error := self.take_queue(listener):
-            # Without a free descriptor the listener stays readable, and waiting for it would spin.
-            # So it is left alone for a while, and then tried again even if no client arrives.
+            # Without a free descriptor, the listener stays readable, and watching it would spin. So
+            # it is not watched for a while, and then tried again even if no client arrives.
             log(f"accept: {error}; trying again in {ACCEPT_PAUSE_SECONDS} s")
             self.loop.remove_reader(listener)
             self.loop.call_later(ACCEPT_PAUSE_SECONDS, self.watch, listener)
 
     def take_queue(self, listener):
-        """Takes the clients that wait, and returns the error that ended that, if one did."""
+        """Accepts the clients that wait. Returns the error that stopped it, or None."""
         for _ in range(BACKLOG + 1):
             try:
                 client, _address = listener.accept()
@@ -127,27 +127,27 @@ class Server:
             except OSError as error:
                 return error
             client.setblocking(False)
-            with contextlib.suppress(OSError):  # macOS refuses it once the peer has reset.
+            with contextlib.suppress(OSError):  # Fails on macOS if the client has reset.
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             echo = Echo(self)
             self.open.add(echo)
             start = self.loop.connect_accepted_socket(lambda echo=echo: echo, client)
-            # Kept, because the loop holds its tasks weakly.
+            # Kept, because the loop holds only weak references to its tasks.
             task = self.loop.create_task(start)
             self.starting.add(task)
             task.add_done_callback(self.starting.discard)
         return None
 
     async def drain(self):
-        """Ends every connection in order, as far as there is time."""
+        """Ends every connection cleanly, until the drain deadline."""
         deadline = self.loop.time() + self.options.drain
         for listener in self.listeners:
             self.loop.remove_reader(listener)
-            self.take_queue(listener)  # Closing a listener resets those who wait.
+            self.take_queue(listener)  # Closing a listener resets the clients in its queue.
             listener.close()
         await asyncio.gather(*self.starting)
-        # What has arrived by now is still echoed: the loop looks for it before the first of these
-        # returns, and has handled it before the second one does.
+        # Bytes that have arrived by now are still echoed: the loop polls for them before the first
+        # sleep returns, and has handled them before the second one returns.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         ends = [echo.gone for echo in self.open]
@@ -159,7 +159,7 @@ class Server:
 
 
 def log(text):
-    """Nobody may be reading any more, and that must not end the server."""
+    """Writes to standard error, which must not end the server if nobody reads it."""
     with contextlib.suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
@@ -173,8 +173,8 @@ def listen(host, port, both):
         log(f"warning: other hosts can reach {text_of(host, port)}, an open echo server")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        # With reuse-address, so that TIME_WAIT does not hold the port, and without reuse-port,
-        # which would let a second server start beside this one.
+        # Sets SO_REUSEADDR, so that TIME_WAIT does not hold the port, and not SO_REUSEPORT, with
+        # which a second server could start on the same port.
         listener = socket.create_server(
             (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both and host == "::"
         )

@@ -1,7 +1,7 @@
-"""A plain echo server on asyncio streams: a task for each client.
+"""A plain echo server on asyncio streams: one task per client.
 
 Usage:  python3 echo_plain.py 127.0.0.1:8080
-Needs:  Python 3.11 on Unix; no package.
+Needs:  Python 3.11 on Unix; no packages.
 """
 
 import asyncio
@@ -16,37 +16,37 @@ CHUNK_BYTES = 64 * 1024
 
 
 async def echo(client):
-    """Serves one client, until its FIN or its reset."""
+    """Serves one client until its FIN or reset."""
     try:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader, writer = await asyncio.open_connection(sock=client)
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 writer.write(chunk)
-                # Waits while the client does not read. Meanwhile the reader fills up to its limit,
-                # and then it stops reading too: memory stays bounded.
+                # Waits while the client does not read. Meanwhile the reader fills up to its limit
+                # and then stops reading, so memory stays bounded.
                 await writer.drain()
         finally:
-            writer.close()  # Writes what is left, and then sends FIN.
+            writer.close()  # Writes what is left, then sends FIN.
             await writer.wait_closed()
     except OSError:
-        client.close()  # It has gone, which ends this connection only.
+        client.close()  # The client is gone, which ends only this connection.
 
 
 async def serve(address):
-    """Not start_server, which waits a second after an accept that found no free descriptor, and
-    before that tries it as often as its `backlog` says (python/cpython#151615)."""
-    # It sets reuse-address where that means that TIME_WAIT does not hold the port.
+    """Does not use start_server: after EMFILE that waits 1 s, and before that it calls accept as
+    often as its `backlog` says (python/cpython#151615)."""
+    # create_server sets SO_REUSEADDR on Unix, so that TIME_WAIT does not hold the port.
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listener = socket.create_server(address, family=family, backlog=BACKLOG)
     listener.setblocking(False)
     print("listening on", *address, file=sys.stderr, flush=True)
-    tasks = set()  # The loop holds its tasks weakly.
+    tasks = set()  # The loop holds only weak references to its tasks.
     while True:
         try:
             client, _address = await asyncio.get_running_loop().sock_accept(listener)
         except OSError as error:
-            # Nobody may be reading any more.
+            # Printing fails if nobody reads standard error.
             with contextlib.suppress(OSError):
                 print(f"accept: {error}", file=sys.stderr, flush=True)
             await asyncio.sleep(ACCEPT_PAUSE_SECONDS)

@@ -1,21 +1,21 @@
-//! How many clients wait in a listener's accept queue and how many it can hold, seen from outside
-//! its process.
+//! Reads how many clients wait in the accept queue of a listener, and how many fit, from outside
+//! the server's process.
 
 use std::net::{SocketAddr, UdpSocket};
 
 use crate::sock_diag::listeners;
 
-/// The accept queues of all TCP listeners on a port, taken together.
+/// The accept queues of all TCP listeners on one port, added up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AcceptQueue {
-    /// Clients that wait.
+    /// Clients waiting to be accepted.
     pub waiting: u32,
-    /// How many may: what the listeners gave to listen(2), cut at `somaxconn`.
-    pub room: u32,
+    /// Capacity: the backlogs passed to listen(2), each capped at `somaxconn`.
+    pub capacity: u32,
 }
 
-/// That of an address of this host. None where the system does not tell, nobody listens, or the
-/// address is another host's.
+/// The accept queues of the listeners at `address`. `None` if the system does not report them,
+/// nobody listens there, or the address belongs to another host.
 #[must_use]
 pub fn accept_queue(address: SocketAddr) -> Option<AcceptQueue> {
     let ip = address.ip();
@@ -28,10 +28,10 @@ pub fn accept_queue(address: SocketAddr) -> Option<AcceptQueue> {
         .ok()?
         .into_iter()
         .filter(|listener| takes(listener.address))
-        .map(|listener| AcceptQueue { waiting: listener.waiting, room: listener.room });
+        .map(|listener| AcceptQueue { waiting: listener.waiting, capacity: listener.capacity });
     queues.reduce(|one, other| AcceptQueue {
         waiting: one.waiting.saturating_add(other.waiting),
-        room: one.room.saturating_add(other.room),
+        capacity: one.capacity.saturating_add(other.capacity),
     })
 }
 
@@ -50,15 +50,15 @@ mod tests {
                 continue;
             }
             let port = listener.local_addr().unwrap().as_socket().unwrap().port();
-            let room = backlog as u32;
+            let capacity = backlog as u32;
             let at = SocketAddr::from((address.ip(), port));
-            // Asked before listen(2) and not after close(2): a child that another test has just
-            // forked holds the listener until it calls execve(2).
+            // Checked before listen(2), not after close(2): another test may have just forked a
+            // child, which holds the listener until it calls execve(2).
             assert_eq!(accept_queue(at), None, "{address}");
             listener.listen(backlog).unwrap();
-            assert_eq!(accept_queue(at), Some(AcceptQueue { waiting: 0, room }), "{address}");
+            assert_eq!(accept_queue(at), Some(AcceptQueue { waiting: 0, capacity }), "{address}");
             let client = std::net::TcpStream::connect((address.ip(), port)).unwrap();
-            assert_eq!(accept_queue(at), Some(AcceptQueue { waiting: 1, room }), "{address}");
+            assert_eq!(accept_queue(at), Some(AcceptQueue { waiting: 1, capacity }), "{address}");
             drop((client, listener));
         }
     }

@@ -1,4 +1,4 @@
-//! Which processors a thread may run on. Only Linux says so, and only Linux lets a program set it.
+//! Which processors a thread may run on. Implemented on Linux only.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,26 +7,26 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Some processors, at least one, by the numbers that the system gives them.
+/// A set of at least one processor, by the numbers that the system gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpus(BTreeSet<usize>);
 
 impl Cpus {
-    /// Those of these numbers; `None` without any.
+    /// `None` if `numbers` is empty.
     #[must_use]
-    pub fn of(numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
+    pub fn new(numbers: impl IntoIterator<Item = usize>) -> Option<Self> {
         let numbers: BTreeSet<usize> = numbers.into_iter().collect();
         (!numbers.is_empty()).then_some(Self(numbers))
     }
 
-    /// Their numbers, ascending.
+    /// In ascending order.
     #[must_use]
     pub fn numbers(&self) -> Vec<usize> {
         self.0.iter().copied().collect()
     }
 }
 
-/// As the kernel writes it (cpuset(7)): `0,2-3`.
+/// In the list format of cpuset(7): `0,2-3`.
 impl fmt::Display for Cpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut ranges: Vec<(usize, usize)> = Vec::new();
@@ -53,7 +53,7 @@ impl FromStr for Cpus {
             Error::Restriction(format!("{sentence}, got '{text}'").into())
         };
         let number = |digits: &str| match digits.parse::<usize>() {
-            Ok(number) if number < system::MOST => Ok(number),
+            Ok(number) if number < system::CPU_LIMIT => Ok(number),
             Ok(_) | Err(_) => Err(wrong()),
         };
         let mut numbers = BTreeSet::new();
@@ -69,27 +69,29 @@ impl FromStr for Cpus {
     }
 }
 
-/// Those that the calling thread may run on: all that this process was given, unless the thread
-/// was pinned.
+/// The processors that the calling thread may run on: all that this process was given, unless the
+/// thread was pinned.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] where this system does not tell.
-pub fn allowed() -> io::Result<Cpus> {
-    system::allowed(None)
+/// [`io::ErrorKind::Unsupported`] on systems other than Linux; otherwise the kernel's error.
+pub fn allowed_cpus() -> io::Result<Cpus> {
+    thread_cpus(None)
 }
 
-/// Keeps the calling thread, and all threads and processes that it starts from now on, on these
+/// Pins the calling thread, and all threads and processes that it starts from now on, to these
 /// processors.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] where this system has no such thing; otherwise the kernel's
-/// error, as when there is none of them.
+/// [`io::ErrorKind::Unsupported`] on systems other than Linux. Otherwise the kernel's error, or an
+/// error that shows which processors the thread got, if some of them do not exist.
 pub fn pin_this_thread(cpus: &Cpus) -> io::Result<()> {
     system::pin_this_thread(cpus)
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use system::allowed as allowed_to;
+pub(crate) use system::thread_cpus;
+#[cfg(not(target_os = "linux"))]
+use system::thread_cpus;
 
 #[cfg(target_os = "linux")]
 mod system {
@@ -100,27 +102,27 @@ mod system {
 
     use super::Cpus;
 
-    /// One more than the highest number that there can be.
-    pub(super) const MOST: usize = CpuSet::MAX_CPU;
+    /// One more than the highest possible number.
+    pub(super) const CPU_LIMIT: usize = CpuSet::MAX_CPU;
 
-    /// Those of a thread, or of the calling one.
-    pub(crate) fn allowed(thread: Option<Pid>) -> io::Result<Cpus> {
+    /// The processors that `thread`, or the calling thread, may run on.
+    pub(crate) fn thread_cpus(thread: Option<Pid>) -> io::Result<Cpus> {
         let set = sched_getaffinity(thread)?;
-        let numbers = (0..MOST).filter(|&number| set.is_set(number));
-        Cpus::of(numbers).ok_or_else(|| io::Error::other("no processor is allowed"))
+        let numbers = (0..CPU_LIMIT).filter(|&number| set.is_set(number));
+        Cpus::new(numbers).ok_or_else(|| io::Error::other("no processor is allowed"))
     }
 
     pub(super) fn pin_this_thread(cpus: &Cpus) -> io::Result<()> {
         let mut set = CpuSet::new();
         for number in cpus.numbers() {
-            if number >= MOST {
+            if number >= CPU_LIMIT {
                 return Err(io::Error::other(format!("no processor has the number {number}")));
             }
             set.set(number);
         }
         sched_setaffinity(None, &set)?;
-        // The kernel leaves out those that there are not, and says so only when none is left.
-        match allowed(None)? {
+        // The kernel ignores processors that do not exist, and fails only if none is left.
+        match thread_cpus(None)? {
             now if now == *cpus => Ok(()),
             now => Err(io::Error::other(format!("asked for processors {cpus}, got {now}"))),
         }
@@ -133,10 +135,10 @@ mod system {
 
     use super::Cpus;
 
-    /// One more than the highest number that is believed.
-    pub(super) const MOST: usize = 1024;
+    /// One more than the highest number that is accepted.
+    pub(super) const CPU_LIMIT: usize = 1024;
 
-    pub(super) fn allowed(_: Option<std::convert::Infallible>) -> io::Result<Cpus> {
+    pub(super) fn thread_cpus(_: Option<std::convert::Infallible>) -> io::Result<Cpus> {
         Err(unsupported())
     }
 
@@ -158,9 +160,9 @@ mod tests {
         for text in ["0", "0-1", "0,2-3,7"] {
             assert_eq!(text.parse::<Cpus>().unwrap().to_string(), text);
         }
-        let cpus = Cpus::of([3, 1, 2, 1]).unwrap();
+        let cpus = Cpus::new([3, 1, 2, 1]).unwrap();
         assert_eq!((cpus.to_string().as_str(), cpus.numbers()), ("1-3", vec![1, 2, 3]));
-        assert_eq!(Cpus::of([]), None);
+        assert_eq!(Cpus::new([]), None);
         for text in ["", "a", "1-", "3-2", "0,,1", "0-99999999999"] {
             assert!(text.parse::<Cpus>().unwrap_err().to_string().contains("0,2-3"), "{text}");
         }
@@ -169,28 +171,28 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_pinned_thread_and_its_child_stay_where_they_were_put() {
-        let all = allowed().unwrap();
-        let last = Cpus::of(all.numbers().pop()).unwrap();
+        let all = allowed_cpus().unwrap();
+        let last = Cpus::new(all.numbers().pop()).unwrap();
         let child = std::thread::spawn({
             let last = last.clone();
             move || {
                 pin_this_thread(&last).unwrap();
-                assert_eq!(allowed().unwrap(), last);
+                assert_eq!(allowed_cpus().unwrap(), last);
                 std::process::Command::new("cat").arg("/proc/self/status").output().unwrap().stdout
             }
         });
         let status = String::from_utf8(child.join().unwrap()).unwrap();
         let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         assert_eq!(list.map(str::trim), Some(last.to_string().as_str()));
-        assert_eq!(allowed().unwrap(), all);
+        assert_eq!(allowed_cpus().unwrap(), all);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn a_processor_that_is_not_there_is_an_error() {
-        let all = allowed().unwrap().numbers();
-        for extra in [system::MOST - 1, system::MOST] {
-            let beyond = Cpus::of(all.iter().copied().chain([extra])).unwrap();
+        let all = allowed_cpus().unwrap().numbers();
+        for extra in [system::CPU_LIMIT - 1, system::CPU_LIMIT] {
+            let beyond = Cpus::new(all.iter().copied().chain([extra])).unwrap();
             let pinned = std::thread::spawn(move || pin_this_thread(&beyond)).join().unwrap();
             assert!(pinned.is_err());
         }

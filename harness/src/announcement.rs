@@ -1,5 +1,5 @@
-//! The first line of a server's standard output, parsed only from what docs/CONTRACT.md says: the
-//! judge shares no code with the servers.
+//! Parses a server's announcement, the first line of its standard output. The parser follows
+//! docs/CONTRACT.md only: the judge shares no code with the servers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,37 +7,34 @@ use std::path::PathBuf;
 use report::{Failure, FailureKind, Outside, outside};
 use serde::Deserialize;
 
-/// What a server says when it starts under `--announce json`.
+/// What a server prints when it starts under `--announce json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Announcement {
-    /// It listens and serves.
+    /// The server listens and serves.
     Ready(Ready),
-    /// This host cannot run it, with the reason.
+    /// This host cannot run the server, for this reason.
     Unavailable(Outside),
-    /// It does not offer what was asked for, with the reason.
+    /// The server does not offer what was asked for, for this reason.
     Unsupported(Outside),
 }
 
 /// The announcement of a server that is ready.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Ready {
-    /// The version of this form, 1.
+    /// Version of the format, 1.
     pub ready: u32,
-    /// `KIND:ADDRESS` of each listener, in the order asked for.
+    /// `KIND:ADDRESS` of each listener, in the order of the `--listen` options.
     pub listeners: Vec<Outside>,
-    /// The backend's name.
     pub backend: Outside,
-    /// Runtime and version.
+    /// Name and version.
     pub runtime: Outside,
     /// `readiness`, `completion` or `blocking`.
     pub model: Outside,
-    /// The driver in use.
     pub driver: Outside,
-    /// The flavor in use.
     pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
-    /// Optional parts of the contract that it offers.
+    /// Optional parts of the contract that the server implements.
     #[serde(default)]
     pub capabilities: Vec<Outside>,
 }
@@ -51,10 +48,10 @@ enum Line {
 }
 
 impl Announcement {
-    /// Parses the bytes of one line.
+    /// Parses one line.
     ///
     /// # Errors
-    /// `announcement`, with what is wrong with it.
+    /// `announcement`, with what is wrong with the line.
     pub fn parse(line: &[u8]) -> Result<Self, Failure> {
         let shown = || Outside::from(String::from_utf8_lossy(line));
         let wrong = |sentence: &str| Err(failure(sentence, &format!("{:?}", shown())));
@@ -83,20 +80,20 @@ impl Ready {
     /// The addresses of the `tcp` listeners.
     ///
     /// # Errors
-    /// `announcement`, which names an address that is none, or that has port 0.
+    /// `announcement` if an address cannot be parsed or has port 0. The failure names the address.
     pub fn tcp_addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
         self.addresses("tcp")
     }
 
-    /// Whether it listens where `--listen` asked it to, in that order, with a port of its own where
-    /// none was asked for.
+    /// Checks that the server listens where the `--listen` options asked it to, in their order. If
+    /// an option asks for port 0, any port is right.
     ///
     /// # Errors
-    /// `announcement`, which names what was asked for.
+    /// `announcement`, with what was asked for.
     pub fn expect_listeners(&self, asked: &[String]) -> Result<(), Failure> {
-        let is_as_asked = self.listeners.len() == asked.len()
-            && self.listeners.iter().zip(asked).all(|(there, asked)| is_as_asked(there, asked));
-        if is_as_asked {
+        let is_requested = self.listeners.len() == asked.len()
+            && self.listeners.iter().zip(asked).all(|(there, asked)| is_requested(there, asked));
+        if is_requested {
             Ok(())
         } else {
             Err(self.wrong_listeners(format!("listeners as asked for: {asked:?}")))
@@ -108,7 +105,7 @@ impl Ready {
         self.texts(kind).filter_map(|text| text.parse().ok())
     }
 
-    /// What stands behind the kind, for the listeners of one kind.
+    /// What follows `KIND:` in each listener of one kind.
     fn texts(&self, kind: &str) -> impl Iterator<Item = Outside> {
         let prefix = format!("{kind}:");
         self.listeners.iter().filter_map(move |text| text.strip_prefix(&prefix))
@@ -117,7 +114,7 @@ impl Ready {
     /// The addresses of the listeners of one kind: `tcp`, `cpu` or `udp`.
     ///
     /// # Errors
-    /// As [`Ready::tcp_addresses`].
+    /// See [`Ready::tcp_addresses`].
     pub fn addresses(&self, kind: &str) -> Result<Vec<SocketAddr>, Failure> {
         self.texts(kind)
             .map(|address| match address.parse::<SocketAddr>() {
@@ -128,7 +125,7 @@ impl Ready {
             .collect()
     }
 
-    /// The failure of a server whose listeners are not those that are expected.
+    /// The failure of a server whose listeners are not the expected ones.
     #[must_use]
     pub fn wrong_listeners(&self, expected: impl Into<Outside>) -> Failure {
         failure(expected, &format!("{:?}", self.listeners))
@@ -139,7 +136,7 @@ fn failure(expected: impl Into<Outside>, actual: &str) -> Failure {
     Failure::new(FailureKind::Announcement, expected, actual)
 }
 
-fn is_as_asked(there: &Outside, asked: &str) -> bool {
+fn is_requested(there: &Outside, asked: &str) -> bool {
     // A bare address means TCP.
     let asked = if asked.parse::<SocketAddr>().is_ok() { &format!("tcp:{asked}") } else { asked };
     let address = || {
@@ -156,7 +153,7 @@ fn is_as_asked(there: &Outside, asked: &str) -> bool {
             })
         }
         // A path.
-        None => there.is(asked),
+        None => there.equals(asked),
     }
 }
 

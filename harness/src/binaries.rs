@@ -1,5 +1,5 @@
-//! The programs of the rows: each package is built once and alone, or its program comes from a
-//! directory. Alone, because Cargo unites the features of everything that is built together.
+//! The executables of the rows: built by Cargo, or taken from a directory. Each package is built on
+//! its own, because Cargo unifies the features of all packages that it builds together.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,19 +12,19 @@ use crate::error::Error;
 use crate::launcher::Origin;
 use crate::row::Row;
 
-/// Directory of ready-made programs; with it nothing is built.
+/// Environment variable that names a directory of built programs. If it is set, nothing is built.
 pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
 
-/// The profile that this program was built in.
+/// The profile that this program was built with.
 pub const OWN_PROFILE: BuildProfile =
     if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
 
-/// Puts the executables into rows of the registry, built in `profile` or found as by [`locate`]. A
-/// row of no package has its own already.
+/// Sets the executables of rows of the registry, as [`locate`] builds or finds them. A row without
+/// a package has its executable already.
 ///
 /// # Errors
-/// As [`locate`].
-pub fn provide<'a>(
+/// See [`locate`].
+pub fn provide_executables<'a>(
     rows: impl IntoIterator<Item = &'a mut Row>,
     profile: BuildProfile,
 ) -> Result<(), Error> {
@@ -40,11 +40,11 @@ pub fn provide<'a>(
     Ok(())
 }
 
-/// The executables of `packages`, by package, built in `profile`. In whatever profile those of
-/// [`BIN_DIR`] were built, they are taken.
+/// The executable of each package, built in `profile`. Programs from [`BIN_DIR`] are used whatever
+/// profile they were built in.
 ///
 /// # Errors
-/// What Cargo said, or which program is missing.
+/// Cargo cannot build a package, or the directory lacks a program.
 pub fn locate(
     packages: &[&str],
     profile: BuildProfile,
@@ -56,7 +56,7 @@ pub fn locate(
             continue;
         }
         let program = match &directory {
-            Some(directory) => ready_made(directory, package)?,
+            Some(directory) => find_prebuilt(directory, package)?,
             None => build(package, profile)?,
         };
         programs.insert(package.to_owned(), program);
@@ -64,7 +64,7 @@ pub fn locate(
     Ok(programs)
 }
 
-fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, Error> {
+fn find_prebuilt(directory: &Path, package: &str) -> Result<PathBuf, Error> {
     let program = directory.join(format!("{package}{}", std::env::consts::EXE_SUFFIX));
     if program.is_file() {
         return Ok(program);
@@ -72,7 +72,6 @@ fn ready_made(directory: &Path, package: &str) -> Result<PathBuf, Error> {
     Err(Error::NoProgram { variable: BIN_DIR, program: (&program).into() })
 }
 
-/// Builds one package.
 fn build(package: &str, profile: BuildProfile) -> Result<PathBuf, Error> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut command = Command::new(cargo);
@@ -95,7 +94,6 @@ fn build(package: &str, profile: BuildProfile) -> Result<PathBuf, Error> {
         .ok_or(Error::NoExecutable { package })
 }
 
-/// Cargo's arguments for a package in a profile.
 fn arguments(package: &str, profile: BuildProfile) -> Vec<&str> {
     let profile = match profile {
         BuildProfile::Dev => "dev",

@@ -1,4 +1,4 @@
-//! Why the harness cannot do its work. A server's fault is a `report::Failure`.
+//! Errors that keep the harness from doing its work. A fault of a server is a `report::Failure`.
 
 use std::fmt;
 use std::io;
@@ -6,50 +6,49 @@ use std::process::ExitStatus;
 
 use report::Outside;
 
-/// An expected error. Its sentence says what was done to what, what went wrong, and what to do.
+/// An expected error. Its message says what was done to which object, what went wrong, and what to
+/// do.
 #[derive(Debug)]
 pub enum Error {
-    /// The registry is not what it should be: the line, and what is wrong with it.
+    /// The registry cannot be parsed. The error names the line.
     Registry(toml::de::Error),
-    /// The findings are not what they should be: the line, and what is wrong with it.
+    /// The findings cannot be parsed. The error names the line.
     Findings(toml::de::Error),
-    /// The directory of ready-made programs lacks one.
+    /// The directory of built programs lacks one.
     NoProgram {
         /// The environment variable that names the directory.
         variable: &'static str,
-        /// What is not there.
+        /// The path that does not exist.
         program: Outside,
     },
     /// Cargo could not be started.
     NoCargo {
-        /// What it was to build.
         package: String,
-        /// Why not.
+        /// Why it could not be started.
         error: io::Error,
     },
-    /// Cargo has built nothing; it has said why on standard error.
+    /// Cargo failed, and wrote the reason to standard error.
     Build {
-        /// What it was to build.
         package: String,
-        /// How it ended.
+        /// Exit status of Cargo.
         status: ExitStatus,
     },
-    /// A package has no program.
+    /// Cargo built the package but named no executable.
     NoExecutable {
-        /// Which one.
+        /// Name of the package.
         package: String,
     },
-    /// A server cannot be started by this command: what to write instead.
+    /// The command cannot start a server. The message says what to write instead.
     Command(Outside),
-    /// A text that says nowhere where a server can be: what to write instead.
+    /// The text is not the address of a server. The message says what to write instead.
     Address(Outside),
-    /// A restriction that cannot be parsed.
+    /// A restriction cannot be parsed.
     Restriction(Outside),
     /// System calls cannot be counted.
     CallCount(Outside),
 }
 
-/// Its sentence has the cause already, so that there is no source.
+/// There is no source: the message contains the cause.
 impl std::error::Error for Error {}
 
 impl fmt::Display for Error {

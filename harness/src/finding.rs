@@ -1,30 +1,29 @@
-//! `backends/findings.toml`: faults of released software, each with a program that shows it and a
-//! report that can be filed.
+//! `backends/findings.toml`: faults of released software, each with a program that reproduces it
+//! and a report that can be filed.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 
-/// The findings as they were when this program was built, so that a program run elsewhere has them.
+/// The file at build time, so that a program that runs elsewhere has it.
 const TEXT: &str = include_str!("../../backends/findings.toml");
 
-/// A fault of released software.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// Short, of words with hyphens between them.
+    /// A few words joined by hyphens.
     pub name: String,
-    /// Name and version that has the fault.
+    /// Name and version of the software that has the fault.
     pub library: String,
-    /// Where the reproduction shows it, as `std::env::consts::OS` names it.
+    /// Systems on which the reproduction shows the fault, as `std::env::consts::OS` names them.
     pub systems: Vec<String>,
-    /// What must hold instead, one sentence.
+    /// What must hold instead, in one sentence.
     pub requirement: String,
     /// What this repository does about it, in Markdown.
     pub here: String,
-    /// Path of a program that ends with 0 while the fault is there.
+    /// Path of a program that exits with status 0 while the fault exists.
     pub reproduction: String,
-    /// Where it is reported, `repo#n`; `None`: nowhere yet.
+    /// Where it is reported, `repo#n`; `None` if nowhere yet.
     pub upstream: Option<String>,
     /// What rows lack because of it.
     pub lacks: Option<String>,
@@ -34,7 +33,6 @@ pub struct Finding {
     pub text: String,
 }
 
-/// The file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Findings {
@@ -43,7 +41,7 @@ struct Findings {
 }
 
 impl Finding {
-    /// All of them.
+    /// All findings of the repository.
     ///
     /// # Errors
     /// [`Error::Findings`], with the line that is wrong.
@@ -52,8 +50,8 @@ impl Finding {
         Ok(findings)
     }
 
-    /// The command that runs the reproduction: it is an example of a backend, or a program of the
-    /// workspace that has the others.
+    /// The command that runs the reproduction. The reproduction is an example of a backend, or a
+    /// program in the workspace `proof/upstream`.
     #[must_use]
     pub fn command(&self) -> String {
         let file = self.reproduction.rsplit('/').next().unwrap_or_default();

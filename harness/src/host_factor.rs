@@ -1,20 +1,21 @@
-//! The host factor: how much slower this host is now than when idle. It scales limits of time on a
-//! loaded machine, and keeps the judge from timing anything on one that is too busy.
+//! The host factor: how much slower this host is now than when it is idle. The judge multiplies
+//! time limits by it, and does not judge timing on a host that is too busy.
 
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Above this factor nothing that is timed can be judged.
-pub const HIGHEST: f64 = 4.0;
+/// Above this factor, nothing that depends on time can be judged.
+pub const MAX_HOST_FACTOR: f64 = 4.0;
 
-/// Pieces of work in one measurement.
+/// Pieces of work per measurement.
 const PIECES: usize = 24;
-/// Iterations of one piece: a fraction of a millisecond, shorter than a scheduler's time slice.
+/// Iterations per piece. A piece takes a fraction of a millisecond, less than a scheduler's time
+/// slice.
 const ITERATIONS: u64 = 40_000;
 
-/// How much slower than the fastest seen this host is now: 1 when idle. It may be above
-/// [`HIGHEST`].
+/// How much slower this host is now than at its fastest; 1 when idle. It may exceed
+/// [`MAX_HOST_FACTOR`].
 #[must_use]
 pub fn host_factor() -> f64 {
     let pieces: Vec<Duration> = (0..PIECES).map(|_| piece()).collect();
@@ -24,8 +25,8 @@ pub fn host_factor() -> f64 {
     (total.as_secs_f64() / ideal.as_secs_f64()).max(1.0)
 }
 
-/// The same once it is at most [`HIGHEST`], or what it still is after half a minute: a compiler
-/// or a browser that starts keeps a host busy for a while, not for ever.
+/// Waits at most 30 s until the factor is at most [`MAX_HOST_FACTOR`], and returns the last factor.
+/// A compiler or a browser that starts keeps a host busy for a while, not for ever.
 #[must_use]
 pub fn calm_host_factor() -> f64 {
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,21 +34,21 @@ pub fn calm_host_factor() -> f64 {
     let start = Instant::now();
     loop {
         let factor = host_factor();
-        if factor <= HIGHEST || start.elapsed() >= PATIENCE {
+        if factor <= MAX_HOST_FACTOR || start.elapsed() >= PATIENCE {
             return factor;
         }
         thread::sleep(PAUSE);
     }
 }
 
-/// The fastest of many pieces, measured once: even a busy scheduler leaves one undisturbed.
+/// The fastest of 200 pieces, measured once. Even a busy scheduler leaves one undisturbed.
 fn fastest_piece() -> Duration {
     static FASTEST: OnceLock<Duration> = OnceLock::new();
     *FASTEST.get_or_init(|| (0..200).map(|_| piece()).min().unwrap_or(Duration::MAX))
 }
 
 fn piece() -> Duration {
-    // Gives the processor away first, as a server that waits for the network does.
+    // Yields first, as a server that waits for the network does.
     thread::yield_now();
     let start = Instant::now();
     let mut x = 1u64;

@@ -1,11 +1,11 @@
-//! The kernel's log (Linux: `/dev/kmsg`) since a given moment.
+//! Reads the kernel's log (`/dev/kmsg` on Linux) from a given moment on.
 
 use std::io;
 
-/// Where the kernel's log is read.
+/// The file that the log is read from.
 pub const PATH: &str = "/dev/kmsg";
 
-/// The log, at the place up to which it has been read.
+/// The log, and the position up to which it has been read.
 #[derive(Debug)]
 pub struct KernelLog {
     #[cfg(target_os = "linux")]
@@ -13,12 +13,12 @@ pub struct KernelLog {
 }
 
 impl KernelLog {
-    /// The log from now on.
+    /// Opens the log. [`KernelLog::new_lines`] returns what the kernel writes from now on.
     ///
     /// # Errors
-    /// `PermissionDenied` where sysctl `kernel.dmesg_restrict` keeps it for root, `Unsupported` on
-    /// other systems.
-    pub fn from_now_on() -> io::Result<Self> {
+    /// `PermissionDenied` if the sysctl `kernel.dmesg_restrict` reserves the log for root;
+    /// `Unsupported` on systems other than Linux.
+    pub fn open_at_end() -> io::Result<Self> {
         cfg_if::cfg_if! {
             if #[cfg(target_os = "linux")] {
                 linux::open().map(|file| Self { file })
@@ -28,10 +28,10 @@ impl KernelLog {
         }
     }
 
-    /// The lines that have come since the last look.
+    /// The lines written since the last call.
     ///
     /// # Errors
-    /// What the system says; lines that were overwritten before they were read are one.
+    /// The system's error. It is also an error if the kernel overwrote lines before they were read.
     pub fn new_lines(&mut self) -> io::Result<Vec<String>> {
         cfg_if::cfg_if! {
             if #[cfg(target_os = "linux")] {
@@ -43,7 +43,7 @@ impl KernelLog {
     }
 }
 
-/// Records as in Documentation/ABI/testing/dev-kmsg of the kernel.
+/// Reads records in the format of Documentation/ABI/testing/dev-kmsg in the kernel.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs::File;
@@ -51,9 +51,9 @@ mod linux {
 
     use rustix::fs::{Mode, OFlags};
 
-    /// No record is longer: the kernel refuses a read into less room than it needs.
+    /// No record is longer. A read fails if the buffer is too small for the record.
     const RECORD_BYTES: usize = 16 * 1024;
-    /// Lines beyond that many are no longer read.
+    /// At most this many lines are read per call.
     const MOST_LINES: usize = 10_000;
 
     pub(super) fn open() -> io::Result<File> {
@@ -76,7 +76,7 @@ mod linux {
         Ok(lines)
     }
 
-    /// What a record says, without its numbers and without the device that it is about.
+    /// The message of a record, without its numeric prefix and the lines about its device.
     fn text(record: &[u8]) -> String {
         let record = String::from_utf8_lossy(record);
         let message = record.split_once(';').map_or(&*record, |(_, message)| message);

@@ -1,17 +1,17 @@
-//! Starts, restricts, watches and attests servers, and probes the host. It knows no backend's name:
-//! the registry has the names. `conformance` has what is asked of a server, and its clients.
+//! Starts, restricts, watches and attests servers, and probes the host. Only the registry names
+//! backends. The requirements for servers, and the clients that check them, live in `conformance`.
 
 pub mod accept_queue;
+#[cfg(unix)]
+mod accept_trial;
 pub mod affinity;
 pub mod announcement;
-#[cfg(unix)]
-mod at_limit;
 pub mod attest;
 pub mod binaries;
 pub mod deadline;
 mod error;
 pub mod finding;
-pub mod held_back;
+pub mod held_back_time;
 pub mod host;
 pub mod host_factor;
 pub mod kernel_log;

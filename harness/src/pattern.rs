@@ -2,18 +2,17 @@
 
 use report::Outside;
 
-/// A pattern that a user wrote. Names are held against it; what it says is text from outside.
+/// A pattern that the user wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// Whether it matches a name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         matches(&self.0, name)
     }
 
-    /// As it was written.
+    /// The pattern as the user wrote it.
     #[must_use]
     pub fn text(&self) -> Outside {
         (&self.0).into()
@@ -32,7 +31,7 @@ impl From<&String> for Pattern {
     }
 }
 
-/// Whether `text` is `pattern`, in which each `*` stands for any text.
+/// Whether `text` matches `pattern`, in which each `*` stands for any text.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
@@ -40,7 +39,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     (0..=tail.len()).filter(|&i| tail.is_char_boundary(i)).any(|i| matches(rest, &tail[i..]))
 }
 
-/// Whether a name matches one of the patterns, or there are none.
+/// Whether `name` matches one of the patterns. Without patterns, every name matches.
 #[must_use]
 pub fn matches_any(patterns: &[Pattern], name: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(name))

@@ -1,4 +1,4 @@
-//! Where a client finds a server.
+//! Addresses of servers: where clients connect, and over which transport.
 
 use std::fmt;
 use std::io;
@@ -11,21 +11,21 @@ use socket2::{Domain, SockAddr};
 
 use crate::error::Error;
 
-/// Where a server is found.
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// At an IP address and a port.
+    /// An IP address and a port.
     Ip(SocketAddr),
-    /// At a Unix path.
+    /// The path of a Unix socket.
     Path(PathBuf),
 }
 
 impl Place {
-    /// As the system takes it. A path that begins with `@` is a name of Linux's that is in no file
-    /// system, and has a zero byte in its place (unix(7), abstract sockets).
+    /// The address in the form that the system takes. A path that begins with `@` is a Linux
+    /// abstract socket, which is in no file system: a zero byte replaces the `@` (unix(7)).
     ///
     /// # Errors
-    /// A path that is longer than an address can be.
+    /// The path is longer than a socket address can be.
     pub fn socket_address(&self) -> io::Result<SockAddr> {
         match self {
             Self::Ip(address) => Ok((*address).into()),
@@ -36,7 +36,7 @@ impl Place {
         }
     }
 
-    /// The kind of socket that reaches it.
+    /// The address family of sockets that reach it.
     #[must_use]
     pub fn domain(&self) -> Domain {
         match self {
@@ -55,23 +55,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// A listener: where a server is found, and what finds it there.
+/// A listener: the address of a server, and the transport that clients use there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// What clients use.
     pub transport: Transport,
-    /// Where the server is.
     pub place: Place,
 }
 
 impl Endpoint {
-    /// A listener for TCP connections.
     #[must_use]
     pub fn tcp(address: SocketAddr) -> Self {
         Self { transport: Transport::Tcp, place: Place::Ip(address) }
     }
 
-    /// Whether its clients are on the same host.
+    /// Whether its clients are on this host.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match &self.place {
@@ -81,7 +78,8 @@ impl Endpoint {
     }
 }
 
-/// As it is typed: `IP:PORT`, `HOST:PORT`, or a path, with the kind before it unless that is `tcp`.
+/// Parses what a user types: `IP:PORT`, `HOST:PORT` or a path, after `KIND:`. Only `tcp:` can be
+/// left out.
 impl FromStr for Endpoint {
     type Err = Error;
 

@@ -1,4 +1,5 @@
-//! Ports for servers that are told where to listen, or that start where another has just ended.
+//! Chooses ports for servers that are told where to listen, or that start where another server has
+//! just ended.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,38 +12,39 @@ use socket2::{Domain, Socket, Type};
 
 use crate::host::ephemeral_ports;
 
-/// Enough for the servers of all cells, with those of other programs of this kind beside them.
-const ENOUGH: u32 = 2_000;
-/// Below are ports that well-known services have, and many others that are no more.
-const LOWEST: u32 = 10_000;
-/// Ports below those of clients that are used at most.
-const MOST: u32 = 16_384;
-const END: u32 = 1 << 16;
-/// What is given to clients where the system does not tell (RFC 6335, section 6).
-const USUAL: (u16, u16) = (49_152, 65_535);
+/// Enough ports for the servers of all cells, and for those of other judges on this host.
+const ENOUGH_PORTS: u32 = 2_000;
+/// Lower ports are assigned to well-known services, and to many that no longer exist.
+const LOWEST_PORT: u32 = 10_000;
+/// At most this many ports below those of clients are used.
+const MAX_PORTS: u32 = 16_384;
+const PORT_END: u32 = 1 << 16;
+/// The ports that clients get if the system does not report them (RFC 6335, section 6).
+const USUAL_CLIENT_PORTS: (u16, u16) = (49_152, 65_535);
 
-/// An address of 127.0.0.1 that is free now. Its port is none of those that the kernel gives to
-/// clients, of which there are thousands in the cells beside this one: any of them could get it
-/// before the server, or between two servers.
+/// A free address on 127.0.0.1. Its port is outside the range that the kernel gives to clients.
+/// Cells that run in parallel have thousands of clients, and any of them could take the port before
+/// the server does, or between two servers.
 ///
 /// # Errors
-/// No port is free, or the system has no socket to try one with.
+/// No port is free, or the system refuses a socket.
 pub fn free_address(transport: Transport) -> io::Result<SocketAddr> {
     let ip = IpAddr::from(Ipv4Addr::LOCALHOST);
     free_port(transport, &[ip]).map(|port| (ip, port).into())
 }
 
-/// A port that is free now on each of `ips`, chosen as in [`free_address`].
+/// A port that is free on each of `ips`, chosen as in [`free_address`].
 ///
 /// # Errors
-/// As [`free_address`].
+/// See [`free_address`].
 pub fn free_port(transport: Transport, ips: &[IpAddr]) -> io::Result<u16> {
     static RANGE: OnceLock<Range<u32>> = OnceLock::new();
-    /// Another one for every server of this program, from a place of its own on.
+    /// Each server gets the next port. The first port is random, so that programs that run in
+    /// parallel start at different ports.
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     let range = RANGE.get_or_init(|| {
-        let (first, last) = ephemeral_ports().unwrap_or(USUAL);
-        for_servers(first.into(), last.into())
+        let (first, last) = ephemeral_ports().unwrap_or(USUAL_CLIENT_PORTS);
+        server_ports(first.into(), last.into())
     });
     let next = NEXT.get_or_init(|| AtomicU32::new(fastrand::u32(..)));
     let count = range.end - range.start;
@@ -58,15 +60,15 @@ pub fn free_port(transport: Transport, ips: &[IpAddr]) -> io::Result<u16> {
     Err(io::Error::other(format!("no port from {} to {} is free", range.start, range.end - 1)))
 }
 
-/// Ports for servers where clients get those from `first` to `last`: below, or else above; where
-/// clients get nearly all, some of those.
-fn for_servers(first: u32, last: u32) -> Range<u32> {
-    let below = LOWEST.max(first.saturating_sub(MOST))..first;
-    let above = last + 1..END;
+/// The ports for servers if clients get `first` to `last`: those below, or else those above. If
+/// clients get nearly all ports, the highest ones are used anyway.
+fn server_ports(first: u32, last: u32) -> Range<u32> {
+    let below = LOWEST_PORT.max(first.saturating_sub(MAX_PORTS))..first;
+    let above = last + 1..PORT_END;
     [below, above]
         .into_iter()
-        .find(|range| range.end.saturating_sub(range.start) >= ENOUGH)
-        .unwrap_or(END - MOST..END)
+        .find(|range| range.end.saturating_sub(range.start) >= ENOUGH_PORTS)
+        .unwrap_or(PORT_END - MAX_PORTS..PORT_END)
 }
 
 fn is_free(transport: Transport, ip: IpAddr, port: u16) -> io::Result<bool> {
@@ -75,7 +77,7 @@ fn is_free(transport: Transport, ip: IpAddr, port: u16) -> io::Result<bool> {
         Transport::Udp | Transport::Unixgram => Type::DGRAM,
     };
     let address = SocketAddr::from((ip, port));
-    // Without SO_REUSEADDR, which std would set: not every server does.
+    // std would set SO_REUSEADDR, but not every server does, so the port must be free without it.
     let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if ip.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -91,23 +93,23 @@ mod tests {
 
     #[test]
     fn servers_get_ports_that_clients_do_not() {
-        assert_eq!(for_servers(32_768, 60_999), 16_384..32_768, "Linux");
-        assert_eq!(for_servers(49_152, 65_535), 32_768..49_152, "macOS, Windows");
-        assert_eq!(for_servers(16_384, 65_535), 10_000..16_384, "macOS with more of them");
-        assert_eq!(for_servers(1_024, 60_999), 61_000..65_536, "all the low ones");
-        assert_eq!(for_servers(1_024, 65_535), 49_152..65_536, "all");
+        assert_eq!(server_ports(32_768, 60_999), 16_384..32_768, "Linux");
+        assert_eq!(server_ports(49_152, 65_535), 32_768..49_152, "macOS, Windows");
+        assert_eq!(server_ports(16_384, 65_535), 10_000..16_384, "macOS with more of them");
+        assert_eq!(server_ports(1_024, 60_999), 61_000..65_536, "all the low ones");
+        assert_eq!(server_ports(1_024, 65_535), 49_152..65_536, "all");
     }
 
     #[test]
     fn a_free_port_can_be_bound_and_does_not_come_again() {
-        let (first, last) = ephemeral_ports().unwrap_or(USUAL);
+        let (first, last) = ephemeral_ports().unwrap_or(USUAL_CLIENT_PORTS);
         let one = free_address(Transport::Tcp).unwrap();
         let _listener = TcpListener::bind(one).unwrap();
         let other = free_address(Transport::Udp).unwrap();
         let _socket = UdpSocket::bind(other).unwrap();
         assert_ne!(one.port(), other.port());
         let is_for_clients = |at: SocketAddr| (first..=last).contains(&at.port());
-        let range = for_servers(first.into(), last.into());
+        let range = server_ports(first.into(), last.into());
         let is_apart = !range.contains(&first.into()) && !range.contains(&last.into());
         assert!(!is_apart || !is_for_clients(one) && !is_for_clients(other), "{one} {other}");
     }

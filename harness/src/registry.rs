@@ -1,5 +1,5 @@
-//! `backends/backends.toml`: the rows of the matrix and the waivers. Only from this file does the
-//! harness know that a backend exists.
+//! `backends/backends.toml`: the rows of the matrix, and the waivers. The harness knows backends
+//! only from this file.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,16 @@ use serde::Deserialize;
 
 use crate::error::Error;
 
-/// The registry as it was when this program was built, so that a program run elsewhere has it.
+/// The file at build time, so that a program that runs elsewhere has it.
 const TEXT: &str = include_str!("../../backends/backends.toml");
 
-/// Rows and waivers.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// The rows, in the order of columns.
+    /// The rows, in the order of the columns.
     #[serde(rename = "row")]
     pub rows: Vec<RowEntry>,
-    /// Failures that no code of a backend can mend.
+    /// Failures that no change to a backend's code can fix.
     #[serde(default, rename = "waiver")]
     pub waivers: Vec<Waiver>,
 }
@@ -30,42 +29,41 @@ pub struct Registry {
 pub struct RowEntry {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: String,
-    /// Cargo package, and name of its program.
+    /// Cargo package, and name of its executable.
     pub package: String,
     /// Value of `--flavor`.
     pub flavor: String,
-    /// The group of columns.
+    /// The group of columns that the row belongs to.
     pub model: Model,
     /// Value of `--workers`.
     pub workers: u32,
-    /// Driver per operating system, as `std::env::consts::OS` names it.
+    /// Driver per operating system, which is named as in `std::env::consts::OS`.
     pub driver: BTreeMap<String, String>,
-    /// Cargo feature that the row belongs to.
+    /// Cargo feature that enables the row.
     pub feature: Option<String>,
-    /// What it is, in a few words of Markdown.
+    /// A description, in a few words of Markdown.
     pub about: String,
     /// What the server does not offer, and why.
     #[serde(default)]
     pub lacks: BTreeMap<String, String>,
 }
 
-/// A failure that is known, reported upstream, and no fault of the backend's code.
+/// A known failure that is reported upstream and is not the fault of the backend's code.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
-    /// Name of the row.
     pub row: String,
     /// `suite/case`.
     pub case: String,
     /// Operating system, or `wine` for Windows programs under wine.
     pub os: String,
-    /// The one kind of failure that is waived.
+    /// The only kind of failure that is waived.
     pub failure: FailureKind,
     /// Why no code of the backend can meet the requirement.
     pub reason: String,
-    /// Where that is reported, `repo#n`.
+    /// Where it is reported, `repo#n`.
     pub upstream: String,
-    /// A program on the runtime alone that shows the failure, below `examples/` of the backend.
+    /// A program that shows the failure with the runtime alone, in the backend's `examples/`.
     pub reproduction: String,
 }
 
@@ -78,12 +76,12 @@ impl Registry {
         toml::from_str(TEXT).map_err(Error::Registry)
     }
 
-    /// The rows that belong to this build: those without a feature, and those whose feature is on.
+    /// The rows of this build: those without a feature, and those whose feature is enabled.
     pub fn built_rows(&self) -> impl Iterator<Item = &RowEntry> {
         self.rows.iter().filter(|row| row.feature.as_deref().is_none_or(is_enabled))
     }
 
-    /// The waiver for a cell on this host.
+    /// The waiver for a cell on this operating system.
     #[must_use]
     pub fn waiver(&self, row: &str, case: &str, os: &Outside) -> Option<&Waiver> {
         self.waivers.iter().find(|w| w.row == row && w.case == case && *os == w.os)
@@ -91,14 +89,13 @@ impl Registry {
 }
 
 impl RowEntry {
-    /// The driver that this row uses on this operating system.
+    /// `None` if the row does not exist on this operating system.
     #[must_use]
-    pub fn driver_here(&self) -> Option<&str> {
+    pub fn local_driver(&self) -> Option<&str> {
         self.driver.get(std::env::consts::OS).map(String::as_str)
     }
 }
 
-/// Whether this program was built with a feature that rows can belong to.
 fn is_enabled(feature: &str) -> bool {
     feature == "uring" && cfg!(feature = "uring")
 }

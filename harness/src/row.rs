@@ -1,5 +1,5 @@
-//! A row of the matrix as the harness can start it, and why a host cannot run it. The registry's
-//! view of a row is a `RowEntry`; that of documents is a `RunRow`, a `BenchRow` or a `Ladder`.
+//! A row of the matrix as the harness can start it, and why a host cannot run it. In the registry a
+//! row is a `RowEntry`; in documents it is a `RunRow`, a `BenchRow` or a `Ladder`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,51 +14,50 @@ use report::{Outside, outside};
 use crate::launcher::{Origin, Program};
 use crate::registry::RowEntry;
 
-/// A row as one can start it.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: String,
-    /// The group of columns.
+    /// The group of columns that the row belongs to.
     pub model: Model,
-    /// The driver here; none where the row does not exist on this operating system.
+    /// The driver on this operating system. `None` if the row does not exist here, or declares no
+    /// driver.
     pub driver: Option<Outside>,
-    /// The flavor.
     pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
     /// What the server does not offer.
     pub lacks: Vec<String>,
-    /// The Cargo package of its server, where that is in this repository.
+    /// The Cargo package of its server, if this repository has it.
     pub package: Option<String>,
     /// Where its server comes from.
     pub origin: Origin,
-    /// What is left of the time that its slow starts may take together.
+    /// What is left of the time that its slow starts may take in total.
     pub patience: StartPatience,
 }
 
-/// The time that the slow starts of a row may take together. Its clones share it.
+/// The time that the slow starts of a row may take in total. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct StartPatience {
-    /// Milliseconds that its starts have taken together, less what is usual for each.
+    /// Milliseconds that slow starts have taken in total beyond `USUAL_START`.
     spent_ms: Arc<AtomicU64>,
 }
 
 /// A start that takes longer is slow.
 const USUAL_START: Duration = Duration::from_secs(5);
-/// What the slow starts of a row may take beyond that, together. If each took as long as one may,
-/// a check would take an hour.
+/// How long the slow starts of a row may take beyond that, in total. If every start took the full
+/// limit, a check would take an hour.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl StartPatience {
-    /// How long the next start may take: `limit`, until patience has run out.
+    /// How long the next start may take: `limit`, but only 5 s once the patience has run out.
     #[must_use]
-    pub fn next(&self, limit: Duration) -> Duration {
+    pub fn next_limit(&self, limit: Duration) -> Duration {
         let spent = Duration::from_millis(self.spent_ms.load(Ordering::Relaxed));
         if spent < PATIENCE { limit } else { limit.min(USUAL_START) }
     }
 
-    /// A start has taken so long, in vain or not.
+    /// Counts a start that took this long, whether or not it succeeded.
     pub fn spend(&self, took: Duration) {
         let slow = took.saturating_sub(USUAL_START).as_millis();
         self.spent_ms.fetch_add(u64::try_from(slow).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -66,16 +65,16 @@ impl StartPatience {
 }
 
 impl Row {
-    /// A row of the registry, its executable not known yet: see [`crate::binaries`].
+    /// A row of the registry. [`crate::binaries`] finds its executable later.
     #[must_use]
-    pub fn of(entry: &RowEntry) -> Self {
+    pub fn from_entry(entry: &RowEntry) -> Self {
         Self::with_workers(entry, entry.workers)
     }
 
-    /// The same with another number of threads that do I/O.
+    /// A row of the registry with another number of threads that do I/O.
     #[must_use]
     pub fn with_workers(entry: &RowEntry, workers: u32) -> Self {
-        let driver = entry.driver_here().map(str::to_owned);
+        let driver = entry.local_driver().map(str::to_owned);
         let mut arguments = vec!["--flavor".to_owned(), entry.flavor.clone()];
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
         if let Some(driver) = &driver {
@@ -97,7 +96,7 @@ impl Row {
         }
     }
 
-    /// A server of which nothing is declared.
+    /// A row about whose server nothing is declared.
     #[must_use]
     pub fn undeclared(name: &str, origin: Origin) -> Self {
         Self {
@@ -113,19 +112,19 @@ impl Row {
         }
     }
 
-    /// Whether the registry says that its server does not offer this.
+    /// Whether the registry says that the server does not offer `what`.
     #[must_use]
     pub fn lacks(&self, what: &str) -> bool {
         self.lacks.iter().any(|lacking| lacking == what)
     }
 
-    /// Its driver here, `-` where the row does not exist on this operating system or declares none.
+    /// The driver's name; `-` if there is none.
     #[must_use]
     pub fn driver_name(&self) -> Outside {
         self.driver.clone().unwrap_or_else(|| "-".into())
     }
 
-    /// How much its server offers to the judge.
+    /// How much the server offers the judge.
     #[must_use]
     pub fn grade(&self) -> Grade {
         match self.origin {
@@ -135,7 +134,7 @@ impl Row {
         }
     }
 
-    /// What clients of its first listener use.
+    /// The transport of the server's first listener.
     #[must_use]
     pub fn transport(&self) -> Transport {
         match &self.origin {
@@ -145,7 +144,7 @@ impl Row {
         }
     }
 
-    /// Whether its server is told on which address to listen, and not the port alone.
+    /// Whether the server is told the address to listen on, not only the port.
     #[must_use]
     pub fn is_given_address(&self) -> bool {
         match &self.origin {
@@ -155,7 +154,7 @@ impl Row {
         }
     }
 
-    /// Why a host cannot run its driver, and what to do about it.
+    /// Why the host cannot run the row's driver, and what to do about it; `None` if it can.
     #[must_use]
     pub fn missing_driver(&self, host: &Host) -> Option<Outside> {
         let Some(driver) = &self.driver else {

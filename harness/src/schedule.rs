@@ -1,5 +1,6 @@
-//! Which cells may run side by side on this host: a lock file, held shared, or exclusively where a
-//! cell judges latency or fairness. All runners of a user on this host share the file.
+//! Decides which cells may run in parallel on this host. A cell holds a lock file: shared, or
+//! exclusively if it judges latency or fairness. All runners of one user on this host share the
+//! files.
 
 use std::fs::File;
 use std::io;
@@ -12,18 +13,18 @@ pub struct Schedule {
     floor: PathBuf,
 }
 
-/// Whether others may run beside a cell.
+/// Whether other cells may run in parallel with a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Company {
-    /// They may: nothing is judged that they could disturb.
+pub enum Sharing {
+    /// They may: they cannot disturb what is judged.
     Shared,
     /// They may not: they would disturb what is judged, or the case would disturb them.
     Exclusive,
 }
 
-/// A place among the running cells, given back when dropped.
+/// A cell's right to run, until it is dropped.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct Permit {
     _floor: File,
 }
 
@@ -35,21 +36,21 @@ impl Schedule {
         Self { turnstile: name("turnstile.lock"), floor: name("floor.lock") }
     }
 
-    /// Waits for a place.
+    /// Waits until a cell may run.
     ///
     /// # Errors
-    /// When a lock file cannot be opened or locked.
-    pub fn enter(&self, company: Company) -> io::Result<Ticket> {
-        // Everybody passes the turnstile one by one, so that a cell that waits for the floor to
-        // be empty is not overtaken for ever by cells that share it.
+    /// A lock file cannot be opened or locked.
+    pub fn enter(&self, sharing: Sharing) -> io::Result<Permit> {
+        // Every cell passes the turnstile first. Otherwise, cells that share the floor could
+        // forever overtake a cell that waits until the floor is empty.
         let turnstile = open(&self.turnstile)?;
         turnstile.lock()?;
         let floor = open(&self.floor)?;
-        match company {
-            Company::Shared => floor.lock_shared()?,
-            Company::Exclusive => floor.lock()?,
+        match sharing {
+            Sharing::Shared => floor.lock_shared()?,
+            Sharing::Exclusive => floor.lock()?,
         }
-        Ok(Ticket { _floor: floor })
+        Ok(Permit { _floor: floor })
     }
 }
 

@@ -1,19 +1,19 @@
-//! A folder for the Unix paths of one launcher's servers.
+//! A folder for the Unix sockets of one launcher's servers.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder with a name of its own, which is removed with what is in it.
+/// A folder with a unique name. Dropping this removes the folder and its contents.
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes one where this user's temporary files are. Its name is short: a Unix address has room
-    /// for about a hundred bytes.
+    /// Creates the folder among the user's temporary files. Its name is short, because a Unix
+    /// address holds only about 100 bytes.
     ///
     /// # Errors
-    /// Those of mkdir(2).
+    /// See mkdir(2).
     pub fn new() -> io::Result<Self> {
         loop {
             let folder = std::env::temp_dir().join(format!("iom-{:08x}", fastrand::u32(..)));
@@ -25,7 +25,6 @@ impl Scratch {
         }
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
@@ -34,7 +33,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nobody can be told; the folder is among other temporary files.
+        // Nobody could handle the error, and the folder is among temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use report::{Seed, SeedSource};
 
-/// A seed from the system's random source, which std takes its 128-bit hash keys from.
+/// A seed from the system's source of random numbers. std takes its 128-bit hash keys from it.
 #[must_use]
 pub fn random() -> Seed {
     let keys = RandomState::new();
@@ -12,8 +12,9 @@ pub fn random() -> Seed {
     Seed::new(high << 64 | low)
 }
 
-/// The user's seed, or else a random one; and which of the two it is. A command line and an
-/// environment can be read in procfs by every process of the user, that of the server among them.
+/// The user's seed, or else a random one, and which of the two it is. The difference matters
+/// because every process of the user, and so the server, can read a command line and an environment
+/// through procfs.
 #[must_use]
 pub fn given_or_random(given: Option<Seed>) -> (Seed, SeedSource) {
     given.map_or_else(|| (random(), SeedSource::Random), |seed| (seed, SeedSource::Given))

@@ -1,42 +1,39 @@
-//! What Linux shows of any TCP socket on this host: one end of a connection, and all listeners. It
-//! uses `sock_diag(7)`, without privilege and without looking at any other socket. `/proc/net/tcp`
-//! shows the same, but takes a third of a second when a hundred thousand connections have just
-//! ended.
+//! Reads how Linux sees any TCP socket on this host: one end of a connection, or all listeners. It
+//! uses `sock_diag(7)`, which needs no privilege and reads no other socket. `/proc/net/tcp` shows
+//! the same, but takes a third of a second just after 100,000 connections have ended.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// One end of a connection.
+/// One end of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketEnd {
-    /// Bytes that arrived and that the program has not read.
+    /// Bytes that have arrived and that the program has not read.
     pub unread: u64,
     /// Bytes that the program has written and the other end has not acknowledged.
     pub unacknowledged: u64,
-    /// The inode of the socket; 0 when no process has it any more.
+    /// Zero once no process holds the socket.
     pub inode: u64,
 }
 
-/// A socket that listens for TCP connections.
+/// A listening TCP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// Where.
     pub address: SocketAddr,
-    /// The inode of the socket.
     pub inode: u64,
-    /// Clients that wait in its accept queue.
+    /// Clients in its accept queue.
     pub waiting: u32,
-    /// How many may: what it gave to listen(2), cut at `somaxconn`.
-    pub room: u32,
+    /// Capacity of the queue: the backlog passed to listen(2), capped at `somaxconn`.
+    pub capacity: u32,
 }
 
-/// Whether this system tells.
-pub const IS_TOLD: bool = cfg!(target_os = "linux");
+/// Whether this system reports sockets.
+pub const IS_SUPPORTED: bool = cfg!(target_os = "linux");
 
-/// The end at `local` of its connection with `remote`.
+/// The end at `local` of the connection with `remote`.
 ///
 /// # Errors
-/// `NotFound` when there is no such connection, `Unsupported` where the system does not tell.
+/// `NotFound` if there is no such connection; `Unsupported` on systems other than Linux.
 pub fn socket_end(local: SocketAddr, remote: SocketAddr) -> io::Result<SocketEnd> {
     cfg_if::cfg_if! {
         if #[cfg(target_os = "linux")] {
@@ -48,10 +45,10 @@ pub fn socket_end(local: SocketAddr, remote: SocketAddr) -> io::Result<SocketEnd
     }
 }
 
-/// All sockets of this host that listen for TCP connections.
+/// All TCP listeners on this host.
 ///
 /// # Errors
-/// `Unsupported` where the system does not tell.
+/// `Unsupported` on systems other than Linux; otherwise the kernel's error.
 pub fn listeners() -> io::Result<Vec<Listener>> {
     cfg_if::cfg_if! {
         if #[cfg(target_os = "linux")] {
@@ -62,7 +59,7 @@ pub fn listeners() -> io::Result<Vec<Listener>> {
     }
 }
 
-/// Questions and answers over netlink(7), laid out as in `linux/inet_diag.h`.
+/// Requests and responses over netlink(7), laid out as in `linux/inet_diag.h`.
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
@@ -81,21 +78,22 @@ mod linux {
     const NLM_F_DUMP: u16 = 0x300;
     const NLMSG_ERROR: u16 = 2;
     const NLMSG_DONE: u16 = 3;
-    /// Bits of the states in `net/tcp_states.h`.
+    /// Masks of the states in `net/tcp_states.h`.
     const ANY_STATE: u32 = u32::MAX;
     const LISTENING: u32 = 1 << 10;
     const AF_INET: u8 = 2;
     const AF_INET6: u8 = 10;
     const IPPROTO_TCP: u8 = 6;
-    /// Bytes of `nlmsghdr`.
-    const HEADER: usize = 16;
-    /// Offsets in the answer: the header, 4 bytes on the state, `inet_diag_sockid` of 48, a timer.
-    const FAMILY: usize = HEADER;
-    const PORT: usize = HEADER + 4;
+    /// Size of `nlmsghdr` in bytes.
+    const HEADER_BYTES: usize = 16;
+    /// Offsets in a response: the header, 4 bytes about the state, `inet_diag_sockid` of 48 bytes,
+    /// a timer.
+    const FAMILY: usize = HEADER_BYTES;
+    const PORT: usize = HEADER_BYTES + 4;
     const ADDRESS: usize = PORT + 4;
-    const RQUEUE: usize = HEADER + 4 + 48 + 4;
+    const RQUEUE: usize = HEADER_BYTES + 4 + 48 + 4;
     const WQUEUE: usize = RQUEUE + 4;
-    /// Behind the user's number.
+    /// After the user id.
     const INODE: usize = WQUEUE + 4 + 4;
 
     pub(super) fn socket_end(local: SocketAddr, remote: SocketAddr) -> io::Result<SocketEnd> {
@@ -113,8 +111,8 @@ mod linux {
             id.resize(start + 16, 0);
         }
         id.extend(0u32.to_ne_bytes()); // any interface
-        id.extend([0xff; 8]); // INET_DIAG_NOCOOKIE: whatever its cookie
-        send(&kernel, &question(NLM_F_REQUEST, family, ANY_STATE, &id), SendFlags::empty())?;
+        id.extend([0xff; 8]); // INET_DIAG_NOCOOKIE: any cookie
+        send(&kernel, &request(NLM_F_REQUEST, family, ANY_STATE, &id), SendFlags::empty())?;
         let mut answer = [0; 4096];
         let (bytes, _) = recv(&kernel, &mut answer[..], RecvFlags::empty())?;
         let answer = &answer[..bytes];
@@ -130,16 +128,16 @@ mod linux {
     }
 
     pub(super) fn listeners() -> io::Result<Vec<Listener>> {
-        let mut all = listeners_of(AF_INET)?;
+        let mut all = read_listeners(AF_INET)?;
         // A kernel may lack IPv6.
-        all.extend(listeners_of(AF_INET6).unwrap_or_default());
+        all.extend(read_listeners(AF_INET6).unwrap_or_default());
         Ok(all)
     }
 
-    fn listeners_of(family: u8) -> io::Result<Vec<Listener>> {
+    fn read_listeners(family: u8) -> io::Result<Vec<Listener>> {
         let kernel = kernel()?;
         let flags = NLM_F_REQUEST | NLM_F_DUMP;
-        send(&kernel, &question(flags, family, LISTENING, &[0; 48]), SendFlags::empty())?;
+        send(&kernel, &request(flags, family, LISTENING, &[0; 48]), SendFlags::empty())?;
         let mut found = Vec::new();
         let mut answer = vec![0; 64 * 1024];
         loop {
@@ -148,13 +146,13 @@ mod linux {
             if rest.is_empty() {
                 return Ok(found);
             }
-            while rest.len() >= HEADER {
-                let length = (word(rest, 0)? as usize).clamp(HEADER, rest.len());
+            while rest.len() >= HEADER_BYTES {
+                let length = (word(rest, 0)? as usize).clamp(HEADER_BYTES, rest.len());
                 let (message, next) = rest.split_at(length);
                 match kind(message) {
-                    // A kernel without tcp_diag says so in the end.
+                    // A kernel without tcp_diag reports that in the last message.
                     Some(NLMSG_DONE)
-                        if array(message, HEADER)
+                        if array(message, HEADER_BYTES)
                             .is_ok_and(|code| i32::from_ne_bytes(code) < 0) =>
                     {
                         return Err(error(message)?);
@@ -168,7 +166,7 @@ mod linux {
         }
     }
 
-    /// What one message of a dump says; nothing if it is about another family.
+    /// The listener that one message of a dump describes; `None` if the family is another one.
     fn listener(message: &[u8]) -> io::Result<Option<Listener>> {
         let ip = match message.get(FAMILY) {
             Some(&AF_INET) => IpAddr::from(Ipv4Addr::from(array::<4>(message, ADDRESS)?)),
@@ -180,7 +178,7 @@ mod linux {
             address: SocketAddr::from((ip, port)),
             inode: u64::from(word(message, INODE)?),
             waiting: word(message, RQUEUE)?,
-            room: word(message, WQUEUE)?,
+            capacity: word(message, WQUEUE)?,
         }))
     }
 
@@ -190,17 +188,17 @@ mod linux {
         Ok(socket_with(family, kind, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG))?)
     }
 
-    /// A message with an `inet_diag_req_v2`, whose last 48 bytes say which sockets are meant.
-    fn question(flags: u16, family: u8, states: u32, id: &[u8]) -> Vec<u8> {
+    /// A message with an `inet_diag_req_v2`. Its last 48 bytes, `id`, select the sockets.
+    fn request(flags: u16, family: u8, states: u32, id: &[u8]) -> Vec<u8> {
         let mut body = vec![family, IPPROTO_TCP, 0, 0];
         body.extend(states.to_ne_bytes());
         body.extend(id);
-        let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
-        let mut message = Vec::with_capacity(HEADER + body.len());
+        let length = u32::try_from(HEADER_BYTES + body.len()).unwrap_or(u32::MAX);
+        let mut message = Vec::with_capacity(HEADER_BYTES + body.len());
         message.extend(length.to_ne_bytes());
         message.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
         message.extend(flags.to_ne_bytes());
-        message.extend([0; 8]); // sequence and sender: one question at a time
+        message.extend([0; 8]); // sequence number and port id: one request at a time
         message.extend(body);
         message
     }
@@ -218,9 +216,9 @@ mod linux {
         array(message, 4).map(u16::from_ne_bytes).ok()
     }
 
-    /// What a message of the kind `NLMSG_ERROR` says.
+    /// The error that a message carries after its header (`NLMSG_ERROR` or `NLMSG_DONE`).
     fn error(message: &[u8]) -> io::Result<io::Error> {
-        let negated = i32::from_ne_bytes(array(message, HEADER)?);
+        let negated = i32::from_ne_bytes(array(message, HEADER_BYTES)?);
         Ok(io::Error::from_raw_os_error(negated.wrapping_neg()))
     }
 }

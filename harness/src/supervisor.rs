@@ -1,6 +1,6 @@
 //! The process between the harness and a server: this same program, started again with
-//! [`SUPERVISE`] as its first argument. It is the parent of the server's process group, holds a
-//! socket to the harness, and kills the group when that socket closes, so a killed harness leaves
+//! [`SUPERVISE`] as its first argument. It is the parent of the server's process group and holds a
+//! socket to the harness. When that socket closes, it kills the group, so a killed harness leaves
 //! nothing behind. On Linux it also kills servers that forked into sessions of their own. It has
 //! its own process group, so it outlives the signals that a terminal, timeout(1) or a cancelled job
 //! sends to the harness's group. If the supervisor itself is killed, Linux kills the server.
@@ -15,23 +15,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 #[cfg(unix)]
-use crate::at_limit::{ACCEPT_AT_LIMIT, accept_at_limit};
+use crate::accept_trial::{ACCEPT_AT_LIMIT, accept_at_limit};
 use crate::restrict::Restrictions;
 
-/// First argument of a program that shall supervise a server.
+/// The first argument that makes this program supervise a server.
 pub const SUPERVISE: &str = "supervise";
-/// First argument of a program that shall restrict itself and become another.
+/// The first argument that makes this program restrict itself and execute another program.
 pub const RESTRICT: &str = "restrict";
-/// First argument of a program that shall only try to start a thread.
+/// The first argument that makes this program try to start a thread.
 pub(crate) const START_THREAD: &str = "start-thread";
-/// Its exit status when it was refused.
+/// Exit status of [`START_THREAD`] if the system refused the thread.
 pub(crate) const THREAD_REFUSED: i32 = 11;
-/// Option of [`RESTRICT`], before all others: the process to end with.
+/// Option of [`RESTRICT`], before all others: the id of the parent. The kernel kills the program
+/// when that process ends.
 const PARENT: &str = "--parent";
 
-/// Does what the arguments ask for if they ask for one of these, which then ends this process.
-/// To be called first in the `main` of every program that starts servers. One that is not asked
-/// gets as many descriptors as it may have, which a client of 1000 connections needs.
+/// Runs the mode that the first argument names, such as [`SUPERVISE`] or [`RESTRICT`], and then
+/// ends this process. Without such an argument it raises the limit on descriptors as far as the
+/// system allows, because a client with 1000 connections needs that. Every program that starts
+/// servers must call this first in `main`.
 pub fn run_if_asked() {
     let mut arguments = std::env::args_os().skip(1);
     let first = arguments.next().unwrap_or_default();
@@ -58,10 +60,10 @@ pub fn run_if_asked() {
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    // macOS refuses more than OPEN_MAX, whatever its hard limit says (setrlimit(2)).
+    // macOS refuses more than OPEN_MAX, whatever the hard limit is (setrlimit(2)).
     let most = if cfg!(target_os = "macos") { Some(10_240) } else { limit.maximum };
     let wanted = limit.maximum.map_or(most, |hard| most.map(|most| most.min(hard)));
-    // What stays too low makes the cases that need more fail with a reason.
+    // If the limit stays too low, the cases that need more fail with a reason.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: limit.maximum });
 }
 
@@ -69,9 +71,10 @@ fn raise_descriptor_limit() {
 fn raise_descriptor_limit() {}
 
 /// `restrict [--parent PID] [RESTRICTIONS] -- PROGRAM ARGUMENTS`: restricts this process, then
-/// becomes PROGRAM, which is killed as soon as its parent, the process PID, has ended.
+/// executes PROGRAM. With `--parent`, the kernel kills PROGRAM when its parent, the process PID,
+/// ends.
 fn restrict(arguments: Vec<OsString>) -> io::Result<()> {
-    let (own, command) = split(arguments)?;
+    let (own, command) = split_command(arguments)?;
     let own = own.into_iter().map(|a| a.into_string().unwrap_or_default()).collect::<Vec<_>>();
     let (parent, restrictions) = match own.as_slice() {
         [option, parent, rest @ ..] if option == PARENT => (Some(parent), rest),
@@ -80,14 +83,14 @@ fn restrict(arguments: Vec<OsString>) -> io::Result<()> {
     let restrictions = Restrictions::from_args(restrictions)
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     restrictions.apply()?;
-    // Last: the kernel forgets it when the process becomes another user's (prctl(2)).
+    // Last, because the kernel forgets it when the process changes its user (prctl(2)).
     if let Some(parent) = parent {
-        end_with(parent)?;
+        die_with_parent(parent)?;
     }
     become_program(&command)
 }
 
-/// `start-thread`: ends with [`THREAD_REFUSED`] if it cannot.
+/// `start-thread`: exits with [`THREAD_REFUSED`] if the system refuses the thread.
 fn start_thread() -> io::Result<()> {
     match thread::Builder::new().spawn(|| {}) {
         Ok(_) => Ok(()),
@@ -96,19 +99,19 @@ fn start_thread() -> io::Result<()> {
     }
 }
 
-/// Asks the kernel to kill this process, and what it executes, when its parent ends
+/// Asks the kernel to kill this process, and the program it executes, when its parent ends
 /// (`PR_SET_PDEATHSIG` of prctl(2)).
 #[cfg(target_os = "linux")]
-fn end_with(parent: &str) -> io::Result<()> {
+fn die_with_parent(parent: &str) -> io::Result<()> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have ended before that.
+    // The parent may have ended before the request.
     let is_alive = getppid().is_some_and(|now| now.as_raw_nonzero().to_string() == parent);
     if is_alive { Ok(()) } else { Err(io::Error::other("its supervisor has ended")) }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with(_: &str) -> io::Result<()> {
+fn die_with_parent(_: &str) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -126,20 +129,21 @@ fn become_program(command: &[OsString]) -> io::Result<()> {
 }
 
 /// `supervise ADDRESS TOKEN [RESTRICTIONS] -- PROGRAM ARGUMENTS`: runs PROGRAM with this process's
-/// standard streams, says on the socket when it starts and how it ends, and kills it when asked to.
+/// standard streams, reports its start and its end on the socket, and kills it on request.
 fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
-    let (own, command) = split(arguments)?;
+    let (own, command) = split_command(arguments)?;
     let [address, token, restrictions @ ..] = own.as_slice() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected ADDRESS TOKEN"));
     };
-    // SIGINT, SIGTERM and SIGHUP end the harness, and its end is what counts here. The server does
-    // not inherit that: execve(2) resets signals that are handled, and leaves those ignored.
+    // SIGINT, SIGTERM and SIGHUP end the harness, and the supervisor ends when the harness does.
+    // The server does not inherit this handler: execve(2) resets handled signals. Ignored signals
+    // stay ignored.
     ctrlc::set_handler(|| {}).map_err(io::Error::other)?;
     let mut control = TcpStream::connect(address.to_string_lossy().as_ref())?;
-    // At once: whoever sends anything else is a stranger.
+    // Sent at once: the harness closes connections that begin with anything else.
     control.write_all(token_line(&token.to_string_lossy()).as_bytes())?;
     adopt_orphans()?;
-    let mut server = below(restrictions, &command)?;
+    let mut server = server_command(restrictions, &command)?;
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt as _;
@@ -153,30 +157,30 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
         }
     };
     writeln!(control, "started {}", child.id())?;
-    let status = watch(child, &control)?;
-    // The harness may be gone, and then nobody wants to know.
-    let _ = writeln!(control, "exited {} cpu_ms {}", exit_words(status), children_cpu_ms());
+    let status = wait_for_end(child, &control)?;
+    // If the harness is gone, nobody reads this.
+    let _ = writeln!(control, "exited {} cpu_ms {}", describe_exit(status), children_cpu_ms());
     Ok(())
 }
 
-/// What a supervisor says first.
+/// The first line that a supervisor sends.
 pub(crate) fn token_line(token: &str) -> String {
     format!("token {token}\n")
 }
 
-/// How often the start of one program is asked for.
+/// How many times to try to start a program.
 const ATTEMPTS: u32 = 5;
-/// `ERROR_INTERNAL_ERROR`, which wine gives for a process that ended before its first instruction
-/// (its `NtCreateUserProcess`). A few of a thousand do on a busy host.
-const NEVER_BEGAN: i32 = 1359;
+/// `ERROR_INTERNAL_ERROR`, which wine's `NtCreateUserProcess` returns for a process that ended
+/// before its first instruction. On a busy host, a few of a thousand do.
+const ERROR_INTERNAL_ERROR: i32 = 1359;
 
-/// Starts a program. A start of which wine says that nothing of the program ran is asked for again.
+/// Starts a program. If wine reports that nothing of the program ran, starts it again.
 ///
 /// # Errors
-/// As [`Command::spawn`].
+/// See [`Command::spawn`].
 pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     let never_began =
-        |error: &io::Error| cfg!(windows) && error.raw_os_error() == Some(NEVER_BEGAN);
+        |error: &io::Error| cfg!(windows) && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR);
     for _ in 1..ATTEMPTS {
         match command.spawn() {
             Err(error) if never_began(&error) => {}
@@ -186,23 +190,23 @@ pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// This program, to be started again. Linux has a name for it that holds when the file is replaced
-/// by a build in the middle of a run (proc_pid_exe(5)).
-pub(crate) fn own_program() -> io::Result<PathBuf> {
+/// The path of this program, to start it again. `/proc/self/exe` stays valid if a build replaces
+/// the file during a run (proc_pid_exe(5)).
+pub(crate) fn this_program() -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
         return Ok(PathBuf::from("/proc/self/exe"));
     }
     std::env::current_exe()
 }
 
-/// The command of a server that ends with this process, as far as the system has that.
-fn below(restrictions: &[OsString], command: &[OsString]) -> io::Result<Command> {
+/// The command of a server that ends when this process ends, if the system supports that.
+fn server_command(restrictions: &[OsString], command: &[OsString]) -> io::Result<Command> {
     if restrictions.is_empty() && !cfg!(target_os = "linux") {
         let mut server = Command::new(&command[0]);
         server.args(&command[1..]);
         return Ok(server);
     }
-    let mut server = Command::new(own_program()?);
+    let mut server = Command::new(this_program()?);
     server.arg(RESTRICT);
     if cfg!(target_os = "linux") {
         server.arg(PARENT).arg(std::process::id().to_string());
@@ -211,7 +215,7 @@ fn below(restrictions: &[OsString], command: &[OsString]) -> io::Result<Command>
     Ok(server)
 }
 
-/// CPU time of the server and all it waited for, 0 where the system does not tell.
+/// CPU time of the server and of all processes it waited for; 0 on systems other than Linux.
 fn children_cpu_ms() -> u64 {
     #[cfg(target_os = "linux")]
     {
@@ -223,7 +227,7 @@ fn children_cpu_ms() -> u64 {
     0
 }
 
-fn split(arguments: Vec<OsString>) -> io::Result<(Vec<OsString>, Vec<OsString>)> {
+fn split_command(arguments: Vec<OsString>) -> io::Result<(Vec<OsString>, Vec<OsString>)> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, "expected -- PROGRAM");
     let dashes = arguments.iter().position(|a| a == "--").ok_or_else(invalid)?;
     let command = arguments[dashes + 1..].to_vec();
@@ -233,9 +237,10 @@ fn split(arguments: Vec<OsString>) -> io::Result<(Vec<OsString>, Vec<OsString>)>
     Ok((arguments[..dashes].to_vec(), command))
 }
 
-/// Waits for the server's end; a thread kills its whole group when the harness asks or is gone.
+/// Waits for the server's end. A thread kills the server's whole group when the harness asks for it
+/// or is gone.
 #[cfg(unix)]
-fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
+fn wait_for_end(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
     use rustix::io::Errno;
     use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
@@ -245,17 +250,17 @@ fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
     thread::spawn(move || {
         await_kill_order(orders);
         if let Some(group) = *to_kill.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Fails only when nobody is left.
+            // Fails only if no process of the group is left.
             let _ = kill_process_group(group, Signal::KILL);
         }
     });
     if let Some(group) = group {
-        // Not waited for yet: its number is nobody else's.
+        // The server is not reaped yet, so no other process can have its id.
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while let Err(Errno::INTR) = waitid(WaitId::Pid(group), ended) {}
         let mut leader = leader.lock().unwrap_or_else(PoisonError::into_inner);
         *leader = None;
-        // What the server itself started and left behind.
+        // The processes that the server started and left behind.
         let _ = kill_process_group(group, Signal::KILL);
     }
     let status = child.wait()?;
@@ -263,8 +268,8 @@ fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
     Ok(status)
 }
 
-/// What the server starts becomes this process's child when its parent ends, in whatever session
-/// or group it is (`PR_SET_CHILD_SUBREAPER` of prctl(2)).
+/// Makes this process adopt each descendant of the server whose parent ends, in any session or
+/// group (`PR_SET_CHILD_SUBREAPER` of prctl(2)).
 #[cfg(target_os = "linux")]
 fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
@@ -275,12 +280,12 @@ fn adopt_orphans() -> io::Result<()> {
     Ok(())
 }
 
-/// Kills all children, and those that they leave behind, until there are none.
+/// Kills all children, and the children that they leave behind, until there are none.
 #[cfg(target_os = "linux")]
 fn kill_orphans() {
     use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
     let own = getpid().as_raw_nonzero().get();
-    // Without children there is nothing to wait for (ECHILD).
+    // wait(2) fails with ECHILD once there are no children.
     while let Ok(ended) = wait(WaitOptions::NOHANG) {
         if ended.is_some() {
             continue;
@@ -289,11 +294,11 @@ fn kill_orphans() {
         let stats = all.filter_map(|process| process.stat().ok());
         for orphan in stats.filter(|stat| stat.ppid == own) {
             if let Some(orphan) = Pid::from_raw(orphan.pid) {
-                // Fails only when it has ended.
+                // Fails only if the process has ended.
                 let _ = kill_process(orphan, Signal::KILL);
             }
         }
-        // Those that live have children that come next.
+        // Reaps one of them. Its children become children of this process, and come next.
         let _ = wait(WaitOptions::empty());
     }
 }
@@ -301,10 +306,10 @@ fn kill_orphans() {
 #[cfg(all(unix, not(target_os = "linux")))]
 fn kill_orphans() {}
 
-/// Waits for the server's end. Windows has no groups to kill without job objects; a server there
-/// also ends by itself when the harness's end of its standard input is gone.
+/// Waits for the server's end. Windows cannot kill a group of processes without job objects. A
+/// server there also ends by itself when the harness's end of its standard input is gone.
 #[cfg(not(unix))]
-fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
+fn wait_for_end(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
     use std::sync::mpsc::{RecvTimeoutError, channel};
     use std::time::Duration;
     let (order, ordered) = channel();
@@ -317,7 +322,7 @@ fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        // Waiting for a process and an order at once takes system calls that std does not offer.
+        // std offers no way to wait for a process and an order at the same time.
         match ordered.recv_timeout(Duration::from_millis(10)) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => {
@@ -328,7 +333,7 @@ fn watch(mut child: Child, control: &TcpStream) -> io::Result<ExitStatus> {
     }
 }
 
-/// Returns when the harness says "kill" or its end of the socket is closed.
+/// Returns when the harness sends "kill" or closes its end of the socket.
 fn await_kill_order(mut orders: BufReader<TcpStream>) {
     let mut line = String::new();
     while matches!(orders.read_line(&mut line), Ok(n) if n > 0) && line.trim() != "kill" {
@@ -337,7 +342,7 @@ fn await_kill_order(mut orders: BufReader<TcpStream>) {
 }
 
 #[cfg(unix)]
-fn exit_words(status: ExitStatus) -> String {
+fn describe_exit(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("code {code}"),
@@ -346,6 +351,6 @@ fn exit_words(status: ExitStatus) -> String {
 }
 
 #[cfg(not(unix))]
-fn exit_words(status: ExitStatus) -> String {
+fn describe_exit(status: ExitStatus) -> String {
     format!("code {}", status.code().unwrap_or(-1))
 }

@@ -1,4 +1,4 @@
-//! Waiting for sockets: poll(2), on Windows WSAPoll, with a time limit.
+//! Waits for sockets, with a time limit: poll(2), or WSAPoll on Windows.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,21 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::Socket;
 
-/// What a wait is for.
+/// What to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// Bytes, FIN or an error.
     Read,
     /// Room to write, or an error.
     Write,
-    /// Either.
     Both,
 }
 
 impl Interest {
-    /// Reading always, writing too if there is something to write.
+    /// Always read; also write if there is something to write.
     #[must_use]
-    pub fn of(something_to_write: bool) -> Self {
-        if something_to_write { Self::Both } else { Self::Read }
+    pub fn from_unsent(has_unsent: bool) -> Self {
+        if has_unsent { Self::Both } else { Self::Read }
     }
 
     fn flags(self) -> PollFlags {
@@ -34,21 +33,22 @@ impl Interest {
     }
 }
 
-/// Waits for one socket, at most `time`. False when the time is over.
+/// Waits for one socket, at most `time`. Returns false if the time runs out.
 ///
 /// # Errors
-/// `harness` when poll itself fails.
+/// `harness` if poll itself fails.
 pub fn wait(socket: &Socket, interest: Interest, time: Duration) -> Result<bool, Failure> {
     wait_any(&[(socket, interest)], time).map(|ready| ready[0])
 }
 
-/// Waits until one of several sockets is ready, at most `time`, and says which are.
+/// Waits until one of several sockets is ready, at most `time`. Returns for each whether it is
+/// ready.
 ///
 /// # Errors
-/// `harness` when poll itself fails.
+/// `harness` if poll itself fails.
 pub fn wait_any(wanted: &[(&Socket, Interest)], time: Duration) -> Result<Vec<bool>, Failure> {
     if wanted.is_empty() {
-        // WSAPoll refuses to wait for nothing; poll(2) sleeps.
+        // WSAPoll fails without sockets, while poll(2) sleeps.
         std::thread::sleep(time);
         return Ok(Vec::new());
     }

@@ -1,5 +1,5 @@
-//! docs/CONTRACT.md as the judge reads it: its examples of announcements are understood. The
-//! servers' half of this test is in `common`, which must write them.
+//! Checks that the judge understands the examples of announcements in docs/CONTRACT.md. A test in
+//! `common` checks that the servers write them.
 
 use harness::announcement::Announcement;
 

@@ -1,4 +1,5 @@
-//! The launcher against servers that leave something behind, and against its own death.
+//! Tests the launcher with servers that leave something behind, and with the death of the harness
+//! itself.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,7 +14,7 @@ use harness::launcher::{Launcher, Origin, Program, START_TIMEOUT, Server, Start}
 use harness::restrict::Restrictions;
 use harness::{binaries, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::sockets::{AtLimit, Tried};
+use report::sockets::{AcceptAtLimit, ProbeResult};
 use report::{Failure, FailureKind};
 
 /// First argument of this program when it plays the harness that is killed.
@@ -33,8 +34,8 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// Kills a harness whose server runs, with a signal that it cannot handle, and waits for the
-/// server to be gone.
+/// Kills a harness whose server is running, with a signal that it cannot handle, and waits until
+/// the server is gone.
 fn no_orphan() -> Result<(), Failed> {
     let mut victim = Command::new(std::env::current_exe()?)
         .args([OsString::from(VICTIM), executable()?.into()])
@@ -57,23 +58,27 @@ fn no_orphan() -> Result<(), Failed> {
     Ok(())
 }
 
-/// The probe asks a process of this program.
+/// The probe starts this program as a child process.
 fn at_limit() -> Result<(), Failed> {
     let tried = harness::host::probe().sockets.accept_at_limit;
-    if tried == Tried::Seen(AtLimit::Waits) { Ok(()) } else { Err(format!("{tried:?}").into()) }
+    if tried == ProbeResult::Seen(AcceptAtLimit::Waits) {
+        Ok(())
+    } else {
+        Err(format!("{tried:?}").into())
+    }
 }
 
-/// What a server has started in a process group of its own is gone once the server is.
+/// A child that a server started in its own process group is gone once the server is.
 #[cfg(target_os = "linux")]
 fn no_child() -> Result<(), Failed> {
-    // By its argument the child is known, also beside other runs of this test.
+    // The argument identifies the child, even if this test runs several times at once.
     let seconds = fastrand::u64(100_000..1_000_000).to_string();
     let arguments = ["--fault", "leaves-child", "--fault-at", &seconds];
     let launcher = launcher_of(executable()?, &arguments);
     let server = start(&launcher, &Start::default()).map_err(|failure| format!("{failure:?}"))?;
-    // Announced before its child is started, it serves after.
+    // The server announces itself before it starts its child, and echoes only after that.
     exchange(server.address().map_err(|failure| format!("{failure:?}"))?)?;
-    // The kernel lets the server go on before its child has its arguments (execve(2), vfork(2)).
+    // The kernel lets the server continue before its child has its arguments (execve(2), vfork(2)).
     let deadline = Deadline::after(Duration::from_secs(5));
     while !is_child_alive(&seconds)? {
         if deadline.is_over() {
@@ -121,10 +126,11 @@ fn start(launcher: &Launcher, start: &Start) -> Result<Server, Failure> {
     launcher.launch(start, || Deadline::after(START_TIMEOUT))?.expect_ready()
 }
 
-/// A server that is to run on one processor does, and what it uses of it is seen; it has no ring.
+/// A server pinned to one processor stays there, and the CPU time that it uses is seen. It has no
+/// ring.
 fn pinned() -> Result<(), Failed> {
-    let given = affinity::allowed()?;
-    let one = Cpus::of(given.numbers().pop());
+    let given = affinity::allowed_cpus()?;
+    let one = Cpus::new(given.numbers().pop());
     let restrictions = Restrictions { cpus: one.clone(), ..Restrictions::default() };
     let launcher = launcher_of(executable()?, &[]);
     let server = start(&launcher, &Start { restrictions, ..Start::default() });
@@ -140,13 +146,13 @@ fn pinned() -> Result<(), Failed> {
     if cpus != one || used.is_zero() || submissions.is_some() {
         return Err(format!("{cpus:?} of {one:?}, used {used:?}, {submissions:?}").into());
     }
-    if affinity::allowed()? != given {
+    if affinity::allowed_cpus()? != given {
         return Err("the harness was pinned along with its server".into());
     }
     Ok(())
 }
 
-/// A message of one kilobyte, and its echo.
+/// Sends one message of 1 KiB and compares its echo.
 fn exchange(address: SocketAddr) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -1,4 +1,4 @@
-//! `iomatrix check`: the cells of `cargo test -p conformance`, with progress and the matrix.
+//! `iomatrix check`: judges the same cells as `cargo test -p conformance`, and prints the matrix.
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::case::Feature;
 use conformance::check;
-use conformance::introduction::{IntroductionError, introduce, reach, start_once};
+use conformance::introduction::{IntroductionError, connect_once, introduce, start_once};
 use conformance::judge::{Disturbance, Judge};
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
@@ -27,7 +27,7 @@ use report::{
 
 use crate::error::Error;
 use crate::listing::Listing;
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::output::{self, Outputs};
 use crate::selection;
 
@@ -79,7 +79,7 @@ pub(crate) struct Arguments {
     /// Red unless a row with this driver was judged.
     #[arg(long, value_name = "DRIVER", env = "CONFORMANCE_REQUIRE", hide_env_values = true)]
     require: Vec<String>,
-    /// Judge each cell so many times and keep the worst.
+    /// Judge each cell N times and keep the worst.
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -143,7 +143,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         return Err(Error::NoCase { only_in_full });
     }
     if arguments.list {
-        outputs.write_pages(&Listing::of(&rows, &planned), &())?;
+        outputs.write_pages(&Listing::new(&rows, &planned), &())?;
         return Ok(Exit::Green);
     }
     check::find_programs(&mut rows, &planned)?;
@@ -167,14 +167,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     progress.finish_and_clear();
     outputs.write_pages(&run, &judge.gate)?;
     for missing in judge.gate.missing_drivers(&run) {
-        say(format_args!("{}", missing.sentence().on_terminal()));
+        print_notice(format_args!("{}", missing.sentence().on_terminal()));
     }
     Ok(run.exit(&judge.gate))
 }
 
 impl Arguments {
-    /// The rows of the registry that are selected, or the one that is given by its command or
-    /// address.
+    /// The selected rows of the registry, or the one row that a command or an address gives.
     fn rows(&self, registry: &Registry) -> Result<Vec<Row>, Error> {
         let mut rows = self.declared_rows(registry)?;
         for row in &mut rows {
@@ -203,28 +202,28 @@ impl Arguments {
         }
         let Some(address) = &self.address else {
             let selected = selection::rows(registry, &self.rows)?;
-            return Ok(selected.into_iter().map(Row::of).collect());
+            return Ok(selected.into_iter().map(Row::from_entry).collect());
         };
         if !address.is_local() && !self.allow_remote {
             return Err(Error::BeyondLoopback {
                 address: outside!("{}", address),
-                deed: "the suite opens thousands of connections and resets them",
+                harm: "the suite opens thousands of connections and resets them",
             });
         }
         Ok(vec![if self.list {
             Row::undeclared("address", Origin::Address(address.clone()))
         } else {
-            reach("address", address.clone())?
+            connect_once("address", address.clone())?
         }])
     }
 
     fn gate(&self) -> Gate {
         let strictness = if self.strict { Strictness::Strict } else { Strictness::Must };
-        let drivers = self.require.iter().flat_map(|list| check::names(list));
+        let drivers = self.require.iter().flat_map(|list| check::split_names(list));
         Gate { strictness, required_drivers: drivers.map(Outside::from).collect() }
     }
 
-    /// The cases that are selected; rows are selected beside it.
+    /// The selected cases. Rows are selected separately.
     fn filter(&self) -> Result<Filter, Error> {
         selection::expect_suites(&self.suites)?;
         selection::cases(&self.cases)?;
@@ -255,7 +254,9 @@ impl From<IntroductionError> for Error {
                 Self::NeverReady { failure, stderr, hint }
             }
             IntroductionError::Declined(reason) => Self::Declined(reason),
-            IntroductionError::Wrong(failure, stderr) => Self::NoAnnouncement { failure, stderr },
+            IntroductionError::InvalidAnnouncement(failure, stderr) => {
+                Self::NoAnnouncement { failure, stderr }
+            }
         }
     }
 }
@@ -291,7 +292,7 @@ fn repeat_command(row: &Row, id: &str, seed: Seed, profile: Profile) -> Outside 
 fn progress_bar(cells: u64) -> ProgressBar {
     let template = "{elapsed_precise} [{bar:30}] {pos}/{len} {wide_msg}";
     let style = ProgressStyle::with_template(template);
-    // indicatif draws nothing when standard error is no terminal.
+    // indicatif draws nothing when standard error is not a terminal.
     ProgressBar::new(cells)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
 }
@@ -301,7 +302,7 @@ fn show_progress(progress: &ProgressBar, cell: &Cell, conclusion: Conclusion) {
     if conclusion.fails_a_test() {
         progress.println(format!("{:<8} {name}", cell.word()));
         if !std::io::stderr().is_terminal() {
-            say(format_args!("{:<8} {name}", cell.word()));
+            print_notice(format_args!("{:<8} {name}", cell.word()));
         }
     }
     progress.set_message(name);

@@ -1,4 +1,4 @@
-//! `iomatrix compare`: what changed between two results, each a folder or a file.
+//! `iomatrix compare`: shows what changed between two results, each of which is a folder or a file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use report::output::Output;
 use report::{Conclusion, Document as _, Exit, Pages as _};
 
 use crate::error::Error;
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::output::{self, Outputs};
-use crate::results::{AnyDocument, ResultFiles, Unused};
+use crate::results::{AnyDocument, ResultFiles, UnusedFile};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -31,21 +31,22 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let other_hosts = if arguments.force { OtherHosts::TimesToo } else { OtherHosts::CountsOnly };
     let mut outputs = Outputs::open(&arguments.outputs)?;
-    outputs.expect_apart(&[&arguments.before, &arguments.after])?;
-    let (before, mut unused) = side(&arguments.before)?;
-    let (after, others) = side(&arguments.after)?;
+    outputs.reject_overwriting_inputs(&[&arguments.before, &arguments.after])?;
+    let (before, mut unused) = read_side(&arguments.before)?;
+    let (after, others) = read_side(&arguments.after)?;
     unused.extend(others);
-    unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
+    unused.iter().for_each(|unused| print_notice(format_args!("iomatrix: {unused}")));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
     outputs.write_pages(&comparison, &())?;
     let unused = unused.iter().map(|_| Conclusion::Error);
-    Ok(comparison.conclusions(&()).and(unused).exit())
+    Ok(comparison.conclusions(&()).with_pieces(unused).exit())
 }
 
-/// All results below a folder, or the one in a file, and the files that cannot be compared.
-fn side(path: &Path) -> Result<(Results, Vec<Unused>), Error> {
-    let mut found = ResultFiles::below(&[path.to_owned()]);
-    found.refuse_unless("compare", |document| match document {
+/// Reads all results below a folder, or the one in a file. Also returns the files that cannot be
+/// compared.
+fn read_side(path: &Path) -> Result<(Results, Vec<UnusedFile>), Error> {
+    let mut found = ResultFiles::read(&[path.to_owned()]);
+    found.keep_only("compare", |document| match document {
         AnyDocument::Bench(_) | AnyDocument::Run(_) => true,
         AnyDocument::Sweep(_)
         | AnyDocument::Load(_)

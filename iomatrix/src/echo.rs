@@ -1,5 +1,5 @@
-//! A plain client of an echo server, for commands that judge nothing: `trace`, and `bench` where it
-//! attests the driver. What judges is conformance's `Connection`, and what measures is loadgen.
+//! A plain client of an echo server, for code that does not judge: `trace`, and the attestation of
+//! `bench`. The suites have conformance's `Connection`, and measurements have loadgen.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,20 +8,19 @@ use std::time::Duration;
 use harness::deadline::Deadline;
 use report::{Failure, FailureKind};
 
-/// What is awaited when a message is sent or received.
+/// What a failure names as expected, when a message was sent or received.
 const ECHO: &str = "the echo of a message";
 
-/// A connection to a server that echoes.
 pub(crate) struct EchoClient {
     stream: TcpStream,
-    /// Tells its messages from those of other connections.
+    /// Distinguishes the messages of this connection from those of others.
     number: u32,
     sent: u32,
     received: u32,
 }
 
 impl EchoClient {
-    /// Connects. Each connection to a server has a number of its own.
+    /// Connects. Each connection to a server needs a different `number`.
     pub(crate) fn connect(
         address: SocketAddr,
         number: u32,
@@ -42,12 +41,11 @@ impl EchoClient {
         Ok(Self { stream, number, sent: 0, received: 0 })
     }
 
-    /// Its own address on the connection.
     pub(crate) fn local_address(&self) -> Result<SocketAddr, Failure> {
         self.stream.local_addr().map_err(|e| broken(&e))
     }
 
-    /// Sends the next message.
+    /// Sends the next message, of `bytes` bytes.
     pub(crate) fn send(&mut self, bytes: usize, deadline: Deadline) -> Result<(), Failure> {
         let message = message(self.number, self.sent, bytes);
         let mut rest = message.as_slice();
@@ -64,7 +62,7 @@ impl EchoClient {
         Ok(())
     }
 
-    /// Receives the echo of the oldest message that has none yet.
+    /// Receives and compares the echo of the oldest message that has none yet.
     pub(crate) fn receive(&mut self, bytes: usize, deadline: Deadline) -> Result<(), Failure> {
         let mut echo = vec![0; bytes];
         let mut filled = 0;
@@ -89,13 +87,13 @@ impl EchoClient {
     }
 }
 
-/// The bytes of a message: they name the connection and the message again and again.
+/// The bytes of a message: the numbers of the connection and of the message, repeated.
 fn message(connection: u32, number: u32, bytes: usize) -> Vec<u8> {
     let name = [connection.to_le_bytes(), number.to_le_bytes()].concat();
     name.into_iter().cycle().take(bytes).collect()
 }
 
-/// What is left, more than zero: a socket takes no timeout of zero.
+/// The time that is left. It is never zero, because a socket refuses a timeout of zero.
 fn time_left(deadline: Deadline, expected: &'static str) -> Result<Duration, Failure> {
     let left = deadline.left();
     if left.is_zero() { Err(deadline.failure(expected)) } else { Ok(left) }
@@ -124,10 +122,11 @@ mod tests {
     use super::*;
 
     const BYTES: usize = 9;
-    /// Enough on a busy host.
+    /// Long enough for a busy host.
     const AMPLE: Duration = Duration::from_secs(20);
 
-    /// What a client finds that sends two messages to a server that answers each with this.
+    /// Sends two messages to a server that changes each echo with `answer`, and returns what the
+    /// client finds.
     fn outcome(answer: fn(&mut Vec<u8>), limit: Duration) -> Result<(), Failure> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

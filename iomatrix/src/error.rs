@@ -1,98 +1,100 @@
-//! Why a command has no result: each expected error, its sentence and its exit status.
+//! The expected errors of commands, each with its sentence and its exit status.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use conformance::page::CasePageError;
-use harness::launcher::Ended;
+use harness::launcher::ServerExit;
 use report::output::{OutputError, PageError};
 use report::{Exit, Failure, RenderError};
 use report::{Outside, outside};
 
-use crate::results::Unused;
+use crate::results::UnusedFile;
 
-/// Files that are named when none is a result.
+/// How many files are named when none is a result.
 const UNUSED_SHOWN: usize = 10;
 
-/// An expected error. The sentence says what was done to what, what went wrong, and what to type
-/// instead; what a server said is on lines of its own below it.
+/// An expected error. Its sentence says what was done to which object, what went wrong, and what to
+/// type instead. What a server wrote follows on separate lines.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The value of an option, which clap names: what to write instead.
+    /// The value of an option is wrong. clap names the option, and this says what to write instead.
     Value(Outside),
     /// No row, suite or case has this name.
     UnknownName {
         /// `row`, `suite` or `case`.
         noun: &'static str,
         name: Outside,
-        /// What may have been meant, the likeliest first.
+        /// What the user may have meant, the likeliest first.
         nearest: Vec<String>,
-        /// The names that there are, or how to list them.
+        /// The existing names, or how to list them.
         known: String,
     },
     /// `--case` got the name of a suite.
     SuiteForCase { suite: &'static str, cases: Vec<String> },
-    /// Rows, suites, cases and level exist, but no case is selected by all of them together.
+    /// Rows, suites, cases and level exist, but together they select no case.
     NoCase { only_in_full: bool },
     /// `--command` or `--contract` cannot be started as it is written.
     ServerCommand { option: &'static str, error: harness::Error },
     /// `--command` or `--contract` names a program that cannot be executed.
     NoSuchProgram(harness::Error),
-    /// `--address` is one at which nothing listens.
+    /// Nothing listens at the address of `--address`.
     NothingListens { address: Outside, error: std::io::Error },
     /// The server of `--command` could not be started, through no fault of its own.
     NotStarted(Failure),
     /// The server of `--command` ended before it listened.
-    EndedAtStart { ended: Ended, stderr: Vec<Outside> },
-    /// A server did not become ready in the time that it had for that.
+    EndedAtStart { ended: ServerExit, stderr: Vec<Outside> },
+    /// A server did not become ready in time.
     NeverReady { failure: Failure, stderr: Vec<Outside>, hint: &'static str },
-    /// The address is not this host's, and what is done there is an attack on a stranger's.
-    BeyondLoopback { address: Outside, deed: &'static str },
+    /// The address is beyond loopback, where the command would be an attack on somebody else's
+    /// host.
+    BeyondLoopback { address: Outside, harm: &'static str },
     /// The generator does not run this workload.
     Workload(Outside),
-    /// No file that was named holds a result that can be used; why for each that was read.
-    NoResult { paths: Vec<Outside>, unused: Vec<Unused> },
-    /// Two results that have nothing to compare.
+    /// None of the named files holds a usable result. `unused` says why, for each file that was
+    /// read.
+    NoResult { paths: Vec<Outside>, unused: Vec<UnusedFile> },
+    /// The two results cannot be compared.
     NotComparable(Outside),
     /// A page cannot be written to its file.
     Output(OutputError),
-    /// A sweep has no quantity, or more than one, with several values.
+    /// A sweep has no quantity with several values, or more than one.
     NoDimension,
     /// Nothing can be judged: a file of the repository is wrong, or a program is missing.
     Judge(conformance::Error),
     /// A result could not be rendered in a format.
     Render { format: &'static str, reason: Outside },
-    /// A file could not be written, or standard output.
+    /// A file or standard output could not be written.
     Write { target: Outside, error: std::io::Error },
-    /// Ctrl-C cannot be watched for.
+    /// The handler of Ctrl-C could not be installed.
     Signals(Outside),
     /// The generator could not work.
     Generator { target: Outside, reason: Outside },
-    /// A server did not do while it was traced what every server does.
+    /// A server failed while it was traced, for example because an echo was wrong.
     Traced { row: Outside, failure: Failure, stderr: Vec<Outside> },
-    /// A server takes the arguments of its row neither with the workers asked for nor with its own.
+    /// A server refuses the arguments of its row, both with the requested number of workers and
+    /// with the row's own.
     RefusesArguments { row: Outside, stderr: Vec<Outside> },
-    /// A server that was to speak the contract does not announce itself.
+    /// The server of `--contract` does not announce itself.
     NoAnnouncement { failure: Failure, stderr: Vec<Outside> },
-    /// A server that speaks the contract says that it cannot serve here.
+    /// The server of `--contract` says that it cannot serve here.
     Declined(Outside),
     /// Nothing can be traced here.
     NoTracer { reason: Outside, fix: Outside },
 }
 
 impl Error {
-    /// What to write instead of a value of an option.
+    /// The error for a wrong value of an option. `sentence` says what to write instead.
     pub(crate) fn value(sentence: impl Into<Outside>) -> Self {
         Self::Value(sentence.into())
     }
 
-    /// A file that cannot be written.
     pub(crate) fn write(path: &Path, error: std::io::Error) -> Self {
         Self::Write { target: path.into(), error }
     }
 
     /// The error of a command that has found nothing to show.
-    pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<Unused>) -> Self {
+    pub(crate) fn no_result(paths: &[PathBuf], unused: Vec<UnusedFile>) -> Self {
         Self::NoResult { paths: paths.iter().map(Outside::from).collect(), unused }
     }
 
@@ -111,7 +113,7 @@ impl Error {
             | Self::NoDimension => Exit::Usage,
             Self::Output(error) => error.exit(),
             Self::NoResult { unused, .. } => {
-                let broken = unused.iter().map(Unused::exit).find(|exit| *exit == Exit::Error);
+                let broken = unused.iter().map(UnusedFile::exit).find(|exit| *exit == Exit::Error);
                 broken.unwrap_or(Exit::Usage)
             }
             Self::Judge(_)
@@ -172,7 +174,7 @@ impl From<RenderError> for Error {
             RenderError::Failed { format, reason } => {
                 Self::Render { format: format.name(), reason }
             }
-            // The command's options do not let it through.
+            // Never reached, because the parser of `--output` refuses such a format.
             RenderError::Unsupported { format, .. } => {
                 Self::Render { format: format.name(), reason: "it is not offered".into() }
             }
@@ -191,7 +193,7 @@ impl fmt::Display for Error {
             Self::UnknownName { noun, name, nearest, known } => {
                 write!(f, "no {noun} matches '{}'; ", name.on_terminal())?;
                 if !nearest.is_empty() {
-                    write!(f, "did you mean {}? ", either(nearest))?;
+                    write!(f, "did you mean {}? ", join_alternatives(nearest))?;
                 }
                 f.write_str(known)
             }
@@ -236,9 +238,9 @@ impl fmt::Display for Error {
                 quote(f, stderr)?;
                 write!(f, "\n  {hint} a slow start gets more time with --start-timeout")
             }
-            Self::BeyondLoopback { address, deed } => write!(
+            Self::BeyondLoopback { address, harm } => write!(
                 f,
-                "{} is beyond loopback: {deed}; say --allow-remote if that host is yours",
+                "{} is beyond loopback: {harm}; say --allow-remote if that host is yours",
                 address.on_terminal()
             ),
             Self::NoResult { paths, unused } => no_result(f, paths, unused),
@@ -286,7 +288,7 @@ impl fmt::Display for Error {
     }
 }
 
-fn no_result(f: &mut fmt::Formatter<'_>, paths: &[Outside], unused: &[Unused]) -> fmt::Result {
+fn no_result(f: &mut fmt::Formatter<'_>, paths: &[Outside], unused: &[UnusedFile]) -> fmt::Result {
     if let [unused] = unused {
         return write!(f, "{unused}");
     }
@@ -302,13 +304,13 @@ fn no_result(f: &mut fmt::Formatter<'_>, paths: &[Outside], unused: &[Unused]) -
     if rest > 0 { write!(f, "\n  and {rest} more") } else { Ok(()) }
 }
 
-/// A server's last words, a line each.
+/// Writes the last lines of a server's standard error, each on a line of its own.
 fn quote(f: &mut fmt::Formatter<'_>, lines: &[Outside]) -> fmt::Result {
     lines.iter().try_for_each(|line| write!(f, "\n  | {}", line.on_terminal()))
 }
 
 /// `'a', 'b' or 'c'`.
-fn either(names: &[String]) -> String {
+fn join_alternatives(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
     match quoted.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),

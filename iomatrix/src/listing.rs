@@ -1,6 +1,6 @@
-//! The cells of a check, which `check --list` shows and does not judge.
+//! The cells that `check --list` shows instead of judging them.
 
-use conformance::plan::Planned;
+use conformance::plan::PlannedCell;
 use harness::row::Row;
 use report::output::{Output, OutputError};
 use report::part::{Medium, Part, Prose, Span};
@@ -13,36 +13,36 @@ pub(crate) struct Listing {
     cells: Vec<ListedCell>,
 }
 
-/// One cell.
 #[derive(Serialize)]
 struct ListedCell {
     row: Outside,
     /// `suite/case`.
     case: String,
-    /// Why this host cannot judge it, if so.
+    /// Why this host cannot judge it, if it cannot.
     unavailable: Option<Outside>,
-    /// What the case asks for and the server does not offer, if so.
+    /// What the case needs and the server does not offer, if anything.
     lacks: Option<&'static str>,
 }
 
 impl Listing {
-    /// The cells of a plan.
-    pub(crate) fn of(rows: &[Row], plan: &[Planned]) -> Self {
-        let cell = |planned: &Planned| {
+    pub(crate) fn new(rows: &[Row], plan: &[PlannedCell]) -> Self {
+        let cell = |planned: &PlannedCell| {
             let row = &rows[planned.row];
             ListedCell {
                 row: (&row.name).into(),
                 case: planned.id(),
                 unavailable: planned.unavailable.clone(),
-                lacks: planned.lacking(row),
+                lacks: planned.missing_optional_part(row),
             }
         };
         Self { cells: plan.iter().map(cell).collect() }
     }
 
-    /// Looks whether the cells can be shown in each format that was asked for: a check has more.
+    /// Checks that the cells can be shown in each requested format, because a check has more
+    /// formats.
     ///
     /// # Errors
+    ///
     /// [`OutputError::Syntax`].
     pub(crate) fn expect_formats(outputs: &[Output]) -> Result<(), OutputError> {
         outputs.iter().try_for_each(|output| output.expect_format(Self::FORMATS))
@@ -60,7 +60,7 @@ impl Pages for Listing {
             let unavailable =
                 unavailable.as_ref().map(|reason| outside!("  unavailable: {}", reason));
             let reason = unavailable.or_else(unsupported).unwrap_or_default();
-            Prose::from(Span::Said(outside!("{}::{}{}", row, case, reason)))
+            Prose::from(Span::Outside(outside!("{}::{}{}", row, case, reason)))
         };
         let lines = self.cells.iter().map(line).collect();
         vec![match medium {

@@ -1,5 +1,5 @@
-//! `iomatrix`: judge rows by the suites, explain cases, ask what this host can do, load servers,
-//! measure rows, trace their system calls, compare results, and merge them into one page.
+//! `iomatrix`: judges rows by the suites, explains cases, probes this host, loads servers, measures
+//! rows, traces their system calls, compares results, and merges them into one page.
 
 mod bench;
 mod check;
@@ -27,7 +27,7 @@ use ::report::escape::terminal;
 use clap::{Parser, Subcommand};
 use harness::supervisor;
 
-use notice::say;
+use notice::print_notice;
 
 /// Cross-platform matrix of async I/O backends: readiness and completion, judged by one suite.
 #[derive(Parser)]
@@ -86,14 +86,14 @@ fn main() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(e) => {
-            say(format_args!("iomatrix: {e}"));
+            print_notice(format_args!("iomatrix: {e}"));
             e.exit().into()
         }
     }
 }
 
-/// Says what is wrong with the command line, which may be made of another's text, or the help that
-/// was asked for.
+/// Prints the help that was asked for, or what is wrong with the command line. Escapes the error,
+/// because a command line may contain text from elsewhere.
 fn refuse(refusal: &clap::Error) -> ExitCode {
     if !refusal.use_stderr() {
         // A reader that closes the pipe early, such as head(1), has what it wanted.
@@ -101,7 +101,7 @@ fn refuse(refusal: &clap::Error) -> ExitCode {
         return Exit::Green.into();
     }
     for line in refusal.render().to_string().lines() {
-        say(terminal(line));
+        print_notice(terminal(line));
     }
     Exit::Usage.into()
 }

@@ -1,126 +1,133 @@
-//! What commands print and write. One syntax for all of them, `--output FORMAT[=FILE]`, which can
-//! be given several times; everything that can be wrong with it is found before a command starts
-//! (`report::output`).
+//! What commands print and write. All commands take `--output FORMAT[=FILE]`, which can be given
+//! several times. Every mistake in it is found before a command starts (`report::output`).
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use report::output::{self, Completeness, OutFile, Output, OutputError, PageError, names};
+use report::output::{
+    self, Completeness, Output, OutputError, OutputFile, PageError, format_names,
+};
 use report::{Format, Pages};
 
 use crate::error::Error;
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::view;
 
 /// What a command prints and writes, checked and ready.
 #[derive(Debug)]
 pub(crate) struct Outputs(output::Outputs);
 
-/// Reads a value of `--output`, with one of the formats that a command offers.
+/// Returns the parser of `--output` for a command that offers these formats.
 pub(crate) fn parser(
     offered: &'static [Format],
 ) -> impl Fn(&str) -> Result<Output, OutputError> + Clone + Send + Sync + 'static {
     move |text| Output::parse(text, offered)
 }
 
-/// What `--help` says of `--output`.
+/// The help text of `--output`.
 pub(crate) fn help(offered: &[Format]) -> String {
     format!(
         "Print the result as {}; with =FILE, write it there instead. Can be given several times, \
          once without FILE at most",
-        names(offered)
+        format_names(offered)
     )
 }
 
 impl Outputs {
-    /// Looks whether everything that is asked for can be printed and written.
+    /// Checks that everything that was asked for can be printed and written.
     ///
     /// # Errors
-    /// As [`output::Outputs::open`].
+    ///
+    /// Those of [`output::Outputs::open`].
     pub(crate) fn open(outputs: &[Output]) -> Result<Self, Error> {
         Ok(Self(output::Outputs::open(outputs)?))
     }
 
-    /// Looks whether an output would take the place of an input.
+    /// Checks that no output would replace an input.
     ///
     /// # Errors
-    /// As [`output::Outputs::expect_apart`].
-    pub(crate) fn expect_apart(&self, inputs: &[&Path]) -> Result<(), Error> {
-        Ok(self.0.expect_apart(inputs)?)
+    ///
+    /// Those of [`output::Outputs::reject_overwriting_inputs`].
+    pub(crate) fn reject_overwriting_inputs(&self, inputs: &[&Path]) -> Result<(), Error> {
+        Ok(self.0.reject_overwriting_inputs(inputs)?)
     }
 
-    /// Unless JSON is asked for, has it written to `results/TIME/NAME`: measuring takes long, and a
-    /// page cannot be compared.
+    /// Adds `results/TIME/NAME` as a JSON output, unless JSON was asked for. A measurement takes
+    /// long, and a page cannot be compared. Returns the path of the file.
     ///
     /// # Errors
-    /// The file cannot be written.
+    ///
+    /// The file cannot be created.
     pub(crate) fn save_unless_json(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
-        if self.0.has(Format::Json) {
+        if self.0.has_format(Format::Json) {
             return Ok(None);
         }
         let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let folder = Path::new("results").join(time.replace(':', ""));
         fs::create_dir_all(&folder).map_err(|error| Error::write(&folder, error))?;
         let path = folder.join(name);
-        self.0.add(Format::Json, OutFile::open(&path)?);
+        self.0.add(Format::Json, OutputFile::open(&path)?);
         Ok(Some(path))
     }
 
-    /// Whether a format is printed. If so it no longer is: the command prints it bit by bit.
-    pub(crate) fn take_printed(&mut self, format: Format) -> bool {
-        self.0.take_printed(format)
+    /// Returns whether `format` is printed. If so, removes it, because the command prints it bit by
+    /// bit.
+    pub(crate) fn take_stdout_format(&mut self, format: Format) -> bool {
+        self.0.take_stdout_format(format)
     }
 
-    /// Writes all pages, and prints the one for standard output, the files first: who reads
-    /// standard output may have stopped.
+    /// Writes all pages to their files, then prints the page for standard output. Files come first,
+    /// because the reader of standard output may have stopped.
     ///
     /// # Errors
-    /// The first page that could not be rendered or written, after all others have been tried.
+    ///
+    /// The first page that could not be rendered or written, after all others were tried.
     pub(crate) fn write_pages<P: Pages>(
         &mut self,
         shown: &P,
         question: &P::Question,
     ) -> Result<(), Error> {
         let unwritten = self.0.write_files(shown, question, Completeness::Complete);
-        let printed = self.0.printed().map_or(Ok(()), |format| {
-            print(&report::render(shown, question, format, view::on_screen())?)
+        let printed = self.0.stdout_format().map_or(Ok(()), |format| {
+            print(&report::render(shown, question, format, view::screen_view())?)
         });
         first(unwritten.into_iter().map(Error::from).chain(printed.err()))
     }
 
-    /// Writes the pages of a document that go to files, to be written again when it is complete. A
-    /// stream gets the complete ones alone.
+    /// Writes the pages of an unfinished document to files, which will be written again when it is
+    /// complete. A stream gets only the complete pages.
     ///
     /// # Errors
-    /// As [`Outputs::write_pages`].
-    pub(crate) fn write_files_of<P: Pages>(
+    ///
+    /// Those of [`Outputs::write_pages`].
+    pub(crate) fn write_unfinished<P: Pages>(
         &mut self,
         shown: &P,
         question: &P::Question,
     ) -> Result<(), Error> {
-        let unwritten: Vec<PageError> = self.0.write_files(shown, question, Completeness::SoFar);
+        let unwritten: Vec<PageError> = self.0.write_files(shown, question, Completeness::Partial);
         first(unwritten.into_iter().map(Error::from))
     }
 }
 
-/// The first error is the command's; the others are said.
+/// Returns the first error, and prints the others.
 fn first(errors: impl IntoIterator<Item = Error>) -> Result<(), Error> {
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };
-    errors.for_each(|other| say(format_args!("iomatrix: {other}")));
+    errors.for_each(|other| print_notice(format_args!("iomatrix: {other}")));
     Err(first)
 }
 
-/// Tells where a result was saved that the user had not asked for by name.
-pub(crate) fn say_saved(path: Option<&Path>) {
+/// Prints where a result was saved, if the user had not named the file.
+pub(crate) fn print_saved(path: Option<&Path>) {
     if let Some(path) = path {
-        say(format_args!("saved {}", path.display()));
+        print_notice(format_args!("saved {}", path.display()));
     }
 }
 
-/// Prints a page. That nobody reads it to its end is no error.
+/// Prints a page. It is not an error if the reader closes the pipe early.
 pub(crate) fn print(page: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(page.as_bytes()).and_then(|()| stdout.flush()) {

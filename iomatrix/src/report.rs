@@ -1,16 +1,16 @@
-//! `iomatrix report`: result files of all commands, and of several hosts, as one page.
+//! `iomatrix report`: merges result files of all commands, and of several hosts, into one page.
 
 use std::path::{Path, PathBuf};
 
 use report::Outside;
 use report::output::Output;
 use report::part::{Medium, Part};
-use report::run::parts::{missing, overview};
+use report::run::parts::{missing_labels, overview};
 use report::{Conclusion, Document, Exit, Format, Gate, Pages};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::output::{self, Outputs};
 use crate::results::{Collection, ResultFiles};
 
@@ -31,35 +31,35 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let inputs: Vec<&Path> = arguments.paths.iter().map(PathBuf::as_path).collect();
-    outputs.expect_apart(&inputs)?;
-    let ResultFiles { documents, unused, .. } = ResultFiles::below(&arguments.paths);
+    outputs.reject_overwriting_inputs(&inputs)?;
+    let ResultFiles { documents, unused, .. } = ResultFiles::read(&arguments.paths);
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
-    unused.iter().for_each(|unused| say(format_args!("iomatrix: {unused}")));
-    let collection = Collection::of(documents.into_iter().map(|(_, document)| document));
+    unused.iter().for_each(|unused| print_notice(format_args!("iomatrix: {unused}")));
+    let collection = Collection::new(documents.into_iter().map(|(_, document)| document));
     outputs.write_pages(&collection, &arguments.expected)?;
-    let missing = missing(&collection.runs, &arguments.expected);
+    let missing = missing_labels(&collection.runs, &arguments.expected);
     for label in &missing {
-        say(format_args!("no result from {}", label.on_terminal()));
+        print_notice(format_args!("no result from {}", label.on_terminal()));
     }
     let unused = unused.iter().map(|_| Conclusion::Error);
     let missing = missing.iter().map(|_| Conclusion::Red);
-    Ok(collection.conclusions().and(unused).and(missing).exit())
+    Ok(collection.conclusions().with_pieces(unused).with_pieces(missing).exit())
 }
 
 impl Pages for Collection {
-    /// What all documents are offered in.
+    /// The formats that all documents offer.
     const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown, Format::Json];
-    /// The labels that must be there.
+    /// The labels from which results are expected.
     type Question = Vec<Outside>;
 
-    /// The matrix first: what is wrong has no speed.
+    /// The matrix comes first: the speed of a wrong server means nothing.
     fn parts(&self, expected: &Vec<Outside>, medium: Medium) -> Vec<Part> {
         let mut shown: Vec<Part> = match medium {
             Medium::Terminal => parts(&self.runs, medium).collect(),
             Medium::Page if self.runs.is_empty() && expected.is_empty() => Vec::new(),
-            // A table of all hosts.
+            // One table of all hosts.
             Medium::Page => overview(&self.runs, &Gate::default(), expected),
         };
         shown.extend(parts(&self.benches, medium));

@@ -1,5 +1,5 @@
-//! Rows, suites and cases as a command line names them: found by name or pattern, and what to
-//! answer for a name that nothing has.
+//! Finds the rows, suites and cases that a command line names by name or pattern, and suggests
+//! names where nothing matches.
 
 use conformance::case::{Case, Suite};
 use conformance::suites;
@@ -8,12 +8,13 @@ use harness::registry::{Registry, RowEntry};
 
 use crate::error::Error;
 
-/// How many names are suggested at most.
+/// The largest number of names that are suggested.
 const SUGGESTIONS: usize = 3;
 
-/// The rows of this build that a pattern matches, in the registry's order; without a pattern, all.
+/// The rows of this build that match a pattern, in the registry's order; all without a pattern.
 ///
 /// # Errors
+///
 /// A pattern that no row matches.
 pub(crate) fn rows<'a>(
     registry: &'a Registry,
@@ -28,7 +29,8 @@ pub(crate) fn rows<'a>(
 /// The row of this build with exactly this name.
 ///
 /// # Errors
-/// No row has it.
+///
+/// No row has this name.
 pub(crate) fn row<'a>(registry: &'a Registry, name: &str) -> Result<&'a RowEntry, Error> {
     let found = registry.built_rows().find(|entry| entry.name == name);
     found.ok_or_else(|| unknown_row(registry, name))
@@ -55,6 +57,7 @@ fn unknown_row(registry: &Registry, name: &str) -> Error {
 /// Expects each pattern to match a suite.
 ///
 /// # Errors
+///
 /// A pattern that no suite matches.
 pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
     let names = || suites::ALL.iter().map(|suite| suite.name);
@@ -69,9 +72,10 @@ pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
     }
 }
 
-/// The cases that an id matches, in catalogue order; without an id, all.
+/// The cases that match an id, in catalogue order; all without an id.
 ///
 /// # Errors
+///
 /// An id that no case matches.
 pub(crate) fn cases(ids: &[String]) -> Result<Vec<(&'static Suite, &'static Case)>, Error> {
     let is_known = |id: &&String| catalogue().any(|(suite, case)| matches(id, &id_of(suite, case)));
@@ -105,17 +109,17 @@ fn unknown_case(id: &str) -> Error {
     }
 }
 
-/// Ids of cases, and `suite/*` for a suite's name.
+/// Suggests ids of cases, and `suite/*` for suites.
 fn nearest_cases(written: &str) -> Vec<String> {
     let suites = suites::ALL.iter().map(|suite| (format!("{}/*", suite.name), suite.name));
     let cases = catalogue().map(|(suite, case)| (id_of(suite, case), case.name));
     nearest(written, cases.chain(suites))
 }
 
-/// What may have been meant, the likeliest first. A candidate is what to write, and a shorter name
-/// that may have been written for it.
+/// Suggests what the user may have meant, the likeliest first. A candidate is a name to suggest,
+/// and a shorter name that the user may have written for it.
 fn nearest<'a>(written: &str, candidates: impl Iterator<Item = (String, &'a str)>) -> Vec<String> {
-    // As in the names of tests.
+    // Names of tests have `::` where ids have `/`.
     let written = written.to_lowercase().replace("::", "/");
     let edits = |name: &str| strsim::levenshtein(&written, name);
     let mut found: Vec<(usize, String)> = candidates

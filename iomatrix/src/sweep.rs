@@ -1,5 +1,5 @@
-//! `iomatrix sweep`: a bench at each of several values of one quantity, to see where completion
-//! starts to pay, and where an open loop bends.
+//! `iomatrix sweep`: runs a bench at several values of one quantity, to show where completion
+//! starts to pay, and where an open loop has its knee.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use report::{Document as _, Exit, Pages as _, Seed};
 use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
 use crate::load::{WorkloadArguments, parse_rate, parse_size};
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::output::{self, Outputs};
 
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 5, aliases = ["runs", "repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Measure for so long in each round.
+    /// How long to measure in each round.
     #[arg(short, long, value_name = "TIME", default_value = "1s")]
     #[arg(value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -77,13 +77,13 @@ struct Values {
 
 fn metrics() -> impl TypedValueParser<Value = Metric> {
     let value = |(word, metric): (_, Metric)| PossibleValue::new(word).help(metric.name());
-    PossibleValuesParser::new(Metric::PLOTTED.map(value)).try_map(|word| word.parse())
+    PossibleValuesParser::new(Metric::PLOT_CHOICES.map(value)).try_map(|word| word.parse())
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let points = arguments.values.points()?;
     for (_, point) in &points {
-        arguments.workload(point).expect_sense(arguments.subjects.transport)?;
+        arguments.workload(point).validate(arguments.subjects.transport)?;
     }
     let session = Session::new(&arguments.subjects)?;
     session.candidates(1)?;
@@ -94,20 +94,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut sweep =
         Sweep { version: FORMAT_VERSION, dimension, points: Vec::new(), interrupted: false };
     for (value, point) in points {
-        say(format_args!("{}", dimension.long(value)));
+        print_notice(format_args!("{}", dimension.describe(value)));
         let candidates = session.candidates(point.workers[0])?;
         let workload = arguments.workload(&point);
         let bench = session.bench(candidates, &workload, arguments.rounds)?;
         sweep.interrupted = bench.interrupted;
         sweep.points.push(Point { value, bench });
-        // After each value, because a sweep takes long.
-        outputs.write_files_of(&sweep, &metric)?;
+        // Written after each value, because a sweep takes long.
+        outputs.write_unfinished(&sweep, &metric)?;
         if sweep.interrupted {
             break;
         }
     }
     outputs.write_pages(&sweep, &metric)?;
-    output::say_saved(saved.as_deref());
+    output::print_saved(saved.as_deref());
     Ok(sweep.exit(&metric))
 }
 
@@ -144,10 +144,11 @@ impl Values {
         }
     }
 
-    /// Each value with the options that it stands for, of which every one has one value then.
+    /// Each value with the options for it, in which no quantity has several values.
     ///
     /// # Errors
-    /// Unless exactly one quantity has several values.
+    ///
+    /// Not exactly one quantity has several values.
     fn points(&self) -> Result<Vec<(f64, Self)>, Error> {
         let lengths =
             [self.connections.len(), self.rate.len(), self.payload.len(), self.workers.len()];

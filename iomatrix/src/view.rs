@@ -1,14 +1,14 @@
-//! How pages are shown on standard output; how in files says `View::in_file`.
+//! How pages are shown on standard output. `View::in_file` says how they are shown in files.
 
 use report::{Ink, View, Width};
 
-/// On standard output: as wide as its terminal; without one, as wide as in a file.
-pub(crate) fn on_screen() -> View {
+/// As wide as the terminal. Without a terminal, as wide as in a file.
+pub(crate) fn screen_view() -> View {
     let terminal = console::Term::stdout();
     if !terminal.is_term() {
         return View { ink: ink(), ..View::in_file() };
     }
-    View { width: Width::of(terminal.size().1), ink: ink() }
+    View { width: Width::new(terminal.size().1), ink: ink() }
 }
 
 fn ink() -> Ink {

@@ -1,5 +1,5 @@
-//! `iomatrix check` on servers that are not rows: by a command, and by an address. The server is
-//! the mutant, which knows the contract but is not asked about it.
+//! `iomatrix check` on servers that are not rows: by a command, with and without the contract, and
+//! by an address. The server is the mutant, which speaks the contract.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
@@ -32,7 +32,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The result file of a check by this command and with these options.
+/// The result of a check of this command, with these options.
 fn run(command: &str, options: &[&str]) -> Run {
     let arguments = [&["--command", command, "--output", "json"], options].concat();
     let output = check(&arguments);
@@ -69,7 +69,7 @@ fn a_wrong_one_is_not_and_the_files_say_why() {
 #[test]
 fn a_process_below_a_wrapper_is_the_one_that_is_measured() {
     if !cfg!(target_os = "linux") {
-        // Elsewhere the process cases are unavailable, and the test above shows that.
+        // On other systems the process cases are unavailable.
         return;
     }
     let wrapped = format!("sh -c \"{}; true\"", command("").replace('\'', ""));
@@ -88,25 +88,25 @@ fn a_command_that_never_listens_or_ends_is_not_judged() {
     };
     let said = refusal(&command("--no-such-option"));
     assert!(said.contains("the server ended with status 2 before it listened"), "{said}");
-    // Another port than the one that is asked for.
+    // It listens on another port than the one that it is given.
     let elsewhere = format!("'{}' --listen tcp:127.0.0.1:0 --drain {{port}}s", mutant());
     let said = refusal(&elsewhere);
     assert!(said.contains("expected a server that listens on 127.0.0.1:"), "{said}");
 }
 
 /// A server that the test started itself.
-struct Listening(Child);
+struct ListeningServer(Child);
 
-impl Drop for Listening {
+impl Drop for ListeningServer {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Listening {
-    /// One at a port of its own, and its address.
-    fn on(kind: &str, arguments: &[&str]) -> (Self, String) {
+impl ListeningServer {
+    /// Starts a server on a free port, and returns its address too.
+    fn start(kind: &str, arguments: &[&str]) -> (Self, String) {
         let child = Command::new(mutant())
             .args(["--listen", &format!("{kind}:127.0.0.1:0"), "--announce", "json"])
             .args(arguments)
@@ -124,7 +124,7 @@ impl Listening {
     }
 }
 
-/// The result file of a check of the server at this address.
+/// The result of a check of the server at this address.
 fn run_at(address: &str, options: &[&str]) -> Run {
     let arguments = [&["--address", address, "--output", "json"], options].concat();
     let output = check(&arguments);
@@ -133,7 +133,7 @@ fn run_at(address: &str, options: &[&str]) -> Run {
 
 #[test]
 fn a_server_that_listens_already_gets_the_wire_cases() {
-    let (_server, address) = Listening::on("tcp", &[]);
+    let (_server, address) = ListeningServer::start("tcp", &[]);
     let run = run_at(&address, &["--suite", "tcp-half-close", "--profile", "quick"]);
     assert_eq!(run.rows[0].grade, Grade::Address);
     assert!(run.cells.iter().all(|cell| cell.verdict == Verdict::Pass), "{run:?}");
@@ -144,7 +144,7 @@ fn a_server_that_listens_already_gets_the_wire_cases() {
 #[test]
 fn a_server_of_udp_is_certified_below_the_contract_if_it_is_right() {
     let certified = |arguments: &[&str]| {
-        let (_server, address) = Listening::on("udp", arguments);
+        let (_server, address) = ListeningServer::start("udp", arguments);
         let run = run_at(&address, &["--profile", "quick"]);
         let suites = run.cells.iter().map(|cell| cell.suite.clone());
         assert!(suites.into_iter().all(|suite| suite == "udp" || suite == "endurance"), "{run:?}");
@@ -220,7 +220,7 @@ fn a_server_that_speaks_the_contract_gets_all_cases() {
     assert_eq!((row.grade, &row.driver), (Grade::Contract, &driver.into()));
     let asks = |case: &str| run.cells.iter().any(|cell| cell.case == case);
     assert!(asks("sigterm-idle"), "a case of grade contract was left out");
-    // Windows has no signals for another process.
+    // Some cases are unavailable on Windows, which has no signals between processes.
     let is_fine = |verdict| matches!(verdict, Verdict::Pass | Verdict::Unavailable);
     assert!(run.cells.iter().all(|cell| is_fine(cell.verdict)), "{run:?}");
     assert!(run.cells[0].repeat.contains("--contract"), "{:?}", run.cells[0].repeat);

@@ -1,4 +1,4 @@
-//! `iomatrix compare`, run for real on small benches and on what is none.
+//! Runs `iomatrix compare` on small benches, and on files that are not benches.
 
 use std::fs;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ fn bench(host: Host, system_calls: f64) -> Bench {
     }
 }
 
-/// A result folder for each bench.
+/// Writes each bench to a result folder of its own.
 fn folders(scratch: &Scratch, benches: [&Bench; 2]) -> [PathBuf; 2] {
     ["A", "B"].map(|name| {
         let folder = scratch.path().join(name);

@@ -1,5 +1,5 @@
-//! `iomatrix doctor`, run for real where io_uring is refused in every way that a process can be
-//! refused it without touching the machine: it must name the cause and the remedy.
+//! Runs `iomatrix doctor` where io_uring is refused, in every way that does not touch the machine.
+//! The doctor must name the cause and the remedy.
 #![cfg(target_os = "linux")]
 
 use std::os::unix::process::CommandExt;
@@ -8,10 +8,9 @@ use std::process::Command;
 use report::host::{Availability, Host, LimitValue};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
-/// Conventionally `nobody`. Root is exempt from the limit on locked memory.
+/// By convention `nobody`. Root is exempt from the limit on locked memory.
 const ORDINARY_USER: u32 = 65_534;
 
-/// Who runs the doctor.
 #[derive(Clone, Copy)]
 enum User {
     Same,
@@ -34,7 +33,7 @@ fn run(args: &[&str], user: User) -> String {
     String::from_utf8(output.stdout).expect("a page is UTF-8")
 }
 
-/// The doctor's page, one paragraph a line, under `restrictions` such as `--open-files 8`.
+/// The doctor's page as one line, under `restrictions` such as `--open-files 8`.
 #[track_caller]
 fn text(restrictions: &str, user: User) -> String {
     unwrapped(&run(&arguments(restrictions, "text"), user))
@@ -59,7 +58,7 @@ fn arguments<'a>(restrictions: &'a str, output: &'a str) -> Vec<&'a str> {
         .collect()
 }
 
-/// Joins what the page broke for the terminal's width.
+/// Joins the lines that the page broke at the terminal's width.
 fn unwrapped(page: &str) -> String {
     page.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -80,7 +79,7 @@ fn assert_denied(errno: &str) {
     let host = host(&restrictions, User::Same);
     let (reason, fix) = ring_refusal(&host);
     assert!(reason.starts_with(&format!("io_uring_setup answers {errno}: ")), "{reason}");
-    // A sysctl that is off as well comes first; then the filter is part of the remedy.
+    // If a sysctl is off as well, the reason names it, and the filter is part of the remedy.
     let whole = format!("{reason}; {fix}");
     assert!(whole.contains("seccomp filter over this process"), "{whole}");
     assert!(fix.contains("io_uring_setup, io_uring_enter and io_uring_register"), "{fix}");

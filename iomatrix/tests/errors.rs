@@ -1,5 +1,5 @@
 //! Each expected error as a user provokes it: its exit status, and the sentence that says what was
-//! wrong and what to type instead. None of them starts a server of this repository.
+//! wrong and what to type instead. No test starts a server of this repository.
 
 use std::net::SocketAddr;
 use std::process::{Command, Output};
@@ -70,7 +70,7 @@ fn a_strangers_host_is_neither_judged_nor_loaded() {
 
 #[test]
 fn a_server_that_cannot_be_reached_is_one_sentence_and_no_wall_of_cells() {
-    // Bound and not listened to: nobody else can get the port meanwhile.
+    // Bound but not listening, so nobody else can get the port.
     let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
     let address = nobody.local_addr().expect("its address").as_socket().unwrap().to_string();

@@ -1,5 +1,5 @@
-//! `iomatrix explain`, run for real, and `docs/CASES.md`, which is its output; `docs/UPSTREAM.md`
-//! is that of `list --findings`.
+//! Runs `iomatrix explain`, of which `docs/CASES.md` is the output. `docs/UPSTREAM.md` is that of
+//! `list --findings`.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn a_case_is_explained_with_all_that_belongs_to_it() {
     let page = printed(&["explain", "tcp-half-close/large-backlog"]);
     assert!(page.starts_with("tcp-half-close/large-backlog (MUST)\n"), "{page}");
     for part in [
-        "requires   All bytes that the server took before FIN come back",
+        "requires   A client that has read nothing before its FIN still gets every byte.",
         "netty#6303: ",
         "sizes      200 ms in quick, 500 ms in default and full",
         "mutants    - closes-unflushed must fail as lost",

@@ -1,5 +1,5 @@
-//! What `iomatrix report` and `iomatrix compare` say of files that are no results: each is named,
-//! none is waited for, and the others are still shown.
+//! What `iomatrix report` and `iomatrix compare` say about files that are not results. Each file is
+//! named, none blocks the command, and the others are still shown.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use harness::scratch::Scratch;
 
-/// How long a file may be looked at on a busy host; to wait for a FIFO would take for ever.
+/// How long a command may take on a busy host. Waiting for a FIFO would take forever.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A trace of no row, which is a result.
+/// A trace without rows, which is a valid result.
 const TRACE: &str = r#"{"version": 1, "connections": 1, "message_bytes": 64, "rows": []}"#;
 
 fn iomatrix(command: &str, paths: &[&Path]) -> Output {
@@ -96,7 +96,7 @@ fn a_file_alone_that_is_no_result_is_named_with_what_it_is() {
     expect(&iomatrix("report", &[&scratch.path().join("none")]), 2, &["there is no such file"]);
 }
 
-/// The example of a document, as the tests of `report` keep it.
+/// The example of a document, which the tests of `report` keep as a golden page.
 fn example(name: &str) -> String {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = repository.join(format!("report/src/golden/snapshots/{name}-json.snap"));
@@ -132,7 +132,7 @@ fn what_report_writes_as_json_it_reads_back() {
     assert_eq!(one.status, other.status, "{other:?}");
 }
 
-/// The rule of `report::Exit`, whatever the document.
+/// The rule is that of `report::Exit`, for every kind of document.
 #[test]
 fn the_status_is_that_of_the_worst_document_of_any_kind() {
     let scratch = Scratch::new().expect("make a folder");
@@ -235,7 +235,7 @@ mod unix {
         let _listener = UnixListener::bind(&socket).expect("listen");
         expect(&iomatrix("report", &[&socket]), 2, &["it is a socket"]);
         expect(&iomatrix("report", &[Path::new("/dev/zero")]), 2, &["it is a device"]);
-        // All of them below a folder, with a result among them.
+        // All of them in one folder, together with a result.
         file(&scratch, "good.json", TRACE);
         let parts = ["fifo.json: it is a FIFO", "socket.json: it is a socket", "not times"];
         expect(&iomatrix("report", &[scratch.path()]), 3, &parts);

@@ -1,6 +1,6 @@
-//! `iomatrix load` and `iomatrix bench` as a user types them: what they print, write and exit with.
-//! The servers are threads of this test and mio's backend as it was built for development, since
-//! no time is judged.
+//! Runs `iomatrix load` and `iomatrix bench` as a user types them, and checks what they print,
+//! write and exit with. The servers are threads of this test, and mio's backend in a development
+//! build, because no time is judged.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 
 const IOMATRIX: &str = env!("CARGO_BIN_EXE_iomatrix");
 
-/// An echo that changes the byte at this position of each connection's stream.
+/// Starts an echo server that changes the byte at this position of each connection's stream.
 fn server(wrong_at: Option<usize>) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("its address");
@@ -46,7 +46,7 @@ fn iomatrix(command: &str, arguments: &[&str]) -> Output {
     output.unwrap_or_else(|error| panic!("start {IOMATRIX}: {error}"))
 }
 
-/// A short closed loop.
+/// Runs a short closed loop.
 fn load(address: SocketAddr, options: &[&str]) -> Output {
     let address = address.to_string();
     let short = [address.as_str(), "-c", "4", "-d", "300ms", "-w", "50ms"];
@@ -61,7 +61,7 @@ fn result(output: &Output) -> LoadResult {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"))
 }
 
-/// Whether nothing was wrong but that this host left the generator nothing to wait for.
+/// Whether nothing was wrong, except that this host saturated the generator.
 fn is_saturated(output: &Output) -> bool {
     output.status.code() == Some(3) && text(&output.stdout).contains("saturated")
 }
@@ -80,7 +80,7 @@ fn a_load_prints_what_it_measured_in_each_format() {
         assert!(output.status.success() || is_saturated(&output), "{output:?}");
         assert!(text(&output.stdout).contains(expected), "{output:?}");
     }
-    // The log has times alone: what they are worth is said on another page.
+    // The log has nothing but times. Whether they are valid is on another page.
     let log = load(address, &["--output", "hdr"]);
     assert!(matches!(log.status.code(), Some(0 | 3)), "{log:?}");
     assert!(text(&log.stdout).contains("times in nanoseconds"), "{log:?}");
@@ -136,7 +136,7 @@ fn mistakes_are_answered_with_what_to_write() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(text(&output.stderr).contains(expected), "{output:?}");
     }
-    // Bound and not listened to: nobody else can get the port meanwhile.
+    // Bound but not listening, so nobody else can get the port.
     let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     nobody.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
     let address = nobody.local_addr().expect("its address").as_socket().unwrap();
@@ -155,7 +155,7 @@ fn an_interruption_leaves_what_was_measured_and_is_status_130() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("it starts");
-    // Its connections are there once it runs; the signal before would find no handler.
+    // A signal that comes before its connections exist may come before its handler does.
     let connections = || text(&std::fs::read("/proc/net/tcp").unwrap_or_default());
     let is_loading = || connections().contains(&port(&address));
     let start = std::time::Instant::now();
@@ -178,7 +178,7 @@ fn port(address: &str) -> String {
     format!(":{port:04X} 01")
 }
 
-/// A folder that is gone at the end.
+/// A folder that is removed when it is dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -195,7 +195,7 @@ impl Drop for Folder {
     }
 }
 
-/// A short bench of mio's row, with the program at `program` and the result at `file`.
+/// Runs a short bench of mio's row, with the program at `program`. The result goes to `file`.
 fn bench(program: &Path, file: &Path, options: &[&str]) -> Output {
     let folder = program.parent().expect("it is in a folder");
     let output = Command::new(IOMATRIX)
@@ -240,7 +240,7 @@ fn a_row_that_answers_wrongly_is_not_timed() {
     let mutant = binaries::locate(&["mutant"], binaries::OWN_PROFILE).expect("it is built");
     let folder = Folder::new("wrong");
     let program = folder.0.join("backend-mio");
-    // Without the two arguments of `--flavor`, which it does not know.
+    // Drops the two arguments of `--flavor`, because the mutant does not have mio's flavor.
     let script = format!(
         "#!/bin/sh\nshift 2\nexec '{}' --fault translates-crlf \"$@\"\n",
         mutant["mutant"].display()
@@ -251,7 +251,7 @@ fn a_row_that_answers_wrongly_is_not_timed() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let bench: Bench = serde_json::from_slice(&output.stdout).expect("a bench");
     let refused = bench.rows[0].refused.as_ref().expect("it is wrong");
-    assert_eq!(refused.because, report::bench::Because::Wrong);
+    assert_eq!(refused.because, report::bench::RefusalKind::Wrong);
     assert!(refused.reason.starts_with("fails tcp-echo/"), "{refused:?}");
     assert!(bench.rows[0].samples.is_empty());
 }

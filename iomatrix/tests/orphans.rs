@@ -1,5 +1,5 @@
-//! A check that is ended from outside leaves no server behind, whatever ends it. On Linux, which
-//! shows what every process was started with.
+//! A check that is ended from outside leaves no server behind, whatever ends it. Linux only,
+//! because procfs shows the environment of every process.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -12,29 +12,29 @@ use std::time::{Duration, Instant};
 use harness::binaries;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Much longer than any of this takes.
+/// Much longer than any of these steps takes.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A variable that all that a check starts inherits.
+/// A variable that every process of a check inherits.
 const MARK: &str = "IOMATRIX_TEST_OF_ORPHANS";
 
-/// A check whose servers run, in a process group of its own as a shell would start it, with all
-/// that it has started.
-struct Started {
+/// A check whose servers run, with all processes that it has started. It has a process group of its
+/// own, as if a shell had started it.
+struct RunningCheck {
     check: Child,
     mark: String,
 }
 
-impl Started {
-    /// Of a server that serves for ever, and whose cases take longer than this test.
+impl RunningCheck {
+    /// Starts a check of a server that never ends, with a case that takes longer than this test.
     fn new() -> Self {
-        Self::under(Command::new(env!("CARGO_BIN_EXE_iomatrix")))
+        Self::start_with(Command::new(env!("CARGO_BIN_EXE_iomatrix")))
     }
 
-    /// The same, with a program in front of it.
-    fn under(mut start: Command) -> Self {
+    /// Starts the check with `start`, which may be another program in front of iomatrix.
+    fn start_with(mut start: Command) -> Self {
         let mutant = binaries::locate(&["mutant"], binaries::OWN_PROFILE).expect("it is built");
         let command = format!("'{}' --listen tcp:{{addr}}", mutant["mutant"].display());
-        let mark = distinct();
+        let mark = unique_mark();
         let check = start
             .args([
                 "check",
@@ -52,13 +52,13 @@ impl Started {
             .spawn()
             .expect("it starts");
         let started = Self { check, mark };
-        let servers = || !started.named("mutant").is_empty();
-        assert!(soon(servers), "no server was started");
+        let servers = || !started.processes_named("mutant").is_empty();
+        assert!(wait_until(servers), "no server was started");
         started
     }
 
-    /// Its processes, by the name of their program.
-    fn named(&self, program: &str) -> Vec<Pid> {
+    /// The processes of the check whose program's name begins with `program`.
+    fn processes_named(&self, program: &str) -> Vec<Pid> {
         let has_mark = |process: &PathBuf| {
             let variables = fs::read(process.join("environ")).unwrap_or_default();
             String::from_utf8_lossy(&variables).contains(&format!("{MARK}={}", self.mark))
@@ -74,9 +74,13 @@ impl Started {
             .collect()
     }
 
-    fn end(&mut self) {
+    fn expect_end(&mut self) {
         self.check.wait().expect("it ends");
-        assert!(soon(|| self.named("").is_empty()), "{:?}", self.named(""));
+        assert!(
+            wait_until(|| self.processes_named("").is_empty()),
+            "{:?}",
+            self.processes_named("")
+        );
     }
 
     fn group(&self) -> Pid {
@@ -84,22 +88,22 @@ impl Started {
     }
 }
 
-impl Drop for Started {
-    /// After a test that has failed.
+impl Drop for RunningCheck {
+    /// Needed after a test that has failed.
     fn drop(&mut self) {
         let _ = self.check.kill();
         let _ = self.check.wait();
     }
 }
 
-/// No two checks, of this test or of another at the same time, have the same.
-fn distinct() -> String {
+/// A value that no other check has, in this test or in one that runs at the same time.
+fn unique_mark() -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!("{}-{}", std::process::id(), since.map_or(0, |since| since.as_nanos()))
 }
 
-/// Whether something comes true while one waits.
-fn soon(is_so: impl Fn() -> bool) -> bool {
+/// Waits until `is_so` is true. Returns `false` if that takes longer than [`PATIENCE`].
+fn wait_until(is_so: impl Fn() -> bool) -> bool {
     let start = Instant::now();
     while !is_so() {
         if start.elapsed() > PATIENCE {
@@ -112,32 +116,32 @@ fn soon(is_so: impl Fn() -> bool) -> bool {
 
 #[test]
 fn a_signal_to_its_group_leaves_no_server_behind() {
-    // As a terminal, timeout(1), a closed terminal and a cancelled job send them.
+    // Sent by a terminal, by timeout(1), by a terminal that closes, and to a job that is cancelled.
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
-        let mut started = Started::new();
+        let mut started = RunningCheck::new();
         kill_process_group(started.group(), signal).expect("a group");
-        started.end();
+        started.expect_end();
     }
 }
 
 #[test]
 fn killed_after_its_supervisors_it_leaves_no_server_behind() {
-    let mut started = Started::new();
-    // They are the same program, and one of them that outlives the check would kill its server.
-    let (check, supervisors) = (started.group(), started.named("iomatrix"));
+    let mut started = RunningCheck::new();
+    // The supervisors are the same program. One that outlives the check would kill its server.
+    let (check, supervisors) = (started.group(), started.processes_named("iomatrix"));
     for process in supervisors.into_iter().filter(|process| *process != check).chain([check]) {
-        // Fails only when it has ended.
+        // Fails only if the process has ended.
         let _ = kill_process(process, Signal::KILL);
     }
-    started.end();
+    started.expect_end();
 }
 
 #[test]
 fn ended_by_timeout_it_leaves_no_server_behind() {
-    // timeout(1) hands on the signal that it gets, as it sends its own when the time is over.
+    // timeout(1) forwards the signal that it receives, just as it sends its own when time is up.
     let mut start = Command::new("timeout");
     start.args(["600", env!("CARGO_BIN_EXE_iomatrix")]);
-    let mut started = Started::under(start);
+    let mut started = RunningCheck::start_with(start);
     kill_process(started.group(), Signal::TERM).expect("timeout(1) runs");
-    started.end();
+    started.expect_end();
 }

@@ -1,5 +1,5 @@
-//! `--output FORMAT[=FILE]`, which all commands take alike: several at once, and every mistake is
-//! found before anything starts.
+//! `--output FORMAT[=FILE]`, which all commands take in the same way: it can be given several
+//! times, and every mistake is found before anything starts.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
 fn refused(arguments: &[&str], status: i32, sentence: &str) {
     let output = iomatrix(arguments);
     let said = text(&output.stderr);
-    // As one line, because clap breaks its own.
+    // Compared as one line, because clap wraps its messages.
     let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
     assert!(line.contains(sentence), "{arguments:?}: expected '{sentence}' in:\n{said}");
@@ -151,7 +151,7 @@ mod linux {
 
     use super::*;
 
-    /// Conventionally `nobody`: root may write everything.
+    /// By convention `nobody`, because root may write everything.
     const ORDINARY_USER: u32 = 65_534;
 
     #[test]
@@ -220,7 +220,7 @@ mod linux {
     fn a_file_that_cannot_be_replaced_is_written_in_place() {
         let scratch = Scratch::new().expect("make a folder");
         let page = iomatrix(&["list", "--output", "json"]).stdout;
-        // Only its owner may replace it there, but everybody may write it.
+        // In a sticky folder only the owner may replace the file, but everybody may write to it.
         let folder = scratch.path().join("sticky");
         fs::create_dir(&folder).expect("make a folder");
         let file = folder.join("page");
@@ -239,7 +239,7 @@ mod linux {
             }
             Err(_) => eprintln!("not tested: this user cannot become another"),
         }
-        // A file that is a mount, as containers have them.
+        // A file that is a mount point, as in containers.
         let mount = scratch.path().join("mount");
         fs::write(&mount, "").expect("write a file");
         let script = r#"mount --bind "$1" "$2" || exit 99; shift 2; exec "$@""#;
@@ -296,7 +296,7 @@ mod linux {
         let fifo = scratch.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().expect("start mkfifo").success());
         refused(&["list", &option("json", &fifo)], 3, "No such device or address");
-        // Opened for both, it waits for nobody, and has a reader from now on.
+        // Opening for reading and writing does not wait, and gives the FIFO a reader.
         let both = fs::OpenOptions::new().read(true).write(true).open(&fifo).expect("open it");
         let mut reader = both.try_clone().expect("a reader");
         let reading = thread::spawn(move || {

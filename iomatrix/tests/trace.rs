@@ -1,5 +1,5 @@
-//! `iomatrix trace`, run for real on a row of each model, and where there is nothing to trace with
-//! or nothing that can be traced.
+//! Runs `iomatrix trace` on a row of each model, and where there is no strace or nothing can be
+//! traced.
 
 use std::process::{Command, Output};
 
@@ -46,8 +46,8 @@ mod linux {
 
     use super::*;
 
-    /// The output, or nothing on a machine that cannot trace and has said so. In CI strace is
-    /// installed, and a machine that cannot trace is red.
+    /// The output, or `None` on a machine that says it cannot trace. CI installs strace, so a
+    /// machine that cannot trace is a failure there.
     #[track_caller]
     fn traced(arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
         let output = trace(arguments, environment);
@@ -94,9 +94,9 @@ mod linux {
             return;
         }
         for request in uring.requests() {
-            let has = |name: &str| request.calls.iter().any(|call| call.name.is(name));
+            let has = |name: &str| request.calls.iter().any(|call| call.name.equals(name));
             assert!(has("io_uring_enter") && !has("recvfrom"), "{request:?}");
-            // One receives and one sends, however they are spread over calls.
+            // One receive and one send, however they are spread over calls.
             let expected = Operations::Counted { submissions: 2, completions: 2 };
             assert_eq!(request.operations, expected);
         }
@@ -117,7 +117,7 @@ mod linux {
         assert_refused(&output, 69, "strace is not installed\n  fix: apt-get install strace");
     }
 
-    /// A folder with a program for a backend's package, and for strace if there is to be one.
+    /// A folder with these programs: those of backends, and strace if there is to be one.
     fn programs(scripts: &[(&str, String)]) -> Scratch {
         let folder = Scratch::new().expect("room for temporary files");
         for (name, script) in scripts {
@@ -151,7 +151,7 @@ mod linux {
         use harness::binaries::{OWN_PROFILE, locate};
         let mutant = &locate(&["mutant"], OWN_PROFILE).expect("it is built")["mutant"];
         let says_why = r#"echo '{"unavailable":"no |\u001b[2J here"}'; exit 69"#.to_owned();
-        // Without `--flavor multi-thread`, which it does not know.
+        // Drops `--flavor multi-thread`, which the mutant does not know.
         let folder = programs(&[
             (
                 "backend-tokio",

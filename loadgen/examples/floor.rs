@@ -1,5 +1,5 @@
-//! The floor alone: `floor CONNECTIONS BYTES ROUNDS` prints CPU nanoseconds of a message, as its
-//! counterpart in C does.
+//! Prints the floor alone: `floor CONNECTIONS BYTES ROUNDS` prints the CPU nanoseconds per message,
+//! as `ci/yardstick/floor.c` does, with which it is compared.
 
 use std::process::ExitCode;
 

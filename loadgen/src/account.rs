@@ -1,4 +1,4 @@
-//! From what the threads have counted to a measurement: whether it counts, and its numbers if so.
+//! Turns what the threads have counted into a measurement, and decides whether it is valid.
 
 use report::Transport;
 use report::load::{
@@ -13,24 +13,24 @@ use crate::load::Load;
 use crate::shared::Stop;
 use crate::tally::{Cost, Histograms, Tally, Window};
 
-/// Above this 99th percentile of the send lag, the generator was late.
-const LATE_NS: u64 = 100_000;
-/// A thread that finds nothing to do less often than this, of all times that it looks, has been the
-/// bottleneck.
+/// If the 99th percentile of the send lag is above this, the generator was late.
+const LATE_LIMIT_NS: u64 = 100_000;
+/// A thread that found nothing to do in a smaller share of its polls than this was the bottleneck.
 const LEAST_WAITS_SHARE: f64 = 0.005;
-/// The same by CPU time, where waits are not told.
+/// Used where the system does not count waits: a thread that used at least this share of its
+/// processor was the bottleneck.
 const HIGHEST_SHARE: f64 = 0.97;
 
-/// A measurement, with the distributions behind it.
+/// A measurement and the distributions behind it.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// What a result file carries.
+    /// The part that a result file holds.
     pub measurement: Measurement,
-    /// The whole distributions, of an invalid measurement too.
+    /// The whole distributions, even if the measurement is invalid.
     pub histograms: Histograms,
 }
 
-/// What the threads have counted, on its way to a measurement.
+/// The sum of what the threads have counted, from which the measurement is made.
 pub(crate) struct Account<'a> {
     load: &'a Load,
     jitter_ns: Option<u64>,
@@ -39,12 +39,12 @@ pub(crate) struct Account<'a> {
     window: Option<Window>,
     reasons: Vec<String>,
     is_given_up: bool,
-    /// How long it took until every connection was open.
+    /// Time until every connection was open.
     pub(crate) opening_ns: Option<u64>,
 }
 
 impl Recording {
-    /// A load that was not run: the host itself is late.
+    /// The recording of a load that was not run, because the host is too noisy.
     pub(crate) fn too_noisy(load: &Load, jitter_ns: u64) -> anyhow::Result<Self> {
         let reason = format!(
             "host too noisy: a thread that only sleeps and spins is {} µs late (99th percentile, \
@@ -66,7 +66,6 @@ impl Recording {
     }
 }
 
-/// How this generator was compiled.
 pub const PROFILE: BuildProfile =
     if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
 
@@ -84,7 +83,7 @@ impl<'a> Account<'a> {
         })
     }
 
-    /// Adds what one thread has counted, and why it stopped early if it did.
+    /// Adds what one thread has counted, and why it stopped if it stopped early.
     pub(crate) fn add(&mut self, tally: &Tally, stop: Option<Stop>) -> anyhow::Result<()> {
         self.sum.add(tally)?;
         self.costs.push(tally.cost);
@@ -104,7 +103,7 @@ impl<'a> Account<'a> {
         Ok(())
     }
 
-    pub(crate) fn recording(mut self, is_interrupted: bool) -> Recording {
+    pub(crate) fn into_recording(mut self, is_interrupted: bool) -> Recording {
         let generator = self.generator();
         self.judge(&generator);
         let is_valid = self.reasons.is_empty();
@@ -122,8 +121,8 @@ impl<'a> Account<'a> {
             seconds,
             traffic: self.sum.traffic,
             throughput: is_valid.then(|| Throughput {
-                messages_per_second: self.sum.came_in_window as f64 / seconds,
-                bytes_per_second: self.sum.bytes_in_window as f64 / seconds,
+                messages_per_second: self.sum.echoed_in_window as f64 / seconds,
+                bytes_per_second: self.sum.echoed_bytes_in_window as f64 / seconds,
             }),
             response: measured(&histograms.response),
             service: measured(&histograms.service),
@@ -141,14 +140,14 @@ impl<'a> Account<'a> {
         Recording { measurement, histograms: self.sum.histograms }
     }
 
-    /// Length of the measured part: what was asked for, or as long as it lasted.
+    /// Length of the measured part, which is shorter than requested if the load stopped early.
     fn seconds(&self) -> f64 {
         self.window.map_or(0.0, |window| seconds_of(window.end - window.start))
     }
 
     fn generator(&self) -> Generator {
         let share = |cost: &Cost| Some(cost.cpu_seconds? / cost.wall_seconds);
-        let waits = |cost: &Cost| Some(cost.waits? as f64 / cost.looks.max(1) as f64);
+        let waits = |cost: &Cost| Some(cost.idle_polls? as f64 / cost.polls.max(1) as f64);
         Generator {
             threads: self.load.workload.threads,
             cpu_seconds: self.costs.iter().map(|cost| cost.cpu_seconds).sum(),
@@ -159,7 +158,7 @@ impl<'a> Account<'a> {
         }
     }
 
-    /// Finds what makes the measurement invalid.
+    /// Collects the reasons that make the measurement invalid.
     fn judge(&mut self, generator: &Generator) {
         let is_udp = self.load.workload.target.transport == Transport::Udp;
         let forgiven = |kind| is_udp && kind == report::load::ErrorKind::Lost;
@@ -173,7 +172,7 @@ impl<'a> Account<'a> {
         if !errors.is_empty() {
             self.reasons.push(format!("errors: {}", errors.join(", ")));
         }
-        if self.sum.came_in_window == 0 && self.reasons.is_empty() {
+        if self.sum.echoed_in_window == 0 && self.reasons.is_empty() {
             self.reasons.push("no message came back in the measured part".to_owned());
         }
         match self.load.workload.arrival {
@@ -192,18 +191,18 @@ impl<'a> Account<'a> {
 
     fn judge_lateness(&mut self) {
         let lag = self.sum.histograms.send_lag.value_at_percentile(99.0);
-        if lag > LATE_NS {
+        if lag > LATE_LIMIT_NS {
             self.reasons.push(format!(
                 "the generator was late: send lag p99 {} µs, limit {} µs; give it processors of \
                  its own, more threads, or a lower rate",
                 lag / 1000,
-                LATE_NS / 1000
+                LATE_LIMIT_NS / 1000
             ));
         }
     }
 
-    /// By how often the generator found nothing to do: what it reads late is late for both loops,
-    /// because a connection counts as busy until its echo is read.
+    /// Judges by how often the generator was idle, for both kinds of loop. In an open loop, the
+    /// send lag does not show late reads: a connection counts as busy until its echo is read.
     fn judge_saturation(&mut self, generator: &Generator) {
         let found = match (generator.waits_share, generator.busiest_share) {
             (Some(share), _) if share >= LEAST_WAITS_SHARE => return,
@@ -225,7 +224,7 @@ impl<'a> Account<'a> {
     }
 }
 
-/// A distribution as a result carries it; none without samples.
+/// The summary of a distribution for a result; `None` if it has no samples.
 fn latency(histogram: &Histogram<u64>, percentiles: &[f64]) -> Option<Latency> {
     let samples = histogram.len();
     if samples == 0 {
@@ -233,7 +232,8 @@ fn latency(histogram: &Histogram<u64>, percentiles: &[f64]) -> Option<Latency> {
     }
     let at = |percent: f64| Percentile {
         percent,
-        ns: Latency::is_backed(samples, percent).then(|| histogram.value_at_percentile(percent)),
+        ns: Latency::has_enough_samples(samples, percent)
+            .then(|| histogram.value_at_percentile(percent)),
     };
     Some(Latency {
         samples,

@@ -1,11 +1,12 @@
-//! Where the generator's threads run. What pins a server is the harness's, which the generator
-//! does not depend on; that one also says where a thread ended up, and is an error elsewhere.
+//! Pins the generator's threads to processors. The generator does not depend on the harness, whose
+//! `affinity` pins servers, reports where a thread may run, and fails on systems other than Linux.
 
-/// Lets the calling thread run on these processors only; anywhere if there are none. On other
-/// systems than Linux a thread cannot be kept to a processor, and nothing happens.
+/// Restricts the calling thread to these processors; an empty list changes nothing. Does nothing on
+/// systems other than Linux.
 ///
 /// # Errors
-/// When the system refuses, as it does for processors that are not there.
+///
+/// The system refuses, for example because a processor does not exist.
 pub fn pin(cpus: &[usize]) -> std::io::Result<()> {
     if cpus.is_empty() {
         return Ok(());

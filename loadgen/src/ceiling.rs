@@ -1,5 +1,5 @@
-//! What a message costs the generator itself, found by loading an echo that does nothing else, in a
-//! thread of this program: it says what the generator could drive on this host.
+//! The CPU time per message of the generator itself, which says how much it can drive on this host.
+//! It is measured with an echo server that does nothing else, in a thread of this program.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,25 +18,28 @@ use crate::affinity::pin;
 use crate::load::Load;
 use crate::run::run;
 
-/// How long it is measured, in seconds.
+/// Length of the measured part.
 const SECONDS: f64 = 0.5;
 const WARMUP_SECONDS: f64 = 0.1;
 const BUFFER_BYTES: usize = 256 * 1024;
 const LISTENER: Token = Token(usize::MAX);
 
-/// An echo in a thread, for a client that reads what it is sent: it keeps nothing that does not fit
-/// into the client's socket, and closes the connection instead.
-struct Echo {
+/// An echo server in a thread. If an echo does not fit into the socket, the server closes the
+/// connection instead of keeping the rest, so the client must read what it is sent.
+struct EchoServer {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// CPU time of the generator for a message, in nanoseconds, against such an echo, which it loads as
-/// `load` would a server, in a closed loop over TCP. The echo runs on `server_cpus`.
+/// Measures the generator's CPU time per message, in nanoseconds, against an echo server that runs
+/// on `server_cpus`. The workload is that of `load`, but in a closed loop and without idle
+/// connections.
 ///
 /// # Errors
-/// A sentence that says why it cannot be told.
+///
+/// The workload is not one of lasting TCP connections, the load failed, or the system does not
+/// report a thread's CPU time.
 pub fn generator_ns(
     load: &Load,
     server_cpus: &[usize],
@@ -45,7 +48,7 @@ pub fn generator_ns(
     if load.workload.target.transport != Transport::Tcp || load.workload.churn {
         bail!("it is measured for connections over TCP that last");
     }
-    let echo = Echo::start(server_cpus.to_vec())?;
+    let echo = EchoServer::start(server_cpus.to_vec())?;
     let workload = Workload {
         target: Target { transport: Transport::Tcp, address: echo.address.to_string().into() },
         arrival: Arrival::Closed,
@@ -55,7 +58,8 @@ pub fn generator_ns(
         ..load.workload.clone()
     };
     let measurement = run(&Load { workload, ..load.clone() }, &mut (), interrupted)?.measurement;
-    // A saturated generator is what is looked for here; anything else that is wrong is not.
+    // Saturation is what this load is for, although it makes the measurement invalid. Errors are
+    // not.
     if let Validity::Invalid { reasons } = &measurement.validity
         && measurement.error_count() > 0
     {
@@ -64,7 +68,7 @@ pub fn generator_ns(
     measurement.generator_ns().context("this system does not tell a thread's CPU time")
 }
 
-impl Echo {
+impl EchoServer {
     fn start(cpus: Vec<usize>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = listener.local_addr()?;
@@ -78,11 +82,11 @@ impl Echo {
     }
 }
 
-impl Drop for Echo {
+impl Drop for EchoServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // What went wrong there has shown as an error of the load.
+            // If the thread failed, that has shown as an error of the load.
             let _ = thread.join();
         }
     }
@@ -118,7 +122,7 @@ fn serve(mut listener: TcpListener, stop: &AtomicBool) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends back what is there. Says whether the connection goes on.
+/// Echoes what has arrived. Returns whether the connection stays open.
 fn echo(client: &mut TcpStream, buffer: &mut [u8]) -> bool {
     loop {
         match client.read(buffer) {

@@ -1,8 +1,7 @@
-//! Time as nanoseconds since the load's own beginning, which fit into one word.
+//! Time in nanoseconds since the clock of the load was started, so that it fits into one word.
 
 use std::time::{Duration, Instant};
 
-/// Nanoseconds in a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// A clock that all threads of a load share.
@@ -24,12 +23,10 @@ impl Clock {
     }
 }
 
-/// Nanoseconds in so many seconds.
 pub(crate) fn nanoseconds(seconds: f64) -> u64 {
     (seconds * SECOND as f64).round() as u64
 }
 
-/// Seconds in so many nanoseconds.
 pub(crate) fn seconds(nanoseconds: u64) -> f64 {
     Duration::from_nanos(nanoseconds).as_secs_f64()
 }

@@ -1,4 +1,4 @@
-//! One connection: which of its messages are sent and which have come back, to the byte.
+//! One connection, which knows to the byte what was sent and what has come back.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,11 +10,11 @@ use report::load::ErrorKind;
 use crate::payload::{Message, Payload, STAMP_BYTES};
 use crate::socket::{Address, Socket};
 
-/// Lost datagrams of a connection that are remembered, to tell a late one from a second one.
+/// How many lost datagrams a connection remembers, to tell a late datagram from a duplicate.
 const LOST_REMEMBERED: usize = 1024;
-/// In the place of the time of sending: this datagram has come, before one that was sent earlier.
-const CAME: u64 = u64::MAX;
-/// In the place of the time of sending: no byte of it has been sent yet.
+/// Replaces the time of sending of a datagram that has come back before an earlier one.
+const ECHOED: u64 = u64::MAX;
+/// Replaces the time of sending of a message of which no byte was sent.
 const UNSENT: u64 = u64::MAX - 1;
 
 /// The client's end of one connection.
@@ -22,38 +22,36 @@ const UNSENT: u64 = u64::MAX - 1;
 pub(crate) struct Connection {
     pub(crate) number: u32,
     pub(crate) state: State,
-    /// Messages that were given to it so far; with the next, this one's counter.
+    /// Number of messages that were admitted so far, which is the counter of the next one.
     admitted: u64,
     /// The first byte that the kernel has not taken yet.
     sending: Position,
     /// The first byte that has not come back yet.
     receiving: Position,
-    /// Of each message from `receiving` to `admitted`.
+    /// One entry for each message from `receiving` up to `admitted`.
     in_flight: VecDeque<Stamps>,
-    /// Those of them that have not come: datagrams may overtake each other.
+    /// How many entries of `in_flight` have not come back. Datagrams may be reordered.
     outstanding: usize,
     lost: Vec<u64>,
 }
 
-/// Where a connection is in its life.
 #[derive(Debug)]
 pub(crate) enum State {
-    /// There is none, or none any more.
+    /// There is no socket, or no longer one.
     Ended,
-    /// connect(2) was called at this time.
+    /// With the time at which connect(2) was called.
     Connecting(Socket, u64),
-    /// It stands.
     Open(Socket),
 }
 
-/// A byte of a connection's stream.
+/// A byte of a connection's stream: `offset` within message `counter`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Position {
     counter: u64,
     offset: usize,
 }
 
-/// When a message should have been sent, and when its first byte was.
+/// When a message was due, and when its first byte was sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamps {
     pub(crate) planned: u64,
@@ -68,7 +66,7 @@ pub(crate) struct LoadError {
 }
 
 impl Connection {
-    /// A connection that is not there yet, with room for so many messages in flight.
+    /// Makes a connection without a socket, with room for `pipeline` messages in flight.
     pub(crate) fn new(number: u32, pipeline: usize) -> Self {
         Self {
             number,
@@ -82,13 +80,13 @@ impl Connection {
         }
     }
 
-    /// Messages that were given to it and have not come back.
+    /// Number of admitted messages that have not come back.
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
         self.outstanding
     }
 
-    /// Whether the kernel has not taken all that it was given.
+    /// Whether there are bytes that the kernel has not taken yet.
     #[inline]
     pub(crate) fn has_unsent(&self) -> bool {
         self.sending.counter < self.admitted
@@ -98,7 +96,7 @@ impl Connection {
         matches!(self.state, State::Open(_))
     }
 
-    /// Begins to connect; `now` is the time.
+    /// Begins to connect. `now` is recorded as the time of the call.
     pub(crate) fn connect(
         &mut self,
         address: &Address,
@@ -112,7 +110,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Looks whether it stands by now. Tells `opened` when connecting began, if it has just ended.
+    /// Returns whether the connection is established. If it has just become so, calls `opened` with
+    /// the time at which connecting began.
     pub(crate) fn is_established(&mut self, opened: impl FnOnce(u64)) -> Result<bool, LoadError> {
         let (socket, since) = match mem::replace(&mut self.state, State::Ended) {
             State::Connecting(socket, since) => (socket, since),
@@ -122,7 +121,8 @@ impl Connection {
             }
             State::Ended => return Ok(false),
         };
-        let is_established = socket.is_established().map_err(|error| LoadError::connect(&error))?;
+        let is_established =
+            socket.is_established().map_err(|error| LoadError::connect_failed(&error))?;
         self.state = if is_established {
             opened(since);
             State::Open(socket)
@@ -132,7 +132,7 @@ impl Connection {
         Ok(is_established)
     }
 
-    /// Gives it one more message, which [`Connection::flush`] sends.
+    /// Adds a message, which [`Connection::flush`] sends.
     #[inline]
     pub(crate) fn admit(&mut self, planned: u64) {
         self.in_flight.push_back(Stamps { planned, sent: UNSENT });
@@ -140,7 +140,8 @@ impl Connection {
         self.outstanding += 1;
     }
 
-    /// Sends what it was given, as far as the kernel takes it. `now` is the time of sending.
+    /// Sends the admitted messages until the kernel takes no more. `now` is recorded as the time of
+    /// sending.
     pub(crate) fn flush(
         &mut self,
         payload: &Payload,
@@ -148,20 +149,21 @@ impl Connection {
         now: u64,
     ) -> Result<(), LoadError> {
         while self.has_unsent() {
-            let length = self.unsent(payload, out);
+            let length = self.fill_unsent(payload, out);
             let State::Open(socket) = &mut self.state else { return Ok(()) };
             match socket.send(&out[..length]) {
                 Ok(taken) => self.advance(payload, taken, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(LoadError::of(&error)),
+                Err(error) => return Err(LoadError::from_socket_error(&error)),
             }
         }
         Ok(())
     }
 
-    /// Writes what is to be sent next into `out`: a datagram, or as much of a stream as it holds.
-    fn unsent(&self, payload: &Payload, out: &mut [u8]) -> usize {
+    /// Fills `out` with the bytes to send next: one datagram, or as much of the stream as fits.
+    /// Returns their number.
+    fn fill_unsent(&self, payload: &Payload, out: &mut [u8]) -> usize {
         let is_datagram = matches!(self.state, State::Open(Socket::Udp(_)));
         let mut at = self.sending;
         let mut length = 0;
@@ -179,7 +181,7 @@ impl Connection {
         length
     }
 
-    /// Notes that the kernel has taken so many bytes.
+    /// Records that the kernel has taken `taken` bytes.
     fn advance(&mut self, payload: &Payload, mut taken: usize, now: u64) {
         while taken > 0 {
             let index = usize::try_from(self.sending.counter - self.receiving.counter);
@@ -197,8 +199,9 @@ impl Connection {
         }
     }
 
-    /// Compares bytes of a stream that came, and tells `done` of each message that is complete.
-    pub(crate) fn take(
+    /// Compares received bytes of a stream. Calls `done` with the stamps and the length of each
+    /// message that is complete.
+    pub(crate) fn compare_stream(
         &mut self,
         payload: &Payload,
         mut got: &[u8],
@@ -212,10 +215,10 @@ impl Connection {
             let is_sent = counter < self.sending.counter
                 || (counter == self.sending.counter && offset + n <= self.sending.offset);
             if !is_sent {
-                return Err(self.surplus(payload, got));
+                return Err(self.surplus_error(payload, got));
             }
             if let Err(at) = payload.check(message, offset, &got[..n]) {
-                return Err(self.wrong(payload, message, offset + at, &got[..n], offset));
+                return Err(self.mismatch_error(payload, message, offset + at, &got[..n], offset));
             }
             got = &got[n..];
             if n < left {
@@ -231,8 +234,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Compares a datagram that came. Datagrams may come in any order, and not at all.
-    pub(crate) fn take_datagram(
+    /// Compares a received datagram. Datagrams may be reordered and lost.
+    pub(crate) fn compare_datagram(
         &mut self,
         payload: &Payload,
         got: &[u8],
@@ -242,7 +245,7 @@ impl Connection {
         let window = self.receiving.counter..self.sending.counter;
         let Some(message) = own else {
             let next = self.message(self.receiving.counter);
-            return Err(self.wrong(payload, next, 0, got, 0));
+            return Err(self.mismatch_error(payload, next, 0, got, 0));
         };
         if message.counter >= window.end {
             let text = format!("{message}, which was not sent");
@@ -262,36 +265,37 @@ impl Connection {
         if !window.contains(&message.counter) {
             let late = self.lost.iter().position(|counter| *counter == message.counter);
             return match late {
-                // It is counted as lost already.
+                // It has already been counted as lost.
                 Some(index) => {
                     self.lost.swap_remove(index);
                     Ok(())
                 }
-                None => Err(self.second(message)),
+                None => Err(self.duplicate_error(message)),
             };
         }
         let index = usize::try_from(message.counter - window.start).unwrap_or(usize::MAX);
         match self.in_flight.get_mut(index) {
-            Some(stamps) if stamps.sent != CAME => {
+            Some(stamps) if stamps.sent != ECHOED => {
                 done(*stamps, length);
-                stamps.sent = CAME;
+                stamps.sent = ECHOED;
                 self.outstanding -= 1;
             }
-            Some(_) | None => return Err(self.second(message)),
+            Some(_) | None => return Err(self.duplicate_error(message)),
         }
-        while self.in_flight.front().is_some_and(|stamps| stamps.sent == CAME) {
+        while self.in_flight.front().is_some_and(|stamps| stamps.sent == ECHOED) {
             self.in_flight.pop_front();
             self.receiving.counter += 1;
         }
         Ok(())
     }
 
-    /// Gives up datagrams sent before a time, tells `lost` of each, and says how many.
+    /// Gives up the datagrams that were sent before `before`, calls `lost` with each, and returns
+    /// their number.
     pub(crate) fn give_up(&mut self, before: u64, mut lost: impl FnMut(Stamps)) -> usize {
         let mut given_up = 0;
         while let Some(stamps) = self.in_flight.front() {
             let is_old = stamps.sent < before;
-            if !is_old && stamps.sent != CAME {
+            if !is_old && stamps.sent != ECHOED {
                 break;
             }
             if is_old {
@@ -309,7 +313,7 @@ impl Connection {
         given_up
     }
 
-    /// Forgets what was in flight: the connection has ended. Says how many messages that were.
+    /// Closes the connection and forgets what was in flight. Returns how many messages that were.
     pub(crate) fn end(&mut self) -> usize {
         if let State::Connecting(socket, _) | State::Open(socket) =
             mem::replace(&mut self.state, State::Ended)
@@ -327,25 +331,27 @@ impl Connection {
         Message { connection: self.number, counter }
     }
 
-    fn second(&self, message: Message) -> LoadError {
+    fn duplicate_error(&self, message: Message) -> LoadError {
         LoadError { kind: ErrorKind::Duplicated, text: format!("{message} came a second time") }
     }
 
-    /// Its messages that were sent and have not come back.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = Stamps> {
-        let is_open = |stamps: &&Stamps| stamps.sent != CAME && stamps.sent != UNSENT;
+    /// The stamps of messages that were sent and have not come back.
+    pub(crate) fn unanswered_stamps(&self) -> impl Iterator<Item = Stamps> {
+        let is_open = |stamps: &&Stamps| stamps.sent != ECHOED && stamps.sent != UNSENT;
         self.in_flight.iter().filter(is_open).copied()
     }
 
-    /// Bytes that came when nothing more was to come.
-    pub(crate) fn surplus(&self, payload: &Payload, got: &[u8]) -> LoadError {
+    /// The error for bytes that came when no more were expected.
+    pub(crate) fn surplus_error(&self, payload: &Payload, got: &[u8]) -> LoadError {
         let connection = self.number;
         match payload.decode(got) {
             Some(message) if message.connection != connection => {
                 let text = format!("{message} came on connection {connection}");
                 LoadError { kind: ErrorKind::Foreign, text }
             }
-            Some(message) if message.counter < self.receiving.counter => self.second(message),
+            Some(message) if message.counter < self.receiving.counter => {
+                self.duplicate_error(message)
+            }
             Some(_) | None => {
                 let text = format!("connection {connection}: {} bytes nobody sent", got.len());
                 LoadError { kind: ErrorKind::Extra, text }
@@ -353,8 +359,8 @@ impl Connection {
         }
     }
 
-    /// Bytes that came at `offset` of a message, of which the one at `at` is another.
-    fn wrong(
+    /// The error for bytes that came at `offset` of a message, in which the byte at `at` is wrong.
+    fn mismatch_error(
         &self,
         payload: &Payload,
         message: Message,
@@ -383,21 +389,21 @@ impl Connection {
 }
 
 impl LoadError {
-    /// An error of a socket.
-    pub(crate) fn of(error: &io::Error) -> Self {
+    /// The error for a send or a receive that failed.
+    pub(crate) fn from_socket_error(error: &io::Error) -> Self {
         let is_reset =
             [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe].contains(&error.kind());
         let kind = if is_reset { ErrorKind::Reset } else { ErrorKind::Socket };
         Self { kind, text: error.to_string() }
     }
 
-    /// A connection that could not be had.
-    pub(crate) fn connect(error: &io::Error) -> Self {
+    /// The error for a connection that could not be opened.
+    pub(crate) fn connect_failed(error: &io::Error) -> Self {
         Self { kind: ErrorKind::Connect, text: error.to_string() }
     }
 
-    /// The server's FIN in the middle of a load.
-    pub(crate) fn closed(number: u32) -> Self {
+    /// The error for a server that sends FIN in the middle of a load.
+    pub(crate) fn closed_by_server(number: u32) -> Self {
         let text = format!("connection {number}: the server closed it");
         Self { kind: ErrorKind::Closed, text }
     }
@@ -411,7 +417,7 @@ mod tests {
 
     const BYTES: usize = 64;
 
-    /// The datagrams of one connection, of which three were sent at time 5.
+    /// A connection on which three datagrams were sent at time 5.
     fn sent() -> (Payload, Connection) {
         let payload = Payload::new(Seed::new(1), &[64]);
         let mut connection = Connection::new(3, 4);
@@ -437,7 +443,7 @@ mod tests {
         let (payload, mut connection) = sent();
         let mut came = 0;
         let mut take = |connection: &mut Connection, got: &[u8]| {
-            kind(connection.take_datagram(&payload, got, |_, _| came += 1))
+            kind(connection.compare_datagram(&payload, got, |_, _| came += 1))
         };
         assert_eq!(take(&mut connection, &datagram(&payload, 1)), None);
         assert_eq!(connection.in_flight(), 2);
@@ -447,7 +453,7 @@ mod tests {
         let mut lost = Vec::new();
         assert_eq!(connection.give_up(6, |stamps| lost.push(stamps.planned)), 2);
         assert_eq!((lost, connection.in_flight()), (vec![4, 4], 0));
-        // What comes late is compared all the same.
+        // A late datagram is compared too.
         assert_eq!(take(&mut connection, &datagram(&payload, 0)[..20]), Some(ErrorKind::Altered));
         assert_eq!(take(&mut connection, &datagram(&payload, 0)), None);
         assert_eq!(take(&mut connection, &datagram(&payload, 0)), Some(ErrorKind::Duplicated));
@@ -460,10 +466,10 @@ mod tests {
         let stream: Vec<u8> = (0..3).flat_map(|counter| datagram(&payload, counter)).collect();
         let mut came = 0;
         for piece in stream.chunks(50) {
-            assert_eq!(kind(connection.take(&payload, piece, |_, _| came += 1)), None);
+            assert_eq!(kind(connection.compare_stream(&payload, piece, |_, _| came += 1)), None);
         }
         assert_eq!((came, connection.in_flight()), (3, 0));
-        let more = connection.take(&payload, &datagram(&payload, 3), |_, _| {});
+        let more = connection.compare_stream(&payload, &datagram(&payload, 3), |_, _| {});
         assert_eq!(kind(more), Some(ErrorKind::Extra));
     }
 }

@@ -1,4 +1,4 @@
-//! The whole distributions as a log of HdrHistogram (format 1.3), which its tools read and plot.
+//! Writes the whole distributions as a log of HdrHistogram (format 1.3), for its tools to plot.
 
 use std::io::Write;
 use std::time::{Duration, SystemTime};
@@ -9,14 +9,15 @@ use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::tally::Histograms;
 
-/// What recorded values are divided by in the log's own column of the longest time: nanoseconds
-/// become milliseconds, as the tools expect.
+/// Divisor of the values in the log's column of maxima: nanoseconds become milliseconds, as the
+/// tools expect.
 const NS_PER_MS: f64 = 1e6;
 
 /// Writes one interval for each distribution that has samples, tagged with its name.
 ///
 /// # Errors
-/// When `out` cannot be written.
+///
+/// `out` cannot be written.
 pub fn export_hdr(
     histograms: &Histograms,
     length: Duration,

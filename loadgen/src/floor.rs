@@ -1,29 +1,30 @@
-//! The floor: what the kernel alone charges a server for a message, in CPU time: to receive it and
-//! to send it back, on TCP connections of the loopback interface that already have the data, with
-//! no event loop. The generator's own limit is the ceiling, which is not here.
+//! The floor: the CPU time that the kernel alone charges a server to receive a message and to send
+//! it back. It is measured without an event loop, on TCP connections over loopback that already
+//! have the data. The generator's own limit is the ceiling (`ceiling.rs`).
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
-/// Only a message that does not fit into a connection's buffers makes anybody wait.
-const WAIT: Duration = Duration::from_secs(2);
+/// Only a message that does not fit into a connection's buffers makes a call wait.
+const CALL_LIMIT: Duration = Duration::from_secs(2);
 
-/// One connection over the loopback interface: the client's end and the server's.
+/// Both ends of a connection over the loopback interface.
 struct Loopback {
     client: TcpStream,
     server: TcpStream,
 }
 
-/// CPU time in nanoseconds of one message of `bytes` bytes: the mean over `rounds` rounds, in each
-/// of which every one of `connections` connections carries one. Both ends are this thread's, and
-/// only what the server's end costs is counted.
+/// Measures the CPU time of one message of `bytes` bytes, in nanoseconds. It is the mean over
+/// `rounds` rounds, each of which sends one message on every connection. The calling thread holds
+/// both ends of each connection, and only the calls of the server's end are counted.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] where a thread's CPU time is not told, and
-/// [`io::ErrorKind::InvalidInput`] for no connections, bytes or rounds;
-/// [`io::ErrorKind::TimedOut`] for a message that is too large for a connection's buffers.
-/// Otherwise the system's.
+///
+/// - [`io::ErrorKind::Unsupported`]: the system does not report a thread's CPU time.
+/// - [`io::ErrorKind::InvalidInput`]: there are no connections, bytes or rounds.
+/// - [`io::ErrorKind::TimedOut`]: the message is too large for a connection's buffers.
+/// - Any other error is that of a socket call.
 pub fn floor_ns(connections: usize, bytes: usize, rounds: usize) -> io::Result<f64> {
     if connections == 0 || bytes == 0 || rounds == 0 {
         let message = "a floor takes connections, bytes and rounds";
@@ -33,8 +34,8 @@ pub fn floor_ns(connections: usize, bytes: usize, rounds: usize) -> io::Result<f
     let mut message = vec![0; bytes];
     let mut total = Duration::ZERO;
     for _ in 0..rounds {
-        total += round(&mut connections, &mut message).map_err(|error| {
-            // What a timeout is called differs among systems.
+        total += run_round(&mut connections, &mut message).map_err(|error| {
+            // Systems report a timeout under different names.
             if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) {
                 return error;
             }
@@ -45,14 +46,14 @@ pub fn floor_ns(connections: usize, bytes: usize, rounds: usize) -> io::Result<f
     Ok(total.as_nanos() as f64 / (connections.len() * rounds) as f64)
 }
 
-/// One message on every connection, and the CPU time of the server's ends.
-fn round(connections: &mut [Loopback], message: &mut [u8]) -> io::Result<Duration> {
+/// Sends one message on every connection. Returns the CPU time of the server's ends.
+fn run_round(connections: &mut [Loopback], message: &mut [u8]) -> io::Result<Duration> {
     for connection in &mut *connections {
         connection.client.write_all(message)?;
     }
     let start = thread_cpu_time()?;
     for connection in &mut *connections {
-        // One system call each, recv and send, as the data is there.
+        // The data has arrived, so these are one recv and one send.
         connection.server.read_exact(message)?;
         connection.server.write_all(message)?;
     }
@@ -74,8 +75,8 @@ fn connect(count: usize) -> io::Result<Vec<Loopback>> {
         }
         for end in [&client, &server] {
             end.set_nodelay(true)?;
-            end.set_read_timeout(Some(WAIT))?;
-            end.set_write_timeout(Some(WAIT))?;
+            end.set_read_timeout(Some(CALL_LIMIT))?;
+            end.set_write_timeout(Some(CALL_LIMIT))?;
         }
         Ok(Loopback { client, server })
     };

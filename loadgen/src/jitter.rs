@@ -1,4 +1,5 @@
-//! How late this host lets a thread be that only sleeps and spins: what no generator can undercut.
+//! Measures how late a thread that only sleeps and spins is on this host. No generator can be less
+//! late.
 
 use std::time::Duration;
 
@@ -6,14 +7,15 @@ use hdrhistogram::Histogram;
 
 use crate::clock::{Clock, SECOND};
 
-/// How long it is measured.
+/// Length of the measurement.
 const TIME_NS: u64 = SECOND / 2;
-/// What a sleep may wake up too late, as in the load loop.
+/// A sleep may end this much too late, so the thread spins for the rest, as in the load loop.
 const SPIN_NS: u64 = 1_500_000;
 
-/// 99th percentile of the lateness at slots of a distance, in nanoseconds.
+/// Returns the 99th percentile of the lateness at slots that are `interval_ns` apart, in
+/// nanoseconds.
 pub(crate) fn p99_ns(interval_ns: u64) -> anyhow::Result<u64> {
-    // Slots that are far apart would be too few for a percentile.
+    // Slots that are further apart would be too few for a percentile.
     let interval = interval_ns.clamp(1_000, TIME_NS / 200);
     let clock = Clock::start();
     let mut lateness = Histogram::<u64>::new_with_bounds(1, 120 * SECOND, 3)?;

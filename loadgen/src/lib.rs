@@ -1,8 +1,9 @@
-//! The load generator: a plain poll loop a thread, no async runtime, every byte compared.
+//! The load generator: one plain poll loop per thread, no async runtime, every byte compared.
 //!
-//! A load is closed (a message follows the echo of the one before) or open (at a fixed rate,
-//! whatever the server does). What it measured is a [`report::load::Measurement`]; a generator that
-//! was late or the bottleneck, and a server that lost or changed a byte, make it invalid.
+//! A load runs as a closed loop, in which each message waits for the echo of the one before, or as
+//! an open loop, which sends at a fixed rate whatever the server does. The result is a
+//! [`report::load::Measurement`]. It is invalid if the generator was late or was the bottleneck,
+//! and if the server lost or changed a byte.
 
 mod account;
 mod affinity;
@@ -29,6 +30,6 @@ pub use ceiling::generator_ns;
 pub use export::export_hdr;
 pub use floor::floor_ns;
 pub use load::{Load, NOISE_LIMIT};
-pub use plan::expect_sense;
+pub use plan::validate_workload;
 pub use run::{Progress, Watch, run};
 pub use tally::Histograms;

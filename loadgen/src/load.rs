@@ -1,24 +1,25 @@
-//! What is asked of the generator.
+//! What the generator is asked to do.
 
 use std::time::Duration;
 
 use report::load::Workload;
 
-/// A workload, and how it is run.
+/// A workload and how to run it.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// What is sent, to whom, how much and when.
     pub workload: Workload,
-    /// How long no answer at all is waited for.
+    /// How long the generator waits without any answer before it gives up.
     pub patience: Duration,
-    /// Percentiles that are wanted, such as 99.9.
+    /// The percentiles to report, such as 99.9.
     pub percentiles: Vec<f64>,
-    /// Processors of the generator's threads; wherever they may run if empty. Linux only.
+    /// Processors for the generator's threads. If empty, the threads may run anywhere. Linux only.
     pub cpus: Vec<usize>,
-    /// An open loop is not run on a host where a thread that only sleeps and spins is later than
-    /// this, 99th percentile: [`NOISE_LIMIT`] unless the numbers are of no interest.
+    /// The generator refuses to run an open loop on a host where a thread that only sleeps and
+    /// spins is later than this (99th percentile). [`NOISE_LIMIT`] unless the numbers do not
+    /// matter.
     pub noise_limit: Duration,
 }
 
-/// What a host may be late by itself before an open loop makes no sense on it.
+/// The highest lateness of a host at which an open loop still makes sense.
 pub const NOISE_LIMIT: Duration = Duration::from_micros(50);

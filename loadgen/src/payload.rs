@@ -1,11 +1,12 @@
-//! What is in a message, so that every byte that comes back can be compared without keeping what
-//! was sent: 16 bytes that say whose message it is and which, then pieces of a random block. Where
-//! they begin in it is another place for each message and each 4 KiB of one.
+//! What messages contain. The contents can be computed again, so every byte that comes back is
+//! compared without keeping what was sent. A message is a stamp of 16 bytes, which names the
+//! connection and the message, and then pieces of a random block. Each message, and each 4 KiB of
+//! it, begins at another place in the block.
 //!
-//! The stamp is enciphered, so that what a server has seen does not tell what comes next: nobody
-//! can answer a message that has not come. The places are only mixed with a secret, which is
-//! cheaper. A server that has learnt the block knows the rest of a piece once it has read its first
-//! bytes, which helps it no more than reading the others.
+//! The stamp is encrypted, so a server cannot compute the next one, nor answer a message that it
+//! has not received. The places are only mixed with a secret, which is cheaper. A server that has
+//! learnt the block can compute the rest of a piece from its first bytes, which helps it no more
+//! than reading the rest.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,32 +15,31 @@ use aes::cipher::{Array, BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyIn
 use aes::{Aes128, Block};
 use report::Seed;
 
-/// Bytes of the stamp at the start of a message; a shorter message has its first bytes.
+/// Length of the stamp at the start of a message. A shorter message is the start of its stamp.
 pub const STAMP_BYTES: usize = 16;
 
-/// Bytes of a piece of the block.
 const PIECE_BYTES: usize = 4096;
-/// Places in the block at which a piece can begin; a power of two.
+/// Number of places in the block at which a piece can begin; a power of two.
 const SHIFTS: usize = 4096;
-/// What is enciphered for a stamp. It has 32 bits, so that bytes of another load are hardly ever
-/// taken for a stamp.
+/// Marks the plain text of a stamp. It has 32 bits, so that the bytes of another load are
+/// almost never taken for a stamp.
 const STAMP: u32 = 0;
-/// What is enciphered for the block, and for the secret of places.
+/// Marks the plain text of the block, and of the secret for the places.
 const BLOCK: u32 = u32::MAX;
 /// An odd number without a pattern.
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+const ODD_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The messages of all connections of a load.
+/// Makes and checks the messages of all connections of a load.
 #[derive(Clone, Debug)]
 pub struct Payload {
     key: Aes128,
-    /// Of the places at which pieces begin.
+    /// Mixed into the places at which pieces begin.
     secret: u64,
     block: Vec<u8>,
     sizes: Vec<u32>,
 }
 
-/// A message: whose it is, and which of the connection's.
+/// Identifies a message in its load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Number of the connection in its load.
@@ -49,23 +49,23 @@ pub struct Message {
 }
 
 impl Payload {
-    /// Messages of these lengths in turn, made from a seed.
+    /// The lengths of a connection's messages rotate through `sizes`.
     #[must_use]
     pub fn new(seed: Seed, sizes: &[u32]) -> Self {
         let key = Aes128::new(&Array(seed.bits().to_le_bytes()));
         let mut block = vec![0; SHIFTS + PIECE_BYTES];
         let (records, _) = Array::slice_as_chunks_mut(&mut block);
         for (number, record) in records.iter_mut().enumerate() {
-            *record = plain(BLOCK, Message { connection: 0, counter: number as u64 });
+            *record = plain_text(BLOCK, Message { connection: 0, counter: number as u64 });
         }
         key.encrypt_blocks(records);
-        let mut secret = plain(BLOCK, Message { connection: 1, counter: 0 });
+        let mut secret = plain_text(BLOCK, Message { connection: 1, counter: 0 });
         key.encrypt_block(&mut secret);
         let secret = u128::from_le_bytes(secret.0) as u64;
         Self { key, secret, block, sizes: sizes.to_vec() }
     }
 
-    /// Bytes of a message.
+    /// Length of a message in bytes.
     #[must_use]
     pub fn length(&self, message: Message) -> usize {
         if let [only] = self.sizes.as_slice() {
@@ -75,18 +75,24 @@ impl Payload {
         self.sizes[(turn % self.sizes.len() as u64) as usize] as usize
     }
 
-    /// Writes the bytes of a message from `offset` on, as many as `out` has room for.
+    /// Fills `out` with the bytes of a message that begin at `offset`.
     pub fn fill(&self, message: Message, offset: usize, out: &mut [u8]) {
-        self.pieces(message, offset, out.len(), |range, bytes| out[range].copy_from_slice(bytes));
+        self.for_each_piece(message, offset, out.len(), |range, bytes| {
+            out[range].copy_from_slice(bytes)
+        });
     }
 
-    /// Whether `got` is what stands at `offset` of a message, up to its end at the most.
+    /// Checks that `got` equals the bytes at `offset` of a message. `got` must not reach beyond the
+    /// message's end.
     ///
     /// # Errors
-    /// Index of the first byte that is another.
+    ///
+    /// Index in `got` of the first wrong byte.
     pub fn check(&self, message: Message, offset: usize, got: &[u8]) -> Result<(), usize> {
         let mut is_right = true;
-        self.pieces(message, offset, got.len(), |range, bytes| is_right &= got[range] == *bytes);
+        self.for_each_piece(message, offset, got.len(), |range, bytes| {
+            is_right &= got[range] == *bytes
+        });
         if is_right {
             return Ok(());
         }
@@ -95,20 +101,20 @@ impl Payload {
         Err(got.iter().zip(&expected).take_while(|(got, expected)| got == expected).count())
     }
 
-    /// Whose message begins with these bytes, if they are a stamp of this load.
+    /// Returns the message that begins with these bytes, if they begin with a stamp of this load.
     #[must_use]
     pub fn decode(&self, bytes: &[u8]) -> Option<Message> {
         let mut block = Array(*bytes.first_chunk::<STAMP_BYTES>()?);
         self.key.decrypt_block(&mut block);
         let number = u128::from_le_bytes(block.0);
         let message = Message { connection: (number >> 64) as u32, counter: number as u64 };
-        (block == plain(STAMP, message)).then_some(message)
+        (block == plain_text(STAMP, message)).then_some(message)
     }
 
-    /// Hands out the `length` bytes at `offset` of a message, piece by piece, each with where it
-    /// stands among them.
+    /// Calls `piece` with the `length` bytes at `offset` of a message, one piece at a time, and
+    /// with the range of each piece among them.
     #[inline]
-    fn pieces(
+    fn for_each_piece(
         &self,
         message: Message,
         offset: usize,
@@ -117,7 +123,7 @@ impl Payload {
     ) {
         let mut at = 0;
         if offset < STAMP_BYTES {
-            let mut stamp = plain(STAMP, message);
+            let mut stamp = plain_text(STAMP, message);
             self.key.encrypt_block(&mut stamp);
             at = (STAMP_BYTES - offset).min(length);
             piece(0..at, &stamp[offset..offset + at]);
@@ -136,16 +142,16 @@ impl Payload {
     /// Where in the block a piece of a message begins.
     #[inline]
     fn shift(&self, message: Message, piece: u64) -> usize {
-        let number = message.counter.wrapping_add(piece.wrapping_mul(ODD));
+        let number = message.counter.wrapping_add(piece.wrapping_mul(ODD_FACTOR));
         let number = number ^ u64::from(message.connection) << 32 ^ self.secret;
-        let mixed = number.wrapping_mul(ODD);
-        let mixed = (mixed ^ mixed >> 32 ^ self.secret).wrapping_mul(ODD);
+        let mixed = number.wrapping_mul(ODD_FACTOR);
+        let mixed = (mixed ^ mixed >> 32 ^ self.secret).wrapping_mul(ODD_FACTOR);
         (mixed >> 40) as usize % SHIFTS
     }
 }
 
-/// What is enciphered for a message.
-fn plain(what: u32, message: Message) -> Block {
+/// The plain text of a stamp, or of 16 bytes of the block.
+fn plain_text(what: u32, message: Message) -> Block {
     let Message { connection, counter } = message;
     let number = u128::from(what) << 96 | u128::from(connection) << 64 | u128::from(counter);
     Array(number.to_le_bytes())
@@ -228,7 +234,7 @@ mod tests {
                 assert_eq!(payload.check(message, 0, &bytes[..cut]), Ok(()), "{cut}");
             }
         }
-        // Two of them begin at the same place by chance, now and then.
+        // By chance, two pieces may begin at the same place.
         assert!(seen.len() > 2 * 19 - 4, "{}", seen.len());
     }
 

@@ -1,5 +1,4 @@
-//! What a load does, worked out before it begins: a workload that makes sense, and each thread's
-//! share of it.
+//! The plan of a load, made before it begins: the workload after a check, and each thread's share.
 
 use std::time::Duration;
 
@@ -12,15 +11,15 @@ use crate::payload::{Payload, STAMP_BYTES};
 use crate::socket::Address;
 use crate::tally::Window;
 
-/// The longest datagram that IPv4 carries: 65,535 bytes less two headers (RFC 768, RFC 791).
+/// The longest datagram that IPv4 carries: 65,535 bytes minus two headers (RFC 768, RFC 791).
 const LONGEST_DATAGRAM: u32 = 65_507;
-/// The longest message: beyond it a load is a transfer.
+/// A load of longer messages would be a bulk transfer.
 const LONGEST_MESSAGE: u32 = 64 << 20;
 
-/// Beyond it a loop would do nothing but deal out what is due.
+/// Messages per second. At a higher rate, a loop would do nothing but schedule messages.
 const HIGHEST_RATE: f64 = 1e7;
 
-/// A workload, ready to be run.
+/// A workload that can be run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) workload: Workload,
@@ -28,11 +27,10 @@ pub(crate) struct Plan {
     pub(crate) payload: Payload,
     pub(crate) pipeline: usize,
     pub(crate) threads: usize,
-    /// How long no answer at all is waited for.
+    /// How long the generator waits without any answer before it gives up.
     pub(crate) patience_ns: u64,
 }
 
-/// The connections of one thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Share {
     pub(crate) first_carrier: u32,
@@ -43,12 +41,13 @@ pub(crate) struct Share {
 
 impl Plan {
     /// # Errors
-    /// A sentence that says what in the workload makes no sense, and what to write instead.
+    ///
+    /// The workload makes no sense; the error says why, and what to write instead.
     pub(crate) fn new(workload: &Workload, patience: Duration) -> anyhow::Result<Self> {
-        expect_sense(workload)?;
+        validate_workload(workload)?;
         Ok(Self {
             workload: workload.clone(),
-            address: Address::of(&workload.target)?,
+            address: Address::from_target(&workload.target)?,
             payload: Payload::new(workload.seed, &workload.sizes.0),
             pipeline: workload.pipeline as usize,
             threads: workload.threads as usize,
@@ -63,7 +62,7 @@ impl Plan {
         }
     }
 
-    /// Whether a number of messages ends the load, and not a time.
+    /// Whether the load ends after a number of messages, and not after a time.
     pub(crate) fn is_counted(&self) -> bool {
         match self.workload.amount {
             Amount::Seconds(_) => false,
@@ -81,18 +80,17 @@ impl Plan {
         Window { start: from, end }
     }
 
-    /// How many messages of the measured part a thread may send, if there is a number.
-    pub(crate) fn allowed(&self, thread: usize) -> Option<u64> {
+    /// How many messages of the measured part a thread may send; `None` if only time ends the load.
+    pub(crate) fn message_limit(&self, thread: usize) -> Option<u64> {
         match self.workload.amount {
             Amount::Seconds(_) => None,
-            Amount::Messages(messages) => Some(part(messages, thread, self.threads).1),
+            Amount::Messages(messages) => Some(split_share(messages, thread, self.threads).1),
         }
     }
 
-    /// Which connections a thread has.
     pub(crate) fn share(&self, thread: usize) -> Share {
         let of = |all: u32| {
-            let (first, count) = part(u64::from(all), thread, self.threads);
+            let (first, count) = split_share(u64::from(all), thread, self.threads);
             (u32::try_from(first).unwrap_or(0), u32::try_from(count).unwrap_or(0))
         };
         let (first_carrier, carriers) = of(self.workload.connections);
@@ -101,18 +99,19 @@ impl Plan {
     }
 }
 
-/// Where the share of one of several begins, and how large it is.
-fn part(all: u64, index: usize, of: usize) -> (u64, u64) {
+/// Start and length of part `index`, when `all` is divided into `of` parts.
+fn split_share(all: u64, index: usize, of: usize) -> (u64, u64) {
     let (index, of) = (index as u64, of as u64);
     let (each, rest) = (all / of, all % of);
     (index * each + index.min(rest), each + u64::from(index < rest))
 }
 
-/// Whether a workload can be run.
+/// Checks that a workload can be run.
 ///
 /// # Errors
-/// A sentence that says what in it makes no sense, and what to write instead.
-pub fn expect_sense(workload: &Workload) -> anyhow::Result<()> {
+///
+/// The workload makes no sense; the error says why, and what to write instead.
+pub fn validate_workload(workload: &Workload) -> anyhow::Result<()> {
     let is_udp = workload.target.transport == Transport::Udp;
     let Workload { connections, threads, pipeline, sizes, .. } = workload;
     if *connections == 0 || *threads == 0 || *pipeline == 0 {
@@ -172,7 +171,7 @@ mod tests {
         for (all, of) in [(64, 1), (64, 3), (2, 2), (10, 7), (5, 7)] {
             let mut next = 0;
             for index in 0..of {
-                let (first, count) = part(all, index, of);
+                let (first, count) = split_share(all, index, of);
                 assert_eq!(first, next);
                 next += count;
             }

@@ -1,4 +1,4 @@
-//! A whole load: its threads, from the first connection to the last answer.
+//! Runs a load with all its threads, from the first connection to the last answer.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -15,42 +15,41 @@ use crate::jitter;
 use crate::load::Load;
 use crate::load_loop::{LoadLoop, OpenError};
 use crate::plan::Plan;
-use crate::shared::{News, Shared, Stop};
+use crate::shared::{Shared, Stop, ThreadEvent};
 use crate::tally::{Tally, Window};
 use crate::usage;
 
-/// How long after the last connection is open the load begins, so that all threads are in time.
+/// The load begins this long after the last connection is open, so that no thread starts late.
 const LEAD_NS: u64 = SECOND / 100;
-/// Descriptors that this process has beside its connections.
+/// Descriptors that this process needs in addition to its connections.
 const OWN_DESCRIPTORS: u64 = 64;
 
-/// What somebody wants to know while a load runs. Called on the thread that runs it.
+/// Callbacks while a load runs, on the thread that called [`run`].
 pub trait Watch {
     /// The measured part begins.
     fn window_begins(&mut self) {}
-    /// The measured part is over; so many messages came back in it.
+    /// The measured part is over; `echoed` messages came back in it.
     fn window_ends(&mut self, echoed: u64) {
         let _ = echoed;
     }
-    /// Some time has passed.
+    /// Called about every 250 ms.
     fn progress(&mut self, progress: &Progress) {
         let _ = progress;
     }
 }
 
-/// For somebody who does not.
+/// Ignores all callbacks.
 impl Watch for () {}
 
-/// How far a load has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
-    /// Seconds since it began; negative while connections are opened.
+    /// Seconds since the load began. While connections are opened, minus the seconds since that
+    /// began.
     pub seconds: f64,
-    /// Messages that have come back, warm-up included.
+    /// Messages that have come back, including those of the warm-up.
     pub echoed: u64,
 }
 
-/// What came of a thread.
 struct ThreadResult {
     tally: Tally,
     stop: Option<Stop>,
@@ -59,8 +58,9 @@ struct ThreadResult {
 /// Runs a load to its end, or until `interrupted` is set.
 ///
 /// # Errors
-/// A workload that makes no sense, or a host that does not let the generator work. What is wrong
-/// with the server is in the measurement, which is then invalid.
+///
+/// The workload makes no sense, or the generator cannot work on this host. A fault of the server is
+/// no error: it is in the measurement, which is then invalid.
 pub fn run(
     load: &Load,
     watch: &mut dyn Watch,
@@ -81,45 +81,45 @@ pub fn run(
         return Recording::too_noisy(load, jitter);
     }
     let clock = Clock::start();
-    let (teller, news) = mpsc::channel();
-    let shared = Shared::new(interrupted, plan.threads, teller);
+    let (sender, events) = mpsc::channel();
+    let shared = Shared::new(interrupted, plan.threads, sender);
     let mut opening_ns = None;
     let mut ended = thread::scope(|scope| -> anyhow::Result<Vec<ThreadResult>> {
         let (starters, threads): (Vec<_>, Vec<_>) = (0..plan.threads)
             .map(|index| {
                 let (starter, start) = mpsc::channel();
                 let (plan, shared, cpus) = (&plan, &shared, &load.cpus);
-                let work = move || one_thread(plan, shared, cpus, clock, index, &start);
+                let work = move || run_thread(plan, shared, cpus, clock, index, &start);
                 (starter, scope.spawn(work))
             })
             .unzip();
-        if all_open(plan.threads, &news, clock, watch) {
+        if wait_until_open(plan.threads, &events, clock, watch) {
             let open = clock.now();
             opening_ns = Some(open);
             let start = open + LEAD_NS;
             for starter in &starters {
-                // One that has ended meanwhile says why below.
+                // A thread that has already ended reports its reason below.
                 let _ = starter.send(start);
             }
-            attend(&plan, &shared, &news, clock, start, watch);
+            report_progress(&plan, &shared, &events, clock, start, watch);
         }
         drop(starters);
-        threads.into_iter().map(|thread| joined(thread.join())).collect()
+        threads.into_iter().map(|thread| unwrap_joined(thread.join())).collect()
     })?;
     let mut account = Account::new(load, jitter)?;
     account.opening_ns = opening_ns;
     for thread in &mut ended {
         account.add(&thread.tally, thread.stop.take())?;
     }
-    Ok(account.recording(shared.is_interrupted()))
+    Ok(account.into_recording(shared.is_interrupted()))
 }
 
-fn joined<T>(result: thread::Result<anyhow::Result<T>>) -> anyhow::Result<T> {
+fn unwrap_joined<T>(result: thread::Result<anyhow::Result<T>>) -> anyhow::Result<T> {
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Opens one thread's connections, waits for the common start, and runs its share.
-fn one_thread(
+fn run_thread(
     plan: &Plan,
     shared: &Shared<'_>,
     cpus: &[usize],
@@ -136,7 +136,7 @@ fn one_thread(
             }
             Err(OpenError::Failed(error)) => return Err(error),
         };
-        shared.opened();
+        shared.report_opened();
         let Ok(start) = start.recv() else {
             return Ok(ThreadResult { tally: Tally::new()?, stop: Some(Stop::Asked) });
         };
@@ -147,21 +147,27 @@ fn one_thread(
     if !matches!(ended, Ok(ThreadResult { stop: None, .. })) {
         shared.give_up();
     }
-    shared.ended();
+    shared.report_ended();
     ended
 }
 
-/// Waits until every thread has its connections. Says whether that came about.
-fn all_open(threads: usize, news: &Receiver<News>, clock: Clock, watch: &mut dyn Watch) -> bool {
+/// Waits until every thread has opened its connections. Returns `false` if a thread ends instead.
+fn wait_until_open(
+    threads: usize,
+    events: &Receiver<ThreadEvent>,
+    clock: Clock,
+    watch: &mut dyn Watch,
+) -> bool {
     let mut opened = 0;
     while opened < threads {
-        match news.recv_timeout(TICK) {
-            Ok(News::Opened) => opened += 1,
+        match events.recv_timeout(PROGRESS_INTERVAL) {
+            Ok(ThreadEvent::Opened) => opened += 1,
             Err(RecvTimeoutError::Timeout) => {
                 let seconds = -crate::clock::seconds(clock.now());
                 watch.progress(&Progress { seconds, echoed: 0 });
             }
-            Ok(News::WindowOver | News::Ended) | Err(RecvTimeoutError::Disconnected) => {
+            Ok(ThreadEvent::WindowOver | ThreadEvent::Ended)
+            | Err(RecvTimeoutError::Disconnected) => {
                 return false;
             }
         }
@@ -169,64 +175,69 @@ fn all_open(threads: usize, news: &Receiver<News>, clock: Clock, watch: &mut dyn
     true
 }
 
-/// How often progress is told.
-const TICK: Duration = Duration::from_millis(250);
+/// How often [`Watch::progress`] is called.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Tells the watch of the measured part's beginning and end, and of progress between.
-fn attend(
+/// Calls `watch` at the start and the end of the measured part, and with progress.
+fn report_progress(
     plan: &Plan,
     shared: &Shared<'_>,
-    news: &Receiver<News>,
+    events: &Receiver<ThreadEvent>,
     clock: Clock,
     start: u64,
     watch: &mut dyn Watch,
 ) {
     let window = plan.window(start);
-    let mut attendance =
-        Attendance { window, at_begin: None, is_over: false, threads_over: 0, threads_ended: 0 };
+    let mut window_progress = WindowProgress {
+        window,
+        echoed_before: None,
+        is_over: false,
+        threads_over: 0,
+        threads_ended: 0,
+    };
     loop {
         let now = clock.now();
-        attendance.look(now, shared, watch);
-        let next = attendance.next(now);
-        match news.recv_timeout(Duration::from_nanos(next.saturating_sub(now))) {
+        window_progress.check(now, shared, watch);
+        let next = window_progress.next_check(now);
+        match events.recv_timeout(Duration::from_nanos(next.saturating_sub(now))) {
             Err(RecvTimeoutError::Timeout) => {
                 let seconds = clock.now() as f64 / 1e9 - start as f64 / 1e9;
                 watch.progress(&Progress { seconds, echoed: shared.echoed() });
             }
-            Ok(News::Opened) => {}
-            Ok(News::WindowOver) => {
-                attendance.threads_over += 1;
-                if attendance.threads_over == plan.threads {
-                    attendance.end(shared, watch);
+            Ok(ThreadEvent::Opened) => {}
+            Ok(ThreadEvent::WindowOver) => {
+                window_progress.threads_over += 1;
+                if window_progress.threads_over == plan.threads {
+                    window_progress.end(shared, watch);
                 }
             }
-            Ok(News::Ended) => {
-                attendance.threads_ended += 1;
-                if attendance.threads_ended == plan.threads {
-                    return attendance.end(shared, watch);
+            Ok(ThreadEvent::Ended) => {
+                window_progress.threads_ended += 1;
+                if window_progress.threads_ended == plan.threads {
+                    return window_progress.end(shared, watch);
                 }
             }
-            Err(RecvTimeoutError::Disconnected) => return attendance.end(shared, watch),
+            Err(RecvTimeoutError::Disconnected) => return window_progress.end(shared, watch),
         }
     }
 }
 
-/// Where the measured part stands.
-struct Attendance {
+/// The state of the measured part.
+struct WindowProgress {
     window: Window,
-    /// Echoes at its beginning, once it has begun.
-    at_begin: Option<u64>,
+    /// Echoes before the measured part; `None` until it has begun.
+    echoed_before: Option<u64>,
     is_over: bool,
     threads_over: usize,
     threads_ended: usize,
 }
 
-impl Attendance {
+impl WindowProgress {
     /// Begins or ends the measured part if it is time.
-    fn look(&mut self, now: u64, shared: &Shared<'_>, watch: &mut dyn Watch) {
-        if now >= self.window.start && self.at_begin.is_none() {
-            // As at the end, the count first: what is looked at next then spans the same messages.
-            self.at_begin = Some(shared.echoed());
+    fn check(&mut self, now: u64, shared: &Shared<'_>, watch: &mut dyn Watch) {
+        if now >= self.window.start && self.echoed_before.is_none() {
+            // Count first, as at the end, so that what the watch measures spans the same messages.
+            self.echoed_before = Some(shared.echoed());
             watch.window_begins();
         }
         if now >= self.window.end {
@@ -235,7 +246,7 @@ impl Attendance {
     }
 
     fn end(&mut self, shared: &Shared<'_>, watch: &mut dyn Watch) {
-        let Some(before) = self.at_begin else { return };
+        let Some(before) = self.echoed_before else { return };
         if !self.is_over {
             self.is_over = true;
             watch.window_ends(shared.echoed() - before);
@@ -243,9 +254,9 @@ impl Attendance {
     }
 
     /// When there is something to do next.
-    fn next(&self, now: u64) -> u64 {
-        let tick = now + TICK.as_nanos() as u64;
-        if self.at_begin.is_none() {
+    fn next_check(&self, now: u64) -> u64 {
+        let tick = now + PROGRESS_INTERVAL.as_nanos() as u64;
+        if self.echoed_before.is_none() {
             tick.min(self.window.start)
         } else if self.is_over {
             tick
@@ -255,13 +266,13 @@ impl Attendance {
     }
 }
 
-/// Measures it on the processors on which the generator will run.
+/// Measures the jitter on the processors on which the generator will run.
 fn measure_jitter(cpus: &[usize], interval_ns: u64) -> anyhow::Result<u64> {
     thread::scope(|scope| {
         let measured = scope.spawn(|| {
             pin(cpus).with_context(|| format!("run on processors {cpus:?}"))?;
             jitter::p99_ns(interval_ns)
         });
-        joined(measured.join())
+        unwrap_joined(measured.join())
     })
 }

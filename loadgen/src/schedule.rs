@@ -1,5 +1,5 @@
-//! When the messages of an open loop are due: slots at equal distances, dealt out to threads and,
-//! within a thread, to its connections in turn.
+//! When the messages of an open loop are due. Slots at equal intervals are assigned to the threads
+//! in turn, and by each thread to its connections in turn.
 
 use report::load::Arrival;
 
@@ -12,18 +12,17 @@ pub(crate) struct Slots {
     interval: f64,
     first: u64,
     step: u64,
-    /// The slot that is dealt next.
+    /// Index of the slot that is assigned next.
     next: u64,
-    /// What each connection was dealt and has not taken.
-    hands: Vec<Hand>,
+    /// What each connection was assigned and has not taken.
+    queues: Vec<DueQueue>,
 }
 
-/// Messages that are due on a connection and not given to it yet.
+/// Messages that are due on a connection, but not admitted to it yet.
 #[derive(Clone, Copy, Debug)]
-struct Hand {
-    /// How many.
+struct DueQueue {
     messages: u64,
-    /// Slot of the first of them.
+    /// Slot of the first of these messages.
     slot: u64,
     /// When the connection last got room for another message.
     free_since: u64,
@@ -33,12 +32,12 @@ struct Hand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) planned: u64,
-    /// How much later than it could have it is sent.
+    /// Time from when the message was due and the connection had room for it until it is sent.
     pub(crate) lag: u64,
 }
 
 impl Slots {
-    /// The slots of a thread of so many, for so many connections; none in a closed loop.
+    /// The slots of thread number `thread`; `None` in a closed loop.
     pub(crate) fn new(
         arrival: Arrival,
         start: u64,
@@ -46,7 +45,7 @@ impl Slots {
         threads: usize,
         connections: usize,
     ) -> Option<Self> {
-        let hand = |index| Hand { messages: 0, slot: index as u64, free_since: 0 };
+        let queue = |index| DueQueue { messages: 0, slot: index as u64, free_since: 0 };
         match arrival {
             Arrival::Closed => None,
             Arrival::Open { messages_per_second } => Some(Self {
@@ -55,67 +54,66 @@ impl Slots {
                 first: thread as u64,
                 step: threads as u64,
                 next: 0,
-                hands: (0..connections).map(hand).collect(),
+                queues: (0..connections).map(queue).collect(),
             }),
         }
     }
 
-    /// The time of the slot that is dealt next.
+    /// The time of the slot that is assigned next.
     #[inline]
     pub(crate) fn next_planned(&self) -> u64 {
         self.planned(self.next)
     }
 
-    /// Gives the next slot to the connection whose turn it is, and says which one that is.
-    pub(crate) fn deal(&mut self) -> usize {
-        let index = usize::try_from(self.next % self.hands.len() as u64).unwrap_or(0);
+    /// Assigns the next slot to the connection whose turn it is, and returns its index.
+    pub(crate) fn assign_next(&mut self) -> usize {
+        let index = usize::try_from(self.next % self.queues.len() as u64).unwrap_or(0);
         self.next += 1;
-        self.hands[index].messages += 1;
+        self.queues[index].messages += 1;
         index
     }
 
-    /// Whether a message is due on a connection.
     pub(crate) fn has_due(&self, index: usize) -> bool {
-        self.hands[index].messages > 0
+        self.queues[index].messages > 0
     }
 
-    /// The next message that is due on a connection, which is sent `now`.
+    /// Takes the next message that is due on a connection, to be sent at `now`.
     pub(crate) fn take(&mut self, index: usize, now: u64) -> Option<Due> {
-        let connections = self.hands.len() as u64;
-        let hand = &mut self.hands[index];
-        let (slot, free_since) = (hand.take(connections)?, hand.free_since);
+        let connections = self.queues.len() as u64;
+        let queue = &mut self.queues[index];
+        let (slot, free_since) = (queue.take(connections)?, queue.free_since);
         let planned = self.planned(slot);
         Some(Due { planned, lag: now.saturating_sub(planned.max(free_since)) })
     }
 
-    /// Notes that a connection has room for another message.
+    /// Records that a connection has room for another message from `now` on.
     pub(crate) fn note_room(&mut self, index: usize, now: u64) {
-        self.hands[index].free_since = now;
+        self.queues[index].free_since = now;
     }
 
-    /// Deals out all slots before `end`, and tells `unsent` of the time of each message that no
+    /// Assigns all slots before `end`. Calls `unsent` with the time of each message that no
     /// connection has taken.
     pub(crate) fn close(&mut self, end: u64, mut unsent: impl FnMut(u64)) {
         while self.next_planned() < end {
-            self.deal();
+            self.assign_next();
         }
-        let connections = self.hands.len() as u64;
-        for index in 0..self.hands.len() {
-            while let Some(slot) = self.hands[index].take(connections) {
+        let connections = self.queues.len() as u64;
+        for index in 0..self.queues.len() {
+            while let Some(slot) = self.queues[index].take(connections) {
                 unsent(self.planned(slot));
             }
         }
     }
 
-    /// The time of a slot. Multiplied and not added up, so that no error accumulates.
+    /// The time of a slot. It is a product and not a running sum, so that errors do not accumulate.
     #[inline]
     fn planned(&self, slot: u64) -> u64 {
         self.start + ((self.first + slot * self.step) as f64 * self.interval) as u64
     }
 }
 
-impl Hand {
-    /// The slot of the first message; the next one is as many slots on as there are connections.
+impl DueQueue {
+    /// Takes the first message and returns its slot. The slot of the next is `connections` higher.
     fn take(&mut self, connections: u64) -> Option<u64> {
         let slot = self.slot;
         self.messages = self.messages.checked_sub(1)?;
@@ -145,7 +143,7 @@ mod tests {
     #[test]
     fn connections_take_their_slots_in_turn_and_lag_only_since_they_have_room() {
         let mut schedule = Slots::new(THOUSAND, 0, 0, 1, 2).unwrap();
-        let dealt: Vec<usize> = (0..5).map(|_| schedule.deal()).collect();
+        let dealt: Vec<usize> = (0..5).map(|_| schedule.assign_next()).collect();
         assert_eq!(dealt, [0, 1, 0, 1, 0]);
         assert_eq!(schedule.take(1, 1_000_001), Some(Due { planned: 1_000_000, lag: 1 }));
         schedule.note_room(1, 5_000_000);

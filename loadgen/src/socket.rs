@@ -1,4 +1,4 @@
-//! One client socket, whatever its transport.
+//! A client socket for each transport.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub(crate) enum Address {
     Unix(std::path::PathBuf),
 }
 
-/// A non-blocking socket on its way to a server, or connected to it.
+/// A non-blocking socket that is connecting or connected.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -31,8 +31,7 @@ pub(crate) enum Socket {
 }
 
 impl Address {
-    /// Reads a target's address.
-    pub(crate) fn of(target: &Target) -> anyhow::Result<Self> {
+    pub(crate) fn from_target(target: &Target) -> anyhow::Result<Self> {
         let ip = || {
             let text = &target.address;
             text.parse().with_context(|| format!("'{}' is no IP:PORT", text.on_terminal()))
@@ -52,7 +51,7 @@ impl Address {
 }
 
 impl Socket {
-    /// Begins to connect. A Unix listener whose queue is full says `WouldBlock`.
+    /// Begins to connect. On Linux, a Unix listener whose backlog is full causes `WouldBlock`.
     pub(crate) fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => Ok(Self::Tcp(TcpStream::connect(*address)?)),
@@ -70,7 +69,7 @@ impl Socket {
         }
     }
 
-    /// Whether the connection stands, once the poller has said that it is writable.
+    /// Whether the connection is established, after the poller has reported the socket as writable.
     pub(crate) fn is_established(&self) -> io::Result<bool> {
         match self {
             Self::Tcp(stream) => {
@@ -79,7 +78,7 @@ impl Socket {
                 }
                 match stream.peer_addr() {
                     Ok(_) => {
-                        // A message waits for no other: what is measured is the server.
+                        // Nagle's algorithm would delay messages, and the server is to be measured.
                         stream.set_nodelay(true)?;
                         Ok(true)
                     }
@@ -93,7 +92,7 @@ impl Socket {
         }
     }
 
-    /// Receives into `buffer`; 0 is the end of a stream, and for UDP an empty datagram.
+    /// Receives into `buffer`. 0 is the end of a stream, or an empty datagram.
     #[inline]
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -104,7 +103,7 @@ impl Socket {
         }
     }
 
-    /// Sends what fits; a datagram is sent whole or not.
+    /// Sends as much as the kernel takes; a datagram is sent whole or not at all.
     #[inline]
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
@@ -115,16 +114,16 @@ impl Socket {
         }
     }
 
-    /// Registers for both directions, once and for all: the poller tells of changes only.
+    /// Registers once, for reading and writing: the poller is edge-triggered.
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(self.source(), token, Interest::READABLE | Interest::WRITABLE)
     }
 
     /// Ends a TCP connection with RST, so that no port of this host stays in `TIME_WAIT`: a load
-    /// opens more connections than there are ports.
+    /// may open more connections than there are ports.
     pub(crate) fn abort(self) {
         if let Self::Tcp(stream) = &self {
-            // Without it the connection ends with FIN, which is no less an end.
+            // If this fails, the connection ends with FIN, which is good enough.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }

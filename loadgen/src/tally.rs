@@ -9,43 +9,43 @@ use report::load::{ErrorKind, Traffic};
 use crate::clock::SECOND;
 use crate::connection::{LoadError, Stamps};
 
-/// The longest time that a histogram holds; a longer one is recorded as this.
+/// The longest time that a histogram holds; longer times are recorded as this.
 const LONGEST_NS: u64 = 120 * SECOND;
-/// Significant digits of recorded times: an error of a thousandth.
+/// Significant digits of recorded times, for an error of at most 0.1 %.
 const DIGITS: u8 = 3;
-/// Sentences about errors that are kept.
-const NOTES: usize = 5;
+/// How many errors are kept as sentences.
+const MAX_NOTES: usize = 5;
 
 /// The distributions of a measurement, in nanoseconds.
 #[derive(Clone, Debug)]
 pub struct Histograms {
-    /// From the planned send to the last byte of the echo; empty in a closed loop.
+    /// From the time at which a message was due to the last byte of its echo; empty in a closed
+    /// loop.
     pub response: Histogram<u64>,
-    /// From the first byte really sent to the last byte of the echo.
+    /// From the sending of the first byte to the last byte of the echo.
     pub service: Histogram<u64>,
-    /// How much later than it could have a message was sent; empty in a closed loop.
+    /// How much later than possible a message was sent; empty in a closed loop.
     pub send_lag: Histogram<u64>,
     /// From connect(2) to an established connection.
     pub connect: Histogram<u64>,
 }
 
-/// The measured part: messages planned in it count.
+/// The measured part. Messages that were due in it count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
 
-/// What one thread has counted and timed.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) histograms: Histograms,
     pub(crate) traffic: Traffic,
     /// Messages that came back during the measured part, whenever they were sent.
-    pub(crate) came_in_window: u64,
-    /// Their bytes.
-    pub(crate) bytes_in_window: u64,
-    /// Messages of an open loop that were due and not sent when it ended.
+    pub(crate) echoed_in_window: u64,
+    /// Bytes of the messages that came back during the measured part.
+    pub(crate) echoed_bytes_in_window: u64,
+    /// Messages of an open loop that were due but not sent when it ended.
     pub(crate) unsent: u64,
     pub(crate) errors: BTreeMap<ErrorKind, u64>,
     pub(crate) notes: Vec<String>,
@@ -54,32 +54,33 @@ pub(crate) struct Tally {
     pub(crate) window: Window,
 }
 
-/// What the thread needed for the measured part.
+/// What the measured part cost the thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) cpu_seconds: Option<f64>,
     pub(crate) wall_seconds: f64,
-    /// How often it looked for something to do.
-    pub(crate) looks: u64,
-    /// How often it had to wait for something.
-    pub(crate) waits: Option<u64>,
+    /// How many times the thread polled.
+    pub(crate) polls: u64,
+    /// How many times there was nothing to do: polls without an event in an open loop, otherwise
+    /// voluntary context switches. `None` if the system does not count those.
+    pub(crate) idle_polls: Option<u64>,
 }
 
 impl Histograms {
-    /// Empty ones.
-    ///
     /// # Errors
-    /// None that can happen: the bounds are constants.
+    ///
+    /// None in practice, because the bounds are constants.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let empty =
             || Histogram::new_with_bounds(1, LONGEST_NS, DIGITS).context("make an empty histogram");
         Ok(Self { response: empty()?, service: empty()?, send_lag: empty()?, connect: empty()? })
     }
 
-    /// Adds those of another thread, or of another measurement.
+    /// Adds the samples of another thread, or of another measurement.
     ///
     /// # Errors
-    /// None that can happen: all have the same bounds.
+    ///
+    /// None in practice, because all histograms have the same bounds.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         let context = "add up histograms";
         self.response.add(&other.response).context(context)?;
@@ -90,7 +91,7 @@ impl Histograms {
 }
 
 impl Window {
-    /// Before it is known when a load begins.
+    /// The measured part while the start of the load is not known.
     pub(crate) const NEVER: Self = Self { start: u64::MAX, end: u64::MAX };
 
     #[inline]
@@ -104,8 +105,8 @@ impl Tally {
         Ok(Self {
             histograms: Histograms::new()?,
             traffic: Traffic::default(),
-            came_in_window: 0,
-            bytes_in_window: 0,
+            echoed_in_window: 0,
+            echoed_bytes_in_window: 0,
             unsent: 0,
             errors: BTreeMap::new(),
             notes: Vec::new(),
@@ -114,12 +115,12 @@ impl Tally {
         })
     }
 
-    /// A message that has come back whole at `now`.
+    /// Records a message whose echo was complete at `now`.
     #[inline]
-    pub(crate) fn came(&mut self, window: &Window, stamps: Stamps, length: usize, now: u64) {
+    pub(crate) fn record_echo(&mut self, window: &Window, stamps: Stamps, length: usize, now: u64) {
         if window.contains(now) {
-            self.came_in_window += 1;
-            self.bytes_in_window += length as u64;
+            self.echoed_in_window += 1;
+            self.echoed_bytes_in_window += length as u64;
         }
         if window.contains(stamps.planned) {
             self.traffic.echoed += 1;
@@ -128,39 +129,45 @@ impl Tally {
         }
     }
 
-    /// The same for a message of an open loop.
+    /// Records the response time of a message of an open loop.
     #[inline]
-    pub(crate) fn responded(&mut self, window: &Window, stamps: Stamps, now: u64) {
+    pub(crate) fn record_response(&mut self, window: &Window, stamps: Stamps, now: u64) {
         if window.contains(stamps.planned) {
             self.histograms.response.saturating_record(now.saturating_sub(stamps.planned));
         }
     }
 
-    /// A message that is not waited for any longer: it counts with the time that it has taken so
-    /// far, which is less than its answer would have.
-    pub(crate) fn given_up(&mut self, window: &Window, stamps: Stamps, now: u64, is_open: bool) {
+    /// Records a message that is given up, with the time that it has taken so far. Its answer would
+    /// have taken longer.
+    pub(crate) fn record_given_up(
+        &mut self,
+        window: &Window,
+        stamps: Stamps,
+        now: u64,
+        is_open: bool,
+    ) {
         if window.contains(stamps.planned) {
             self.histograms.service.saturating_record(now.saturating_sub(stamps.sent));
             if is_open {
-                self.responded(window, stamps, now);
+                self.record_response(window, stamps, now);
             }
         }
     }
 
-    pub(crate) fn error(&mut self, error: &LoadError) {
+    pub(crate) fn record_error(&mut self, error: &LoadError) {
         *self.errors.entry(error.kind).or_default() += 1;
-        if self.notes.len() < NOTES {
+        if self.notes.len() < MAX_NOTES {
             self.notes.push(format!("{}: {}", error.kind, error.text));
         }
     }
 
-    pub(crate) fn lost(&mut self, messages: u64) {
+    pub(crate) fn add_lost(&mut self, messages: u64) {
         if messages > 0 {
             *self.errors.entry(ErrorKind::Lost).or_default() += messages;
         }
     }
 
-    /// All errors; datagrams may be lost.
+    /// Number of errors. Lost messages do not count if they are datagrams.
     pub(crate) fn error_count(&self, is_datagram: bool) -> u64 {
         let counts =
             self.errors.iter().filter(|(kind, _)| !is_datagram || **kind != ErrorKind::Lost);
@@ -173,13 +180,13 @@ impl Tally {
         self.traffic.sent += other.traffic.sent;
         self.traffic.echoed += other.traffic.echoed;
         self.traffic.bytes += other.traffic.bytes;
-        self.came_in_window += other.came_in_window;
-        self.bytes_in_window += other.bytes_in_window;
+        self.echoed_in_window += other.echoed_in_window;
+        self.echoed_bytes_in_window += other.echoed_bytes_in_window;
         self.unsent += other.unsent;
         for (kind, count) in &other.errors {
             *self.errors.entry(*kind).or_default() += count;
         }
-        let room = NOTES.saturating_sub(self.notes.len());
+        let room = MAX_NOTES.saturating_sub(self.notes.len());
         self.notes.extend(other.notes.iter().take(room).cloned());
         Ok(())
     }

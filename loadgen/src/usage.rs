@@ -1,4 +1,4 @@
-//! What the calling thread has used of the host.
+//! What a thread uses: CPU time, waits and descriptors.
 
 use crate::clock::{Clock, seconds};
 use crate::tally::Cost;
@@ -8,29 +8,30 @@ use crate::tally::Cost;
 pub(crate) struct Meter {
     since: u64,
     cpu_seconds: Option<f64>,
-    waits: Option<u64>,
+    voluntary_switches: Option<u64>,
 }
 
 impl Meter {
     pub(crate) fn start(now: u64) -> Self {
-        Self { since: now, cpu_seconds: cpu_seconds(), waits: waits() }
+        Self { since: now, cpu_seconds: cpu_seconds(), voluntary_switches: voluntary_switches() }
     }
 
-    /// What the thread has used since. It looked for something to do `looks` times; where it does
-    /// not wait for that, it found nothing `empty_looks` times.
-    pub(crate) fn stop(self, clock: Clock, looks: u64, empty_looks: Option<u64>) -> Cost {
+    /// What the thread has used since the start. It polled `polls` times. If it spins instead of
+    /// waiting, `empty_polls` is how many of the polls returned no event.
+    pub(crate) fn stop(self, clock: Clock, polls: u64, empty_polls: Option<u64>) -> Cost {
         let cpu_seconds = self.cpu_seconds.zip(cpu_seconds()).map(|(before, now)| now - before);
-        let waits = || self.waits.zip(waits()).map(|(before, now)| now - before);
+        let switches =
+            || self.voluntary_switches.zip(voluntary_switches()).map(|(before, now)| now - before);
         Cost {
             cpu_seconds,
-            waits: empty_looks.or_else(waits),
-            looks,
+            idle_polls: empty_polls.or_else(switches),
+            polls,
             wall_seconds: seconds(clock.now() - self.since),
         }
     }
 }
 
-/// CPU time of this thread in seconds, where the system tells.
+/// CPU time of this thread in seconds; `None` if the system does not report it.
 fn cpu_seconds() -> Option<f64> {
     #[cfg(unix)]
     {
@@ -41,8 +42,8 @@ fn cpu_seconds() -> Option<f64> {
     None
 }
 
-/// How often this thread gave its processor away to wait for something, where the system tells.
-fn waits() -> Option<u64> {
+/// Voluntary context switches of this thread; `None` if the system does not report them.
+fn voluntary_switches() -> Option<u64> {
     #[cfg(target_os = "linux")]
     {
         use procfs::FromRead as _;
@@ -53,17 +54,18 @@ fn waits() -> Option<u64> {
     None
 }
 
-/// Lets this process open as many descriptors as it may at the most.
+/// Raises this process's limit of open descriptors to the hard limit.
 ///
 /// # Errors
-/// When `needed` are more than that.
+///
+/// The hard limit is below `needed`.
 pub(crate) fn raise_descriptor_limit(needed: u64) -> anyhow::Result<()> {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
-        // macOS refuses "no limit" here; then what was granted before holds.
+        // macOS refuses an infinite limit here. The old limit then stays in force.
         let _ = setrlimit(Resource::Nofile, limit);
         let granted = getrlimit(Resource::Nofile).current;
         if let Some(granted) = granted.filter(|granted| *granted < needed) {

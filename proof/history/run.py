@@ -24,12 +24,12 @@ def bugs():
 
 
 def versions(bug):
-    """What is judged on either side, package and version."""
+    """Package and version on each side."""
     return {"red": bug["red"], "green": bug.get("green", bug["red"])}
 
 
 def unlocked(bug):
-    """The versions that bugs.toml states and the lock files do not have."""
+    """Yields the versions that bugs.toml states and that the lock files lack."""
     for side, stated in versions(bug).items():
         name, version = stated.split()
         apart = HERE / side / bug["name"] / "Cargo.lock"
@@ -41,7 +41,7 @@ def unlocked(bug):
 
 
 def judged(judge, target, side, bug):
-    """The cell of the bug's case on one server."""
+    """Judges one server, and returns the cell of the bug's case."""
     program = target / side / "debug" / bug["name"]
     command = [judge, "check", "--case", bug["case"], "--repeat", str(bug.get("repeat", 1))]
     command += ["--output", "json"]
@@ -58,7 +58,7 @@ def judged(judge, target, side, bug):
 
 
 def found(cell):
-    """The kind of the failure, or the verdict where nothing failed."""
+    """The kind of the failure, or the verdict if nothing failed."""
     return cell["failure"]["kind"] if cell["failure"] else cell["verdict"]
 
 

@@ -1,7 +1,7 @@
-"""Has every kind of server.py judged: `run.py IOMATRIX PROFILE [KIND...]`.
+"""Judges the servers of server.py: `run.py IOMATRIX PROFILE [KIND...]`.
 
-Prints a Markdown table, and ends with 1 if one took too long, needed too much of the judge, left a
-process behind, or was certified although it is broken.
+Prints a Markdown table. Exits with 1 if a server took too long, made the judge use too much memory,
+left a process behind, or was certified although it is broken.
 """
 
 import os
@@ -19,7 +19,7 @@ MOST_MIB = 256
 
 
 def left_behind():
-    """Ids of the processes that run server.py."""
+    """The ids of the processes that run server.py."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -32,7 +32,7 @@ def left_behind():
 
 
 def judge(iomatrix, profile, name):
-    """The page that the judge prints, its seconds, and its resident memory at most, in MiB."""
+    """The page that the judge prints, its seconds, and its maximum resident set in MiB."""
     command = f"python3 {HERE / 'server.py'} {name} {{addr}}"
     start = time.monotonic()
     judging = subprocess.Popen(
@@ -58,7 +58,7 @@ def judge(iomatrix, profile, name):
 
 def main():
     iomatrix, profile, *names = sys.argv[1:]
-    # Some serve right, in a way that a judge may stumble over. One ends before anything is asked.
+    # Two servers are correct in a way that may confuse a judge. One ends before any case asks it.
     expected = {server.forks: "yes", server.closes_streams: "yes", server.daemon: "not judged"}
     wrong = []
     kinds = [kind.__name__.replace("_", "-") for kind in server.KINDS]

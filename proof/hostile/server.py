@@ -1,6 +1,7 @@
-"""Servers that no judge may hang, drown or be fooled by: `server.py KIND HOST:PORT`.
+"""Servers that must neither hang, nor flood, nor fool a judge: `server.py KIND HOST:PORT`.
 
-Each is broken as a whole, not in one case as the mutants are. ci/hostile.sh has all of them judged.
+Each is broken altogether, while a mutant is broken in one case. ci/hostile.sh judges them. It also
+prints the docstring of each kind, in the table of docs/METHODOLOGY.md.
 """
 
 import os
@@ -14,7 +15,7 @@ FOR_EVER = 1e6
 
 
 def serve(listener, connection):
-    """A thread for each connection, which `connection` serves."""
+    """Calls `connection` for each client, in a thread per client."""
 
     def guarded(client):
         try:
@@ -27,14 +28,14 @@ def serve(listener, connection):
         try:
             client, _ = listener.accept()
         except OSError:
-            # No free descriptor: until there is one, those who are connected are served.
+            # There is no free descriptor. Until there is one, the other clients are served.
             time.sleep(0.05)
             continue
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             threading.Thread(target=guarded, args=(client,), daemon=True).start()
         except RuntimeError:
-            # No thread: this client is dropped, and the others are served.
+            # No thread can be started. This client is dropped, and the others are served.
             client.close()
 
 
@@ -64,7 +65,7 @@ def swallows(listener):
 
 
 def drips(listener):
-    """Echoes one byte a second."""
+    """Echoes one byte per second."""
 
     def drip(client):
         while data := client.recv(4096):
@@ -76,7 +77,7 @@ def drips(listener):
 
 
 def trickles(listener):
-    """Echoes 100 bytes a second: enough to pass for progress."""
+    """Echoes 100 bytes per second, which looks like progress."""
 
     def trickle(client):
         while data := client.recv(100):
@@ -87,7 +88,7 @@ def trickles(listener):
 
 
 def floods(listener):
-    """Sends without end what nobody asked for."""
+    """Sends an endless stream that nobody asked for."""
 
     def flood(client):
         while True:
@@ -97,7 +98,7 @@ def floods(listener):
 
 
 def every_other(listener):
-    """Serves every other connection, and leaves the others alone."""
+    """Serves every second connection, and ignores the others."""
     count = 0
     lock = threading.Lock()
 
@@ -132,7 +133,7 @@ def suspends_itself(listener):
 
 
 def daemon(listener):
-    """Leaves the service to a child in a session of its own, which ignores SIGTERM, and ends."""
+    """Ends after it has started a child in a new session, which serves and ignores SIGTERM."""
     if os.fork() == 0:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -141,7 +142,7 @@ def daemon(listener):
 
 
 def forks(listener):
-    """Serves right, beside a child in a session of its own that serves too and ignores SIGTERM."""
+    """Serves correctly, next to a child in a new session that also serves and ignores SIGTERM."""
     if os.fork() == 0:
         os.setsid()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -149,7 +150,7 @@ def forks(listener):
 
 
 def spams(listener):
-    """Serves, and writes to both standard streams without end, so that it is never idle."""
+    """Serves, but writes to both standard streams without end, so that it is never idle."""
 
     def spam():
         while True:
@@ -161,7 +162,7 @@ def spams(listener):
 
 
 def closes_streams(listener):
-    """Serves right, with its standard streams closed."""
+    """Serves correctly, with its standard streams closed."""
     for stream in range(3):
         os.close(stream)
     serve(listener, echo)

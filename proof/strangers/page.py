@@ -1,5 +1,5 @@
-"""Renders docs/STRANGERS.md from strangers.toml. run.py adds what only a run knows: the versions of
-what it judged, and the profile."""
+"""Renders docs/STRANGERS.md from strangers.toml. run.py passes what only a run knows: the versions
+of the servers, and the profile."""
 
 import pathlib
 import re
@@ -49,7 +49,7 @@ def header(*cells):
 
 
 def answer(server, question, causes):
-    """What the causes of a server say of one question of its certificate."""
+    """The answer to one question of a server's certificate, given its causes."""
     found = [causes[one["name"]] for one in server.get("cause", [])]
     levels = {cause["level"] for cause in found if question in cause["questions"]}
     if "MUST" in levels:
@@ -84,7 +84,7 @@ def render(table, versions, profile):
 
 
 def render_cause(table, cause):
-    """A cause, whom it concerns, and by which cells it is found."""
+    """Yields a cause, the servers that have it, and the cells that find it."""
     scripts = {}
     yield f"### {cause['name']}"
     yield ""
@@ -104,7 +104,7 @@ def render_cause(table, cause):
 
 
 def facts():
-    """The versions and the profile that the page has now."""
+    """The versions and the profile on the present page."""
     text = PATH.read_text(encoding="utf-8")
     profile = re.search(r"^Profile `(\w+)`", text, re.MULTILINE)
     rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([^`]+)` \|", text, re.MULTILINE)

@@ -42,7 +42,7 @@ def expand(words, installed):
 
 
 def judge(program, installed, profile, server):
-    """Judges one server and keeps the result."""
+    """Judges one server, and returns the path of the result file."""
     result = installed / "results" / f"{server['name']}.json"
     result.parent.mkdir(exist_ok=True)
     result.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def is_red(cell):
 
 
 def follows(cell, cause):
-    """Whether a red cell is one that the cause may have."""
+    """Whether the cause explains a red cell."""
     kind = cell["failure"]["kind"] if cell["failure"] else cell["verdict"]
     name = f"{cell['suite']}/{cell['case']}"
     cases = cause["cases"] + cause.get("others", [])
@@ -69,7 +69,7 @@ def follows(cell, cause):
 
 
 def differences(server, result):
-    """What a result has that strangers.toml does not state, and the other way round."""
+    """Yields what a result and strangers.toml do not have in common."""
     cells = [cell for cell in result["cells"] if is_red(cell)]
     causes = server.get("cause", [])
     for cell in cells:
@@ -84,7 +84,7 @@ def differences(server, result):
 
 
 def free_port():
-    """A port below those that the kernel gives to clients."""
+    """A free port below those that the kernel gives to clients."""
     for port in range(20_000, 32_000):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -110,7 +110,7 @@ def listens(port):
 
 
 def reproduce(installed, server, cause):
-    """Runs the reproduction of a cause on a new server; what went wrong, or nothing."""
+    """Runs the reproduction of a cause on a new server. Returns the problem, or an empty string."""
     script = HERE / "reproductions" / f"{cause['reproduction']}.py"
     port = free_port()
     command = expand(server["command"], installed)
@@ -163,7 +163,7 @@ def judge_all(program, installed, profile, names):
 
 
 def write_page(table, installed, profile):
-    """Writes the page if every server has a result of this profile that is as expected."""
+    """Writes the page if every server has an expected result in this profile."""
     versions = {}
     for server in table["server"]:
         result = installed / "results" / f"{server['name']}.json"
@@ -180,7 +180,7 @@ def write_page(table, installed, profile):
 
 
 def check():
-    """The problems that can be seen without judging."""
+    """Yields the problems that show without judging."""
     table = read_table()
     for server in table["server"]:
         for cause in server.get("cause", []):

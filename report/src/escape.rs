@@ -1,33 +1,35 @@
-//! What a server, a user or a file said, made harmless for a terminal, for Markdown, for HTML in
-//! it, and for CSV.
+//! Makes text from a server, a user or a file harmless for a terminal, for Markdown, for HTML in
+//! Markdown, and for CSV.
 //!
-//! A terminal obeys control characters, and the runner of GitHub Actions obeys lines that begin
-//! with `::` and a word, and whatever follows `##[` (actions/runner, ActionCommand.cs). A reader is
-//! misled by characters that reverse the direction of text or that nobody sees.
+//! A terminal obeys control characters. The runner of GitHub Actions obeys lines that begin with
+//! `::` and a word, and whatever follows `##[` (actions/runner, ActionCommand.cs). Characters that
+//! are invisible, or that reverse the direction of text, mislead a reader.
 
 use crate::unseen::is_unseen;
 
-/// More of a text than this is left out of a page; files have all of it.
-const LONGEST: usize = 2_000;
+/// A page shows at most this many characters of a text; files have all of them.
+const MAX_CHARS: usize = 2_000;
 
-/// A space of no width. Without it, GitHub would notify a user, refer to an issue, or make a link
-/// of an address.
-const NO_WIDTH: &str = "&#8203;";
+/// A zero-width space, which keeps GitHub from notifying a user, referring to an issue, or linking
+/// an address.
+const ZERO_WIDTH_SPACE: &str = "&#8203;";
 
-/// For one line of a terminal.
+/// Escapes a text for one line of a terminal.
 #[must_use]
 pub fn terminal(text: &str) -> String {
-    unobeyed(&visible(&shortened(text)))
+    defuse_ci_commands(&replace_unseen(&shorten(text)))
 }
 
-/// For one line of a file of text that a program may print line by line, in full.
+/// Escapes a text for one line of a text file, which a program may print line by line. Keeps its
+/// whole length.
 pub(crate) fn line(text: &str) -> String {
-    unobeyed(&visible(text))
+    defuse_ci_commands(&replace_unseen(text))
 }
 
-/// For a cell or a heading of Markdown: none of its characters means anything there.
+/// Escapes a text for a cell or a heading of Markdown, so that none of its characters has a
+/// meaning.
 pub(crate) fn markdown(text: &str) -> String {
-    let text = visible(&shortened(text));
+    let text = replace_unseen(&shorten(text));
     let text = text.trim();
     let mut escaped = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -37,17 +39,17 @@ pub(crate) fn markdown(text: &str) -> String {
             '<' | '>' | '&' | '$' => escaped.push_str(entity(c)),
             '@' => {
                 escaped.push(c);
-                escaped.push_str(NO_WIDTH);
+                escaped.push_str(ZERO_WIDTH_SPACE);
             }
             '#' => {
                 escaped.push_str("\\#");
                 if next.is_some_and(char::is_alphanumeric) {
-                    escaped.push_str(NO_WIDTH);
+                    escaped.push_str(ZERO_WIDTH_SPACE);
                 }
             }
             ':' if next == Some('/') => {
                 escaped.push(c);
-                escaped.push_str(NO_WIDTH);
+                escaped.push_str(ZERO_WIDTH_SPACE);
             }
             '.' if escaped.ends_with("www") => escaped.push_str("&#46;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '!' | '~' => {
@@ -57,11 +59,11 @@ pub(crate) fn markdown(text: &str) -> String {
             c => escaped.push(c),
         }
     }
-    unobeyed(&escaped)
+    defuse_ci_commands(&escaped)
 }
 
-/// For a text of this repository in Markdown: what means something there is escaped, and nothing
-/// else, so that a page can be searched for `io_uring` and for the name of a public bug.
+/// Escapes a text of this repository for Markdown. It escapes only what has a meaning there, so
+/// that readers can search a page for `io_uring` and for the name of a public bug.
 pub(crate) fn own_markdown(text: &str) -> String {
     let is_letter = |c: Option<&char>| c.is_some_and(|c| c.is_alphanumeric());
     let letters: Vec<char> = text.chars().collect();
@@ -83,9 +85,9 @@ pub(crate) fn own_markdown(text: &str) -> String {
     escaped
 }
 
-/// For text inside a tag of HTML in Markdown, where backslashes escape nothing.
+/// Escapes a text inside an HTML tag in Markdown, where backslashes escape nothing.
 pub(crate) fn html(text: &str) -> String {
-    let text = visible(&shortened(text));
+    let text = replace_unseen(&shorten(text));
     let mut escaped = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -96,19 +98,20 @@ pub(crate) fn html(text: &str) -> String {
                 escaped.pop();
                 escaped.push_str(entity(c));
             }
-            '@' => escaped.push_str(NO_WIDTH),
-            '#' if next.is_some_and(char::is_alphanumeric) => escaped.push_str(NO_WIDTH),
-            ':' if next == Some('/') => escaped.push_str(NO_WIDTH),
+            '@' => escaped.push_str(ZERO_WIDTH_SPACE),
+            '#' if next.is_some_and(char::is_alphanumeric) => escaped.push_str(ZERO_WIDTH_SPACE),
+            ':' if next == Some('/') => escaped.push_str(ZERO_WIDTH_SPACE),
             _ => {}
         }
     }
-    unobeyed(&escaped)
+    defuse_ci_commands(&escaped)
 }
 
-/// For a cell of text in CSV: spreadsheets take what begins with one of these for a formula.
+/// Escapes a text for a CSV cell: spreadsheets take a text that begins with `=`, `+`, `-` or `@`
+/// for a formula.
 pub(crate) fn cell(text: &str) -> String {
     let text = line(text);
-    // One sign alone is text to every spreadsheet.
+    // A sign alone is text to every spreadsheet.
     let is_formula = text.len() > 1 && text.trim_start().starts_with(['=', '+', '-', '@']);
     if is_formula { format!("'{text}") } else { text }
 }
@@ -123,8 +126,8 @@ fn entity(c: char) -> &'static str {
     }
 }
 
-/// On one line, with a sign in the place of what would be obeyed or would not be seen.
-fn visible(text: &str) -> String {
+/// Puts a text on one line, and replaces what a terminal would obey or a reader would not see.
+fn replace_unseen(text: &str) -> String {
     let shown = |c: char| match c {
         '\t' => ' ',
         c if is_unseen(c) => '\u{fffd}',
@@ -133,23 +136,23 @@ fn visible(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-fn shortened(text: &str) -> String {
-    let left_out = text.chars().count().saturating_sub(LONGEST);
+fn shorten(text: &str) -> String {
+    let left_out = text.chars().count().saturating_sub(MAX_CHARS);
     if left_out == 0 {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(LONGEST).collect();
+    let kept: String = text.chars().take(MAX_CHARS).collect();
     format!("{kept}... ({left_out} more characters)")
 }
 
-/// Without what the runner of GitHub Actions obeys. A page may break a line before any word, and
-/// the runner ignores blanks before `::`.
-pub(crate) fn unobeyed(text: &str) -> String {
+/// Breaks up what the runner of GitHub Actions would obey. A page may break a line before any word,
+/// and the runner ignores blanks before `::`.
+pub(crate) fn defuse_ci_commands(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     let mut begins_word = true;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        // An address such as `::1` commands nothing.
+        // An address such as `::1` is no command.
         let is_command = || rest[2..].starts_with(|first: char| first.is_ascii_alphabetic());
         if begins_word && rest.starts_with("::") && is_command() {
             safe.push_str(": :");
@@ -170,8 +173,8 @@ pub(crate) fn unobeyed(text: &str) -> String {
     safe
 }
 
-/// Without what would make a list or a line of a paragraph that begins with it.
-pub(crate) fn unlisted(text: &str) -> String {
+/// Escapes the start of a line that Markdown would take for a list, a heading or a rule.
+pub(crate) fn escape_line_start(text: &str) -> String {
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     let mut rest = text.chars().skip(digits);
     match (rest.next(), rest.next()) {
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn nothing_in_a_cell_of_markdown_means_anything() {
-        let markdown_line = |text| unlisted(&markdown(text));
+        let markdown_line = |text| escape_line_start(&markdown(text));
         assert_eq!(markdown("a|b<script>`x`\n"), "a\\|b&lt;script&gt;\\`x\\`\u{fffd}");
         assert_eq!(markdown_line("- @user #12 # x"), "\\- @&#8203;user \\#&#8203;12 \\# x");
         assert_eq!(
@@ -224,7 +227,7 @@ mod tests {
                 terminal(&text),
                 line(&text),
                 markdown(&text),
-                unlisted(&markdown(&text)),
+                escape_line_start(&markdown(&text)),
                 html(&text),
                 cell(&text),
             ] {

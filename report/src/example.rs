@@ -1,5 +1,5 @@
-//! Small documents for tests: a load in an open and in a closed loop, a bench of three rows, and a
-//! check of one.
+//! Small documents for tests: a load in an open loop and in a closed loop, a bench of three rows,
+//! and a check of one row.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ pub(crate) fn workload(arrival: Arrival) -> Workload {
     }
 }
 
-/// 2,000 times, whose p99 is so many nanoseconds.
+/// A distribution of 2,000 samples with this p99, in nanoseconds.
 pub(crate) fn latency(p99: u64) -> Latency {
     let at = |percent, ns| Percentile { percent, ns };
     Latency {
@@ -126,7 +126,7 @@ pub(crate) fn load(arrival: Arrival, measurements: Vec<Measurement>) -> LoadResu
     }
 }
 
-/// A row of which each round is a factor faster or slower than the one before.
+/// A row whose cost grows by 1 % of `cost` per round.
 pub(crate) fn row(name: &str, package: &str, model: Model, cost: f64) -> BenchRow {
     let sample = |round: u32| {
         let cost = cost * (1.0 + 0.01 * f64::from(round));
@@ -159,7 +159,7 @@ pub(crate) fn row(name: &str, package: &str, model: Model, cost: f64) -> BenchRo
     }
 }
 
-/// `slow` and `fast` are one program on two drivers, `base` is another program.
+/// `slow` and `fast` are one program on two drivers; `base` is another program.
 pub(crate) fn bench() -> Bench {
     let mut fast = row("fast", "backend-pair", Model::Completion, 0.5);
     fast.driver = "io_uring".into();

@@ -1,4 +1,4 @@
-//! From what a document holds to an exit status. The one place that decides what is red.
+//! Decides the exit status of a document. This is the only place that decides what is red.
 
 use std::process::ExitCode;
 
@@ -16,49 +16,48 @@ pub enum Exit {
     Error,
     /// Every selected row is unavailable here (`EX_UNAVAILABLE` of sysexits.h).
     Unavailable,
-    /// A condition of `--fail-if` holds, or cannot be shown not to.
+    /// A condition of `--fail-if` holds, or cannot be shown not to hold.
     ConditionFired,
-    /// Interrupted by the user.
+    /// The user interrupted it.
     Interrupted,
 }
 
-/// What one piece of a document (a cell, a row, a measurement, a point) says about its end, the
-/// lightest first: the heaviest of a document decides. A fault outweighs what could not be judged,
-/// and that outweighs a condition, because numbers that do not count meet none.
+/// What one piece of a document (a cell, a row, a measurement, a point) adds to its exit status,
+/// the lightest first: the heaviest piece of a document decides. A fault outweighs what could not
+/// be judged, and that outweighs a condition, because invalid numbers meet no condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Conclusion {
-    /// This host cannot do it.
+    /// This host cannot judge or measure it.
     Unavailable,
     /// It was judged or measured, and nothing is wrong.
     Green,
-    /// A condition of the user's holds, or cannot be shown not to.
+    /// A condition of the user holds, or cannot be shown not to hold.
     ConditionFired,
     /// It could not be judged or measured.
     Error,
-    /// The server is at fault, or something is worse than it was.
+    /// The server is at fault, or something got worse.
     Red,
 }
 
-/// All that bears on the exit status of a document.
+/// Everything that decides the exit status of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conclusions {
     /// Whether the user stopped it before its end.
     pub interrupted: bool,
-    /// One for each piece.
     pub pieces: Vec<Conclusion>,
 }
 
 impl Conclusions {
-    /// The pieces of a document that ran to its end.
+    /// The conclusions of a document that ran to its end.
     #[must_use]
-    pub fn of(pieces: impl IntoIterator<Item = Conclusion>) -> Self {
+    pub fn from_pieces(pieces: impl IntoIterator<Item = Conclusion>) -> Self {
         Self { interrupted: false, pieces: pieces.into_iter().collect() }
     }
 
-    /// Those of several documents, as if all their pieces were in one. A document without a piece
-    /// has judged nothing, and stays an error next to others.
+    /// The conclusions of several documents, as if one document had all their pieces. A document
+    /// without pieces has judged nothing, and counts as an error.
     #[must_use]
-    pub fn of_documents(documents: impl IntoIterator<Item = Self>) -> Self {
+    pub fn from_documents(documents: impl IntoIterator<Item = Self>) -> Self {
         let mut all = Self::default();
         for document in documents {
             all.interrupted |= document.interrupted;
@@ -70,15 +69,15 @@ impl Conclusions {
         all
     }
 
-    /// With what else bears on the status, such as a file that could not be read.
+    /// Adds what else decides the status, such as a file that could not be read.
     #[must_use]
-    pub fn and(mut self, pieces: impl IntoIterator<Item = Conclusion>) -> Self {
+    pub fn with_pieces(mut self, pieces: impl IntoIterator<Item = Conclusion>) -> Self {
         self.pieces.extend(pieces);
         self
     }
 
-    /// The rule for all documents, alone or together. What was stopped says nothing; without any
-    /// piece nothing was judged, which is no success; otherwise the heaviest piece decides.
+    /// The rule for all documents, alone or together. An interrupted document says nothing. Without
+    /// any piece nothing was judged, which is no success. Otherwise the heaviest piece decides.
     #[must_use]
     pub fn exit(&self) -> Exit {
         if self.interrupted {
@@ -95,7 +94,7 @@ impl Conclusions {
 }
 
 impl Conclusion {
-    /// Whether a test that judges this piece alone fails.
+    /// Whether a test that judges only this piece fails.
     #[must_use]
     pub fn fails_a_test(self) -> bool {
         match self {
@@ -106,7 +105,6 @@ impl Conclusion {
 }
 
 impl Exit {
-    /// The number that the process exits with.
     #[must_use]
     pub fn status(self) -> u8 {
         match self {
@@ -142,7 +140,7 @@ mod tests {
             (&[Unavailable, Unavailable], Exit::Unavailable),
             (&[], Exit::Error),
         ] {
-            assert_eq!(Conclusions::of(pieces.iter().copied()).exit(), exit, "{pieces:?}");
+            assert_eq!(Conclusions::from_pieces(pieces.iter().copied()).exit(), exit, "{pieces:?}");
         }
         let stopped = Conclusions { interrupted: true, pieces: vec![Red] };
         assert_eq!(stopped.exit(), Exit::Interrupted);
@@ -151,7 +149,7 @@ mod tests {
     #[test]
     fn several_documents_end_as_one_with_all_their_pieces() {
         use Conclusion::{ConditionFired, Error, Green, Red, Unavailable};
-        let of = |pieces: &[Conclusion]| Conclusions::of(pieces.iter().copied());
+        let of = |pieces: &[Conclusion]| Conclusions::from_pieces(pieces.iter().copied());
         let stopped = Conclusions { interrupted: true, pieces: vec![Green] };
         for (one, other, exit) in [
             (of(&[Green]), of(&[Unavailable]), Exit::Green),
@@ -162,20 +160,20 @@ mod tests {
             (of(&[Red]), of(&[]), Exit::Red),
             (of(&[Red]), stopped, Exit::Interrupted),
         ] {
-            let swapped = Conclusions::of_documents([other.clone(), one.clone()]);
-            let together = Conclusions::of_documents([one, other]);
+            let swapped = Conclusions::from_documents([other.clone(), one.clone()]);
+            let together = Conclusions::from_documents([one, other]);
             assert_eq!([together.exit(), swapped.exit()], [exit; 2], "{together:?}");
         }
-        assert_eq!(Conclusions::of_documents([]).exit(), Exit::Error);
+        assert_eq!(Conclusions::from_documents([]).exit(), Exit::Error);
     }
 
     #[test]
     fn a_label_or_file_that_is_missing_counts_like_a_piece() {
-        let green = || Conclusions::of([Conclusion::Green]);
-        assert_eq!(green().and([]).exit(), Exit::Green);
-        assert_eq!(green().and([Conclusion::Error]).exit(), Exit::Error);
-        assert_eq!(Conclusions::default().and([Conclusion::Red]).exit(), Exit::Red);
+        let green = || Conclusions::from_pieces([Conclusion::Green]);
+        assert_eq!(green().with_pieces([]).exit(), Exit::Green);
+        assert_eq!(green().with_pieces([Conclusion::Error]).exit(), Exit::Error);
+        assert_eq!(Conclusions::default().with_pieces([Conclusion::Red]).exit(), Exit::Red);
         let stopped = Conclusions { interrupted: true, ..green() };
-        assert_eq!(stopped.and([Conclusion::Red]).exit(), Exit::Interrupted);
+        assert_eq!(stopped.with_pieces([Conclusion::Red]).exit(), Exit::Interrupted);
     }
 }

@@ -1,30 +1,29 @@
-//! What a document can be rendered as.
+//! The formats in which a document can be rendered.
 
 use std::fmt;
 
-/// A format of pages. Each has one renderer, for all documents that are offered in it.
+/// A format of pages. Each has one renderer, which serves all documents that offer the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     /// For a terminal.
     Text,
-    /// For a step summary, or a page.
+    /// For the step summary of a CI job, or for a document.
     Markdown,
-    /// The document itself, as it stands in a result file.
+    /// The document itself, as a result file stores it.
     Json,
-    /// A line of JSON for each measurement.
+    /// One line of JSON per measurement.
     Jsonl,
-    /// A line of values for each cell, measurement or round.
+    /// One line of values per cell, measurement or round.
     Csv,
     /// JUnit XML, for a CI system.
     Junit,
     /// How near each case came to its limits, as a table in Markdown.
     Margins,
-    /// Whole distributions, as a log that HdrHistogram's tools read.
+    /// Whole distributions, as a log for the tools of HdrHistogram.
     Hdr,
 }
 
 impl Format {
-    /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Text,
         Self::Markdown,
@@ -36,7 +35,7 @@ impl Format {
         Self::Hdr,
     ];
 
-    /// The word of `--output`.
+    /// The word for `--output`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! The host a run stood on: what it is, which drivers it offers, and why not. Plain data; the
-//! probes that fill it live in `harness::host`.
+//! The host of a run: what it is, which drivers it offers, and why others are unavailable. Plain
+//! data; the probes in `harness::host` fill it.
 
 use std::fmt;
 
@@ -9,60 +9,59 @@ use crate::outside;
 use crate::outside::Outside;
 use crate::sockets::Sockets;
 
-/// Identity and facts of one host, as a result file carries them. `None` is "not known here".
+/// Identity and properties of a host, as a result file stores them. `None` means unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Host {
-    /// `linux`, `macos`, `windows`, or what Rust's standard library calls it.
+    /// `linux`, `macos`, `windows`, or another name of Rust's standard library.
     pub os: Outside,
     /// Processor architecture, such as `x86_64` or `aarch64`.
     pub arch: Outside,
-    /// Kernel release as the kernel words it, such as `6.17.0-1002-azure`.
+    /// Kernel release as the kernel reports it, such as `6.17.0-1002-azure`.
     pub kernel: Option<Outside>,
-    /// Name of the processor.
     pub cpu_model: Option<Outside>,
-    /// Processors this process may use: affinity and cgroup quota are taken off.
+    /// Processors that this process may use, after affinity and cgroup quota.
     pub cpus: usize,
-    /// Main memory of the machine, in bytes; a cgroup's limit is not taken off.
+    /// Main memory of the machine; a cgroup's limit is not subtracted.
     pub memory_bytes: Option<u64>,
-    /// The hypervisor or emulator below, where it shows itself.
+    /// The hypervisor or emulator, if there are signs of one.
     pub virtualisation: Option<Hint>,
-    /// The container around this process, where it shows itself.
+    /// The container around this process, if there are signs of one.
     pub container: Option<Hint>,
     /// Filtering of system calls (Linux).
     pub seccomp: Option<Seccomp>,
-    /// The CI machine's image, where its environment names one.
+    /// The image of a hosted CI machine, if its environment names one.
     pub runner: Option<Runner>,
-    /// Congestion control that new TCP connections get, such as `cubic` or `bbr`.
+    /// Congestion control of new TCP connections, such as `cubic` or `bbr`.
     pub tcp_congestion_control: Option<Outside>,
     /// Limits of this process.
     pub limits: Limits,
-    /// The longest accept queue that `listen` grants.
+    /// The longest accept queue that listen(2) allows.
     pub somaxconn: Option<u32>,
-    /// Ports that the kernel hands to outgoing connections.
+    /// How many ports the kernel has for outgoing connections.
     pub ephemeral_ports: Option<u32>,
     /// Whether IPv6 works on the loopback interface.
     pub ipv6: Availability,
-    /// One entry a driver, in a fixed order.
+    /// One entry per driver, in a fixed order.
     pub drivers: Vec<Driver>,
-    /// What the ring offers, when io_uring is available.
+    /// What io_uring offers, if it is available.
     pub io_uring: Option<IoUring>,
-    /// Ways to see what a server does, and whether they work here.
+    /// Ways to see what a server does, and whether they work on this host.
     pub counters: Vec<Counter>,
-    /// What its kernel does with sockets.
+    /// What the kernel does with sockets.
     #[serde(default)]
     pub sockets: Sockets,
 }
 
-/// A guess about the surroundings, and what it rests on.
+/// A guess about the surroundings, and its evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint {
     /// Such as `docker` or `KVM`.
     pub name: Outside,
-    /// What gave it away, such as `/.dockerenv exists`.
+    /// Such as `/.dockerenv exists`.
     pub evidence: Outside,
 }
 
-/// Mode of secure computing, seccomp(2).
+/// Mode of seccomp(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Seccomp {
@@ -70,11 +69,11 @@ pub enum Seccomp {
     Off,
     /// Only read, write and exit are allowed.
     Strict,
-    /// A filter program answers for some system calls.
+    /// A filter program decides about system calls.
     Filter,
 }
 
-/// A hosted CI machine, from the environment that GitHub sets.
+/// A hosted CI machine, from the environment variables of GitHub.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runner {
     /// `ImageOS`, such as `ubuntu24`.
@@ -88,24 +87,22 @@ pub struct Runner {
 /// Limits of a process, getrlimit(2); all unknown on Windows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Open descriptors.
     pub open_files: Option<Limit>,
     /// Bytes that may be locked into memory.
     pub memlock: Option<Limit>,
-    /// CAP_IPC_LOCK in the first user namespace: `memlock` then does not bind io_uring.
+    /// Whether the process has CAP_IPC_LOCK in the first user namespace, so that `memlock` does not
+    /// bind io_uring.
     pub memlock_exempt: bool,
 }
 
-/// A soft limit, which binds, and a hard limit, up to which the soft one may be raised.
+/// A soft limit, which binds, and a hard limit, up to which an ordinary user may raise the soft
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
-    /// What binds now.
     pub soft: LimitValue,
-    /// How far an ordinary user may raise it.
     pub hard: LimitValue,
 }
 
-/// An amount, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitValue {
@@ -116,7 +113,7 @@ pub enum LimitValue {
 }
 
 impl LimitValue {
-    /// Whether `amount` fits under it.
+    /// Whether `amount` is within the limit.
     #[must_use]
     pub fn allows(self, amount: u64) -> bool {
         self >= Self::At(amount)
@@ -132,22 +129,19 @@ impl fmt::Display for LimitValue {
     }
 }
 
-/// One of `epoll`, `kqueue`, `afd`, `iocp`, `io_uring`, `threads`, and whether it works here.
+/// One of `epoll`, `kqueue`, `afd`, `iocp`, `io_uring`, `threads`, and whether it works on this
+/// host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Driver {
-    /// Name of the driver.
     pub name: Outside,
-    /// What the probe found.
     pub state: Availability,
 }
 
-/// A way to see what a server does, or to limit it: `tracepoints`, `ring`, `process`, `kernel-log`,
+/// A way to see or to limit what a server does: `tracepoints`, `ring`, `process`, `kernel-log`,
 /// `thread-limit`, `raw-sockets`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
-    /// Name of the counter.
     pub name: Outside,
-    /// What the probe found.
     pub state: Availability,
 }
 
@@ -155,26 +149,27 @@ pub struct Counter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Availability {
-    /// The probe used it, or only looked where its details say so.
+    /// The probe used it, or only looked at it, if the details say so.
     Available {
         /// What was tried and seen.
         details: Outside,
     },
-    /// This host, or the way this process was started, refuses it.
+    /// This host, or the way in which this process was started, refuses it.
     Unavailable {
-        /// What was refused and, as far as it can be known, by what.
+        /// What was refused and, if known, by what.
         reason: Outside,
-        /// What to change; `None` where nothing on this host would help.
+        /// What to change; `None` if nothing on this host would help.
         fix: Option<Outside>,
     },
 }
 
-/// What the kernel's ring offers, by name.
+/// What the kernel's io_uring offers, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IoUring {
     /// Feature flags that io_uring_setup(2) returned, such as `fast_poll`.
     pub features: Vec<Outside>,
-    /// Operations a network server may want and IORING_REGISTER_PROBE lists, such as `send_zc`.
+    /// Operations that a network server may want and IORING_REGISTER_PROBE lists, such as
+    /// `send_zc`.
     pub opcodes: Vec<Outside>,
 }
 
@@ -182,7 +177,7 @@ impl Host {
     /// Name of the hint for Windows programs under wine.
     pub const WINE: &'static str = "wine";
 
-    /// System, processor and kernel, in a line.
+    /// System, processor and kernel, in one line.
     #[must_use]
     pub fn describe(&self) -> Outside {
         let kernel = self.kernel.clone().unwrap_or_else(|| "unknown".into());
@@ -190,19 +185,19 @@ impl Host {
         outside!("{} {}, kernel {}, {} CPUs of {}", self.os, self.arch, kernel, self.cpus, model)
     }
 
-    /// Whether these are Windows programs under wine, which is not Windows.
+    /// Whether its programs are Windows programs under wine, which is not Windows.
     #[must_use]
     pub fn is_wine(&self) -> bool {
         self.virtualisation.as_ref().is_some_and(|hint| hint.name == Self::WINE)
     }
 
-    /// Availability of the driver called `name`; `None` for a name that the probe does not know.
+    /// Availability of the driver `name`; `None` if the probe does not know it.
     #[must_use]
     pub fn driver(&self, name: &str) -> Option<&Availability> {
         self.drivers.iter().find(|driver| driver.name == name).map(|driver| &driver.state)
     }
 
-    /// Availability of the counter called `name`; `None` for a name that the probe does not know.
+    /// Availability of the counter `name`; `None` if the probe does not know it.
     #[must_use]
     pub fn counter(&self, name: &str) -> Option<&Availability> {
         self.counters.iter().find(|counter| counter.name == name).map(|counter| &counter.state)
@@ -210,17 +205,17 @@ impl Host {
 }
 
 impl IoUring {
-    /// Entries of the ring that a probe asks for: what most runtimes ask for by default.
+    /// Entries of the ring that a probe asks for: the default of most runtimes.
     pub const RING_ENTRIES: u32 = 1024;
 
-    /// Locked memory that such a ring takes, as measured on Linux 6.18: 64 KiB of submissions,
-    /// 32 KiB of completions, and the index and counters in 8 KiB.
+    /// Locked memory of such a ring, measured on Linux 6.18: 64 KiB of submissions, 32 KiB of
+    /// completions, and 8 KiB for the index and counters.
     pub const RING_BYTES: u64 = 104 * 1024;
 }
 
 impl Limits {
-    /// How many rings of [`IoUring::RING_ENTRIES`] the user's locked memory has room for where
-    /// the kernel charges them to it; `None` where the limit is absent, unknown or does not bind.
+    /// How many rings of [`IoUring::RING_ENTRIES`] fit into the user's locked memory, if the kernel
+    /// charges them to it; `None` if the limit is absent, unknown or does not bind.
     #[must_use]
     pub fn rings(&self) -> Option<u64> {
         match self.memlock?.soft {
@@ -230,7 +225,7 @@ impl Limits {
     }
 }
 
-/// `bytes` in the largest binary unit that leaves at least one, such as `64 KiB` or `15.6 GiB`.
+/// `bytes` in the largest binary unit in which it is at least 1, such as `64 KiB` or `15.6 GiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {
     const UNITS: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
@@ -244,9 +239,9 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// `number` with its thousands set apart, such as `28,232`.
+/// `number` with thousands separators, such as `28,232`.
 #[must_use]
-pub fn grouped(number: u64) -> String {
+pub fn group_digits(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -259,7 +254,7 @@ pub fn grouped(number: u64) -> String {
 }
 
 impl Availability {
-    /// Why it is unavailable, and what to do about it where that is known.
+    /// Why it is unavailable, and what would help, if known.
     #[must_use]
     pub fn lack(&self) -> Option<Outside> {
         match self {
@@ -271,19 +266,17 @@ impl Availability {
         }
     }
 
-    /// It works.
     #[must_use]
     pub fn available(details: impl Into<Outside>) -> Self {
         Self::Available { details: details.into() }
     }
 
-    /// It does not, and nothing on this host would help unless `fix` says so.
+    /// Nothing on this host would help, unless `fix` says what would.
     #[must_use]
     pub fn unavailable(reason: impl Into<Outside>, fix: Option<&str>) -> Self {
         Self::Unavailable { reason: reason.into(), fix: fix.map(Outside::from) }
     }
 
-    /// Whether the probe succeeded.
     #[must_use]
     pub fn is_available(&self) -> bool {
         matches!(self, Self::Available { .. })
@@ -316,8 +309,8 @@ mod tests {
 
     #[test]
     fn numbers_are_read_at_a_glance() {
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_048_576), "1,048,576");
+        assert_eq!(group_digits(999), "999");
+        assert_eq!(group_digits(1_048_576), "1,048,576");
         assert_eq!(size(0), "0 bytes");
         assert_eq!(size(65_536), "64 KiB");
         assert_eq!(size(8 << 20), "8 MiB");

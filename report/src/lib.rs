@@ -1,20 +1,20 @@
-//! Results as data: the documents that the commands write, what follows from them, and the pages
-//! that are rendered from them and written to files. Nothing here starts a server or opens a
+//! Results as data: the documents that the commands write, the conclusions drawn from them, and the
+//! pages that are rendered from them and written to files. Nothing here starts a server or opens a
 //! socket; `conformance` and `iomatrix` do.
 
 pub mod bench;
 #[cfg(feature = "statistics")]
 pub mod compare;
 mod document;
-#[cfg(test)]
-#[cfg(all(feature = "junit", feature = "plot"))]
-mod documented;
 pub mod escape;
 #[cfg(test)]
 #[cfg(feature = "statistics")]
 mod example;
 mod exit;
 mod format;
+#[cfg(test)]
+#[cfg(all(feature = "junit", feature = "plot"))]
+mod format_page;
 #[cfg(test)]
 #[cfg(all(feature = "junit", feature = "plot"))]
 mod golden;

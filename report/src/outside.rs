@@ -1,4 +1,4 @@
-//! Text that a server, a file, a command line or an environment said. It cannot be printed: only
+//! Text from a server, a file, a command line or an environment. It cannot be printed: only
 //! renderers open it, and they escape it for their format.
 
 use std::borrow::Cow;
@@ -13,170 +13,164 @@ use serde::{Deserialize, Serialize};
 use crate::escape;
 use crate::unseen::is_unseen;
 
-/// A text for whose characters nobody vouches. It has no `Display` and is no `str`, so that
-/// printing it unescaped does not compile. [`crate::outside!`] makes a sentence of several texts.
+/// A text whose characters nobody vouches for. It has no `Display` and is no `str`, so code that
+/// prints it unescaped does not compile. [`crate::outside!`] makes a sentence of several texts.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Outside(String);
 
 impl Outside {
-    /// Whether it is this text.
+    /// Whether it equals a text.
     #[must_use]
-    pub fn is(&self, text: &str) -> bool {
+    pub fn equals(&self, text: &str) -> bool {
         self.0 == text
     }
 
-    /// Whether it has no character.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it contains this text.
     #[must_use]
     pub fn contains(&self, text: &str) -> bool {
         self.0.contains(text)
     }
 
-    /// Whether it begins with this text.
     #[must_use]
     pub fn starts_with(&self, text: &str) -> bool {
         self.0.starts_with(text)
     }
 
-    /// What stands behind this text, if it begins with it.
     #[must_use]
     pub fn strip_prefix(&self, prefix: &str) -> Option<Self> {
         self.0.strip_prefix(prefix).map(Self::from)
     }
 
-    /// Whether nobody sees anything of it.
+    /// Whether a reader sees nothing of it.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.0.chars().all(|c| c.is_whitespace() || is_unseen(c))
     }
 
-    /// On one line of a terminal, escaped: for progress, and for errors.
+    /// Escaped for one line of a terminal: for progress, and for errors.
     #[must_use]
     pub fn on_terminal(&self) -> String {
         escape::terminal(&self.0)
     }
 
-    /// Line by line on a terminal, each escaped.
+    /// Each line escaped for a terminal.
     #[must_use]
     pub fn lines_on_terminal(&self) -> String {
         self.0.lines().map(escape::terminal).collect::<Vec<_>>().join("\n")
     }
 
-    /// What it is worth to a parser. Nothing but what is [`Parsed`] may be made of it.
+    /// Parses the text. The result must be [`ParseTarget`].
     ///
     /// # Errors
-    /// Those of the parser.
-    pub fn parse<T: Parsed>(&self) -> Result<T, T::Err> {
+    /// The errors of the parser.
+    pub fn parse<T: ParseTarget>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }
 
-    /// Texts with something between them.
     #[must_use]
     pub fn join<'a>(texts: impl IntoIterator<Item = &'a Self>, between: &str) -> Self {
         Self(texts.into_iter().map(Self::open).collect::<Vec<_>>().join(between))
     }
 
-    /// With blanks behind it, to so many characters.
+    /// Padded with blanks to `width` characters.
     #[must_use]
-    pub fn padded(&self, width: usize) -> Self {
+    pub fn pad(&self, width: usize) -> Self {
         Self(format!("{:<width$}", self.0))
     }
 
-    /// For [`crate::outside!`] alone.
+    /// Only for [`crate::outside!`].
     #[doc(hidden)]
     #[must_use]
     pub fn compose(sentence: fmt::Arguments<'_>) -> Self {
         Self(sentence.to_string())
     }
 
-    /// The characters as they came, for renderers.
+    /// The characters as they came, unescaped, for renderers.
     pub(crate) fn open(&self) -> &str {
         &self.0
     }
 }
 
-/// What may be made of a text from outside: an address, and a path, which is to be opened and not
-/// to be shown. It can be no text.
+/// A type that a text from outside can be parsed into: an address, or a path, which is opened and
+/// not shown. It must not be a text.
 ///
 /// ```compile_fail,E0277
 /// let opened: Result<String, _> = report::Outside::from("text").parse();
 /// ```
-pub trait Parsed: sealed::Sealed + FromStr {}
+pub trait ParseTarget: sealed::Sealed + FromStr {}
 
 mod sealed {
     pub trait Sealed {}
 }
 
-macro_rules! parsed {
+macro_rules! impl_parse_target {
     ($($type:ty),*) => {$(
         impl sealed::Sealed for $type {}
-        impl Parsed for $type {}
+        impl ParseTarget for $type {}
     )*};
 }
 
-parsed!(SocketAddr, PathBuf);
+impl_parse_target!(SocketAddr, PathBuf);
 
-/// A sentence of which some parts come from outside, which makes it one as a whole. Arguments stand
-/// behind the format, as in `outside!("{}: {}", row.name, reason)`.
+/// Makes a sentence with parts from outside; the whole sentence is then text from outside. The
+/// arguments follow the format, as in `outside!("{}: {}", row.name, reason)`.
 #[macro_export]
 macro_rules! outside {
     ($format:literal $(, $argument:expr)* $(,)?) => {
         $crate::Outside::compose(::std::format_args!(
-            $format $(, $crate::outside::Piece(&$argument))*
+            $format $(, $crate::outside::Fragment(&$argument))*
         ))
     };
 }
 
-/// What may be a part of a sentence of [`crate::outside!`].
-pub trait Said {
-    /// Writes it as it came.
+/// A part of a sentence of [`crate::outside!`].
+pub trait SentencePart {
+    /// Writes the part as it came, unescaped.
     ///
     /// # Errors
-    /// Those of the formatter.
+    /// The errors of the formatter.
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// A part of a sentence that [`crate::outside!`] makes.
 #[doc(hidden)]
-pub struct Piece<'a, T: ?Sized>(pub &'a T);
+pub struct Fragment<'a, T: ?Sized>(pub &'a T);
 
-impl<T: fmt::Display + ?Sized> Said for T {
+impl<T: fmt::Display + ?Sized> SentencePart for T {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fmt(f)
     }
 }
 
-impl Said for Outside {
+impl SentencePart for Outside {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
 }
 
-impl Said for &Outside {
+impl SentencePart for &Outside {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
 }
 
-impl Said for &&Outside {
+impl SentencePart for &&Outside {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
 }
 
-impl<T: Said + ?Sized> fmt::Display for Piece<'_, T> {
+impl<T: SentencePart + ?Sized> fmt::Display for Fragment<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.write(f)
     }
 }
 
-/// For developers: a literal of Rust, with an escape for each character that is not seen.
+/// For developers: a Rust literal that escapes each invisible character.
 impl fmt::Debug for Outside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
@@ -215,7 +209,7 @@ impl From<Cow<'_, str>> for Outside {
     }
 }
 
-/// With a sign in the place of what is no text.
+/// Replaces bytes that are no text.
 impl From<&Path> for Outside {
     fn from(path: &Path) -> Self {
         path.to_string_lossy().into()
@@ -269,7 +263,7 @@ mod tests {
         let name = Outside::from("a\u{1b}b");
         let names = [&name];
         let sentence = outside!("{:<4}|{} of {}: {}", name, 1, names[0], "x");
-        assert!(sentence.is("a\u{1b}b |1 of a\u{1b}b: x"), "{sentence:?}");
+        assert!(sentence.equals("a\u{1b}b |1 of a\u{1b}b: x"), "{sentence:?}");
         assert_eq!(Outside::join([&name, &name], "; ").on_terminal(), "a\u{fffd}b; a\u{fffd}b");
     }
 

@@ -1,5 +1,5 @@
-//! What can be shown: what hands out parts and values, from which renderers make pages. All
-//! documents can, and what commands show without measuring, such as the list of cases.
+//! What can be shown: it has parts and values, from which renderers make pages. All documents can
+//! be shown, and also what commands show without measuring, such as the list of cases.
 
 use serde::Serialize;
 
@@ -9,21 +9,18 @@ use crate::part::{Medium, Part};
 use crate::record::Record;
 use crate::suite::TestSuites;
 
-/// What pages are rendered from. A format is offered by [`Pages::FORMATS`] alone.
+/// What renderers make pages of, in the formats of [`Pages::FORMATS`] only.
 pub trait Pages {
-    /// The formats in which it can be rendered.
     const FORMATS: &'static [Format];
-    /// What a reader may ask beyond what it says by itself: what counts as red, or what a plot
-    /// shows.
+    /// What a reader can ask beyond the data: what counts as red, or what a plot shows.
     type Question: Default;
 
-    /// What pages are made of.
     fn parts(&self, question: &Self::Question, medium: Medium) -> Vec<Part>;
 
-    /// All that it says, for a program: [`Format::Json`].
+    /// Everything it says, for a program: [`Format::Json`].
     fn data(&self) -> impl Serialize;
 
-    /// Its values, a record for each cell, measurement or round: [`Format::Csv`].
+    /// Its values, one record per cell, measurement or round: [`Format::Csv`].
     fn records(&self) -> Vec<Record> {
         Vec::new()
     }
@@ -38,7 +35,7 @@ pub trait Pages {
         TestSuites::default()
     }
 
-    /// How near it came to limits: [`Format::Margins`].
+    /// How near it came to its limits: [`Format::Margins`].
     fn margins(&self) -> Vec<Part> {
         Vec::new()
     }

@@ -1,4 +1,4 @@
-//! Controlled pairs: rows that are one program in one flavor and differ in nothing but the I/O API.
+//! Controlled pairs: rows that are one program in one flavor and differ only in the I/O API.
 
 use crate::verdict::Model;
 
@@ -7,27 +7,23 @@ use crate::verdict::Model;
 pub struct Traits<'a, N: ?Sized> {
     /// Cargo package of its server.
     pub package: &'a N,
-    /// Its flavor.
     pub flavor: &'a N,
-    /// How its driver learns that I/O can go on.
     pub model: Model,
     /// The systems that it runs on.
     pub systems: Vec<&'a N>,
 }
 
-/// The same program on two drivers.
+/// One program on two drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'a, R> {
-    /// The row on a completion driver.
     pub completion: &'a R,
-    /// The row on a readiness driver.
     pub readiness: &'a R,
 }
 
-/// The pairs among `rows`, in their order: for each row of completion the first row of readiness
-/// that has its package and flavor and runs on a system that it runs on.
+/// The pairs among `rows`, in their order. A completion row is paired with the first readiness row
+/// that has its package and flavor and runs on one of its systems.
 #[must_use]
-pub fn controlled<'a, R, N: PartialEq + ?Sized + 'a>(
+pub fn find_pairs<'a, R, N: PartialEq + ?Sized + 'a>(
     rows: &'a [R],
     traits: impl Fn(&'a R) -> Traits<'a, N>,
 ) -> Vec<Pair<'a, R>> {
@@ -45,8 +41,8 @@ pub fn controlled<'a, R, N: PartialEq + ?Sized + 'a>(
     pairs
 }
 
-/// A backend's name, of its package.
+/// The name of a package's backend.
 #[must_use]
-pub fn backend(package: &str) -> &str {
+pub fn backend_name(package: &str) -> &str {
     package.strip_prefix("backend-").unwrap_or(package)
 }

@@ -1,203 +1,176 @@
-//! What pages are made of. A document lays out its parts; renderers show them, and escape all text
-//! in one place for their format.
+//! What pages are made of. A document lays out its parts. Renderers show them, and escape all text
+//! for their format in one place.
 
 use crate::outside::Outside;
 use crate::plot::Plot;
 
-/// For whom a document lays out its parts.
+/// The reader for whom a document lays out its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
-    /// Somebody at a terminal, whose cursor is at the end: what matters comes last.
+    /// A reader at a terminal, whose cursor is at the end: what matters comes last.
     Terminal,
-    /// Somebody who reads a page from its top: what matters comes first.
+    /// A reader who starts at the top of a page: what matters comes first.
     Page,
 }
 
-/// What a page is made of, from top to bottom.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
-    /// The title of the page.
     Title(Outside),
-    /// The title of what follows, up to the next of its kind.
     Section(Outside),
-    /// The title of a part of a section.
     Subsection(Outside),
-    /// Sentences, one a line.
+    /// Sentences, one per line.
     Lines(Vec<Prose>),
-    /// Names with what belongs to each, under a line of their own where they have one.
+    /// Names and their values, below a line of text if there is one.
     Fields(Option<Outside>, Vec<(Outside, Outside)>),
-    /// Groups of terms with what there is to say of each.
+    /// Groups of terms with their explanations.
     Definitions(Vec<Definitions>),
-    /// A title, which may be empty, and points; nothing at all where there are no points.
+    /// A title, which may be empty, and points. Without points, nothing is shown.
     List(&'static str, Vec<Prose>),
-    /// Rows under heads; nothing at all where there are no rows.
+    /// Without rows, nothing is shown.
     Table(Table),
-    /// Lines that stay as they are, such as a server's standard error, below a summary of them.
+    /// Lines that stay as they are, such as a server's standard error, below their summary.
     Details(Summary, Vec<Outside>),
-    /// Lines over an axis; a page without a terminal leaves them out.
+    /// Lines over axes, which only a terminal shows.
     Plot(Plot),
 }
 
-/// A text in pieces.
+/// A text in pieces. Renderers escape each kind of piece differently.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prose(pub Vec<Span>);
 
-/// A piece of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// What somebody else said: nothing of it means anything, and it mentions nobody.
-    Said(Outside),
-    /// What stands in this repository. It may name a public bug, and must be found by a search.
-    Ours(String),
-    /// A name or a command of this repository.
+    /// Text from outside. None of its characters has a meaning, and it mentions nobody.
+    Outside(Outside),
+    /// Text of this repository. It may name a public bug, and a reader can search a page for it.
+    Own(String),
+    /// A name or a command of this repository, shown as code.
     Code(String),
-    /// What a reader must not overlook, of this repository.
+    /// Text of this repository that a reader must not overlook.
     Strong(String),
-    /// A text of this repository that leads somewhere; on a terminal it is the text alone.
+    /// A link, with its text from this repository; a terminal shows the text alone.
     Link(String, LinkTarget),
 }
 
-/// Where a link leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkTarget {
-    /// To a heading of the same page.
+    /// A heading of the same page.
     Heading(String),
-    /// To a file, relative to the page.
+    /// A file, relative to the page.
     File(&'static str),
 }
 
-/// Terms with what there is to say of each, on a terminal in one column with those of the other
-/// groups.
+/// Terms with their explanations. A terminal aligns the terms of all groups in one column.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Definitions {
-    /// What they have in common; empty where no line says so.
+    /// What the terms have in common; may be empty.
     pub title: Prose,
-    /// From top to bottom.
     pub entries: Vec<Definition>,
 }
 
-/// A term, and what there is to say of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Definition {
-    /// The term.
     pub term: Outside,
-    /// From top to bottom.
     pub blocks: Vec<Block>,
 }
 
-/// A piece of what there is to say of a term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Sentences.
     Paragraph(Prose),
-    /// Points of a list.
     Points(Vec<Prose>),
-    /// On one line however long, so that a command in it can be copied.
+    /// Never wrapped, so that a reader can copy a command in it.
     Unbroken(Prose),
 }
 
-/// What a reader sees of details before he opens them.
+/// What a reader sees of the details before opening them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// In a word.
     pub word: Outside,
-    /// What it is about: a name.
     pub name: Outside,
 }
 
 /// Rows under heads, in groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// What it shows; empty where no line says so.
+    /// May be empty.
     pub title: &'static str,
-    /// How it looks.
     pub style: Style,
-    /// One for each column.
     pub heads: Vec<Head>,
-    /// The rows.
     pub groups: Vec<Group>,
 }
 
-/// How a table looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// Numbers, or words in their place, set to the right. A cell too wide for it has more lines.
+    /// Numbers, or words in their place, aligned to the right. A cell that is too wide is wrapped.
     Numbers,
-    /// Numbers that a line break would make misread: what is too wide becomes several tables.
+    /// Numbers that a line break would make misread. A table that is too wide is split.
     WholeNumbers,
-    /// Words.
     Words,
-    /// Words in columns without a border; what is too wide becomes several tables.
+    /// Words in columns without a border. A table that is too wide is split.
     Columns,
 }
 
-/// What a column is, and in which unit or against which row; a second line on a terminal.
+/// What a column shows, and its unit or the row it is compared with; a terminal puts the second on
+/// a line of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head(pub Outside, pub Outside);
 
-/// Rows that belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// What they have in common; empty for a table of one group.
+    /// What the rows have in common; empty if the table has only one group.
     pub name: Outside,
-    /// From top to bottom.
     pub rows: Vec<Vec<Entry>>,
 }
 
 /// A cell of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// From top to bottom.
     pub lines: Vec<Prose>,
-    /// Whether a reader must not overlook it.
+    /// A reader must not overlook it.
     pub is_strong: bool,
 }
 
 impl Part {
-    /// Sentences, one a line.
     pub fn lines(lines: impl IntoIterator<Item: Into<Prose>>) -> Self {
         Self::Lines(lines.into_iter().map(Into::into).collect())
     }
 
-    /// A title and points.
     pub fn list(title: &'static str, points: impl IntoIterator<Item: Into<Prose>>) -> Self {
         Self::List(title, points.into_iter().map(Into::into).collect())
     }
 }
 
 impl Prose {
-    /// A text of this repository, in which backticks enclose code.
+    /// Text of this repository, in which backticks enclose code.
     #[must_use]
-    pub fn ours(text: &str) -> Self {
+    pub fn from_own_text(text: &str) -> Self {
         let span = |(index, piece): (usize, &str)| match index % 2 {
-            0 => Span::Ours(piece.to_owned()),
+            0 => Span::Own(piece.to_owned()),
             _ => Span::Code(piece.to_owned()),
         };
         let pieces = text.split('`').enumerate().filter(|(_, piece)| !piece.is_empty());
         Self(pieces.map(span).collect())
     }
 
-    /// Texts with something of ours between them.
+    /// Texts with `between`, a text of this repository, between them.
     #[must_use]
     pub fn join(texts: impl IntoIterator<Item = Self>, between: &str) -> Self {
         let mut spans = Vec::new();
         for Self(next) in texts {
             if !spans.is_empty() {
-                spans.push(Span::Ours(between.to_owned()));
+                spans.push(Span::Own(between.to_owned()));
             }
             spans.extend(next);
         }
         Self(spans)
     }
 
-    /// With something behind it.
     #[must_use]
-    pub fn then(mut self, other: impl Into<Self>) -> Self {
+    pub fn append(mut self, other: impl Into<Self>) -> Self {
         self.0.extend(other.into().0);
         self
     }
 
-    /// Whether it has no character.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -205,9 +178,9 @@ impl Prose {
 }
 
 impl Head {
-    /// A head of one line.
+    /// A head without a second line.
     #[must_use]
-    pub fn of(what: impl Into<Outside>) -> Self {
+    pub fn new(what: impl Into<Outside>) -> Self {
         Self(what.into(), Outside::default())
     }
 }
@@ -225,7 +198,6 @@ impl Table {
         Self { title, style, heads, groups }
     }
 
-    /// Whether it has no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.groups.iter().all(|group| group.rows.is_empty())
@@ -240,7 +212,7 @@ impl<T: Into<Prose>> From<T> for Entry {
 
 impl<T: Into<Outside>> From<T> for Prose {
     fn from(text: T) -> Self {
-        Span::Said(text.into()).into()
+        Span::Outside(text.into()).into()
     }
 }
 

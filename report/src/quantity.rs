@@ -1,34 +1,30 @@
-//! Quantities as a reader takes them in: three significant digits, and the unit that fits. And
-//! as users write them in options, which read them here alone.
+//! Quantities as pages show them, with three significant digits and the unit that fits; and as
+//! users write them in options, which are parsed only here.
 
 use std::fmt;
 
-use crate::host::{grouped, size};
+use crate::host::{group_digits, size};
 
 /// Nanoseconds in each unit, the largest first.
-const TIMES: [(f64, &str); 3] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
-/// Nanoseconds in each unit that is read, the longer words first where one ends with another. The
-/// two signs for micro look alike and are both in use.
-const READ_TIMES: [(&str, f64); 6] =
+const TIME_UNITS: [(f64, &str); 3] = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
+/// Nanoseconds in each unit that can be parsed. If one unit ends with another, the longer one comes
+/// first. The two signs for micro look alike, and both are in use.
+const PARSED_TIME_UNITS: [(&str, f64); 6] =
     [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9)];
 const MULTIPLES: [(&str, f64); 4] = [("k", 1e3), ("K", 1e3), ("m", 1e6), ("M", 1e6)];
 
-/// A text that is no quantity. The sentence says what to write instead.
+/// Why a text is no quantity. The sentence says what to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuantityError {
-    /// No number of things.
     Amount,
-    /// No number of things a second.
     Rate,
-    /// No length of time.
     Time,
-    /// No percentile.
     Percentile,
-    /// A number that is no percentile: 0 and 100 are none.
-    PercentileBeyond,
+    /// A number that is no percentile: a percentile is above 0 and below 100.
+    PercentileOutOfRange,
 }
 
-/// A number of things, 0 or more: `1000000`, `500k`, `1.5M`.
+/// Parses a number of things, 0 or more: `1000000`, `500k`, `1.5M`.
 ///
 /// # Errors
 /// [`QuantityError::Amount`].
@@ -41,7 +37,7 @@ pub fn parse_amount(text: &str) -> Result<f64, QuantityError> {
     Ok(number * scale)
 }
 
-/// A number of things a second, 0 or more: `20k`, `20000/s`, `1.5M`.
+/// Parses a number of things per second, 0 or more: `20k`, `20000/s`, `1.5M`.
 ///
 /// # Errors
 /// [`QuantityError::Rate`].
@@ -50,31 +46,32 @@ pub fn parse_rate(text: &str) -> Result<f64, QuantityError> {
     parse_amount(text.strip_suffix("/s").unwrap_or(text)).map_err(|_| QuantityError::Rate)
 }
 
-/// A length of time in nanoseconds, 0 or more: `800us`, `2 ms`.
+/// Parses a length of time into nanoseconds, 0 or more: `800us`, `2 ms`.
 ///
 /// # Errors
 /// [`QuantityError::Time`].
 pub fn parse_time(text: &str) -> Result<f64, QuantityError> {
     let text = text.trim();
-    let found = READ_TIMES.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
+    let found =
+        PARSED_TIME_UNITS.iter().find_map(|(unit, scale)| Some((text.strip_suffix(unit)?, scale)));
     let (number, scale) = found.ok_or(QuantityError::Time)?;
     Ok(parse_number(number).ok_or(QuantityError::Time)? * scale)
 }
 
-/// A percentile in percent: `99.9`, `p99.9`.
+/// Parses a percentile in percent: `99.9`, `p99.9`.
 ///
 /// # Errors
-/// [`QuantityError::Percentile`] and [`QuantityError::PercentileBeyond`].
+/// [`QuantityError::Percentile`] and [`QuantityError::PercentileOutOfRange`].
 pub fn parse_percentile(text: &str) -> Result<f64, QuantityError> {
     let number = text.strip_prefix('p').unwrap_or(text);
     match number.parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent < 100.0 => Ok(percent),
-        Ok(_) => Err(QuantityError::PercentileBeyond),
+        Ok(_) => Err(QuantityError::PercentileOutOfRange),
         Err(_) => Err(QuantityError::Percentile),
     }
 }
 
-/// A finite number of 0 or more.
+/// Parses a finite number of 0 or more.
 fn parse_number(text: &str) -> Option<f64> {
     let number = text.trim_end().parse::<f64>().ok()?;
     (number.is_finite() && number >= 0.0).then_some(number)
@@ -88,21 +85,21 @@ impl fmt::Display for QuantityError {
             Self::Amount => "write a number, such as 500, 20k or 1.5M",
             Self::Rate => "write a number, such as 500, 20k or 20000/s",
             Self::Time => "write a time, such as 800us or 2ms",
-            Self::Percentile | Self::PercentileBeyond => {
+            Self::Percentile | Self::PercentileOutOfRange => {
                 "write a number between 0 and 100, such as 99.9"
             }
         })
     }
 }
 
-/// A number with three significant digits, at most three of them behind the point; whole and with
-/// its thousands set apart from 1,000 on.
+/// A number with three significant digits, at most three of them after the point. From 1,000 on it
+/// is whole and has thousands separators.
 #[must_use]
 pub fn number(value: f64) -> String {
     let size = three_digits(value.abs());
     let sign = if value < 0.0 { "-" } else { "" };
     let digits = match size {
-        size if size >= 1000.0 => grouped(value.abs().round() as u64),
+        size if size >= 1000.0 => group_digits(value.abs().round() as u64),
         size if size >= 100.0 || size == 0.0 => format!("{size:.0}"),
         size if size >= 10.0 => format!("{size:.1}"),
         size if size >= 1.0 => format!("{size:.2}"),
@@ -111,42 +108,43 @@ pub fn number(value: f64) -> String {
     format!("{sign}{digits}")
 }
 
-/// A time, such as `850 ns`, `42.0 µs` or `2.31 ms`. Below a microsecond it is whole.
+/// A time in nanoseconds, such as `850 ns`, `42.0 µs` or `2.31 ms`. Below a microsecond it is
+/// whole.
 #[must_use]
 pub fn time(ns: f64) -> String {
     let ns = if ns < 999.5 { ns } else { three_digits(ns) };
-    match TIMES.into_iter().find(|(unit, _)| ns >= *unit) {
+    match TIME_UNITS.into_iter().find(|(unit, _)| ns >= *unit) {
         Some((unit, name)) => format!("{} {name}", number(ns / unit)),
         None => format!("{ns:.0} ns"),
     }
 }
 
-/// A length of time that somebody chose, in seconds, such as `10 s` or `0.5 s`.
+/// A length of time that a user chose, in seconds, such as `10 s` or `0.5 s`.
 #[must_use]
 pub fn seconds(seconds: f64) -> String {
     format!("{seconds} s")
 }
 
-/// Bytes, such as `64 KiB`, rounded to whole ones first.
+/// Bytes, such as `64 KiB`, first rounded to whole bytes.
 #[must_use]
 pub fn bytes(bytes: f64) -> String {
     size(bytes.round() as u64)
 }
 
-/// A part of one as percent, such as `34 %`.
+/// A share of 1 as percent, such as `34 %`.
 #[must_use]
 pub fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
-/// One or many of something, such as `1 error` or `2,000 errors`.
+/// A count and its noun, such as `1 error` or `2,000 errors`.
 #[must_use]
-pub fn counted(count: u64, one: &str) -> String {
+pub fn format_count(count: u64, one: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{} {one}{plural}", grouped(count))
+    format!("{} {one}{plural}", group_digits(count))
 }
 
-/// Rounded to three significant digits, so that what is a little less than a unit counts as one.
+/// Rounds to three significant digits, so that a value just below a unit counts as that unit.
 fn three_digits(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
@@ -190,13 +188,13 @@ mod tests {
         assert_eq!(["800us", "2 ms", "1s", "7ns"].map(parse_time), [8e5, 2e6, 1e9, 7.0].map(Ok));
         assert_eq!(["2", "ms", "-2ms", "2 MB"].map(parse_time), [Err(QuantityError::Time); 4]);
         assert_eq!(["99.9", "p50"].map(parse_percentile), [Ok(99.9), Ok(50.0)]);
-        assert_eq!(parse_percentile("p100"), Err(QuantityError::PercentileBeyond));
+        assert_eq!(parse_percentile("p100"), Err(QuantityError::PercentileOutOfRange));
         assert_eq!(["pp50", "", "p"].map(parse_percentile), [Err(QuantityError::Percentile); 3]);
     }
 
     #[test]
     fn one_is_no_plural() {
-        assert_eq!(counted(1, "error"), "1 error");
-        assert_eq!(counted(2_000, "error"), "2,000 errors");
+        assert_eq!(format_count(1, "error"), "1 error");
+        assert_eq!(format_count(2_000, "error"), "2,000 errors");
     }
 }

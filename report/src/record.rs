@@ -1,4 +1,4 @@
-//! Records of a table of values: heads with units, and a field below each.
+//! Records of a table of values: heads with units, and one field under each head.
 
 use std::fmt::Display;
 
@@ -7,18 +7,16 @@ use crate::outside::Outside;
 /// A row of values, each under its head. All records of a table have the same heads.
 pub type Record = Vec<(String, Field)>;
 
-/// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Field {
-    /// It is absent.
     None,
-    /// A number, or a word of ours.
+    /// A number, or a word of this repository.
     Value(String),
-    /// Text from outside, of which a spreadsheet must not make a formula.
+    /// Text from outside, which a spreadsheet must not take for a formula.
     Text(Outside),
 }
 
-/// A number, or a word of ours. Text from outside has no `Display`, so it cannot be one.
+/// A number, or a word of this repository. Text from outside has no `Display`, so it cannot be one.
 pub(crate) fn value(head: impl Into<String>, value: impl Display) -> (String, Field) {
     (head.into(), Field::Value(value.to_string()))
 }

@@ -1,47 +1,45 @@
-//! Seeds, from which follows all that is random in a check or a measurement.
+//! Seeds, from which everything random in a check or a measurement derives.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// 128 bits: more than anybody can guess or try. Written as hexadecimal digits, because a number of
-/// JSON has room for 53 bits.
+/// 128 bits: more than anybody can guess or try. Written as hexadecimal digits, because a JSON
+/// number holds only 53 bits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Seed(u128);
 
-/// Where the seed of a check is from.
+/// Where the seed of a check comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SeedSource {
-    /// From the system's random source: nobody outside the judge's process knew it before the end.
+    /// The system's random source: nobody outside the judge's process knew the seed before the end.
     #[default]
     Random,
-    /// From a command line or an environment, where the server could have read it.
+    /// A command line or an environment, where the server could have read the seed.
     Given,
 }
 
-/// A text that is no seed. The sentence says what to write instead.
+/// The error for a text that is no seed. Its sentence says what to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeedError;
 
 impl Seed {
-    /// A seed of these bits.
     #[must_use]
     pub const fn new(bits: u128) -> Self {
         Self(bits)
     }
 
-    /// The 128 bits.
     #[must_use]
     pub const fn bits(self) -> u128 {
         self.0
     }
 
-    /// Another seed for each number: that of a repetition.
+    /// A different seed for each number, for repetitions.
     #[must_use]
-    pub const fn plus(self, number: u32) -> Self {
+    pub const fn with_offset(self, number: u32) -> Self {
         Self(self.0.wrapping_add(number as u128))
     }
 }
@@ -62,7 +60,7 @@ impl FromStr for Seed {
     type Err = SeedError;
 
     fn from_str(text: &str) -> Result<Self, SeedError> {
-        // The parser of numbers would take a sign.
+        // The parser of numbers would accept a sign.
         let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let parsed = u128::from_str_radix(text, 16).ok().filter(|_| is_hex && text.len() <= 32);
         parsed.map(Self).ok_or(SeedError)

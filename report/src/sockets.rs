@@ -1,51 +1,49 @@
-//! What the kernel of a host does with sockets, where systems differ. Plain data: `harness::host`
-//! tries each once.
+//! What the kernel of a host does with sockets, where systems differ. Plain data; `harness::host`
+//! tries each property once.
 
 use serde::{Deserialize, Serialize};
 
 use crate::outside::Outside;
 
-/// What the kernel of a host does with sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sockets {
-    /// Clients that wait for `accept` at a listener with the contract's backlog.
-    pub accept_queue: Tried<u32>,
-    /// What becomes of a client whose accept finds no descriptor.
-    pub accept_at_limit: Tried<AtLimit>,
+    /// How many clients wait for `accept` at a listener with the contract's backlog.
+    pub accept_queue: ProbeResult<u32>,
+    pub accept_at_limit: ProbeResult<AcceptAtLimit>,
     /// Whether a connection on loopback is established when connect(2) returns.
-    pub established_at_once: Tried<bool>,
-    /// Microseconds until a connect on loopback is refused.
-    pub refused_us: Tried<u32>,
-    /// Bytes of the longest UDP datagram that comes through sockets as they are by default.
-    pub udp_longest: Tried<u32>,
-    /// Short UDP datagrams that wait for a receiver.
-    pub udp_waiting: Tried<u32>,
-    /// Bytes of the longest Unix datagram that comes through, of those that the suites send.
-    pub unixgram_longest: Tried<u32>,
-    /// What connect(2) says of a Unix listener whose queue is full, such as `EAGAIN`.
-    pub full_unix: Tried<Outside>,
-    /// What send(2) says of a Unix datagram socket whose queue is full.
-    pub full_unixgram: Tried<Outside>,
-    /// Microseconds that a sleep of a millisecond takes.
-    pub sleep_us: Tried<u32>,
-    /// Microseconds that a receive with a limit of a millisecond takes.
-    pub timeout_us: Tried<u32>,
+    pub established_at_once: ProbeResult<bool>,
+    /// Microseconds until a connect is refused where nobody listens, on loopback.
+    pub refused_us: ProbeResult<u32>,
+    /// Bytes of the longest UDP datagram that comes through default sockets, up to
+    /// [`Sockets::UDP_MAX_BYTES`].
+    pub udp_longest: ProbeResult<u32>,
+    /// How many of [`Sockets::UDP_WAITING_DATAGRAMS`] short UDP datagrams wait for a receiver.
+    pub udp_waiting: ProbeResult<u32>,
+    /// Bytes of the longest Unix datagram that comes through, up to
+    /// [`Sockets::UNIXGRAM_MAX_BYTES`].
+    pub unixgram_longest: ProbeResult<u32>,
+    /// What connect(2) returns when the queue of a Unix listener is full, such as `EAGAIN`.
+    pub full_unix: ProbeResult<Outside>,
+    /// What send(2) returns when the queue of a Unix datagram socket is full.
+    pub full_unixgram: ProbeResult<Outside>,
+    /// Microseconds that a sleep of 1 ms takes.
+    pub sleep_us: ProbeResult<u32>,
+    /// Microseconds that a receive with a timeout of 1 ms takes.
+    pub timeout_us: ProbeResult<u32>,
 }
 
-/// Outcome of one trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tried<T> {
-    /// What was seen.
+pub enum ProbeResult<T> {
     Seen(T),
-    /// Why nothing was.
+    /// Why nothing was seen.
     Unknown(Outside),
 }
 
 /// What becomes of a client whose accept ends with EMFILE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum AtLimit {
+pub enum AcceptAtLimit {
     /// It stays in the queue.
     Waits,
     /// The kernel closes it.
@@ -53,20 +51,19 @@ pub enum AtLimit {
 }
 
 impl Sockets {
-    /// The contract's backlog, which the trial of the queue asks for.
+    /// The contract's backlog, which the trial of the accept queue asks for.
     pub const BACKLOG: u32 = 1024;
-    /// The most that UDP carries over IPv4: 65,535 bytes less its header and that of IPv4 (RFC 768,
+    /// The longest UDP payload over IPv4: 65,535 bytes minus the headers of UDP and IPv4 (RFC 768,
     /// RFC 791).
-    pub const UDP_MOST: u32 = 65_507;
-    /// The longest Unix datagram that a case sends: longer than any of UDP, and shorter than the
-    /// send buffer that Linux gives (unix(7)).
-    pub const UNIXGRAM_MOST: u32 = 100 * 1024;
+    pub const UDP_MAX_BYTES: u32 = 65_507;
+    /// The longest Unix datagram that a case sends. It is longer than any UDP datagram, and shorter
+    /// than the send buffer that Linux gives (unix(7)).
+    pub const UNIXGRAM_MAX_BYTES: u32 = 100 * 1024;
     /// The most short UDP datagrams that a case sends to a server before the server takes one.
-    pub const UDP_WAITING: u32 = 50;
+    pub const UDP_WAITING_DATAGRAMS: u32 = 50;
 }
 
-impl<T> Tried<T> {
-    /// What was seen, if anything.
+impl<T> ProbeResult<T> {
     #[must_use]
     pub fn seen(&self) -> Option<&T> {
         match self {
@@ -76,14 +73,14 @@ impl<T> Tried<T> {
     }
 }
 
-impl<T> Default for Tried<T> {
-    /// As in documents of a version that did not try it.
+impl<T> Default for ProbeResult<T> {
+    /// For documents of a version that did not try it.
     fn default() -> Self {
         Self::Unknown("it was not tried".into())
     }
 }
 
-impl<T, E: Into<Outside>> From<Result<T, E>> for Tried<T> {
+impl<T, E: Into<Outside>> From<Result<T, E>> for ProbeResult<T> {
     fn from(result: Result<T, E>) -> Self {
         match result {
             Ok(seen) => Self::Seen(seen),
@@ -99,8 +96,8 @@ mod tests {
     #[test]
     fn trials_read_back_from_json() {
         let sockets = Sockets {
-            accept_queue: Tried::Seen(128),
-            accept_at_limit: Tried::Seen(AtLimit::Closed),
+            accept_queue: ProbeResult::Seen(128),
+            accept_at_limit: ProbeResult::Seen(AcceptAtLimit::Closed),
             ..Sockets::default()
         };
         let text = serde_json::to_string(&sockets).unwrap();

@@ -1,5 +1,5 @@
-//! Medians, the ratio of a row to another within rounds with its interval, and whether two sets of
-//! rounds differ. Chance has a fixed seed here: the same file is always rendered to the same page.
+//! Medians, ratios of one row to another within rounds with their confidence intervals, and whether
+//! two sets of rounds differ. Chance has a fixed seed, so that a file always gives the same page.
 
 use fastrand::Rng;
 use serde::Serialize;
@@ -7,57 +7,54 @@ use statrs::statistics::{Data, OrderStatistics as _};
 use statrs::stats_tests::Alternative;
 use statrs::stats_tests::mannwhitneyu::{MannWhitneyUMethod, mannwhitneyu};
 
-/// Rounds that it takes to claim anything.
-pub const ENOUGH_ROUNDS: usize = 5;
-/// How many times the rounds are drawn anew for an interval.
+/// Fewer rounds support no claim.
+pub const MIN_ROUNDS: usize = 5;
+/// How many times the rounds are resampled for an interval.
 pub const RESAMPLES: usize = 10_000;
 
 const SEED: u64 = 0x1037_a21c;
-/// The interval leaves out as much on either side: together 5 %.
+/// The share that the interval leaves out on each side: 5 % in total.
 const TAIL: f64 = 0.025;
 
-/// A quantity of one row, round by round: the number of the round and what was measured in it.
+/// A quantity of one row: the number of each round, and the value measured in it.
 pub type RoundValues = [(u32, f64)];
 
-/// How many times as large a quantity is on one row as on another, in the same rounds.
+/// The ratio of a quantity on one row to the same quantity on another, within rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Ratio {
     /// Median of the rounds' ratios.
     pub median: f64,
-    /// Rounds in which both were measured.
+    /// Rounds in which both rows were measured.
     pub rounds: usize,
-    /// Its 95 % interval; absent with fewer than [`ENOUGH_ROUNDS`] rounds.
+    /// Absent with fewer than [`MIN_ROUNDS`] rounds.
     pub interval: Option<Interval>,
 }
 
-/// What a ratio lies between with 95 % confidence.
+/// A 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
-    /// Lower end.
     pub low: f64,
-    /// Upper end.
     pub high: f64,
 }
 
-/// What a ratio says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clarity {
     /// The interval lies on one side of 1.
     Clear,
     /// The interval spans 1.
     NoClearDifference,
-    /// There is no interval.
+    /// There are too few rounds for an interval.
     TooFewRounds,
 }
 
-/// The middle of some numbers; `None` of none.
+/// `None` if there are no values.
 #[must_use]
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.into_iter().collect();
     (!values.is_empty()).then(|| Data::new(values).median())
 }
 
-/// The ratio of `row` to `baseline` over the rounds that both have; `None` when there is none.
+/// The ratio of `row` to `baseline` over the rounds that both have; `None` if there are none.
 #[must_use]
 pub fn ratio(row: &RoundValues, baseline: &RoundValues) -> Option<Ratio> {
     let of_round = |(round, value): &(u32, f64)| {
@@ -65,24 +62,24 @@ pub fn ratio(row: &RoundValues, baseline: &RoundValues) -> Option<Ratio> {
         Some(value / base).filter(|ratio| ratio.is_finite())
     };
     let ratios: Vec<f64> = row.iter().filter_map(of_round).collect();
-    let interval = (ratios.len() >= ENOUGH_ROUNDS).then(|| bootstrap(&ratios));
+    let interval = (ratios.len() >= MIN_ROUNDS).then(|| bootstrap(&ratios));
     Some(Ratio { median: median(ratios.iter().copied())?, rounds: ratios.len(), interval })
 }
 
-/// The probability of a difference at least as large if both came from one distribution: two-sided
-/// Mann-Whitney U. `None` with fewer than [`ENOUGH_ROUNDS`] numbers on a side.
+/// The probability of a difference at least as large if both sides came from one distribution:
+/// two-sided Mann-Whitney U test. `None` with fewer than [`MIN_ROUNDS`] numbers on a side.
 #[must_use]
 pub fn chance(before: &[f64], after: &[f64]) -> Option<f64> {
-    if before.len().min(after.len()) < ENOUGH_ROUNDS {
+    if before.len().min(after.len()) < MIN_ROUNDS {
         return None;
     }
-    // Not the exact method: where the first side is not the longer one, that of statrs 0.19.1
-    // returns one minus the probability.
+    // Not the exact method: statrs 0.19.1 returns one minus the probability for it, if the first
+    // side is not the longer one.
     let method = MannWhitneyUMethod::AsymptoticInclContinuityCorrection;
     mannwhitneyu(before, after, method, Alternative::TwoSided).ok().map(|(_, chance)| chance)
 }
 
-/// The percentile bootstrap of the median.
+/// Percentile bootstrap of the median.
 fn bootstrap(ratios: &[f64]) -> Interval {
     let mut rng = Rng::with_seed(SEED);
     let mut drawn = vec![0.0; ratios.len()];
@@ -97,7 +94,7 @@ fn bootstrap(ratios: &[f64]) -> Interval {
 }
 
 impl Ratio {
-    /// Whether it is a difference.
+    /// Whether the ratio shows a difference.
     #[must_use]
     pub fn clarity(&self) -> Clarity {
         match self.interval {
@@ -107,7 +104,7 @@ impl Ratio {
         }
     }
 
-    /// For a cell: `1.11 [1.04, 1.19]`, `no clear difference`, or `1.11 too few rounds`.
+    /// For a table cell: `1.11 [1.04, 1.19]`, `no clear difference`, or `1.11 too few rounds`.
     #[must_use]
     pub fn words(&self) -> String {
         match (self.clarity(), self.interval) {

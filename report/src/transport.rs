@@ -1,4 +1,4 @@
-//! The kinds of listeners, which are what a client connects to.
+//! The kinds of listeners that a client can connect to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::word::UnknownWord;
 
-/// What a server listens on. All serve TCP; what a row lacks of the others its registry entry says.
+/// What a server listens on. Every row serves TCP; its registry entry says which of the others it
+/// lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TCP connections.
     Tcp,
-    /// UDP: a message is a datagram, and one that does not come back is counted and not repeated.
+    /// UDP: a message is a datagram. A datagram that does not come back is counted and not sent
+    /// again.
     Udp,
     /// Connections to a Unix path.
     Unix,
@@ -22,7 +24,6 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Every transport.
     pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Unix, Self::Unixgram];
 
     /// Whether this operating system has it, as far as the standard library knows.
@@ -34,7 +35,7 @@ impl Transport {
         }
     }
 
-    /// The kind of listener in `--listen`, in announcements, in the registry and in result files.
+    /// The word for `--listen`, announcements, the registry and result files.
     #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! Which characters of a text nobody sees: a terminal obeys them, they reverse the direction of the
-//! text around them, or they make two names look alike.
+//! Which characters of a text a reader does not see: a terminal obeys them, they reverse the
+//! direction of the text around them, or they make two names look alike.
 
-/// The first and the last character of each range that shows nothing: Default_Ignorable_Code_Point
-/// of Unicode, which has all marks of direction, the separators of lines and paragraphs, and the
+/// The first and the last character of each invisible range: Default_Ignorable_Code_Point of
+/// Unicode, which includes all marks of direction; the separators of lines and paragraphs; and the
 /// marks of annotations.
 const INVISIBLE: &[(char, char)] = &[
     ('\u{ad}', '\u{ad}'),
@@ -24,13 +24,13 @@ const INVISIBLE: &[(char, char)] = &[
     ('\u{e0000}', '\u{e0fff}'),
 ];
 
-/// Whether a character commands a terminal, changes the direction of text, or shows nothing.
+/// Whether a character commands a terminal, changes the direction of text, or is invisible.
 pub(crate) fn is_unseen(c: char) -> bool {
     let is_invisible = || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c));
     c.is_control() || is_invisible() || is_noncharacter(c)
 }
 
-/// Whether Unicode promises that it will never be a character. XML cannot hold some of them.
+/// Whether Unicode guarantees that it is never a character. XML cannot hold some of these.
 fn is_noncharacter(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}') || matches!(u32::from(c) & 0xffff, 0xfffe | 0xffff)
 }

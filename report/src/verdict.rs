@@ -1,4 +1,4 @@
-//! The closed sets that a result is made of: level, model and verdict.
+//! Closed sets of words in a result: level, model, grade, question and verdict.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,83 +7,84 @@ use serde::{Deserialize, Serialize};
 
 use crate::word::UnknownWord;
 
-/// How binding a case's requirement is (the words of RFC 2119).
+/// How binding a case's requirement is (RFC 2119).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Level {
-    /// A certified server passes.
+    /// A certified server meets it.
     Must,
-    /// Not meeting it is a `miss`, red only under `--strict`.
+    /// A server that does not meet it gets a `miss`, which is red only under `--strict`.
     Should,
     /// Recorded; there is no right answer.
     Info,
 }
 
-/// How a runtime learns that I/O can go on; the groups in which columns are shown.
+/// How a runtime learns about I/O. The matrix groups its columns by model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
-    /// The kernel says that a socket is ready, the server then reads (epoll, kqueue, AFD).
+    /// The kernel reports that a socket is ready, and the server then reads (epoll, kqueue, AFD).
     Readiness,
-    /// The server hands over a buffer, the kernel says when it is done (`io_uring`, IOCP).
+    /// The server submits a buffer, and the kernel reports that it is done (`io_uring`, IOCP).
     Completion,
-    /// One thread a connection, waiting in the call itself.
+    /// One thread per connection, which blocks in each system call.
     Blocking,
-    /// Nobody says: a server that is judged by its address or its command alone.
+    /// The server declares none: the judge knows only its address or its command.
     Undeclared,
 }
 
-/// How much a server offers to the judge, and so which cases it gets (docs/CONTRACT.md).
+/// How much a server offers to the judge, which decides the cases that it gets (docs/CONTRACT.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
-    /// It listens already: wire cases.
+    /// The server is already listening: wire cases.
     Address,
-    /// A command starts it: wire and process cases.
+    /// The judge starts the server by a command: wire and process cases.
     Command,
-    /// It speaks docs/CONTRACT.md: all cases.
+    /// The server implements docs/CONTRACT.md: all cases.
     Contract,
 }
 
-/// What a certificate answers. Each case is about one of these, so that a slow server and one that
+/// A question of the certificate. Each case answers one of them, so that a slow server and one that
 /// loses bytes do not look alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Question {
-    /// Whether each connection gets its own bytes, all of them, in order, and its end.
+    /// Whether each connection gets all of its own bytes, in order, and then the end of the stream.
     Bytes,
-    /// Whether the server stands what it has not enough of: readers, descriptors, threads. Whether
-    /// it keeps to its address.
+    /// Whether the server copes with many clients, with clients that do not read, and with a lack
+    /// of descriptors or threads; and whether it listens only on its own address.
     Limits,
-    /// Whether CPU, descriptors, memory and threads are free again.
+    /// Whether the server frees the CPU, descriptors, memory and threads that it no longer needs.
     Resources,
-    /// Whether nobody waits without need.
+    /// Whether no client waits longer than it has to.
     Promptness,
     /// Whether the server starts as docs/CONTRACT.md says.
     Start,
-    /// Whether it stops so.
+    /// Whether the server stops as docs/CONTRACT.md says.
     Stop,
 }
 
-/// What the judge says of one cell. A waiver never changes it: see [`crate::WaiverNote`].
+/// The judge's verdict on one cell. A waiver never changes it: see [`crate::WaiverNote`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The requirement is met.
     Pass,
-    /// A MUST is broken.
+    /// A MUST is broken, or the server sent wrong bytes.
     Fail,
     /// A SHOULD is not met.
     Miss,
-    /// Recorded, no right answer.
+    /// An observation was recorded; there is no right answer.
     Info,
-    /// The server died.
+    /// The server's process ended.
     Crash,
     /// A MUST was not met before the deadline.
     Timeout,
-    /// The server does not offer it, and said so itself.
+    /// The server does not offer what the case needs: it says so itself, or was declared so
+    /// (`--without`).
     Unsupported,
-    /// This host cannot, with the reason.
+    /// This host cannot judge the case.
     Unavailable,
     /// The judge could not decide.
     Error,
@@ -119,8 +120,8 @@ impl Verdict {
         }
     }
 
-    /// How grave it is: what a server did weighs more than what nobody could see. Of repeats with
-    /// one conclusion, the gravest is kept.
+    /// Ranks verdicts: what a server did weighs more than what nobody could see. Among repeats with
+    /// the same conclusion, the gravest is kept.
     pub(crate) fn severity(self) -> u8 {
         match self {
             Self::Crash => 8,
@@ -176,7 +177,7 @@ impl fmt::Display for Question {
     }
 }
 
-/// In small letters too, as it is typed.
+/// Ignores case, because users type `must`.
 impl FromStr for Level {
     type Err = UnknownWord;
 

@@ -1,42 +1,38 @@
-//! How a page is shown: how wide, in which colours, and for whom.
+//! How a page is shown: how wide, and in which colours.
 
-/// How many columns a page has. How wide a terminal is only the command knows.
+/// How many columns a page has. Only the command knows how wide a terminal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Width(u16);
 
-/// What a terminal is given to draw with.
+/// What a page is drawn with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ink {
-    /// Its own colours, which are readable on its own background.
+    /// The terminal's own colours, which are readable on its own background.
     Colour,
-    /// Characters alone: for `NO_COLOR`, a pipe, a file.
+    /// Characters only: for `NO_COLOR`, a pipe, or a file.
     Plain,
 }
 
-/// How a page is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// How wide it is.
     pub width: Width,
-    /// Whether it has colours.
     pub ink: Ink,
 }
 
 impl Width {
-    /// Less would break every table.
-    pub const LEAST: Self = Self(60);
-    /// For a page that nobody looks at in a terminal: as many as the log of a job shows.
-    pub const OF_A_LOG: Self = Self(120);
-    /// Lines of sentences with more columns are hard to read.
-    pub(crate) const OF_SENTENCES: Self = Self(100);
+    /// Fewer columns would break every table.
+    pub const MIN: Self = Self(60);
+    /// For a page that nobody reads in a terminal: as wide as the log of a CI job.
+    pub const LOG: Self = Self(120);
+    /// Longer lines of sentences are hard to read.
+    pub(crate) const SENTENCES: Self = Self(100);
 
-    /// So many columns, [`Width::LEAST`] at least.
+    /// A width of at least [`Width::MIN`].
     #[must_use]
-    pub fn of(columns: u16) -> Self {
-        Self(columns).max(Self::LEAST)
+    pub fn new(columns: u16) -> Self {
+        Self(columns).max(Self::MIN)
     }
 
-    /// Their number.
     #[must_use]
     pub fn columns(self) -> u16 {
         self.0
@@ -44,15 +40,13 @@ impl Width {
 }
 
 impl View {
-    /// In a file, whoever writes it: as wide as `COLUMNS` says, else [`Width::OF_A_LOG`], and
-    /// without colours.
+    /// For a file: as wide as `COLUMNS` says, else [`Width::LOG`], and without colours.
     #[must_use]
     pub fn in_file() -> Self {
         let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        Self::plain(asked.map_or(Width::OF_A_LOG, Width::of))
+        Self::plain(asked.map_or(Width::LOG, Width::new))
     }
 
-    /// Without colours.
     #[must_use]
     pub fn plain(width: Width) -> Self {
         Self { width, ink: Ink::Plain }

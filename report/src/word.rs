@@ -1,10 +1,10 @@
-//! Words of closed sets, which users write: a transport, a level, a profile, a metric.
+//! Words that users type from a closed set: a transport, a level, a profile, a metric.
 
 use std::fmt;
 
 use crate::outside::Outside;
 
-/// A word that is none of a closed set.
+/// A word that is not in its closed set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownWord {
     word: Outside,
@@ -13,7 +13,7 @@ pub struct UnknownWord {
 }
 
 impl UnknownWord {
-    /// A word that is none of those known, which each name a `noun`.
+    /// `noun` says what each of the `known` words is, such as "level".
     #[must_use]
     pub fn new(
         word: &str,

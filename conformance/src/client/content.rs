@@ -1,16 +1,16 @@
-//! Content that some servers interpret: runs of one byte, text, commands of other protocols,
-//! frames with lengths, and random bytes without a stamp. A stamped stream contains none of it: it
-//! has no long runs of one byte, and on average one byte in 256 is a line feed.
+//! Content that some servers interpret: runs of one byte, text, commands of other protocols, frames
+//! with lengths, and random bytes without a stamp. A stamped stream contains none of it: it has no
+//! long runs of one byte, and on average one byte in 256 is a line feed.
 
 use std::iter::repeat_n;
 use std::sync::Arc;
 
 use fastrand::Rng;
 
-/// Bytes that a connection carries, as the messages that they consist of.
+/// What a connection carries instead of stamps: a named list of messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Content {
-    /// What a failure calls it.
+    /// The name in failures.
     pub name: &'static str,
     messages: fn(&mut Rng) -> Vec<Vec<u8>>,
 }
@@ -20,7 +20,7 @@ impl Content {
         Self { name, messages }
     }
 
-    /// Its messages, none of which is empty.
+    /// The messages. None of them is empty.
     #[must_use]
     pub fn messages(&self, random: &mut Rng) -> Vec<Vec<u8>> {
         let mut messages = (self.messages)(random);
@@ -29,13 +29,13 @@ impl Content {
     }
 }
 
-/// The messages of a content one after the other, as a stream.
+/// The messages joined into one stream.
 #[must_use]
 pub fn stream(messages: &[Vec<u8>]) -> Arc<[u8]> {
     messages.concat().into()
 }
 
-/// Runs of one byte and of one page, which compressors, sparse files and caches treat apart.
+/// Runs of one byte or one page, which compressors, sparse files and caches handle specially.
 pub const MONOTONOUS: &[Content] = &[
     Content::new("zeros", |_| runs_of(0)),
     Content::new("bytes 0xff", |_| runs_of(0xff)),
@@ -52,7 +52,7 @@ pub const MONOTONOUS: &[Content] = &[
     }),
 ];
 
-/// Lines, documents and characters, right and wrong.
+/// Lines, documents and characters, valid and invalid.
 pub const TEXTUAL: &[Content] = &[
     Content::new("lines", |random| lines(random, &["\n"])),
     Content::new("lines with carriage returns", |random| lines(random, &["\r\n"])),
@@ -109,7 +109,7 @@ pub const TEXTUAL: &[Content] = &[
     }),
 ];
 
-/// What other servers obey, in the middle of a connection as well as at its start.
+/// Commands and headers that other servers obey, at the start of a connection and in the middle.
 pub const WORDS: &[Content] = &[
     Content::new("telnet commands", |_| {
         let commands: [&[u8]; 9] = [
@@ -217,28 +217,29 @@ pub const WORDS: &[Content] = &[
     }),
 ];
 
-/// Messages that say how long they are, truly and not.
+/// Messages that state a length, correct or wrong.
 pub const STRUCTURED: &[Content] = &[
     Content::new("lengths of one byte", |random| {
-        prefixed(random, 255, |length| vec![length as u8])
+        prefixed_messages(random, 255, |length| vec![length as u8])
     }),
     Content::new("lengths of two bytes, high byte first", |random| {
-        prefixed(random, 3000, |length| (length as u16).to_be_bytes().into())
+        prefixed_messages(random, 3000, |length| (length as u16).to_be_bytes().into())
     }),
     Content::new("lengths of four bytes, low byte first", |random| {
-        prefixed(random, 3000, |length| (length as u32).to_le_bytes().into())
+        prefixed_messages(random, 3000, |length| (length as u32).to_le_bytes().into())
     }),
     Content::new("lengths of four bytes, high byte first", |random| {
-        prefixed(random, 3000, |length| (length as u32).to_be_bytes().into())
+        prefixed_messages(random, 3000, |length| (length as u32).to_be_bytes().into())
     }),
     Content::new("lengths and what they are of, apart", |random| {
-        let messages = prefixed(random, 600, |length| (length as u16).to_be_bytes().into());
+        let messages =
+            prefixed_messages(random, 600, |length| (length as u16).to_be_bytes().into());
         messages.iter().flat_map(|message| [message[..2].to_vec(), message[2..].to_vec()]).collect()
     }),
     Content::new("lengths in decimal", |random| {
         let netstring = |length: usize| format!("{length}:").into();
-        let mut messages = prefixed(random, 500, netstring);
-        messages.extend(prefixed(random, 500, |length| format!("{length:x}\r\n").into()));
+        let mut messages = prefixed_messages(random, 500, netstring);
+        messages.extend(prefixed_messages(random, 500, |length| format!("{length:x}\r\n").into()));
         messages
     }),
     Content::new("lengths that are wrong", |random| {
@@ -253,25 +254,26 @@ pub const STRUCTURED: &[Content] = &[
     }),
 ];
 
-/// Bytes without a stamp, of any kind and of some kinds only.
+/// Random bytes without a stamp, from all values or from some only.
 pub const RANDOM: &[Content] = &[
     Content::new("random bytes", |random| {
         [1, 3, 64, 1000, 1024, 4096, 20_000].map(|length| random_bytes(random, length)).into()
     }),
-    Content::new("random bytes of seven bits", |random| masked(random, |byte| byte & 0x7f)),
-    Content::new("random bytes with the high bit", |random| masked(random, |byte| byte | 0x80)),
-    Content::new("random zeros and ones", |random| masked(random, |byte| byte & 1)),
+    Content::new("random bytes of seven bits", |random| masked_bytes(random, |byte| byte & 0x7f)),
+    Content::new("random bytes with the high bit", |random| {
+        masked_bytes(random, |byte| byte | 0x80)
+    }),
+    Content::new("random zeros and ones", |random| masked_bytes(random, |byte| byte & 1)),
     Content::new("random letters", |random| {
         [5, 500, 5_000, 50_000].map(|length| letters(random, length)).into()
     }),
 ];
 
-/// Every content.
 pub const ALL: [&[Content]; 5] = [MONOTONOUS, TEXTUAL, WORDS, STRUCTURED, RANDOM];
 
-/// Bytes of a page of memory on most systems.
+/// The size of a memory page on most systems, in bytes.
 const PAGE: usize = 4096;
-/// Where run lengths and buffers have their limits.
+/// Lengths at the usual limits of run lengths and buffers.
 const RUNS: [usize; 17] =
     [1, 2, 3, 4, 100, 127, 128, 129, 255, 256, 257, 1024, 4095, 4096, 4097, 20_000, 66_000];
 
@@ -294,7 +296,7 @@ fn random_bytes(random: &mut Rng, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn masked(random: &mut Rng, mask: fn(u8) -> u8) -> Vec<Vec<u8>> {
+fn masked_bytes(random: &mut Rng, mask: fn(u8) -> u8) -> Vec<Vec<u8>> {
     let message = |length| random_bytes(random, length).into_iter().map(mask).collect();
     [1, 64, 1000, 5000].map(message).into()
 }
@@ -341,8 +343,12 @@ fn http(random: &mut Rng) -> Vec<Vec<u8>> {
     texts.map(String::into_bytes).into()
 }
 
-/// Messages that begin with how long the rest is.
-fn prefixed(random: &mut Rng, longest: usize, prefix: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
+/// Messages that begin with the length of the rest.
+fn prefixed_messages(
+    random: &mut Rng,
+    longest: usize,
+    prefix: impl Fn(usize) -> Vec<u8>,
+) -> Vec<Vec<u8>> {
     let lengths = [0, 1, 2, longest / 2, longest];
     let lengths = lengths.into_iter().chain(repeat_n((), 15).map(|()| random.usize(..longest)));
     let lengths: Vec<usize> = lengths.collect();

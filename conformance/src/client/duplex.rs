@@ -6,10 +6,10 @@ use harness::deadline::Deadline;
 use harness::wait::{Interest, wait_any};
 use report::Failure;
 
-use crate::client::connection::{Connection, Read1};
+use crate::client::connection::{Connection, ReadResult};
 use crate::clock::CellClock;
 
-/// Calls on one connection before the others get their turn.
+/// The most writes, and the most reads, on one connection before the others get their turn.
 const CALLS_PER_TURN: usize = 32;
 
 /// One connection's part of a duplex exchange.
@@ -26,7 +26,7 @@ pub struct Flow<'a> {
     random: fastrand::Rng,
 }
 
-/// How far the end of a flow is.
+/// How far the end of a flow is: FIN to be sent, FIN sent, FIN answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Due,
@@ -34,31 +34,31 @@ enum Ending {
     Answered,
 }
 
-/// How large each call's piece is.
+/// How many bytes each call passes.
 #[derive(Clone, Copy, Debug)]
 pub enum Pieces {
-    /// Always so many bytes.
-    Of(usize),
-    /// From 1 to so many bytes, at random.
-    UpTo(usize),
+    /// Always this many bytes.
+    Fixed(usize),
+    /// A random number of bytes from 1 to this.
+    RandomUpTo(usize),
 }
 
-/// A reader that stops now and then.
+/// Random pauses of a reader.
 #[derive(Clone, Copy, Debug)]
 pub struct Pauses {
-    /// One read in so many is followed by a pause, at random.
-    pub one_in: u32,
+    /// On average, one in this many reads is followed by a pause.
+    pub reads_per_pause: u32,
     /// The longest pause.
-    pub at_most: Duration,
+    pub longest: Duration,
 }
 
 impl<'a> Flow<'a> {
-    /// Sends `bytes` more on a connection and receives all that is outstanding then.
+    /// Sends `bytes` more on a connection and receives everything that is then outstanding.
     #[must_use]
     pub fn new(connection: &'a mut Connection, bytes: u64, seed: u64) -> Self {
-        let goal = connection.sent() + bytes;
+        let goal = connection.sent_bytes() + bytes;
         let random = fastrand::Rng::with_seed(seed ^ u64::from(connection.number()));
-        let whole = Pieces::Of(64 * 1024);
+        let whole = Pieces::Fixed(64 * 1024);
         Self {
             connection,
             goal,
@@ -72,56 +72,54 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// How large the pieces are that each write passes to the kernel.
+    /// Sets how many bytes each write passes to the kernel.
     #[must_use]
     pub fn writes(mut self, writes: Pieces) -> Self {
         self.writes = writes;
         self
     }
 
-    /// How large the pieces are that each read asks for.
+    /// Sets how many bytes each read asks for.
     #[must_use]
     pub fn reads(mut self, reads: Pieces) -> Self {
         self.reads = reads;
         self
     }
 
-    /// Stops reading now and then.
     #[must_use]
     pub fn pauses(mut self, pauses: Pauses) -> Self {
         self.pauses = Some(pauses);
         self
     }
 
-    /// Sends no more while so many bytes are on their way, so that flows move side by side and not
-    /// one after the other, each by a socket buffer.
+    /// Stops sending while this many bytes are in transit, so that all flows progress together.
+    /// Without it, one flow after the other would move a socket buffer at a time.
     #[must_use]
     pub fn window(mut self, bytes: u64) -> Self {
         self.window = bytes;
         self
     }
 
-    /// Sends FIN once all has come back, and is done once the server has answered it.
+    /// Sends FIN once everything has come back. The flow is done once the server has answered FIN.
     #[must_use]
-    pub fn ends(mut self) -> Self {
+    pub fn with_fin(mut self) -> Self {
         self.ending = Some(Ending::Due);
         self
     }
 
     /// How many bytes may be sent now.
     fn sendable(&self) -> u64 {
-        let (sent, received) = (self.connection.sent(), self.connection.received());
+        let (sent, received) = (self.connection.sent_bytes(), self.connection.received_bytes());
         (self.goal - sent).min(self.window.saturating_sub(sent - received))
     }
 
     fn is_done(&self) -> bool {
-        let is_echoed = self.connection.received() == self.goal;
+        let is_echoed = self.connection.received_bytes() == self.goal;
         is_echoed && matches!(self.ending, None | Some(Ending::Answered))
     }
 
-    /// Sends FIN if it is due.
     fn finish(&mut self) -> Result<(), Failure> {
-        if self.ending == Some(Ending::Due) && self.connection.received() == self.goal {
+        if self.ending == Some(Ending::Due) && self.connection.received_bytes() == self.goal {
             self.ending = Some(Ending::Sent);
             self.connection.finish_sending()?;
         }
@@ -142,12 +140,12 @@ impl<'a> Flow<'a> {
         }
     }
 
-    /// Moves what can be moved now and returns how many bytes that were, both ways.
-    fn turn(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    /// Moves what can be moved now. Returns how many bytes were sent and received.
+    fn take_turn(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         let mut moved = 0;
         for _ in 0..CALLS_PER_TURN {
             let left = self.sendable();
-            let piece = self.writes.next(&mut self.random) as u64;
+            let piece = self.writes.next_length(&mut self.random) as u64;
             let n = if left > 0 { self.connection.try_send(piece.min(left))? } else { 0 };
             moved += n;
             if n == 0 {
@@ -158,24 +156,24 @@ impl<'a> Flow<'a> {
             if self.is_done() || self.resume_at.is_some() {
                 break;
             }
-            let piece = self.reads.next(&mut self.random).min(buffer.len());
+            let piece = self.reads.next_length(&mut self.random).min(buffer.len());
             match self.connection.try_receive_into(&mut buffer[..piece])? {
-                Read1::Bytes(n) => moved += n,
-                Read1::Nothing => break,
-                Read1::End
+                ReadResult::Bytes(n) => moved += n,
+                ReadResult::Nothing => break,
+                ReadResult::End
                     if self.ending == Some(Ending::Sent)
-                        && self.connection.received() == self.goal =>
+                        && self.connection.received_bytes() == self.goal =>
                 {
                     self.ending = Some(Ending::Answered);
                     moved += 1;
                 }
-                Read1::End => return Err(self.connection.ended_early(self.goal)),
+                ReadResult::End => return Err(self.connection.early_end_failure(self.goal)),
             }
             self.finish()?;
             if let Some(pauses) = self.pauses
-                && self.random.u32(0..pauses.one_in) == 0
+                && self.random.u32(0..pauses.reads_per_pause) == 0
             {
-                let pause = pauses.at_most.mul_f64(self.random.f64());
+                let pause = pauses.longest.mul_f64(self.random.f64());
                 self.resume_at = Some(Instant::now() + pause);
             }
         }
@@ -184,10 +182,10 @@ impl<'a> Flow<'a> {
 }
 
 impl Pieces {
-    fn next(self, random: &mut fastrand::Rng) -> usize {
+    fn next_length(self, random: &mut fastrand::Rng) -> usize {
         match self {
-            Self::Of(bytes) => bytes,
-            Self::UpTo(bytes) => random.usize(1..=bytes),
+            Self::Fixed(bytes) => bytes,
+            Self::RandomUpTo(bytes) => random.usize(1..=bytes),
         }
     }
 }
@@ -198,39 +196,43 @@ impl Pieces {
 /// The first payload failure, `closed`, `reset`, or `timeout` when no flow makes progress.
 pub fn exchange(flows: &mut [Flow], clock: &CellClock) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut deadline = clock.progress();
+    let mut deadline = clock.progress_deadline();
     let mut open: Vec<usize> = (0..flows.len()).filter(|&i| !flows[i].is_done()).collect();
     while !open.is_empty() {
         let mut moved = 0;
         for &index in &open {
-            moved += flows[index].turn(&mut buffer)?;
+            moved += flows[index].take_turn(&mut buffer)?;
         }
         open.retain(|&index| !flows[index].is_done());
         if moved > 0 {
-            clock.put_off(&mut deadline, moved);
+            clock.extend_on_progress(&mut deadline, moved);
             continue;
         }
         if deadline.is_over() {
             let first = &mut flows[open[0]];
-            let missing = first.goal - first.connection.received();
-            return Err(first.connection.overdue(missing, &deadline));
+            let missing = first.goal - first.connection.received_bytes();
+            return Err(first.connection.overdue_failure(missing, &deadline));
         }
-        clock.waiting(|| wait_for_progress(flows, &open, deadline.left()))?;
+        clock.count_wait(|| wait_for_progress(flows, &open, deadline.left()))?;
     }
     Ok(())
 }
 
-/// Runs the first `count` flows to their end by the deadline, while the others move beside them and
-/// are left wherever they are then.
+/// Runs the first `count` flows to their end, by the deadline. The other flows move at the same
+/// time and stop wherever they are then.
 ///
 /// # Errors
 /// The first payload failure, `closed`, `reset`, or `timeout` when the deadline is over.
-pub fn exchange_first(flows: &mut [Flow], count: usize, deadline: Deadline) -> Result<(), Failure> {
+pub fn exchange_until_first_done(
+    flows: &mut [Flow],
+    count: usize,
+    deadline: Deadline,
+) -> Result<(), Failure> {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let mut moved = 0;
         for flow in flows.iter_mut() {
-            moved += flow.turn(&mut buffer)?;
+            moved += flow.take_turn(&mut buffer)?;
         }
         let unserved = flows[..count].iter().filter(|flow| !flow.is_done());
         let unserved: Vec<Option<Ending>> = unserved.map(|flow| flow.ending).collect();
@@ -248,7 +250,7 @@ pub fn exchange_first(flows: &mut [Flow], count: usize, deadline: Deadline) -> R
     }
 }
 
-/// Waits until a flow can move, a paused reader goes on, or the time is over.
+/// Waits until a flow can move, the pause of a reader ends, or `left` is over.
 fn wait_for_progress(flows: &mut [Flow], open: &[usize], left: Duration) -> Result<(), Failure> {
     let wanted: Vec<(usize, Interest)> =
         open.iter().filter_map(|&i| flows[i].interest().map(|interest| (i, interest))).collect();

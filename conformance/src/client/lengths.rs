@@ -1,29 +1,30 @@
-//! Message lengths at the edges of common buffers and length fields.
+//! Message lengths at the limits of common buffers and length fields.
 
 use fastrand::Rng;
 
-/// What pages and segments carry: so many times each is a length.
+/// The payload of common pages and segments. The multiples of each, up to `MULTIPLES`, are lengths.
 const UNITS: [u64; 4] = [1448, 1460, 4096, 65_483];
-const TIMES: u64 = 16;
-/// What round decimal numbers begin with.
-const ROUND: [u64; 13] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90];
-/// How many lengths are drawn by chance.
-const DRAWN: usize = 100;
+const MULTIPLES: u64 = 16;
+/// The first digits of round decimal numbers.
+const ROUND_DIGITS: [u64; 13] = [10, 12, 15, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90];
+/// How many lengths are random.
+const RANDOM_COUNT: usize = 100;
 
 /// Lengths up to `limit`, each once and in ascending order: powers of two and three times powers of
-/// two; round decimal numbers, such as 1500, 70,000 and 1,000,000; a few pages and segments; each
-/// of these with its neighbours; and some lengths by chance, as many in each octave.
+/// two; round decimal numbers, such as 1500, 70,000 and 1,000,000; multiples of pages and segments;
+/// the neighbours of each of these; and random lengths, equally many in each octave.
 #[must_use]
 pub fn landmarks(limit: u64, random: &mut Rng) -> Vec<u64> {
     let powers = (0..62).map(|power| 1 << power);
     let powers = powers.flat_map(|power: u64| [power, power.saturating_mul(3)]);
-    let units = UNITS.into_iter().flat_map(|unit| (1..=TIMES).map(move |times| unit * times));
+    let units = UNITS.into_iter().flat_map(|unit| (1..=MULTIPLES).map(move |times| unit * times));
     let tens = (0..15).map(|power| 10_u64.pow(power));
-    let round = tens.flat_map(|ten| ROUND.map(|round| round * ten));
+    let round = tens.flat_map(|ten| ROUND_DIGITS.map(|round| round * ten));
     let middles = powers.chain(units).chain(round);
     let around = middles.flat_map(|middle| [middle - 1, middle, middle + 1]);
     let octaves = f64::from(u32::try_from(limit.max(2)).unwrap_or(u32::MAX)).log2();
-    let drawn: Vec<u64> = (0..DRAWN).map(|_| (random.f64() * octaves).exp2() as u64).collect();
+    let drawn: Vec<u64> =
+        (0..RANDOM_COUNT).map(|_| (random.f64() * octaves).exp2() as u64).collect();
     let mut lengths: Vec<u64> = around.chain(drawn).collect();
     lengths.retain(|length| (1..=limit).contains(length));
     lengths.sort_unstable();

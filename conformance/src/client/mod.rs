@@ -18,9 +18,8 @@ use std::net::Ipv4Addr;
 
 use report::{Failure, FailureKind};
 
-/// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). On macOS one address is.
+/// Whether all of 127.0.0.0/8 is this host (RFC 1122, section 3.2.1.3). macOS has only 127.0.0.1.
 pub(crate) const HAS_LOOPBACK_NETWORK: bool = cfg!(any(target_os = "linux", windows));
-/// The second address of that network.
 pub(crate) const SECOND_LOOPBACK: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// A failure of the judge's own socket.

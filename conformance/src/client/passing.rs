@@ -10,66 +10,67 @@ use socket2::{SockAddr, SockRef, Socket};
 use crate::client::harness_failure;
 use crate::clock::CellClock;
 
-/// One end of a pair of sockets, of which the other end is passed to a server. It sees the end of
-/// the stream once nobody has that other end any more.
+/// The end of a socket pair that the judge keeps. It reads the end of the stream once no process
+/// has the other end open.
 #[derive(Debug)]
-pub struct Kept(Socket);
+pub struct KeptEnd(Socket);
 
-/// The other end, until it is passed.
+/// The end of the pair that is passed to the server.
 #[derive(Debug)]
-pub struct Passed(Socket);
+pub struct PassedEnd(Socket);
 
-/// How many times the other end is passed with one message.
+/// How many copies of the descriptor one message passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copies(pub usize);
 
-/// How soon a server must have closed what was passed to it.
-const CLOSED: Duration = Duration::from_secs(1);
+/// How soon a server must close descriptors that were passed to it.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
-/// A pair of sockets.
+/// Opens a socket pair.
 ///
 /// # Errors
-/// `harness` when this host has none.
-pub fn pair() -> Result<(Kept, Passed), Failure> {
+/// `harness` when the host has no socket pairs.
+pub fn open_pair() -> Result<(KeptEnd, PassedEnd), Failure> {
     #[cfg(unix)]
     let pair = Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None);
     #[cfg(not(unix))]
     let pair: io::Result<(Socket, Socket)> = Err(ErrorKind::Unsupported.into());
     let (kept, passed) = pair.map_err(|e| harness_failure("open a pair of sockets", &e))?;
     kept.set_nonblocking(true).map_err(|e| harness_failure("set up a socket", &e))?;
-    Ok((Kept(kept), Passed(passed)))
+    Ok((KeptEnd(kept), PassedEnd(passed)))
 }
 
-impl Kept {
-    /// Nobody has the other end any more, within a second.
+impl KeptEnd {
+    /// Expects that no process has the other end open within a second.
     ///
     /// # Errors
-    /// `descriptors` when somebody still has it.
-    pub fn expect_alone(&self, clock: &CellClock) -> Result<(), Failure> {
-        let deadline = clock.within(CLOSED);
+    /// `descriptors` when a process still has it open.
+    pub fn expect_peer_closed(&self, clock: &CellClock) -> Result<(), Failure> {
+        let deadline = clock.deadline_after(CLOSE_LIMIT);
         while clock.wait_for(&self.0, Interest::Read, deadline)? {
             match (&self.0).read(&mut [0]) {
                 Ok(0) => {
                     let what = "a passed descriptor closed";
-                    return clock.judge_time(what, deadline.elapsed(), CLOSED);
+                    return clock.judge_time(what, deadline.elapsed(), CLOSE_LIMIT);
                 }
-                // A server may have used it, and closes it all the same.
+                // A server may write to the descriptor, but must still close it.
                 Ok(_) => {}
                 Err(e) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&e.kind()) => {}
                 Err(e) => return Err(harness_failure("read from a socket", &e)),
             }
         }
-        let expected = format!("a passed descriptor closed within {CLOSED:?}");
+        let expected = format!("a passed descriptor closed within {CLOSE_LIMIT:?}");
         Err(Failure::new(FailureKind::Descriptors, expected, "it is open still"))
     }
 }
 
-impl Passed {
-    /// Sends bytes with so many copies of it on a connected socket, and closes it here.
+impl PassedEnd {
+    /// Sends `bytes` with copies of the descriptor on a connected socket, then closes the judge's
+    /// own.
     ///
     /// # Errors
-    /// As sendmsg(2).
-    pub(crate) fn send_with(
+    /// Those of sendmsg(2).
+    pub(crate) fn send_on_stream(
         self,
         socket: &Socket,
         bytes: &[u8],
@@ -78,10 +79,10 @@ impl Passed {
         send(&self.0, socket, None, bytes, copies)
     }
 
-    /// The same in a datagram to this address.
+    /// Sends a datagram with copies of the descriptor to `address`, then closes the judge's own.
     ///
     /// # Errors
-    /// As sendmsg(2).
+    /// Those of sendmsg(2).
     pub(crate) fn send_to(
         self,
         socket: SockRef<'_>,

@@ -1,10 +1,5 @@
-//! Payload: every byte of a connection's stream is known from (key, connection, position).
-//!
-//! A stamped stream is a row of 16-byte records, each the enciphered pair (connection number,
-//! counter). Without the key it looks random, and no part of it says what follows. With the key, a
-//! record found anywhere says whose it is and where it belongs, so that a wrong byte can be called
-//! lost, duplicated, reordered, stale, foreign, extra or altered. Other streams have the content
-//! that a case gives them.
+//! Payload: every byte of a connection's stream follows from the key, the connection's number and
+//! the position, so the judge can tell what went wrong with a wrong byte.
 
 use std::sync::Arc;
 
@@ -12,42 +7,47 @@ use report::FailureKind;
 
 use crate::key::{BLOCK_BYTES, Key};
 
-/// Bytes in one record.
 pub const RECORD_BYTES: usize = BLOCK_BYTES;
 
-/// How far back a few old bytes are looked for.
+/// How far back to look for a few old bytes that do not fill a record.
 const HISTORY_BYTES: u64 = 256 * 1024;
 
-/// What every stamp begins with. Any number would do: it is never seen in clear.
+/// The first bits of every stamp. The value does not matter, because it is never sent in clear.
 const TAG: u32 = 0x5bd1_e995;
 
 /// The stream of one connection.
+///
+/// A stamped stream consists of 16-byte records. Each is the enciphered pair of connection number
+/// and counter. Without the key the stream looks random, and no part of it reveals what follows.
+/// With the key, any record tells which connection it belongs to and where. So the judge can tell
+/// whether bytes were lost, duplicated, reordered or altered, or are stale, foreign or extra. Other
+/// streams carry the content that a case gives them.
 #[derive(Clone, Debug)]
 pub struct Payload {
     key: Arc<Key>,
     connection: u32,
-    /// What the stream repeats, where it is not stamped.
+    /// What the stream repeats, if it is not stamped.
     content: Option<Arc<[u8]>>,
 }
 
-/// What a wrong byte turned out to be.
+/// What is wrong at a position of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// Lost, duplicated, reordered, stale, foreign, extra or altered.
     pub kind: FailureKind,
-    /// What was found in its place, for a reader.
+    /// What was found there, as text.
     pub found: String,
 }
 
 impl Payload {
-    /// The stamped stream that connection `connection` sends in a cell with this key.
+    /// The stamped stream of a connection in the cell with this key.
     #[must_use]
     pub fn new(key: Arc<Key>, connection: u32) -> Self {
         Self { key, connection, content: None }
     }
 
-    /// The same connection with a stream that repeats `content`, which must not be empty.
-    pub fn carry(&mut self, content: Arc<[u8]>) {
+    /// Makes the stream repeat `content`, which must not be empty.
+    pub fn use_content(&mut self, content: Arc<[u8]>) {
         debug_assert!(!content.is_empty(), "a stream of nothing");
         self.content = Some(content);
     }
@@ -76,7 +76,7 @@ impl Payload {
         part.copy_from_slice(&self.record(counter)[..part.len()]);
     }
 
-    /// Bytes `position..position + length` of the stream.
+    /// The bytes at `position..position + length` of the stream.
     #[must_use]
     pub fn bytes(&self, position: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
@@ -84,9 +84,9 @@ impl Payload {
         bytes
     }
 
-    /// How many leading bytes of `got` are those at `position` of the stream.
+    /// How many leading bytes of `got` equal the stream at `position`.
     #[must_use]
-    pub fn matching(&self, position: u64, got: &[u8]) -> usize {
+    pub fn count_matching(&self, position: u64, got: &[u8]) -> usize {
         let mut expected = [0; 4096];
         let mut done = 0;
         for chunk in got.chunks(expected.len()) {
@@ -101,14 +101,14 @@ impl Payload {
         done
     }
 
-    /// Whether there is a stamp of any connection of this cell among these bytes.
+    /// Whether the bytes contain a stamp of any connection of this cell.
     #[must_use]
     pub fn is_of_this_cell(&self, bytes: &[u8]) -> bool {
         bytes.windows(RECORD_BYTES).any(|window| self.decode(window).is_some())
     }
 
-    /// Says what `tail` is, the bytes that came at `position` of this connection, the first of
-    /// which is wrong, when `sent` bytes had been sent.
+    /// Finds out what is wrong with `tail`, which arrived at `position` of this connection. The
+    /// first byte of `tail` is wrong. `sent` is how many bytes had been sent.
     #[must_use]
     pub fn classify(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
         if self.content.is_some() {
@@ -127,20 +127,24 @@ impl Payload {
                 std::cmp::Ordering::Equal => {
                     found(FailureKind::Altered, format!("{shift} changed bytes, then right ones"))
                 }
-                std::cmp::Ordering::Greater => self.ahead(position, &tail[shift..], belongs),
-                std::cmp::Ordering::Less => self.behind(position, tail, shift, belongs, sent),
+                std::cmp::Ordering::Greater => {
+                    self.classify_later(position, &tail[shift..], belongs)
+                }
+                std::cmp::Ordering::Less => {
+                    self.classify_earlier(position, tail, shift, belongs, sent)
+                }
             };
         }
-        self.short(position, tail, sent)
+        self.classify_partial_record(position, tail, sent)
     }
 
-    /// As [`Payload::classify`], where no stamp says what belongs where: content may repeat, so
-    /// that the nearest explanation is taken.
+    /// Like [`Payload::classify`], for a stream without stamps. Content may repeat, so this takes
+    /// the nearest explanation.
     fn classify_content(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
-        /// So many bytes in a row are no accident.
+        /// A match of this many bytes is no coincidence.
         const RUN: usize = 32;
         if position >= sent {
-            return self.short(position, tail, sent);
+            return self.classify_partial_record(position, tail, sent);
         }
         let run = &tail[..tail.len().min(RUN)];
         let left = usize::try_from((sent - position).min(HISTORY_BYTES)).unwrap_or(RUN);
@@ -162,8 +166,9 @@ impl Payload {
         Mismatch { kind: FailureKind::Altered, found: format!("bytes {}", hex(tail)) }
     }
 
-    /// Bytes that belong further on: what stands between was lost, unless it comes later.
-    fn ahead(&self, position: u64, tail: &[u8], belongs: u64) -> Mismatch {
+    /// `tail` belongs further on in the stream. The bytes in between are lost, unless they arrive
+    /// later.
+    fn classify_later(&self, position: u64, tail: &[u8], belongs: u64) -> Mismatch {
         let gap = position..belongs;
         let comes_later = tail.windows(RECORD_BYTES).filter_map(|window| self.decode(window)).any(
             |(connection, counter)| {
@@ -180,8 +185,8 @@ impl Payload {
         Mismatch { kind, found: format!("bytes from {belongs}, past about {skipped} {fate}") }
     }
 
-    /// Bytes that had come before: a repeat of the run just before, or left over from long ago.
-    fn behind(
+    /// `tail` arrived before: the bytes just before `position` again, or older bytes.
+    fn classify_earlier(
         &self,
         position: u64,
         tail: &[u8],
@@ -189,30 +194,30 @@ impl Payload {
         belongs: u64,
         sent: u64,
     ) -> Mismatch {
-        // The stream may simply go on behind something that was put in.
+        // The stream may simply continue after inserted bytes.
         let surplus = usize::try_from(position + shift as u64 - belongs).unwrap_or(tail.len());
         if let Some(rest) = tail.get(surplus..)
-            && self.matching(position, rest) >= RECORD_BYTES.min(rest.len()).max(1)
+            && self.count_matching(position, rest) >= RECORD_BYTES.min(rest.len()).max(1)
         {
-            return self.short(position, &tail[..surplus], sent.min(position));
+            return self.classify_partial_record(position, &tail[..surplus], sent.min(position));
         }
-        // The old run may begin in the middle of a record.
+        // The old bytes may begin in the middle of a record.
         let start = belongs.saturating_sub(shift as u64);
         let lead = usize::try_from(belongs - start).unwrap_or(0);
         let run = &tail[shift - lead..];
-        let length = self.matching(start, run) as u64;
+        let length = self.count_matching(start, run) as u64;
         let text = format!("{length} bytes from {start} once more");
-        // A run may repeat more than what stood just before, in pieces: what counts is that it
-        // reaches up to where the stream had got.
+        // The repeated bytes may come in pieces and begin anywhere. They are a duplicate if they
+        // reach `position`, and stale otherwise.
         let is_repeat = start + length >= position;
         let kind = if is_repeat { FailureKind::Duplicated } else { FailureKind::Stale };
         Mismatch { kind, found: text }
     }
 
-    /// Too few bytes for a whole record.
-    fn short(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
+    /// For a tail with no whole record.
+    fn classify_partial_record(&self, position: u64, tail: &[u8], sent: u64) -> Mismatch {
         let length = tail.len() as u64;
-        if let Some(start) = self.find_behind(position, tail) {
+        if let Some(start) = self.find_earlier(position, tail) {
             let text = format!("{length} bytes from {start} once more");
             let is_repeat = start + length == position;
             let kind = if is_repeat { FailureKind::Duplicated } else { FailureKind::Stale };
@@ -225,8 +230,8 @@ impl Payload {
         Mismatch { kind: FailureKind::Altered, found: format!("bytes {}", hex(tail)) }
     }
 
-    /// Where the stream before `position` has these bytes; too few of them prove nothing.
-    fn find_behind(&self, position: u64, bytes: &[u8]) -> Option<u64> {
+    /// Where the stream before `position` contains these bytes. Fewer than 4 bytes prove nothing.
+    fn find_earlier(&self, position: u64, bytes: &[u8]) -> Option<u64> {
         let start = position.saturating_sub(HISTORY_BYTES);
         let history = self.bytes(start, usize::try_from(position - start).ok()?);
         let found = history.windows(bytes.len().max(1)).rposition(|window| window == bytes)?;
@@ -241,7 +246,7 @@ impl Payload {
         self.key.encipher(self.stamp(counter)).to_le_bytes()
     }
 
-    /// The (connection, counter) of a whole record of this cell.
+    /// The connection and counter of a whole record of this cell.
     fn decode(&self, bytes: &[u8]) -> Option<(u32, u64)> {
         let stamp = self.key.decipher(u128::from_le_bytes(bytes.try_into().ok()?));
         let tag = u32::try_from(stamp >> 96).ok()?;
@@ -251,7 +256,7 @@ impl Payload {
     }
 }
 
-/// Writes what stands at `position` of endless repetitions of `content`.
+/// Writes the bytes at `position` of an endless repetition of `content`.
 fn repeat(content: &[u8], position: u64, out: &mut [u8]) {
     let mut from = usize::try_from(position % content.len() as u64).unwrap_or(0);
     let mut rest = out;
@@ -263,7 +268,7 @@ fn repeat(content: &[u8], position: u64, out: &mut [u8]) {
     }
 }
 
-/// The first bytes of something unexpected, for a reader.
+/// The first 16 bytes as hexadecimal text, for failures.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     let shown: Vec<String> = bytes.iter().take(16).map(|b| format!("{b:02x}")).collect();
@@ -277,25 +282,25 @@ mod tests {
 
     use super::*;
 
-    fn of(seed: u128, connection: u32) -> Payload {
-        Payload::new(Arc::new(Key::of(Seed::new(seed))), connection)
+    fn new_payload(seed: u128, connection: u32) -> Payload {
+        Payload::new(Arc::new(Key::from_seed(Seed::new(seed))), connection)
     }
 
     fn kind(tail: &[u8], position: u64, sent: u64) -> FailureKind {
-        of(7, 3).classify(position, tail, sent).kind
+        new_payload(7, 3).classify(position, tail, sent).kind
     }
 
     #[test]
     fn a_stream_is_the_same_however_it_is_cut() {
-        let payload = of(1, 2);
+        let payload = new_payload(1, 2);
         let whole = payload.bytes(0, 1000);
         for cut in [1, 7, 16, 17, 999] {
             let mut parts = payload.bytes(0, cut);
             parts.extend(payload.bytes(cut as u64, 1000 - cut));
             assert_eq!(parts, whole);
         }
-        assert_eq!(payload.matching(0, &whole), 1000);
-        assert_ne!(of(2, 2).bytes(0, 64), whole[..64]);
+        assert_eq!(payload.count_matching(0, &whole), 1000);
+        assert_ne!(new_payload(2, 2).bytes(0, 64), whole[..64]);
     }
 
     #[test]
@@ -304,19 +309,19 @@ mod tests {
             let bytes = payload.bytes(0, 4096);
             bytes.chunks(8).map(<[u8]>::to_vec).collect::<std::collections::BTreeSet<_>>()
         };
-        let own = records(of(7, 3));
+        let own = records(new_payload(7, 3));
         assert_eq!(own.len(), 512);
-        for other in [of(7, 4), of(8, 3), of(7 | 1 << 127, 3)] {
+        for other in [new_payload(7, 4), new_payload(8, 3), new_payload(7 | 1 << 127, 3)] {
             assert!(own.is_disjoint(&records(other)));
         }
     }
 
     #[test]
     fn a_content_repeats_and_its_wrong_bytes_have_names() {
-        let mut payload = of(1, 2);
-        payload.carry(b"0123456789"[..].into());
+        let mut payload = new_payload(1, 2);
+        payload.use_content(b"0123456789"[..].into());
         assert_eq!(payload.bytes(8, 15), b"890123456789012");
-        assert_eq!(payload.matching(3, b"34567x"), 5);
+        assert_eq!(payload.count_matching(3, b"34567x"), 5);
         assert_eq!(payload.classify(8, b"x", 100).kind, FailureKind::Altered);
         assert_eq!(payload.classify(8, b"1234567", 100).kind, FailureKind::Lost);
         let mut changed = payload.bytes(8, 64);
@@ -329,21 +334,21 @@ mod tests {
 
     #[test]
     fn stamps_tell_the_bytes_of_a_cell_from_those_of_others() {
-        let own = of(7, 3);
-        assert!(own.is_of_this_cell(&of(7, 9).bytes(24, 64)), "another connection's");
-        assert!(!own.is_of_this_cell(&of(8, 3).bytes(0, 64)), "another cell's");
+        let own = new_payload(7, 3);
+        assert!(own.is_of_this_cell(&new_payload(7, 9).bytes(24, 64)), "another connection's");
+        assert!(!own.is_of_this_cell(&new_payload(8, 3).bytes(0, 64)), "another cell's");
         assert!(!own.is_of_this_cell(b"short"), "no whole stamp");
     }
 
     #[test]
     fn a_wrong_byte_gets_its_name() {
-        let own = of(7, 3);
+        let own = new_payload(7, 3);
         assert_eq!(kind(&own.bytes(500, 64), 400, 1000), FailureKind::Lost);
         let swapped = [own.bytes(432, 32), own.bytes(400, 32)].concat();
         assert_eq!(kind(&swapped, 400, 1000), FailureKind::Reordered);
         assert_eq!(kind(&own.bytes(336, 64), 400, 400), FailureKind::Duplicated);
         assert_eq!(kind(&own.bytes(100, 64), 400, 400), FailureKind::Stale);
-        assert_eq!(kind(&of(7, 9).bytes(0, 64), 400, 1000), FailureKind::Foreign);
+        assert_eq!(kind(&new_payload(7, 9).bytes(0, 64), 400, 1000), FailureKind::Foreign);
         assert_eq!(kind(b"!", 400, 400), FailureKind::Extra);
         assert_eq!(kind(b"welcome to the echo server", 0, 0), FailureKind::Extra);
         let put_in = [&b"!"[..], &own.bytes(400, 64)[..]].concat();

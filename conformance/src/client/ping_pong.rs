@@ -1,4 +1,4 @@
-//! Ping-pong rounds of several clients, and how long the slowest of them took.
+//! Ping-pong rounds of several clients, and how long the slowest rounds took.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::clock::{CellClock, PROGRESS_LIMIT};
 
-/// The 99th percentile of rounds of 64 bytes, `peer.size()` for each client. Ends early when too
-/// many rounds are above `limit` for it to be still met.
+/// The 99th percentile of rounds of 64 bytes; each client makes `peer.size()` rounds. Ends early
+/// once too many rounds are above `limit` for the percentile to be below it.
 ///
 /// # Errors
 /// A payload failure, `closed`, `reset` or `timeout`.
@@ -19,7 +19,7 @@ pub fn p99_round(
     peer: &Peer,
     limit: Duration,
 ) -> Result<Duration, Failure> {
-    let limit = peer.clock().scaled(limit);
+    let limit = peer.clock().scale(limit);
     let allowed = usize::try_from(peer.size()).unwrap_or(usize::MAX) * clients.len() / 100;
     let mut rounds = Vec::new();
     let mut late = 0;
@@ -30,21 +30,22 @@ pub fn p99_round(
             }
             let start = Instant::now();
             client.send(64)?;
-            // That many rounds are slow is counted here, and is not a matter of patience.
-            client.receive_before(64, peer.clock().within(PROGRESS_LIMIT))?;
-            let took = peer.clock().undisturbed(start);
+            // Slow rounds are counted here, so they must not use up the time for all waits of the
+            // cell.
+            client.receive_by_deadline(64, peer.clock().deadline_after(PROGRESS_LIMIT))?;
+            let took = peer.clock().elapsed_without_held_back(start);
             rounds.push(took);
             late += usize::from(took > limit);
         }
     }
     rounds.sort_unstable();
-    // Of rounds that ended early, it is one of those that were late.
+    // If the rounds ended early, this is one of the late rounds.
     Ok(rounds[rounds.len() - 1 - rounds.len() / 100])
 }
 
-/// The 99th percentile of `rounds` rounds, each from when it was due to its end. They are planned
-/// beforehand, `pace` apart, so that a server that stalls is late for all that were due meanwhile,
-/// and not for one. What judge and server were held back meanwhile is left out.
+/// The 99th percentile of `rounds` rounds, each measured from when it was due. The rounds are
+/// planned in advance, `pace` apart, so a server that stalls is late for every round that was due
+/// during the stall (no coordinated omission). Held-back time does not count.
 ///
 /// # Errors
 /// The first failure of a round.
@@ -57,7 +58,7 @@ pub fn p99_planned(
     percentile_planned(clock, 99, rounds, pace, round)
 }
 
-/// As [`p99_planned`], of so many percent of the rounds.
+/// Like [`p99_planned`], for another percentile.
 ///
 /// # Errors
 /// The first failure of a round.
@@ -74,15 +75,16 @@ pub fn percentile_planned(
         let planned = start + pace * number;
         let early = planned.saturating_duration_since(Instant::now());
         thread::sleep(early);
-        // A judge that wakes up late is not a server that is.
+        // If the judge wakes up late, that is not the server's delay.
         let due = if early.is_zero() { planned } else { Instant::now() };
         round(number)?;
-        delays.push(clock.undisturbed(due));
+        delays.push(clock.elapsed_without_held_back(due));
     }
     Ok(percentile(percent, delays))
 }
 
-/// The smallest time that at least so many percent are not above; zero of none.
+/// The smallest time that at least `percent` percent of `times` do not exceed; zero if there are
+/// none.
 fn percentile(percent: usize, mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     let rank = (times.len() * percent).div_ceil(100);

@@ -1,27 +1,27 @@
-//! Bytes in the send and receive queues of a TCP connection's end on this host, in any process.
+//! Reads how many bytes are in the send and receive queues of one end of a TCP connection on this
+//! host. The end may belong to any process.
 
 use std::io;
 use std::net::SocketAddr;
 
 use harness::sock_diag;
 
-/// Bytes that wait at one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queues {
-    /// Arrived and not read by the program.
+    /// Bytes that have arrived and that the program has not read.
     pub unread: u64,
-    /// Written by the program and not acknowledged by the other end.
+    /// Bytes that the program has written and that the other end has not acknowledged.
     pub unacknowledged: u64,
 }
 
-/// Whether this system tells.
-pub const ARE_TOLD: bool = sock_diag::IS_TOLD;
+/// Whether the system tells.
+pub const ARE_AVAILABLE: bool = sock_diag::IS_SUPPORTED;
 
-/// The queues of the end at `local` of its connection with `remote`.
+/// Reads the queues of the end at `local` of the connection with `remote`.
 ///
 /// # Errors
-/// `NotFound` when there is no such connection, `Unsupported` where the system does not tell.
-pub fn queues(local: SocketAddr, remote: SocketAddr) -> io::Result<Queues> {
+/// `NotFound` when there is no such connection, `Unsupported` when the system does not tell.
+pub fn read_queues(local: SocketAddr, remote: SocketAddr) -> io::Result<Queues> {
     let end = sock_diag::socket_end(local, remote)?;
     Ok(Queues { unread: end.unread, unacknowledged: end.unacknowledged })
 }

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 
-use crate::client::connection::{Connection, End, Read1};
+use crate::client::connection::{Connection, End, ReadResult};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
 
-/// How often it is looked whether streams are to stop while none of them moves.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often to check for the order to stop while no stream moves.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Streams on several connections, up to the end that the server gives them.
+/// Streams on several connections, each until the server ends it.
 #[derive(Debug)]
 pub struct Streams {
     open: Vec<Stream>,
@@ -29,36 +29,36 @@ struct Stream {
 }
 
 impl Streams {
-    /// Connects and sends nothing yet.
+    /// Connects, and sends nothing yet.
     ///
     /// # Errors
-    /// As [`Peer::connect_many`].
+    /// Those of [`Peer::connect_many`].
     pub fn start(peer: &Peer, count: u64) -> Result<Self, Failure> {
         let stream = |connection| Stream { connection, is_sending: true, end: None };
         let open = peer.connect_many(count)?.into_iter().map(stream).collect();
         Ok(Self { open, buffer: vec![0; 64 * 1024] })
     }
 
-    /// Streams for a while, in which no connection may end.
+    /// Streams for `time`. No connection may end during that time.
     ///
     /// # Errors
     /// A payload failure, or `closed`.
     pub fn run(&mut self, time: Duration) -> Result<(), Failure> {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            self.turn(end.saturating_duration_since(Instant::now()))?;
+            self.take_turn(end.saturating_duration_since(Instant::now()))?;
             self.expect_open()?;
         }
         Ok(())
     }
 
-    /// Streams until told to stop; until then no connection may end.
+    /// Streams until `stop` is set. No connection may end before that.
     ///
     /// # Errors
     /// A payload failure, or `closed`.
     pub fn run_until(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
         while !stop.load(Ordering::Relaxed) {
-            self.turn(LOOK_EVERY)?;
+            self.take_turn(LOOK_INTERVAL)?;
             self.expect_open()?;
         }
         Ok(())
@@ -72,13 +72,13 @@ impl Streams {
         Err(Failure::new(FailureKind::Closed, "open streams before the stop", actual))
     }
 
-    /// Bytes that have come back on each stream.
+    /// Bytes that have come back, per stream.
     #[must_use]
-    pub fn received(&self) -> Vec<u64> {
-        self.open.iter().map(|stream| stream.connection.received()).collect()
+    pub fn received_bytes(&self) -> Vec<u64> {
+        self.open.iter().map(|stream| stream.connection.received_bytes()).collect()
     }
 
-    /// Receives what is on its way on each stream, and nothing more may be lost.
+    /// Receives what is still in transit on each stream. None of it may be lost.
     ///
     /// # Errors
     /// A payload failure, `closed`, `reset`, or `timeout` when no stream makes progress.
@@ -89,38 +89,39 @@ impl Streams {
         exchange(&mut rest, clock)
     }
 
-    /// Streams until every connection has ended. All that still comes is checked; an end by reset
-    /// is legal, because the server may leave bytes unread.
+    /// Streams until the server has ended every connection, and checks every byte that arrives. An
+    /// end by reset is legal, because the server may leave bytes unread.
     ///
     /// # Errors
     /// A payload failure, or `timeout`.
     pub fn run_to_end(&mut self, clock: &CellClock) -> Result<(), Failure> {
-        let mut deadline = clock.progress();
+        let mut deadline = clock.progress_deadline();
         while !self.open.is_empty() {
-            if self.turn(deadline.left())? {
-                deadline = clock.progress();
+            if self.take_turn(deadline.left())? {
+                deadline = clock.progress_deadline();
             } else if deadline.is_over() {
                 let open = self.open.len();
                 return Err(deadline.failure(&format!("the end of {open} streams")));
             }
-            // The judge closes too: the server waits for that until its drain time is over.
+            // The judge closes too: the server would wait for that until its drain deadline.
             self.open.retain(|stream| stream.end.is_none());
         }
         Ok(())
     }
 
-    /// One turn for each stream, after waiting at most `time` if nothing moves. Whether anything
-    /// did.
-    fn turn(&mut self, time: Duration) -> Result<bool, Failure> {
+    /// Gives each stream one turn. Waits at most `time` if none moves. Returns whether any moved.
+    fn take_turn(&mut self, time: Duration) -> Result<bool, Failure> {
         let mut has_moved = false;
         for stream in self.open.iter_mut().filter(|stream| stream.end.is_none()) {
-            has_moved |= stream.turn(&mut self.buffer)?;
+            has_moved |= stream.take_turn(&mut self.buffer)?;
         }
         if !has_moved {
             let sockets: Vec<_> = self
                 .open
                 .iter()
-                .map(|stream| (stream.connection.socket(), Interest::of(stream.sends_now())))
+                .map(|stream| {
+                    (stream.connection.socket(), Interest::from_unsent(stream.is_ready_to_send()))
+                })
                 .collect();
             wait_any(&sockets, time)?;
         }
@@ -129,16 +130,17 @@ impl Streams {
 }
 
 impl Stream {
-    /// Bytes on their way at most, as [`crate::client::duplex::Flow::window`] has it.
+    /// The most bytes in transit; see [`Flow::window`].
     const WINDOW: u64 = 256 * 1024;
 
-    fn sends_now(&self) -> bool {
-        self.is_sending && self.connection.sent() - self.connection.received() < Self::WINDOW
+    fn is_ready_to_send(&self) -> bool {
+        self.is_sending
+            && self.connection.sent_bytes() - self.connection.received_bytes() < Self::WINDOW
     }
 
-    fn turn(&mut self, buffer: &mut [u8]) -> Result<bool, Failure> {
+    fn take_turn(&mut self, buffer: &mut [u8]) -> Result<bool, Failure> {
         let mut has_moved = false;
-        if self.sends_now() {
+        if self.is_ready_to_send() {
             match self.connection.try_send(16 * 1024) {
                 Ok(n) => has_moved = n > 0,
                 Err(e) if e.kind == FailureKind::Reset => self.is_sending = false,
@@ -146,9 +148,9 @@ impl Stream {
             }
         }
         match self.connection.try_receive_into(buffer) {
-            Ok(Read1::Bytes(_)) => has_moved = true,
-            Ok(Read1::Nothing) => {}
-            Ok(Read1::End) => self.end = Some(End::Fin),
+            Ok(ReadResult::Bytes(_)) => has_moved = true,
+            Ok(ReadResult::Nothing) => {}
+            Ok(ReadResult::End) => self.end = Some(End::Fin),
             Err(e) if e.kind == FailureKind::Reset => self.end = Some(End::Reset),
             Err(e) => return Err(e),
         }

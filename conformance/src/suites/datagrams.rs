@@ -1,5 +1,5 @@
-//! Cases of datagrams: those that `udp` and `unixdg` share, except those of memory, and those about
-//! the addresses of UDP clients.
+//! Datagram cases that `udp` and `unixdg` share, except those of memory, and cases about the
+//! addresses of UDP clients.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
@@ -13,28 +13,26 @@ use crate::client::datagrams::{Client, Datagrams, Sent};
 use crate::clock::CellClock;
 use crate::suites::stalls;
 
-/// After a silence, the first datagram of an old client and of a new one come back.
 pub(super) fn after_silence(server: &Datagrams) -> CaseResult {
     let mut old = server.client()?;
     old.exchange(64)?;
-    // The silence is the case.
+    // The case tests this silence.
     thread::sleep(Duration::from_millis(server.size()));
     old.exchange(64)?;
     server.client()?.exchange(64)?;
     Observation::met()
 }
 
-/// As `tcp-echo/no-rare-stall`, of one client.
+/// Like `tcp-echo/no-rare-stall`, with one client.
 pub(super) fn no_rare_stall(server: &Datagrams) -> CaseResult {
     let mut client = server.client()?;
     for _ in 0..10 {
         client.exchange(5)?;
     }
-    stalls::expect_few("rounds", server.size(), server.clock(), || client.exchange(5))?;
+    stalls::expect_few_stalls("rounds", server.size(), server.clock(), || client.exchange(5))?;
     Observation::met()
 }
 
-/// Clients that have the same port of two addresses.
 pub(super) fn same_port(server: &Datagrams) -> CaseResult {
     if !server.is_on_ipv4_loopback() {
         return not_on_ipv4_loopback();
@@ -43,7 +41,7 @@ pub(super) fn same_port(server: &Datagrams) -> CaseResult {
     for _ in 0..server.size() {
         let first = server.client()?;
         let port = first.address().map_or(0, |address| address.port());
-        // Somebody else may have it there, which is rare.
+        // Rarely, another process has this port at the second address.
         let Some(second) = server.client_from(SocketAddr::from((SECOND_LOOPBACK, port)))? else {
             continue;
         };
@@ -62,14 +60,13 @@ pub(super) fn same_port(server: &Datagrams) -> CaseResult {
     Observation::met()
 }
 
-/// Clients at ports from all over the range.
 pub(super) fn any_port(server: &Datagrams) -> CaseResult {
     if !server.is_on_ipv4_loopback() {
         return not_on_ipv4_loopback();
     }
     let mut asked = 0;
     for port in PORTS {
-        if let Some(mut client) = near(server, port)? {
+        if let Some(mut client) = client_near(server, port)? {
             client.exchange(64)?;
             asked += 1;
         }
@@ -78,22 +75,23 @@ pub(super) fn any_port(server: &Datagrams) -> CaseResult {
         let actual = format!("{asked} of {}", PORTS.len());
         return Err(Failure::new(FailureKind::Harness, "free ports", actual));
     }
-    server.serves()?;
+    server.expect_service()?;
     Observation::met()
 }
 
-/// What comes of a case that needs clients with addresses of their own in 127.0.0.0/8.
+/// For cases in which clients choose their addresses, which only 127.0.0.0/8 allows.
 pub(super) fn not_on_ipv4_loopback() -> CaseResult {
-    Observation::not_asked("the server is not on 127.0.0.0/8")
+    Observation::reason_not_asked("the server is not on 127.0.0.0/8")
 }
 
-/// Low ports that any user may have, some between two systems' ranges for clients, and the highest.
+/// Low ports that need no privilege, ports between the ephemeral ranges of two systems, and one
+/// near the top.
 const PORTS: [u16; 6] = [1100, 5353, 20_000, 32_700, 48_000, 65_500];
-/// Of this many ports in a row, one is free.
-const NEAR: u16 = 30;
+/// How many consecutive ports are tried; one of them is expected to be free.
+const PORTS_TRIED: u16 = 30;
 
-fn near(server: &Datagrams, port: u16) -> Result<Option<Client>, Failure> {
-    for port in port..port + NEAR {
+fn client_near(server: &Datagrams, port: u16) -> Result<Option<Client>, Failure> {
+    for port in port..port + PORTS_TRIED {
         let client = server.client_from((Ipv4Addr::LOCALHOST, port).into())?;
         if client.is_some() {
             return Ok(client);
@@ -102,18 +100,18 @@ fn near(server: &Datagrams, port: u16) -> Result<Option<Client>, Failure> {
     Ok(None)
 }
 
-/// How soon clients whose replies are missing are looked at again.
-const LOOK_AGAIN: Duration = Duration::from_micros(200);
+/// How long the judge waits before it polls clients again whose replies are missing.
+const LOOK_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Each client gets its own datagram. All are looked at, so that one that went to another client is
-/// seen there before it is missed here.
+/// Each client receives its own datagram. All clients are polled in turn, so that a reply that went
+/// to the wrong client is reported there before it is reported missing here.
 pub(super) fn receive_own(
     clients: &mut [Client],
     sent: Vec<Sent>,
     clock: &CellClock,
 ) -> Result<(), Failure> {
     let mut due: Vec<Vec<Sent>> = sent.into_iter().map(|sent| vec![sent]).collect();
-    let deadline = clock.progress();
+    let deadline = clock.progress_deadline();
     loop {
         let is_last_look = deadline.is_over();
         for (client, due) in clients.iter_mut().zip(&mut due) {
@@ -126,7 +124,7 @@ pub(super) fn receive_own(
         if is_last_look {
             return Err(deadline.failure(&format!("the datagrams of {missing} clients")));
         }
-        // A reply is on its way, and the server may need this processor.
-        clock.waiting(|| thread::sleep(LOOK_AGAIN));
+        // Replies are on their way, and the server may need this processor.
+        clock.count_wait(|| thread::sleep(LOOK_INTERVAL));
     }
 }

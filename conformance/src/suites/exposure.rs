@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::announcement::{Announcement, Ready};
-use harness::launcher::{DRAIN, Launch, Server, Start};
+use harness::launcher::{DRAIN_TIME, Launch, Server, Start};
 use harness::place::Place;
-use harness::process::Waiting;
+use harness::process::ListeningSocket;
 use report::{Failure, FailureKind, Transport};
 
 use crate::case::{CaseResult, Observation};
@@ -20,10 +20,10 @@ use crate::client::{HAS_LOOPBACK_NETWORK, SECOND_LOOPBACK};
 use crate::expectation::{GRACE_BEYOND_DRAIN, expect_graceful_end, expect_survival};
 use crate::lifecycle::Lifecycle;
 
-/// How long a connection that should be refused may take to be established.
-const REACHED: Duration = Duration::from_secs(1);
-/// Enough for an answer to a datagram that nobody should have.
-const ANSWERED: Duration = Duration::from_millis(100);
+/// A connection that is not established within this time counts as refused.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// Long enough for a reply to a datagram that should get none.
+const REPLY_LIMIT: Duration = Duration::from_millis(100);
 
 pub(super) fn only_its_address(lifecycle: &Lifecycle) -> CaseResult {
     let mut tcp = vec!["tcp:127.0.0.1:0"];
@@ -33,24 +33,24 @@ pub(super) fn only_its_address(lifecycle: &Lifecycle) -> CaseResult {
     if has_ipv6() {
         tcp.push("tcp:[::1]:0");
     }
-    let server = start_unreached_elsewhere(lifecycle, &tcp)?;
+    let server = start_unexposed(lifecycle, &tcp)?;
     let Ok(ready) = server.ready() else {
-        // A command says by itself what it listens on, and gets a port that was picked.
+        // A plain command announces nothing, and the judge gave it an explicit port already.
         return Observation::met();
     };
-    // What the kernel has picked for this one is given to another by the judge.
-    let picked = ready.tcp_addresses()?.into_iter().take(1).map(Start::on);
+    // Start again on the port that the kernel has picked, this time given explicitly.
+    let picked = ready.tcp_addresses()?.into_iter().take(1).map(Start::listening_on);
     server.ask_to_stop()?;
-    expect_graceful_end(&server, DRAIN + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
-    for start in picked.chain([Start::listening(&["cpu:127.0.0.1:0"])]) {
+    expect_graceful_end(&server, DRAIN_TIME + GRACE_BEYOND_DRAIN, lifecycle.clock())?;
+    for start in picked.chain([Start::with_listeners(&["cpu:127.0.0.1:0"])]) {
         let server = match lifecycle.launch(&start)? {
-            // What it does not offer is asked elsewhere.
+            // Other cases judge what a server does not offer.
             Launch::Declined(Announcement::Unsupported(_)) => continue,
             launched @ (Launch::Ready(_) | Launch::Declined(_) | Launch::Ended(_)) => {
                 launched.expect_ready()?
             }
         };
-        let found = expect_reached_nowhere_else(lifecycle, &server);
+        let found = expect_unexposed(lifecycle, &server);
         expect_survival(&server, found, lifecycle.clock())?;
     }
     Observation::met()
@@ -61,16 +61,16 @@ pub(super) fn only_its_udp_address(lifecycle: &Lifecycle) -> CaseResult {
     if has_ipv6() {
         udp.push("udp:[::1]:0");
     }
-    start_unreached_elsewhere(lifecycle, &udp)?;
+    start_unexposed(lifecycle, &udp)?;
     Observation::met()
 }
 
-/// Starts a server on ports that the kernel picks. One of them may be a stranger's on another
-/// address; that this happens twice is as good as impossible.
-fn start_unreached_elsewhere(lifecycle: &Lifecycle, listen: &[&str]) -> Result<Server, Failure> {
+/// Starts a server on ports that the kernel picks. Another process may use such a port at another
+/// address, so a failure is tried once more. That this happens twice is as good as impossible.
+fn start_unexposed(lifecycle: &Lifecycle, listen: &[&str]) -> Result<Server, Failure> {
     let attempt = || {
-        let server = lifecycle.start_with(&Start::listening(listen))?;
-        let found = expect_reached_nowhere_else(lifecycle, &server);
+        let server = lifecycle.start_with(&Start::with_listeners(listen))?;
+        let found = expect_unexposed(lifecycle, &server);
         expect_survival(&server, found, lifecycle.clock()).map(|()| server)
     };
     match attempt() {
@@ -83,15 +83,15 @@ fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
-/// Where a server is: what it announced, or the address that it was given.
-fn given(server: &Server) -> Result<Vec<Waiting>, Failure> {
+/// The addresses that a server announced, or the one that it was given.
+fn announced_addresses(server: &Server) -> Result<Vec<ListeningSocket>, Failure> {
     let on = |transport, addresses: Vec<SocketAddr>| {
-        addresses.into_iter().map(move |address| Waiting { transport, address })
+        addresses.into_iter().map(move |address| ListeningSocket { transport, address })
     };
     let Ok(ready) = server.ready() else {
         for transport in [Transport::Tcp, Transport::Udp] {
             if let Ok(Place::Ip(address)) = server.place(transport) {
-                return Ok(vec![Waiting { transport, address }]);
+                return Ok(vec![ListeningSocket { transport, address }]);
             }
         }
         return Err(Failure::new(FailureKind::Harness, "a server with an address", "another"));
@@ -100,32 +100,33 @@ fn given(server: &Server) -> Result<Vec<Waiting>, Failure> {
     Ok(on(Transport::Tcp, tcp).chain(on(Transport::Udp, ready.addresses("udp")?)).collect())
 }
 
-fn expect_reached_nowhere_else(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
-    let given = given(server)?;
+fn expect_unexposed(lifecycle: &Lifecycle, server: &Server) -> Result<(), Failure> {
+    let given = announced_addresses(server)?;
     for address in server.ready().map_or(Ok(Vec::new()), Ready::tcp_addresses)? {
-        lifecycle.peer_at(address).serves()?;
+        lifecycle.peer_at_address(address).expect_service()?;
     }
     for place in &given {
-        for ip in others(place.address.ip()) {
+        for ip in other_addresses(place.address.ip()) {
             let other = SocketAddr::from((ip, place.address.port()));
             let is_reached = match place.transport {
-                Transport::Udp => answers(lifecycle, place.address, other)?,
+                Transport::Udp => is_answered(lifecycle, place.address, other)?,
                 Transport::Tcp | Transport::Unix | Transport::Unixgram => {
                     is_connected(lifecycle, other)?
                 }
             };
-            // Two of its own listeners may have one port.
+            // Two listeners of the server may have the same port.
             let is_own = given.iter().any(|own| own.address == other);
             if is_reached && !is_own {
-                return Err(reached(place, &format!("a client reached it on {other}")));
+                return Err(reached_failure(place, &format!("a client reached it on {other}")));
             }
         }
     }
-    for seen in server.process().waiting_sockets()? {
+    for seen in server.process().listening_sockets()? {
         let own = given.iter().find(|own| {
             own.transport == seen.transport && own.address.port() == seen.address.port()
         });
-        // What a command has beside its port is its own affair.
+        // A contract server may have no TCP listener outside loopback. Of a plain command, only
+        // sockets on its own port are judged.
         let is_asked = own.or(given.first().filter(|own| {
             server.ready().is_ok()
                 && seen.transport == Transport::Tcp
@@ -135,15 +136,18 @@ fn expect_reached_nowhere_else(lifecycle: &Lifecycle, server: &Server) -> Result
             && !seen.address.ip().to_canonical().is_loopback()
         {
             let kind = seen.transport.kind();
-            return Err(reached(own, &format!("it has a {kind} socket on {}", seen.address)));
+            return Err(reached_failure(
+                own,
+                &format!("it has a {kind} socket on {}", seen.address),
+            ));
         }
     }
     Ok(())
 }
 
 fn is_connected(lifecycle: &Lifecycle, address: SocketAddr) -> Result<bool, Failure> {
-    let pending = lifecycle.peer_at(address).start();
-    let deadline = lifecycle.clock().within(REACHED);
+    let pending = lifecycle.peer_at_address(address).start();
+    let deadline = lifecycle.clock().deadline_after(CONNECT_LIMIT);
     match pending.and_then(|pending| pending.finish(deadline)) {
         Ok(_) => Ok(true),
         Err(failure) if failure.kind == FailureKind::Harness => Err(failure),
@@ -151,13 +155,14 @@ fn is_connected(lifecycle: &Lifecycle, address: SocketAddr) -> Result<bool, Fail
     }
 }
 
-fn reached(given: &Waiting, actual: &str) -> Failure {
+fn reached_failure(given: &ListeningSocket, actual: &str) -> Failure {
     let expected = format!("a server on {}:{} alone", given.transport.kind(), given.address);
     Failure::new(FailureKind::NotRefused, expected, actual)
 }
 
-/// Other addresses of this host, of the other family, and of the network if there is one.
-fn others(own: IpAddr) -> Vec<IpAddr> {
+/// The other addresses of this host: the loopback addresses of both families, and its address on
+/// the network if it has one.
+fn other_addresses(own: IpAddr) -> Vec<IpAddr> {
     let mut all: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into()];
     if HAS_LOOPBACK_NETWORK {
         all.push(SECOND_LOOPBACK.into());
@@ -170,18 +175,19 @@ fn others(own: IpAddr) -> Vec<IpAddr> {
     all
 }
 
-/// The address by which this host would reach others; nothing is sent to find it.
+/// The source address of this host towards other hosts. Connecting a UDP socket finds it and sends
+/// nothing.
 fn own_address() -> Option<IpAddr> {
-    /// For documentation, and nobody's (RFC 5737).
-    const NOBODY: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
+    /// An address for documentation, which no host has (RFC 5737).
+    const DOCUMENTATION_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(NOBODY).ok()?;
+    socket.connect(DOCUMENTATION_ADDRESS).ok()?;
     socket.local_addr().ok().map(|address| address.ip())
 }
 
-/// Whether anything comes back from the server's port after a datagram to another address. The
-/// server is asked on its own address behind that one, so that it has had its time.
-fn answers(lifecycle: &Lifecycle, own: SocketAddr, other: SocketAddr) -> Result<bool, Failure> {
+/// Whether the server's port replies to a datagram that was sent to another address. A later
+/// exchange on the server's own address shows that it has had time for that datagram.
+fn is_answered(lifecycle: &Lifecycle, own: SocketAddr, other: SocketAddr) -> Result<bool, Failure> {
     let trouble = |e: std::io::Error| {
         Failure::new(FailureKind::Harness, format!("to send a datagram to {other}"), e.to_string())
     };
@@ -194,8 +200,8 @@ fn answers(lifecycle: &Lifecycle, own: SocketAddr, other: SocketAddr) -> Result<
         return Ok(false);
     }
     let context = Arc::clone(lifecycle.context());
-    Datagrams::new(Place::Ip(own), PathBuf::new(), context).serves()?;
-    let deadline = lifecycle.clock().within(ANSWERED);
+    Datagrams::new(Place::Ip(own), PathBuf::new(), context).expect_service()?;
+    let deadline = lifecycle.clock().deadline_after(REPLY_LIMIT);
     let mut buffer = [0; 64];
     while !deadline.is_over() {
         let left = deadline.left().max(Duration::from_millis(1));
@@ -214,7 +220,7 @@ fn answers(lifecycle: &Lifecycle, own: SocketAddr, other: SocketAddr) -> Result<
 pub(super) fn descriptors_not_inherited(lifecycle: &Lifecycle) -> CaseResult {
     let transports = [Transport::Tcp, Transport::Udp, Transport::Unix, Transport::Unixgram];
     for transport in transports.into_iter().filter(|transport| transport.exists_here()) {
-        let server = match lifecycle.launch(&lifecycle.over(transport)?)? {
+        let server = match lifecycle.launch(&lifecycle.start_with_listener(transport)?)? {
             Launch::Declined(Announcement::Unsupported(_)) => continue,
             launched @ (Launch::Ready(_) | Launch::Declined(_) | Launch::Ended(_)) => {
                 launched.expect_ready()?
@@ -234,12 +240,12 @@ fn expect_none_inherited(
     server: &Server,
     transport: Transport,
 ) -> Result<(), Failure> {
-    // They stay until the descriptors have been looked at.
+    // Clients stay connected until the descriptors have been read.
     let mut connections: Vec<Connection> = Vec::new();
     let mut clients: Vec<Client> = Vec::new();
     match transport {
         Transport::Tcp | Transport::Unix => {
-            let peer = lifecycle.peer_over(transport, server)?;
+            let peer = lifecycle.peer_with_transport(transport, server)?;
             connections = peer.connect_many(lifecycle.size())?;
             connections.iter_mut().try_for_each(|client| client.exchange(64))?;
         }
@@ -251,12 +257,15 @@ fn expect_none_inherited(
             clients.iter_mut().try_for_each(|client| client.exchange(64))?;
         }
     }
-    let inheritable = server.process().inheritable()?;
+    let inheritable = server.process().inheritable_descriptors()?;
     drop((connections, clients));
     if inheritable.is_empty() {
         return Ok(());
     }
-    let expected = format!("close-on-exec on all descriptors beside {} clients", transport.kind());
+    let expected = format!(
+        "close-on-exec on all descriptors while {} clients are connected",
+        transport.kind()
+    );
     let actual = format!("none on {}", inheritable.join(", "));
     Err(Failure::new(FailureKind::Descriptors, expected, actual))
 }

@@ -8,16 +8,15 @@ use report::{Failure, FailureKind, Question, Transport};
 
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::duplex::{Flow, Pieces, exchange};
-use crate::expectation::{expect_obedience, expect_survival};
-use crate::lifecycle::{Lifecycle, no_port};
+use crate::expectation::{expect_started, expect_survival};
+use crate::lifecycle::{Lifecycle, no_port_failure};
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "ip6",
-    about: "A server is reached over the families that it was asked to listen on, and no other.",
+    about: "A server serves the address families that it was asked to listen on, and no others.",
     question: Question::Start,
     cases: &[
-        Case::must("echo", "What a client sends to ::1 comes back.")
+        Case::must("echo", "The server echoes what a client sends to ::1.")
             .sizes(128 * 1024, 1024 * 1024, 64 * 1024 * 1024)
             .needs(&[Need::Ipv6])
             .answers(Question::Bytes)
@@ -28,19 +27,22 @@ pub(super) const SUITE: Suite = Suite {
         )
         .needs(&[Need::Ipv6])
         .lifecycle(dual_stack_as_asked),
-        Case::should("both-families-same-port", "One port can have a listener for each family.")
-            .needs(&[Need::Ipv6])
-            .lifecycle(both_families_same_port),
+        Case::should(
+            "both-families-same-port",
+            "A server can listen on one port for IPv4 and for IPv6, with one listener for each.",
+        )
+        .needs(&[Need::Ipv6])
+        .lifecycle(both_families_same_port),
     ],
 };
 
 fn echo(lifecycle: &Lifecycle) -> CaseResult {
-    let server = lifecycle.start_with(&Start::listening(&["tcp:[::1]:0"]))?;
+    let server = lifecycle.start_with(&Start::with_listeners(&["tcp:[::1]:0"]))?;
     let peer = lifecycle.peer(&server)?;
     let found = peer.connect().and_then(|mut connection| {
         connection.exchange(1)?;
         let flow = Flow::new(&mut connection, lifecycle.size(), peer.seed());
-        let flow = flow.writes(Pieces::UpTo(65_536)).reads(Pieces::UpTo(65_536));
+        let flow = flow.writes(Pieces::RandomUpTo(65_536)).reads(Pieces::RandomUpTo(65_536));
         exchange(&mut [flow], lifecycle.clock())
     });
     expect_survival(&server, found, lifecycle.clock())?;
@@ -48,14 +50,14 @@ fn echo(lifecycle: &Lifecycle) -> CaseResult {
 }
 
 fn dual_stack_as_asked(lifecycle: &Lifecycle) -> CaseResult {
-    // The kernel would pick one that is a stranger's on 127.0.0.1.
+    // The kernel could pick a port that another process has at 127.0.0.1.
     let ips = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     let any = || -> Result<Start, Failure> {
-        let port = free_port(Transport::Tcp, &ips).map_err(|e| no_port(&e))?;
-        Ok(Start::listening(&[&format!("tcp:[::]:{port}")]))
+        let port = free_port(Transport::Tcp, &ips).map_err(|e| no_port_failure(&e))?;
+        Ok(Start::with_listeners(&[&format!("tcp:[::]:{port}")]))
     };
-    for (start, takes_ipv4) in [(any()?.with("--dual-stack"), true), (any()?, false)] {
-        let server = expect_obedience(lifecycle.launch(&start)?)?;
+    for (start, takes_ipv4) in [(any()?.with_argument("--dual-stack"), true), (any()?, false)] {
+        let server = expect_started(lifecycle.launch(&start)?)?;
         let port = lifecycle.peer(&server)?.address()?.port();
         let reached = |ip: IpAddr| is_served(lifecycle, &server, (ip, port).into());
         if !reached(Ipv6Addr::LOCALHOST.into())? {
@@ -76,10 +78,10 @@ fn dual_stack_as_asked(lifecycle: &Lifecycle) -> CaseResult {
     Observation::met()
 }
 
-/// Whether a client gets its echo there.
+/// Whether the server answers a client at `address`.
 fn is_served(lifecycle: &Lifecycle, server: &Server, address: SocketAddr) -> Result<bool, Failure> {
-    let peer = lifecycle.peer_at(address);
-    match peer.serves() {
+    let peer = lifecycle.peer_at_address(address);
+    match peer.expect_service() {
         Ok(()) => Ok(true),
         Err(e) if e.kind == FailureKind::Refused => Ok(false),
         Err(e) => expect_survival(server, Err(e), lifecycle.clock()),
@@ -88,10 +90,10 @@ fn is_served(lifecycle: &Lifecycle, server: &Server, address: SocketAddr) -> Res
 
 fn both_families_same_port(lifecycle: &Lifecycle) -> CaseResult {
     let ips = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-    let port = free_port(Transport::Tcp, &ips).map_err(|e| no_port(&e))?;
+    let port = free_port(Transport::Tcp, &ips).map_err(|e| no_port_failure(&e))?;
     let both = [format!("tcp:0.0.0.0:{port}"), format!("tcp:[::]:{port}")];
-    let both = Start::listening(&[&both[0], &both[1]]);
-    let server = expect_obedience(lifecycle.launch(&both)?)?;
+    let both = Start::with_listeners(&[&both[0], &both[1]]);
+    let server = expect_started(lifecycle.launch(&both)?)?;
     for ip in [Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::LOCALHOST)] {
         if !is_served(lifecycle, &server, (ip, port).into())? {
             return Err(Failure::new(FailureKind::Refused, format!("service on {ip}"), "none"));

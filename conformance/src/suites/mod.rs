@@ -1,18 +1,17 @@
-//! The suites: one file each, with its table of cases at the top. `hardship` has the cases of
-//! `life` on servers that lack something, `exposure` what cases see besides connections,
-//! `datagrams` and `datagram_memory` cases of `udp` and `unixdg`, and `stalls` a check that three
-//! suites use.
+//! The suites: one file each, with its table of cases at the top. `restricted` and `exposure` hold
+//! cases of `life`, `fair` and `udp`; `datagrams` and `datagram_memory` hold cases of `udp` and
+//! `unixdg`; `stalls` is a check that three suites use.
 
 mod datagram_memory;
 mod datagrams;
 mod endurance;
 mod exposure;
 mod fair;
-mod hardship;
 mod idle;
 mod ip6;
 mod life;
 mod res;
+mod restricted;
 mod shutdown;
 mod stalls;
 mod tcp_accept;
@@ -30,7 +29,7 @@ mod unixdg;
 
 use crate::case::Suite;
 
-/// Every suite, in the order of the matrix.
+/// All suites, in the order of the matrix.
 pub const ALL: &[&Suite] = &[
     &tcp_echo::SUITE,
     &tcp_content::SUITE,

@@ -1,4 +1,4 @@
-//! Many connections at once: each is served as if it were the only one.
+//! Many connections at once: the server serves each as if it were the only one.
 
 use std::iter::once;
 use std::net::SocketAddr;
@@ -11,32 +11,35 @@ use report::{Failure, FailureKind, Question};
 use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::SECOND_LOOPBACK;
 use crate::client::connection::Connection;
-use crate::client::duplex::{Flow, Pieces, exchange, exchange_first};
+use crate::client::duplex::{Flow, Pieces, exchange, exchange_until_first_done};
 use crate::client::peer::{PROBE_LIMIT, Peer};
-use crate::expectation::{AtRest, FREED_WITHIN};
+use crate::expectation::{DescriptorBaseline, FREE_TIME_LIMIT};
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-concurrency",
-    about: "Connections are served side by side and do not disturb each other.",
+    about: "The server serves many connections at the same time, and none disturbs another.",
     question: Question::Bytes,
     cases: &[
-        Case::must("not-serial", "A client that stays silent does not keep others waiting.")
+        Case::must("not-serial", "A client that stays silent does not delay the other clients.")
             .wire(not_serial),
         Case::must(
             "100-exact",
-            "A hundred streams in chunks of random sizes come back whole at the same time.",
+            "A hundred concurrent streams in writes of random sizes come back whole.",
         )
         .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
         .needs(&[Need::Descriptors(100)])
         .wire(hundred_exact),
-        Case::must("1000-active", "A thousand clients that all talk are all answered.")
-            .sizes(1, 3, 10)
-            .needs(&[Need::Descriptors(1000)])
-            .wire(thousand_active),
+        Case::must(
+            "1000-active",
+            "A thousand clients that all send at the same time all get their echo.",
+        )
+        .sizes(1, 3, 10)
+        .needs(&[Need::Descriptors(1000)])
+        .wire(thousand_active),
         Case::must(
             "all-at-once",
-            "What a server finds all at once, from new bytes to resets, it treats as one by one.",
+            "The server handles bytes, FIN, resets and new clients that arrive all at once as if \
+             each arrived alone.",
         )
         .sizes(3, 8, 60)
         .needs(&[Need::Signals, Need::Threads, Need::DescriptorCount, Need::Descriptors(100)])
@@ -44,44 +47,45 @@ pub(super) const SUITE: Suite = Suite {
         .process(all_at_once),
         Case::must(
             "churn-beside-stable",
-            "Streams stay whole while many other connections come and go.",
+            "Streams come back whole while many other connections come and go.",
         )
         .sizes(200, 300, 2000)
         .wire(churn_beside_stable),
         Case::must(
             "same-port",
-            "Clients from one port, after one another and of two addresses, are kept apart.",
+            "Clients that reuse a port, or have the same port at two addresses, get only their own \
+             bytes.",
         )
         .sizes(10, 30, 300)
         .needs(&[Need::LoopbackNetwork])
-        .of_tcp_alone()
+        .tcp_only()
         .wire(same_port),
         Case::info(
             "10k-idle",
-            "Are the clients that talk served alike beside ten thousand that are idle?",
+            "What do ten thousand idle clients cost the server and its active clients?",
         )
         .sizes(200, 1200, 10_000)
-        .only_in_full()
+        .full_profile_only()
         .needs(&[
             Need::CpuTime,
             Need::ResidentMemory,
             Need::Descriptors(10_060),
             Need::ClientPorts(10_060),
         ])
-        .alone()
+        .exclusive_timed()
         .process(ten_thousand_idle),
     ],
 };
 
-/// Half of those who talk beside many that are idle.
-const TALKING: u64 = 25;
+/// Clients that talk: this many connect before the idle clients, and as many after them.
+const TALKING_CLIENTS: u64 = 25;
 
 fn not_serial(peer: &Peer) -> CaseResult {
     let mut silent = peer.connect()?;
     let mut second = peer.connect()?;
     second.send(100)?;
     second.receive_within(100, PROBE_LIMIT)?;
-    // One that has spoken and is silent now holds nobody up either.
+    // A client that has spoken and is silent now delays nobody, either.
     let mut third = peer.connect()?;
     third.send(100)?;
     third.receive_within(100, PROBE_LIMIT)?;
@@ -96,9 +100,9 @@ fn hundred_exact(peer: &Peer) -> CaseResult {
     let mut flows: Vec<Flow> = connections
         .iter_mut()
         .map(|connection| {
-            // A small window, so that all of them have bytes on their way all the time.
+            // A small window, so that every connection has bytes in flight all the time.
             let flow = Flow::new(connection, peer.size(), peer.seed());
-            flow.writes(Pieces::UpTo(16 * 1024)).window(16 * 1024)
+            flow.writes(Pieces::RandomUpTo(16 * 1024)).window(16 * 1024)
         })
         .collect();
     exchange(&mut flows, peer.clock())?;
@@ -140,8 +144,8 @@ impl Event {
     ];
     const BYTES: u64 = 1000;
 
-    /// Lets it happen. What is left of the connection.
-    fn happen(self, mut connection: Connection) -> Result<Option<Connection>, Failure> {
+    /// Causes the event. Returns the connection if the client still has it.
+    fn cause(self, mut connection: Connection) -> Result<Option<Connection>, Failure> {
         if matches!(self, Self::Bytes | Self::BytesAndFin | Self::BytesAndReset) {
             connection.send(Self::BYTES)?;
         }
@@ -158,7 +162,7 @@ impl Event {
         }
     }
 
-    /// What a server does about it.
+    /// Expects what the server must do after the event.
     fn expect_answer(self, connection: &mut Connection) -> Result<(), Failure> {
         match self {
             Self::Nothing | Self::Bytes => {
@@ -173,26 +177,27 @@ impl Event {
 }
 
 fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
-    /// Connections of each kind that have exchanged a message before, and that come meanwhile.
-    const OLD: u64 = 8;
-    const NEW: u64 = 4;
+    /// Connections per event: `OLD_CLIENTS` have exchanged a message before, `NEW_CLIENTS` connect
+    /// during the suspension.
+    const OLD_CLIENTS: u64 = 8;
+    const NEW_CLIENTS: u64 = 4;
     let mut random = peer.random(0);
-    // How many may wait is asked elsewhere.
+    // Other cases judge how many clients may wait.
     let room = peer.queue_room();
-    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
+    DescriptorBaseline::measure(process, peer, 0, FREE_TIME_LIMIT)?.expect_freed(|| {
         for _ in 0..peer.size() {
             let kinds = Event::ALL.len() as u64;
-            let mut old = peer.connect_many(OLD * kinds)?;
+            let mut old = peer.connect_many(OLD_CLIENTS * kinds)?;
             old.iter_mut().try_for_each(|connection| connection.exchange(64))?;
-            // It finds all of them at once when it goes on.
-            process.stop(peer.clock().progress())?;
-            let happened = peer.connect_many((NEW * kinds).min(room)).and_then(|new| {
+            // When it continues, the server finds all events at once.
+            process.stop(peer.clock().progress_deadline())?;
+            let happened = peer.connect_many((NEW_CLIENTS * kinds).min(room)).and_then(|new| {
                 let mut crowd: Vec<(Connection, Event)> =
                     old.into_iter().chain(new).zip(Event::ALL.into_iter().cycle()).collect();
                 random.shuffle(&mut crowd);
                 let mut left = Vec::new();
                 for (connection, event) in crowd {
-                    left.extend(event.happen(connection)?.map(|connection| (connection, event)));
+                    left.extend(event.cause(connection)?.map(|connection| (connection, event)));
                 }
                 Ok(left)
             });
@@ -203,7 +208,7 @@ fn all_at_once(peer: &Peer, process: &Process) -> CaseResult {
         }
         Ok(())
     })?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
@@ -222,8 +227,8 @@ fn churn_beside_stable(peer: &Peer) -> CaseResult {
                     .map(|stream| Flow::new(stream, 64 * 1024, peer.seed()).window(256 * 1024)),
             )
             .collect();
-        // The streams are left in the middle, so that the others end beside bytes in flight.
-        exchange_first(&mut flows, BATCH, peer.clock().progress())?;
+        // The streams are left midway, so that the short connections end next to bytes in flight.
+        exchange_until_first_done(&mut flows, BATCH, peer.clock().progress_deadline())?;
         short.drain(..BATCH / 2).for_each(Connection::reset);
         drop(short);
     }
@@ -234,23 +239,23 @@ fn churn_beside_stable(peer: &Peer) -> CaseResult {
 }
 
 fn same_port(peer: &Peer) -> CaseResult {
-    /// What a server does later about a client that is gone it has done by then.
-    const LATER: Duration = Duration::from_millis(100);
+    /// Long enough for what a server still does after a client has gone.
+    const CLEANUP_TIME: Duration = Duration::from_millis(100);
     let home = peer.connect()?.local_address()?.ip();
     let second = (home.is_ipv4() && home.is_loopback()).then_some(SECOND_LOOPBACK.into());
     let mut clients = Vec::new();
     for _ in 0..peer.size() {
-        // A port that is asked for is nobody else's; one that connecting picks may be in TIME_WAIT
-        // towards other servers, and then nobody can ask for it.
+        // Binding to port 0 picks a port that nobody uses. A port that connecting picks may be in
+        // TIME_WAIT towards another server, and then nobody can bind to it.
         let Some(mut first) = peer.connect_from(SocketAddr::new(home, 0))? else { continue };
         let address = first.local_address()?;
         first.exchange(64)?;
         first.send(64)?;
-        // Its port is free at once; an end by FIN would leave it in TIME_WAIT.
+        // A reset frees the port at once; FIN would leave it in TIME_WAIT.
         first.reset();
         let begin = clients.len();
         for ip in once(home).chain(second) {
-            // Somebody else may have got the port in between, which is rare.
+            // Rarely, another process has taken the port in between.
             clients.extend(peer.connect_from(SocketAddr::new(ip, address.port()))?);
         }
         for client in &mut clients[begin..] {
@@ -265,18 +270,18 @@ fn same_port(peer: &Peer) -> CaseResult {
         let actual = format!("{} clients", clients.len());
         return Err(Failure::new(FailureKind::Harness, "ports that nobody else takes", actual));
     }
-    thread::sleep(LATER);
+    thread::sleep(CLEANUP_TIME);
     for client in &mut clients {
         client.exchange(64)?;
     }
     match second {
-        None => Observation::of("from one address only: the server is not on 127.0.0.0/8"),
+        None => Observation::recorded("from one address only: the server is not on 127.0.0.0/8"),
         Some(_) => Observation::met(),
     }
 }
 
 fn ten_thousand_idle(peer: &Peer, process: &Process) -> CaseResult {
-    /// Enough for CPU time that is counted in ticks of 10 ms.
+    /// Enough for CPU time that the kernel counts in ticks of 10 ms.
     const ROUNDS: u32 = 400;
     let total = |cpu: Cpu| cpu.user + cpu.system;
     let talk = |clients: &mut [Connection]| -> Result<Duration, Failure> {
@@ -291,20 +296,20 @@ fn ten_thousand_idle(peer: &Peer, process: &Process) -> CaseResult {
         }
         Ok(total(process.cpu()?).saturating_sub(before))
     };
-    let mut first = peer.connect_many(TALKING)?;
+    let mut first = peer.connect_many(TALKING_CLIENTS)?;
     let alone = talk(&mut first)?;
     let before = process.resident_bytes()?;
     let idle = peer.connect_many(peer.size())?;
-    let mut last = peer.connect_many(TALKING)?;
+    let mut last = peer.connect_many(TALKING_CLIENTS)?;
     talk(&mut last)?;
     let growth = process.resident_bytes()?.saturating_sub(before);
     let beside = talk(&mut first)?;
     drop(idle);
-    peer.serves()?;
-    // Rounded, so that they are the same from one run to the next.
+    peer.expect_service()?;
+    // Rounded, so that repeated runs agree.
     let kib = growth as f64 / 1024.0 / peer.size() as f64;
     let times = if beside > alone * 2 { "more than" } else { "at most" };
-    Observation::of(format!(
+    Observation::recorded(format!(
         "about {} KiB an idle connection, and {times} twice the CPU time for those who talk",
         kib.max(1.0).log2().round().exp2()
     ))

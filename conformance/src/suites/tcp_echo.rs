@@ -11,45 +11,55 @@ use crate::client::connection::{Connection, Rest, Setup, Urgent};
 use crate::client::duplex::{Flow, Pauses, Pieces, exchange};
 use crate::client::lengths::landmarks;
 use crate::client::peer::Peer;
-use crate::expectation::expect_quiet;
+use crate::expectation::expect_low_cpu;
 use crate::suites::stalls;
 
-/// A case that is long for a server that waits before each echo.
+/// A constant, because `life` leaves this case out: it takes long if the server delays each echo.
 pub(super) const EVERY_LENGTH: &str = "every-length";
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-echo",
-    about: "Bytes come back whole, in order, on the same connection, and nothing else does.",
+    about: "Every byte comes back once and in order on its own connection, and nothing else does.",
     question: Question::Bytes,
     cases: &[
-        Case::must("one-byte", "A single byte comes back within a second.").wire(one_byte),
-        Case::must("ping-pong-1000", "Each of many small messages comes back within a second.")
+        Case::must("one-byte", "A single byte comes back within 1 s.").wire(one_byte),
+        Case::must("ping-pong-1000", "Each of 1,000 small messages comes back within 1 s.")
             .sizes(1000, 1000, 1000)
             .wire(ping_pong),
-        Case::must("all-byte-values", "No byte value or sequence has a meaning to the server.")
-            .wire(all_byte_values),
-        Case::must("opening-words", "What a client says first, or twice, has no meaning either.")
-            .wire(opening_words),
+        Case::must(
+            "all-byte-values",
+            "No byte value or byte sequence has a special meaning to the server.",
+        )
+        .wire(all_byte_values),
+        Case::must(
+            "opening-words",
+            "A connection's first message, or a repeated one, has no special meaning to the \
+             server.",
+        )
+        .wire(opening_words),
         Case::must(
             "size-sweep",
-            "Messages of sizes that buffers have, up to 1 MiB, come back whole.",
+            "Messages with the lengths of common buffers, or one byte less or more, come back \
+             whole.",
         )
         .sizes(128 * 1024, 1024 * 1024, 16 * 1024 * 1024)
         .wire(size_sweep),
         Case::must(EVERY_LENGTH, "Messages of every length up to 4,200 bytes come back whole.")
             .sizes(4200, 4200, 33_000)
             .wire(every_length),
-        Case::must("chop-sweep", "A stream comes back whole, however it was cut into writes.")
-            .sizes(16 * 1024, 128 * 1024, 1024 * 1024)
-            .wire(chop_sweep),
+        Case::must(
+            "chop-sweep",
+            "A stream comes back whole, whatever the size of the client's writes.",
+        )
+        .sizes(16 * 1024, 128 * 1024, 1024 * 1024)
+        .wire(chop_sweep),
         Case::must(
             "random-chunks",
-            "Writes and reads of random sizes, both at once, do not change the stream.",
+            "A stream comes back whole while the client writes and reads pieces of random sizes.",
         )
         .sizes(1024 * 1024, 2 * 1024 * 1024, 4 * 1024 * 1024)
         .wire(random_chunks),
-        Case::must("many-small-writes", "A great many tiny writes come back whole.")
+        Case::must("many-small-writes", "Thousands of writes of 10 bytes come back whole.")
             .sizes(2_000, 10_000, 100_000)
             .wire(many_small_writes),
         Case::must(
@@ -59,77 +69,84 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(4 * 1024 * 1024, 8 * 1024 * 1024, 64 * 1024 * 1024)
         .wire(order_under_pressure),
         Case::must("partial-write", "A client with a tiny receive buffer gets every byte.")
-            // Beyond the largest send buffer that kernels make for themselves: Linux's has 4 MiB.
+            // At most 4 MiB, the largest send buffer that Linux sizes by itself.
             .sizes(512 * 1024, 4 * 1024 * 1024, 4 * 1024 * 1024)
             .wire(partial_write),
-        Case::must("no-extra-bytes", "After the echo comes nothing.")
+        Case::must("no-extra-bytes", "The server sends nothing after the echo.")
             .sizes(300, 300, 300)
             .wire(no_extra_bytes),
         Case::must(
             "shrinking-messages",
-            "A short message after a long one brings nothing of the long one back.",
+            "The echo of a short message contains nothing of a longer message before it.",
         )
         .wire(shrinking_messages),
-        Case::must("cross-connection-isolation", "No connection ever gets a byte of another one.")
-            .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
-            .needs(&[Need::Descriptors(64)])
-            .wire(cross_connection_isolation),
+        Case::must(
+            "cross-connection-isolation",
+            "No connection ever gets a byte of another connection.",
+        )
+        .sizes(32 * 1024, 128 * 1024, 1024 * 1024)
+        .needs(&[Need::Descriptors(64)])
+        .wire(cross_connection_isolation),
         Case::must(
             "latency-no-stall",
-            "A message that takes the server several writes is not held back (Nagle's algorithm).",
+            "Nagle's algorithm does not delay a message that the server echoes in several writes.",
         )
         .sizes(10, 20, 50)
-        .alone()
-        .below_contract(Level::Should)
+        .exclusive_timed()
+        .level_below_contract(Level::Should)
         .answers(Question::Promptness)
         .wire(latency_no_stall),
-        Case::must("data-with-connect", "Bytes sent at once after connecting are not lost.")
-            .sizes(50, 200, 500)
-            .of_tcp_alone()
-            .wire(data_with_connect),
+        Case::must(
+            "data-with-connect",
+            "The server echoes bytes that a client sends as soon as it has connected.",
+        )
+        .sizes(50, 200, 500)
+        .tcp_only()
+        .wire(data_with_connect),
         Case::must(
             "silent-until-spoken-to",
-            "The server does not speak first and does not hang up.",
+            "The server does not send before the client does, and does not close a silent \
+             connection.",
         )
         .sizes(500, 500, 500)
         .wire(silent_until_spoken_to),
         Case::must(
             "streams-before-eof",
-            "Bytes come back without waiting for a line feed, a full buffer or FIN.",
+            "The server echoes bytes without waiting for a line feed, a full buffer or FIN.",
         )
         .wire(streams_before_eof),
         Case::must(
             "no-rare-stall",
-            "Of thousands of small messages, and of new clients, none waits for a timer.",
+            "Among thousands of small messages and new clients, none waits for a timer.",
         )
         .sizes(1500, 3000, 30_000)
-        .below_contract(Level::Should)
+        .level_below_contract(Level::Should)
         .answers(Question::Promptness)
-        .judges(&[FailureKind::Slow])
-        .alone()
+        .answering_failures(&[FailureKind::Slow])
+        .exclusive_timed()
         .wire(no_rare_stall),
         Case::should(
             "urgent-amid-bytes",
-            "TCP urgent data amid the stream takes nothing of what is around it.",
+            "The bytes before and after TCP urgent data come back whole.",
         )
         .sizes(3, 5, 8)
         .needs(&[Need::UrgentData, Need::Signals, Need::Threads])
-        .of_tcp_alone()
+        .tcp_only()
         .process(urgent_amid_bytes),
         Case::should(
             "urgent-byte",
-            "TCP urgent data neither ends the server nor changes the stream nor makes it spin.",
+            "TCP urgent data does not end the server, change the stream, or make the server spin.",
         )
         .sizes(300, 500, 1000)
         .needs(&[Need::UrgentData, Need::CpuTime])
-        .of_tcp_alone()
+        .tcp_only()
         .process(urgent_byte),
     ],
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 /// How long the kernel must take nothing before a writer counts as blocked.
-const BLOCKED: Duration = Duration::from_millis(100);
+const BLOCK_TIME: Duration = Duration::from_millis(100);
 
 fn one_byte(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
@@ -144,7 +161,7 @@ fn ping_pong(peer: &Peer) -> CaseResult {
     for _ in 0..peer.size() {
         let start = Instant::now();
         connection.exchange(5)?;
-        slowest = slowest.max(peer.clock().undisturbed(start));
+        slowest = slowest.max(peer.clock().elapsed_without_held_back(start));
     }
     peer.clock().judge_rounds("the slowest round", slowest, SECOND)?;
     Observation::met()
@@ -162,7 +179,7 @@ fn all_byte_values(peer: &Peer) -> CaseResult {
     Observation::met()
 }
 
-/// How connections begin that mean something to another server, and messages that a server may take
+/// Openings that mean something to servers of other protocols, and messages that a server may take
 /// for none.
 const OPENINGS: [&[u8]; 30] = [
     b"\xef\xbb\xbfbyte order mark",
@@ -198,16 +215,16 @@ const OPENINGS: [&[u8]; 30] = [
 ];
 
 fn opening_words(peer: &Peer) -> CaseResult {
-    /// Bytes of an opening that come one by one, each once the one before is back.
+    /// Bytes of an opening that are sent one by one, each after the echo of the one before.
     const PIECES: usize = 8;
     for opening in OPENINGS {
         let mut connection = peer.connect()?;
-        // First, again, and after something else.
+        // As first message, repeated, and after another message.
         for message in [opening, opening, b"something else", opening] {
             connection.exchange_literal(message)?;
         }
         connection.reset();
-        // In small pieces: a server that guesses a protocol waits for more than there is.
+        // In small pieces: a server that guesses the protocol would wait for more.
         let mut connection = peer.connect()?;
         let (first, rest) = opening.split_at(opening.len().min(PIECES));
         first.iter().try_for_each(|byte| connection.exchange_literal(&[*byte]))?;
@@ -226,17 +243,17 @@ fn size_sweep(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     for bytes in landmarks(peer.size() + 1, &mut peer.random(0)) {
         let mut flow = [Flow::new(&mut connection, bytes, peer.seed())];
-        exchange(&mut flow, peer.clock()).map_err(|found| of_length(bytes, found))?;
+        exchange(&mut flow, peer.clock()).map_err(|found| add_length(bytes, found))?;
     }
     Observation::met()
 }
 
 fn every_length(peer: &Peer) -> CaseResult {
-    /// Bytes on their way at most, while several messages are: less than any buffer holds.
+    /// The most bytes in flight while several messages are: less than any buffer holds.
     const WINDOW: u64 = 16 * 1024;
     let mut connection = peer.connect()?;
     for bytes in 1..=peer.size() {
-        connection.exchange(bytes).map_err(|found| of_length(bytes, found))?;
+        connection.exchange(bytes).map_err(|found| add_length(bytes, found))?;
     }
     let mut in_flight = VecDeque::new();
     for bytes in 1..=peer.size() {
@@ -245,15 +262,15 @@ fn every_length(peer: &Peer) -> CaseResult {
         while in_flight.iter().sum::<u64>() > WINDOW
             && let Some(first) = in_flight.pop_front()
         {
-            connection.receive(first).map_err(|found| of_length(first, found))?;
+            connection.receive(first).map_err(|found| add_length(first, found))?;
         }
     }
     connection.receive_all()?;
     Observation::met()
 }
 
-/// A failure that says how long the message was.
-fn of_length(bytes: u64, found: Failure) -> Failure {
+/// Adds the length of the message to a failure.
+fn add_length(bytes: u64, found: Failure) -> Failure {
     let expected = outside!("a message of {} bytes: {}", bytes, found.expected);
     Failure { expected, ..found }
 }
@@ -261,17 +278,21 @@ fn of_length(bytes: u64, found: Failure) -> Failure {
 fn chop_sweep(peer: &Peer) -> CaseResult {
     for piece in [1, 7, 64, 1460, 4096, 65536] {
         let mut connection = peer.connect()?;
-        one_by_one(&mut connection, piece, peer.size() / 2)?;
-        let rest = peer.size() - connection.sent();
-        let flow = Flow::new(&mut connection, rest, peer.seed()).writes(Pieces::Of(piece));
+        exchange_one_by_one(&mut connection, piece, peer.size() / 2)?;
+        let rest = peer.size() - connection.sent_bytes();
+        let flow = Flow::new(&mut connection, rest, peer.seed()).writes(Pieces::Fixed(piece));
         exchange(&mut [flow], peer.clock())?;
     }
     Observation::met()
 }
 
-/// Sends the first pieces of a stream, each once the one before is echoed: a busy host lets pieces
-/// run together, and so it is certain that the server has read some of this size.
-fn one_by_one(connection: &mut Connection, piece: usize, at_most: u64) -> Result<(), Failure> {
+/// Sends the first pieces of a stream, each after the echo of the one before. On a busy host,
+/// pieces run together; this way, the server certainly reads some of this size.
+fn exchange_one_by_one(
+    connection: &mut Connection,
+    piece: usize,
+    at_most: u64,
+) -> Result<(), Failure> {
     const PIECES: u64 = 200;
     for _ in 0..PIECES.min(at_most / piece as u64) {
         connection.exchange(piece as u64)?;
@@ -282,8 +303,8 @@ fn one_by_one(connection: &mut Connection, piece: usize, at_most: u64) -> Result
 fn random_chunks(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
     let flow = Flow::new(&mut connection, peer.size(), peer.seed())
-        .writes(Pieces::UpTo(64 * 1024))
-        .reads(Pieces::UpTo(48 * 1024));
+        .writes(Pieces::RandomUpTo(64 * 1024))
+        .reads(Pieces::RandomUpTo(48 * 1024));
     exchange(&mut [flow], peer.clock())?;
     Observation::met()
 }
@@ -291,30 +312,31 @@ fn random_chunks(peer: &Peer) -> CaseResult {
 fn many_small_writes(peer: &Peer) -> CaseResult {
     const PIECE: usize = 10;
     let mut connection = peer.connect()?;
-    one_by_one(&mut connection, PIECE, peer.size())?;
-    let rest = peer.size() * PIECE as u64 - connection.sent();
-    let flow = Flow::new(&mut connection, rest, peer.seed()).writes(Pieces::Of(PIECE));
+    exchange_one_by_one(&mut connection, PIECE, peer.size())?;
+    let rest = peer.size() * PIECE as u64 - connection.sent_bytes();
+    let flow = Flow::new(&mut connection, rest, peer.seed()).writes(Pieces::Fixed(PIECE));
     exchange(&mut [flow], peer.clock())?;
     Observation::met()
 }
 
 fn order_under_pressure(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
-    let pauses = Pauses { one_in: 8, at_most: Duration::from_millis(20) };
+    let pauses = Pauses { reads_per_pause: 8, longest: Duration::from_millis(20) };
     let flow = Flow::new(&mut connection, peer.size(), peer.seed())
-        .reads(Pieces::UpTo(64 * 1024))
+        .reads(Pieces::RandomUpTo(64 * 1024))
         .pauses(pauses);
     exchange(&mut [flow], peer.clock())?;
     Observation::met()
 }
 
 fn partial_write(peer: &Peer) -> CaseResult {
-    let setup = Setup { receive_buffer: Some(4096), ..Setup::tight() };
+    let setup = Setup { receive_buffer_bytes: Some(4096), ..Setup::small_buffers() };
     let mut connection = peer.connect_with(setup)?;
-    // Reading only once the server could write no more makes sure that a write was cut short.
-    let sent = connection.send_until_blocked(BLOCKED, peer.size())?;
+    // The client reads only once the server cannot write any more, so that a write was certainly
+    // cut short.
+    let sent = connection.send_until_blocked(BLOCK_TIME, peer.size())?;
     let flow = Flow::new(&mut connection, peer.size() - sent, peer.seed());
-    exchange(&mut [flow.reads(Pieces::UpTo(8192))], peer.clock())?;
+    exchange(&mut [flow.reads(Pieces::RandomUpTo(8192))], peer.clock())?;
     Observation::met()
 }
 
@@ -347,10 +369,11 @@ fn cross_connection_isolation(peer: &Peer) -> CaseResult {
 }
 
 fn latency_no_stall(peer: &Peer) -> CaseResult {
-    // Those that are accepted in one go are to be set up alike.
+    // Connections that the server accepts in one go must all be set up alike.
     let connections = peer.connect_many(4)?;
     for mut connection in connections.into_iter().step_by(3) {
-        // A little more than a usual buffer holds, and exactly as much: more may be waited for.
+        // Exactly as much as a usual buffer holds, after which a server may wait for more, and a
+        // little more than that.
         for bytes in [4_096, 4_196, 16_384, 16_484, 65_536, 65_636] {
             let mut rounds = (0..peer.size())
                 .map(|_| {
@@ -361,8 +384,8 @@ fn latency_no_stall(peer: &Peer) -> CaseResult {
             rounds.sort_unstable();
             let median = rounds[rounds.len() / 2];
             let what = format!("median round of {bytes} bytes, ms");
-            // Not scaled: a delayed acknowledgement takes its 40 ms on any host, and the median of
-            // many rounds far less even on a busy one.
+            // Not scaled by the host factor: a delayed acknowledgement takes 40 ms on any host, and
+            // the median round takes far less, even on a busy one.
             let ms = median.as_secs_f64() * 1e3;
             peer.clock().judge(FailureKind::Slow, &what, ms, 25.0)?;
         }
@@ -374,7 +397,7 @@ fn data_with_connect(peer: &Peer) -> CaseResult {
     for _ in 0..peer.size() {
         let mut connection = peer.connect()?;
         connection.exchange(100)?;
-        // Leaves nothing in TIME_WAIT.
+        // A reset leaves no port in TIME_WAIT.
         connection.reset();
     }
     Observation::met()
@@ -396,23 +419,23 @@ fn streams_before_eof(peer: &Peer) -> CaseResult {
 }
 
 fn no_rare_stall(peer: &Peer) -> CaseResult {
-    /// Clients whose messages come together: one of their wake-ups may be lost.
+    /// Clients that send at the same time, so that one of their wake-ups may be lost.
     const CROWD: u64 = 8;
     let clock = peer.clock();
     let mut connection = peer.connect()?;
     for _ in 0..10 {
         connection.exchange(5)?;
     }
-    stalls::expect_few("rounds", peer.size(), clock, || connection.exchange(5))?;
+    stalls::expect_few_stalls("rounds", peer.size(), clock, || connection.exchange(5))?;
     let few = peer.size() / 6;
-    stalls::expect_few("first rounds of new clients", few, clock, || {
+    stalls::expect_few_stalls("first rounds of new clients", few, clock, || {
         let mut connection = peer.connect()?;
         connection.exchange(5)?;
         connection.reset();
         Ok(())
     })?;
     let mut crowd = peer.connect_many(CROWD)?;
-    stalls::expect_few("rounds of eight clients", few, clock, || {
+    stalls::expect_few_stalls("rounds of eight clients", few, clock, || {
         crowd.iter_mut().try_for_each(|client| client.send(5))?;
         crowd.iter_mut().try_for_each(|client| client.receive(5))
     })?;
@@ -420,30 +443,30 @@ fn no_rare_stall(peer: &Peer) -> CaseResult {
 }
 
 fn urgent_amid_bytes(peer: &Peer, process: &Process) -> CaseResult {
-    const AROUND: u64 = 1000;
+    const BYTES_AROUND: u64 = 1000;
     let mut connection = peer.connect()?;
-    let mut seen = (Urgent::Dropped, Rest::Came);
+    let mut seen = (Urgent::Dropped, Rest::Echoed);
     for _ in 0..peer.size() {
         connection.exchange(100)?;
-        // So that it finds all of them at once.
-        process.stop(peer.clock().progress())?;
+        // Suspended, so that the server finds all these bytes at once.
+        process.stop(peer.clock().progress_deadline())?;
         let sent = connection
-            .send(AROUND)
+            .send(BYTES_AROUND)
             .and_then(|()| connection.send_urgent())
-            .and_then(|()| connection.send(AROUND));
+            .and_then(|()| connection.send(BYTES_AROUND));
         process.signal(Signal::Continue)?;
         sent?;
-        seen = connection.receive_around_urgent(AROUND)?;
+        seen = connection.receive_around_urgent(BYTES_AROUND)?;
     }
     connection.exchange(100)?;
-    peer.serves()?;
+    peer.expect_service()?;
     let urgent = match seen.0 {
         Urgent::Dropped => "the urgent byte does not come back",
         Urgent::InLine => "the urgent byte comes back in its place",
     };
-    Observation::of(match seen.1 {
-        Rest::Came => urgent.to_owned(),
-        Rest::WaitedForMore => format!("{urgent}; what is behind it waits for more, flagged"),
+    Observation::recorded(match seen.1 {
+        Rest::Echoed => urgent.to_owned(),
+        Rest::EchoedAfterMore => format!("{urgent}; what is behind it waits for more, flagged"),
     })
 }
 
@@ -451,15 +474,15 @@ fn urgent_byte(peer: &Peer, process: &Process) -> CaseResult {
     let mut connection = peer.connect()?;
     for _ in 0..2 {
         connection.exchange(1000)?;
-        // The server gets to see it with nothing before or behind it, and must not echo it.
+        // The server sees the urgent byte with nothing before or after it, and must not echo it.
         connection.expect_silence(Duration::from_millis(50))?;
         connection.send_urgent()?;
         connection.expect_silence(Duration::from_millis(50))?;
         connection.exchange(1000)?;
     }
-    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
+    expect_low_cpu(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     connection.exchange(10)?;
     connection.receive_all()?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }

@@ -1,5 +1,5 @@
-//! Half-close: the client has sent everything and FIN, and still expects the rest of its echo (RFC
-//! 9293, section 3.6: an endpoint that has sent FIN still receives until its peer sends FIN).
+//! Half-close: the client has sent everything and FIN, and still expects the rest of its echo. An
+//! endpoint that has sent FIN still receives until its peer sends FIN (RFC 9293, section 3.6).
 
 use std::time::Duration;
 
@@ -11,33 +11,35 @@ use crate::client::connection::{BACKLOG_LIMIT, Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
 use crate::client::ping_pong::percentile_planned;
-use crate::expectation::{AtRest, expect_quiet};
+use crate::expectation::{DescriptorBaseline, expect_low_cpu};
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-half-close",
-    about: "The client's FIN ends its sending, not its receiving.",
+    about: "A client that has sent FIN still gets every byte of its echo.",
     question: Question::Bytes,
     cases: &[
-        Case::must("echo-then-fin", "Bytes sent before FIN come back, then the server's FIN.")
-            .sizes(64 * 1024, 64 * 1024, 64 * 1024)
-            .relies_on(&[Feature::HalfClose])
-            .wire(echo_then_fin),
-        Case::must("empty", "FIN with no bytes before it is answered with FIN and no bytes.")
+        Case::must(
+            "echo-then-fin",
+            "All bytes that a client sends before FIN come back, then the server's FIN.",
+        )
+        .sizes(64 * 1024, 64 * 1024, 64 * 1024)
+        .relies_on(&[Feature::HalfClose])
+        .wire(echo_then_fin),
+        Case::must("empty", "A client that sends FIN and no byte gets FIN and no byte.")
             .wire(empty),
         Case::must(
             "large-backlog",
-            "All bytes that the server took before FIN come back, even when nobody has read yet.",
+            "A client that has read nothing before its FIN still gets every byte.",
         )
         .sizes(200, 500, 500)
         .relies_on(&[Feature::HalfClose])
         .wire(large_backlog),
         Case::must(
             "unread-for-long",
-            "A client that reads only long after its FIN gets every byte, and then FIN.",
+            "A client that starts to read a long time after its FIN gets every byte, then FIN.",
         )
         .sizes(1000, 6000, 75_000)
-        .up_to_its_size()
+        .reports_reach()
         .relies_on(&[Feature::HalfClose, Feature::SilentClients])
         .wire(unread_for_long),
         Case::must(
@@ -47,28 +49,32 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(50, 200, 1000)
         .relies_on(&[Feature::HalfClose])
         .wire(data_and_fin_together),
-        Case::must("fin-after-pause", "FIN after a silence is answered within a second.")
-            .sizes(300, 1000, 1000)
-            .wire(fin_after_pause),
+        Case::must(
+            "fin-after-pause",
+            "After a silence, the server answers FIN with FIN within 1 s.",
+        )
+        .sizes(300, 1000, 1000)
+        .wire(fin_after_pause),
         Case::must(
             "backlog-beside-others",
-            "Clients that have sent FIN and do not read hold up nobody, and still get every byte.",
+            "Clients that have sent FIN and do not read delay no other client, and still get every \
+             byte.",
         )
         .sizes(600, 1200, 3000)
         .relies_on(&[Feature::HalfClose])
         .wire(backlog_beside_others),
         Case::must(
             "no-spin",
-            "A server that cannot write to a half-closed peer waits without using CPU.",
+            "While a half-closed client does not read, the server uses at most 10 % of a core.",
         )
         .sizes(1000, 2000, 2000)
         .needs(&[Need::CpuTime, Need::SocketQueues])
         .answers(Question::Resources)
-        .judges(&[FailureKind::Cpu])
+        .answering_failures(&[FailureKind::Cpu])
         .relies_on(&[Feature::HalfClose])
-        .of_tcp_alone()
+        .tcp_only()
         .process(no_spin),
-        Case::must("many", "Connections that finish at the same time all get their FIN.")
+        Case::must("many", "Clients that send FIN at the same time all get the server's FIN.")
             .sizes(200, 200, 200)
             .needs(&[Need::DescriptorCount, Need::Descriptors(200)])
             .process(many),
@@ -76,9 +82,9 @@ pub(super) const SUITE: Suite = Suite {
 };
 
 /// How long the kernel must take nothing before a writer counts as blocked.
-const BLOCKED: Duration = Duration::from_millis(200);
+const BLOCK_TIME: Duration = Duration::from_millis(200);
 /// How long bytes must stay unread before a server counts as busy writing.
-const UNREAD: Duration = Duration::from_millis(20);
+const UNREAD_TIME: Duration = Duration::from_millis(20);
 
 fn echo_then_fin(peer: &Peer) -> CaseResult {
     const STREAM_BYTES: u64 = 1024 * 1024;
@@ -86,7 +92,7 @@ fn echo_then_fin(peer: &Peer) -> CaseResult {
     connection.send(peer.size())?;
     connection.finish_sending()?;
     connection.expect_end()?;
-    // The end of a longer stream may have other work behind it.
+    // After a longer stream, the server may have other work to do before it answers FIN.
     let mut stream = peer.connect()?;
     exchange(&mut [Flow::new(&mut stream, STREAM_BYTES, peer.seed())], peer.clock())?;
     stream.finish_sending()?;
@@ -102,57 +108,59 @@ fn empty(peer: &Peer) -> CaseResult {
 }
 
 fn large_backlog(peer: &Peer) -> CaseResult {
-    let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_unread(BLOCKED, BACKLOG_LIMIT)?;
+    let mut connection = peer.connect_with(Setup::small_buffers())?;
+    connection.send_until_unread(BLOCK_TIME, BACKLOG_LIMIT)?;
     connection.finish_sending()?;
-    // The server is to notice FIN while it still owes bytes: the pauses are the case.
+    // The case tests these pauses: the server notices FIN while it still owes bytes.
     std::thread::sleep(Duration::from_millis(peer.size()));
-    // Where FIN waits behind what the client's small send buffer holds, reading a little more than
-    // that lets it through to a server that is blocked as before.
+    // FIN may wait behind the bytes in the client's small send buffer. Reading a little more than
+    // these lets FIN through to a server that is still blocked.
     read_slowly(&mut connection, 8, peer)?;
     connection.expect_end()?;
     Observation::met()
 }
 
-/// Reads up to 32 KiB and pauses for 25 ms, this many `times`.
+/// Reads up to 32 KiB and then pauses for 25 ms, `times` times.
 fn read_slowly(connection: &mut Connection, times: u32, peer: &Peer) -> Result<(), Failure> {
     for _ in 0..times {
-        connection.receive((connection.sent() - connection.received()).min(32 * 1024))?;
-        std::thread::sleep(peer.clock().scaled(Duration::from_millis(25)));
+        connection
+            .receive((connection.sent_bytes() - connection.received_bytes()).min(32 * 1024))?;
+        std::thread::sleep(peer.clock().scale(Duration::from_millis(25)));
     }
     Ok(())
 }
 
 fn unread_for_long(peer: &Peer) -> CaseResult {
-    let mut connection = peer.connect_with(Setup::tight())?;
-    connection.send_until_unread(BLOCKED, BACKLOG_LIMIT)?;
+    let mut connection = peer.connect_with(Setup::small_buffers())?;
+    connection.send_until_unread(BLOCK_TIME, BACKLOG_LIMIT)?;
     connection.finish_sending()?;
-    // That nobody reads is the case.
+    // The case tests that nobody reads.
     std::thread::sleep(Duration::from_millis(peer.size()));
-    // A server that is out of patience shows it when it has to wait again.
+    // A server whose timeout has expired shows it when it has to wait again.
     read_slowly(&mut connection, 8, peer)?;
     connection.expect_end()?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
 fn backlog_beside_others(peer: &Peer) -> CaseResult {
-    /// Rounds of the neighbour are planned this far apart.
+    /// The interval between planned rounds of the neighbour.
     const PACE: Duration = Duration::from_millis(10);
-    /// What a server that waits for a client keeps the others waiting for is a multiple of this.
+    /// A server that waits for one client delays the others by a multiple of this.
     const LIMIT: Duration = Duration::from_millis(100);
-    /// Of the rounds: a busy host is late for some, and a loop that is blocked for a quarter of a
-    /// second for more than these.
+    /// The percentile that is judged. A busy host delays fewer than 15 % of the rounds; a loop that
+    /// is blocked for a quarter of a second delays more.
     const PERCENT: usize = 85;
-    /// With some of these the server has written all and the client has not got all, and with
-    /// others it is blocked, which depends on the room in between.
-    const SENT: [u64; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
+    /// KiB that each client sends. After some of these amounts the server has written everything
+    /// and the client has not received it; after others the server is blocked. Which ones depends
+    /// on the buffers between the two.
+    const SENT_KIB: [u64; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
     let mut finished = Vec::new();
-    for kib in SENT {
-        let mut connection = peer.connect_with(Setup::tight())?;
-        connection.send_until_unread(UNREAD, kib * 1024)?;
+    for kib in SENT_KIB {
+        let mut connection = peer.connect_with(Setup::small_buffers())?;
+        connection.send_until_unread(UNREAD_TIME, kib * 1024)?;
         connection.finish_sending()?;
         finished.push(connection);
     }
@@ -163,7 +171,7 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
         peer.clock().judge_rounds(what, delay, LIMIT)
     };
     beside("a round beside clients that do not read", rounds)?;
-    // Some of them go, and the others do not notice.
+    // Some clients reset, which must not affect the others.
     let mut staying = Vec::new();
     for (number, connection) in finished.into_iter().enumerate() {
         match number % 4 {
@@ -177,14 +185,14 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
 }
 
 fn data_and_fin_together(peer: &Peer) -> CaseResult {
-    /// Clients that come one by one; the others come side by side, for a server that is slow to
-    /// close.
-    const ALONE: u64 = 20;
-    const TOGETHER: u64 = 20;
+    /// How many clients connect one by one. The others connect together, because a server may be
+    /// slow to close.
+    const SINGLE_CLIENTS: u64 = 20;
+    const GROUP: u64 = 20;
     let mut random = peer.random(0);
     let mut done = 0;
     while done < peer.size() {
-        let count = if done < ALONE { 1 } else { TOGETHER };
+        let count = if done < SINGLE_CLIENTS { 1 } else { GROUP };
         let mut connections = Vec::new();
         for _ in 0..count {
             let mut connection = peer.connect()?;
@@ -209,17 +217,17 @@ fn fin_after_pause(peer: &Peer) -> CaseResult {
 
 fn no_spin(peer: &Peer, process: &Process) -> CaseResult {
     let mut connection = peer.connect()?;
-    connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+    connection.send_until_blocked(BLOCK_TIME, BACKLOG_LIMIT)?;
     connection.finish_sending()?;
-    // A slow server, or one on a busy host, may still be at what it had got.
-    connection.wait_until_untaken(BLOCKED)?;
-    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
+    // A slow server, or one on a busy host, may still work on what it has read.
+    connection.wait_until_reads_stop(BLOCK_TIME)?;
+    expect_low_cpu(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     connection.expect_end()?;
     Observation::met()
 }
 
 fn many(peer: &Peer, process: &Process) -> CaseResult {
-    AtRest::now(process, peer, 0, Duration::from_secs(2))?.expect_freed(|| {
+    DescriptorBaseline::measure(process, peer, 0, Duration::from_secs(2))?.expect_freed(|| {
         let mut connections = peer.connect_many(peer.size())?;
         for connection in &mut connections {
             connection.exchange(64)?;

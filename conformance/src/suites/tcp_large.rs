@@ -1,5 +1,5 @@
-//! Large streams, large and vectored writes. A server cannot see the client's buffers; it sees how
-//! much arrives at once, and in which pieces.
+//! Large streams, and large and vectored writes. A server cannot see the client's buffers; it sees
+//! how much arrives at once, and in which pieces.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use crate::client::connection::{Connection, Setup};
 use crate::client::duplex::{Flow, exchange};
 use crate::client::peer::Peer;
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-large",
     about: "Streams and writes that are larger than any buffer come back whole.",
@@ -19,37 +18,37 @@ pub(super) const SUITE: Suite = Suite {
     cases: &[
         Case::must("256-mib", "A long stream comes back whole, byte for byte.")
             .sizes(512 * 1024, 36 * 1024 * 1024, 256 * 1024 * 1024)
-            .up_to_its_size()
+            .reports_reach()
             .wire(long_stream),
         Case::must(
             "over-4-gib",
-            "Each byte of a stream of more than 4 GiB comes back in its place.",
+            "Every byte of a stream of more than 4 GiB comes back in its place.",
         )
         .sizes(2 * 1024 * 1024, 40 * 1024 * 1024, 9 << 29)
-        .only_in_full()
+        .full_profile_only()
         .wire(long_stream),
-        Case::must("single-write", "What the client writes with one huge call comes back whole.")
-            .sizes(512 * 1024, 8 * 1024 * 1024, 64 * 1024 * 1024)
-            .wire(single_write),
+        Case::must(
+            "single-write",
+            "A stream that the client writes with one huge call comes back whole.",
+        )
+        .sizes(512 * 1024, 8 * 1024 * 1024, 64 * 1024 * 1024)
+        .wire(single_write),
         Case::must(
             "duplex-no-deadlock",
             "A client that reads only when it cannot write gets its stream back.",
         )
         .sizes(1024 * 1024, 6 * 1024 * 1024, 64 * 1024 * 1024)
         .wire(duplex_no_deadlock),
-        Case::must(
-            "client-vectored-tiny",
-            "What the client writes from many tiny pieces comes back whole.",
-        )
-        .sizes(5, 20, 100)
-        .wire(client_vectored_tiny),
+        Case::must("client-vectored-tiny", "Vectored writes of many tiny pieces come back whole.")
+            .sizes(5, 20, 100)
+            .wire(client_vectored_tiny),
     ],
 };
 
-/// How long the kernel must take nothing before a writer counts as blocked. It is short: a writer
-/// that was only slow is as good for what is tested.
-const BLOCKED: Duration = Duration::from_millis(20);
-/// Pieces of one vectored call: the least that any system allows (`IOV_MAX` on Linux and macOS).
+/// How long the kernel must take nothing before a writer counts as blocked. It is short, because a
+/// writer that is only slow serves these tests as well.
+const BLOCK_TIME: Duration = Duration::from_millis(20);
+/// Pieces per vectored call: the lowest limit of any system (`IOV_MAX` on Linux and macOS).
 const PIECES_PER_CALL: usize = 1024;
 
 fn long_stream(peer: &Peer) -> CaseResult {
@@ -66,11 +65,11 @@ fn single_write(peer: &Peer) -> CaseResult {
 }
 
 fn duplex_no_deadlock(peer: &Peer) -> CaseResult {
-    let mut connection = peer.connect_with(Setup::tight())?;
-    while connection.sent() < peer.size() {
-        connection.send_until_blocked(BLOCKED, peer.size() - connection.sent())?;
-        // The server has room for the rest only if it takes bytes while it waits to write others.
-        let outstanding = connection.sent() - connection.received();
+    let mut connection = peer.connect_with(Setup::small_buffers())?;
+    while connection.sent_bytes() < peer.size() {
+        connection.send_until_blocked(BLOCK_TIME, peer.size() - connection.sent_bytes())?;
+        // The server has room for the rest only if it reads while it waits to write.
+        let outstanding = connection.sent_bytes() - connection.received_bytes();
         connection.receive(outstanding / 2)?;
     }
     connection.receive_all()?;
@@ -88,10 +87,10 @@ fn client_vectored_tiny(peer: &Peer) -> CaseResult {
     Observation::met()
 }
 
-/// Sends so many pieces of one byte each.
+/// Sends `pieces` pieces of one byte each.
 fn send_pieces(connection: &mut Connection, pieces: usize, peer: &Peer) -> Result<(), Failure> {
     let mut left = pieces;
-    let deadline = peer.clock().progress();
+    let deadline = peer.clock().progress_deadline();
     while left > 0 {
         left -= connection.try_send_vectored(left.min(PIECES_PER_CALL), 1)?;
         if left > 0 && !peer.clock().wait_for(connection.socket(), Interest::Write, deadline)? {

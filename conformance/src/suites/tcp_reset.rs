@@ -11,89 +11,90 @@ use crate::case::{Case, CaseResult, Feature, Need, Observation, Suite};
 use crate::client::connection::{BACKLOG_LIMIT, Connection, Setup};
 use crate::client::peer::Peer;
 use crate::expectation::{
-    AtRest, FREED_WITHIN, descriptors_at_rest, expect_descriptors, expect_quiet,
+    DescriptorBaseline, FREE_TIME_LIMIT, descriptors_at_rest, expect_descriptors, expect_low_cpu,
 };
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "tcp-reset",
-    about: "A reset ends its own connection and nothing else.",
+    about: "When a client resets its connection, that connection ends and nothing else does.",
     question: Question::Bytes,
     cases: &[
-        Case::must("idle", "Idle connections that are reset are freed.")
+        Case::must("idle", "The server frees idle connections that their clients reset.")
             .sizes(2, 10, 100)
             .needs(&[Need::DescriptorCount])
             .answers(Question::Resources)
-            .judges(&[FailureKind::Descriptors])
-            .of_tcp_alone()
+            .answering_failures(&[FailureKind::Descriptors])
+            .tcp_only()
             .process(idle),
-        Case::must("mid-echo", "Resets amid the echo leave the other streams exact.")
+        Case::must("mid-echo", "Clients that reset during their echo do not damage other streams.")
             .sizes(5, 20, 100)
-            .of_tcp_alone()
+            .tcp_only()
             .wire(mid_echo),
         Case::must(
             "while-write-blocked",
-            "A reset frees a connection whose write is blocked, and costs no CPU.",
+            "After a reset, the server frees a connection whose write is blocked, and does not \
+             spin.",
         )
         .sizes(200, 500, 1000)
         .needs(&[Need::DescriptorCount, Need::CpuTime])
-        .of_tcp_alone()
+        .tcp_only()
         .process(while_write_blocked),
         Case::must(
             "before-accept",
-            "Connections that are reset before they are accepted do not end the listener.",
+            "A connection that is reset before it is accepted does not end the listener.",
         )
         .sizes(100, 200, 200)
-        .of_tcp_alone()
+        .tcp_only()
         .wire(before_accept),
-        Case::must("burst-under-load", "Many resets beside busy streams leave these exact.")
+        Case::must("burst-under-load", "Many resets do not damage the streams of other clients.")
             .sizes(100, 500, 500)
-            .of_tcp_alone()
+            .tcp_only()
             .wire(burst_under_load),
         Case::must(
             "during-shutdown",
-            "A reset while the server answers FIN ends nothing but the connection.",
+            "A reset while the server answers FIN ends only that connection.",
         )
         .sizes(50, 200, 500)
         .relies_on(&[Feature::HalfClose])
-        .of_tcp_alone()
+        .tcp_only()
         .wire(during_shutdown),
         Case::must(
             "then-descriptor-reuse",
-            "A new connection sees nothing of a reset one whose descriptor it got.",
+            "A new connection gets no byte of a reset connection whose descriptor number it \
+             reuses.",
         )
         .sizes(100, 400, 2000)
-        .of_tcp_alone()
+        .tcp_only()
         .wire(then_descriptor_reuse),
-        Case::info("data-delivery", "What becomes of bytes that came right before a reset?")
+        Case::info("data-delivery", "Does the server read bytes that arrive right before a reset?")
             .needs(&[Need::Signals, Need::SocketQueues, Need::DescriptorCount])
-            .of_tcp_alone()
+            .tcp_only()
             .process(data_delivery),
     ],
 };
 
 /// How long the kernel must take nothing before a writer counts as blocked.
-const BLOCKED: Duration = Duration::from_millis(100);
+const BLOCK_TIME: Duration = Duration::from_millis(100);
 /// How long bytes must stay unread before a server counts as busy writing.
-const UNREAD: Duration = Duration::from_millis(20);
-/// Resets between two looks at the streams beside them.
+const UNREAD_TIME: Duration = Duration::from_millis(20);
+/// Resets between two exchanges with the bystanders.
 const BURST: u64 = 25;
 
 fn idle(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
+    DescriptorBaseline::measure(process, peer, 0, FREE_TIME_LIMIT)?.expect_freed(|| {
         let mut connections = peer.connect_many(peer.size())?;
         for connection in connections.iter_mut().step_by(2) {
             connection.exchange(64)?;
         }
-        // Idle is what they are to be: the pause is the case.
+        // The case tests idle connections, so it pauses.
         neighbour.expect_silence(Duration::from_millis(100))?;
         connections.into_iter().for_each(Connection::reset);
         Ok(())
     })?;
     neighbour.exchange(64)?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
@@ -103,36 +104,36 @@ fn mid_echo(peer: &Peer) -> CaseResult {
         let mut connection;
         if round % 2 == 0 {
             connection = peer.connect()?;
-            connection.send_until_blocked(BLOCKED, 1024 * 1024)?;
+            connection.send_until_blocked(BLOCK_TIME, 1024 * 1024)?;
             connection.receive(10 * 1024)?;
         } else {
-            // So little room at the client leaves the server in the middle of a write. Nothing is
-            // received after that: the kernel tries a full client again only after as long as it
-            // has been full.
-            connection = peer.connect_with(Setup::tight())?;
+            // The client has so little room that the server stays in the middle of a write. The
+            // client receives nothing after that: the kernel probes a full window again only after
+            // as long as the window has been full.
+            connection = peer.connect_with(Setup::small_buffers())?;
             connection.exchange(10 * 1024)?;
-            connection.send_until_unread(UNREAD, 1024 * 1024)?;
+            connection.send_until_unread(UNREAD_TIME, 1024 * 1024)?;
         }
         bystanders.send(16 * 1024)?;
         connection.reset();
         bystanders.receive()?;
     }
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
 fn while_write_blocked(peer: &Peer, process: &Process) -> CaseResult {
     let mut neighbour = peer.connect()?;
     neighbour.exchange(64)?;
-    AtRest::now(process, peer, 0, FREED_WITHIN)?.expect_freed(|| {
+    DescriptorBaseline::measure(process, peer, 0, FREE_TIME_LIMIT)?.expect_freed(|| {
         let mut connection = peer.connect()?;
-        connection.send_until_blocked(BLOCKED, BACKLOG_LIMIT)?;
+        connection.send_until_blocked(BLOCK_TIME, BACKLOG_LIMIT)?;
         connection.reset();
         Ok(())
     })?;
-    expect_quiet(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
+    expect_low_cpu(process, Duration::from_millis(peer.size()), 0.10, peer.clock())?;
     neighbour.exchange(64)?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
@@ -142,7 +143,7 @@ fn before_accept(peer: &Peer) -> CaseResult {
     for _ in 0..peer.size() {
         peer.start_established()?.reset();
     }
-    peer.serves()?;
+    peer.expect_service()?;
     neighbour.exchange(64)?;
     Observation::met()
 }
@@ -164,7 +165,7 @@ fn burst_under_load(peer: &Peer) -> CaseResult {
         connection.reset();
     }
     bystanders.receive()?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
@@ -174,14 +175,14 @@ fn during_shutdown(peer: &Peer) -> CaseResult {
         let mut connection = peer.connect()?;
         connection.send(100)?;
         connection.finish_sending()?;
-        // The reset meets the server before its echo, or between its echo and its FIN.
+        // The reset arrives before the server's echo, or between its echo and its FIN.
         if round % 2 == 0 {
             connection.receive(100)?;
         }
         connection.reset();
     }
     neighbour.exchange(64)?;
-    peer.serves()?;
+    peer.expect_service()?;
     Observation::met()
 }
 
@@ -190,7 +191,7 @@ fn then_descriptor_reuse(peer: &Peer) -> CaseResult {
     let mut open = peer.connect_many(8)?;
     let mut replaced = 0;
     while replaced < peer.size() {
-        // The reset ones leave an echo under way, which must not reach their successors.
+        // Each reset connection leaves an echo in flight, which must not reach its successor.
         for mut connection in open.drain(..4) {
             connection.send(random.u64(1..2048))?;
             connection.reset();
@@ -207,9 +208,9 @@ fn then_descriptor_reuse(peer: &Peer) -> CaseResult {
     Observation::met()
 }
 
-/// While the server is stopped, bytes and a reset reach its end of a connection. What it makes of
-/// them cannot be seen on the wire, which is cut, but in that end, of which the judge has a
-/// duplicate: a read takes the bytes, and the first call that fails takes the error.
+/// Sends bytes and a reset while the server is suspended. The wire does not show what the server
+/// does with them, so the judge looks at a duplicate of the server's socket: a read takes the
+/// bytes, and the first call that fails takes the error.
 fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
     const PAYLOAD_BYTES: usize = 1024;
     let base = descriptors_at_rest(process, peer)?;
@@ -218,15 +219,16 @@ fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
     let judge_port = connection.local_address()?.port();
     let mut end = match process.duplicate_end(peer.address()?.port(), judge_port) {
         Ok(end) => end,
-        Err(e) => return Observation::of(outside!("not seen: {}", e.actual)),
+        Err(e) => return Observation::recorded(outside!("not seen: {}", e.actual)),
     };
-    // Between its write and its next read it would not notice the reset first, however it looks.
-    process.wait_asleep(peer.clock().progress())?;
-    process.stop(peer.clock().progress())?;
+    // The server must be waiting: between its write and its next read, it would read the bytes
+    // before it could notice the reset.
+    process.wait_asleep(peer.clock().progress_deadline())?;
+    process.stop(peer.clock().progress_deadline())?;
     connection.send(PAYLOAD_BYTES as u64)?;
     connection.reset();
-    // A busy kernel delivers even to itself later; a socket without a peer has seen the reset.
-    let deadline = peer.clock().progress();
+    // On a busy host, even loopback delivers late. A socket without a peer has seen the reset.
+    let deadline = peer.clock().progress_deadline();
     while end.peer_addr().is_ok() {
         if deadline.is_over() {
             return Err(deadline.failure("the reset to arrive"));
@@ -234,18 +236,18 @@ fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
         thread::sleep(Duration::from_millis(1));
     }
     process.signal(Signal::Continue)?;
-    expect_descriptors(process, base, FREED_WITHIN, peer.clock())?;
+    expect_descriptors(process, base, FREE_TIME_LIMIT, peer.clock())?;
     let is_met = matches!(end.take_error(), Ok(None));
     let unread = end.read(&mut [0; 2 * PAYLOAD_BYTES]).unwrap_or(0);
-    peer.serves()?;
-    Observation::of(match (unread < PAYLOAD_BYTES, is_met) {
+    peer.expect_service()?;
+    Observation::recorded(match (unread < PAYLOAD_BYTES, is_met) {
         (true, true) => "the bytes were read, then the reset was met: an echo was attempted",
         (true, false) => "the bytes were read, and no echo was attempted",
         (false, _) => "the bytes were not read",
     })
 }
 
-/// Connections that must stay exact beside what is done to other connections.
+/// Connections that must stay exact, whatever happens to other connections.
 struct Bystanders(Vec<Connection>);
 
 impl Bystanders {
@@ -255,12 +257,10 @@ impl Bystanders {
         Ok(bystanders)
     }
 
-    /// Puts so many bytes under way on each.
     fn send(&mut self, bytes: u64) -> Result<(), Failure> {
         self.0.iter_mut().try_for_each(|stream| stream.send(bytes))
     }
 
-    /// Receives all that is under way.
     fn receive(&mut self) -> Result<(), Failure> {
         self.0.iter_mut().try_for_each(Connection::receive_all)
     }

@@ -1,7 +1,6 @@
 //! The kill matrix, `docs/MUTANTS.md`: each mutant, the case that catches it, and what else turns
-//! red for it. `ci/generate.sh mutants` writes it, and keeps what else turned red. Only a whole
-//! run asks each mutant all cases and writes that column again:
-//! `KILL_MATRIX=docs/MUTANTS.md cargo test -p conformance --features uring --test mutants`.
+//! red. `ci/generate.sh mutants` writes the page. Only a whole run with
+//! `KILL_MATRIX=docs/MUTANTS.md` asks each mutant all cases and updates the last column.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,13 +11,13 @@ use conformance::mutants::MutantTable;
 use report::part::{Entry, Head, Part, Prose, Style, Table};
 use report::render::markdown;
 
-/// Where it is, as this program was built.
+/// The page as it was when this program was built.
 pub(crate) const PAGE: &str = include_str!("../../../docs/MUTANTS.md");
 
-/// What a fault does, by its name.
+/// What each fault does, by the fault's name.
 pub(crate) type Sentences = BTreeMap<String, String>;
 
-/// What the mutant says of its faults.
+/// Asks the mutant what each of its faults does.
 pub(crate) fn sentences(mutant: &Path) -> io::Result<Sentences> {
     let output = Command::new(mutant).arg("--list-faults").output()?;
     let text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
@@ -29,7 +28,7 @@ pub(crate) fn sentences(mutant: &Path) -> io::Result<Sentences> {
     Ok(text.lines().filter_map(fault).collect())
 }
 
-/// The rows of the table that [`PAGE`] lacks, and those that it has too many.
+/// The rows of the table that [`PAGE`] lacks, and those that it should not have.
 pub(crate) fn flaws(table: &MutantTable, sentences: &Sentences) -> Vec<String> {
     let expected = markdown(&[matrix(table, sentences, &BTreeMap::new())]);
     let is_row = |line: &&str| line.starts_with('|');
@@ -40,8 +39,8 @@ pub(crate) fn flaws(table: &MutantTable, sentences: &Sentences) -> Vec<String> {
     missing.chain(surplus.map(|line| format!("too many: {line}"))).collect()
 }
 
-/// The page, with the other reds of each mutant by its name. Those that were not asked for keep
-/// what the page has.
+/// The page. `others` has the other red cases of each mutant, by its name. A mutant without an
+/// entry keeps what the page says.
 pub(crate) fn page(
     table: &MutantTable,
     sentences: &Sentences,
@@ -61,7 +60,7 @@ pub(crate) fn page(
     ];
     markdown(&[
         Part::Title("The kill matrix".into()),
-        Part::lines(lines.map(|line| Prose::ours(&line))),
+        Part::lines(lines.map(|line| Prose::from_own_text(&line))),
         matrix(table, sentences, others),
     ])
 }
@@ -72,16 +71,18 @@ fn matrix(table: &MutantTable, sentences: &Sentences, others: &BTreeMap<String, 
         let about = sentences.get(fault).map_or("", String::as_str);
         let asked = others.get(fault).map(String::as_str);
         let other = asked.or_else(|| known.get(fault).copied()).unwrap_or("not asked");
-        [fault, about, caught_by, failure, other].map(|text| Prose::ours(text).into()).into()
+        [fault, about, caught_by, failure, other]
+            .map(|text| Prose::from_own_text(text).into())
+            .into()
     };
     let wrong = table.mutants.iter().map(|it| row(&it.fault, &it.caught_by, &it.failure));
     let odd = table.odd.iter().map(|it| row(&it.fault, "none: it is right", ""));
-    let heads = ["mutant", "what it does", "caught by", "failure", "also red"].map(Head::of);
+    let heads = ["mutant", "what it does", "caught by", "failure", "also red"].map(Head::new);
     Part::Table(Table::plain("", Style::Words, heads.into(), wrong.chain(odd).collect()))
 }
 
-/// What else turned red, by the name of the mutant, as [`PAGE`] has it. A cell has no ` | `, which
-/// the renderer escapes, and names of cases and failures have nothing to be escaped.
+/// The last column of [`PAGE`], by the mutant's name. No cell contains ` | `: the renderer escapes
+/// it, and names of cases and failures need no escapes.
 fn known_others() -> BTreeMap<&'static str, &'static str> {
     let row = |line: &'static str| {
         let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;

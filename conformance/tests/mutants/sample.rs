@@ -1,22 +1,21 @@
-//! Which MUST cases show that a mutant is otherwise right: a fixed sample of them, or all.
+//! Which MUST cases show that a mutant is otherwise right: a fixed sample, or all.
 
 use std::collections::BTreeSet;
 
 use conformance::Error;
 use conformance::case::Case;
 use conformance::suites;
-use harness::schedule::Company;
+use harness::schedule::Sharing;
 use report::Level;
 
-/// The variable that says so.
+/// The variable that selects the extent: `sample` or `all`.
 const VARIABLE: &str = "CONFORMANCE_MUTANTS";
 
-/// The sample. Whether a mutant is right in general shows as well in few cases as in all, as long
-/// as they cover what a server does: so each suite is there with what it is about at its plainest,
-/// and the suites with most cases are there more than once. Of the cases that say the same, it has
-/// those that a right server passes with the least CPU time, nearly all of them within 0.7 s.
-/// `life/all-on-one-server` is not there because a third of the mutants break it by their own
-/// fault.
+/// A few cases show as well as all whether a mutant is right in general, as long as they cover what
+/// a server does. So each suite is here with its plainest case, and the suites with the most cases
+/// are here more than once. Among similar cases, the sample has those that a correct server passes
+/// with the least CPU time, nearly all within 0.7 s. `life/all-on-one-server` is left out, because
+/// a third of the mutants break it by their own fault.
 const SAMPLE: [&str; 25] = [
     "tcp-echo/one-byte",
     "tcp-echo/many-small-writes",
@@ -48,14 +47,14 @@ const SAMPLE: [&str; 25] = [
 /// Which of the other cases a mutant is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Those of the sample: enough to tell whether a mutant is right in general.
+    /// The sample: enough to tell whether a mutant is right in general.
     Sample,
-    /// All, which takes many times as long. The kill matrix is written from it.
+    /// All cases, which takes many times as long. The kill matrix is written from this.
     All,
 }
 
 impl Extent {
-    /// What `CONFORMANCE_MUTANTS` says, and all where a run `writes_page`.
+    /// Reads `CONFORMANCE_MUTANTS`. A run that writes the page asks all cases.
     pub(crate) fn read(writes_page: bool) -> Result<Self, Error> {
         match std::env::var(VARIABLE).unwrap_or_default().as_str() {
             _ if writes_page => Ok(Self::All),
@@ -75,10 +74,9 @@ impl Extent {
     }
 }
 
-/// What is wrong with the sample: a case that a mutant cannot be asked, and a suite that it leaves
-/// out.
+/// What is wrong with the sample: a case that a mutant cannot be asked, or a suite without a case.
 pub(crate) fn flaws() -> Vec<String> {
-    let is_asked = |case: &Case| case.level == Level::Must && case.company == Company::Shared;
+    let is_asked = |case: &Case| case.level == Level::Must && case.sharing == Sharing::Shared;
     let asked = suites::ALL.iter().flat_map(|suite| {
         let cases = suite.cases.iter().filter(move |case| is_asked(case));
         cases.map(move |case| (suite.name, format!("{}/{}", suite.name, case.name)))

@@ -1,4 +1,4 @@
-//! The findings against their reproductions, and against the versions that the lock files have.
+//! Checks the findings against their reproductions, and against the versions in the lock files.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +8,17 @@ use crate::registry::REPRODUCTION_LINES;
 use crate::repository::{FINDINGS, Repository, Violation};
 
 const SYSTEMS: &[&str] = &["linux", "macos", "windows"];
-/// The folder of the reproductions that are no examples of a backend.
-const APART: &str = "proof/upstream";
-/// What no lock file has.
+/// The folder of the reproductions that are not examples of a backend.
+const REPRODUCTIONS: &str = "proof/upstream";
+/// No lock file has the kernel's version.
 const KERNEL: &str = "Linux ";
 
 fn load() -> Vec<Finding> {
     Finding::load().expect("the findings were parsed when the registry was")
 }
 
-/// A finding has a name of its own, a reproduction that is short and there, and its upstream issue
-/// is one; and each program for reproductions belongs to a finding.
+/// Each finding has a unique name, known systems, a short reproduction that exists, and an upstream
+/// issue of the form repo#n, if any. Each program for reproductions belongs to a finding.
 pub(crate) fn complete(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut names = BTreeSet::new();
@@ -46,17 +46,19 @@ pub(crate) fn complete(repository: &Repository) -> Vec<Violation> {
             wrong(format!("{reproduction} has more than {REPRODUCTION_LINES} lines"));
         }
     }
-    let programs = repository.ending(".rs").filter(|path| path.starts_with(&format!("{APART}/")));
+    let programs = repository
+        .files_with_suffix(".rs")
+        .filter(|path| path.starts_with(&format!("{REPRODUCTIONS}/")));
     let unnamed = programs.filter(|path| findings.iter().all(|it| it.reproduction != **path));
     found.extend(unnamed.map(|path| Violation::new(path, 0, "no finding has this reproduction")));
     found
 }
 
-/// The library of a finding is locked where its reproduction is built, and where the backends are:
-/// a newer release may have mended the fault.
+/// The lock files of the reproductions and of the backends have the version of the library that
+/// each finding is about: a newer release may have fixed the fault.
 pub(crate) fn versions(repository: &Repository) -> Vec<Violation> {
     let ours = repository.toml("Cargo.lock");
-    let apart = repository.toml(&format!("{APART}/Cargo.lock"));
+    let apart = repository.toml(&format!("{REPRODUCTIONS}/Cargo.lock"));
     let mut found = Vec::new();
     for Finding { name, library, .. } in load() {
         if library.starts_with(KERNEL) {

@@ -1,25 +1,27 @@
 //! The rules of this repository that no compiler and no linter checks. Each check is a function
-//! from the repository to what it found; what is excused, and why, is in `EXCEPTIONS`.
+//! from the repository to the violations that it found. `EXCEPTIONS` lists what is excused, and
+//! why.
 
-mod circles;
 mod findings;
+mod import_cycles;
 mod modules;
-mod outside;
 mod packages;
 mod paths;
 mod prose;
+mod references;
 mod registry;
 mod repository;
 mod rooms;
 mod scripts;
 mod sources;
 mod syntax;
+mod words;
 
 use repository::{Repository, Violation};
 
 type Check = fn(&Repository) -> Vec<Violation>;
 
-/// One file that one check leaves alone. An entry that excuses nothing is red itself.
+/// A file that one check leaves alone. An exception that excuses nothing is red itself.
 struct Exception {
     check: &'static str,
     path: &'static str,
@@ -32,7 +34,7 @@ const EXCEPTIONS: &[Exception] = &[Exception {
     reason: "a package only in the copy that ci/add-backend.sh makes",
 }];
 
-/// Makes a test of each check, and the table of all of them.
+/// Generates a test per check, and the table of all checks.
 macro_rules! checks {
     ($($name:ident: $check:path;)*) => {
         const CHECKS: &[(&str, Check)] = &[$((stringify!($name), $check)),*];
@@ -56,7 +58,7 @@ checks! {
     rooms_are_small: rooms::sizes;
     files_and_lines_are_short: sources::lengths;
     unsafe_code_is_listed: sources::unsafe_code;
-    modules_import_in_no_circle: circles::modules;
+    modules_import_in_no_circle: import_cycles::modules;
     every_source_file_is_reachable: sources::reachable;
     every_package_inherits_the_lints: packages::lints;
     versions_are_stated_once: packages::versions;
@@ -66,12 +68,13 @@ checks! {
     modules_in_documents_exist: prose::modules;
     links_in_documents_lead_somewhere: prose::links;
     commands_in_documents_exist: prose::commands;
+    documents_and_comments_use_plain_words: words::plain;
     workflows_only_call_scripts: scripts::workflows;
     scripts_say_what_they_do: scripts::headers;
     scripts_named_by_scripts_exist: scripts::names;
-    scripts_of_steps_are_in_contributing: scripts::told;
-    nothing_refers_outside: outside::paths;
-    addresses_are_of_known_hosts: outside::hosts;
+    scripts_of_steps_are_in_contributing: scripts::scripts_in_contributing;
+    nothing_refers_outside: references::paths;
+    addresses_are_of_known_hosts: references::hosts;
 }
 
 #[test]
@@ -91,7 +94,7 @@ fn every_exception_excuses_something() {
     }
 }
 
-/// Panics with everything that `check` finds and no exception excuses.
+/// Panics with every violation that `check` finds and no exception excuses.
 #[track_caller]
 fn expect_clean(name: &str, check: Check) {
     let excused = |violation: &Violation| {

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::paths::normal;
+use crate::paths::normalize;
 use crate::sources::{Root, folder_of_modules};
 use crate::syntax::{Word, after_bracket, words};
 
 /// The names from the root of the crate to a module; empty for the root.
 pub(crate) type ModulePath = Vec<String>;
 
-/// Something that a module names, by the path that is written there.
+/// A path that a module names, as it is written there.
 #[derive(Clone, Debug)]
 pub(crate) struct Mention {
     pub(crate) path: Vec<String>,
@@ -17,11 +17,11 @@ pub(crate) struct Mention {
     pub(crate) line: usize,
 }
 
-/// One name that a `use` brings in.
+/// One name that a `use` imports.
 #[derive(Clone, Debug)]
 pub(crate) struct Import {
     pub(crate) what: Mention,
-    /// As the module then calls it; nothing for `*`.
+    /// The name in the importing module; `None` for `*`.
     pub(crate) name: Option<String>,
 }
 
@@ -31,15 +31,16 @@ pub(crate) struct Module {
     pub(crate) imports: Vec<Import>,
     pub(crate) items: BTreeSet<String>,
     pub(crate) macros: BTreeSet<String>,
-    /// Paths in code, of two names or more.
+    /// Paths in code, of at least two names.
     pub(crate) mentions: Vec<Mention>,
     /// Macros that are called by their bare name.
     pub(crate) calls: Vec<Mention>,
-    /// Every name in the module, where it first stands: what `*` has brought in is used so.
+    /// Every name in the module, and where it first stands: shows which names of a `*` import are
+    /// used.
     pub(crate) names: BTreeMap<String, Mention>,
 }
 
-/// Whether what is `#[cfg(test)]` or `#[test]` counts.
+/// Whether items with `#[cfg(test)]` or `#[test]` are read.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Tests {
     Read,
@@ -52,7 +53,8 @@ pub(crate) struct Modules {
 }
 
 impl Modules {
-    /// Reads the crate whose root is `root`; `read` gives the text of a file, if there is one.
+    /// Reads the crate whose root file is `root`. `read` returns the text of a file, if the file
+    /// exists.
     pub(crate) fn read(root: &str, tests: Tests, read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut all = BTreeMap::new();
         let mut pending = vec![(root.to_owned(), ModulePath::new(), Root::Yes)];
@@ -78,15 +80,15 @@ impl Modules {
         Self { all }
     }
 
-    /// The modules that a path leads to when it is written in `from`: the one that defines what is
-    /// named, and each that passes it on. Nothing for what another crate defines.
+    /// The modules that a path in `from` leads to: the one that defines the item, and each that
+    /// re-exports it. Empty for an item of another crate.
     pub(crate) fn targets(&self, from: &ModulePath, path: &[String]) -> BTreeSet<ModulePath> {
         let mut found = BTreeSet::new();
         self.follow(from, path, &mut BTreeSet::new(), &mut found);
         found
     }
 
-    /// Whether a path from the root leads to a module or to a name in one.
+    /// Whether a path from the root leads to a module, or to a name in one.
     pub(crate) fn has(&self, path: &[&str]) -> bool {
         let Some((name, modules)) = path.split_last() else { return true };
         let module = modules.iter().map(|name| (*name).to_owned()).collect();
@@ -100,8 +102,8 @@ impl Modules {
         seen: &mut BTreeSet<(ModulePath, Vec<String>)>,
         found: &mut BTreeSet<ModulePath>,
     ) {
-        // `use x::x` of another crate's `x` would be read as its own start, without end.
-        if path.len() > MOST_NAMES || !seen.insert((from.clone(), path.to_vec())) {
+        // `use x::x`, with `x` another crate, would be followed without end.
+        if path.len() > MAX_NAMES || !seen.insert((from.clone(), path.to_vec())) {
             return;
         }
         let Some((first, rest)) = path.split_first() else {
@@ -158,7 +160,7 @@ impl Modules {
         }
     }
 
-    /// Whether the name means something in the module that this crate declares or imports.
+    /// Whether this module declares or imports the name.
     fn knows(&self, module: &ModulePath, name: &str, seen: &mut BTreeSet<ModulePath>) -> bool {
         let Some(here) = self.all.get(module).filter(|_| seen.insert(module.clone())) else {
             return false;
@@ -172,7 +174,7 @@ impl Modules {
             })
     }
 
-    /// The module that a path of modules alone names, as the one before `::*` usually is.
+    /// Resolves a path that consists only of modules, like most paths before `::*`.
     fn place(&self, from: &ModulePath, path: &[String]) -> Option<ModulePath> {
         let mut place = match path.first()?.as_str() {
             "crate" => ModulePath::new(),
@@ -199,26 +201,27 @@ pub(crate) fn child(module: &ModulePath, name: &str) -> ModulePath {
     path
 }
 
-/// Reads one file into the modules that it holds.
+/// Reads one file into the modules that it contains.
 struct Reader<'a> {
     words: Vec<Word<'a>>,
     at: usize,
     file: &'a str,
     kind: Root,
     tests: Tests,
-    /// The modules in braces around the current word, each with the position of its end.
+    /// The inline modules around the current word, each with the position of its end.
     inline: Vec<(String, usize)>,
-    /// The module that the file is.
+    /// The module that the file is the root of.
     path: ModulePath,
     all: &'a mut BTreeMap<ModulePath, Module>,
-    /// The files of declared modules.
+    /// The files of the modules that this file declares.
     files: Vec<(String, ModulePath)>,
 }
 
-/// A bound on the names of one path; no path in the sources has as many.
-const MOST_NAMES: usize = 16;
+/// A limit on the names of one path; no path in the sources has as many.
+const MAX_NAMES: usize = 16;
 
-const DEFINING: &[&str] = &["fn", "struct", "enum", "trait", "type", "const", "static", "union"];
+const DEFINING_KEYWORDS: &[&str] =
+    &["fn", "struct", "enum", "trait", "type", "const", "static", "union"];
 
 impl<'a> Reader<'a> {
     fn read(&mut self) {
@@ -244,7 +247,7 @@ impl<'a> Reader<'a> {
                     self.module().items.insert(name.clone());
                     self.module().macros.insert(name);
                 }
-                text if DEFINING.contains(&text) => {
+                text if DEFINING_KEYWORDS.contains(&text) => {
                     let name = self.text(1).to_owned();
                     self.module().items.insert(name);
                 }
@@ -255,7 +258,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The text of the word that many places ahead; empty after the last word.
+    /// The text of the word `ahead` words further on; empty after the last word.
     fn text(&self, ahead: usize) -> &'a str {
         self.words.get(self.at + ahead).map_or("", |word| word.text)
     }
@@ -270,11 +273,11 @@ impl<'a> Reader<'a> {
         self.all.entry(here).or_default()
     }
 
-    fn told(&self, path: Vec<String>, line: usize) -> Mention {
+    fn make_mention(&self, path: Vec<String>, line: usize) -> Mention {
         Mention { path, file: self.file.to_owned(), line }
     }
 
-    /// Whether the attribute here says that what follows is for tests only.
+    /// Whether the attribute at the current word restricts what follows to tests.
     fn is_test(&self) -> bool {
         let open = if self.text(1) == "!" { 2 } else { 1 };
         let end = after_bracket(&self.words, self.at + open);
@@ -291,7 +294,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Goes behind the item that follows the attribute here, and all its attributes.
+    /// Skips all attributes from the current word on, and the item that they belong to.
     fn skip_item(&mut self) {
         while self.text(0) == "#" {
             self.at = after_bracket(&self.words, self.at + 1);
@@ -299,7 +302,7 @@ impl<'a> Reader<'a> {
         let mut keyword = "";
         while let Some(word) = self.words.get(self.at) {
             match word.text {
-                // It may be an item's, or that of a function.
+                // `const` begins an item, or qualifies a function.
                 "const" if self.text(1) == "fn" => {}
                 "pub" | "unsafe" | "async" | "extern" => {}
                 "(" | "[" => {
@@ -349,7 +352,7 @@ impl<'a> Reader<'a> {
         let inline: String = self.inline.iter().map(|(name, _)| format!("/{name}")).collect();
         let base = folder_of_modules(self.file, self.kind) + &inline;
         let files = match stated {
-            Some(file) => vec![normal(&format!("{folder}/{file}"))],
+            Some(file) => vec![normalize(&format!("{folder}/{file}"))],
             None => vec![format!("{base}/{name}.rs"), format!("{base}/{name}/mod.rs")],
         };
         self.files.extend(files.into_iter().map(|file| (file, path.clone())));
@@ -361,12 +364,12 @@ impl<'a> Reader<'a> {
         let mut found = Vec::new();
         self.use_tree(&start, &mut found);
         for (path, name, line) in found {
-            let what = self.told(path, line);
+            let what = self.make_mention(path, line);
             self.module().imports.push(Import { what, name });
         }
     }
 
-    /// One tree of a `use`, up to the sign that ends it.
+    /// Reads one tree of a `use`, up to the sign that ends it.
     fn use_tree(
         &mut self,
         start: &[String],
@@ -415,7 +418,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A path in code, or the call of a macro.
+    /// Records a path in code, or the call of a macro.
     fn mention(&mut self) {
         let word = self.words[self.at];
         let before = self.at.checked_sub(1).map_or("", |at| self.words[at].text);
@@ -424,12 +427,12 @@ impl<'a> Reader<'a> {
             path.push(self.text(2).to_owned());
             self.at += 2;
         }
-        // `pub(in crate::a)` says who may see, and imports nothing.
+        // `pub(in crate::a)` is a visibility, and imports nothing.
         let visibility = before == "in" && self.text(1) == ")";
         if visibility || ["::", "."].contains(&before) {
             return;
         }
-        let what = self.told(path, word.line);
+        let what = self.make_mention(path, word.line);
         let module = self.module();
         module.names.entry(word.text.to_owned()).or_insert_with(|| what.clone());
         if what.path.len() > 1 {

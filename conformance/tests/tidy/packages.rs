@@ -1,4 +1,4 @@
-//! What the packages of the workspace may rely on, and what they share.
+//! What the packages of the workspace may depend on, and what they share.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,8 +6,8 @@ use toml::{Table, Value};
 
 use crate::repository::{Repository, Violation};
 
-/// Which of the workspace's packages a package may use. `backend-*` stands for every backend.
-const MAY_USE: &[(&str, &[&str])] = &[
+/// Which of the workspace's packages a package may depend on. `backend-*` stands for every backend.
+const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("backend-*", &["common"]),
     ("benchmarks", &["conformance", "loadgen", "report"]),
     ("common", &[]),
@@ -19,9 +19,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &[]),
 ];
 
-/// The packages that judge: what they link must not be what they judge.
+/// The packages of the judge, which must not link what they judge.
 const JUDGE: &[&str] = &["conformance", "harness", "report"];
-/// What runs futures or polls sockets, beside what the backends are named after.
+/// Crates that run futures or poll sockets, besides those that backends are named after.
 const RUNTIMES: &[&str] = &[
     "async-executor",
     "async-global-executor",
@@ -38,24 +38,25 @@ fn manifest(folder: &str) -> String {
     format!("{folder}/Cargo.toml")
 }
 
-/// Each package takes the workspace's lints, and those deny `unsafe`: an exception is written down.
+/// Each package inherits the workspace's lints, which deny `unsafe`: exceptions must be explicit.
 pub(crate) fn lints(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let workspace = repository.toml("Cargo.toml");
-    if at(&workspace, &["workspace", "lints", "rust", "unsafe_code"]) != Some(&"deny".into()) {
+    if value_at(&workspace, &["workspace", "lints", "rust", "unsafe_code"]) != Some(&"deny".into())
+    {
         found.push(Violation::new("Cargo.toml", 0, "the lints should deny unsafe_code"));
     }
     for package in &repository.packages {
         let path = manifest(&package.folder);
-        if at(&repository.toml(&path), &["lints", "workspace"]) != Some(&true.into()) {
+        if value_at(&repository.toml(&path), &["lints", "workspace"]) != Some(&true.into()) {
             found.push(Violation::new(&path, 0, "should have `[lints] workspace = true`"));
         }
     }
     found
 }
 
-/// A crate's version stands in one place: in the manifest of a backend that alone uses it, so that
-/// a runtime comes and goes with its backend, and in the workspace's manifest in all other cases.
+/// The version of a crate stands in one place: in the manifest of a backend that alone uses it, so
+/// that a runtime is added and removed with its backend, and otherwise in the workspace's manifest.
 pub(crate) fn versions(repository: &Repository) -> Vec<Violation> {
     let mut uses: BTreeMap<String, Vec<Use>> = BTreeMap::new();
     for package in &repository.packages {
@@ -67,22 +68,22 @@ pub(crate) fn versions(repository: &Repository) -> Vec<Violation> {
         }
     }
     let workspace = repository.toml("Cargo.toml");
-    let shared = at(&workspace, &["workspace", "dependencies"]).and_then(Value::as_table);
+    let shared = value_at(&workspace, &["workspace", "dependencies"]).and_then(Value::as_table);
     let idle = shared.into_iter().flat_map(Table::keys).filter(|name| !uses.contains_key(*name));
     let idle = idle.map(|name| Violation::new("Cargo.toml", 0, format!("nothing uses {name}")));
-    idle.chain(uses.iter().flat_map(|(name, uses)| misplaced(name, uses))).collect()
+    idle.chain(uses.iter().flat_map(|(name, uses)| misplaced_versions(name, uses))).collect()
 }
 
 /// A package that depends on a crate.
 struct Use {
     path: String,
     backend: bool,
-    /// Takes the version from the workspace's manifest.
+    /// Inherits the version from the workspace's manifest.
     inherits: bool,
 }
 
 /// The users of a crate that have its version from the wrong place.
-fn misplaced(name: &str, uses: &[Use]) -> Vec<Violation> {
+fn misplaced_versions(name: &str, uses: &[Use]) -> Vec<Violation> {
     let alone = uses.iter().all(|one| one.backend && one.path == uses[0].path) && name != "common";
     let message = if alone {
         format!("nothing else uses {name}, so its version should stand here")
@@ -93,7 +94,7 @@ fn misplaced(name: &str, uses: &[Use]) -> Vec<Violation> {
     wrong.map(|one| Violation::new(&one.path, 0, message.clone())).collect()
 }
 
-/// Backends use `common` alone, the judge nothing that it judges.
+/// Backends depend on `common` alone, and the judge on nothing that it judges.
 pub(crate) fn directions(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for package in &repository.packages {
@@ -102,7 +103,7 @@ pub(crate) fn directions(repository: &Repository) -> Vec<Violation> {
             Some(_) => "backend-*",
             None => package.name.as_str(),
         };
-        let Some((_, may_use)) = MAY_USE.iter().find(|(name, _)| *name == kind) else {
+        let Some((_, may_use)) = ALLOWED_DEPENDENCIES.iter().find(|(name, _)| *name == kind) else {
             let message = format!("{} is not in the table of what may use what", package.name);
             found.push(Violation::new(&path, 0, message));
             continue;
@@ -115,8 +116,8 @@ pub(crate) fn directions(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// No runtime is anywhere below the judge. The lock file knows no features and no kinds of
-/// dependency, so this is stricter than what is linked.
+/// The judge depends on no runtime, not even indirectly. The lock file distinguishes neither
+/// features nor kinds of dependencies, so this is stricter than what is linked.
 pub(crate) fn runtimes(repository: &Repository) -> Vec<Violation> {
     let lock = repository.toml("Cargo.lock");
     let empty = Vec::new();
@@ -125,7 +126,7 @@ pub(crate) fn runtimes(repository: &Repository) -> Vec<Violation> {
     for entry in entries.iter().filter_map(Value::as_table) {
         let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
         let list = entry.get("dependencies").and_then(Value::as_array).unwrap_or(&empty);
-        // "NAME", or "NAME VERSION" where several versions are locked: together they are one here.
+        // "NAME", or "NAME VERSION" where several versions are locked. Here they count as one.
         let names = list.iter().filter_map(|one| one.as_str()?.split(' ').next());
         below.entry(name).or_default().extend(names);
     }
@@ -160,7 +161,7 @@ fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
         .collect()
 }
 
-fn at<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
+fn value_at<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
     let (first, rest) = keys.split_first()?;
     rest.iter().try_fold(table.get(*first)?, |value, key| value.get(*key))
 }
@@ -172,7 +173,7 @@ fn a_version_stands_where_it_is_used() {
         backend: path.starts_with("backends/"),
         inherits,
     };
-    let is_right = |uses: &[Use]| misplaced("x", uses).is_empty();
+    let is_right = |uses: &[Use]| misplaced_versions("x", uses).is_empty();
     assert!(is_right(&[one("backends/a", false)]) && !is_right(&[one("backends/a", true)]));
     assert!(is_right(&[one("backends/a", true), one("backends/b", true)]));
     assert!(!is_right(&[one("backends/a", false), one("backends/b", true)]));

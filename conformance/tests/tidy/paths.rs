@@ -1,7 +1,7 @@
 //! Paths of files as the checks write them: relative, with `/`.
 
 /// The path without `..` and `.`.
-pub(crate) fn normal(path: &str) -> String {
+pub(crate) fn normalize(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

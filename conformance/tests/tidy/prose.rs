@@ -1,4 +1,4 @@
-//! What Markdown names has to exist: paths, modules, links, headings, and the parts of commands.
+//! What Markdown names must exist: paths, modules, links, headings, and parts of commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use conformance::suites;
 use harness::pattern::matches;
 
 use crate::modules::{Modules, Tests};
-use crate::paths::normal;
+use crate::paths::normalize;
 use crate::registry::is_case;
 use crate::repository::{Package, Repository, Violation, field};
 
-/// Endings that make a word in code a file, even without a folder before it.
+/// A word in code with one of these endings is a file, even without a folder before it.
 const FILE_ENDINGS: &[&str] = &[".md", ".rs", ".toml", ".sh", ".py", ".yml"];
 
 /// Code in a document: a span in backticks, or a line of a fence.
@@ -19,24 +19,24 @@ struct Snippet {
     text: String,
 }
 
-/// Words in code that look like files or folders of the repository are some.
+/// Words in code that look like files or folders of the repository exist.
 pub(crate) fn paths(repository: &Repository) -> Vec<Violation> {
     let tops: BTreeSet<&str> =
         repository.files.iter().filter_map(|file| Some(file.split_once('/')?.0)).collect();
     let mut found = Vec::new();
-    for document in repository.ending(".md") {
+    for document in repository.files_with_suffix(".md") {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         for snippet in snippets(&repository.text(document)) {
-            for word in snippet.text.split_whitespace().map(bare) {
+            for word in snippet.text.split_whitespace().map(trim_punctuation) {
                 let top = word.split_once('/').is_some_and(|(top, _)| tops.contains(top));
                 let file = FILE_ENDINGS.iter().any(|ending| word.ends_with(ending));
                 let whole = word.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
                 if !whole || is_placeholder(word) || !(top || file) {
                     continue;
                 }
-                let beside = normal(&format!("{folder}/{word}"));
+                let beside = normalize(&format!("{folder}/{word}"));
                 let deep = format!("/{word}");
-                let known = repository.has(&normal(word))
+                let known = repository.has(&normalize(word))
                     || repository.has(&beside)
                     || (!top && repository.files.iter().any(|path| path.ends_with(&deep)));
                 if !known {
@@ -48,12 +48,12 @@ pub(crate) fn paths(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// Code such as `report::load::Workload`, which begins with a crate of ours, names what is there.
+/// Paths in code that begin with a crate of ours, such as `report::load::Workload`, exist.
 pub(crate) fn modules(repository: &Repository) -> Vec<Violation> {
     let read = |path: &str| repository.has(path).then(|| repository.text(path));
     let mut crates: BTreeMap<&str, Modules> = BTreeMap::new();
     let mut found = Vec::new();
-    for document in repository.ending(".md") {
+    for document in repository.files_with_suffix(".md") {
         for Snippet { line, text } in snippets(&repository.text(document)) {
             let names: Vec<&str> = text.split("::").collect();
             let is_name = |name: &&str| {
@@ -80,10 +80,10 @@ fn root_of<'a>(repository: &'a Repository, name: &str) -> Option<&'a str> {
     Some(&target("lib").or_else(|| target("bin"))?.source)
 }
 
-/// Links to files of the repository and to headings lead somewhere.
+/// Links lead to files and headings that exist.
 pub(crate) fn links(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
-    for document in repository.ending(".md") {
+    for document in repository.files_with_suffix(".md") {
         let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         let text = repository.text(document);
         for (line, link) in targets(&text) {
@@ -93,7 +93,7 @@ pub(crate) fn links(repository: &Repository) -> Vec<Violation> {
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
             let path = match file {
                 "" => document.to_owned(),
-                file => normal(&format!("{folder}/{file}")),
+                file => normalize(&format!("{folder}/{file}")),
             };
             if !repository.has(&path) {
                 found.push(Violation::new(document, line, format!("link to {link}: no such file")));
@@ -109,7 +109,7 @@ pub(crate) fn links(repository: &Repository) -> Vec<Violation> {
 /// Packages, targets, features and rows that commands name exist.
 pub(crate) fn commands(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
-    for document in repository.ending(".md") {
+    for document in repository.files_with_suffix(".md") {
         for snippet in snippets(&repository.text(document)) {
             for message in unknown_parts(repository, &snippet.text) {
                 found.push(Violation::new(document, snippet.line, message));
@@ -119,12 +119,12 @@ pub(crate) fn commands(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// What a command names and the repository lacks.
+/// Parts that a command names and the repository lacks.
 fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
-    let words: Vec<&str> = command.split_whitespace().map(bare).collect();
+    let words: Vec<&str> = command.split_whitespace().map(trim_punctuation).collect();
     let mut found = Vec::new();
     let mut package: Option<&Package> = None;
-    // What stands behind it is for the program that Cargo runs, whose `-p` is another.
+    // What follows `--` is for the program that Cargo runs, whose `-p` means something else.
     let for_program = words.iter().position(|word| *word == "--").unwrap_or(words.len());
     for (at, pair) in words.windows(2).enumerate().filter(|(_, pair)| !is_placeholder(pair[1])) {
         let (option, name) = (pair[0], pair[1]);
@@ -132,7 +132,7 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
             let mut packages = repository
                 .packages
                 .iter()
-                .chain(&repository.apart)
+                .chain(&repository.other_packages)
                 .filter(|member| package.is_none_or(|package| package.name == member.name));
             packages.any(|member| member.targets.iter().any(|t| t.kind == kind && t.name == name))
         };
@@ -163,7 +163,7 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
 }
 
 /// A word without the punctuation around it, and without `./`.
-fn bare(word: &str) -> &str {
+fn trim_punctuation(word: &str) -> &str {
     let word = word.trim_matches(|c: char| "\"'`(),;:|".contains(c));
     word.strip_prefix("./").unwrap_or(word)
 }
@@ -226,7 +226,7 @@ fn headings(text: &str) -> BTreeSet<String> {
 fn words_are_told_apart() {
     assert!(is_placeholder("backend-NAME") && is_placeholder("conformance-OS.json"));
     assert!(!is_placeholder("docs/CONTRACT.md") && !is_placeholder("tokio"));
-    assert_eq!(bare("`./ci/x.sh`,"), "ci/x.sh");
+    assert_eq!(trim_punctuation("`./ci/x.sh`,"), "ci/x.sh");
 }
 
 #[test]

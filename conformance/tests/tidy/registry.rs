@@ -1,4 +1,4 @@
-//! The registry against the folders beside it and against itself.
+//! Checks the registry against the folders next to it, and against itself.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +8,22 @@ use conformance::suites;
 use crate::repository::{REGISTRY, Repository, Violation, field};
 
 const SYSTEMS: &[&str] = &["linux", "macos", "windows"];
-/// Where a waiver can hold: Windows programs under wine are a case of their own.
-const WAIVED_ON: &[&str] = &["linux", "macos", "windows", "wine"];
+/// Systems on which a waiver can hold. Windows programs under wine count separately.
+const WAIVER_SYSTEMS: &[&str] = &["linux", "macos", "windows", "wine"];
 const DRIVERS: &[&str] = &["epoll", "kqueue", "afd", "io_uring", "iocp", "threads"];
 const MODELS: &[&str] = &["readiness", "completion", "blocking"];
 /// Kinds of listeners, and capabilities; `cpu` is both.
-const LACKING: &[&str] = &["tcp", "udp", "unix", "unixgram", "cpu", "cancel"];
+const OPTIONAL_PARTS: &[&str] = &["tcp", "udp", "unix", "unixgram", "cpu", "cancel"];
 const WAIVER_FIELDS: &[&str] =
     &["row", "case", "os", "failure", "reason", "upstream", "reproduction"];
-/// Longer than this, a reproduction is a program to study, not one to read.
+/// A longer reproduction would be a program to study, and not one to read.
 pub(crate) const REPRODUCTION_LINES: usize = 60;
 
 fn violation(message: String) -> Violation {
     Violation::new(REGISTRY, 0, message)
 }
 
-/// Each row's package is the folder of its name, and each folder has a row.
+/// Each row's package is in the folder of the same name, and each folder has a row.
 pub(crate) fn folders(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for row in repository.entries("row") {
@@ -49,7 +49,7 @@ pub(crate) fn folders(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// A row is NAME[-FLAVOR][-DRIVER]; one flavor of a package, its default, goes unsaid.
+/// A row is named NAME[-FLAVOR][-DRIVER]. One flavor of a package, its default, is left out.
 pub(crate) fn names(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -85,7 +85,7 @@ pub(crate) fn names(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// Drivers, systems, models, worker counts and features are words that the rest knows too.
+/// A row's driver, system, model, worker count, lacks and feature have known values.
 pub(crate) fn words(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for row in repository.entries("row") {
@@ -110,8 +110,8 @@ pub(crate) fn words(repository: &Repository) -> Vec<Violation> {
         }
         let lacks = row.get("lacks").and_then(toml::Value::as_table);
         for (lacking, reason) in lacks.into_iter().flatten() {
-            if !LACKING.contains(&lacking.as_str()) {
-                wrong(format!("lacks {lacking:?}, which is none of {LACKING:?}"));
+            if !OPTIONAL_PARTS.contains(&lacking.as_str()) {
+                wrong(format!("lacks {lacking:?}, which is none of {OPTIONAL_PARTS:?}"));
             }
             if reason.as_str().is_none_or(str::is_empty) {
                 wrong(format!("lacks {lacking:?} without a reason"));
@@ -130,7 +130,7 @@ pub(crate) fn words(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// Whether a suite's table has the case, by its id `suite/case`.
+/// Whether there is a case with this id, `suite/case`.
 pub(crate) fn is_case(id: &str) -> bool {
     let named = |suite: &&Suite, case: &str| suite.cases.iter().any(|known| known.name == case);
     id.split_once('/').is_some_and(|(name, case)| {
@@ -138,7 +138,8 @@ pub(crate) fn is_case(id: &str) -> bool {
     })
 }
 
-/// A waiver is one cell of one row on one system, with its reason and a program that shows it.
+/// Each waiver names one case of one row on one system, with a reason and a program that shows the
+/// failure.
 pub(crate) fn waivers(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for waiver in repository.entries("waiver") {
@@ -153,8 +154,8 @@ pub(crate) fn waivers(repository: &Repository) -> Vec<Violation> {
                 wrong(format!("{key} has a wildcard"));
             }
         }
-        if !WAIVED_ON.contains(&field(waiver, "os")) {
-            wrong(format!("os is none of {WAIVED_ON:?}"));
+        if !WAIVER_SYSTEMS.contains(&field(waiver, "os")) {
+            wrong(format!("os is none of {WAIVER_SYSTEMS:?}"));
         }
         if !is_case(case) {
             wrong("no such case".to_owned());

@@ -9,13 +9,13 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::paths::normal;
+use crate::paths::normalize;
 
 /// Something that breaks a rule, and where.
 pub(crate) struct Violation {
     /// Relative to the root, with `/` on every system.
     pub(crate) path: String,
-    /// Counts from 1; 0 is the file as a whole.
+    /// Counts from 1; 0 stands for the whole file.
     pub(crate) line: usize,
     pub(crate) message: String,
 }
@@ -35,14 +35,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A member of the workspace.
+/// A member of a workspace.
 pub(crate) struct Package {
     pub(crate) name: String,
     /// Relative to the root.
     pub(crate) folder: String,
     pub(crate) features: Vec<String>,
     pub(crate) targets: Vec<Target>,
-    /// Names of the workspace's own packages that it depends on, of whatever kind.
+    /// Packages of the same workspace that it depends on, in any kind of dependency.
     pub(crate) members: Vec<String>,
 }
 
@@ -57,11 +57,11 @@ pub(crate) struct Target {
 /// Read once for all checks.
 pub(crate) struct Repository {
     root: PathBuf,
-    /// Sorted, relative, with `/`; what Git and Cargo keep for themselves is left out.
+    /// Sorted, relative to the root, with `/`. What Git and Cargo keep for themselves is left out.
     pub(crate) files: Vec<String>,
     pub(crate) packages: Vec<Package>,
-    /// Packages of the workspaces in [`APART`].
-    pub(crate) apart: Vec<Package>,
+    /// Packages of the workspaces in [`OTHER_WORKSPACES`].
+    pub(crate) other_packages: Vec<Package>,
     pub(crate) registry: toml::Table,
 }
 
@@ -75,9 +75,10 @@ impl Repository {
             collect(&root, &root, &mut files);
             files.sort();
             let packages = members(&root, "");
-            let apart = APART.iter().flat_map(|folder| members(&root, folder)).collect();
+            let other_packages =
+                OTHER_WORKSPACES.iter().flat_map(|folder| members(&root, folder)).collect();
             let registry = parse(&root, REGISTRY);
-            Self { root, files, packages, apart, registry }
+            Self { root, files, packages, other_packages, registry }
         })
     }
 
@@ -91,7 +92,10 @@ impl Repository {
         parse(&self.root, path)
     }
 
-    pub(crate) fn ending<'a>(&'a self, suffix: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn files_with_suffix<'a>(
+        &'a self,
+        suffix: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
         self.files.iter().map(String::as_str).filter(move |path| path.ends_with(suffix))
     }
 
@@ -112,12 +116,13 @@ impl Repository {
     }
 }
 
-/// A copy of the repository, to be asked about instead of the one that this test was built in.
+/// The environment variable that names a copy of the repository to check, instead of the one in
+/// which this test was built.
 const ROOT: &str = "TIDY_ROOT";
 
-/// Workspaces beside that of the root. Their manifests pin old releases, so the rules for packages
-/// are not theirs; those for files are.
-const APART: &[&str] = &[
+/// Workspaces besides that of the root. Their manifests pin old releases, so the rules for packages
+/// do not apply to them. The rules for files do.
+const OTHER_WORKSPACES: &[&str] = &[
     "proof/history/contract",
     "proof/history/green",
     "proof/history/green/tokio-8406",
@@ -129,7 +134,7 @@ const APART: &[&str] = &[
 pub(crate) const REGISTRY: &str = "backends/backends.toml";
 pub(crate) const FINDINGS: &str = "backends/findings.toml";
 
-/// The text under a key of a registry entry, empty where it is missing.
+/// The text of a key in a registry entry; empty if it is missing.
 pub(crate) fn field<'a>(entry: &'a toml::Table, key: &str) -> &'a str {
     entry.get(key).and_then(toml::Value::as_str).unwrap_or_default()
 }
@@ -181,7 +186,7 @@ fn member(root: &Path, package: &Value) -> Package {
     let target = |target: &Value| Target {
         kind: text(&target["kind"], "/0").to_owned(),
         name: text(target, "name").to_owned(),
-        source: normal(&relative(root, Path::new(text(target, "src_path")))),
+        source: normalize(&relative(root, Path::new(text(target, "src_path")))),
     };
     Package {
         name: text(package, "name").to_owned(),

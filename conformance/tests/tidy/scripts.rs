@@ -1,4 +1,4 @@
-//! The workflows call scripts and nothing else, and the scripts say what they are.
+//! Workflows call only scripts, and scripts say what they do.
 
 use crate::repository::{Repository, Violation};
 
@@ -8,7 +8,8 @@ const RUNS: [&str; 2] = [".ci/run", "ci/nightly"];
 /// Every `run:` of a workflow is one line that starts a script of the repository.
 pub(crate) fn workflows(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
-    for workflow in repository.ending(".yml").filter(|path| path.contains("/workflows/")) {
+    for workflow in repository.files_with_suffix(".yml").filter(|path| path.contains("/workflows/"))
+    {
         for (index, line) in repository.text(workflow).lines().enumerate() {
             let trimmed = line.trim_start().trim_start_matches("- ");
             let Some(command) = trimmed.strip_prefix("run: ") else {
@@ -33,7 +34,8 @@ pub(crate) fn workflows(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// A script opens with what it does, how it is called and what it needs, and can be started.
+/// A script opens with its shebang, what it does, its usage and its needs, and sets
+/// `-euo pipefail`.
 pub(crate) fn headers(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for path in scripts(repository) {
@@ -53,7 +55,7 @@ pub(crate) fn headers(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// Scripts that scripts call exist, and each step has a name of its own.
+/// Scripts that scripts name exist, and each step has a unique name.
 pub(crate) fn names(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     for path in scripts(repository) {
@@ -78,8 +80,8 @@ pub(crate) fn names(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// CONTRIBUTING.md tells of every script that a step runs.
-pub(crate) fn told(repository: &Repository) -> Vec<Violation> {
+/// CONTRIBUTING.md names every script that a step runs.
+pub(crate) fn scripts_in_contributing(repository: &Repository) -> Vec<Violation> {
     const PAGE: &str = "CONTRIBUTING.md";
     let page = repository.text(PAGE);
     let mut found = Vec::new();
@@ -95,8 +97,8 @@ pub(crate) fn told(repository: &Repository) -> Vec<Violation> {
 }
 
 fn scripts(repository: &Repository) -> impl Iterator<Item = &str> {
-    let runs = RUNS.into_iter().flat_map(|run| repository.ending(run));
-    repository.ending(".sh").chain(runs)
+    let runs = RUNS.into_iter().flat_map(|run| repository.files_with_suffix(run));
+    repository.files_with_suffix(".sh").chain(runs)
 }
 
 /// The names of the steps in `run`.

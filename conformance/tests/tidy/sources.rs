@@ -2,27 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use crate::paths::normal;
+use crate::paths::normalize;
 use crate::repository::{Repository, Violation};
 use crate::syntax::words;
 
 const FILE_LINES: usize = 600;
 const LINE_CHARS: usize = 100;
 
-/// Every Rust file says in its first line what lives in it.
+/// Every Rust file opens with a sentence that says what lives in it.
 pub(crate) fn openings(repository: &Repository) -> Vec<Violation> {
     let silent = |path: &&str| !repository.text(path).starts_with("//! ");
-    let found = repository.ending(".rs").filter(silent);
+    let found = repository.files_with_suffix(".rs").filter(silent);
     found
         .map(|path| Violation::new(path, 1, "should open with `//! ` and what lives here"))
         .collect()
 }
 
-/// Limits on Rust files and on scripts.
+/// Rust files and scripts keep the limits on lines and characters.
 pub(crate) fn lengths(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let suffixes = [".rs", ".sh", ".py", ".ci/run", "ci/nightly"];
-    for path in suffixes.iter().flat_map(|suffix| repository.ending(suffix)) {
+    for path in suffixes.iter().flat_map(|suffix| repository.files_with_suffix(suffix)) {
         let text = repository.text(path);
         let lines = text.lines().count();
         if lines > FILE_LINES {
@@ -39,7 +39,7 @@ pub(crate) fn lengths(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// The files that may have `unsafe`, and what for.
+/// The files that may contain `unsafe`, and why.
 const UNSAFE: &[(&str, &str)] = &[
     ("backends/uring/src/buffers.rs", "the kernel is given pointers to buffers"),
     ("backends/uring/src/ring.rs", "the kernel is given entries with pointers and descriptors"),
@@ -48,14 +48,14 @@ const UNSAFE: &[(&str, &str)] = &[
     ("proof/mutant/src/ring.rs", "the kernel is given entries with pointers and descriptors"),
     ("proof/upstream/src/bin/linux_multishot_accept.rs", "the kernel is given an entry"),
 ];
-/// Few, so that what owns the kernel's buffers is small enough to be read.
+/// Few, so that the code that owns the kernel's buffers stays small enough to read.
 const UNSAFE_PLACES: usize = 15;
 
-/// `unsafe` and the exception from the lint against it stand in the files of the list only.
+/// Only listed files contain `unsafe`, or an exception from the lint against it.
 pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut places = 0;
-    for path in repository.ending(".rs") {
+    for path in repository.files_with_suffix(".rs") {
         let lines = unsafe_lines(&repository.text(path));
         match UNSAFE.iter().find(|(listed, _)| *listed == path) {
             Some((_, reason)) if lines.is_empty() => {
@@ -81,7 +81,7 @@ pub(crate) fn unsafe_code(repository: &Repository) -> Vec<Violation> {
     found
 }
 
-/// Where a file has `unsafe`, or names the lint in an attribute.
+/// The lines of a file that contain `unsafe`, or name the lint in an attribute.
 fn unsafe_lines(text: &str) -> Vec<usize> {
     let words = words(text);
     let lint = words.windows(2).filter(|pair| pair[0].text == "(" && pair[1].text == "unsafe_code");
@@ -89,9 +89,9 @@ fn unsafe_lines(text: &str) -> Vec<usize> {
     keyword.chain(lint.map(|pair| &pair[1])).map(|word| word.line).collect()
 }
 
-/// Every Rust file is the root of a target, or declared as a module on the way from one.
+/// Every Rust file is the root of a target, or can be reached from one through `mod` declarations.
 pub(crate) fn reachable(repository: &Repository) -> Vec<Violation> {
-    let packages = repository.packages.iter().chain(&repository.apart);
+    let packages = repository.packages.iter().chain(&repository.other_packages);
     let roots = packages.flat_map(|package| &package.targets);
     let mut pending: Vec<(String, Root)> =
         roots.map(|target| (target.source.clone(), Root::Yes)).collect();
@@ -104,21 +104,22 @@ pub(crate) fn reachable(repository: &Repository) -> Vec<Violation> {
         pending.extend(below.into_iter().map(|module| (module, Root::No)));
     }
     repository
-        .ending(".rs")
+        .files_with_suffix(".rs")
         .filter(|path| !reached.contains(*path))
         .map(|path| Violation::new(path, 0, "no target and no `mod` leads here"))
         .collect()
 }
 
-/// Whether a file is the root of a crate: its modules then lie beside it, as those of `mod.rs` do.
+/// Whether a file is the root of a crate. The modules of a root lie next to it, like those of
+/// `mod.rs`.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Root {
     Yes,
     No,
 }
 
-/// The files that the `mod` lines of a file may mean. Declarations inside macros (`cfg_if!`) count;
-/// modules within an inline module are not looked for.
+/// The files that the `mod` declarations of a file may mean. Declarations inside macros (`cfg_if!`)
+/// count; files of modules within an inline module are not found.
 fn modules(path: &str, root: Root, text: &str) -> Vec<String> {
     let (folder, _) = path.rsplit_once('/').unwrap_or((".", path));
     let base = folder_of_modules(path, root);
@@ -126,7 +127,7 @@ fn modules(path: &str, root: Root, text: &str) -> Vec<String> {
     let mut stated = None;
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("#[path = \"") {
-            stated = rest.split('"').next().map(|file| normal(&format!("{folder}/{file}")));
+            stated = rest.split('"').next().map(|file| normalize(&format!("{folder}/{file}")));
         } else if let Some(name) = module_name(line) {
             match stated.take() {
                 Some(file) => found.push(file),
@@ -140,7 +141,7 @@ fn modules(path: &str, root: Root, text: &str) -> Vec<String> {
     found
 }
 
-/// Where the files of the modules lie that a file declares.
+/// The folder with the files of the modules that a file declares.
 pub(crate) fn folder_of_modules(path: &str, root: Root) -> String {
     let (folder, file) = path.rsplit_once('/').unwrap_or((".", path));
     let stem = file.trim_end_matches(".rs");

@@ -1,6 +1,6 @@
-//! Rust source as words: comments are left out, and what stands in a string is one word.
+//! Rust source as words. Comments are left out, and a string is one word.
 
-/// A name, a number, a string, a lifetime, `::`, or one sign.
+/// A name, a number, a string, a lifetime, `::`, or one other character.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Word<'a> {
     pub(crate) text: &'a str,
@@ -15,7 +15,7 @@ impl Word<'_> {
     }
 }
 
-/// The words of a file, in their order.
+/// The words of a file, in order.
 pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
     let mut found = Vec::new();
     let (mut at, mut line) = (0, 1);
@@ -26,9 +26,9 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
         } else if rest.starts_with("//") {
             (rest.find('\n').unwrap_or(rest.len()), false)
         } else if rest.starts_with("/*") {
-            (block_comment(rest), false)
+            (block_comment_length(rest), false)
         } else {
-            (word(rest), true)
+            (word_length(rest), true)
         };
         if kept {
             let text = &rest[..length];
@@ -42,15 +42,15 @@ pub(crate) fn words(text: &str) -> Vec<Word<'_>> {
 }
 
 /// The length of the word at the start of the text.
-fn word(text: &str) -> usize {
-    if let Some(length) = string(text) {
+fn word_length(text: &str) -> usize {
+    if let Some(length) = string_length(text) {
         return length;
     }
     if text.starts_with("::") {
         return 2;
     }
     let Some(quoted) = text.strip_prefix('\'') else {
-        let name = name(text.strip_prefix("r#").unwrap_or(text));
+        let name = name_length(text.strip_prefix("r#").unwrap_or(text));
         let prefix = if text.starts_with("r#") { 2 } else { 0 };
         let sign = text.chars().next().map_or(0, char::len_utf8);
         return if name == 0 { sign } else { prefix + name };
@@ -63,17 +63,17 @@ fn word(text: &str) -> usize {
             after + text[after..].find('\'').map_or(0, |end| end + 1)
         }
         (Some(_), Some((end, '\''))) => end + 2,
-        _ => 1 + name(quoted),
+        _ => 1 + name_length(quoted),
     }
 }
 
 /// The length of the name or number at the start of the text.
-fn name(text: &str) -> usize {
+fn name_length(text: &str) -> usize {
     text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())
 }
 
-/// The length of the string at the start of the text, of whatever kind, if one is there.
-fn string(text: &str) -> Option<usize> {
+/// The length of the string literal of any kind at the start of the text, if there is one.
+fn string_length(text: &str) -> Option<usize> {
     let letters = text.bytes().take_while(u8::is_ascii_lowercase).count();
     let prefix = &text[..letters];
     if !["", "b", "c", "r", "br", "cr"].contains(&prefix) {
@@ -98,8 +98,8 @@ fn string(text: &str) -> Option<usize> {
     Some(start + end.unwrap_or(body.len()))
 }
 
-/// The length of the comment at the start of the text; such comments nest.
-fn block_comment(text: &str) -> usize {
+/// The length of the block comment at the start of the text. Block comments nest.
+fn block_comment_length(text: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < text.len() {
         if text[at..].starts_with("/*") {

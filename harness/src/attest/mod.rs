@@ -1,6 +1,6 @@
-//! Which I/O driver a server really uses, seen from outside its process. A look follows one
-//! connection of a client: where its socket is waited for, in which system call threads sleep
-//! meanwhile, what rings complete, and, in the closest look, which system calls take its bytes.
+//! Finds out from outside which I/O driver a server really uses. A look follows one connection of a
+//! client: where its socket is waited for, in which system calls threads sleep meanwhile, what
+//! rings complete, and, in the closest look, which system calls read its bytes.
 
 mod rules;
 
@@ -12,74 +12,76 @@ use report::host::Host;
 use report::{Attestation, Failure, FailureKind, Outside, outside};
 
 use crate::deadline::Deadline;
-use crate::process::{Process, Sight};
+use crate::process::{Process, Snapshot};
 use crate::sock_diag;
 use rules::Ruling;
 
-/// Messages whose completions are counted.
+/// How many messages are sent while completions are counted.
 const MESSAGES: u64 = 4;
-/// Messages during which system calls are watched: each call stops its thread twice.
-const MOST_WATCHED: u64 = 50;
-/// How long a server may take until it waits for the client again.
+/// At most this many messages are sent while system calls are traced, because tracing stops a
+/// thread twice per call.
+const TRACED_MESSAGES_LIMIT: u64 = 50;
+/// How long a server may take to wait for the client again.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A server is at rest once no thread was seen to run so many times in a row: for 100 ms, since it
-/// may have a timer have it wait for the client again.
-const LOOKS: u32 = 20;
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(5);
+/// A server is at rest once this many looks in a row have seen no thread run. That is 100 ms,
+/// because a timer may make the server wait for the client again.
+const REST_LOOKS: u32 = 20;
+/// The pause between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A client's connection, by the addresses of its ends, and what was echoed on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Exchanged {
+pub struct EchoedConnection {
     /// The server's end.
     pub server: SocketAddr,
     /// The client's end.
     pub client: SocketAddr,
-    /// Bytes that were sent and came back.
+    /// Bytes that were sent and echoed.
     pub bytes: u64,
 }
 
 /// Sends the server this many messages, one after the other, and waits for the echo of each.
-pub type Exchange<'a> = &'a mut dyn FnMut(u64) -> Result<Exchanged, Failure>;
+pub type Exchange<'a> = &'a mut dyn FnMut(u64) -> Result<EchoedConnection, Failure>;
 
 /// How closely a server is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closeness {
-    /// What it holds and where it sleeps; its system calls are watched only if that leaves a doubt.
+pub enum Depth {
+    /// Looks at what the server holds and where it sleeps. Traces its system calls only if that
+    /// leaves a doubt.
     Glance,
-    /// Its system calls are watched in any case, which stops its threads and interrupts its waits.
-    Watch,
+    /// Always traces its system calls, which stops its threads and interrupts its waits.
+    Trace,
 }
 
 /// Compares the declared driver with what the process holds and does. `exchange` sends the server
-/// this many messages, one after the other, always on one connection, and waits for the echo of
-/// each.
+/// this many messages, one after the other, always on the same connection, and waits for the echo
+/// of each.
 ///
 /// # Errors
-/// `driver` on a mismatch; what an exchange of messages may fail with.
+/// `driver` on a mismatch; otherwise the failure of an exchange.
 pub fn attest(
     driver: &Outside,
     host: &Host,
     process: &Process,
-    exchange: impl FnMut(u64) -> Result<Exchanged, Failure>,
+    exchange: impl FnMut(u64) -> Result<EchoedConnection, Failure>,
 ) -> Result<Attestation, Failure> {
     if host.os != "linux" {
         let reason = outside!("what another process holds is not read on {}", host.os);
         return Ok(Attestation::Announced { reason });
     }
-    attest_process(driver, process, MESSAGES, Closeness::Glance, exchange)
+    attest_process(driver, process, MESSAGES, Depth::Glance, exchange)
 }
 
-/// As [`attest`] on Linux, with a ping-pong of this many messages.
+/// Like [`attest`] on Linux, with this many messages.
 ///
 /// # Errors
-/// As [`attest`].
+/// See [`attest`].
 pub fn attest_process(
     driver: &Outside,
     process: &Process,
     messages: u64,
-    closeness: Closeness,
-    mut exchange: impl FnMut(u64) -> Result<Exchanged, Failure>,
+    depth: Depth,
+    mut exchange: impl FnMut(u64) -> Result<EchoedConnection, Failure>,
 ) -> Result<Attestation, Failure> {
     // The first message may have to connect.
     let first = exchange(1)?;
@@ -91,26 +93,28 @@ pub fn attest_process(
             return Ok(Attestation::Announced { reason: reason.into() });
         }
     };
-    let look = || process.sight(socket);
-    let Ok(before) = look() else { return Ok(unseen(look())) };
+    let look = || process.snapshot(socket);
+    let Ok(before) = look() else { return Ok(attest_unseen(look())) };
     exchange(messages)?;
-    let rule = |sight: &Sight| rules::rule(driver, sight, sight.completed_since(&before), messages);
-    let (sight, ruling) = match settle(look, rule) {
+    let rule = |snapshot: &Snapshot| {
+        rules::rule(driver, snapshot, snapshot.completed_since(&before), messages)
+    };
+    let (snapshot, ruling) = match settle(look, rule) {
         Ok(settled) => settled,
-        Err(error) => return Ok(unseen(Err(error))),
+        Err(error) => return Ok(attest_unseen(Err(error))),
     };
     let (seen, doubt) = match ruling {
         Ruling::Mismatch(failure) => return Err(failure),
-        Ruling::Attested(seen) if closeness == Closeness::Glance => return Ok(attested(seen)),
+        Ruling::Attested(seen) if depth == Depth::Glance => return Ok(attested(seen)),
         Ruling::Attested(seen) => (seen, None),
-        Ruling::Doubt { seen, reason, otherwise } => (seen, Some((reason, otherwise))),
+        Ruling::Doubt { seen, reason, suspicion } => (seen, Some((reason, suspicion))),
     };
     let mut bytes = 0;
-    let watched = process.watch(socket, || {
-        exchange(messages.min(MOST_WATCHED)).map(|exchanged| bytes = exchanged.bytes)
+    let watched = process.trace_calls(socket, || {
+        exchange(messages.min(TRACED_MESSAGES_LIMIT)).map(|exchanged| bytes = exchanged.bytes)
     });
     match (watched, doubt) {
-        (Ok(watched), _) => rules::rule_watched(driver, &sight, watched?, bytes, &seen),
+        (Ok(watched), _) => rules::rule_on_calls(driver, &snapshot, watched?, bytes, &seen),
         (Err(error), None) => {
             Ok(attested(format!("{seen}; its system calls cannot be watched: {error}")))
         }
@@ -122,37 +126,37 @@ pub fn attest_process(
     }
 }
 
-/// What is seen once the server waits for the client again. A look while it still runs proves
+/// Looks until the server waits for the client again. A look at a server that still runs proves
 /// nothing against it.
 fn settle(
-    look: impl Fn() -> std::io::Result<Sight>,
-    rule: impl Fn(&Sight) -> Ruling,
-) -> std::io::Result<(Sight, Ruling)> {
+    look: impl Fn() -> std::io::Result<Snapshot>,
+    rule: impl Fn(&Snapshot) -> Ruling,
+) -> std::io::Result<(Snapshot, Ruling)> {
     let deadline = Deadline::after(PATIENCE);
     let mut at_rest = 0;
     loop {
-        let sight = look()?;
-        let ruling = rule(&sight);
-        at_rest = if sight.is_at_rest { at_rest + 1 } else { 0 };
-        if matches!(ruling, Ruling::Attested(_)) || at_rest == LOOKS {
-            return Ok((sight, ruling));
+        let snapshot = look()?;
+        let ruling = rule(&snapshot);
+        at_rest = if snapshot.is_at_rest { at_rest + 1 } else { 0 };
+        if matches!(ruling, Ruling::Attested(_)) || at_rest == REST_LOOKS {
+            return Ok((snapshot, ruling));
         }
         if deadline.is_over() {
-            return Ok((sight, ruling.in_motion()));
+            return Ok((snapshot, ruling.downgrade_mismatch()));
         }
-        thread::sleep(PAUSE);
+        thread::sleep(LOOK_INTERVAL);
     }
 }
 
 /// What is seen of a server that declares no driver.
 #[must_use]
-pub fn not_declared(host: &Host, process: &Process) -> Attestation {
+pub fn attest_undeclared(host: &Host, process: &Process) -> Attestation {
     // No socket has this inode.
-    let held = match process.sight(0) {
-        Ok(sight) if !sight.rings.is_empty() => {
-            format!("the process holds {} rings", sight.rings.len())
+    let held = match process.snapshot(0) {
+        Ok(snapshot) if !snapshot.rings.is_empty() => {
+            format!("the process holds {} rings", snapshot.rings.len())
         }
-        Ok(sight) if sight.epolls > 0 => {
+        Ok(snapshot) if snapshot.epolls > 0 => {
             "the process holds an epoll instance and no ring".to_owned()
         }
         Ok(_) => "the process holds neither a ring nor an epoll instance".to_owned(),
@@ -165,7 +169,7 @@ fn attested(seen: String) -> Attestation {
     Attestation::Attested { seen: seen.into() }
 }
 
-fn unseen(look: std::io::Result<Sight>) -> Attestation {
+fn attest_unseen(look: std::io::Result<Snapshot>) -> Attestation {
     let error = look.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
     let reason = format!("the system does not let the server's process be seen: {error}");
     Attestation::Announced { reason: reason.into() }

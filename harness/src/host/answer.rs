@@ -1,10 +1,10 @@
-//! A probe's answer: it works, or why it does not and what would help.
+//! A probe's answer: something works, or why it does not and what would help.
 
 use std::io;
 
 use report::host::{Availability, IoUring};
 
-/// What the probe of io_uring gives.
+/// The result of the io_uring probe.
 pub(super) struct RingProbe {
     pub(super) state: Availability,
     pub(super) offers: Option<IoUring>,
@@ -12,8 +12,8 @@ pub(super) struct RingProbe {
     pub(super) counters: Availability,
 }
 
-/// A driver that this system does not have: nothing on this host would help.
-pub(super) fn foreign(reason: &str) -> Availability {
+/// Unavailable, and nothing on this host would help.
+pub(super) fn unavailable(reason: &str) -> Availability {
     Availability::Unavailable { reason: reason.to_owned().into(), fix: None }
 }
 
@@ -21,9 +21,9 @@ pub(super) fn available(details: impl Into<String>) -> Availability {
     Availability::Available { details: details.into().into() }
 }
 
-/// Why a trial of the kernel gave no answer.
+/// Why a trial gave no answer.
 #[expect(clippy::needless_pass_by_value, reason = "what map_err takes")]
-pub(super) fn words(error: io::Error) -> String {
+pub(super) fn trial_failure(error: io::Error) -> String {
     format!("the trial failed: {error}")
 }
 

@@ -1,4 +1,4 @@
-//! What macOS and the BSDs say about themselves, through one call of `sysctl`.
+//! What macOS and the BSDs report about themselves, through one call of `sysctl`.
 
 use super::facts::Facts;
 use report::host::Hint;
@@ -58,8 +58,8 @@ fn parse(printed: &str) -> Facts {
         ),
         tcp_congestion_control: text("net.inet.tcp.cc.algorithm"),
         somaxconn: small("kern.ipc.soacceptqueue").or_else(|| small("kern.ipc.somaxconn")),
-        // An implicit bind takes from the high range on macOS, from the other one on FreeBSD;
-        // where both are given they are the same by default.
+        // An implicit bind uses the high range on macOS, and the other range on FreeBSD. Where both
+        // exist, they are the same by default.
         ephemeral_ports: range("net.inet.ip.portrange.first", "net.inet.ip.portrange.last")
             .or_else(|| range("net.inet.ip.portrange.hifirst", "net.inet.ip.portrange.hilast")),
         ..Facts::default()

@@ -1,16 +1,16 @@
-//! Which ways to observe a server work on this host.
+//! Probes which ways to observe a server work on this host.
 
 use report::host::{Availability, Counter};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 use super::answer::available;
-use super::answer::foreign;
+use super::answer::unavailable;
 use super::facts::Facts;
 #[cfg(target_os = "linux")]
 use crate::error::Error;
 
-/// System calls by tracepoint, completions by ring, what the kernel keeps of a process, what it
-/// says of it, whether it refuses it threads, and whether headers can be written by hand.
+/// The tracepoint that counts system calls, the counters of rings, the resources of a process, the
+/// kernel's log, the limit on threads, and raw sockets.
 pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
     [
         ("tracepoints", tracepoints(facts)),
@@ -24,28 +24,28 @@ pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
     .into()
 }
 
-/// Counting the system calls of another process takes the tracepoint's number, which tracefs
-/// keeps for root by default, and leave to count events inside the kernel.
+/// To count the system calls of another process, one needs the tracepoint's number, which tracefs
+/// shows only to root by default, and permission to count events inside the kernel.
 #[cfg(target_os = "linux")]
 fn tracepoints(facts: &Facts) -> Availability {
     match allowed_tracepoint(facts) {
         Ok((_, paranoid)) => available(format!(
             "tracefs is readable, kernel.perf_event_paranoid is {paranoid}; no event was opened"
         )),
-        Err(Missing { reason, fix }) => {
+        Err(MissingTracepoint { reason, fix }) => {
             Availability::Unavailable { reason: reason.into(), fix: fix.map(Into::into) }
         }
     }
 }
 
-/// The number of the tracepoint `raw_syscalls:sys_enter`, where this process may count it.
+/// The number of the tracepoint `raw_syscalls:sys_enter`, if this process may count it.
 ///
 /// # Errors
 /// Why it may not, and the remedy.
 #[cfg(target_os = "linux")]
 pub(crate) fn system_call_tracepoint() -> Result<u64, Error> {
     let found = allowed_tracepoint(&super::linux::facts());
-    found.map(|(number, _)| number).map_err(|Missing { reason, fix }| {
+    found.map(|(number, _)| number).map_err(|MissingTracepoint { reason, fix }| {
         Error::CallCount(match fix {
             Some(fix) => format!("{reason}; try: {fix}").into(),
             None => reason.into(),
@@ -53,23 +53,23 @@ pub(crate) fn system_call_tracepoint() -> Result<u64, Error> {
     })
 }
 
-/// Why there is no tracepoint, and the remedy where there is one.
+/// Why there is no tracepoint, and the remedy if there is one.
 #[cfg(target_os = "linux")]
-struct Missing {
+struct MissingTracepoint {
     reason: String,
     fix: Option<&'static str>,
 }
 
-/// The tracepoint's number, and the kernel's setting that allows to count it.
+/// The tracepoint's number, and the value of kernel.perf_event_paranoid.
 #[cfg(target_os = "linux")]
-fn allowed_tracepoint(facts: &Facts) -> Result<(u64, i32), Missing> {
-    /// By itself, and below debugfs, where alone it was before Linux 4.1.
+fn allowed_tracepoint(facts: &Facts) -> Result<(u64, i32), MissingTracepoint> {
+    /// The mount point of tracefs, and its place below debugfs, where it was before Linux 4.1.
     const PLACES: [&str; 2] = [
         "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id",
         "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id",
     ];
 
-    let missing = |reason: String, fix| Err(Missing { reason, fix });
+    let missing = |reason: String, fix| Err(MissingTracepoint { reason, fix });
     let Some(paranoid) = facts.perf_event_paranoid else {
         let reason = "this kernel has no perf events, or /proc is not readable";
         return missing(reason.to_owned(), None);
@@ -99,14 +99,14 @@ fn allowed_tracepoint(facts: &Facts) -> Result<(u64, i32), Missing> {
 
 #[cfg(not(target_os = "linux"))]
 fn tracepoints(_: &Facts) -> Availability {
-    foreign("Linux only")
+    unavailable("Linux only")
 }
 
 #[cfg(target_os = "linux")]
 fn process() -> Availability {
     match std::fs::read("/proc/self/stat") {
         Ok(_) => available("/proc/PID has CPU time, memory, threads, descriptors and switches"),
-        Err(error) => foreign(&format!("/proc/self/stat cannot be read: {error}")),
+        Err(error) => unavailable(&format!("/proc/self/stat cannot be read: {error}")),
     }
 }
 
@@ -117,13 +117,13 @@ fn process() -> Availability {
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn process() -> Availability {
-    foreign("they are read from /proc, which only Linux has, or through macOS's libproc")
+    unavailable("they are read from /proc, which only Linux has, or through macOS's libproc")
 }
 
 #[cfg(target_os = "linux")]
 fn kernel_log() -> Availability {
     let path = crate::kernel_log::PATH;
-    match crate::kernel_log::KernelLog::from_now_on() {
+    match crate::kernel_log::KernelLog::open_at_end() {
         Ok(_) => available(format!("{path} is readable")),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Availability::Unavailable {
@@ -131,13 +131,13 @@ fn kernel_log() -> Availability {
                 fix: Some("sudo sysctl kernel.dmesg_restrict=0".to_owned().into()),
             }
         }
-        Err(error) => foreign(&format!("{path} cannot be read: {error}")),
+        Err(error) => unavailable(&format!("{path} cannot be read: {error}")),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn kernel_log() -> Availability {
-    foreign("Linux only")
+    unavailable("Linux only")
 }
 
 #[cfg(target_os = "linux")]
@@ -147,20 +147,21 @@ fn thread_limit() -> Availability {
 
 #[cfg(not(target_os = "linux"))]
 fn thread_limit() -> Availability {
-    foreign("Linux only")
+    unavailable("Linux only")
 }
 
-/// Raw sockets, for datagrams that no other socket sends. Root's on most systems (raw(7)).
+/// Raw sockets send datagrams that no other socket can send. On most systems they need root
+/// (raw(7)).
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn raw_sockets() -> Availability {
     use socket2::{Domain, Protocol, Socket, Type};
     match Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP)) {
         Ok(_) => available("a raw socket for UDP could be opened"),
-        Err(error) => foreign(&format!("a raw socket cannot be opened: {error}")),
+        Err(error) => unavailable(&format!("a raw socket cannot be opened: {error}")),
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 fn raw_sockets() -> Availability {
-    foreign("tried on Linux and macOS only")
+    unavailable("tried on Linux and macOS only")
 }

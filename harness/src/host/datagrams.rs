@@ -1,25 +1,24 @@
-//! Tries how long datagrams may be, how many wait, and what a full queue says, with sockets as a
-//! program gets them when it sets no buffer.
+//! Tries how long datagrams may be, how many can wait, and what a full queue returns. The sockets
+//! have the default buffers that a program gets if it sets none.
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
-use report::sockets::{Sockets, Tried};
+use report::sockets::{ProbeResult, Sockets};
 
-use super::answer::words;
+use super::answer::trial_failure;
 use crate::deadline::Deadline;
 
-/// How long a datagram may be under way. On Linux it is there when the call returns.
-const UNDER_WAY: Duration = Duration::from_millis(20);
-/// Short, as in the cases of many clients.
-const SHORT: usize = 512;
+/// How long a datagram may take to arrive. On Linux it has arrived when the call returns.
+const ARRIVAL_LIMIT: Duration = Duration::from_millis(20);
+/// Bytes of a short datagram, as in the cases with many clients.
+const SHORT_BYTES: usize = 512;
 
-/// All that is known of datagrams.
 pub(super) fn all(deadline: Deadline) -> Sockets {
     Sockets {
         udp_longest: udp_longest(deadline).into(),
-        udp_waiting: udp_waiting().map_err(words).into(),
+        udp_waiting: udp_waiting().map_err(trial_failure).into(),
         unixgram_longest: unix::longest_datagram(deadline),
         full_unix: unix::full_listener(),
         full_unixgram: unix::full_receiver(deadline),
@@ -32,29 +31,31 @@ fn udp_pair() -> io::Result<(UdpSocket, UdpSocket)> {
     let (sender, receiver) = (sender?, receiver?);
     sender.connect(receiver.local_addr()?)?;
     receiver.connect(sender.local_addr()?)?;
-    receiver.set_read_timeout(Some(UNDER_WAY))?;
+    receiver.set_read_timeout(Some(ARRIVAL_LIMIT))?;
     Ok((sender, receiver))
 }
 
 fn udp_longest(deadline: Deadline) -> Result<u32, String> {
-    let (sender, receiver) = udp_pair().map_err(words)?;
-    longest(Sockets::UDP_MOST, deadline, |bytes, buffer| {
+    let (sender, receiver) = udp_pair().map_err(trial_failure)?;
+    longest(Sockets::UDP_MAX_BYTES, deadline, |bytes, buffer| {
         sender.send(bytes).and_then(|_| receiver.recv(buffer)).is_ok_and(|came| came == bytes.len())
     })
 }
 
-/// How many of [`Sockets::UDP_WAITING`] short datagrams are there after the last was sent.
+/// How many of [`Sockets::UDP_WAITING_DATAGRAMS`] short datagrams are waiting after the last was
+/// sent.
 fn udp_waiting() -> io::Result<u32> {
     let (sender, receiver) = udp_pair()?;
-    for _ in 0..Sockets::UDP_WAITING {
-        sender.send(&[0; SHORT])?;
+    for _ in 0..Sockets::UDP_WAITING_DATAGRAMS {
+        sender.send(&[0; SHORT_BYTES])?;
     }
-    let mut buffer = [0; SHORT];
-    let came = (0..Sockets::UDP_WAITING).take_while(|_| receiver.recv(&mut buffer).is_ok());
+    let mut buffer = [0; SHORT_BYTES];
+    let came =
+        (0..Sockets::UDP_WAITING_DATAGRAMS).take_while(|_| receiver.recv(&mut buffer).is_ok());
     Ok(u32::try_from(came.count()).unwrap_or(u32::MAX))
 }
 
-/// The longest datagram of `most` bytes at most that comes through whole.
+/// The longest datagram of at most `most` bytes that arrives whole.
 fn longest(
     most: u32,
     deadline: Deadline,
@@ -85,12 +86,12 @@ mod unix {
     use rustix::io::Errno;
     use socket2::{Domain, SockAddr, Socket, Type};
 
-    use super::{Deadline, SHORT, Sockets, Tried, io, longest, words};
+    use super::{Deadline, ProbeResult, SHORT_BYTES, Sockets, io, longest, trial_failure};
     use crate::scratch::Scratch;
 
-    pub(super) fn longest_datagram(deadline: Deadline) -> Tried<u32> {
-        let found = pair().map_err(words).and_then(|(sender, receiver)| {
-            longest(Sockets::UNIXGRAM_MOST, deadline, |bytes, buffer| {
+    pub(super) fn longest_datagram(deadline: Deadline) -> ProbeResult<u32> {
+        let found = pair().map_err(trial_failure).and_then(|(sender, receiver)| {
+            longest(Sockets::UNIXGRAM_MAX_BYTES, deadline, |bytes, buffer| {
                 let came = sender.send(bytes).and_then(|_| receiver.recv(buffer));
                 came.is_ok_and(|came| came == bytes.len())
             })
@@ -105,11 +106,11 @@ mod unix {
         Ok((sender, receiver))
     }
 
-    /// What a sender is told that does not wait, once nobody takes any more.
-    pub(super) fn full_receiver(deadline: Deadline) -> Tried<Outside> {
-        let found = pair().map_err(words).and_then(|(sender, _receiver)| {
+    /// The error that a nonblocking sender gets once the receiver's queue is full.
+    pub(super) fn full_receiver(deadline: Deadline) -> ProbeResult<Outside> {
+        let found = pair().map_err(trial_failure).and_then(|(sender, _receiver)| {
             loop {
-                match sender.send(&[0; SHORT]) {
+                match sender.send(&[0; SHORT_BYTES]) {
                     Err(error) => return Ok(name(&error)),
                     Ok(_) if deadline.is_over() => {
                         return Err("a queue did not get full in time".to_owned());
@@ -121,20 +122,20 @@ mod unix {
         found.into()
     }
 
-    /// What a client is told that does not wait, at a listener that has no more room.
-    pub(super) fn full_listener() -> Tried<Outside> {
-        /// Some systems let a few more wait than they are asked to.
+    /// The error that a nonblocking client gets from a listener whose queue is full.
+    pub(super) fn full_listener() -> ProbeResult<Outside> {
+        /// Some systems let a few more clients wait than the backlog says.
         const CLIENTS: usize = 16;
         let found = (|| {
-            let scratch = Scratch::new().map_err(words)?;
-            let address = SockAddr::unix(scratch.path().join("s")).map_err(words)?;
-            let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).map_err(words);
+            let scratch = Scratch::new().map_err(trial_failure)?;
+            let address = SockAddr::unix(scratch.path().join("s")).map_err(trial_failure)?;
+            let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).map_err(trial_failure);
             let listener = socket()?;
-            listener.bind(&address).and_then(|()| listener.listen(1)).map_err(words)?;
+            listener.bind(&address).and_then(|()| listener.listen(1)).map_err(trial_failure)?;
             let mut clients = Vec::new();
             for _ in 0..CLIENTS {
                 let client = socket()?;
-                client.set_nonblocking(true).map_err(words)?;
+                client.set_nonblocking(true).map_err(trial_failure)?;
                 match client.connect(&address) {
                     Ok(()) => clients.push(client),
                     Err(error) => return Ok(name(&error)),
@@ -159,22 +160,22 @@ mod unix {
 mod unix {
     use report::Outside;
 
-    use super::{Deadline, Tried};
+    use super::{Deadline, ProbeResult};
 
-    pub(super) fn longest_datagram(_: Deadline) -> Tried<u32> {
+    pub(super) fn longest_datagram(_: Deadline) -> ProbeResult<u32> {
         none()
     }
 
-    pub(super) fn full_receiver(_: Deadline) -> Tried<Outside> {
+    pub(super) fn full_receiver(_: Deadline) -> ProbeResult<Outside> {
         none()
     }
 
-    pub(super) fn full_listener() -> Tried<Outside> {
+    pub(super) fn full_listener() -> ProbeResult<Outside> {
         none()
     }
 
-    fn none<T>() -> Tried<T> {
-        Tried::Unknown("the standard library has no Unix sockets here".into())
+    fn none<T>() -> ProbeResult<T> {
+        ProbeResult::Unknown("the standard library has no Unix sockets here".into())
     }
 }
 
@@ -201,10 +202,10 @@ mod tests {
     #[test]
     fn linux_takes_the_longest_and_says_again() {
         let tried = all(soon());
-        assert_eq!(tried.udp_longest, Tried::Seen(Sockets::UDP_MOST));
-        assert_eq!(tried.udp_waiting, Tried::Seen(Sockets::UDP_WAITING));
-        assert_eq!(tried.unixgram_longest, Tried::Seen(Sockets::UNIXGRAM_MOST));
-        assert_eq!(tried.full_unix, Tried::Seen("EAGAIN".into()));
-        assert_eq!(tried.full_unixgram, Tried::Seen("EAGAIN".into()));
+        assert_eq!(tried.udp_longest, ProbeResult::Seen(Sockets::UDP_MAX_BYTES));
+        assert_eq!(tried.udp_waiting, ProbeResult::Seen(Sockets::UDP_WAITING_DATAGRAMS));
+        assert_eq!(tried.unixgram_longest, ProbeResult::Seen(Sockets::UNIXGRAM_MAX_BYTES));
+        assert_eq!(tried.full_unix, ProbeResult::Seen("EAGAIN".into()));
+        assert_eq!(tried.full_unixgram, ProbeResult::Seen("EAGAIN".into()));
     }
 }

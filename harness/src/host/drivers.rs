@@ -4,9 +4,9 @@ use std::thread;
 
 use report::host::{Availability, Driver};
 
-use super::answer::{available, foreign};
+use super::answer::{available, unavailable};
 
-/// Every driver in the order of the documents, io_uring as its own probe found it.
+/// Every driver, in the order of the documents. io_uring has its own probe.
 pub(super) fn all(io_uring: Availability) -> Vec<Driver> {
     [
         ("epoll", epoll()),
@@ -26,13 +26,13 @@ fn epoll() -> Availability {
 
     match create(CreateFlags::CLOEXEC) {
         Ok(_) => available("an instance was created"),
-        Err(errno) => refused("epoll_create1", errno.into()),
+        Err(errno) => describe_refusal("epoll_create1", errno.into()),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn epoll() -> Availability {
-    foreign("Linux only")
+    unavailable("Linux only")
 }
 
 #[cfg(any(
@@ -45,7 +45,7 @@ fn epoll() -> Availability {
 fn kqueue() -> Availability {
     match rustix::event::kqueue::kqueue() {
         Ok(_) => available("a queue was created"),
-        Err(errno) => refused("kqueue", errno.into()),
+        Err(errno) => describe_refusal("kqueue", errno.into()),
     }
 }
 
@@ -57,18 +57,18 @@ fn kqueue() -> Availability {
     target_os = "dragonfly"
 )))]
 fn kqueue() -> Availability {
-    foreign("macOS and the BSDs only")
+    unavailable("macOS and the BSDs only")
 }
 
-/// std offers no safe way to ask for either, and every supported Windows has both.
+/// std offers no safe way to create one, and every supported Windows has both.
 fn windows(details: &str) -> Availability {
-    if cfg!(windows) { available(details) } else { foreign("Windows only") }
+    if cfg!(windows) { available(details) } else { unavailable("Windows only") }
 }
 
 fn threads() -> Availability {
     match thread::Builder::new().spawn(|| ()) {
         Ok(thread) => {
-            // The closure cannot panic, so there is no result to look at.
+            // The closure cannot panic, so there is no result to check.
             let _ = thread.join();
             available("a thread was started")
         }
@@ -85,7 +85,7 @@ fn threads() -> Availability {
 }
 
 #[cfg(unix)]
-fn refused(call: &str, error: std::io::Error) -> Availability {
+fn describe_refusal(call: &str, error: std::io::Error) -> Availability {
     use rustix::io::Errno;
 
     let fix = match Errno::from_io_error(&error) {

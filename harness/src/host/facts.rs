@@ -1,9 +1,9 @@
-//! What can be read without trying anything, with the same fields on every system. Each system's
-//! file fills in what it knows.
+//! Facts that can be read without trying anything, with the same fields on every system. Each
+//! system's file fills in what it knows.
 
 use report::host::{Hint, Limits, Seccomp};
 
-/// Facts that the kernel or the environment states; `None` is "not said".
+/// Facts that the kernel or the environment states; `None` if it does not.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) kernel: Option<String>,
@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub(super) memlock_exempt: bool,
     #[cfg(target_os = "linux")]
     pub(super) privilege: Privilege,
-    /// The sysctl kernel.io_uring_disabled, which Linux has since 6.6.
+    /// The sysctl kernel.io_uring_disabled, since Linux 6.6.
     #[cfg(target_os = "linux")]
     pub(super) io_uring_disabled: Option<u8>,
     /// The sysctl kernel.perf_event_paranoid.
@@ -28,8 +28,8 @@ pub(super) struct Facts {
     pub(super) perf_event_paranoid: Option<i32>,
 }
 
-/// Capabilities that matter here. They count only in the first user namespace: root in a
-/// rootless container has none of them.
+/// Capabilities that matter here. They count only in the initial user namespace: root in a rootless
+/// container has none of them.
 #[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Privilege {

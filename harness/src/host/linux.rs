@@ -1,4 +1,4 @@
-//! What Linux says about itself, from procfs and the environment.
+//! What Linux reports about itself, through procfs and the environment.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -56,17 +56,17 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The first processors' part of the file: the kernel makes the rest up only when it is read.
+/// The first processors of the file. The kernel generates the rest only if it is read.
 fn cpuinfo() -> String {
     let mut bytes = Vec::new();
     if let Ok(file) = File::open("/proc/cpuinfo") {
-        // What was read before an error is still worth having.
+        // What was read before an error is still useful.
         let _ = file.take(4096).read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Arm has no model name there, only the numbers of its maker and design.
+/// On Arm the file has no model name, only the numbers of the implementer and the part.
 fn cpu_model(cpuinfo: &str) -> Option<String> {
     let arm = || {
         let implementer = field(cpuinfo, "CPU implementer")?;
@@ -90,8 +90,8 @@ fn seccomp(mode: &str) -> Option<Seccomp> {
     }
 }
 
-/// Effective capabilities, a bit each; none outside the first user namespace, where the kernel
-/// does not honour them for what is asked here.
+/// The effective capabilities, one bit each. 0 outside the initial user namespace, where the kernel
+/// does not honour them for what is checked here.
 fn capabilities(status: &str) -> u64 {
     let first_user_namespace = read("/proc/self/uid_map")
         .is_some_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
@@ -101,7 +101,7 @@ fn capabilities(status: &str) -> u64 {
     field(status, "CapEff").and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
 }
 
-/// Whether kernel.io_uring_group, -1 by default, is one of this process's groups.
+/// Whether the sysctl kernel.io_uring_group, -1 by default, names one of this process's groups.
 fn in_io_uring_group(status: &str) -> bool {
     let Some(group) = read("/proc/sys/kernel/io_uring_group") else {
         return false;
@@ -114,7 +114,7 @@ fn in_io_uring_group(status: &str) -> bool {
         .any(|id| id == group)
 }
 
-/// The ends of ip_local_port_range; reserved ports between them are not taken off.
+/// The ends of ip_local_port_range. Reserved ports between them are included.
 pub(super) fn ephemeral_ports() -> Option<(u16, u16)> {
     let range = read("/proc/sys/net/ipv4/ip_local_port_range")?;
     let mut ends = range.split_whitespace().map(str::parse);
@@ -153,7 +153,7 @@ fn names_a_hypervisor(vendor: &str, product: &str) -> bool {
 }
 
 fn container(kernel_build: &str) -> Option<Hint> {
-    // gVisor answers uname(2) itself, with the build date of Linux 4.4 whatever release it claims.
+    // gVisor answers uname(2) itself, with the build date of Linux 4.4 whatever release it reports.
     if kernel_build.contains("Sun Jan 10 15:06:54 PST 2016") {
         return hint("gVisor", "uname names gVisor's build date");
     }

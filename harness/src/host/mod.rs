@@ -1,8 +1,8 @@
-//! Probes the host: what it is, and what each driver answers when it is really created. The result
-//! is `report::host::Host`; `refusal.rs` has the sentences about a refused ring.
+//! Probes the host: its facts, and what each driver answers when it is really created. The result
+//! is a `report::host::Host`. `refusal.rs` has the sentences about a refused ring.
 
+mod accept_trial;
 mod answer;
-mod at_limit;
 #[cfg(any(all(unix, not(target_os = "linux")), test))]
 mod bsd;
 mod counters;
@@ -42,15 +42,16 @@ use ring::probe as ring;
 #[cfg(windows)]
 use windows as system;
 
-/// The name by which a page shows this host: a label that CI gives, else the operating system.
+/// The name under which a page shows this host: CONFORMANCE_LABEL, which CI sets, or else the
+/// operating system.
 #[must_use]
 pub fn label() -> Outside {
     env::var("CONFORMANCE_LABEL").map_or_else(|_| env::consts::OS.into(), Outside::from)
 }
 
-/// Probes the host as this process sees it, under its own limits, filters and container. Takes less
-/// than 100 ms on Linux, sends nothing to another host and leaves nothing behind; what cannot be
-/// read is `None`. An ENOMEM from io_uring takes 50 ms more, after which it is asked again.
+/// Probes the host as this process sees it, under its own limits, filters and container. It takes
+/// less than 100 ms on Linux, sends nothing to another host and leaves nothing behind. What cannot
+/// be read is `None`. If io_uring answers ENOMEM, the probe waits 50 ms and tries again.
 #[must_use]
 pub fn probe() -> Host {
     let facts = system::facts();
@@ -83,16 +84,16 @@ pub fn probe() -> Host {
 
 #[cfg(not(target_os = "linux"))]
 fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::RingProbe {
-    let none = || answer::foreign("Linux only");
+    let none = || answer::unavailable("Linux only");
     answer::RingProbe { state: none(), offers: None, counters: none() }
 }
 
-/// The first and the last port that the kernel gives to clients, where it tells.
+/// The first and the last port that the kernel gives to clients, if the system reports them.
 pub(crate) fn ephemeral_ports() -> Option<(u16, u16)> {
     system::ephemeral_ports()
 }
 
-/// Containers often have no IPv6, not even to themselves.
+/// Containers often have no IPv6, not even on the loopback interface.
 fn ipv6() -> Availability {
     match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
         Ok(_) => Availability::Available { details: "a socket on ::1 was bound".to_owned().into() },
@@ -106,7 +107,7 @@ fn ipv6() -> Availability {
     }
 }
 
-/// GitHub's hosted machines say which image they run; a self-hosted one gives only its name.
+/// GitHub's hosted machines report their image; a self-hosted one reports only its name.
 fn runner(variable: impl Fn(&str) -> Option<String>) -> Option<Runner> {
     let runner = Runner {
         image: variable("ImageOS").map(Into::into),

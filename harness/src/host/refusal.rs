@@ -1,24 +1,23 @@
 //! Why the kernel refused a ring, and what to change: a pure function from an error and facts to
 //! two sentences.
 
-use report::host::{Availability, IoUring, LimitValue, Limits, Seccomp, grouped, size};
+use report::host::{Availability, IoUring, LimitValue, Limits, Seccomp, group_digits, size};
 use report::outside;
 use rustix::io::Errno;
 
 use super::answer::MORE_DESCRIPTORS;
 use super::facts::Facts;
 
-/// A system call of io_uring that did not go through.
+/// A system call of io_uring that failed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refusal {
     pub(super) call: UringCall,
     pub(super) errno: Errno,
 }
 
-/// Which of the three it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum UringCall {
-    /// `small_fits`: a ring of a few entries was then granted.
+    /// `small_fits`: the kernel then granted a ring of a few entries.
     Setup {
         small_fits: bool,
     },
@@ -36,7 +35,7 @@ impl UringCall {
     }
 }
 
-/// What is wrong, to follow "io_uring_setup answers EPERM", and what to change.
+/// What is wrong, worded to follow "io_uring_setup answers EPERM", and what to change.
 struct Diagnosis {
     why: String,
     fix: Option<String>,
@@ -49,16 +48,16 @@ impl Diagnosis {
 }
 
 impl Refusal {
-    /// The likeliest cause among those that `facts` and `limits` leave, and its remedy.
+    /// The most likely cause that `facts` and `limits` allow, and its remedy.
     pub(super) fn explain(self, facts: &Facts, limits: &Limits) -> Availability {
         let (name, diagnosis) = match self.errno {
-            Errno::PERM => ("EPERM", denied(facts)),
+            Errno::PERM => ("EPERM", diagnose_eperm(facts)),
             Errno::ACCESS => ("EACCES", security_module()),
-            Errno::NOSYS => ("ENOSYS", missing(facts)),
+            Errno::NOSYS => ("ENOSYS", diagnose_enosys(facts)),
             Errno::NOMEM => ("ENOMEM", self.no_memory(facts, limits)),
             Errno::MFILE => ("EMFILE", no_descriptor(limits)),
             Errno::NFILE => ("ENFILE", system_out_of_descriptors()),
-            other => return unexpected(self.call, other),
+            other => return describe_unexpected(self.call, other),
         };
         Availability::Unavailable {
             reason: format!("{} answers {name}: {}", self.call.name(), diagnosis.why).into(),
@@ -74,7 +73,7 @@ impl Refusal {
         };
         let limit = size(bytes);
         let ring = size(IoUring::RING_BYTES);
-        let entries = grouped(IoUring::RING_ENTRIES.into());
+        let entries = group_digits(IoUring::RING_ENTRIES.into());
         let small = match self.call {
             UringCall::Setup { small_fits: true } => "; only a ring of 8 entries fits",
             UringCall::Setup { small_fits: false } | UringCall::Enter | UringCall::Register => "",
@@ -105,7 +104,7 @@ impl Refusal {
 
 const CALLS: &str = "io_uring_setup, io_uring_enter and io_uring_register";
 
-fn denied(facts: &Facts) -> Diagnosis {
+fn diagnose_eperm(facts: &Facts) -> Diagnosis {
     match (facts.io_uring_disabled, facts.seccomp) {
         (Some(2), seccomp) => Diagnosis::new(
             "the sysctl kernel.io_uring_disabled is 2, off for every process",
@@ -168,7 +167,7 @@ fn security_module() -> Diagnosis {
     )
 }
 
-fn missing(facts: &Facts) -> Diagnosis {
+fn diagnose_enosys(facts: &Facts) -> Diagnosis {
     let release = facts.kernel.as_deref().unwrap_or("of unknown release");
     if container_is(facts, &["gVisor"]) {
         return Diagnosis::new(
@@ -201,8 +200,8 @@ fn missing(facts: &Facts) -> Diagnosis {
     }
 }
 
-/// Whether a release such as `4.19.0-27-amd64` is before 5.1. Only ever asked after ENOSYS:
-/// distributions carry io_uring back to older releases.
+/// Whether a release such as `4.19.0-27-amd64` is before 5.1. Asked only after ENOSYS, because
+/// distributions backport io_uring to older releases.
 fn predates_io_uring(release: &str) -> bool {
     let mut numbers =
         release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
@@ -263,7 +262,7 @@ fn system_out_of_descriptors() -> Diagnosis {
     )
 }
 
-fn unexpected(call: UringCall, errno: Errno) -> Availability {
+fn describe_unexpected(call: UringCall, errno: Errno) -> Availability {
     Availability::Unavailable {
         reason: format!("{} answers {}", call.name(), std::io::Error::from(errno)).into(),
         fix: None,
@@ -271,10 +270,10 @@ fn unexpected(call: UringCall, errno: Errno) -> Availability {
 }
 
 fn container_is(facts: &Facts, names: &[&str]) -> bool {
-    facts.container.as_ref().is_some_and(|hint| names.iter().any(|name| hint.name.is(name)))
+    facts.container.as_ref().is_some_and(|hint| names.iter().any(|name| hint.name.equals(name)))
 }
 
-/// Where the filter comes from, as far as the container tells (moby/moby#46762,
+/// Where the filter comes from, if the container shows it (moby/moby#46762,
 /// containerd/containerd#9320).
 fn profile_of(facts: &Facts) -> String {
     match &facts.container {

@@ -1,5 +1,5 @@
-//! Creates a real ring, as large as runtimes create, and uses each of the three system calls: a
-//! filter may let one through and refuse the next.
+//! Creates a real ring, as large as runtimes create, and uses all three system calls: a filter may
+//! allow one and refuse the next.
 
 use std::fs;
 use std::io;
@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use io_uring::{IoUring as Kernel, Parameters, Probe, opcode};
 use report::Outside;
-use report::host::{Availability, IoUring, Limits, grouped};
+use report::host::{Availability, IoUring, Limits, group_digits};
 use rustix::io::Errno;
 
 use super::answer::{RingProbe, available};
 use super::facts::Facts;
 use super::refusal::{Refusal, UringCall};
 
-/// Kernels since about 6.14 charge rings to the user's locked memory and take some time after a
-/// close to give it back (axboe/liburing#1408); there is no event to wait for.
-const BEFORE_SECOND_TRY: Duration = Duration::from_millis(50);
+/// Kernels since about 6.14 charge rings to the user's locked memory, and give it back some time
+/// after a close (axboe/liburing#1408). There is no event to wait for.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// The smallest ring that tells "no rings at all" from "no room for a usual one".
+/// The smallest ring. It tells "no rings at all" from "no memory for a ring of the usual size".
 const SMALL_ENTRIES: u32 = 8;
 
 pub(super) fn probe(facts: &Facts, limits: &Limits) -> RingProbe {
     match try_all_calls(limits) {
-        Ok((ring, probe)) => accepted(&ring, &probe),
+        Ok((ring, probe)) => describe_ring(&ring, &probe),
         Err(refusal) => {
             let state = refusal.explain(facts, limits);
             RingProbe {
@@ -42,12 +42,12 @@ pub(super) fn probe(facts: &Facts, limits: &Limits) -> RingProbe {
 
 fn try_all_calls(limits: &Limits) -> Result<(Kernel, Probe), Refusal> {
     let ring = set_up(limits)?;
-    // Nothing is queued: this only shows that the call is let through.
-    ring.submit().map_err(|error| refused(UringCall::Enter, &error))?;
+    // Nothing is queued. This only shows that the call is allowed.
+    ring.submit().map_err(|error| refusal(UringCall::Enter, &error))?;
     let mut probe = Probe::new();
     match ring.submitter().register_probe(&mut probe) {
-        // EINVAL: before 5.6 there was no such question.
-        Err(error) if errno(&error) != Errno::INVAL => Err(refused(UringCall::Register, &error)),
+        // EINVAL: kernels before 5.6 have no probe.
+        Err(error) if errno(&error) != Errno::INVAL => Err(refusal(UringCall::Register, &error)),
         Ok(()) | Err(_) => Ok((ring, probe)),
     }
 }
@@ -56,7 +56,7 @@ fn set_up(limits: &Limits) -> Result<Kernel, Refusal> {
     let entries = IoUring::RING_ENTRIES;
     let second_try = |error: io::Error| {
         if errno(&error) == Errno::NOMEM && limits.rings() != Some(0) {
-            thread::sleep(BEFORE_SECOND_TRY);
+            thread::sleep(RETRY_DELAY);
             return Kernel::new(entries);
         }
         Err(error)
@@ -68,22 +68,22 @@ fn set_up(limits: &Limits) -> Result<Kernel, Refusal> {
     })
 }
 
-fn refused(call: UringCall, error: &io::Error) -> Refusal {
+fn refusal(call: UringCall, error: &io::Error) -> Refusal {
     Refusal { call, errno: errno(error) }
 }
 
-/// The crate returns only errors that the kernel made.
+/// The crate returns only errors that come from the kernel.
 fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
-fn accepted(ring: &Kernel, probe: &Probe) -> RingProbe {
+fn describe_ring(ring: &Kernel, probe: &Probe) -> RingProbe {
     let features = features(ring.params());
     let opcodes = opcodes(probe);
     RingProbe {
         state: available(format!(
             "a ring of {} entries was set up and entered; {} of {} network operations",
-            grouped(IoUring::RING_ENTRIES.into()),
+            group_digits(IoUring::RING_ENTRIES.into()),
             opcodes.len(),
             OPCODES.len(),
         )),
@@ -95,7 +95,7 @@ fn accepted(ring: &Kernel, probe: &Probe) -> RingProbe {
     }
 }
 
-/// The kernel's own counts of a ring, which `attest` and measurements read from outside.
+/// The kernel's counters of a ring, which `attest` and measurements read from outside.
 fn counters(ring: &Kernel) -> Availability {
     let path = format!("/proc/self/fdinfo/{}", ring.as_raw_fd());
     let reason = match fs::read_to_string(path) {
@@ -133,8 +133,8 @@ fn features(params: &Parameters) -> Vec<String> {
     .collect()
 }
 
-/// Operations of a network server. Multishot accept and receive are flags of an operation, which
-/// the kernel does not list.
+/// Operations that a network server uses. Multishot accept and receive are flags of an operation,
+/// which the kernel does not list.
 const OPCODES: [(&str, u8); 20] = [
     ("accept", opcode::Accept::CODE),
     ("async_cancel", opcode::AsyncCancel::CODE),

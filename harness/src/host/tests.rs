@@ -1,5 +1,5 @@
-//! The probe on this machine, unrestricted and in restricted children, and its sentences for hosts
-//! that are not at hand.
+//! Tests the probe on this machine, unrestricted and in restricted children, and its sentences
+//! about other hosts.
 
 use super::*;
 
@@ -85,7 +85,7 @@ mod refusals {
         let both = off(2, docker());
         assert_explained(Errno::PERM, &both, &limits, "is 2", "on the host, not in the container");
         assert_explained(Errno::PERM, &both, &limits, "is 2", "filter over this process must");
-        // Root is let through at 1, so something else denied it.
+        // Root is allowed at 1, so something else denied it.
         let mut root = off(1, docker());
         root.privilege = Privilege { io_uring: true, ..Privilege::default() };
         assert_explained(Errno::PERM, &root, &limits, "seccomp filter", "seccomp=unconfined");
@@ -140,7 +140,7 @@ mod refusals {
     }
 }
 
-/// The real thing, in a child: this test binary, restricted to one test, restricts itself.
+/// Tests real refusals in a child process: this test binary runs one test, which restricts itself.
 #[cfg(target_os = "linux")]
 mod restricted {
     use std::env;
@@ -153,10 +153,11 @@ mod restricted {
     use crate::restrict::{Denial, Restrictions};
 
     const RESTRICTIONS: &str = "CONFORMANCE_TEST_RESTRICTIONS";
-    /// Conventionally `nobody`: no capabilities, and nobody else's rings.
+    /// Usually `nobody`: no capabilities, and no other process whose rings count against the limit
+    /// of this user.
     const ORDINARY_USER: u32 = 65_534;
 
-    /// Not a test of its own: what the others run in their child. It prints what it found.
+    /// Not a test by itself: the other tests run it in their child. It prints what the probe found.
     #[test]
     fn child() {
         let Ok(args) = env::var(RESTRICTIONS) else {

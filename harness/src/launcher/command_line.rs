@@ -8,8 +8,8 @@ use super::program::expect_executable;
 use crate::error::Error;
 use crate::place::Place;
 
-/// A command line in which `{port}` and `{addr}`, or `{path}`, stand for where the server is to
-/// listen.
+/// A command line in which `{port}` and `{addr}`, or `{path}`, are placeholders for the place where
+/// the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
     transport: Transport,
@@ -18,13 +18,13 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Splits the command of a server for clients that use `transport`, as a POSIX shell would; no
-    /// shell runs it.
+    /// Splits a command as a POSIX shell would, but no shell runs it. Clients of the server use
+    /// `transport`.
     ///
     /// # Errors
     /// [`Error::Command`], which says what to write instead.
     pub fn parse(text: &str, transport: Transport) -> Result<Self, Error> {
-        let words = words(text)?;
+        let words = split_words(text)?;
         let (marks, hint): (&[&str], _) = match transport {
             Transport::Tcp | Transport::Udp => (
                 &["{port}", "{addr}"],
@@ -47,19 +47,18 @@ impl CommandLine {
         Ok(Self { transport, text: text.to_owned(), words })
     }
 
-    /// What its clients use.
     #[must_use]
     pub fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// Whether the server is told an address, and not a port alone.
+    /// Whether the server is told the whole address, not only the port.
     #[must_use]
     pub fn gives_address(&self) -> bool {
         self.words.iter().any(|word| word.contains("{addr}"))
     }
 
-    /// Its program exists and may be executed.
+    /// Checks that the program exists and may be executed.
     ///
     /// # Errors
     /// [`Error::Command`], which names the program.
@@ -67,7 +66,7 @@ impl CommandLine {
         expect_executable(self.words[0].as_ref())
     }
 
-    /// One word of a shell that stands for it as it was given.
+    /// The command as it was given, quoted as one word of a shell.
     #[must_use]
     pub fn quoted(&self) -> Outside {
         shell_words::quote(&self.text).into()
@@ -75,7 +74,7 @@ impl CommandLine {
 
     /// Program and arguments for a server at `place`.
     #[must_use]
-    pub fn words_at(&self, place: &Place) -> Vec<OsString> {
+    pub fn fill_placeholders(&self, place: &Place) -> Vec<OsString> {
         let whole = place.to_string();
         let fill = |word: &String| match place {
             Place::Ip(address) => {
@@ -87,8 +86,8 @@ impl CommandLine {
     }
 }
 
-/// The words of a command, as a POSIX shell would split it.
-pub(super) fn words(text: &str) -> Result<Vec<String>, Error> {
+/// Splits a command as a POSIX shell would.
+pub(super) fn split_words(text: &str) -> Result<Vec<String>, Error> {
     shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}").into()))
 }
 
@@ -111,7 +110,7 @@ mod tests {
     fn words_are_split_and_filled_in_without_a_shell() {
         let text = "node 'my echo.mjs' --at={addr} $HOME {port}";
         let line = CommandLine::parse(text, Transport::Tcp).unwrap();
-        let words = line.words_at(&Place::Ip("127.0.0.1:41235".parse().unwrap()));
+        let words = line.fill_placeholders(&Place::Ip("127.0.0.1:41235".parse().unwrap()));
         assert_eq!(words, ["node", "my echo.mjs", "--at=127.0.0.1:41235", "$HOME", "41235"]);
     }
 }

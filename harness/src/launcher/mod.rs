@@ -1,7 +1,7 @@
-//! Starting servers: every start of a server goes through here, below a supervisor.
+//! Starts servers. Every server is started here, below a supervisor.
 
+mod command_launch;
 mod command_line;
-mod listening;
 mod output;
 mod program;
 mod server;
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use report::{Failure, FailureKind, Outside, Transport, outside};
 
 pub use command_line::CommandLine;
-pub use output::{Captured, Watched};
-pub use server::{Ended, Server};
+pub use output::{CapturedOutput, Monitor};
+pub use server::{Server, ServerExit};
 pub use start::{Origin, Program, Start};
 
 use crate::announcement::{Announcement, Ready};
@@ -29,78 +29,95 @@ use crate::deadline::Deadline;
 use crate::place::{Endpoint, Place};
 use crate::restrict::Restrictions;
 use crate::scratch::Scratch;
-use crate::supervisor::{SUPERVISE, own_program, spawn, token_line};
+use crate::supervisor::{SUPERVISE, spawn, this_program, token_line};
 use server::{Life, Supervised, Supervisor};
 use start::command;
 use turn::Turn;
 
-/// `EX_UNAVAILABLE` of sysexits.h: with a reason on standard output it means "not here".
+/// `EX_UNAVAILABLE` of sysexits.h. With a reason on standard output, it means that the server
+/// declines to serve.
 pub const EXIT_UNAVAILABLE: i32 = 69;
-/// How long a server may take to become ready, unless the user says otherwise: long enough for a
-/// virtual machine on a busy host.
+/// How long a server may take to become ready, unless the user sets another limit. It is long
+/// enough for a virtual machine on a busy host.
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// `--drain` of the servers that are started, unless another is asked for.
-pub const DRAIN: Duration = Duration::from_secs(1);
+/// The `--drain` of started servers, unless a start asks for another value.
+pub const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// What came of a start.
+/// The outcome of a start.
 #[derive(Debug)]
 pub enum Launch {
-    /// It is ready.
     Ready(Box<Server>),
-    /// It said why not, on standard output and by exit 69.
+    /// The server said on standard output why it does not serve, and exited with status 69.
     Declined(Announcement),
-    /// It ended in another way.
+    /// The server ended in another way.
     Ended(Attempt),
 }
 
 /// A server that ended by itself, and what it wrote.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// Whether it was seen to listen before: it may have ended at its first client.
+    /// Whether it was seen to listen. It may have ended because of its first client.
     pub has_listened: bool,
-    /// How it ended.
-    pub ended: Ended,
-    /// Its standard output.
+    pub exit: ServerExit,
     pub stdout: Outside,
     /// The last lines of its standard error.
     pub stderr: Vec<Outside>,
 }
 
-/// Starts servers of one row.
+/// Starts the servers of one row.
 #[derive(Debug)]
 pub struct Launcher {
     origin: Origin,
     /// CPU time of the servers that have ended.
     ended_cpu_ms: Arc<AtomicU64>,
-    last_stderr: Mutex<Option<Arc<Watched<Captured>>>>,
-    /// For Unix paths, once there is one.
+    last_stderr: Mutex<Option<Arc<Monitor<CapturedOutput>>>>,
+    /// The folder for Unix sockets, once it is needed.
     scratch: OnceLock<Scratch>,
-    waited_for_turns_ns: AtomicU64,
-    /// What became of the servers that were ready.
+    turn_wait_ns: AtomicU64,
+    /// Whether the servers that became ready have ended.
     lives: Mutex<Vec<Life>>,
 }
 
 impl Launch {
-    fn ready(process: Supervised, pid: u32, addresses: Vec<SocketAddr>, ready: Ready) -> Self {
-        let stderr_when_ready = process.stderr.lock().total();
-        let (ready, told) = (Some(ready), None);
-        Self::Ready(Box::new(Server { ready, pid, addresses, told, stderr_when_ready, process }))
+    fn from_announcement(
+        process: Supervised,
+        pid: u32,
+        addresses: Vec<SocketAddr>,
+        ready: Ready,
+    ) -> Self {
+        let stderr_when_ready = process.stderr.lock().total_bytes();
+        let (ready, given_endpoint) = (Some(ready), None);
+        Self::Ready(Box::new(Server {
+            ready,
+            pid,
+            addresses,
+            given_endpoint,
+            stderr_when_ready,
+            process,
+        }))
     }
 
-    fn listening(process: Supervised, pid: u32, told: Endpoint) -> Self {
-        let stderr_when_ready = process.stderr.lock().total();
-        let addresses = match (told.transport, &told.place) {
+    fn from_endpoint(process: Supervised, pid: u32, endpoint: Endpoint) -> Self {
+        let stderr_when_ready = process.stderr.lock().total_bytes();
+        let addresses = match (endpoint.transport, &endpoint.place) {
             (Transport::Tcp, Place::Ip(address)) => vec![*address],
             (_, _) => Vec::new(),
         };
-        let (ready, told) = (None, Some(told));
-        Self::Ready(Box::new(Server { ready, pid, addresses, told, stderr_when_ready, process }))
+        let (ready, given_endpoint) = (None, Some(endpoint));
+        Self::Ready(Box::new(Server {
+            ready,
+            pid,
+            addresses,
+            given_endpoint,
+            stderr_when_ready,
+            process,
+        }))
     }
 
-    /// The server, which must have become ready.
+    /// Returns the server if it has become ready.
     ///
     /// # Errors
-    /// `announcement` or `crash`.
+    /// `announcement` if the server declined; `crash` if it ended.
     pub fn expect_ready(self) -> Result<Server, Failure> {
         let expected = "a server that becomes ready";
         match self {
@@ -109,7 +126,7 @@ impl Launch {
                 Err(Failure::new(FailureKind::Announcement, expected, format!("{announcement:?}")))
             }
             Self::Ended(attempt) => {
-                let actual = format!("it {} after writing {:?}", attempt.ended, attempt.stdout);
+                let actual = format!("it {} after writing {:?}", attempt.exit, attempt.stdout);
                 Err(Failure::new(FailureKind::Crash, expected, actual))
             }
         }
@@ -117,7 +134,6 @@ impl Launch {
 }
 
 impl Launcher {
-    /// A launcher of one row's servers.
     #[must_use]
     pub fn new(origin: Origin) -> Self {
         Self {
@@ -125,24 +141,25 @@ impl Launcher {
             ended_cpu_ms: Arc::default(),
             last_stderr: Mutex::new(None),
             scratch: OnceLock::new(),
-            waited_for_turns_ns: AtomicU64::new(0),
+            turn_wait_ns: AtomicU64::new(0),
             lives: Mutex::default(),
         }
     }
 
-    /// CPU time of all its servers that have ended, where the system tells.
+    /// CPU time of all servers of this launcher that have ended; 0 if the system does not report
+    /// it.
     #[must_use]
     pub fn ended_cpu(&self) -> Duration {
         Duration::from_millis(self.ended_cpu_ms.load(Ordering::Relaxed))
     }
 
-    /// How long its starts have waited until fewer others started.
+    /// How long starts have waited because too many other servers were starting.
     #[must_use]
-    pub fn waited_for_turns(&self) -> Duration {
-        Duration::from_nanos(self.waited_for_turns_ns.load(Ordering::Relaxed))
+    pub fn turn_wait_time(&self) -> Duration {
+        Duration::from_nanos(self.turn_wait_ns.load(Ordering::Relaxed))
     }
 
-    /// Where the server is that listens already, if it is one.
+    /// The address of a server that already runs, if the row has such a server.
     #[must_use]
     pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.origin {
@@ -151,11 +168,12 @@ impl Launcher {
         }
     }
 
-    /// Starts a server that is to end by itself before the deadline, such as one with bad
-    /// arguments, once its turn has come. One that becomes ready is killed.
+    /// Waits for its turn, and starts a server that must end by itself before the deadline, such as
+    /// one with bad arguments. `deadline` is called after the wait for the turn. A server that
+    /// becomes ready is killed.
     ///
     /// # Errors
-    /// `not-refused` when it becomes ready, `timeout` when it does neither.
+    /// `not-refused` if the server becomes ready; `timeout` if it neither becomes ready nor ends.
     pub fn attempt(
         &self,
         start: &Start,
@@ -178,11 +196,11 @@ impl Launcher {
         Ok(process.attempt(ended))
     }
 
-    /// Starts a server once its turn has come, and waits until it is ready or has ended. The
-    /// deadline is made then.
+    /// Waits for its turn, starts a server, and waits until it is ready or has ended. `deadline` is
+    /// called after the wait for the turn.
     ///
     /// # Errors
-    /// `announcement` when its first line is none, `timeout` when it writes none.
+    /// `announcement` if the first line is not an announcement; `timeout` if there is no line.
     pub fn launch(
         &self,
         start: &Start,
@@ -204,12 +222,12 @@ impl Launcher {
         Ok(launch)
     }
 
-    /// The end of one of its servers that had become ready, and that nobody asked to end: it
-    /// crashed, or it just ended.
+    /// How a server of this launcher crashed or exited after it had become ready, although nobody
+    /// asked it to.
     #[must_use]
-    pub fn unasked_end(&self) -> Option<Ended> {
+    pub fn unasked_exit(&self) -> Option<ServerExit> {
         let lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-        lives.iter().find_map(Life::unasked_end)
+        lives.iter().find_map(Life::unasked_exit)
     }
 
     fn launch_program(
@@ -241,28 +259,28 @@ impl Launcher {
         ready.expect_listeners(&start.listen)?;
         let addresses = ready.tcp_addresses()?;
         let pid = process.pid;
-        Ok(Launch::ready(process, pid, addresses, ready))
+        Ok(Launch::from_announcement(process, pid, addresses, ready))
     }
 
     fn turn(&self) -> Turn {
         let asked = Instant::now();
         let turn = Turn::wait();
         let nanoseconds = u64::try_from(asked.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.waited_for_turns_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+        self.turn_wait_ns.fetch_add(nanoseconds, Ordering::Relaxed);
         turn
     }
 
-    /// The last lines of the last started server's standard error.
+    /// The last lines of standard error of the server that was started last.
     #[must_use]
     pub fn stderr_tail(&self, lines: usize) -> Vec<Outside> {
         let last = self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|stderr| stderr.lock().last_lines(lines)).unwrap_or_default()
     }
 
-    /// Where Unix paths can be, and nobody else's are.
+    /// A folder for the Unix sockets of this launcher alone.
     ///
     /// # Errors
-    /// `harness` when there is no room for temporary files.
+    /// `harness` if the folder cannot be created.
     pub fn folder(&self) -> Result<&Path, Failure> {
         if let Some(scratch) = self.scratch.get() {
             return Ok(scratch.path());
@@ -273,24 +291,25 @@ impl Launcher {
         Ok(self.scratch.get_or_init(|| made).path())
     }
 
-    /// A start with a listener of this kind beside a TCP port, or with that port alone.
+    /// A start with a TCP listener and, if `transport` is not TCP, a listener for it.
     ///
     /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn over(&self, transport: Transport) -> Result<Start, Failure> {
-        self.over_path(transport, transport.kind())
+    /// See [`Launcher::folder`].
+    pub fn start_with_listener(&self, transport: Transport) -> Result<Start, Failure> {
+        self.start_with_listener_at(transport, transport.kind())
     }
 
-    /// As [`Launcher::over`], to find out whether a server offers this kind of listener: a path
-    /// that it leaves behind is in nobody's way.
+    /// Like [`Launcher::start_with_listener`], but with another Unix path. It is for finding out
+    /// whether a server offers this kind of listener: a path that the server leaves behind is in
+    /// nobody's way.
     ///
     /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn asking_for(&self, transport: Transport) -> Result<Start, Failure> {
-        self.over_path(transport, "asked")
+    /// See [`Launcher::folder`].
+    pub fn start_to_probe_listener(&self, transport: Transport) -> Result<Start, Failure> {
+        self.start_with_listener_at(transport, "asked")
     }
 
-    fn over_path(&self, transport: Transport, name: &str) -> Result<Start, Failure> {
+    fn start_with_listener_at(&self, transport: Transport, name: &str) -> Result<Start, Failure> {
         let mut start = Start::default();
         match transport {
             Transport::Tcp => {}
@@ -303,11 +322,11 @@ impl Launcher {
         Ok(start)
     }
 
-    /// The Unix path that [`Launcher::over`] asks a server to listen at.
+    /// The Unix path at which a server started with [`Launcher::start_with_listener`] listens.
     ///
     /// # Errors
-    /// As [`Launcher::folder`].
-    pub fn path(&self, transport: Transport) -> Result<PathBuf, Failure> {
+    /// See [`Launcher::folder`].
+    pub fn listener_path(&self, transport: Transport) -> Result<PathBuf, Failure> {
         Ok(self.folder()?.join(transport.kind()))
     }
 
@@ -317,13 +336,14 @@ impl Launcher {
         command: Vec<OsString>,
         restrictions: &Restrictions,
     ) -> Result<Supervised, Failure> {
-        // Below a supervisor it would look like a server that ends by itself.
+        // Checked first, because below a supervisor this would look like a server that ends by
+        // itself.
         program::expect_executable(&command[0])
             .map_err(|e| Failure::new(FailureKind::Harness, "to start a server", e.to_string()))?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(trouble)?;
-        let address = listener.local_addr().map_err(trouble)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(start_failure)?;
+        let address = listener.local_addr().map_err(start_failure)?;
         let token = format!("{:016x}", fastrand::u64(..));
-        let mut supervisor = Command::new(own_program().map_err(trouble)?);
+        let mut supervisor = Command::new(this_program().map_err(start_failure)?);
         supervisor
             .args([SUPERVISE, &address.to_string(), &token])
             .args(restrictions.to_args())
@@ -338,23 +358,24 @@ impl Launcher {
         #[cfg(unix)]
         {
             use std::os::unix::process::CommandExt as _;
-            // What a terminal or timeout(1) sends to the harness's group would end it, too.
+            // Without this, signals from a terminal or timeout(1) to the harness's group would end
+            // it, too.
             supervisor.process_group(0);
         }
-        let mut supervisor = Supervisor(spawn(&mut supervisor).map_err(trouble)?);
+        let mut supervisor = Supervisor(spawn(&mut supervisor).map_err(start_failure)?);
         let child = &mut supervisor.0;
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = streams else {
             return Err(Failure::new(FailureKind::Harness, "three pipes", "fewer"));
         };
-        let stderr = Captured::from_pipe(stderr);
-        let (control, pid) = meet(&listener, &token).map_err(|e| {
+        let stderr = CapturedOutput::from_pipe(stderr);
+        let (control, pid) = accept_supervisor(&listener, &token).map_err(|e| {
             let said = Outside::join(&stderr.lock().last_lines(3), "; ");
             Failure::new(FailureKind::Harness, "to start a server", outside!("{} {}", e, said))
         })?;
         let life = Life::default();
-        let reading = control.get_ref().try_clone().map_err(trouble)?;
-        server::follow(control, life.state.clone(), Arc::clone(&self.ended_cpu_ms));
+        let reading = control.get_ref().try_clone().map_err(start_failure)?;
+        server::follow_supervisor(control, life.state.clone(), Arc::clone(&self.ended_cpu_ms));
         *self.last_stderr.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Arc::clone(&stderr));
         Ok(Supervised {
@@ -362,32 +383,32 @@ impl Launcher {
             control: reading,
             life,
             stdin: Mutex::new(stdin),
-            stdout: Captured::from_pipe(stdout),
+            stdout: CapturedOutput::from_pipe(stdout),
             stderr,
             supervisor,
         })
     }
 }
 
-fn trouble(e: std::io::Error) -> Failure {
+fn start_failure(e: std::io::Error) -> Failure {
     Failure::new(FailureKind::Harness, "to start a server", e.to_string())
 }
 
 impl Supervised {
-    fn attempt(&self, ended: Ended) -> Attempt {
-        // Both pipes close with the last process that holds them, which is at an end.
+    fn attempt(&self, exit: ServerExit) -> Attempt {
+        // Both pipes close when the last process that holds them ends, which is about to happen.
         let deadline = Deadline::after(Duration::from_secs(1));
         let stdout = self.stdout.wait(deadline, |out| out.is_closed().then(|| out.text()));
         self.stderr.wait(deadline, |out| out.is_closed().then_some(()));
         Attempt {
             has_listened: false,
-            ended,
+            exit,
             stdout: stdout.unwrap_or_else(|| self.stdout.lock().text()),
             stderr: self.stderr.lock().last_lines(20),
         }
     }
 
-    /// A reason on standard output must go with exit 69.
+    /// A reason on standard output must come with exit status 69.
     fn expect_declined(
         &self,
         announcement: Announcement,
@@ -395,7 +416,7 @@ impl Supervised {
     ) -> Result<Launch, Failure> {
         let expected = format!("exit {EXIT_UNAVAILABLE} after {announcement:?}");
         match self.life.state.wait(deadline, |ended| *ended) {
-            Some(Ended::Code(EXIT_UNAVAILABLE)) => Ok(Launch::Declined(announcement)),
+            Some(ServerExit::Code(EXIT_UNAVAILABLE)) => Ok(Launch::Declined(announcement)),
             Some(ended) => {
                 Err(Failure::new(FailureKind::ExitStatus, expected, format!("it {ended}")))
             }
@@ -404,21 +425,21 @@ impl Supervised {
     }
 }
 
-/// Whether a variable is meant for the harness. A server must know nothing of what it will be
-/// asked, and is not to look for the symbols of a backtrace whenever a task of it panics.
+/// Whether a variable is for the harness. A server must not know what it will be asked. It must
+/// also not resolve the symbols of a backtrace each time one of its tasks panics.
 fn is_of_harness(variable: &OsStr) -> bool {
     let variable = variable.to_string_lossy();
     variable.starts_with("CONFORMANCE_")
         || ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"].contains(&variable.as_ref())
 }
 
-/// Takes the supervisor's connection and its first two lines: the token and the server's process.
-/// Connections of others are closed.
-fn meet(
+/// Accepts the supervisor's connection and reads its first two lines: the token, and the id of the
+/// server's process. Closes connections of other programs.
+fn accept_supervisor(
     listener: &TcpListener,
     token: &str,
 ) -> Result<(BufReader<TcpStream>, u32), std::io::Error> {
-    /// Until the supervisor has started on a busy host.
+    /// How long the supervisor may take to start on a busy host.
     const LIMIT: Duration = Duration::from_secs(20);
     let deadline = Deadline::after(LIMIT);
     loop {
@@ -434,10 +455,10 @@ fn meet(
     }
 }
 
-/// A connection whose first line is the token, which a supervisor sends right after it has
-/// connected.
+/// Returns the connection if its first line is the token, which a supervisor sends right after it
+/// connects.
 fn expect_supervisor(control: TcpStream, token: &str) -> Option<BufReader<TcpStream>> {
-    /// Beyond what a busy host needs; a stranger who sends nothing costs so much.
+    /// More than a busy host needs. A stranger that sends nothing costs this much time.
     const LIMIT: Duration = Duration::from_secs(5);
     let expected = token_line(token);
     let deadline = Deadline::after(LIMIT);
@@ -486,7 +507,7 @@ mod tests {
         let strangers = ["", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "token 0\nstarted 1\n"];
         let _strangers = strangers.map(client);
         let _supervisor = client("token 12\nstarted 34\n");
-        let (_, pid) = meet(&listener, "12").expect("it comes last");
+        let (_, pid) = accept_supervisor(&listener, "12").expect("it comes last");
         assert_eq!(pid, 34);
     }
 

@@ -1,4 +1,5 @@
-//! A server's output, read by a thread and kept within bounds, and a value to wait for.
+//! Reads a server's output on a thread, and keeps a bounded part of it. Also provides a value to
+//! wait for.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -9,38 +10,38 @@ use report::Outside;
 
 use crate::deadline::Deadline;
 
-/// Kept of the beginning and of the end of an output; a server may write megabytes.
+/// How many bytes are kept of the beginning and of the end of an output. A server may write
+/// megabytes.
 const KEPT_BYTES: usize = 64 * 1024;
 
 /// A value that one thread changes and others wait for.
 #[derive(Debug, Default)]
-pub struct Watched<T> {
+pub struct Monitor<T> {
     value: Mutex<T>,
     changed: Condvar,
 }
 
-/// What came out of a pipe so far.
+/// What has come out of a pipe so far.
 #[derive(Debug, Default)]
-pub struct Captured {
+pub struct CapturedOutput {
     head: Vec<u8>,
     tail: VecDeque<u8>,
-    total: u64,
+    total_bytes: u64,
     is_closed: bool,
 }
 
-impl<T> Watched<T> {
-    /// The value now.
+impl<T> Monitor<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the value.
+    /// Changes the value, and wakes all waiters.
     pub fn update(&self, change: impl FnOnce(&mut T)) {
         change(&mut self.lock());
         self.changed.notify_all();
     }
 
-    /// Waits until `found` finds something in the value; none when the deadline is over.
+    /// Waits until `found` returns something for the value; `None` if the deadline is over first.
     pub fn wait<R>(&self, deadline: Deadline, found: impl Fn(&T) -> Option<R>) -> Option<R> {
         let mut value = self.lock();
         loop {
@@ -56,10 +57,10 @@ impl<T> Watched<T> {
     }
 }
 
-impl Captured {
-    /// Reads a pipe to its end in a thread of its own.
-    pub fn from_pipe(mut pipe: impl Read + Send + 'static) -> Arc<Watched<Self>> {
-        let captured = Arc::new(Watched::<Self>::default());
+impl CapturedOutput {
+    /// Reads a pipe to its end on a separate thread.
+    pub fn from_pipe(mut pipe: impl Read + Send + 'static) -> Arc<Monitor<Self>> {
+        let captured = Arc::new(Monitor::<Self>::default());
         let target = Arc::clone(&captured);
         thread::spawn(move || {
             let mut buffer = [0; 8192];
@@ -80,35 +81,34 @@ impl Captured {
         self.tail.extend(bytes);
         let surplus = self.tail.len().saturating_sub(KEPT_BYTES);
         self.tail.drain(..surplus);
-        self.total += bytes.len() as u64;
+        self.total_bytes += bytes.len() as u64;
     }
 
-    /// The bytes of the first line with its line feed, once it is whole.
+    /// The bytes of the first line, including its line feed, once it is complete.
     #[must_use]
     pub fn first_line(&self) -> Option<Vec<u8>> {
         let end = self.head.iter().position(|&byte| byte == b'\n')?;
         Some(self.head[..=end].to_vec())
     }
 
-    /// The beginning, as text.
+    /// The beginning of the output, as text.
     #[must_use]
     pub fn text(&self) -> Outside {
         String::from_utf8_lossy(&self.head).into()
     }
 
-    /// How many bytes came in all.
+    /// How many bytes have come in total.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.total
+    pub fn total_bytes(&self) -> u64 {
+        self.total_bytes
     }
 
-    /// Whether every writer has closed it.
+    /// Whether every writer has closed the pipe.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// The last `count` lines.
     #[must_use]
     pub fn last_lines(&self, count: usize) -> Vec<Outside> {
         let bytes: Vec<u8> = self.tail.iter().copied().collect();
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn a_flood_is_kept_within_bounds() {
         let flood = std::io::repeat(b'x').take(3_000_000);
-        let captured = Captured::from_pipe(flood.chain(&b"\nlast"[..]));
+        let captured = CapturedOutput::from_pipe(flood.chain(&b"\nlast"[..]));
         let deadline = Deadline::after(Duration::from_secs(5));
-        let total = captured.wait(deadline, |c| c.is_closed().then(|| c.total()));
+        let total = captured.wait(deadline, |c| c.is_closed().then(|| c.total_bytes()));
         assert_eq!(total, Some(3_000_005));
-        assert!(captured.lock().text().is(&"x".repeat(KEPT_BYTES)));
+        assert!(captured.lock().text().equals(&"x".repeat(KEPT_BYTES)));
         assert_eq!(captured.lock().last_lines(1), ["last"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a program can be executed, known before anything is started.
+//! Checks that a program can be executed, before anything is started.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use report::outside;
 
 use crate::error::Error;
 
-/// A program that exists and may be executed, found as execvp(3) does it.
+/// Checks that a program exists and may be executed, and finds it as execvp(3) does.
 ///
 /// # Errors
-/// [`Error::Command`], which names it.
+/// [`Error::Command`], which names the program.
 pub(super) fn expect_executable(program: &OsStr) -> Result<(), Error> {
     if !cfg!(unix) {
-        // Endings and folders are tried there that only the system knows.
+        // Other systems also try file extensions and folders that only they know.
         return Ok(());
     }
     let path = Path::new(program);
@@ -24,7 +24,7 @@ pub(super) fn expect_executable(program: &OsStr) -> Result<(), Error> {
         };
         return Err(Error::Command(sentence));
     }
-    // The system has folders of its own choice for that.
+    // Without PATH, the system searches folders of its own choice.
     let Some(folders) = std::env::var_os("PATH") else { return Ok(()) };
     let mut candidates = std::env::split_paths(&folders).map(|folder: PathBuf| folder.join(path));
     if candidates.any(|candidate| refusal(&candidate).is_none()) {
@@ -33,7 +33,7 @@ pub(super) fn expect_executable(program: &OsStr) -> Result<(), Error> {
     Err(Error::Command(outside!("no program '{}' in the folders of PATH", path.display())))
 }
 
-/// Why a file cannot be executed.
+/// Why a file cannot be executed; `None` if it can.
 #[cfg(unix)]
 fn refusal(path: &Path) -> Option<&'static str> {
     use rustix::fs::{Access, access};
@@ -46,20 +46,20 @@ fn refusal(path: &Path) -> Option<&'static str> {
     }
 }
 
-/// Whether a script's interpreter exists. A program for another processor is not noticed: it ends
-/// with status 1 and says so.
+/// Whether a script's interpreter exists. This does not notice a program for another processor,
+/// which ends with status 1 and says so.
 #[cfg(unix)]
 fn has_interpreter(path: &Path) -> bool {
     use std::io::Read as _;
     use std::os::unix::ffi::OsStrExt as _;
     let mut head = Vec::new();
-    // One that may be executed and not read is believed.
+    // A file that may be executed but not read is assumed to be right.
     let Ok(file) = std::fs::File::open(path) else { return true };
     if file.take(256).read_to_end(&mut head).is_err() {
         return true;
     }
     let Some(line) = head.strip_prefix(b"#!") else { return true };
-    // A carriage return is part of its name.
+    // A carriage return belongs to the interpreter's name.
     let mut words = line.split(|byte| b" \t\n".contains(byte)).filter(|word| !word.is_empty());
     words.next().is_some_and(|interpreter| Path::new(OsStr::from_bytes(interpreter)).exists())
 }

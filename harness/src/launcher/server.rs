@@ -1,4 +1,4 @@
-//! A running server, as its parent sees it: its process, what it writes, how it ends.
+//! A running server as the harness sees it: its process, its output, and how it ended.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
@@ -12,36 +12,37 @@ use std::time::Duration;
 use report::{Failure, FailureKind, Transport};
 use report::{Outside, outside};
 
-use super::output::{Captured, Watched};
+use super::output::{CapturedOutput, Monitor};
 use crate::announcement::Ready;
 use crate::deadline::Deadline;
 use crate::place::{Endpoint, Place};
 use crate::process::{Process, Signal};
 
-/// How long the end of a killed server may take; more means that the kernel holds it.
+/// How long a killed server may take to end. If it takes longer, the kernel holds it.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the news of a server's death may take after the failure that it caused.
-const OBITUARY: Duration = Duration::from_millis(500);
-/// The same for a server that has written to standard error: symbols for a backtrace, or a heap
-/// dump, take their time.
-const LONG_OBITUARY: Duration = Duration::from_secs(5);
+/// How long after a failure the news of a server's death may arrive, if that death caused the
+/// failure.
+const EXIT_NEWS_LIMIT: Duration = Duration::from_millis(500);
+/// How long the news may take if the server has written to standard error: resolving the symbols of
+/// a backtrace, or writing a heap dump, takes time.
+const LONG_EXIT_NEWS_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// By itself, with an exit status.
+pub enum ServerExit {
+    /// It exited with this status.
     Code(i32),
-    /// By a signal.
+    /// The signal with this number ended it.
     Signal(i32),
 }
 
-/// The end of a sentence: "ended with status 1", or "was ended by SIGPIPE (signal 13)".
-impl fmt::Display for Ended {
+/// Formats the end of a sentence: "ended with status 1", or "was ended by SIGPIPE (signal 13)".
+impl fmt::Display for ServerExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Code(status) => write!(f, "ended with status {status}"),
-            Self::Signal(signal) => match name(*signal) {
+            Self::Signal(signal) => match signal_name(*signal) {
                 Some(name) => write!(f, "was ended by {name} (signal {signal})"),
                 None => write!(f, "was ended by signal {signal}"),
             },
@@ -49,9 +50,9 @@ impl fmt::Display for Ended {
     }
 }
 
-/// The name of a signal that ends a process, of those that have one number on all systems
+/// The name of a signal that ends a process, if the signal has the same number on all systems
 /// (signal(7), signal(3)).
-fn name(signal: i32) -> Option<&'static str> {
+fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",
         2 => "SIGINT",
@@ -68,34 +69,34 @@ fn name(signal: i32) -> Option<&'static str> {
     })
 }
 
-/// A server that has announced itself. Dropping it kills it and whatever it started.
+/// A server that is ready. Dropping it kills it and everything it started.
 #[derive(Debug)]
 pub struct Server {
     pub(super) ready: Option<Ready>,
-    /// The process that holds its listener: the one that was started, or one below it.
+    /// The process that holds the listener: the one that was started, or a descendant of it.
     pub(super) pid: u32,
-    /// Where it listens for TCP connections.
+    /// The addresses of its TCP listeners.
     pub(super) addresses: Vec<SocketAddr>,
     /// Where it was told to listen, if it announces nothing.
-    pub(super) told: Option<Endpoint>,
-    /// Bytes that it had written to standard error when it was ready.
+    pub(super) given_endpoint: Option<Endpoint>,
+    /// How many bytes it had written to standard error when it became ready.
     pub(super) stderr_when_ready: u64,
     pub(super) process: Supervised,
 }
 
-/// A server's process under its supervisor, announced or not.
+/// A server's process under its supervisor, ready or not.
 #[derive(Debug)]
 pub(super) struct Supervised {
     pub(super) pid: u32,
     pub(super) control: TcpStream,
     pub(super) life: Life,
     pub(super) stdin: Mutex<Option<ChildStdin>>,
-    pub(super) stdout: Arc<Watched<Captured>>,
-    pub(super) stderr: Arc<Watched<Captured>>,
+    pub(super) stdout: Arc<Monitor<CapturedOutput>>,
+    pub(super) stderr: Arc<Monitor<CapturedOutput>>,
     pub(super) supervisor: Supervisor,
 }
 
-/// A supervisor's process. Dropping it kills it, and leaves no zombie.
+/// A supervisor's process. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub(super) struct Supervisor(pub(super) Child);
 
@@ -106,53 +107,56 @@ impl Drop for Supervisor {
     }
 }
 
-/// Whether a server has ended, and whether it was asked to. Clones share it.
+/// Whether a server has ended, and whether the harness asked it to. Clones share this.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Life {
-    pub(super) state: Arc<Watched<Option<Ended>>>,
+    pub(super) state: Arc<Monitor<Option<ServerExit>>>,
     is_asked: Arc<AtomicBool>,
 }
 
 impl Life {
-    /// How it ended, if nobody asked for that.
-    pub(super) fn unasked_end(&self) -> Option<Ended> {
+    /// How the server ended, if nobody asked it to.
+    pub(super) fn unasked_exit(&self) -> Option<ServerExit> {
         /// `SIGINT`, `SIGKILL` and `SIGTERM`, which the harness sends.
         const SENT: [i32; 3] = [2, 9, 15];
         let is_asked = self.is_asked.load(Ordering::Relaxed);
-        let is_unasked = |ended: &Ended| match ended {
-            Ended::Code(_) => !is_asked,
-            Ended::Signal(signal) => !SENT.contains(signal),
+        let is_unasked = |ended: &ServerExit| match ended {
+            ServerExit::Code(_) => !is_asked,
+            ServerExit::Signal(signal) => !SENT.contains(signal),
         };
         self.state.lock().filter(is_unasked)
     }
 }
 
 impl Server {
-    /// Its announcement.
+    /// The server's announcement.
     ///
     /// # Errors
-    /// `harness` for a server that was not started to announce itself.
+    /// `harness` if the server does not know the contract, and so announces nothing.
     pub fn ready(&self) -> Result<&Ready, Failure> {
         let missing = || Failure::new(FailureKind::Harness, "an announced server", "another");
         self.ready.as_ref().ok_or_else(missing)
     }
 
-    /// Its first TCP listener.
+    /// The address of the server's first TCP listener.
     ///
     /// # Errors
-    /// `announcement` when it announced none.
+    /// `announcement` if there is none.
     pub fn address(&self) -> Result<SocketAddr, Failure> {
         let missing = || Failure::new(FailureKind::Announcement, "a TCP address", "none");
         self.addresses.first().copied().ok_or_else(missing)
     }
 
-    /// Where it announced its first listener of this kind, or was told to have it.
+    /// The place of the server's first listener for `transport`, as it was announced, or as the
+    /// server was told.
     ///
     /// # Errors
-    /// `announcement` when there is none.
+    /// `announcement` if there is none.
     pub fn place(&self, transport: Transport) -> Result<Place, Failure> {
-        if let Some(told) = self.told.as_ref().filter(|told| told.transport == transport) {
-            return Ok(told.place.clone());
+        if let Some(given) =
+            self.given_endpoint.as_ref().filter(|given| given.transport == transport)
+        {
+            return Ok(given.place.clone());
         }
         let ready = self.ready()?;
         let kind = transport.kind();
@@ -176,37 +180,37 @@ impl Server {
         self.pid
     }
 
-    /// Its process, with all that it has started.
+    /// The server's process, and all that it has started.
     #[must_use]
     pub fn process(&self) -> Process {
         Process::new(self.pid, self.process.supervisor.0.id())
     }
 
-    /// Asks it to stop: with `SIGTERM` where there are signals, elsewhere by the end of its
-    /// standard input.
+    /// Asks the server to stop: with `SIGTERM` on Unix, and elsewhere by closing its standard
+    /// input.
     ///
     /// # Errors
-    /// As [`Server::stop_by`].
+    /// See [`Server::stop_with_signal`].
     pub fn ask_to_stop(&self) -> Result<(), Failure> {
         if cfg!(unix) {
-            return self.stop_by(Signal::Terminate);
+            return self.stop_with_signal(Signal::Terminate);
         }
         self.close_stdin();
         Ok(())
     }
 
-    /// Asks it to stop by a signal.
+    /// Asks the server to stop with a signal.
     ///
     /// # Errors
-    /// `closed` when it has ended before, `harness` when the signal cannot be sent.
-    pub fn stop_by(&self, signal: Signal) -> Result<(), Failure> {
+    /// `closed` if it has ended before; `harness` if the signal cannot be sent.
+    pub fn stop_with_signal(&self, signal: Signal) -> Result<(), Failure> {
         let sent = self.process().signal(signal);
         if sent.is_ok() {
             self.process.life.is_asked.store(true, Ordering::Relaxed);
         }
         sent.map_err(|failure| {
-            // Without a process there is nobody to send it to.
-            match self.process.life.state.wait(Deadline::after(OBITUARY), |ended| *ended) {
+            // The signal may have failed because the process has ended.
+            match self.process.life.state.wait(Deadline::after(EXIT_NEWS_LIMIT), |ended| *ended) {
                 Some(ended) => Failure::new(
                     FailureKind::Closed,
                     format!("a server that runs until {signal:?}"),
@@ -217,47 +221,46 @@ impl Server {
         })
     }
 
-    /// How it ended, if it has.
     #[must_use]
-    pub fn ended(&self) -> Option<Ended> {
+    pub fn exit(&self) -> Option<ServerExit> {
         *self.process.life.state.lock()
     }
 
-    /// Waits for its end.
+    /// Waits until the server has ended.
     ///
     /// # Errors
-    /// `timeout` with `what`.
-    pub fn wait(&self, deadline: Deadline, what: &str) -> Result<Ended, Failure> {
+    /// `timeout`, with `what`.
+    pub fn wait(&self, deadline: Deadline, what: &str) -> Result<ServerExit, Failure> {
         self.process.life.state.wait(deadline, |ended| *ended).ok_or_else(|| deadline.failure(what))
     }
 
-    /// How it ended, if it has, once a caller has found what it found: a failure may be how a death
-    /// looks from the wire, and the news of the death may still be on its way. `deadline` makes one
-    /// from how long that takes on an idle host.
-    pub fn end_behind<T>(
+    /// How the server ended, if it has. If `found` is a failure, the server's death may be the
+    /// cause, and the news of the death may still be on its way, so this waits for it. `deadline`
+    /// makes a deadline from the time that the news takes on an idle host.
+    pub fn exit_after<T>(
         &self,
         found: &Result<T, Failure>,
         deadline: impl FnOnce(Duration) -> Deadline,
-    ) -> Option<Ended> {
+    ) -> Option<ServerExit> {
         if found.is_ok() {
-            return self.ended();
+            return self.exit();
         }
-        let has_written = self.stderr().lock().total() > self.stderr_when_ready;
-        let limit = if has_written { LONG_OBITUARY } else { OBITUARY };
+        let has_written = self.stderr().lock().total_bytes() > self.stderr_when_ready;
+        let limit = if has_written { LONG_EXIT_NEWS_LIMIT } else { EXIT_NEWS_LIMIT };
         self.process.life.state.wait(deadline(limit), |ended| *ended)
     }
 
-    /// What was found by a caller that wants this server to go on: if it has died, that is what is
-    /// wrong, however it looked from the wire. `deadline` is that of [`Server::end_behind`].
+    /// Returns `found` if the server is still running. If the server has died, that is the failure,
+    /// whatever its client saw. `deadline` is that of [`Server::exit_after`].
     ///
     /// # Errors
-    /// `crash` when it has ended, else what was found.
-    pub fn survives<T>(
+    /// `crash` if the server has ended; otherwise the failure in `found`.
+    pub fn expect_running<T>(
         &self,
         found: Result<T, Failure>,
         deadline: impl FnOnce(Duration) -> Deadline,
     ) -> Result<T, Failure> {
-        let Some(ended) = self.end_behind(&found, deadline) else { return found };
+        let Some(ended) = self.exit_after(&found, deadline) else { return found };
         let seen = match found {
             Ok(_) => Outside::default(),
             Err(e) => outside!("; its client saw {}: {}", e.kind, e.actual),
@@ -266,29 +269,27 @@ impl Server {
         Err(Failure::new(FailureKind::Crash, "a server that keeps running", ended))
     }
 
-    /// Closes its standard input, which is the portable stop signal.
+    /// Closes the server's standard input, which is the portable stop signal.
     pub fn close_stdin(&self) {
         self.process.life.is_asked.store(true, Ordering::Relaxed);
         drop(self.process.stdin.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// Kills it and its group, and waits for its end.
+    /// Kills the server and its process group, and waits until it has ended.
     ///
     /// # Errors
-    /// `harness` when it does not end even so.
+    /// `harness` if it does not end.
     pub fn kill(&self) -> Result<(), Failure> {
         self.process.kill()
     }
 
-    /// Everything it has written to standard output so far.
     #[must_use]
-    pub fn stdout(&self) -> &Watched<Captured> {
+    pub fn stdout(&self) -> &Monitor<CapturedOutput> {
         &self.process.stdout
     }
 
-    /// Everything it has written to standard error so far.
     #[must_use]
-    pub fn stderr(&self) -> &Watched<Captured> {
+    pub fn stderr(&self) -> &Monitor<CapturedOutput> {
         &self.process.stderr
     }
 }
@@ -296,7 +297,7 @@ impl Server {
 impl Supervised {
     pub(super) fn kill(&self) -> Result<(), Failure> {
         if !cfg!(unix) && self.life.state.lock().is_none() {
-            // A killed process has a status like any other there.
+            // Outside Unix, a killed process has an exit status like any other.
             self.life.is_asked.store(true, Ordering::Relaxed);
         }
         // The supervisor may have ended already, together with the server.
@@ -310,15 +311,16 @@ impl Supervised {
 
 impl Drop for Supervised {
     fn drop(&mut self) {
-        // An error here means that the supervisor ends by itself when the control socket closes.
+        // After an error, the supervisor ends by itself when the control socket closes.
         let _ = self.kill();
     }
 }
 
-/// Follows what the supervisor says: how the server ended, or that the supervisor is gone.
-pub(super) fn follow(
+/// Reads what the supervisor reports: how the server ended. The end of the stream means that the
+/// supervisor is gone.
+pub(super) fn follow_supervisor(
     mut lines: BufReader<TcpStream>,
-    state: Arc<Watched<Option<Ended>>>,
+    state: Arc<Monitor<Option<ServerExit>>>,
     ended_cpu_ms: Arc<AtomicU64>,
 ) {
     thread::spawn(move || {
@@ -328,14 +330,18 @@ pub(super) fn follow(
             if let ["exited", how, number, "cpu_ms", cpu_ms] = words.as_slice() {
                 ended_cpu_ms.fetch_add(cpu_ms.parse().unwrap_or(0), Ordering::Relaxed);
                 let number = number.parse().unwrap_or(-1);
-                let ended =
-                    if *how == "code" { Ended::Code(number) } else { Ended::Signal(number) };
+                let ended = if *how == "code" {
+                    ServerExit::Code(number)
+                } else {
+                    ServerExit::Signal(number)
+                };
                 state.update(|state| *state = Some(ended));
                 return;
             }
             line.clear();
         }
-        // Nobody kills a supervisor but this harness, and it does so after the server's end.
-        state.update(|state| *state = state.or(Some(Ended::Signal(9))));
+        // The supervisor is gone without a report. Only the harness kills it, and only after the
+        // server's end, so the server counts as killed.
+        state.update(|state| *state = state.or(Some(ServerExit::Signal(9))));
     });
 }

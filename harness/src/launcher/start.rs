@@ -7,40 +7,39 @@ use std::time::Duration;
 
 use report::Outside;
 
-use super::DRAIN;
-use super::command_line::{CommandLine, words};
+use super::DRAIN_TIME;
+use super::command_line::{CommandLine, split_words};
 use super::program::expect_executable;
 use crate::error::Error;
 use crate::place::Endpoint;
 use crate::restrict::Restrictions;
 
-/// Where a row's server comes from. Its grade follows from that.
+/// Where a row's server comes from. It determines the row's grade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A program that speaks docs/CONTRACT.md.
+    /// A program that implements docs/CONTRACT.md.
     Contract(Program),
-    /// A command that knows nothing of the contract.
+    /// A command whose server does not know the contract.
     Command(CommandLine),
-    /// It listens already.
+    /// The address of a server that already runs.
     Address(Endpoint),
 }
 
-/// A program that speaks the contract.
+/// A program that implements the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The executable.
     pub executable: PathBuf,
-    /// What it gets before the contract's options that the launcher adds.
+    /// Arguments that come before the contract's options, which the launcher adds.
     pub arguments: Vec<OsString>,
 }
 
 impl Program {
-    /// Splits a command as a POSIX shell would; no shell runs it.
+    /// Splits a command as a POSIX shell would, but no shell runs it.
     ///
     /// # Errors
     /// [`Error::Command`], which says what to write instead.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let words = words(text)?;
+        let words = split_words(text)?;
         if words
             .iter()
             .any(|word| ["{port}", "{addr}", "{path}"].iter().any(|mark| word.contains(mark)))
@@ -56,15 +55,15 @@ impl Program {
         Ok(Self { executable, arguments: words.map(OsString::from).collect() })
     }
 
-    /// It exists and may be executed.
+    /// Checks that the program exists and may be executed.
     ///
     /// # Errors
-    /// [`Error::Command`], which names it.
+    /// [`Error::Command`], which names the program.
     pub fn expect_executable(&self) -> Result<(), Error> {
         expect_executable(self.executable.as_os_str())
     }
 
-    /// One word of a shell that stands for its command line.
+    /// The command line, quoted as one word of a shell.
     #[must_use]
     pub fn quoted(&self) -> Outside {
         let arguments = self.arguments.iter().map(|argument| argument.to_string_lossy());
@@ -80,7 +79,7 @@ pub struct Start {
     pub listen: Vec<String>,
     /// More arguments.
     pub arguments: Vec<OsString>,
-    /// How long connections may take to end after the stop.
+    /// How long connections may take to end after the stop signal.
     pub drain: Duration,
     /// What the process may not do.
     pub restrictions: Restrictions,
@@ -92,48 +91,48 @@ impl Default for Start {
         Self {
             listen: vec!["tcp:127.0.0.1:0".to_owned()],
             arguments: Vec::new(),
-            drain: DRAIN,
+            drain: DRAIN_TIME,
             restrictions: Restrictions::default(),
         }
     }
 }
 
 impl Start {
-    /// Listening on a given address.
+    /// A start with one TCP listener, on `address`.
     #[must_use]
-    pub fn on(address: SocketAddr) -> Self {
-        Self::listening(&[&format!("tcp:{address}")])
+    pub fn listening_on(address: SocketAddr) -> Self {
+        Self::with_listeners(&[&format!("tcp:{address}")])
     }
 
-    /// Listening where these values of `--listen` say.
+    /// A start with listeners where these values of `--listen` say.
     #[must_use]
-    pub fn listening(listen: &[&str]) -> Self {
+    pub fn with_listeners(listen: &[&str]) -> Self {
         let listen = listen.iter().copied().map(str::to_owned).collect();
         Self { listen, ..Self::default() }
     }
 
-    /// With one more argument.
+    /// Adds one argument.
     #[must_use]
-    pub fn with(mut self, argument: impl Into<OsString>) -> Self {
+    pub fn with_argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
         self
     }
 }
 
-/// Program and arguments.
+/// The program and all its arguments.
 pub(super) fn command(program: &Program, start: &Start) -> Vec<OsString> {
     let mut command = vec![program.executable.clone().into()];
-    // First, because an interpreter's program is among them.
+    // First, because the script is among them if the program is an interpreter.
     command.extend(program.arguments.iter().cloned());
     for listen in &start.listen {
         command.extend(["--listen".into(), listen.into()]);
     }
     command.extend(["--announce", "json"].map(OsString::from));
-    // What is closed has no end that could be waited for.
+    // A closed standard input has no end that the server could wait for.
     if !start.restrictions.closed_streams {
         command.push("--stop-on-stdin-eof".into());
     }
-    command.extend(["--drain".into(), format!("{}s", start.drain.as_secs()).into()]);
+    command.extend(["--drain".into(), format!("{}ms", start.drain.as_millis()).into()]);
     command.extend(start.arguments.iter().cloned());
     command
 }

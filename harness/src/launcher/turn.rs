@@ -1,36 +1,39 @@
-//! How many servers this program starts at once. Six virtual machines that start together on two
-//! processors each take many times as long as one alone; this delay would be the harness's fault.
+//! Limits how many servers this program starts at once. Six virtual machines that start together on
+//! two processors each take many times as long as one alone, and that delay would be the harness's
+//! fault.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Far longer than any start takes that is alone. One that takes longer holds nobody up any more.
-const LONG: Duration = Duration::from_secs(2);
+/// Much longer than a start takes that runs alone. A start that takes longer no longer delays
+/// others.
+const START_LIMIT: Duration = Duration::from_secs(2);
 
-/// When each of those that start had its turn.
+/// When each server that is starting got its turn.
 static STARTING: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
-static ENDED: Condvar = Condvar::new();
+static START_ENDED: Condvar = Condvar::new();
 
-/// A place among the servers that start, given back when dropped, and lost after [`LONG`].
+/// A place among the servers that are starting. It is given back when dropped, and lost after
+/// [`START_LIMIT`].
 pub(super) struct Turn {
     started: Instant,
 }
 
 impl Turn {
-    /// Waits for a place: there is one for each processor.
+    /// Waits for a place. There is one place per processor.
     pub(super) fn wait() -> Self {
         let places = thread::available_parallelism().map_or(1, usize::from);
         let mut starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            starting.retain(|started| started.elapsed() < LONG);
+            starting.retain(|started| started.elapsed() < START_LIMIT);
             let Some(oldest) = starting.iter().min().filter(|_| starting.len() >= places) else {
                 let started = Instant::now();
                 starting.push(started);
                 return Self { started };
             };
-            let left = LONG.saturating_sub(oldest.elapsed());
-            let waited = ENDED.wait_timeout(starting, left);
+            let left = START_LIMIT.saturating_sub(oldest.elapsed());
+            let waited = START_ENDED.wait_timeout(starting, left);
             starting = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -42,7 +45,7 @@ impl Drop for Turn {
         if let Some(own) = starting.iter().position(|started| *started == self.started) {
             starting.swap_remove(own);
         }
-        ENDED.notify_one();
+        START_ENDED.notify_one();
     }
 }
 
@@ -61,7 +64,7 @@ mod tests {
             drop(turn);
             asked.elapsed()
         });
-        // That the places stay taken for so long is what is tested.
+        // The test needs the places to stay taken for this long.
         thread::sleep(PAUSE);
         drop(turns);
         assert!(waiting.join().expect("it gets a turn") >= PAUSE);

@@ -1,4 +1,4 @@
-//! System calls of a server, counted in the kernel. Counting slows every system call of the host,
+//! Counts the system calls of a server in the kernel. Counting slows every system call of the host,
 //! so it needs a separate run.
 
 use report::Failure;
@@ -8,56 +8,55 @@ use report::outside;
 use super::{Process, system};
 use crate::error::Error;
 
-/// A running count of the system calls of a server: of all threads that it had when the count
-/// began, and of all threads and processes that these start. It ends when this is dropped.
+/// Counts the system calls of a server until it is dropped: of all threads that exist when the
+/// count begins, and of all threads and processes that they start.
 #[derive(Debug)]
 pub struct CallCounter {
-    attached: system::Attached,
+    counters: system::ThreadCounters,
 }
 
-/// The system calls that were counted up to a moment.
+/// The system calls counted so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Calls {
-    /// How many.
     pub count: u64,
-    /// Threads that the count began with.
+    /// Threads that existed when the count began.
     pub threads: usize,
 }
 
 impl Process {
-    /// Begins to count its system calls.
+    /// Begins to count the server's system calls.
     ///
     /// # Errors
-    /// [`Error::CallCount`], with what to do about it where that is known.
+    /// [`Error::CallCount`], with a remedy if one is known.
     pub fn count_calls(&self) -> Result<CallCounter, Error> {
         let error = |failure: Failure| {
             let sentence = outside!("{}: {}", failure.expected, failure.actual);
             Error::CallCount(sentence)
         };
         let threads = || {
-            let each = self.in_each("its threads", system::thread_names).map_err(error)?;
+            let each = self.read_each("its threads", system::thread_names).map_err(error)?;
             Ok(each.into_iter().flatten().map(|(number, _)| number).collect())
         };
-        Ok(CallCounter { attached: system::Attached::to(threads)? })
+        Ok(CallCounter { counters: system::ThreadCounters::attach(threads)? })
     }
 }
 
 impl CallCounter {
-    /// What it has counted so far.
+    /// The count so far.
     ///
     /// # Errors
-    /// [`Error::CallCount`], with what the kernel said.
+    /// [`Error::CallCount`], with the kernel's error.
     pub fn calls(&mut self) -> Result<Calls, Error> {
-        let count = self.attached.read().map_err(|error| {
+        let count = self.counters.read().map_err(|error| {
             Error::CallCount(format!("a counter of system calls cannot be read: {error}").into())
         })?;
-        Ok(Calls { count, threads: self.attached.threads() })
+        Ok(Calls { count, threads: self.counters.threads() })
     }
 }
 
 impl Calls {
-    /// System calls for each of the `messages` that were echoed since `before`. None at all is
-    /// what a counter shows that saw nothing, and never 0.
+    /// System calls per message, for the `messages` that were echoed since `before`. If no call was
+    /// counted, the counter saw nothing: that is no data, and never 0.
     #[must_use]
     pub fn per_message(self, before: Self, messages: u64) -> Count {
         let Self { count, threads } = self;

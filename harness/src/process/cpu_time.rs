@@ -1,4 +1,4 @@
-//! CPU time to the nanosecond, for windows of a second and more.
+//! CPU time to the nanosecond, for windows of 1 s and more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,34 +8,35 @@ use report::Failure;
 use super::readings::{Cpu, CpuTime};
 use super::{Process, system};
 
-/// The CPU time of a server's processes up to a moment.
+/// The CPU time of each process of a server so far.
 #[derive(Clone, Debug, Default)]
 pub struct CpuTimes(BTreeMap<u32, CpuTime>);
 
-/// The CPU time that was used between two moments.
+/// The CPU time used between two moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuUse {
     /// To the nanosecond.
     pub total: Duration,
-    /// The same by who ran, in the proportion that the system tells; `None` when that was too
-    /// little for it. Over a busy second on Linux, a share is known to about a hundredth.
+    /// `total`, divided by who used it in the proportion that the system reports; `None` if the
+    /// system reports no time at all. Over a busy second on Linux, each part is accurate to about 1
+    /// %.
     pub split: Option<Cpu>,
 }
 
 impl Process {
-    /// CPU time used so far by processes that run, more finely than [`Process::cpu`] has it.
+    /// CPU time used so far by processes that still run. It is more precise than [`Process::cpu`].
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report it.
     pub fn cpu_times(&self) -> Result<CpuTimes, Failure> {
         let look = |pid| Ok((pid, system::cpu_time(pid)?));
-        Ok(CpuTimes(self.in_each("its CPU time", look)?.into_iter().collect()))
+        Ok(CpuTimes(self.read_each("its CPU time", look)?.into_iter().collect()))
     }
 }
 
 impl CpuTimes {
-    /// What was used since `before`. A process that has ended in between counts for nothing, one
-    /// that was started for all that it used.
+    /// The CPU time used since `before`. A process that has ended meanwhile counts nothing; a new
+    /// process counts all that it has used.
     #[must_use]
     pub fn since(&self, before: &Self) -> CpuUse {
         let mut total = Duration::ZERO;
@@ -104,7 +105,7 @@ mod tests {
             clock()
         });
         let ran = ran.join().unwrap();
-        // Other tests run beside this one.
+        // Other tests run at the same time.
         let used = of_own().since(&before);
         assert!(used.total >= ran, "{used:?} of {ran:?}");
         assert!(used.split.is_some_and(|split| split.user + split.system == used.total));
@@ -129,7 +130,7 @@ mod tests {
         let used = turn() - before;
         drop(input);
         child.wait().unwrap();
-        // Far below a tick, and not nothing.
+        // Far less than a tick, but more than nothing.
         assert!(!used.is_zero() && used < Duration::from_millis(5), "{used:?}");
     }
 }

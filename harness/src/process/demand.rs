@@ -1,56 +1,57 @@
-//! How much processor time a process has had, and which share of one core that is.
+//! How much processor time a process used, and which share of one core that is.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// What a process has had of the processors up to a moment, and what it was held off from.
+/// The processor time of a process so far, and how long its threads waited for a processor.
 #[derive(Clone, Debug)]
 pub struct Demand {
     pub(super) at: Instant,
-    pub(super) threads: BTreeMap<u32, Turns>,
-    /// What all its threads and processes have run, with those that have ended.
-    pub(super) in_all: Duration,
+    pub(super) threads: BTreeMap<u32, ThreadTurns>,
+    /// How long all its threads and processes have run, including those that have ended.
+    pub(super) total_ran: Duration,
 }
 
-/// One thread's time on a processor, and its time ready and waiting for one.
+/// How long a thread ran, and how long it was ready to run but not running.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct ThreadTurns {
     pub(super) ran: Duration,
-    pub(super) held: Duration,
+    pub(super) waited: Duration,
 }
 
-/// The system counts what has ended in ticks, of user and of system time.
-const COUNTED: Duration = Duration::from_millis(20);
-/// A thread that was held off for longer than all but this part of the time tells too little: of
-/// the moment that is left, one turn would be all.
-const LEAST_PART: u32 = 8;
+/// How far `total_ran` may be off: one tick of user time and one of system time.
+const TOTAL_RAN_PRECISION: Duration = Duration::from_millis(20);
+/// At least 1/8 of the elapsed time counts as time in which a thread could run. With less, a single
+/// turn would look like full use of a core.
+const MIN_RUNNABLE_DIVISOR: u32 = 8;
 
 impl Demand {
-    /// The same of several processes.
-    pub(super) fn of_all(each: Vec<Self>) -> Self {
+    /// The demand of several processes together, with `total_ran` left at zero.
+    pub(super) fn combine(each: Vec<Self>) -> Self {
         let at = each.iter().map(|one| one.at).max().unwrap_or_else(Instant::now);
         let threads = each.into_iter().flat_map(|one| one.threads).collect();
-        Self { at, threads, in_all: Duration::ZERO }
+        Self { at, threads, total_ran: Duration::ZERO }
     }
 
-    /// The sum of all threads' shares of the time in which each could run, or what they and those
-    /// that have ended ran, whichever is more.
+    /// The shares of all threads added up, where 1 is one core. A thread's share is how long it
+    /// ran, divided by the time in which it could run. If all threads, including ended ones, ran
+    /// for a larger share of the elapsed time, that share counts.
     #[must_use]
     pub fn share_since(&self, before: &Self) -> f64 {
         let elapsed = self.at.saturating_duration_since(before.at);
-        let share = |(thread, now): (&u32, &Turns)| {
+        let share = |(thread, now): (&u32, &ThreadTurns)| {
             let then = before.threads.get(thread).copied().unwrap_or_default();
             let ran = now.ran.saturating_sub(then.ran);
-            let could_run = elapsed.saturating_sub(now.held.saturating_sub(then.held));
-            let could_run = could_run.max(ran).max(elapsed / LEAST_PART);
+            let could_run = elapsed.saturating_sub(now.waited.saturating_sub(then.waited));
+            let could_run = could_run.max(ran).max(elapsed / MIN_RUNNABLE_DIVISOR);
             if ran.is_zero() { 0.0 } else { ran.as_secs_f64() / could_run.as_secs_f64() }
         };
         let of_threads: f64 = self.threads.iter().map(share).sum();
-        let in_all = self.in_all.saturating_sub(before.in_all + COUNTED);
-        of_threads.max(in_all.as_secs_f64() / elapsed.as_secs_f64().max(1e-3))
+        let total_ran = self.total_ran.saturating_sub(before.total_ran + TOTAL_RAN_PRECISION);
+        of_threads.max(total_ran.as_secs_f64() / elapsed.as_secs_f64().max(1e-3))
     }
 
-    /// What the busiest thread has of the time on processors of all; none if there was none.
+    /// The busiest thread's share of the time that all threads ran; `None` if none ran.
     #[must_use]
     pub fn busiest_share_since(&self, before: &Self) -> Option<f64> {
         let all = self.ran_since(before);
@@ -61,10 +62,10 @@ impl Demand {
         Some(busiest.as_secs_f64() / all.as_secs_f64())
     }
 
-    /// The time on processors of all threads that still run.
+    /// How long all threads that still exist ran since `before`.
     #[must_use]
     pub fn ran_since(&self, before: &Self) -> Duration {
-        let ran = |(thread, now): (&u32, &Turns)| {
+        let ran = |(thread, now): (&u32, &ThreadTurns)| {
             let then = before.threads.get(thread).copied().unwrap_or_default();
             now.ran.saturating_sub(then.ran)
         };
@@ -83,12 +84,12 @@ mod tests {
             at: start + Duration::from_secs(seconds),
             threads: (1..)
                 .zip(turns)
-                .map(|(thread, &(ran, held))| {
-                    let [ran, held] = [ran, held].map(Duration::from_millis);
-                    (thread, Turns { ran, held })
+                .map(|(thread, &(ran, waited))| {
+                    let [ran, waited] = [ran, waited].map(Duration::from_millis);
+                    (thread, ThreadTurns { ran, waited })
                 })
                 .collect(),
-            in_all: Duration::ZERO,
+            total_ran: Duration::ZERO,
         };
         let (before, now) =
             (demand(1, &[(500, 200), (100, 50)]), demand(2, &[(700, 1000), (110, 50)]));
@@ -98,7 +99,7 @@ mod tests {
         let busiest = now.busiest_share_since(&before).unwrap();
         assert!((busiest - 200.0 / 210.0).abs() < 1e-9, "{busiest}");
         assert_eq!(before.busiest_share_since(&before), None);
-        // One turn of a millisecond that had to wait for a second is no spinning.
+        // One turn of 1 ms that waited for 1 s is no busy loop.
         let share = demand(2, &[(1, 999)]).share_since(&demand(1, &[(0, 0)]));
         assert!((share - 0.008).abs() < 1e-9, "{share}");
     }
@@ -106,10 +107,10 @@ mod tests {
     #[test]
     fn what_has_ended_counts() {
         let start = Instant::now();
-        let demand = |seconds, in_all| Demand {
+        let demand = |seconds, total_ran| Demand {
             at: start + Duration::from_secs(seconds),
             threads: BTreeMap::new(),
-            in_all: Duration::from_millis(in_all),
+            total_ran: Duration::from_millis(total_ran),
         };
         let share = demand(3, 820).share_since(&demand(1, 300));
         assert!((share - 0.25).abs() < 1e-9, "{share}");

@@ -1,26 +1,26 @@
-//! What an epoll instance of another process watches, from the `fdinfo` of its descriptor.
+//! Reads from the `fdinfo` of its descriptor what an epoll instance of another process watches.
 
 use std::fs;
 use std::io;
 
 use super::links::{Target, target};
 
-/// `EPOLLIN` and `EPOLLRDNORM`, either of which waits for input.
+/// `EPOLLIN` and `EPOLLRDNORM`. Either one waits for input.
 const INPUT: u32 = 0x1 | 0x40;
 /// How deep epoll instances may watch each other (`EP_MAX_NESTS` in the kernel's eventpoll.c).
 const DEEPEST: u32 = 5;
 
-/// One file that an instance watches.
+/// A file that an epoll instance watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Member {
-    /// Its descriptor when it was added; the number may be another file's by now.
+    /// The file's descriptor when it was added. The number may belong to another file by now.
     descriptor: u32,
     events: u32,
     inode: u64,
 }
 
-/// Whether the instance at `descriptor` waits for input from the socket of this inode, itself or
-/// by way of an instance that it watches.
+/// Whether the epoll instance at `descriptor` waits for input from the socket with this inode,
+/// directly or through an instance that it watches.
 pub(super) fn waits_for(pid: u32, descriptor: u32, socket: u64) -> io::Result<bool> {
     waits_within(pid, descriptor, socket, DEEPEST)
 }
@@ -44,8 +44,8 @@ fn waits_within(pid: u32, descriptor: u32, socket: u64, depth: u32) -> io::Resul
     Ok(false)
 }
 
-/// As `ep_show_fdinfo` writes it (fs/eventpoll.c in the kernel): the descriptor in decimal, all
-/// else in hexadecimal digits.
+/// Parses a line of `ep_show_fdinfo` (fs/eventpoll.c in the kernel). The descriptor is decimal, and
+/// everything else is hexadecimal.
 fn member(line: &str) -> Option<Member> {
     let mut words = line.strip_prefix("tfd:")?.split_whitespace();
     let descriptor = words.next()?.parse().ok()?;

@@ -1,5 +1,6 @@
 //! Whether the kernel counts threads of an idle process as waiting for I/O. The kernel counts per
-//! host, not per process, so the judge compares the count with that while the process is stopped.
+//! host, not per process, so the judge compares the count with the count while the process is
+//! stopped.
 
 use std::thread;
 use std::time::Duration;
@@ -9,30 +10,32 @@ use report::Failure;
 use super::{Process, Signal, system, unknown};
 use crate::deadline::Deadline;
 
-/// Others may begin or end a long wait while one round is looked at, but hardly in most.
+/// Another process may begin or end a long wait during a round, but hardly during most rounds.
 const ROUNDS: usize = 9;
-/// Who waits for a disk now does so no longer after some looks, even on a busy host.
+/// How many times to read the count after the first time. A process that waits for a disk is done
+/// before the last time, even on a busy host.
 const LOOKS: u32 = 6;
 
 impl Process {
-    /// How many threads it adds to those that the kernel counts as waiting for I/O all the time:
-    /// looked at for `time` while it is left alone and as long while it is stopped, nine times.
-    /// Each time that it is to sleep or to stop gets a `deadline` of its own.
+    /// How many threads of the server the kernel always counts as waiting for I/O. Each of nine
+    /// rounds reads the count for `time` while the server is left alone, and for `time` while it is
+    /// stopped. The result is the median difference. Each wait until the server sleeps or stops
+    /// gets its own `deadline`.
     ///
     /// # Errors
-    /// `harness` when the system does not tell, `timeout` when it does not sleep or stop.
-    pub fn waiting_for_io(
+    /// `harness` if the system does not report it; `timeout` if the server does not sleep or stop.
+    pub fn count_io_waiters(
         &self,
         time: Duration,
         deadline: impl Fn() -> Deadline,
     ) -> Result<u64, Failure> {
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
-            // A thread that was stopped waits again only once it has had its turn.
+            // A thread that was stopped waits again only after it has run.
             self.wait_asleep(deadline())?;
-            let idle = least_waiting(time)?;
+            let idle = least_io_waiters(time)?;
             self.stop(deadline())?;
-            let stopped = least_waiting(time);
+            let stopped = least_io_waiters(time);
             self.signal(Signal::Continue)?;
             rounds.push(idle.saturating_sub(stopped?));
         }
@@ -41,9 +44,9 @@ impl Process {
     }
 }
 
-/// The fewest threads that were seen waiting within `time`.
-fn least_waiting(time: Duration) -> Result<u64, Failure> {
-    let look = || system::waiting_for_io().map_err(|e| unknown("what waits for I/O", &e));
+/// The smallest count seen within `time`.
+fn least_io_waiters(time: Duration) -> Result<u64, Failure> {
+    let look = || system::count_io_waiters().map_err(|e| unknown("what waits for I/O", &e));
     let mut least = look()?;
     for _ in 0..LOOKS {
         thread::sleep(time / LOOKS);

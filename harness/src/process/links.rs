@@ -1,20 +1,18 @@
-//! Descriptors of another process, by the targets of their links.
+//! The descriptors of another process, and what they refer to.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-/// What a descriptor is a link to.
+/// What a descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// A socket, by its inode.
+    /// A socket, with its inode.
     Socket(u64),
-    /// An epoll instance.
     Epoll,
     /// A ring of `io_uring`.
     Ring,
-    /// Anything else.
     Other,
 }
 
@@ -23,7 +21,7 @@ pub(super) fn targets(pid: u32) -> io::Result<BTreeMap<u32, Target>> {
     let mut targets = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
-        // One may be closed between the listing and the look.
+        // If the descriptor is closed meanwhile, its target is `Other`.
         let target = target(entry.path());
         if let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
             targets.insert(number, target);
@@ -32,13 +30,13 @@ pub(super) fn targets(pid: u32) -> io::Result<BTreeMap<u32, Target>> {
     Ok(targets)
 }
 
-/// The descriptors of a process that are links to `target`.
-pub(super) fn holding(pid: u32, target: Target) -> io::Result<Vec<u32>> {
+/// The descriptors of a process that refer to `target`.
+pub(super) fn find_descriptors(pid: u32, target: Target) -> io::Result<Vec<u32>> {
     let targets = targets(pid)?.into_iter();
     Ok(targets.filter(|(_, other)| *other == target).map(|(number, _)| number).collect())
 }
 
-/// What a descriptor is, or was.
+/// What a descriptor refers to; `Other` if it is closed.
 pub(super) fn target(descriptor: impl AsRef<Path>) -> Target {
     let Ok(link) = fs::read_link(descriptor) else { return Target::Other };
     match link.to_str() {
@@ -49,7 +47,7 @@ pub(super) fn target(descriptor: impl AsRef<Path>) -> Target {
     }
 }
 
-/// The inode of a socket by its name, which is no path: `socket:[302132]`.
+/// Parses the inode from the name of a socket, such as `socket:[302132]`.
 pub(super) fn socket(name: &str) -> Option<u64> {
     name.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }

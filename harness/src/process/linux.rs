@@ -1,4 +1,4 @@
-//! What procfs shows about another process (proc(5)).
+//! Reads another process's resources from procfs (proc(5)).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,32 +13,32 @@ use report::Transport;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::Socket;
 
-use super::demand::{Demand, Turns};
+use super::demand::{Demand, ThreadTurns};
 use super::fdinfo;
 use super::links::{self, Target};
 use super::readings::{Cpu, CpuTime, Rest, SOCKETS, SOCKETS_OF_RINGS, Switches, Threads};
-use super::sleepers::RING_THREAD;
+use super::thread_states::RING_THREAD;
 use crate::affinity;
 use crate::sock_diag::{Listener, listeners};
 
 pub(super) use super::fdinfo::rings;
-pub(super) use super::sight_linux::sight;
-pub(super) use super::sockets::{inheritable, own_sockets, waiting_sockets};
-pub(super) use super::tracepoint::Attached;
-pub(super) use super::watch_linux::watch;
+pub(super) use super::snapshot_linux::snapshot;
+pub(super) use super::sockets::{inheritable_descriptors, listening_sockets, own_sockets};
+pub(super) use super::syscall_trace_linux::trace_calls;
+pub(super) use super::tracepoint::ThreadCounters;
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
     let targets = links::targets(pid)?;
-    Ok(targets.len() + held_by_rings(pid, &targets)?)
+    Ok(targets.len() + count_sockets_of_rings(pid, &targets)?)
 }
 
-/// How many sockets a process has only in the file tables of its rings, where none has a number. A
-/// ring without a descriptor shows no table.
-fn held_by_rings(pid: u32, targets: &BTreeMap<u32, Target>) -> io::Result<usize> {
+/// How many sockets a process holds only in the file tables of its rings, without a descriptor. A
+/// ring that has no descriptor itself shows no table.
+fn count_sockets_of_rings(pid: u32, targets: &BTreeMap<u32, Target>) -> io::Result<usize> {
     if !targets.values().any(|target| *target == Target::Ring) {
         return Ok(0);
     }
-    let rings = fdinfo::all(pid)?;
+    let rings = fdinfo::read_rings(pid)?;
     let held: BTreeSet<u64> = rings.into_values().flat_map(|ring| ring.sockets).collect();
     let has_number = |inode: &u64| targets.values().any(|it| *it == Target::Socket(*inode));
     Ok(held.iter().filter(|inode| !has_number(inode)).count())
@@ -59,7 +59,7 @@ pub(super) fn descriptor_kinds(pid: u32) -> io::Result<BTreeMap<String, usize>> 
         };
         *kinds.entry(kind).or_default() += 1;
     }
-    let held = held_by_rings(pid, &links::targets(pid)?)?;
+    let held = count_sockets_of_rings(pid, &links::targets(pid)?)?;
     if held > 0 {
         kinds.insert(SOCKETS_OF_RINGS.to_owned(), held);
     }
@@ -73,9 +73,9 @@ pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     Ok(Cpu { user: time(stat.utime), system: time(stat.stime) })
 }
 
-/// The process's clock, which runs on while its threads do. What is in `stat` is the same time in
-/// ticks, divided as the threads were met at them (`cputime_adjust` in the kernel's
-/// sched/cputime.c); what is in `schedstat` stands still during a turn, and ends with the thread.
+/// Reads the clock of the process, which advances while its threads run. `stat` has the same time
+/// in ticks, divided by what the threads did at each tick (`cputime_adjust` in the kernel's
+/// sched/cputime.c). `schedstat` stands still during a turn and ends with its thread.
 pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
     let number = i32::try_from(pid).map_err(io::Error::other)?;
     let clock = ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(number))?;
@@ -84,27 +84,27 @@ pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
 
 pub(super) fn demand(pid: u32) -> io::Result<Demand> {
     let mut demand =
-        Demand { at: Instant::now(), threads: BTreeMap::new(), in_all: Duration::ZERO };
+        Demand { at: Instant::now(), threads: BTreeMap::new(), total_ran: Duration::ZERO };
     for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
-        // A thread may end between the listing and the look.
+        // A thread may end before it is read.
         if let Ok(stat) = task.schedstat() {
             let ran = Duration::from_nanos(stat.sum_exec_runtime);
-            let held = Duration::from_nanos(stat.run_delay);
-            demand.threads.insert(task.tid.unsigned_abs(), Turns { ran, held });
+            let waited = Duration::from_nanos(stat.run_delay);
+            demand.threads.insert(task.tid.unsigned_abs(), ThreadTurns { ran, waited });
         }
     }
     if demand.threads.is_empty() {
-        // A kernel without CONFIG_SCHED_INFO tells only what they had.
+        // A kernel without CONFIG_SCHED_INFO does not report waits.
         let Cpu { user, system } = cpu(pid)?;
-        demand.threads.insert(pid, Turns { ran: user + system, held: Duration::ZERO });
+        demand.threads.insert(pid, ThreadTurns { ran: user + system, waited: Duration::ZERO });
     }
     Ok(demand)
 }
 
 pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
     let process = process(pid)?;
-    // `stat` may have what each processor last added up, and be off by some hundred KiB for each of
-    // them; here the kernel counts the pages.
+    // `stat` may lack what each processor has not added up yet, some hundred KiB per processor. For
+    // `smaps_rollup` the kernel counts the pages.
     if let Ok(rollup) = process.smaps_rollup() {
         let maps = rollup.memory_map_rollup;
         if let Some(bytes) = maps.iter().find_map(|map| map.extension.map.get("Rss")) {
@@ -123,10 +123,10 @@ pub(super) fn reserved_bytes(pid: u32) -> io::Result<Option<u64>> {
 pub(super) fn threads(pid: u32) -> io::Result<Threads> {
     let mut threads = Threads::default();
     for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
-        // A thread may end between the listing and the look.
+        // A thread may end before it is read.
         if let Ok(stat) = task.stat() {
             threads.all += 1;
-            threads.of_rings += usize::from(stat.comm.starts_with(RING_THREAD));
+            threads.ring_threads += usize::from(stat.comm.starts_with(RING_THREAD));
         }
     }
     Ok(threads)
@@ -141,8 +141,8 @@ pub(super) fn thread_names(pid: u32) -> io::Result<Vec<(u32, String)>> {
 pub(super) fn cpus(pid: u32) -> io::Result<BTreeSet<usize>> {
     let mut all = BTreeSet::new();
     for task in process(pid)?.tasks().map_err(io::Error::other)?.flatten() {
-        // A thread may end between the listing and the look.
-        if let Ok(cpus) = affinity::allowed_to(Pid::from_raw(task.tid)) {
+        // A thread may end before it is read.
+        if let Ok(cpus) = affinity::thread_cpus(Pid::from_raw(task.tid)) {
             all.extend(cpus.numbers());
         }
     }
@@ -160,7 +160,7 @@ pub(super) fn switches(pid: u32) -> io::Result<Switches> {
     Ok(switches)
 }
 
-pub(super) fn waiting_for_io() -> io::Result<u64> {
+pub(super) fn count_io_waiters() -> io::Result<u64> {
     let waiting = KernelStats::current().map_err(io::Error::other)?.procs_blocked;
     waiting.map(u64::from).ok_or_else(|| io::Error::other("/proc/stat has no procs_blocked"))
 }
@@ -187,7 +187,7 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
     Err(io::Error::other("no descriptor of the connection"))
 }
 
-fn listening_by_procfs(port: u16) -> Vec<u64> {
+fn listener_inodes_from_procfs(port: u16) -> Vec<u64> {
     let tables = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
     let is_meant =
         |one: &TcpNetEntry| one.state == TcpState::Listen && one.local_address.port() == port;
@@ -211,17 +211,17 @@ pub(super) fn listener_owner(
             let on_port = |one: &Listener| one.address.port() == port;
             match listeners() {
                 Ok(all) => all.iter().filter(|one| on_port(one)).map(|one| one.inode).collect(),
-                // Where netlink is not to be had, as in gVisor.
-                Err(_) => listening_by_procfs(port),
+                // netlink is not available, as in gVisor.
+                Err(_) => listener_inodes_from_procfs(port),
             }
         }
     };
     if sockets.is_empty() {
         return Ok(None);
     }
-    // The oldest that has the listener, which is the server: those that it forks for a client have
-    // it too, and end with the client. Parents come before children that are as old.
-    let mut family = stats_below(supervisor)?;
+    // The server is the oldest process that has the listener. Processes that it forks for clients
+    // have it too, and end with their client. At equal age, parents come before their children.
+    let mut family = descendant_stats(supervisor)?;
     family.sort_by_key(|stat| stat.starttime);
     let holds = |stat: &Stat| {
         let descriptors = Process::new(stat.pid).and_then(|process| process.fd());
@@ -232,31 +232,32 @@ pub(super) fn listener_owner(
     Ok(family.iter().find(|stat| holds(stat)).map(|stat| stat.pid.unsigned_abs()))
 }
 
-/// What all processes below one have run, with their threads and children that have ended.
-pub(super) fn ran_below(root: u32) -> io::Result<Duration> {
+/// How long all processes below `root` have run, with their threads and their children that have
+/// ended.
+pub(super) fn descendants_cpu_time(root: u32) -> io::Result<Duration> {
     let number = i32::try_from(root).map_err(io::Error::other)?;
     let of_ended =
         |stat: &Stat| u64::try_from(stat.cutime.saturating_add(stat.cstime)).unwrap_or_default();
     let own = process(root)?.stat().map_err(io::Error::other)?;
-    let all = family_of(number, all_stats()?);
+    let all = select_descendants(number, all_stats()?);
     let ticks = all.iter().map(|stat| stat.utime + stat.stime + of_ended(stat)).sum::<u64>();
     let ticks = ticks + of_ended(&own);
     Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
 }
 
-/// The processes that one has started, what these have started, and so on, as far as they run.
-/// Those whose parents are gone are below the supervisor as well, which adopts them.
-pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
-    Ok(stats_below(root)?.into_iter().map(|stat| stat.pid.unsigned_abs()).collect())
+/// The running descendants of a process. The supervisor adopts processes whose parents are gone, so
+/// they are below the supervisor as well.
+pub(super) fn descendants(root: u32) -> io::Result<Vec<u32>> {
+    Ok(descendant_stats(root)?.into_iter().map(|stat| stat.pid.unsigned_abs()).collect())
 }
 
-/// How many children of these processes have ended without having been waited for.
-pub(super) fn unwaited(parents: &[u32]) -> io::Result<usize> {
+/// How many children of these processes have ended and were not waited for.
+pub(super) fn count_unreaped(parents: &[u32]) -> io::Result<usize> {
     let is_child = |stat: &Stat| stat.state == 'Z' && parents.contains(&stat.ppid.unsigned_abs());
     Ok(all_stats()?.iter().filter(|stat| is_child(stat)).count())
 }
 
-/// Those of every process of this host.
+/// The `stat` of every process on this host.
 fn all_stats() -> io::Result<Vec<Stat>> {
     let mut stats = Vec::new();
     for entry in fs::read_dir("/proc")? {
@@ -264,22 +265,22 @@ fn all_stats() -> io::Result<Vec<Stat>> {
         if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
             continue;
         }
-        // A process may end between the listing and the look.
+        // A process may end before it is read.
         stats.extend(Stat::from_file(entry.path().join("stat")).ok());
     }
     Ok(stats)
 }
 
-fn stats_below(root: u32) -> io::Result<Vec<Stat>> {
+fn descendant_stats(root: u32) -> io::Result<Vec<Stat>> {
     let root = i32::try_from(root).map_err(io::Error::other)?;
     let mut rest = all_stats()?;
-    // Those that have ended and are not waited for run no more.
+    // Processes that have ended and are not waited for do not run.
     rest.retain(|stat| !matches!(stat.state, 'Z' | 'X'));
-    Ok(family_of(root, rest))
+    Ok(select_descendants(root, rest))
 }
 
-/// Those of these processes that are below one.
-fn family_of(root: i32, mut rest: Vec<Stat>) -> Vec<Stat> {
+/// The descendants of `root` among these processes.
+fn select_descendants(root: i32, mut rest: Vec<Stat>) -> Vec<Stat> {
     let mut members: Vec<Stat> = Vec::new();
     loop {
         let is_member =
@@ -293,7 +294,7 @@ fn family_of(root: i32, mut rest: Vec<Stat>) -> Vec<Stat> {
     }
 }
 
-pub(super) fn rests(pid: u32, rest: Rest) -> io::Result<bool> {
+pub(super) fn is_at_rest(pid: u32, rest: Rest) -> io::Result<bool> {
     let state = match rest {
         Rest::Asleep => 'S',
         Rest::Stopped => 'T',

@@ -1,5 +1,5 @@
-//! What only Linux shows about another process. Never reached elsewhere: a case that needs it is
-//! unavailable there.
+//! Stand-ins for what only Linux reports about another process. Those that return an error are
+//! never reached: a case that needs them is unavailable on this system (`case::Need`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,14 +9,14 @@ use std::sync::mpsc::Sender;
 use report::Transport;
 use socket2::Socket;
 
-use super::readings::{RingCounters, RingId, Sight, Waiting, Watched};
+use super::readings::{ListeningSocket, RingCounters, RingId, Snapshot, TracedCalls};
 use crate::error::Error;
 
 pub(super) fn rings(_: u32) -> io::Result<BTreeMap<RingId, RingCounters>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// What kinds they are is not told, and nothing is judged by it.
+/// Other systems do not report the kinds, and no case is judged by them.
 pub(super) fn descriptor_kinds(_: u32) -> io::Result<BTreeMap<String, usize>> {
     Ok(BTreeMap::new())
 }
@@ -29,8 +29,8 @@ pub(super) fn reserved_bytes(_: u32) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// Where it listens is asked over the wire alone.
-pub(super) fn waiting_sockets(_: u32) -> io::Result<Vec<Waiting>> {
+/// Empty, so the judge finds out only over the network where a server listens.
+pub(super) fn listening_sockets(_: u32) -> io::Result<Vec<ListeningSocket>> {
     Ok(Vec::new())
 }
 
@@ -38,12 +38,12 @@ pub(super) fn cpus(_: u32) -> io::Result<BTreeSet<usize>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Counters of system calls, of which there are none.
+/// Has no value: only Linux counts the system calls of another process.
 #[derive(Debug)]
-pub(super) enum Attached {}
+pub(super) enum ThreadCounters {}
 
-impl Attached {
-    pub(super) fn to(_: impl Fn() -> Result<BTreeSet<u32>, Error>) -> Result<Self, Error> {
+impl ThreadCounters {
+    pub(super) fn attach(_: impl Fn() -> Result<BTreeSet<u32>, Error>) -> Result<Self, Error> {
         let sentence = "only Linux counts the system calls of another process";
         Err(Error::CallCount(sentence.into()))
     }
@@ -57,16 +57,16 @@ impl Attached {
     }
 }
 
-pub(super) fn sight(_: u32, _: u64) -> io::Result<Sight> {
+pub(super) fn snapshot(_: u32, _: u64) -> io::Result<Snapshot> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn watch(
+pub(super) fn trace_calls(
     _: &[u32],
     _: u64,
     _: &Sender<io::Result<()>>,
     _: &AtomicBool,
-) -> io::Result<Watched> {
+) -> io::Result<TracedCalls> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -87,10 +87,10 @@ pub(super) fn thread_names(_: u32) -> io::Result<Vec<(u32, String)>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn unwaited(_: &[u32]) -> io::Result<usize> {
+pub(super) fn count_unreaped(_: &[u32]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn waiting_for_io() -> io::Result<u64> {
+pub(super) fn count_io_waiters() -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }

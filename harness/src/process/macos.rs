@@ -1,5 +1,5 @@
-//! What libproc shows of another process of the same user: numbers. macOS does not show what the
-//! process holds without `unsafe`.
+//! Reads the numbers that libproc reports about another process of the same user. What the process
+//! holds can hardly be read without `unsafe`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,15 +14,16 @@ use libproc::proc_pid::{listpidinfo, pidinfo};
 use libproc::processes::{ProcFilter, pids_by_type};
 use libproc::task_info::TaskInfo;
 
-use super::demand::{Demand, Turns};
+use super::demand::{Demand, ThreadTurns};
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    Attached, cpus, descriptor_kinds, duplicate_end, listener_owner, own_sockets, reserved_bytes,
-    rings, sight, thread_names, unwaited, waiting_for_io, waiting_sockets, watch,
+    ThreadCounters, count_io_waiters, count_unreaped, cpus, descriptor_kinds, duplicate_end,
+    listener_owner, listening_sockets, own_sockets, reserved_bytes, rings, snapshot, thread_names,
+    trace_calls,
 };
 
-pub(super) fn below(root: u32) -> io::Result<Vec<u32>> {
+pub(super) fn descendants(root: u32) -> io::Result<Vec<u32>> {
     let mut found = pids_by_type(ProcFilter::ByParentProcess { ppid: root })?;
     let mut looked_at = 0;
     while let Some(&parent) = found.get(looked_at) {
@@ -39,7 +40,7 @@ pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
 
 fn files(pid: i32) -> io::Result<Vec<ProcFDInfo>> {
     let table = pidinfo::<BSDInfo>(pid, 0).map_err(io::Error::other)?.pbi_nfiles;
-    // Room for more: a list that fills it may have been cut.
+    // Room for more: a list that fills its buffer may be incomplete.
     let mut room = table as usize + 16;
     loop {
         let open = listpidinfo::<ListFDs>(pid, room).map_err(io::Error::other)?;
@@ -50,16 +51,16 @@ fn files(pid: i32) -> io::Result<Vec<ProcFDInfo>> {
     }
 }
 
-pub(super) fn inheritable(pid: u32) -> io::Result<Vec<(i32, String)>> {
+pub(super) fn inheritable_descriptors(pid: u32) -> io::Result<Vec<(i32, String)>> {
     /// `PROC_FP_CLEXEC` in sys/proc_info.h.
     const CLOSE_ON_EXEC: u32 = 2;
-    /// Standard input, output and error are there to be inherited.
+    /// Standard input, output and error are meant to be inherited.
     const STREAMS: i32 = 3;
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     let is_socket = |file: &ProcFDInfo| file.proc_fdtype == ProcFDType::Socket as u32;
     let mut found = Vec::new();
     for file in files(pid)?.into_iter().filter(is_socket).filter(|file| file.proc_fd >= STREAMS) {
-        // It may be closed between the listing and the look.
+        // The descriptor may be closed before it is read.
         if let Ok(socket) = pidfdinfo::<SocketFDInfo>(pid, file.proc_fd)
             && socket.pfi.fi_status & CLOSE_ON_EXEC == 0
         {
@@ -74,7 +75,7 @@ pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     Ok(Cpu { user: time(task.pti_total_user)?, system: time(task.pti_total_system)? })
 }
 
-/// The task's times hold those of threads that have ended, and are exact by who ran.
+/// A task's times include threads that have ended, and are exact for user and system time.
 pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
     let split = cpu(pid)?;
     Ok(CpuTime { total: split.user + split.system, split })
@@ -82,14 +83,14 @@ pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
 
 pub(super) fn demand(pid: u32) -> io::Result<Demand> {
     let cpu = cpu(pid)?;
-    // For how long its threads were ready and had to wait is not told.
-    let turns = Turns { ran: cpu.user + cpu.system, held: Duration::ZERO };
+    // macOS does not report how long the threads waited for a processor.
+    let turns = ThreadTurns { ran: cpu.user + cpu.system, waited: Duration::ZERO };
     let threads = BTreeMap::from([(pid, turns)]);
-    Ok(Demand { at: Instant::now(), threads, in_all: Duration::ZERO })
+    Ok(Demand { at: Instant::now(), threads, total_ran: Duration::ZERO })
 }
 
-/// What has ended is in the times of tasks already, but for that of processes.
-pub(super) fn ran_below(_: u32) -> io::Result<Duration> {
+/// The times of tasks include ended threads already. Ended processes are not counted.
+pub(super) fn descendants_cpu_time(_: u32) -> io::Result<Duration> {
     Ok(Duration::ZERO)
 }
 
@@ -99,7 +100,7 @@ pub(super) fn resident_bytes(pid: u32) -> io::Result<u64> {
 
 pub(super) fn threads(pid: u32) -> io::Result<Threads> {
     let all = usize::try_from(task(pid)?.pti_threadnum).map_err(io::Error::other)?;
-    Ok(Threads { all, of_rings: 0 })
+    Ok(Threads { all, ring_threads: 0 })
 }
 
 pub(super) fn switches(pid: u32) -> io::Result<Switches> {
@@ -107,7 +108,7 @@ pub(super) fn switches(pid: u32) -> io::Result<Switches> {
     Ok(Switches { voluntary: all, involuntary: 0 })
 }
 
-pub(super) fn rests(pid: u32, rest: Rest) -> io::Result<bool> {
+pub(super) fn is_at_rest(pid: u32, rest: Rest) -> io::Result<bool> {
     /// `SSTOP` in sys/proc.h: all threads of the process are suspended.
     const SUSPENDED: u32 = 4;
     match rest {
@@ -125,8 +126,8 @@ fn task(pid: u32) -> io::Result<TaskInfo> {
     pidinfo::<TaskInfo>(pid, 0).map_err(io::Error::other)
 }
 
-/// A time that libproc counts in ticks of the timebase: 24 MHz on Apple's processors, 1 GHz on
-/// Intel's.
+/// Converts ticks of the timebase, in which libproc counts: 24 MHz on Apple's processors, and 1 GHz
+/// on Intel's.
 fn time(ticks: u64) -> io::Result<Duration> {
     static TICKS_PER_SECOND: OnceLock<Option<u64>> = OnceLock::new();
     let frequency = TICKS_PER_SECOND.get_or_init(|| {
@@ -150,7 +151,7 @@ mod tests {
         }
         let (now, elapsed) = (cpu(pid).unwrap(), start.elapsed());
         let used = (now.user + now.system).saturating_sub(before.user + before.system);
-        // Other tests run beside this one.
+        // Other tests run at the same time.
         assert!(used > elapsed / 10, "{used:?} of {elapsed:?}");
         assert!(resident_bytes(pid).unwrap() > 1 << 20);
         assert!(threads(pid).unwrap().all >= 1);

@@ -1,5 +1,5 @@
-//! A server's process, measured from outside: through procfs on Linux, and partly through libproc
-//! on macOS. If a system does not show something, the cases that need it are unavailable, which the
+//! Measures a server's process from outside: through procfs on Linux, and partly through libproc on
+//! macOS. If a system does not report something, the cases that need it are unavailable, which the
 //! plan knows before any server starts.
 
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use crate::affinity::Cpus;
 mod calls;
 mod cpu_time;
 mod demand;
-mod holdings;
+mod exposure;
 mod io_wait;
 mod readings;
-mod sight;
 mod signals;
+mod snapshot;
 mod submissions;
-mod watch;
+mod syscall_trace;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {
@@ -27,11 +27,11 @@ cfg_if::cfg_if! {
         mod fdinfo;
         mod links;
         mod linux;
-        mod sight_linux;
-        mod sleepers;
+        mod snapshot_linux;
+        mod thread_states;
         mod sockets;
         mod tracepoint;
-        mod watch_linux;
+        mod syscall_trace_linux;
         use linux as system;
     } else if #[cfg(target_os = "macos")] {
         mod macos;
@@ -48,17 +48,17 @@ pub use calls::{CallCounter, Calls};
 pub use cpu_time::{CpuTimes, CpuUse};
 pub use demand::Demand;
 pub use readings::{
-    Cpu, RingCounters, RingId, SOCKETS, SOCKETS_OF_RINGS, Sight, Switches, Threads, Waiting,
-    Watched,
+    Cpu, ListeningSocket, RingCounters, RingId, SOCKETS, SOCKETS_OF_RINGS, Snapshot, Switches,
+    Threads, TracedCalls,
 };
 pub use signals::Signal;
 pub use submissions::Submissions;
 
-/// The process below `supervisor` that listens on a port on which somebody does; none if that is a
-/// stranger. Where the system does not tell, `started` is believed to be the one.
+/// The process below `supervisor` that listens on `port`; `None` if another program listens there.
+/// Where the system does not report it, this is `started`.
 ///
 /// # Errors
-/// When the system refuses to tell.
+/// The system refuses to report it.
 pub(crate) fn listener_owner(
     started: u32,
     supervisor: u32,
@@ -68,43 +68,43 @@ pub(crate) fn listener_owner(
     system::listener_owner(started, supervisor, transport, port)
 }
 
-/// The rings of one process, and what each has had so far.
+/// The counters of each ring of one process.
 ///
 /// # Errors
-/// When the system refuses to tell.
+/// The system refuses to report them.
 pub fn rings(pid: u32) -> std::io::Result<BTreeMap<RingId, RingCounters>> {
     system::rings(pid)
 }
 
-/// How often a state of a process is looked at while a deadline runs.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often to read a state that is waited for.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A server's process, with all that it has started: what is told of it is the sum.
+/// A server's process and all that it has started. Each reading is the sum over all of them.
 #[derive(Clone, Debug)]
 pub struct Process {
-    /// The one that listens, and gets the signals that end a server.
+    /// The process that listens. It gets the signals that end a server.
     pid: u32,
-    /// Whatever runs below this one is the server.
+    /// Every process below this one belongs to the server.
     supervisor: u32,
 }
 
 impl Process {
-    /// The process of this id, and all that run below the one of `supervisor`.
     #[must_use]
     pub fn new(pid: u32, supervisor: u32) -> Self {
         Self { pid, supervisor }
     }
 
-    /// The ids of all its processes.
+    /// The ids of all processes of the server, the listening one first.
     fn family(&self) -> Result<Vec<u32>, Failure> {
         let mut family = vec![self.pid];
-        let below = system::below(self.supervisor).map_err(|e| unknown("its processes", &e))?;
+        let below =
+            system::descendants(self.supervisor).map_err(|e| unknown("its processes", &e))?;
         family.extend(below.into_iter().filter(|pid| *pid != self.pid));
         Ok(family)
     }
 
-    /// What `look` sees in each of its processes.
-    fn in_each<T>(
+    /// Calls `look` for each process of the server, and leaves out those that have ended.
+    fn read_each<T>(
         &self,
         what: &str,
         look: impl Fn(u32) -> std::io::Result<T>,
@@ -114,8 +114,8 @@ impl Process {
         for pid in self.family()? {
             match look(pid) {
                 Ok(one) => seen.push(one),
-                Err(e) if self.has(pid)? => return Err(unknown(what, &e)),
-                // It has ended since, and uses nothing.
+                Err(e) if self.has_process(pid)? => return Err(unknown(what, &e)),
+                // This process has ended, and uses nothing.
                 Err(e) => refusal = Some(e),
             }
         }
@@ -125,59 +125,60 @@ impl Process {
         }
     }
 
-    /// Whether one of its processes still runs.
-    fn has(&self, pid: u32) -> Result<bool, Failure> {
-        let below = system::below(self.supervisor).map_err(|e| unknown("its processes", &e))?;
+    /// Whether this process of the server still runs.
+    fn has_process(&self, pid: u32) -> Result<bool, Failure> {
+        let below =
+            system::descendants(self.supervisor).map_err(|e| unknown("its processes", &e))?;
         Ok(below.contains(&pid))
     }
 
-    /// Whether this system tells about another process's resources, for a case that is worth
-    /// judging without them too.
-    pub const IS_TOLD: bool = cfg!(any(target_os = "linux", target_os = "macos"));
+    /// Whether this system reports another process's resources. It is for cases that can also be
+    /// judged without them.
+    pub const IS_SUPPORTED: bool = cfg!(any(target_os = "linux", target_os = "macos"));
 
-    /// How many processes it is.
+    /// The number of the server's processes.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report it.
     pub fn count(&self) -> Result<usize, Failure> {
         Ok(self.family()?.len())
     }
 
-    /// Those of the process that has most of them: a limit is that of each.
+    /// The descriptors of the process that has the most: the limit holds for each process.
     ///
     /// # Errors
-    /// As [`Process::descriptors`].
+    /// See [`Process::descriptors`].
     pub fn most_descriptors(&self) -> Result<usize, Failure> {
-        let of_each = self.in_each("its descriptors", system::descriptors)?;
+        let of_each = self.read_each("its descriptors", system::descriptors)?;
         Ok(of_each.into_iter().max().unwrap_or(0))
     }
 
-    /// Sockets that are its own and not those of clients, who come over this transport. None are
-    /// known where the system does not tell.
+    /// The number of sockets that do not belong to clients, which use the transport `clients`. Zero
+    /// if the system does not report them.
     ///
     /// # Errors
-    /// `harness` when the system refuses to tell.
+    /// `harness` if the system refuses to report them.
     pub fn own_sockets(&self, clients: Transport) -> Result<usize, Failure> {
         let look = |pid| system::own_sockets(pid, clients);
-        Ok(self.in_each("its sockets", look)?.into_iter().sum())
+        Ok(self.read_each("its sockets", look)?.into_iter().sum())
     }
 
     /// Open descriptors, and sockets that only the file table of a ring holds.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report them.
     pub fn descriptors(&self) -> Result<usize, Failure> {
-        Ok(self.in_each("its descriptors", system::descriptors)?.into_iter().sum())
+        Ok(self.read_each("its descriptors", system::descriptors)?.into_iter().sum())
     }
 
-    /// How many open descriptors of each kind: sockets, pipes, files, or what the kernel calls
-    /// those without a name in a file system. Empty where the system does not tell.
+    /// The number of open descriptors of each kind: sockets, pipes, files, or the kernel's name of
+    /// an anonymous inode. Empty if the system does not report them.
     ///
     /// # Errors
-    /// `harness` when the system refuses to tell.
+    /// `harness` if the system refuses to report them.
     pub fn descriptor_kinds(&self) -> Result<BTreeMap<String, usize>, Failure> {
         let mut all = BTreeMap::new();
-        for of_one in self.in_each("the kinds of its descriptors", system::descriptor_kinds)? {
+        for of_one in self.read_each("the kinds of its descriptors", system::descriptor_kinds)? {
             for (kind, count) in of_one {
                 *all.entry(kind).or_default() += count;
             }
@@ -188,57 +189,63 @@ impl Process {
     /// CPU time used so far.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report it.
     pub fn cpu(&self) -> Result<Cpu, Failure> {
-        let of_each = self.in_each("its CPU time", system::cpu)?;
+        let of_each = self.read_each("its CPU time", system::cpu)?;
         let sum = |part: fn(&Cpu) -> Duration| of_each.iter().map(part).sum();
         Ok(Cpu { user: sum(|cpu| cpu.user), system: sum(|cpu| cpu.system) })
     }
 
-    /// Its threads.
+    /// The number of threads.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report it.
     pub fn threads(&self) -> Result<Threads, Failure> {
-        let of_each = self.in_each("its threads", system::threads)?;
+        let of_each = self.read_each("its threads", system::threads)?;
         let sum = |part: fn(&Threads) -> usize| of_each.iter().map(part).sum();
-        Ok(Threads { all: sum(|threads| threads.all), of_rings: sum(|threads| threads.of_rings) })
+        Ok(Threads {
+            all: sum(|threads| threads.all),
+            ring_threads: sum(|threads| threads.ring_threads),
+        })
     }
 
-    /// Processes that it has started, that have ended, and that it has not waited for.
+    /// The number of children that have ended and that the server has not waited for.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
-    pub fn unwaited_children(&self) -> Result<usize, Failure> {
-        system::unwaited(&self.family()?).map_err(|e| unknown("its children that have ended", &e))
+    /// `harness` if the system does not report it.
+    pub fn unreaped_children(&self) -> Result<usize, Failure> {
+        system::count_unreaped(&self.family()?)
+            .map_err(|e| unknown("its children that have ended", &e))
     }
 
-    /// The processors that any of its threads may run on, to see whether all of them stay where
-    /// the server was put: it may move them, and so may the kernel those that it has for a ring.
+    /// The processors that any thread of the server may run on. They show whether all threads stay
+    /// where the judge put the server: the server may move its threads, and the kernel may move
+    /// those that it runs for a ring.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report them.
     pub fn cpus(&self) -> Result<Option<Cpus>, Failure> {
-        let of_each = self.in_each("its processors", system::cpus)?;
-        Ok(Cpus::of(of_each.into_iter().flatten()))
+        let of_each = self.read_each("its processors", system::cpus)?;
+        Ok(Cpus::new(of_each.into_iter().flatten()))
     }
 
-    /// How often its threads have given a processor away so far.
+    /// Context switches of all threads so far.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report them.
     pub fn switches(&self) -> Result<Switches, Failure> {
-        let of_each = self.in_each("its context switches", system::switches)?;
+        let of_each = self.read_each("its context switches", system::switches)?;
         let sum = |part: fn(&Switches) -> u64| of_each.iter().map(part).sum();
         Ok(Switches { voluntary: sum(|s| s.voluntary), involuntary: sum(|s| s.involuntary) })
     }
 
-    /// Whether `line` of the kernel's log has the number or the name of one of its threads.
+    /// Whether a line of the kernel's log contains the id or the name of one of the server's
+    /// threads.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report the threads.
     pub fn is_named_in(&self, line: &str) -> Result<bool, Failure> {
-        let own = self.in_each("its threads", system::thread_names)?.concat();
+        let own = self.read_each("its threads", system::thread_names)?.concat();
         let has_number = |number: u32| {
             let mut numbers = line.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse);
             numbers.any(|other: u32| other == number)
@@ -249,26 +256,27 @@ impl Process {
     /// Resident memory in bytes.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report it.
     pub fn resident_bytes(&self) -> Result<u64, Failure> {
-        Ok(self.in_each("its resident memory", system::resident_bytes)?.into_iter().sum())
+        Ok(self.read_each("its resident memory", system::resident_bytes)?.into_iter().sum())
     }
 
-    /// Memory that it may write to, in bytes, whether it has used it or not: that is what it has
-    /// asked the system for.
+    /// Writable memory in bytes, whether or not it was used: what the server has asked the system
+    /// for. `None` if the system does not report it.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system refuses to report it.
     pub fn reserved_bytes(&self) -> Result<Option<u64>, Failure> {
-        let of_each = self.in_each("its memory", system::reserved_bytes)?;
+        let of_each = self.read_each("its memory", system::reserved_bytes)?;
         Ok(of_each.into_iter().sum())
     }
 
-    /// A duplicate of its end of the connection between its `port` and the judge's, through which
+    /// Duplicates the server's end of the connection between its `port` and `judge_port`, so that
     /// the judge sees what is left in it. The connection ends only when both have closed it.
     ///
     /// # Errors
-    /// `harness` when the system does not allow that, or it has no descriptor of the connection.
+    /// `harness` if the system does not allow that, or the server has no descriptor of the
+    /// connection.
     pub fn duplicate_end(&self, port: u16, judge_port: u16) -> Result<Socket, Failure> {
         let mut found = Err(std::io::ErrorKind::NotFound.into());
         for pid in self.family()? {
@@ -280,45 +288,49 @@ impl Process {
         found.map_err(|e| unknown("its end of a connection", &e))
     }
 
-    /// Tells, whenever it is called, how long it has run, and how long each of its threads was
-    /// ready to run and did not, as far as the system does; nothing once it has ended. Processes
-    /// that it starts are found within half a second. A look that fails says nothing.
-    pub fn turns(self) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {
-        const LOOK_EVERY: Duration = Duration::from_millis(500);
+    /// Returns a function that reads how long the server has run, and how long each of its threads
+    /// was ready to run but not running. The function returns `None` once the server has ended. It
+    /// finds new processes within 0.5 s. If a reading fails, it returns the previous one.
+    pub fn into_processor_time_reader(
+        self,
+    ) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {
+        const POLL_INTERVAL: Duration = Duration::from_millis(500);
         let mut family = (vec![self.pid], Instant::now());
         let mut last = (Duration::ZERO, BTreeMap::new());
         move || {
-            if family.1.elapsed() >= LOOK_EVERY {
+            if family.1.elapsed() >= POLL_INTERVAL {
                 family = (self.family().unwrap_or_else(|_| vec![self.pid]), Instant::now());
             }
             let mut ran = Duration::ZERO;
-            let mut held = BTreeMap::new();
+            let mut waited = BTreeMap::new();
             for pid in &family.0 {
                 let (Ok(demand), Ok(cpu)) = (system::demand(*pid), system::cpu(*pid)) else {
                     continue;
                 };
-                // With that of threads that have ended.
+                // Includes threads that have ended.
                 ran += cpu.user + cpu.system;
-                held.extend(demand.threads.into_iter().map(|(thread, turns)| (thread, turns.held)));
+                waited.extend(
+                    demand.threads.into_iter().map(|(thread, turns)| (thread, turns.waited)),
+                );
             }
-            if !held.is_empty() {
-                last = (ran, held);
-            } else if !self.has(self.pid).unwrap_or(true) {
+            if !waited.is_empty() {
+                last = (ran, waited);
+            } else if !self.has_process(self.pid).unwrap_or(true) {
                 return None;
             }
             Some(last.clone())
         }
     }
 
-    /// What it has had of the processors so far.
+    /// The server's use of the processors so far.
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report it.
     pub fn demand(&self) -> Result<Demand, Failure> {
-        let of_each = self.in_each("its demand for processors", system::demand)?;
-        let in_all = system::ran_below(self.supervisor);
-        let in_all = in_all.map_err(|e| unknown("its demand for processors", &e))?;
-        Ok(Demand { in_all, ..Demand::of_all(of_each) })
+        let of_each = self.read_each("its demand for processors", system::demand)?;
+        let total_ran = system::descendants_cpu_time(self.supervisor);
+        let total_ran = total_ran.map_err(|e| unknown("its demand for processors", &e))?;
+        Ok(Demand { total_ran, ..Demand::combine(of_each) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a system shows of one process, in the same types on every system.
+//! What a system reports about one process, in types that are the same on every system.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,118 +8,117 @@ use report::Transport;
 
 /// The kind of descriptors that are sockets.
 pub const SOCKETS: &str = "sockets";
-/// The kind of sockets that no descriptor stands for: only a ring's file table has them.
+/// The kind of sockets that have no descriptor: only the file table of a ring holds them.
 pub const SOCKETS_OF_RINGS: &str = "sockets in the file tables of rings";
 
-/// CPU time, by who ran.
+/// CPU time by who used it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cpu {
     /// The process's own code.
     pub user: Duration,
-    /// The kernel on its behalf.
+    /// The kernel, on behalf of the process.
     pub system: Duration,
 }
 
-/// How many threads a process has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Threads {
-    /// All of them.
     pub all: usize,
-    /// Those that the kernel has put there for a ring: `io_uring`'s workers and pollers.
-    pub of_rings: usize,
+    /// Threads that the kernel runs for a ring: `io_uring`'s workers and pollers.
+    pub ring_threads: usize,
 }
 
-/// How often the threads of a process have given a processor away.
+/// Context switches of the threads of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// To wait for something. macOS does not tell the two apart, and all of them count here.
+    /// The thread had to wait for something. macOS does not tell the two kinds apart, so all its
+    /// switches count here.
     pub voluntary: u64,
-    /// Because others wanted it.
+    /// Another thread needed the processor.
     pub involuntary: u64,
 }
 
-/// CPU time of one process, with that of its threads that have ended.
+/// CPU time of one process, including its threads that have ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CpuTime {
-    /// To the nanosecond, what runs at this moment included.
+    /// To the nanosecond, including turns that have not ended yet.
     pub(super) total: Duration,
-    /// Who ran, as finely as the system tells: on Linux by samples at its ticks and rounded down
-    /// to 10 ms, so that the sum is below `total`.
+    /// User and system time, as precisely as the system reports them. Linux samples them at its
+    /// ticks and rounds them down to 10 ms, so their sum is below `total`.
     pub(super) split: Cpu,
 }
 
 /// Why no thread of a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// They wait for something.
+    /// All threads wait for something.
     Asleep,
     /// The process is suspended.
     Stopped,
 }
 
-/// What the kernel counts of a ring. Its numbers are 32 bits wide and wrap.
+/// The kernel's counters of a ring, which are 32 bits wide and wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingCounters {
-    /// Entries that it has taken from the submission queue.
+    /// Entries that the kernel has taken from the submission queue.
     pub submissions: u32,
-    /// Entries that it has posted to the completion queue.
+    /// Entries that the kernel has posted to the completion queue.
     pub completions: u32,
 }
 
-/// One ring. The inode alone would tell it from all others, since Linux 5.16; the rest is for
-/// kernels that have one inode for all rings. Through two descriptors, a ring counts twice.
+/// Identifies a ring. Since Linux 5.16 the inode is enough; older kernels have one inode for all
+/// rings. A ring with two descriptors counts twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RingId {
     /// The process that holds it.
     pub pid: u32,
-    /// Its descriptor there.
+    /// The ring's descriptor in that process.
     pub descriptor: u32,
-    /// The inode of the descriptor; 0 before Linux 5.14, which does not tell it.
+    /// The inode of the descriptor; 0 before Linux 5.14, which does not show it.
     pub inode: u64,
 }
 
-/// A socket that waits for clients: one that listens, or a UDP socket without a peer.
+/// A socket that waits for clients: a listener, or a UDP socket without a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct ListeningSocket {
     /// TCP or UDP.
     pub transport: Transport,
-    /// Where clients reach it.
     pub address: SocketAddr,
 }
 
-/// What was seen of a server while a client's connection was at rest.
+/// What is seen of a server while a client's connection is idle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sight {
-    /// How many epoll instances there are.
+pub struct Snapshot {
+    /// The number of epoll instances.
     pub epolls: usize,
-    /// One of them waits for input from the client's socket.
+    /// An epoll instance waits for input from the client's socket.
     pub in_epoll: bool,
-    /// A thread sleeps in such an instance, or in one that watches it.
+    /// A thread sleeps in an epoll instance that waits for such input.
     pub waits_in_epoll: bool,
     /// A thread sleeps in a read of the client's socket.
     pub reads: bool,
     /// A thread sleeps in poll(2) or select(2) on the client's socket.
     pub polls: bool,
-    /// Such a thread waits for so many other descriptors that it is no thread of one client's.
-    pub polls_many: bool,
-    /// The rings that have a descriptor, and how many operations each has completed: 32 bits that
-    /// wrap, or nothing where the kernel does not tell.
+    /// A thread that polls the client's socket polls too many descriptors to be the thread of one
+    /// client.
+    pub polls_several_clients: bool,
+    /// The rings that have a descriptor, and how many operations each has completed. The number is
+    /// 32 bits wide and wraps; `None` if the kernel does not report it.
     pub rings: BTreeMap<RingId, Option<u32>>,
-    /// Operations under way on these that receive as soon as there is something.
-    pub receives: usize,
-    /// The kernel has a thread for a ring: one that polls it, or one that works for it.
+    /// Pending operations on these rings that receive as soon as there is input.
+    pub pending_receives: usize,
+    /// The kernel runs a thread for a ring: a poller or a worker.
     pub is_ring_served: bool,
     /// A thread sleeps in a ring that has a descriptor.
     pub waits_in_ring: bool,
-    /// A thread sleeps in a ring that has none.
+    /// A thread sleeps in a ring that has no descriptor.
     pub waits_in_hidden_ring: bool,
     /// No thread runs.
     pub is_at_rest: bool,
 }
 
-impl Sight {
-    /// What is seen of two processes.
-    pub(super) fn and(mut self, other: Self) -> Self {
+impl Snapshot {
+    /// Combines what is seen of two processes.
+    pub(super) fn merge(mut self, other: Self) -> Self {
         self.rings.extend(other.rings);
         Self {
             epolls: self.epolls + other.epolls,
@@ -127,9 +126,9 @@ impl Sight {
             waits_in_epoll: self.waits_in_epoll | other.waits_in_epoll,
             reads: self.reads | other.reads,
             polls: self.polls | other.polls,
-            polls_many: self.polls_many | other.polls_many,
+            polls_several_clients: self.polls_several_clients | other.polls_several_clients,
             rings: self.rings,
-            receives: self.receives + other.receives,
+            pending_receives: self.pending_receives + other.pending_receives,
             is_ring_served: self.is_ring_served | other.is_ring_served,
             waits_in_ring: self.waits_in_ring | other.waits_in_ring,
             waits_in_hidden_ring: self.waits_in_hidden_ring | other.waits_in_hidden_ring,
@@ -137,8 +136,8 @@ impl Sight {
         }
     }
 
-    /// How many operations its rings have completed since `before`; `None` where the kernel does
-    /// not tell. A ring that was set up in between counts with all that it has completed.
+    /// How many operations its rings have completed since `before`; `None` if the kernel does not
+    /// report it. A ring that was set up meanwhile counts all that it has completed.
     #[must_use]
     pub fn completed_since(&self, before: &Self) -> Option<u64> {
         let since = |(id, now): (&RingId, &Option<u32>)| {
@@ -149,14 +148,14 @@ impl Sight {
     }
 }
 
-/// What was seen of the system calls of a server.
+/// What the system calls of a server did while they were traced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Watched {
-    /// Bytes that they took from the client's socket.
+pub struct TracedCalls {
+    /// Bytes that they read from the client's socket.
     pub bytes_read: u64,
     /// Waits in an epoll instance that watches the client's socket.
     pub epoll_waits: u64,
-    /// Calls to a ring, whether or not it has a descriptor.
+    /// Calls that enter a ring, whether or not it has a descriptor.
     pub ring_calls: u64,
 }
 
@@ -166,16 +165,16 @@ mod tests {
 
     #[test]
     fn completions_are_those_of_each_ring() {
-        let sight = |each: &[(u64, Option<u32>)]| Sight {
+        let snapshot = |each: &[(u64, Option<u32>)]| Snapshot {
             rings: each
                 .iter()
                 .map(|&(inode, count)| (RingId { pid: 7, descriptor: 3, inode }, count))
                 .collect(),
-            ..Sight::default()
+            ..Snapshot::default()
         };
-        let before = sight(&[(1, Some(u32::MAX)), (2, Some(5))]);
-        assert_eq!(sight(&[(1, Some(2)), (3, Some(4))]).completed_since(&before), Some(3 + 4));
-        assert_eq!(sight(&[(1, Some(2)), (2, None)]).completed_since(&before), None);
-        assert_eq!(sight(&[]).completed_since(&before), Some(0));
+        let before = snapshot(&[(1, Some(u32::MAX)), (2, Some(5))]);
+        assert_eq!(snapshot(&[(1, Some(2)), (3, Some(4))]).completed_since(&before), Some(3 + 4));
+        assert_eq!(snapshot(&[(1, Some(2)), (2, None)]).completed_since(&before), None);
+        assert_eq!(snapshot(&[]).completed_since(&before), Some(0));
     }
 }

@@ -1,14 +1,13 @@
-//! Signals to a server's processes, and waiting for the states that they cause.
+//! Sends signals to a server's processes, and waits for the states that they cause.
 
 use std::thread;
 
 use report::{Failure, FailureKind};
 
 use super::readings::Rest;
-use super::{LOOK_EVERY, Process, system};
+use super::{POLL_INTERVAL, Process, system};
 use crate::deadline::Deadline;
 
-/// A signal that the judge sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// `SIGTERM`.
@@ -24,52 +23,52 @@ pub enum Signal {
 }
 
 impl Process {
-    /// Sends it a signal: to all of its processes where it suspends or resumes them, else to the
-    /// one that listens.
+    /// Sends a signal: to all processes if it stops or continues them, otherwise to the one that
+    /// listens.
     ///
     /// # Errors
-    /// `harness` when that fails.
+    /// `harness` if that fails.
     pub fn signal(&self, signal: Signal) -> Result<(), Failure> {
         send_signal(self.pid, signal).map_err(|e| {
             Failure::new(FailureKind::Harness, format!("to send {signal:?}"), e.to_string())
         })?;
         if matches!(signal, Signal::Stop | Signal::Continue) {
             for pid in self.family()?.into_iter().skip(1) {
-                // Fails only when it has ended.
+                // Fails only if the process has ended.
                 let _ = send_signal(pid, signal);
             }
         }
         Ok(())
     }
 
-    /// Waits until all of its threads sleep: it has done what there was to do.
+    /// Waits until all threads sleep, which means that the server has nothing left to do.
     ///
     /// # Errors
-    /// `timeout`, or `harness` when the system does not tell.
+    /// `timeout`; or `harness` if the system does not report the threads.
     pub fn wait_asleep(&self, deadline: Deadline) -> Result<(), Failure> {
         self.wait_for(Rest::Asleep, "a server that sleeps", deadline)
     }
 
-    /// Stops it (`SIGSTOP`) and waits until none of its threads runs.
+    /// Sends `SIGSTOP`, and waits until no thread runs.
     ///
     /// # Errors
-    /// As [`Process::wait_asleep`].
+    /// See [`Process::wait_asleep`].
     pub fn stop(&self, deadline: Deadline) -> Result<(), Failure> {
         self.signal(Signal::Stop)?;
         self.wait_for(Rest::Stopped, "a stopped server", deadline)
     }
 
-    /// Waits until none of its threads runs, for this reason.
+    /// Waits until every thread is in the state that `rest` describes.
     fn wait_for(&self, rest: Rest, what: &str, deadline: Deadline) -> Result<(), Failure> {
-        while self.in_each("its threads", |pid| system::rests(pid, rest))?.contains(&false) {
+        while self.read_each("its threads", |pid| system::is_at_rest(pid, rest))?.contains(&false) {
             if rest == Rest::Stopped {
-                // One that was started meanwhile has not been asked to.
+                // A process that was started meanwhile has not got the signal.
                 self.signal(Signal::Stop)?;
             }
             if deadline.is_over() {
                 return Err(deadline.failure(what));
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What procfs shows of another process's open files: which of them accept clients, and which a
-//! program that it executes would inherit.
+//! Reads from procfs which open files of another process accept clients, and which ones a program
+//! that it executes would inherit.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,15 +9,15 @@ use procfs::net::UdpState;
 use procfs::process::{FDTarget, Process};
 use report::Transport;
 
-use super::readings::Waiting;
+use super::readings::ListeningSocket;
 use crate::sock_diag::listeners;
 
-/// `O_CLOEXEC` as fdinfo has it (proc_pid_fdinfo(5)), on all architectures of Rust but SPARC.
+/// `O_CLOEXEC` in fdinfo (proc_pid_fdinfo(5)), on all architectures of Rust except SPARC.
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
-/// Standard input, output and error are there to be inherited.
+/// Standard input, output and error are meant to be inherited.
 const STREAMS: i32 = 3;
 
-/// The inodes of the sockets of which a process has a descriptor.
+/// The inodes of the sockets that a process has descriptors of.
 fn inodes(pid: u32) -> io::Result<BTreeSet<u64>> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     let files = Process::new(pid).and_then(|process| process.fd()).map_err(io::Error::other)?;
@@ -36,8 +36,8 @@ fn inodes(pid: u32) -> io::Result<BTreeSet<u64>> {
         .collect())
 }
 
-/// How many sockets of a process are not those of clients: TCP listeners, UDP sockets and, unless
-/// clients have them too, Unix sockets.
+/// How many sockets of a process do not belong to clients: TCP listeners, UDP sockets and, unless
+/// clients use them, Unix sockets.
 pub(super) fn own_sockets(pid: u32, clients: Transport) -> io::Result<usize> {
     let mut own: BTreeSet<u64> = listeners()?.into_iter().map(|one| one.inode).collect();
     let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
@@ -48,23 +48,24 @@ pub(super) fn own_sockets(pid: u32, clients: Transport) -> io::Result<usize> {
     Ok(inodes(pid)?.intersection(&own).count())
 }
 
-pub(super) fn waiting_sockets(pid: u32) -> io::Result<Vec<Waiting>> {
+pub(super) fn listening_sockets(pid: u32) -> io::Result<Vec<ListeningSocket>> {
     let own = inodes(pid)?;
-    // A kernel without IPv6 has no table of it.
+    // A kernel without IPv6 has no table for it.
     let tcp = listeners()?.into_iter().filter(|one| own.contains(&one.inode));
-    let tcp = tcp.map(|one| Waiting { transport: Transport::Tcp, address: one.address });
+    let tcp = tcp.map(|one| ListeningSocket { transport: Transport::Tcp, address: one.address });
     let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
     let udp = udp.filter(|one| one.state == UdpState::Close && own.contains(&one.inode));
-    let udp = udp.map(|one| Waiting { transport: Transport::Udp, address: one.local_address });
+    let udp =
+        udp.map(|one| ListeningSocket { transport: Transport::Udp, address: one.local_address });
     Ok(tcp.chain(udp).collect())
 }
 
-pub(super) fn inheritable(pid: u32) -> io::Result<Vec<(i32, String)>> {
+pub(super) fn inheritable_descriptors(pid: u32) -> io::Result<Vec<(i32, String)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let number: i32 = name.parse().map_err(io::Error::other)?;
-        // It may be closed between the listing and the look.
+        // The descriptor may be closed before it is read.
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/fdinfo/{name}")) else { continue };
         let Ok(file) = fs::read_link(format!("/proc/{pid}/fd/{name}")) else { continue };
         if number >= STREAMS && flags(&text).is_some_and(|flags| flags & CLOSE_ON_EXEC == 0) {
@@ -95,8 +96,8 @@ mod tests {
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
         client.connect(datagrams.local_addr().unwrap()).unwrap();
         // Other tests have sockets, too.
-        let all = waiting_sockets(std::process::id()).unwrap();
-        let has = |transport, address| all.contains(&Waiting { transport, address });
+        let all = listening_sockets(std::process::id()).unwrap();
+        let has = |transport, address| all.contains(&ListeningSocket { transport, address });
         assert!(has(Transport::Tcp, listener.local_addr().unwrap()), "{all:?}");
         assert!(has(Transport::Udp, datagrams.local_addr().unwrap()), "{all:?}");
         assert!(!has(Transport::Udp, client.local_addr().unwrap()), "{all:?}");
@@ -106,7 +107,7 @@ mod tests {
     fn a_descriptor_without_close_on_exec_is_told() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let is_told = || {
-            let found = inheritable(std::process::id()).unwrap();
+            let found = inheritable_descriptors(std::process::id()).unwrap();
             found.iter().any(|(number, _)| *number == socket.as_raw_fd())
         };
         assert!(!is_told());

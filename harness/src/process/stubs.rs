@@ -1,5 +1,5 @@
-//! For systems on which another process's resources cannot be read. Never reached: a case that
-//! needs them is unavailable there.
+//! Stand-ins for systems that do not report another process's resources. Those that return an error
+//! are never reached: a case that needs them is unavailable on this system (`case::Need`).
 
 use std::io;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use super::demand::Demand;
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    Attached, cpus, descriptor_kinds, duplicate_end, listener_owner, own_sockets, reserved_bytes,
-    rings, sight, thread_names, unwaited, waiting_for_io, waiting_sockets, watch,
+    ThreadCounters, count_io_waiters, count_unreaped, cpus, descriptor_kinds, duplicate_end,
+    listener_owner, listening_sockets, own_sockets, reserved_bytes, rings, snapshot, thread_names,
+    trace_calls,
 };
 
-pub(super) fn below(_: u32) -> io::Result<Vec<u32>> {
+pub(super) fn descendants(_: u32) -> io::Result<Vec<u32>> {
     Ok(Vec::new())
 }
 
@@ -20,7 +21,7 @@ pub(super) fn descriptors(_: u32) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn inheritable(_: u32) -> io::Result<Vec<(i32, String)>> {
+pub(super) fn inheritable_descriptors(_: u32) -> io::Result<Vec<(i32, String)>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -36,7 +37,7 @@ pub(super) fn demand(_: u32) -> io::Result<Demand> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn ran_below(_: u32) -> io::Result<Duration> {
+pub(super) fn descendants_cpu_time(_: u32) -> io::Result<Duration> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -52,6 +53,6 @@ pub(super) fn switches(_: u32) -> io::Result<Switches> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(super) fn rests(_: u32, _: Rest) -> io::Result<bool> {
+pub(super) fn is_at_rest(_: u32, _: Rest) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }

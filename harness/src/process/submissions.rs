@@ -1,4 +1,5 @@
-//! Submissions of a server: entries that the kernel has taken from its submission queues.
+//! Counts the submissions of a server: entries that the kernel has taken from its submission
+//! queues.
 
 use std::collections::BTreeMap;
 
@@ -7,33 +8,33 @@ use report::Failure;
 use super::readings::RingId;
 use super::{Process, system};
 
-/// How many entries the kernel has taken from each ring of a server up to a moment.
+/// How many entries the kernel has taken from each ring of a server so far.
 #[derive(Clone, Debug, Default)]
 pub struct Submissions(BTreeMap<RingId, u32>);
 
 impl Process {
-    /// What its rings have been handed so far. A ring whose descriptor was given up for a
-    /// registered one (`IORING_SETUP_REGISTERED_FD_ONLY`) is not seen.
+    /// The submissions of the server's rings so far. A ring is not seen if a registered descriptor
+    /// has replaced its descriptor (`IORING_SETUP_REGISTERED_FD_ONLY`).
     ///
     /// # Errors
-    /// `harness` when the system does not tell.
+    /// `harness` if the system does not report them.
     pub fn submissions(&self) -> Result<Submissions, Failure> {
-        let rings = self.in_each("its submissions", system::rings)?.into_iter().flatten();
+        let rings = self.read_each("its submissions", system::rings)?.into_iter().flatten();
         Ok(Submissions(rings.map(|(ring, counters)| (ring, counters.submissions)).collect()))
     }
 }
 
 impl Submissions {
-    /// What was submitted since `before`; `None` when there has been no ring. Right as long as no
-    /// ring is handed 2^32 entries in between. A ring that was closed in between counts for
-    /// nothing, one that was set up for all that it was handed.
+    /// The submissions since `before`; `None` if there has been no ring. The number is right as
+    /// long as no ring gets 2^32 entries meanwhile. A ring that was closed meanwhile counts
+    /// nothing; one that was set up meanwhile counts all its submissions.
     #[must_use]
     pub fn since(&self, before: &Self) -> Option<u64> {
         if self.0.is_empty() && before.0.is_empty() {
             return None;
         }
         let handed = |(ring, now): (&RingId, &u32)| {
-            // The kernel's counters are 32 bits wide, and a busy ring's overflows within an hour.
+            // The kernel's counters are 32 bits wide. A busy ring's counter wraps within an hour.
             u64::from(now.wrapping_sub(before.0.get(ring).copied().unwrap_or(0)))
         };
         Some(self.0.iter().map(handed).sum())

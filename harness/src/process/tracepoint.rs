@@ -1,4 +1,4 @@
-//! The tracepoint `raw_syscalls:sys_enter` on every thread of a server.
+//! Counts system calls with the tracepoint `raw_syscalls:sys_enter` on every thread of a server.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,17 +10,19 @@ use rustix::io::Errno;
 use crate::error::Error;
 use crate::host::system_call_tracepoint;
 
-/// A server that starts threads all the time is tried this often.
+/// How many times to try, if a server keeps starting threads.
 const ATTEMPTS: u32 = 20;
 
-/// One counter a thread.
+/// One counter per thread.
 #[derive(Debug)]
-pub(super) struct Attached(Vec<Counter>);
+pub(super) struct ThreadCounters(Vec<Counter>);
 
-impl Attached {
-    /// Attaches to all of `threads`. A thread that turns up meanwhile may or may not be counted
-    /// along with the one that has started it, so the attempt counts only when none has.
-    pub(super) fn to(threads: impl Fn() -> Result<BTreeSet<u32>, Error>) -> Result<Self, Error> {
+impl ThreadCounters {
+    /// Attaches to all of `threads`. If a new thread appears during the attempt, the counter of its
+    /// parent thread may or may not include it. So an attempt is valid only if no thread appeared.
+    pub(super) fn attach(
+        threads: impl Fn() -> Result<BTreeSet<u32>, Error>,
+    ) -> Result<Self, Error> {
         let event = Tracepoint::with_id(system_call_tracepoint()?);
         for _ in 0..ATTEMPTS {
             let before = threads()?;
@@ -55,7 +57,7 @@ impl Attached {
 fn open(event: Tracepoint, thread: u32) -> io::Result<Counter> {
     let thread = i32::try_from(thread).map_err(io::Error::other)?;
     let mut builder = Builder::new(event);
-    // The event is in the kernel; without it the count is 0.
+    // The event is in the kernel. Without `include_kernel` the count is 0.
     builder.observe_pid(thread).any_cpu().include_kernel().inherit(true).enabled(true).build()
 }
 
@@ -69,16 +71,16 @@ mod tests {
 
     use super::*;
 
-    /// None where this host does not let them be counted, and says why.
-    fn attached(thread: u32) -> Option<Attached> {
-        let attached = Attached::to(|| Ok(BTreeSet::from([thread])));
+    /// `None` if this host does not allow system calls to be counted. Then it must report why.
+    fn attached(thread: u32) -> Option<ThreadCounters> {
+        let attached = ThreadCounters::attach(|| Ok(BTreeSet::from([thread])));
         match (system_call_tracepoint(), attached) {
             (_, Ok(attached)) => Some(attached),
             (Err(reason), Err(error)) => {
                 assert_eq!(error.to_string(), reason.to_string());
                 None
             }
-            // A filter such as Docker's may have it refused all the same.
+            // A filter such as Docker's may refuse it all the same.
             (Ok(_), Err(error)) => {
                 let error = error.to_string();
                 assert!(error.contains("not permitted") || error.contains("denied"), "{error}");
@@ -117,7 +119,7 @@ mod tests {
         output.read_exact(&mut [0]).unwrap();
         let count = attached.map(|mut attached| attached.read().unwrap());
         child.wait().unwrap();
-        // It reads and writes 9000 times, and starts.
+        // 9000 reads, 9000 writes, and the start of dd(1).
         assert!(count.is_none_or(|count| (18_000..18_500).contains(&count)), "{count:?}");
     }
 
@@ -130,7 +132,7 @@ mod tests {
             Ok(if looks.get() & 1 == 0 { BTreeSet::new() } else { BTreeSet::from([own]) })
         };
         if system_call_tracepoint().is_ok() {
-            assert!(Attached::to(never_twice).is_err());
+            assert!(ThreadCounters::attach(never_twice).is_err());
             assert!(looks.get() <= 2 * ATTEMPTS);
         }
     }

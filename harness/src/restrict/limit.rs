@@ -1,4 +1,4 @@
-//! Limits and streams of the current process (setrlimit(2)).
+//! Limits and standard streams of the current process (setrlimit(2)).
 
 use std::io;
 
@@ -7,24 +7,26 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 #[cfg(target_os = "linux")]
 use rustix::thread::{self, CapabilitySet};
 
-pub(super) fn memlock(bytes: u64) -> io::Result<()> {
-    soft_and_hard(Resource::Memlock, bytes)?;
+pub(super) fn set_memlock(bytes: u64) -> io::Result<()> {
+    set_limit(Resource::Memlock, bytes)?;
     #[cfg(target_os = "linux")]
-    give_up(CapabilitySet::IPC_LOCK)?;
+    drop_capability(CapabilitySet::IPC_LOCK)?;
     Ok(())
 }
 
-/// A server that may raise its own limit does, as redis-server(1) and haproxy(1).
-pub(super) fn open_files(count: u64) -> io::Result<()> {
-    soft_and_hard(Resource::Nofile, count)?;
+/// Drops CAP_SYS_RESOURCE too, because a server that may raise its own limit does so, for example
+/// redis-server(1) and haproxy(1).
+pub(super) fn set_open_files(count: u64) -> io::Result<()> {
+    set_limit(Resource::Nofile, count)?;
     #[cfg(target_os = "linux")]
-    give_up(CapabilitySet::SYS_RESOURCE)?;
+    drop_capability(CapabilitySet::SYS_RESOURCE)?;
     Ok(())
 }
 
-/// Out of the bounding set as well, from which a program that root executes takes its own.
+/// Also removes the capability from the bounding set, from which a program that root executes gets
+/// its capabilities.
 #[cfg(target_os = "linux")]
-fn give_up(capability: CapabilitySet) -> io::Result<()> {
+fn drop_capability(capability: CapabilitySet) -> io::Result<()> {
     let mut held = thread::capabilities(None)?;
     if !held.permitted.contains(capability) {
         return Ok(());
@@ -36,20 +38,20 @@ fn give_up(capability: CapabilitySet) -> io::Result<()> {
     Ok(thread::set_capabilities(None, held)?)
 }
 
-/// They are gone as soon as the server is executed, which leaves their numbers, 0 and 2, to the
-/// first two files that it opens.
+/// The streams close when the server is executed. The first two files that the server opens then
+/// get their numbers, 0 and 2.
 pub(super) fn close_streams() -> io::Result<()> {
     fcntl_setfd(rustix::stdio::stdin(), FdFlags::CLOEXEC)?;
     Ok(fcntl_setfd(rustix::stdio::stderr(), FdFlags::CLOEXEC)?)
 }
 
-/// The reading end of the pipe is closed at once.
+/// The read end of the pipe is closed at once.
 pub(super) fn leave_stderr_unread() -> io::Result<()> {
     let (_, writer) = io::pipe()?;
     Ok(rustix::stdio::dup2_stderr(&writer)?)
 }
 
-fn soft_and_hard(resource: Resource, amount: u64) -> io::Result<()> {
+fn set_limit(resource: Resource, amount: u64) -> io::Result<()> {
     let limit = Rlimit { current: Some(amount), maximum: Some(amount) };
     Ok(setrlimit(resource, limit)?)
 }

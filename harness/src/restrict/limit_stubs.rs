@@ -1,12 +1,12 @@
-//! For systems on which a process has no such limits.
+//! Stand-ins for systems on which a process has no such limits.
 
 use std::io;
 
-pub(super) fn memlock(_bytes: u64) -> io::Result<()> {
+pub(super) fn set_memlock(_bytes: u64) -> io::Result<()> {
     Err(unsupported())
 }
 
-pub(super) fn open_files(_count: u64) -> io::Result<()> {
+pub(super) fn set_open_files(_count: u64) -> io::Result<()> {
     Err(unsupported())
 }
 

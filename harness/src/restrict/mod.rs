@@ -1,5 +1,5 @@
-//! Drops abilities of the current process: processors, io_uring, memory, descriptors, threads,
-//! IPv6, standard streams. A launcher restricts itself and then executes the server, so no other
+//! Drops abilities of the current process: processors, io_uring, memory, descriptors, IPv6, events,
+//! threads, standard streams. A launcher restricts itself and then executes the server, so no other
 //! process is restricted.
 
 use std::fmt;
@@ -36,35 +36,39 @@ cfg_if::cfg_if! {
 
 pub(crate) use threads::set_refused;
 
-/// What to take away; the default takes nothing.
+/// What to take away. The default takes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restrictions {
     /// The only processors to run on (Linux).
     pub cpus: Option<Cpus>,
-    /// Answer every io_uring system call with this error (Linux, x86_64 and aarch64).
+    /// Every io_uring system call fails with this error (Linux, x86_64 and aarch64).
     pub deny_io_uring: Option<Denial>,
-    /// Soft and hard RLIMIT_MEMLOCK, in bytes. CAP_IPC_LOCK, which exempts from it, goes too.
+    /// Soft and hard RLIMIT_MEMLOCK, in bytes. CAP_IPC_LOCK, which exempts from it, is dropped too.
     pub memlock_bytes: Option<u64>,
     /// Soft and hard RLIMIT_NOFILE: one more than the highest descriptor number. CAP_SYS_RESOURCE,
-    /// which allows to raise it again, goes too.
+    /// which allows a process to raise it again, is dropped too.
     pub open_files: Option<u64>,
-    /// No IPv6 socket can be made, as on a kernel without IPv6 (Linux, x86_64 and aarch64).
+    /// IPv6 sockets cannot be created, as on a kernel without IPv6 (Linux, x86_64 and aarch64).
     pub no_ipv6: bool,
+    /// Waiting for events fails with EIO once the server is busy, not while it waits for its first
+    /// client: an epoll wait that returns at once, an io_uring_enter that waits and submits nothing
+    /// (Linux, x86_64 and aarch64).
+    pub failing_poller: bool,
     /// When the kernel begins to refuse threads (Linux).
     pub thread_limit: Option<ThreadLimit>,
     /// Standard input and standard error are closed (Unix).
     pub closed_streams: bool,
-    /// Standard error is a pipe whose reader has gone (Unix).
+    /// Standard error is a pipe that nobody reads (Unix).
     pub unread_stderr: bool,
 }
 
-/// From when on the kernel refuses threads, and processes: `clone` fails with EAGAIN, as under
+/// When the kernel starts to refuse threads and processes: `clone` fails with EAGAIN, as under
 /// `ulimit -u` or in a control group with `pids.max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadLimit {
     /// Before the program is executed.
     Now,
-    /// As soon as the judge says so: a server may need threads to start.
+    /// When the judge says so, because a server may need threads to start.
     Later,
 }
 
@@ -95,7 +99,7 @@ impl FromStr for ThreadLimit {
     }
 }
 
-/// How a denied io_uring call fails; each is seen in the wild.
+/// How a denied io_uring call fails. Each of these errors occurs in practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// As on a kernel without io_uring, and in gVisor.
@@ -140,6 +144,8 @@ const MEMLOCK: &str = "--memlock";
 const OPEN_FILES: &str = "--open-files";
 const IPV6: &str = "--ipv6";
 const OFF: &str = "off";
+const POLLER: &str = "--poller";
+const FAILING: &str = "failing";
 const THREAD_LIMIT: &str = "--thread-limit";
 const STREAMS: &str = "--streams";
 const CLOSED: &str = "closed";
@@ -156,6 +162,7 @@ impl Restrictions {
             (MEMLOCK, self.memlock_bytes.map(|it| it.to_string())),
             (OPEN_FILES, self.open_files.map(|it| it.to_string())),
             (IPV6, self.no_ipv6.then(|| OFF.to_owned())),
+            (POLLER, self.failing_poller.then(|| FAILING.to_owned())),
             (THREAD_LIMIT, self.thread_limit.map(|it| it.to_string())),
             (STREAMS, self.closed_streams.then(|| CLOSED.to_owned())),
             (STDERR, self.unread_stderr.then(|| UNREAD.to_owned())),
@@ -167,12 +174,12 @@ impl Restrictions {
     }
 
     /// Reads `--cpus LIST`, `--deny-io-uring ERRNO`, `--memlock BYTES`, `--open-files N`,
-    /// `--ipv6 off`, `--thread-limit now|later`, `--streams closed` and `--stderr unread`, in any
-    /// order.
+    /// `--ipv6 off`, `--poller failing`, `--thread-limit now|later`, `--streams closed` and
+    /// `--stderr unread`, in any order.
     ///
     /// # Errors
-    /// [`Error::Restriction`], which names the argument: unknown, without a value, given twice, or
-    /// no such value.
+    /// [`Error::Restriction`], which names the argument: it is unknown, lacks a value, is given
+    /// twice, or has a bad value.
     pub fn from_args<A: AsRef<str>>(args: &[A]) -> Result<Self, Error> {
         let mut restrictions = Self::default();
         for pair in args.chunks(2) {
@@ -183,15 +190,16 @@ impl Restrictions {
                 DENY_IO_URING => set(&mut restrictions.deny_io_uring, name, value)?,
                 MEMLOCK => set(&mut restrictions.memlock_bytes, name, value)?,
                 OPEN_FILES => set(&mut restrictions.open_files, name, value)?,
-                IPV6 => switch(&mut restrictions.no_ipv6, name, value, OFF)?,
+                IPV6 => set_flag(&mut restrictions.no_ipv6, name, value, OFF)?,
+                POLLER => set_flag(&mut restrictions.failing_poller, name, value, FAILING)?,
                 THREAD_LIMIT => set(&mut restrictions.thread_limit, name, value)?,
-                STREAMS => switch(&mut restrictions.closed_streams, name, value, CLOSED)?,
-                STDERR => switch(&mut restrictions.unread_stderr, name, value, UNREAD)?,
+                STREAMS => set_flag(&mut restrictions.closed_streams, name, value, CLOSED)?,
+                STDERR => set_flag(&mut restrictions.unread_stderr, name, value, UNREAD)?,
                 unknown => {
                     return Err(Error::Restriction(
                         format!(
                             "expected {CPUS}, {DENY_IO_URING}, {MEMLOCK}, {OPEN_FILES}, {IPV6}, \
-                             {THREAD_LIMIT}, {STREAMS} or {STDERR}, got '{unknown}'"
+                             {POLLER}, {THREAD_LIMIT}, {STREAMS} or {STDERR}, got '{unknown}'"
                         )
                         .into(),
                     ));
@@ -201,38 +209,42 @@ impl Restrictions {
         Ok(restrictions)
     }
 
-    /// Restricts the current process, all its threads, and all that they execute from now on; to
-    /// processors only the calling thread and what it starts. It cannot be undone.
+    /// Restricts the current process, all its threads, and all that they execute from now on.
+    /// `cpus` restricts only the calling thread and what it starts. This cannot be undone.
     ///
     /// # Errors
-    /// [`io::ErrorKind::Unsupported`], naming the restriction, where this system has no such
-    /// thing; otherwise the kernel's error, as when an ordinary user would raise a hard limit.
-    /// What came before the failing one, in the order of the fields, stays applied.
+    /// [`io::ErrorKind::Unsupported`], naming the restriction, if this system does not have it.
+    /// Otherwise the kernel's error, for example if an ordinary user would raise a hard limit.
+    /// Restrictions that come before the failing one, in the order of the fields, stay applied.
     pub fn apply(&self) -> io::Result<()> {
         if let Some(cpus) = &self.cpus {
-            affinity::pin_this_thread(cpus).map_err(|error| naming(CPUS, &error))?;
+            affinity::pin_this_thread(cpus).map_err(|error| name_restriction(CPUS, &error))?;
         }
         if let Some(denial) = self.deny_io_uring {
-            filter::deny_io_uring(denial).map_err(|error| naming(DENY_IO_URING, &error))?;
+            filter::deny_io_uring(denial)
+                .map_err(|error| name_restriction(DENY_IO_URING, &error))?;
         }
         if let Some(bytes) = self.memlock_bytes {
-            limit::memlock(bytes).map_err(|error| naming(MEMLOCK, &error))?;
+            limit::set_memlock(bytes).map_err(|error| name_restriction(MEMLOCK, &error))?;
         }
         if let Some(count) = self.open_files {
-            limit::open_files(count).map_err(|error| naming(OPEN_FILES, &error))?;
+            limit::set_open_files(count).map_err(|error| name_restriction(OPEN_FILES, &error))?;
         }
         if self.no_ipv6 {
-            filter::deny_ipv6().map_err(|error| naming(IPV6, &error))?;
+            filter::deny_ipv6().map_err(|error| name_restriction(IPV6, &error))?;
+        }
+        if self.failing_poller {
+            filter::fail_poller().map_err(|error| name_restriction(POLLER, &error))?;
         }
         if let Some(limit) = self.thread_limit {
-            threads::limit(limit).map_err(|error| naming(THREAD_LIMIT, &error))?;
+            threads::limit(limit).map_err(|error| name_restriction(THREAD_LIMIT, &error))?;
         }
         if self.closed_streams {
-            limit::close_streams().map_err(|error| naming(STREAMS, &error))?;
+            limit::close_streams().map_err(|error| name_restriction(STREAMS, &error))?;
         }
-        // Last: nobody reads an error that comes after it.
+        // Last, because nobody reads an error after this.
         if self.unread_stderr {
-            limit::leave_stderr_unread().map_err(|error| naming(STDERR, &error))?;
+            limit::leave_stderr_unread().map_err(|error| name_restriction(STDERR, &error))?;
         }
         Ok(())
     }
@@ -253,7 +265,7 @@ where
     }
 }
 
-fn switch(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result<(), Error> {
+fn set_flag(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result<(), Error> {
     match value {
         Some(value) if value == on => {
             *is_on = true;
@@ -263,7 +275,7 @@ fn switch(is_on: &mut bool, name: &str, value: Option<&str>, on: &str) -> Result
     }
 }
 
-fn naming(restriction: &str, error: &io::Error) -> io::Error {
+fn name_restriction(restriction: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{restriction}: {error}"))
 }
 
@@ -274,11 +286,12 @@ mod tests {
     #[test]
     fn arguments_read_back() {
         let all = Restrictions {
-            cpus: Cpus::of([0, 2, 3]),
+            cpus: Cpus::new([0, 2, 3]),
             deny_io_uring: Some(Denial::Eperm),
             memlock_bytes: Some(65_536),
             open_files: Some(64),
             no_ipv6: true,
+            failing_poller: true,
             thread_limit: Some(ThreadLimit::Later),
             closed_streams: true,
             unread_stderr: true,
@@ -287,7 +300,7 @@ mod tests {
         assert_eq!(
             args.join(" "),
             "--cpus 0,2-3 --deny-io-uring EPERM --memlock 65536 --open-files 64 --ipv6 off \
-             --thread-limit later --streams closed --stderr unread"
+             --poller failing --thread-limit later --streams closed --stderr unread"
         );
         assert_eq!(Restrictions::from_args(&args).unwrap(), all);
         assert!(Restrictions::default().to_args().is_empty());

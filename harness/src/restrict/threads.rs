@@ -1,5 +1,5 @@
-//! A limit on the threads of one process, which can be set and lifted while it runs: RLIMIT_NPROC
-//! (setrlimit(2)). The kernel exempts root from it, so a server that root starts runs as another
+//! Limits the threads of one process with RLIMIT_NPROC (setrlimit(2)), which can be set and lifted
+//! while it runs. The kernel exempts root from it, so a server that root starts runs as another
 //! user, with root's capabilities except those that exempt it as well. An ordinary user needs
 //! neither.
 
@@ -16,11 +16,11 @@ use rustix::thread::{
 
 use super::ThreadLimit;
 
-/// `nobody`, in most files of users; the kernel asks for none.
+/// `nobody` in most user databases. The kernel needs no entry.
 const USER: u32 = 65_534;
 
-/// Makes the current process one that can be limited, and limits it if that is to be now. It has
-/// one thread.
+/// Prepares the current process for the limit, and sets it if `limit` is `Now`. The process must
+/// have only one thread.
 pub(super) fn limit(limit: ThreadLimit) -> io::Result<()> {
     if geteuid().is_root() {
         become_user()?;
@@ -34,25 +34,25 @@ pub(super) fn limit(limit: ThreadLimit) -> io::Result<()> {
     }
 }
 
-/// Another user with the capabilities of this one, less those that exempt from the limit.
+/// Becomes another user, and keeps the capabilities except those that exempt from the limit.
 fn become_user() -> io::Result<()> {
     let held = capabilities(None)?.permitted;
     let kept = held - CapabilitySet::SYS_RESOURCE - CapabilitySet::SYS_ADMIN;
     set_keep_capabilities(true)?;
     let user = Uid::from_raw(USER);
     match set_thread_res_uid(user, user, user) {
-        // A namespace of one user, whom the kernel does not take for root.
+        // This is a user namespace with one user, whom the kernel does not treat as root.
         Err(rustix::io::Errno::INVAL) => return Ok(()),
         changed => changed?,
     }
     let mut sets = capabilities(None)?;
     (sets.effective, sets.permitted, sets.inheritable) = (kept, kept, kept);
     set_capabilities(None, sets)?;
-    // The ambient ones outlive execve(2).
+    // Ambient capabilities survive execve(2).
     kept.iter().try_for_each(|one| Ok(configure_capability_in_ambient_set(one, true)?))
 }
 
-/// Has the kernel refuse threads to a process that was made for it, or no longer.
+/// Makes the kernel refuse threads to a process that [`limit`] has prepared, or allow them again.
 pub(crate) fn set_refused(pid: u32, refused: bool) -> io::Result<()> {
     let number = i32::try_from(pid).map_err(io::Error::other)?;
     let process = Pid::from_raw(number).ok_or_else(|| io::Error::other("no process id"))?;
@@ -65,12 +65,13 @@ pub(crate) fn set_refused(pid: u32, refused: bool) -> io::Result<()> {
     let owner = Uid::from_raw(std::fs::metadata(format!("/proc/{pid}"))?.uid());
     let set = || {
         if geteuid().is_root() && !owner.is_root() {
-            // Only a thread of the same user may, where root lacks CAP_SYS_RESOURCE (prlimit(2)).
+            // If root lacks CAP_SYS_RESOURCE, only a thread of the same user may do this
+            // (prlimit(2)).
             set_thread_res_uid(owner, owner, owner)?;
         }
         prlimit(Some(process), Resource::Nproc, Rlimit { current, maximum })
     };
-    // A thread has an identity of its own on Linux, and this one ends with it.
+    // On Linux each thread has its own user id, so the change ends with this thread.
     let done = thread::scope(|scope| scope.spawn(set).join());
     done.map_err(|_| io::Error::other("its panic"))?.map(drop).map_err(io::Error::from)
 }

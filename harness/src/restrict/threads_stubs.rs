@@ -1,4 +1,4 @@
-//! For systems on which the threads of a process cannot be limited.
+//! Stand-ins for systems on which the threads of a process cannot be limited.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! `iomatrix bench`: what rows cost, side by side in interleaved rounds, with every answer checked.
+//! `iomatrix bench`: measures what rows cost, in interleaved rounds, and checks every answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,18 +21,18 @@ mod verify;
 mod watch;
 
 use pinning::{PinTo, Placement};
-use rounds::{Measured, Rounds};
+use rounds::{RoundResults, Rounds};
 pub(crate) use rows::Candidates;
 
 use crate::error::Error;
 use crate::load::{WorkloadArguments, interruption, now_unix};
 use crate::output::{self, Outputs};
 
-/// How long a row is loaded in one round, unless asked otherwise: many short rounds see more of a
-/// host that changes than few long ones.
+/// Default time for which a row is loaded in one round. Many short rounds notice a host that
+/// changes better than few long ones.
 const DURATION: Duration = Duration::from_secs(2);
 const WARMUP: Duration = Duration::from_millis(500);
-/// Percentiles that the tables show.
+/// The percentiles in the tables.
 const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
 #[derive(clap::Args)]
@@ -77,7 +77,7 @@ pub(crate) struct SubjectArguments {
     pub(crate) pin: PinTo,
 }
 
-/// Those that the generator has clients for.
+/// The transports for which the generator has clients.
 fn transports() -> impl TypedValueParser<Value = Transport> {
     let kinds = [Transport::Tcp, Transport::Udp, Transport::Unix].map(Transport::kind);
     PossibleValuesParser::new(kinds).try_map(|kind| kind.parse())
@@ -91,14 +91,14 @@ pub(crate) struct Session<'a> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
-    arguments.workload.expect_sense(arguments.subjects.transport)?;
+    arguments.workload.validate(arguments.subjects.transport)?;
     let session = Session::new(&arguments.subjects)?;
     let candidates = session.candidates(arguments.workers)?;
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let saved = outputs.save_unless_json(FILE_NAME)?;
     let bench = session.bench(candidates, &arguments.workload, arguments.rounds)?;
     outputs.write_pages(&bench, &())?;
-    output::say_saved(saved.as_deref());
+    output::print_saved(saved.as_deref());
     Ok(bench.exit(&()))
 }
 
@@ -108,15 +108,17 @@ impl<'a> Session<'a> {
         Ok(Self { subjects, host, interrupted: interruption()? })
     }
 
-    /// The rows that were asked for, with so many workers.
+    /// The rows that were asked for, with `workers` workers each.
     ///
     /// # Errors
-    /// As [`Candidates::select`].
+    ///
+    /// Those of [`Candidates::select`].
     pub(crate) fn candidates(&self, workers: u32) -> Result<Candidates, Error> {
         Candidates::select(self.subjects, workers, &self.host)
     }
 
-    /// Builds the rows' programs, checks their answers, and measures those that are right.
+    /// Builds the rows' programs, checks their answers, and measures the rows that answer
+    /// correctly.
     pub(crate) fn bench(
         &self,
         mut candidates: Candidates,
@@ -131,14 +133,14 @@ impl<'a> Session<'a> {
         let load = self.load(workload, &cpus);
         let interrupted = &self.interrupted;
         let measuring = Rounds { load: &load, cpus: &cpus, host: &self.host, interrupted };
-        let Measured { rows, floor_ns, ceiling } = measuring.run(&candidates, rounds);
+        let RoundResults { rows, floor_ns, ceiling } = measuring.run(&candidates, rounds);
         Ok(Bench {
             version: FORMAT_VERSION,
             label: harness::host::label(),
             started_unix,
             seconds: started.elapsed().as_secs_f64(),
             host: self.host.clone(),
-            build: build(),
+            build: describe_build(),
             workload: load.workload.clone(),
             workers,
             pinning: cpus.pinning(),
@@ -154,7 +156,7 @@ impl<'a> Session<'a> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
-    /// The load of every row; each puts its own address into it.
+    /// The load of every row. The address is set for each row before its load.
     fn load(&self, workload: &WorkloadArguments, cpus: &Placement) -> Load {
         let target = Target { transport: self.subjects.transport, address: Outside::default() };
         Load {
@@ -167,8 +169,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// How servers and generator were built.
-pub(crate) fn build() -> Build {
+pub(crate) fn describe_build() -> Build {
     let rustc = std::process::Command::new("rustc").arg("--version").output();
     let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     Build {

@@ -18,15 +18,16 @@ pub(crate) enum PinTo {
 pub(crate) struct Placement(Pinning);
 
 impl Placement {
-    /// The generator gets as many of the last ones as it has threads, the server as many of the
-    /// first as it has, and each at least one; what is left over is for the rest of the host.
+    /// The generator gets the last processors, one per thread, but at most half of all. The server
+    /// gets the first of the others, one per worker. Each gets at least one, and the host gets the
+    /// rest.
     pub(crate) fn choose(wanted: PinTo, workers: u32, threads: u32) -> Self {
         let none = |reason: &str| Self(Pinning::None { reason: reason.into() });
         match wanted {
             PinTo::None => return none("--pin none"),
             PinTo::Auto => {}
         }
-        match affinity::allowed() {
+        match affinity::allowed_cpus() {
             Ok(cpus) => split(&cpus.numbers(), workers as usize, threads as usize)
                 .map_or_else(|| none("there is one processor only"), Self),
             Err(error) => none(&format!("threads cannot be kept to processors here: {error}")),
@@ -37,7 +38,7 @@ impl Placement {
         self.0.clone()
     }
 
-    /// Those of the server; none if it may run anywhere.
+    /// The server's processors; empty if it may run anywhere.
     pub(crate) fn server(&self) -> Vec<usize> {
         match &self.0 {
             Pinning::Apart { server, .. } => server.clone(),
@@ -45,7 +46,7 @@ impl Placement {
         }
     }
 
-    /// Those of the generator; none if it may run anywhere.
+    /// The generator's processors; empty if it may run anywhere.
     pub(crate) fn generator(&self) -> Vec<usize> {
         match &self.0 {
             Pinning::Apart { generator, .. } => generator.clone(),

@@ -3,23 +3,22 @@
 use harness::binaries;
 use harness::registry::Registry;
 use harness::row::Row;
-use report::bench::{Because, Refused};
+use report::bench::{Refusal, RefusalKind};
 use report::load::BuildProfile;
 use report::{Host, Transport};
 use report::{Outside, outside};
 
 use crate::error::Error;
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::selection;
 
 use super::{SubjectArguments, verify};
 
-/// One row that was asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub(crate) row: Row,
-    /// Why it is not measured.
-    pub(crate) refused: Option<Refused>,
+    /// Why it is not measured; `None` if it is.
+    pub(crate) refused: Option<Refusal>,
 }
 
 /// All rows that were asked for, in the registry's order.
@@ -32,10 +31,11 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// The rows that were asked for, and what this host lacks for some.
+    /// Selects the rows that were asked for, and finds out what this host lacks for them.
     ///
     /// # Errors
-    /// The registry is wrong, or a row is named that there is not.
+    ///
+    /// The registry is wrong, or a name matches no row.
     pub(crate) fn select(
         arguments: &SubjectArguments,
         workers: u32,
@@ -73,26 +73,30 @@ impl Candidates {
         self.workers
     }
 
-    /// Builds the servers in release, each package alone, and finds their programs.
+    /// Builds the servers in release, each package separately, and finds their programs.
     pub(crate) fn build(&mut self) -> Result<(), Error> {
         let mut packages: Vec<String> =
-            self.measured().flat_map(|row| row.package.clone()).collect();
+            self.accepted_rows().flat_map(|row| row.package.clone()).collect();
         packages.dedup();
         for package in &packages {
-            say(format_args!("building {package} in release"));
+            print_notice(format_args!("building {package} in release"));
             let rows = self.all.iter_mut().map(|candidate| &mut candidate.row);
             let own = rows.filter(|row| row.package.as_ref() == Some(package));
-            binaries::provide(own, BuildProfile::Release)?;
+            binaries::provide_executables(own, BuildProfile::Release)?;
         }
         Ok(())
     }
 
-    /// Refuses the rows whose answers are wrong: nothing is timed that was not checked first.
+    /// Refuses the rows whose answers are wrong. Only rows that were checked are timed.
     pub(crate) fn verify(&mut self, host: &Host) {
-        let rows: Vec<Row> = self.measured().cloned().collect();
-        say(format_args!("checking the answers of {} rows first", rows.len()));
-        let wrong =
-            verify::wrong(&rows, self.transport, host, harness::seed::given_or_random(None));
+        let rows: Vec<Row> = self.accepted_rows().cloned().collect();
+        print_notice(format_args!("checking the answers of {} rows first", rows.len()));
+        let wrong = verify::find_wrong_rows(
+            &rows,
+            self.transport,
+            host,
+            harness::seed::given_or_random(None),
+        );
         for candidate in &mut self.all {
             if let Some(reason) = wrong.get(&Outside::from(&candidate.row.name)) {
                 candidate.refused = Some(reason.clone());
@@ -100,15 +104,15 @@ impl Candidates {
         }
     }
 
-    /// The rows that are measured.
-    pub(crate) fn measured(&self) -> impl Iterator<Item = &Row> {
+    /// The rows that were not refused.
+    pub(crate) fn accepted_rows(&self) -> impl Iterator<Item = &Row> {
         self.all.iter().filter(|candidate| candidate.refused.is_none()).map(|c| &c.row)
     }
 }
 
-/// What this host or the row lacks for a bench.
-fn missing(row: &Row, transport: Transport, host: &Host) -> Option<Refused> {
-    let unavailable = |reason: Outside| Some(Refused::new(Because::Unavailable, reason));
+/// Why this row cannot be measured on this host, if it cannot.
+fn missing(row: &Row, transport: Transport, host: &Host) -> Option<Refusal> {
+    let unavailable = |reason: Outside| Some(Refusal::new(RefusalKind::Unavailable, reason));
     if let Some(lack) = row.missing_driver(host) {
         return unavailable(outside!("unavailable: {}", lack));
     }

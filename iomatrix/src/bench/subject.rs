@@ -1,26 +1,25 @@
-//! One server under measurement: started on its processors, and found by the generator.
+//! One server under measurement: starts it on its processors, and attests its driver.
 
 use std::time::Duration;
 
 use harness::affinity::Cpus;
-use harness::attest::{Exchanged, attest};
+use harness::attest::{EchoedConnection, attest};
 use harness::deadline::Deadline;
 use harness::launcher::{Launch, Launcher, START_TIMEOUT, Server};
 use harness::place::Place;
 use harness::process::Process;
 use harness::row::Row;
-use report::bench::{Because, Refused};
+use report::bench::{Refusal, RefusalKind};
 use report::load::Target;
 use report::{Attestation, Failure, FailureKind, Host, Outside, Transport, outside};
 
 use crate::echo::EchoClient;
 
-/// How long a server may take to answer while nothing else is asked of it.
+/// How long an idle server may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Length of the messages that attestation asks for.
+/// Length of the messages during an attestation.
 const MESSAGE_BYTES: usize = 8;
 
-/// A started server.
 pub(super) struct Subject {
     launcher: Launcher,
     server: Server,
@@ -28,23 +27,24 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Starts a row's server on these processors, with a listener of a transport beside TCP.
-    pub(super) fn start(row: &Row, transport: Transport, cpus: &[usize]) -> Result<Self, Refused> {
+    /// Starts a row's server on these processors, with a listener for `transport` in addition to
+    /// TCP.
+    pub(super) fn start(row: &Row, transport: Transport, cpus: &[usize]) -> Result<Self, Refusal> {
         let launcher = Launcher::new(row.origin.clone());
-        let mut start = launcher.over(transport).map_err(|e| refusal(&e))?;
-        start.restrictions.cpus = Cpus::of(cpus.iter().copied());
+        let mut start = launcher.start_with_listener(transport).map_err(|e| refusal(&e))?;
+        start.restrictions.cpus = Cpus::new(cpus.iter().copied());
         let launched =
             launcher.launch(&start, || Deadline::after(START_TIMEOUT)).map_err(|e| refusal(&e))?;
         let server = match launched {
             Launch::Declined(announcement) => {
                 let reason = format!("it says that it cannot serve here: {announcement:?}");
-                return Err(Refused::new(Because::Unavailable, reason));
+                return Err(Refusal::new(RefusalKind::Unavailable, reason));
             }
             other @ (Launch::Ready(_) | Launch::Ended(_)) => {
                 let said = || Outside::join(&launcher.stderr_tail(3), "; ");
                 other.expect_ready().map_err(|e| {
-                    let Refused { because, reason } = refusal(&e);
-                    Refused { because, reason: outside!("{} {}", reason, said()) }
+                    let Refusal { because, reason } = refusal(&e);
+                    Refusal { because, reason: outside!("{} {}", reason, said()) }
                 })?
             }
         };
@@ -52,8 +52,7 @@ impl Subject {
         Ok(Self { launcher, server, driver })
     }
 
-    /// Where the generator finds it.
-    pub(super) fn target(&self, transport: Transport) -> Result<Target, Refused> {
+    pub(super) fn target(&self, transport: Transport) -> Result<Target, Refusal> {
         let place = self.server.place(transport).map_err(|e| refusal(&e))?;
         let address = match place {
             Place::Ip(address) => address.to_string(),
@@ -66,13 +65,13 @@ impl Subject {
         self.server.process()
     }
 
-    /// Runtime and version, as it has announced.
+    /// Runtime and version, as the server announced them.
     pub(super) fn runtime(&self) -> Option<Outside> {
         self.server.ready().ok().map(|ready| ready.runtime.clone())
     }
 
-    /// Whether it really uses the row's driver.
-    pub(super) fn attest(&self, host: &Host) -> Result<Attestation, Refused> {
+    /// Attests that the server uses the row's driver.
+    pub(super) fn attest(&self, host: &Host) -> Result<Attestation, Refusal> {
         let address = self.server.address().map_err(|e| refusal(&e))?;
         let answer = || Deadline::after(ANSWER_LIMIT);
         let mut connected = None;
@@ -86,14 +85,14 @@ impl Subject {
                 client.receive(MESSAGE_BYTES, answer())
             })?;
             let bytes = messages * MESSAGE_BYTES as u64;
-            Ok(Exchanged { server: address, client: client.local_address()?, bytes })
+            Ok(EchoedConnection { server: address, client: client.local_address()?, bytes })
         };
         attest(&self.driver, host, &self.process(), exchange).map_err(|e| refusal(&e))
     }
 
-    /// How it ended, if it has, and its last words.
-    pub(super) fn death(&self) -> Option<Outside> {
-        let ended = self.server.ended()?;
+    /// How the server ended, with the last lines of its standard error; `None` while it runs.
+    pub(super) fn end_reason(&self) -> Option<Outside> {
+        let ended = self.server.exit()?;
         let end = Outside::from(format!("the server {ended}"));
         let said = self.launcher.stderr_tail(3);
         if said.is_empty() {
@@ -103,9 +102,9 @@ impl Subject {
     }
 }
 
-/// A failure of the judge's: the server's fault, unless the judge itself could not go on.
-fn refusal(failure: &Failure) -> Refused {
+/// Blames the server for a failure, unless the harness itself could not work.
+fn refusal(failure: &Failure) -> Refusal {
     let is_own = failure.kind == FailureKind::Harness;
-    let because = if is_own { Because::Error } else { Because::Wrong };
-    Refused::new(because, outside!("expected {}, got {}", failure.expected, failure.actual))
+    let because = if is_own { RefusalKind::Error } else { RefusalKind::Wrong };
+    Refusal::new(because, outside!("expected {}, got {}", failure.expected, failure.actual))
 }

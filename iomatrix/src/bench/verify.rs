@@ -1,5 +1,5 @@
-//! What a row must answer rightly before it is timed: every MUST of `tcp-echo`, and of the suite
-//! of the transport that is measured.
+//! Checks rows before they are timed. A row must pass every MUST of `tcp-echo`, and of the suite of
+//! the transport that is measured.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
-use report::bench::{Because, Refused};
+use report::bench::{Refusal, RefusalKind};
 use report::{Conclusion, Gate, Host, Level, Transport, Verdict};
 use report::{Outside, Seed, SeedSource, outside};
 
-/// The rows that are not to be timed, with the reason.
-pub(super) fn wrong(
+/// The rows that must not be timed, each with the reason.
+pub(super) fn find_wrong_rows(
     rows: &[Row],
     transport: Transport,
     host: &Host,
     (seed, seed_source): (Seed, SeedSource),
-) -> BTreeMap<Outside, Refused> {
+) -> BTreeMap<Outside, Refusal> {
     let suites = match transport {
         Transport::Tcp => vec!["tcp-echo"],
         Transport::Udp => vec!["tcp-echo", "udp"],
@@ -63,11 +63,11 @@ pub(super) fn wrong(
                 .map(|failure| outside!(": expected {}, got {}", failure.expected, failure.actual));
             let found = found.unwrap_or_default();
             let reason = outside!("fails {}{}; repeat: {}", cell.id(), found, cell.repeat);
-            wrong.insert(cell.row.clone(), Refused::new(Because::Wrong, reason));
+            wrong.insert(cell.row.clone(), Refusal::new(RefusalKind::Wrong, reason));
         } else if conclusion == Conclusion::Error {
             let reason = cell.reason.clone().unwrap_or_else(|| "no reason is known".into());
             let reason = outside!("could not be checked: {}: {}", cell.id(), reason);
-            let error = Refused::new(Because::Error, reason);
+            let error = Refusal::new(RefusalKind::Error, reason);
             wrong.entry(cell.row.clone()).or_insert(error);
         }
     }
@@ -78,7 +78,7 @@ pub(super) fn wrong(
         };
         if let Some(suite) = suites.iter().find(|suite| !is_checked(suite)) {
             let reason = format!("none of its answers was checked by suite {suite}");
-            let error = Refused::new(Because::Error, reason);
+            let error = Refusal::new(RefusalKind::Error, reason);
             wrong.entry(row.name.clone().into()).or_insert(error);
         }
     }

@@ -1,4 +1,4 @@
-//! Looks at a server when the measured part of a load begins and when it ends.
+//! Reads a server's counters when the measured part of a load begins and when it ends.
 
 use harness::process::{CallCounter, CpuTimes, Process, Submissions, Switches};
 use loadgen::Watch;
@@ -6,8 +6,8 @@ use report::Failure;
 use report::bench::{Count, ServerUse};
 use report::{Outside, outside};
 
-/// What a server has used up to a moment; each as far as the system tells.
-struct Look {
+/// What a server has used so far, as far as the system reports it.
+struct UsageReading {
     cpu: Result<CpuTimes, Failure>,
     submissions: Result<Submissions, Failure>,
     switches: Result<Switches, Failure>,
@@ -17,25 +17,25 @@ struct Look {
 pub(super) struct ServerWatch {
     process: Process,
     driver: Outside,
-    before: Option<Look>,
+    before: Option<UsageReading>,
     pub(super) used: Option<ServerUse>,
 }
 
 impl ServerWatch {
-    pub(super) fn of(process: Process, driver: Outside) -> Self {
+    pub(super) fn new(process: Process, driver: Outside) -> Self {
         Self { process, driver, before: None, used: None }
     }
 
-    fn look(&self) -> Look {
-        Look {
+    fn read_usage(&self) -> UsageReading {
+        UsageReading {
             cpu: self.process.cpu_times(),
             submissions: self.process.submissions(),
             switches: self.process.switches(),
         }
     }
 
-    /// What was used for each of so many messages.
-    fn since(&self, before: &Look, now: &Look, messages: u64) -> ServerUse {
+    /// What the server used per message between two looks.
+    fn since(&self, before: &UsageReading, now: &UsageReading, messages: u64) -> ServerUse {
         let each = |total: f64| total / messages as f64;
         let cpu = match (&before.cpu, &now.cpu) {
             (Ok(before), Ok(now)) => Ok(now.since(before)),
@@ -46,12 +46,12 @@ impl ServerWatch {
                 Some(split) => Count::Of(each(part(split).as_nanos() as f64)),
                 None => Count::none("too little CPU time to tell who ran"),
             },
-            Err(e) => absent(e),
+            Err(e) => unreadable_count(e),
         };
         ServerUse {
             cpu_ns: match &cpu {
                 Ok(used) => Count::Of(each(used.total.as_nanos() as f64)),
-                Err(e) => absent(e),
+                Err(e) => unreadable_count(e),
             },
             user_ns: of_split(|cpu| cpu.user),
             system_ns: of_split(|cpu| cpu.system),
@@ -60,14 +60,14 @@ impl ServerWatch {
                     || Count::none(outside!("{} has no ring", self.driver)),
                     |submitted| Count::Of(each(submitted as f64)),
                 ),
-                (Err(e), _) | (_, Err(e)) => absent(e),
+                (Err(e), _) | (_, Err(e)) => unreadable_count(e),
             },
             context_switches: match (&before.switches, &now.switches) {
                 (Ok(before), Ok(now)) => {
                     let all = |s: &Switches| s.voluntary + s.involuntary;
                     Count::Of(each(all(now).saturating_sub(all(before)) as f64))
                 }
-                (Err(e), _) | (_, Err(e)) => absent(e),
+                (Err(e), _) | (_, Err(e)) => unreadable_count(e),
             },
             resident_bytes: count(self.process.resident_bytes(), |bytes| bytes as f64),
             threads: count(self.process.threads(), |threads| threads.all as f64),
@@ -77,11 +77,11 @@ impl ServerWatch {
 
 impl Watch for ServerWatch {
     fn window_begins(&mut self) {
-        self.before = Some(self.look());
+        self.before = Some(self.read_usage());
     }
 
     fn window_ends(&mut self, echoed: u64) {
-        let now = self.look();
+        let now = self.read_usage();
         if let Some(before) = self.before.take()
             && echoed > 0
         {
@@ -98,9 +98,9 @@ pub(super) struct CallWatch {
 }
 
 impl CallWatch {
-    pub(super) fn of(process: &Process) -> Self {
+    pub(super) fn new(process: &Process) -> Self {
         let calls = Count::none("the load did not come so far");
-        // Before the measured part, because attaching takes its time.
+        // Attached before the measured part, because attaching takes time.
         let counter = process.count_calls();
         Self { counter, before: None, calls }
     }
@@ -129,14 +129,14 @@ impl Watch for CallWatch {
     }
 }
 
-/// Looks at a server's resident memory when the measured part ends.
+/// Reads a server's resident memory when the measured part ends.
 pub(super) struct MemoryWatch {
     process: Process,
     pub(super) resident: Option<Result<u64, Failure>>,
 }
 
 impl MemoryWatch {
-    pub(super) fn of(process: Process) -> Self {
+    pub(super) fn new(process: Process) -> Self {
         Self { process, resident: None }
     }
 }
@@ -150,11 +150,11 @@ impl Watch for MemoryWatch {
 fn count<T>(found: Result<T, Failure>, number: impl Fn(T) -> f64) -> Count {
     match found {
         Ok(found) => Count::Of(number(found)),
-        Err(e) => absent(&e),
+        Err(e) => unreadable_count(&e),
     }
 }
 
-/// Why there is no number.
-pub(super) fn absent(failure: &Failure) -> Count {
+/// The count of something that could not be read, with the reason.
+pub(super) fn unreadable_count(failure: &Failure) -> Count {
     Count::none(outside!("{}: {}", failure.expected, failure.actual))
 }

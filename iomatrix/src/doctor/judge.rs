@@ -1,30 +1,30 @@
-//! Whether the host's limits are enough, and for what.
+//! Judges whether the host's limits are enough, and for what.
 
-use report::host::{Availability, Host, IoUring, Limit, LimitValue, grouped, size};
+use report::host::{Availability, Host, IoUring, Limit, LimitValue, group_digits, size};
 use report::{Outside, outside};
 
-/// Descriptors of the cases that hold 1,000 connections, for the server and for the judge each:
-/// one a connection, and a hundred for all else.
+/// Descriptors that the server and the judge each need in the cases of 1,000 connections: one per
+/// connection, and 100 for everything else.
 const DESCRIPTORS: u64 = 1_100;
-/// Backlog that the contract of a server asks for.
+/// The backlog that the contract asks of a server.
 const BACKLOG: u32 = 1_024;
-/// Ports for the case of 5,000 connections in sequence, each of which then stays in TIME_WAIT,
-/// and as many again for what runs beside it.
+/// Ports for the case of 5,000 connections in sequence, each of which then stays in TIME_WAIT, and
+/// as many again for cells that run at the same time.
 const PORTS: u32 = 10_000;
 
-/// One limit of the host, held against what the suites and measurements need.
+/// A limit of the host, compared with what the suites and measurements need.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Diagnosis {
     pub(super) name: &'static str,
     /// What the host has.
     pub(super) found: Outside,
-    /// What that is enough for, or not.
+    /// What that is enough for, or not enough for.
     pub(super) verdict: Outside,
     /// What to change, if it is not enough.
     pub(super) fix: Option<Outside>,
 }
 
-/// Every limit that is known of this host, in the order in which they are shown.
+/// Judges every known limit of this host, in the order in which they are shown.
 pub(super) fn judge(host: &Host) -> Vec<Diagnosis> {
     [
         Some(cpus(host.cpus)),
@@ -55,7 +55,7 @@ fn open_files(limit: Limit) -> Diagnosis {
     } else {
         format!(
             "too few for the cases of 1,000 connections, which take about {}",
-            grouped(DESCRIPTORS)
+            group_digits(DESCRIPTORS)
         )
     };
     let lasting = "docker run --ulimit nofile=4096, or LimitNOFILE=4096 in a systemd unit";
@@ -68,16 +68,16 @@ fn open_files(limit: Limit) -> Diagnosis {
     };
     Diagnosis {
         name: "open files",
-        found: amount(limit.soft, grouped),
+        found: amount(limit.soft, group_digits),
         verdict: verdict.into(),
         fix: fix.map(Outside::from),
     }
 }
 
-/// Only rings are charged to it, so only Linux is judged.
+/// Only the memory of rings is charged to this limit, so it is judged on Linux only.
 fn memlock(host: &Host) -> Option<Diagnosis> {
     let limit = host.limits.memlock.filter(|_| host.os == "linux")?;
-    let entries = grouped(IoUring::RING_ENTRIES.into());
+    let entries = group_digits(IoUring::RING_ENTRIES.into());
     let ring = size(IoUring::RING_BYTES);
     let scarce = "docker run --ulimit memlock=-1:-1, or LimitMEMLOCK=infinity in a systemd unit";
     let (verdict, fix) = match host.limits.rings() {
@@ -94,7 +94,7 @@ fn memlock(host: &Host) -> Option<Diagnosis> {
                 "room for {rings} rings of {entries} entries ({ring} each), over all processes \
                  of this user"
             ),
-            few(rings, host.cpus).then(|| scarce.to_owned()),
+            is_scarce(rings, host.cpus).then(|| scarce.to_owned()),
         ),
     };
     Some(Diagnosis {
@@ -105,29 +105,30 @@ fn memlock(host: &Host) -> Option<Diagnosis> {
     })
 }
 
-/// A server may take a ring for each CPU, and the last server's are given back late.
-fn few(rings: u64, cpus: usize) -> bool {
+/// Whether the limit allows fewer than two rings per CPU. A server may use one per CPU, and the
+/// kernel frees those of the previous server late.
+fn is_scarce(rings: u64, cpus: usize) -> bool {
     u64::try_from(cpus).is_ok_and(|cpus| rings < 2 * cpus)
 }
 
 fn somaxconn(length: u32, os: &Outside) -> Diagnosis {
     let enough = length >= BACKLOG;
-    let backlog = grouped(BACKLOG.into());
+    let backlog = group_digits(BACKLOG.into());
     let verdict = if enough {
         format!("enough for the contract's backlog of {backlog}")
     } else {
         format!("cuts the contract's backlog of {backlog} short")
     };
-    let sysctl = if os.is("linux") {
+    let sysctl = if os.equals("linux") {
         "net.core.somaxconn"
-    } else if os.is("freebsd") {
+    } else if os.equals("freebsd") {
         "kern.ipc.soacceptqueue"
     } else {
         "kern.ipc.somaxconn"
     };
     Diagnosis {
         name: "somaxconn",
-        found: grouped(length.into()).into(),
+        found: group_digits(length.into()).into(),
         verdict: verdict.into(),
         fix: (!enough).then(|| format!("sudo sysctl {sysctl}={BACKLOG}").into()),
     }
@@ -141,7 +142,7 @@ fn ephemeral_ports(count: u32) -> Diagnosis {
     };
     Diagnosis {
         name: "ports",
-        found: grouped(count.into()).into(),
+        found: group_digits(count.into()).into(),
         verdict: verdict.into(),
         fix: None,
     }
@@ -158,7 +159,7 @@ fn ipv6(state: &Availability) -> Diagnosis {
 }
 
 fn congestion_control(name: &Outside, os: &Outside) -> Diagnosis {
-    let unusual = os.is("linux") && !name.is("cubic");
+    let unusual = os.equals("linux") && !name.equals("cubic");
     let verdict = if unusual {
         "most Linux hosts have cubic; compare measurements only with the same"
     } else {

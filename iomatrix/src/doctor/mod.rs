@@ -1,5 +1,5 @@
-//! `iomatrix doctor`: which drivers work on this host, exactly why not, and what to change. The
-//! probes and their sentences are `harness::host`'s; here they are judged and laid out.
+//! `iomatrix doctor`: shows which drivers work on this host, exactly why others do not, and what to
+//! change. `harness::host` has the probes and their sentences; here they are judged and laid out.
 
 mod judge;
 mod parts;
@@ -33,13 +33,13 @@ struct Checkup {
     rows: Vec<RowDriver>,
 }
 
-/// Probes this host and prints what was found. A driver that is not available is no error.
+/// Probes this host and prints what was found. A driver that is not available is not an error.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let registry = Registry::load()?;
     let rows: Vec<RowDriver> = registry
         .built_rows()
-        .filter_map(|row| Some((row.name.clone(), row.driver_here()?.to_owned())))
+        .filter_map(|row| Some((row.name.clone(), row.local_driver()?.to_owned())))
         .collect();
     outputs.write_pages(&Checkup { host: host::probe(), rows }, &())?;
     Ok(Exit::Green)
@@ -53,14 +53,14 @@ impl Pages for Checkup {
         parts::parts(&self.host, &self.rows, medium)
     }
 
-    /// As result files carry it.
+    /// The host, in the form that result files hold.
     fn data(&self) -> impl Serialize {
         &self.host
     }
 }
 
-/// Names of the rows that `driver` keeps from running, in the registry's order.
-fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
+/// The rows that cannot run because `driver` is not available, in the registry's order.
+fn affected_rows<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
     match driver.state {
         Availability::Available { .. } => Vec::new(),
         Availability::Unavailable { .. } => rows
@@ -71,8 +71,8 @@ fn affected<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
     }
 }
 
-/// How many rows have a driver that works here; a driver that no probe knows does not.
-fn runnable(host: &Host, rows: &[RowDriver]) -> usize {
+/// How many rows have a driver that works here. A driver without a probe counts as not working.
+fn count_runnable(host: &Host, rows: &[RowDriver]) -> usize {
     rows.iter()
         .filter(|(_, needs)| host.driver(needs).is_some_and(Availability::is_available))
         .count()

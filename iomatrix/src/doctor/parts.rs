@@ -1,4 +1,4 @@
-//! What the doctor says, as the parts of a page.
+//! The doctor's report, as the parts of a page.
 
 use report::Outside;
 use report::host::{Availability, Hint, Host, Seccomp, size};
@@ -6,9 +6,9 @@ use report::outside;
 use report::part::{Block, Definition, Definitions, Entry, Head, Medium, Part, Style, Table};
 
 use super::judge::{Diagnosis, judge};
-use super::{RowDriver, affected, runnable, sockets};
+use super::{RowDriver, affected_rows, count_runnable, sockets};
 
-/// The host, its drivers with the rows they affect, its limits and its counters.
+/// The host, its drivers with the rows they affect, its limits, its sockets and its counters.
 pub(super) fn parts(host: &Host, rows: &[RowDriver], medium: Medium) -> Vec<Part> {
     match medium {
         Medium::Terminal => terminal(host, rows),
@@ -18,8 +18,8 @@ pub(super) fn parts(host: &Host, rows: &[RowDriver], medium: Medium) -> Vec<Part
 
 fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     let drivers = host.drivers.iter().map(|driver| {
-        let mut entry = probed(&driver.name, &driver.state);
-        let affected = affected(driver, rows);
+        let mut entry = probe_definition(&driver.name, &driver.state);
+        let affected = affected_rows(driver, rows);
         if !affected.is_empty() {
             let line = format!("affects: {}", affected.join(", "));
             entry.blocks.push(Block::Paragraph(line.into()));
@@ -28,27 +28,28 @@ fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     });
     let title = match rows.len() {
         0 => "drivers".to_owned(),
-        all => format!("drivers ({} of {all} rows can run here)", runnable(host, rows)),
+        all => format!("drivers ({} of {all} rows can run here)", count_runnable(host, rows)),
     };
-    let counters = host.counters.iter().map(|counter| probed(&counter.name, &counter.state));
+    let counters =
+        host.counters.iter().map(|counter| probe_definition(&counter.name, &counter.state));
     vec![
         Part::lines(identity(host)),
         Part::Definitions(vec![
             Definitions { title: title.into(), entries: drivers.collect() },
             Definitions {
                 title: "limits".into(),
-                entries: judge(host).into_iter().map(judged).collect(),
+                entries: judge(host).into_iter().map(diagnosis_definition).collect(),
             },
             Definitions {
                 title: "sockets, as tried".into(),
-                entries: sockets::judge(host).into_iter().map(judged).collect(),
+                entries: sockets::judge(host).into_iter().map(diagnosis_definition).collect(),
             },
             Definitions { title: "counters".into(), entries: counters.collect() },
         ]),
     ]
 }
 
-fn probed(name: &Outside, state: &Availability) -> Definition {
+fn probe_definition(name: &Outside, state: &Availability) -> Definition {
     match state {
         Availability::Available { details } => {
             definition(name, outside!("available: {}", details), None)
@@ -62,7 +63,7 @@ fn probed(name: &Outside, state: &Availability) -> Definition {
     }
 }
 
-fn judged(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Definition {
+fn diagnosis_definition(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Definition {
     definition(&name.into(), outside!("{}: {}", found, verdict), fix.as_ref())
 }
 
@@ -75,17 +76,18 @@ fn definition(name: &Outside, sentence: Outside, fix: Option<&Outside>) -> Defin
 fn page(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     let mut facts = identity(host);
     if !rows.is_empty() {
-        let runnable = runnable(host, rows);
+        let runnable = count_runnable(host, rows);
         facts.push(format!("{runnable} of {} rows can run here", rows.len()).into());
     }
     let drivers = host.drivers.iter().map(|driver| {
-        let mut cells = state(&driver.name, &driver.state);
-        cells.push(affected(driver, rows).join(", ").into());
+        let mut cells = availability_row(&driver.name, &driver.state);
+        cells.push(affected_rows(driver, rows).join(", ").into());
         cells
     });
-    let limits = judge(host).into_iter().map(diagnosed);
-    let sockets = sockets::judge(host).into_iter().map(diagnosed);
-    let counters = host.counters.iter().map(|counter| state(&counter.name, &counter.state));
+    let limits = judge(host).into_iter().map(diagnosis_row);
+    let sockets = sockets::judge(host).into_iter().map(diagnosis_row);
+    let counters =
+        host.counters.iter().map(|counter| availability_row(&counter.name, &counter.state));
     vec![
         Part::Section("Host".into()),
         Part::list("", facts),
@@ -96,17 +98,17 @@ fn page(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     ]
 }
 
-fn diagnosed(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Vec<Entry> {
+fn diagnosis_row(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Vec<Entry> {
     vec![name.into(), found.into(), verdict.into(), fix.unwrap_or_default().into()]
 }
 
 fn table(heads: &[&str], rows: impl Iterator<Item = Vec<Entry>>) -> Part {
-    let heads = heads.iter().copied().map(Head::of).collect();
+    let heads = heads.iter().copied().map(Head::new).collect();
     Part::Table(Table::plain("", Style::Words, heads, rows.collect()))
 }
 
-/// Whether it is available, what was found, and the fix.
-fn state(name: &Outside, state: &Availability) -> Vec<Entry> {
+/// The name, whether it is available, what was found, and the fix.
+fn availability_row(name: &Outside, state: &Availability) -> Vec<Entry> {
     let (available, found, fix) = match state {
         Availability::Available { details } => ("yes", details, None),
         Availability::Unavailable { reason, fix } => ("no", reason, fix.clone()),
@@ -114,7 +116,7 @@ fn state(name: &Outside, state: &Availability) -> Vec<Entry> {
     vec![name.into(), available.into(), found.into(), fix.unwrap_or_default().into()]
 }
 
-/// What the machine is, in lines of related facts; what is unknown is left out.
+/// Describes the machine in lines of related facts. Unknown facts are left out.
 fn identity(host: &Host) -> Vec<Outside> {
     let hint = |kind: &str, hint: &Option<Hint>| {
         hint.as_ref().map(|hint| outside!("{}: {} ({})", kind, hint.name, hint.evidence))

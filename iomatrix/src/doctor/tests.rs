@@ -1,7 +1,7 @@
-//! The pages and judgements for hosts that are not at hand.
+//! The pages and judgements, tested with invented hosts.
 
 use report::host::{Counter, Hint, Limit, LimitValue, Limits, Seccomp};
-use report::sockets::{AtLimit, Sockets, Tried};
+use report::sockets::{AcceptAtLimit, ProbeResult, Sockets};
 use report::{View, Width};
 
 use super::judge::judge;
@@ -48,17 +48,17 @@ fn host() -> Host {
         io_uring: None,
         counters: vec![Counter { name: "process".into(), state: available("/proc") }],
         sockets: Sockets {
-            accept_queue: Tried::Seen(128),
-            accept_at_limit: Tried::Seen(AtLimit::Closed),
-            established_at_once: Tried::Seen(false),
-            refused_us: Tried::Unknown("not refused within 50ms".into()),
-            udp_longest: Tried::Seen(9216),
-            udp_waiting: Tried::Seen(50),
-            unixgram_longest: Tried::Seen(100 * 1024),
-            full_unix: Tried::Seen("ECONNREFUSED".into()),
-            full_unixgram: Tried::Seen("ENOBUFS".into()),
-            sleep_us: Tried::Seen(1060),
-            timeout_us: Tried::Seen(4100),
+            accept_queue: ProbeResult::Seen(128),
+            accept_at_limit: ProbeResult::Seen(AcceptAtLimit::Closed),
+            established_at_once: ProbeResult::Seen(false),
+            refused_us: ProbeResult::Unknown("not refused within 50ms".into()),
+            udp_longest: ProbeResult::Seen(9216),
+            udp_waiting: ProbeResult::Seen(50),
+            unixgram_longest: ProbeResult::Seen(100 * 1024),
+            full_unix: ProbeResult::Seen("ECONNREFUSED".into()),
+            full_unixgram: ProbeResult::Seen("ENOBUFS".into()),
+            sleep_us: ProbeResult::Seen(1060),
+            timeout_us: ProbeResult::Seen(4100),
         },
     }
 }
@@ -76,7 +76,7 @@ fn rows() -> Vec<RowDriver> {
 
 fn page(rows: Vec<RowDriver>, format: Format) -> String {
     let checkup = Checkup { host: host(), rows };
-    report::render(&checkup, &(), format, View::plain(Width::of(100))).unwrap()
+    report::render(&checkup, &(), format, View::plain(Width::new(100))).unwrap()
 }
 
 #[test]

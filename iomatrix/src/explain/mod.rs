@@ -1,5 +1,5 @@
-//! `iomatrix explain`: the page of a case, and all of them as `docs/CASES.md`. The texts are
-//! `conformance::page`'s; here they are found by id and laid out.
+//! `iomatrix explain`: shows the pages of cases; all of them together are `docs/CASES.md`.
+//! `conformance::page` has the texts, and this module finds them by id and lays them out.
 
 mod parts;
 
@@ -8,7 +8,7 @@ use std::iter::once;
 use conformance::case::{Body, Case, Need, Suite};
 use conformance::mutants::{Mutant, MutantTable};
 use conformance::page::CasePage;
-use harness::schedule::Company;
+use harness::schedule::Sharing;
 use report::output::Output;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages, Transport};
@@ -29,12 +29,11 @@ pub(crate) struct Arguments {
     outputs: Vec<Output>,
 }
 
-/// The pages of cases.
 struct Guide {
     explanations: Vec<Explanation>,
 }
 
-/// A case with all that a page says of it.
+/// A case with everything that its page says.
 struct Explanation {
     suite: &'static Suite,
     case: &'static Case,
@@ -50,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
 }
 
 impl Pages for Guide {
-    /// The page is docs/CASES.md; for programs, `list` has the cases.
+    /// There is no JSON, because `list` has the cases for programs.
     const FORMATS: &'static [Format] = &[Format::Text, Format::Markdown];
     type Question = ();
 
@@ -69,7 +68,7 @@ fn explanations(selected: &[(&'static Suite, &'static Case)]) -> Result<Vec<Expl
             let id = id_of(suite, case);
             let caught = table.mutants.iter().filter(|mutant| mutant.caught_by == id);
             let mutants = caught.cloned().collect();
-            Ok(Explanation { suite, case, page: CasePage::of(suite, case)?, mutants })
+            Ok(Explanation { suite, case, page: CasePage::find(suite, case)?, mutants })
         })
         .collect()
 }
@@ -90,9 +89,9 @@ impl Explanation {
         let kind = (self.case.transport != Transport::Tcp)
             .then(|| format!("a listener of kind {}", self.case.transport.kind()));
         let host = self.case.needs.iter().map(Need::to_string);
-        let alone = match self.case.company {
-            Company::Shared => None,
-            Company::Exclusive => Some("no other cell beside it".to_owned()),
+        let alone = match self.case.sharing {
+            Sharing::Shared => None,
+            Sharing::Exclusive => Some("no other cell beside it".to_owned()),
         };
         let needs: Vec<String> = once(server.to_owned())
             .chain(capability)
@@ -119,7 +118,7 @@ mod tests {
     fn every_case_is_explained_in_either_form() {
         let explanations = explanations(&selection::cases(&[]).unwrap()).unwrap();
         let all = Guide { explanations };
-        let view = View::plain(Width::of(100));
+        let view = View::plain(Width::new(100));
         let [text, page] = [Format::Text, Format::Markdown]
             .map(|format| report::render(&all, &(), format, view).unwrap());
         for (suite, case) in selection::catalogue() {

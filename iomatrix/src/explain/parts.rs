@@ -1,5 +1,5 @@
-//! The pages of cases as the parts of a page. The page of all is `docs/CASES.md`: by suite, with a
-//! table of contents and an index of bugs.
+//! The pages of cases, as the parts of a page. The page of all cases is `docs/CASES.md`: by suite,
+//! with a table of contents and an index of bugs.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) fn parts(entries: &[Explanation], medium: Medium) -> Vec<Part> {
     }
 }
 
-/// A case, as somebody asks for it who has seen it fail.
+/// A case for a reader who has seen it fail.
 fn short(entry: &Explanation) -> Definitions {
     let (case, page) = (entry.case, entry.page);
     let mut entries = vec![
@@ -35,14 +35,13 @@ fn short(entry: &Explanation) -> Definitions {
     entries.extend(points("bugs", page.bugs.iter().map(bug).collect()));
     entries.push(paragraph("needs", &entry.needs()));
     entries.extend(page.sizes(case).map(|sizes| paragraph("sizes", &sizes)));
-    let mutants = entry
-        .mutants
-        .iter()
-        .map(|mutant| Prose::ours(&format!("{} must fail as {}", mutant.fault, mutant.failure)));
+    let mutants = entry.mutants.iter().map(|mutant| {
+        Prose::from_own_text(&format!("{} must fail as {}", mutant.fault, mutant.failure))
+    });
     entries.extend(points("mutants", mutants.collect()));
-    let command = Block::Unbroken(Span::Ours(entry.command()).into());
+    let command = Block::Unbroken(Span::Own(entry.command()).into());
     entries.push(Definition { term: "run".into(), blocks: vec![command] });
-    let title = Span::Ours(format!("{} ({})", entry.id(), case.level)).into();
+    let title = Span::Own(format!("{} ({})", entry.id(), case.level)).into();
     Definitions { title, entries }
 }
 
@@ -52,13 +51,13 @@ fn page(entries: &[Explanation]) -> Vec<Part> {
     let contents = suites.iter().map(|suite| {
         let name = suite[0].suite.name;
         let cases = suite.iter().map(|entry| link(entry.case.name, &entry.id()));
-        link(name, name).then(Prose::ours(": ")).then(Prose::join(cases, ", "))
+        link(name, name).append(Prose::from_own_text(": ")).append(Prose::join(cases, ", "))
     });
     let mut parts = head(entries);
     parts.push(Part::list("", contents));
     for suite in suites {
         parts.push(Part::Section(suite[0].suite.name.into()));
-        parts.push(Part::lines([Prose::ours(suite[0].suite.about)]));
+        parts.push(Part::lines([Prose::from_own_text(suite[0].suite.about)]));
         parts.extend(suite.iter().flat_map(section));
     }
     parts.extend(index(entries));
@@ -87,14 +86,15 @@ fn head(entries: &[Explanation]) -> Vec<Part> {
     let verdicts = "). A MUST that is not met is red, a SHOULD is a miss, INFO only records; wrong \
                     bytes and a server that ends are red at any level. `repo#n` is a public issue \
                     or pull request.";
-    let limits = Prose::ours(&limits).then(methodology).then(Prose::ours(verdicts));
-    vec![Part::Title("Cases".into()), Part::lines([Prose::ours(&source), limits])]
+    let limits =
+        Prose::from_own_text(&limits).append(methodology).append(Prose::from_own_text(verdicts));
+    vec![Part::Title("Cases".into()), Part::lines([Prose::from_own_text(&source), limits])]
 }
 
 fn section(entry: &Explanation) -> [Part; 3] {
     let (case, page) = (entry.case, entry.page);
     let requirement = Prose::from(Span::Strong(case.level.to_string()))
-        .then(Prose::ours(&format!(" {}", case.requirement)));
+        .append(Prose::from_own_text(&format!(" {}", case.requirement)));
     let mut entries = vec![
         paragraph("Why", &page.why),
         paragraph("Sent", &page.sent),
@@ -119,20 +119,20 @@ fn section(entry: &Explanation) -> [Part; 3] {
 }
 
 fn paragraph(term: &str, text: &str) -> Definition {
-    Definition { term: term.into(), blocks: vec![Block::Paragraph(Prose::ours(text))] }
+    Definition { term: term.into(), blocks: vec![Block::Paragraph(Prose::from_own_text(text))] }
 }
 
-/// Nothing at all where there are no points.
+/// `None` if there are no points.
 fn points(term: &str, points: Vec<Prose>) -> Option<Definition> {
     let is_empty = points.is_empty();
     (!is_empty).then(|| Definition { term: term.into(), blocks: vec![Block::Points(points)] })
 }
 
 fn bug(Bug { citation, fault }: &Bug) -> Prose {
-    Prose::ours(&format!("{citation}: {fault}"))
+    Prose::from_own_text(&format!("{citation}: {fault}"))
 }
 
-/// Which cases a bug is cited in.
+/// The index of bugs, each with the cases that cite it.
 fn index(entries: &[Explanation]) -> Vec<Part> {
     let mut cited: BTreeMap<&str, Vec<Prose>> = BTreeMap::new();
     for entry in entries {
@@ -144,9 +144,9 @@ fn index(entries: &[Explanation]) -> Vec<Part> {
         return Vec::new();
     }
     let row = |(citation, cases)| {
-        [Prose::ours(citation), Prose::join(cases, ", ")].map(Entry::from).to_vec()
+        [Prose::from_own_text(citation), Prose::join(cases, ", ")].map(Entry::from).to_vec()
     };
-    let heads = ["bug", "cases"].map(Head::of).to_vec();
+    let heads = ["bug", "cases"].map(Head::new).to_vec();
     let table = Table::plain("", Style::Words, heads, cited.into_iter().map(row).collect());
     vec![Part::Section("Index of bugs".into()), Part::Table(table)]
 }

@@ -1,5 +1,5 @@
-//! The findings as the parts of a page. The page is `docs/UPSTREAM.md`: a table, and for each
-//! finding what it is, how to see it, and a report that can be filed.
+//! The findings, as the parts of a page. The page is `docs/UPSTREAM.md`: a table, and for each
+//! finding what it is, how to reproduce it, and a report that can be filed.
 
 use harness::finding::Finding;
 use report::part::{
@@ -30,7 +30,7 @@ impl Pages for Findings {
 
 fn short(finding: &Finding) -> Part {
     let Finding { name, library, .. } = finding;
-    let title = Span::Ours(format!("{name} ({library})")).into();
+    let title = Span::Own(format!("{name} ({library})")).into();
     Part::Definitions(vec![Definitions { title, entries: definitions(finding) }])
 }
 
@@ -43,7 +43,7 @@ fn page(findings: &[Finding]) -> Vec<Part> {
                   written in `backends/findings.toml`.";
     let mut parts = vec![
         Part::Title("Findings, for upstream".into()),
-        Part::lines([Prose::ours(source)]),
+        Part::lines([Prose::from_own_text(source)]),
         Part::Table(table(findings)),
     ];
     parts.extend(findings.iter().flat_map(section));
@@ -54,11 +54,11 @@ fn table(findings: &[Finding]) -> Table {
     let row = |finding: &Finding| {
         let Finding { name, library, title, .. } = finding;
         let to = LinkTarget::Heading(name.clone());
-        let cells = [Span::Link(name.clone(), to).into(), Prose::ours(library)];
-        let rest = [Prose::ours(title), Prose::ours(upstream(finding))];
+        let cells = [Span::Link(name.clone(), to).into(), Prose::from_own_text(library)];
+        let rest = [Prose::from_own_text(title), Prose::from_own_text(upstream(finding))];
         cells.into_iter().chain(rest).map(Entry::from).collect()
     };
-    let heads = ["finding", "library", "what is wrong", "reported"].map(Head::of).to_vec();
+    let heads = ["finding", "library", "what is wrong", "reported"].map(Head::new).to_vec();
     Table::plain("", Style::Words, heads, findings.iter().map(row).collect())
 }
 
@@ -80,7 +80,7 @@ fn definitions(finding: &Finding) -> Vec<Definition> {
     let Finding { library, requirement, here, systems, reproduction, .. } = finding;
     let definition = |term: &str, text: &str| Definition {
         term: term.into(),
-        blocks: vec![Block::Paragraph(Prose::ours(text))],
+        blocks: vec![Block::Paragraph(Prose::from_own_text(text))],
     };
     let command = Block::Unbroken(Span::Code(finding.command()).into());
     vec![

@@ -1,5 +1,5 @@
-//! `iomatrix list`: rows, suites and cases with their requirement sentences; or the findings, which
-//! are `docs/UPSTREAM.md`.
+//! `iomatrix list`: shows rows, suites and cases with their requirement sentences, or the findings
+//! (`docs/UPSTREAM.md`).
 
 mod findings;
 mod parts;
@@ -8,7 +8,7 @@ use conformance::case::{Body, Case};
 use conformance::suites;
 use harness::finding::Finding;
 use harness::registry::{Registry, RowEntry};
-use harness::schedule::Company;
+use harness::schedule::Sharing;
 use report::output::Output;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages};
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     outputs: Vec<Output>,
 }
 
-/// What there is: rows, suites and cases.
+/// The rows and the findings. Suites and cases are constants (`suites::ALL`).
 struct Catalogue {
     registry: Registry,
     findings: Vec<Finding>,
@@ -80,7 +80,7 @@ fn row_json(row: &RowEntry) -> serde_json::Value {
         "model": row.model,
         "flavor": row.flavor,
         "workers": row.workers,
-        "driver": row.driver_here(),
+        "driver": row.local_driver(),
         "lacks": row.lacks,
     })
 }
@@ -101,7 +101,7 @@ fn case_json(case: &Case) -> serde_json::Value {
         "needs": needs,
         "capability": case.capability,
         "transport": case.transport.kind(),
-        "from_profile": case.from.name(),
-        "exclusive": case.company == Company::Exclusive,
+        "from_profile": case.smallest_profile.name(),
+        "exclusive": case.sharing == Sharing::Exclusive,
     })
 }

@@ -1,5 +1,5 @@
-//! Rows, suites and cases as the parts of a page. The page is what the README has: the rows by
-//! model, with what each lacks, and the rows that differ in nothing but the I/O API.
+//! Rows, suites and cases, as the parts of a page. The page is the table of the README: the rows by
+//! model, what each lacks, and the rows that differ in nothing but the I/O API.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use report::part::{
     Table,
 };
 
-/// The systems of the columns, as the registry and as readers name them.
+/// The systems of the columns, as the registry names them and as readers do.
 const SYSTEMS: [(&str, &str); 3] = [("linux", "Linux"), ("macos", "macOS"), ("windows", "Windows")];
 
 pub(super) fn parts(registry: &Registry, findings: &[Finding], medium: Medium) -> Vec<Part> {
@@ -25,33 +25,34 @@ pub(super) fn parts(registry: &Registry, findings: &[Finding], medium: Medium) -
     }
 }
 
-/// The rows of this build, and the cases suite by suite.
+/// The rows of this build, and the cases by suite.
 fn terminal(registry: &Registry) -> Vec<Part> {
     let definition = |term: &str, text: String| Definition {
         term: term.into(),
-        blocks: vec![Block::Paragraph(Span::Ours(text).into())],
+        blocks: vec![Block::Paragraph(Span::Own(text).into())],
     };
     let row = |row: &RowEntry| {
         let RowEntry { name, model, flavor, workers, package, .. } = row;
-        let driver = row.driver_here().unwrap_or("not here");
+        let driver = row.local_driver().unwrap_or("not here");
         let workers =
             if *workers == 1 { "1 worker".to_owned() } else { format!("{workers} workers") };
         definition(name, format!("{model:<10}  {driver:<8}  {flavor} on {workers}, {package}"))
     };
     let case = |case: &Case| {
-        let only = if case.from == Profile::Full { " (only in profile full)" } else { "" };
+        let only =
+            if case.smallest_profile == Profile::Full { " (only in profile full)" } else { "" };
         definition(case.name, format!("{:<6}  {}{only}", case.level, case.requirement))
     };
     let rows = registry.built_rows().map(row).collect();
     let rows = Definitions { title: "rows".into(), entries: rows };
     let suites = suites::ALL.iter().map(|suite| Definitions {
-        title: Span::Ours(format!("{}: {}", suite.name, suite.about)).into(),
+        title: Span::Own(format!("{}: {}", suite.name, suite.about)).into(),
         entries: suite.cases.iter().map(case).collect(),
     });
     [rows].into_iter().chain(suites).map(|group| Part::Definitions(vec![group])).collect()
 }
 
-/// All rows, those of features that are off too.
+/// All rows, including those of features that are off.
 fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
     let models = [Model::Readiness, Model::Completion, Model::Blocking];
     let mut parts: Vec<Part> =
@@ -59,47 +60,50 @@ fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
     parts.extend([
         Part::lines(["Controlled pairs, in which nothing differs but the I/O API:"]),
         Part::Table(controlled_pairs(registry)),
-        Part::lines([Prose::ours("What rows do not offer; their cells are `unsupported`:")]),
-        Part::list("", lacking(registry)),
-        Part::lines([found(findings)]),
+        Part::lines([Prose::from_own_text(
+            "What rows do not offer; their cells are `unsupported`:",
+        )]),
+        Part::list("", lack_points(registry)),
+        Part::lines([findings_line(findings)]),
     ]);
     parts
 }
 
 fn rows(registry: &Registry, model: Model) -> Table {
-    let mut heads = vec![Head::of(model.to_string())];
-    heads.extend(["what it is", "flavor", "workers"].map(Head::of));
-    heads.extend(SYSTEMS.map(|(_, name)| Head::of(name)));
+    let mut heads = vec![Head::new(model.to_string())];
+    heads.extend(["what it is", "flavor", "workers"].map(Head::new));
+    heads.extend(SYSTEMS.map(|(_, name)| Head::new(name)));
     let rows = registry.rows.iter().filter(|row| row.model == model).map(|row| {
         let RowEntry { name, about, flavor, workers, .. } = row;
         let mut cells: Vec<Entry> =
-            vec![code(name).into(), Prose::ours(about).into(), code(flavor).into()];
+            vec![code(name).into(), Prose::from_own_text(about).into(), code(flavor).into()];
         cells.push(workers.to_string().into());
         cells.extend(SYSTEMS.map(|(system, _)| {
-            Entry::from(Prose::ours(row.driver.get(system).map_or("-", String::as_str)))
+            Entry::from(Prose::from_own_text(row.driver.get(system).map_or("-", String::as_str)))
         }));
         cells
     });
     Table::plain("", Style::Words, heads, rows.collect())
 }
 
-/// Rows of one package and flavor that run on one system: the same program with another driver.
+/// Rows with the same package, flavor and system: one program with a completion and a readiness
+/// driver.
 fn controlled_pairs(registry: &Registry) -> Table {
-    let pairs = pairs::controlled(&registry.rows, |row| Traits {
+    let pairs = pairs::find_pairs(&registry.rows, |row| Traits {
         package: row.package.as_str(),
         flavor: row.flavor.as_str(),
         model: row.model,
         systems: row.driver.keys().map(String::as_str).collect(),
     });
     let rows = pairs.into_iter().map(|Pair { completion, readiness }| {
-        let runtime = Prose::ours(pairs::backend(&completion.package));
+        let runtime = Prose::from_own_text(pairs::backend_name(&completion.package));
         [runtime, code(&completion.name), code(&readiness.name)].map(Entry::from).to_vec()
     });
-    let heads = ["runtime", "completion", "readiness"].map(Head::of).to_vec();
+    let heads = ["runtime", "completion", "readiness"].map(Head::new).to_vec();
     Table::plain("", Style::Words, heads, rows.collect())
 }
 
-fn lacking(registry: &Registry) -> Vec<Prose> {
+fn lack_points(registry: &Registry) -> Vec<Prose> {
     let mut by_reason: BTreeMap<(&str, &str), Vec<Prose>> = BTreeMap::new();
     for row in &registry.rows {
         for (what, reason) in &row.lacks {
@@ -108,13 +112,16 @@ fn lacking(registry: &Registry) -> Vec<Prose> {
     }
     let point = |((what, reason), rows): ((&str, &str), Vec<Prose>)| {
         let rows = Prose::join(rows, ", ");
-        code(what).then(Prose::ours(": ")).then(rows).then(Prose::ours(&format!(". {reason}")))
+        code(what)
+            .append(Prose::from_own_text(": "))
+            .append(rows)
+            .append(Prose::from_own_text(&format!(". {reason}")))
     };
     by_reason.into_iter().map(point).collect()
 }
 
-/// Where the findings are, and how many.
-fn found(findings: &[Finding]) -> Prose {
+/// How many findings there are, and where they are described.
+fn findings_line(findings: &[Finding]) -> Prose {
     let file = "docs/UPSTREAM.md";
     let lead = format!(
         "{} faults of runtimes, other libraries and Linux were found on the way: ",
@@ -122,7 +129,7 @@ fn found(findings: &[Finding]) -> Prose {
     );
     let link = Span::Link(file.to_owned(), LinkTarget::File(file));
     let rest = " has a program that shows each, and a report.";
-    Prose::ours(&lead).then(link).then(Prose::ours(rest))
+    Prose::from_own_text(&lead).append(link).append(Prose::from_own_text(rest))
 }
 
 fn code(name: &str) -> Prose {

@@ -1,4 +1,4 @@
-//! `iomatrix load`: what an echo server does under load, whatever it is written in.
+//! `iomatrix load`: loads an echo server, written in any language, and reports what it does.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use report::quantity::parse_percentile;
 use report::{Document as _, Exit, Format, Pages as _, outside};
 
 use crate::error::Error;
-use crate::notice::say;
+use crate::notice::print_notice;
 use crate::output::{self, Outputs};
 
-mod loaded;
+mod pages;
 mod progress;
 mod workload;
 
-use loaded::Loaded;
+use pages::LoadPages;
 use progress::Bar;
 pub(crate) use workload::WorkloadArguments;
 use workload::{is_local, parse_target};
 pub(crate) use workload::{parse_rate, parse_size};
 
-/// How long is measured, and loaded before, unless asked otherwise.
+/// Default lengths of the measured part, and of the warm-up before it.
 const DURATION: Duration = Duration::from_secs(10);
 const WARMUP: Duration = Duration::from_secs(2);
 
@@ -37,11 +37,11 @@ pub(crate) struct Arguments {
     target: Target,
     #[command(flatten)]
     workload: WorkloadArguments,
-    /// Measure so many times, one after the other.
+    /// Measure N times, one after the other.
     #[arg(long, value_name = "N", default_value_t = 1, aliases = ["repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Give up when the server has not answered anything for so long.
+    /// Give up when the server has not answered anything for this long.
     #[arg(long, value_name = "TIME", default_value = "5s")]
     #[arg(value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -60,7 +60,10 @@ pub(crate) struct Arguments {
         default_value = "text",
         alias = "output-format"
     )]
-    #[arg(help = output::help(Loaded::FORMATS), value_parser = output::parser(Loaded::FORMATS))]
+    #[arg(
+        help = output::help(LoadPages::FORMATS),
+        value_parser = output::parser(LoadPages::FORMATS)
+    )]
     outputs: Vec<Output>,
     /// Allow an address beyond loopback.
     #[arg(long)]
@@ -72,10 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if !is_local(target) && !arguments.allow_remote {
         return Err(Error::BeyondLoopback {
             address: target.words(),
-            deed: "a load is an attack on a host that is not yours",
+            harm: "a load is an attack on a host that is not yours",
         });
     }
-    arguments.workload.expect_sense(target.transport)?;
+    arguments.workload.validate(target.transport)?;
     let load = Load {
         workload: arguments.workload.workload(target.clone(), DURATION, WARMUP),
         patience: arguments.patience,
@@ -84,8 +87,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         noise_limit: loadgen::NOISE_LIMIT,
     };
     let mut outputs = Outputs::open(&arguments.outputs)?;
-    // A line as each run ends.
-    let prints_lines = outputs.take_printed(Format::Jsonl);
+    // A line is printed as each run ends.
+    let prints_lines = outputs.take_stdout_format(Format::Jsonl);
     let interrupted = interruption()?;
     let result = LoadResult {
         version: FORMAT_VERSION,
@@ -94,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         workload: load.workload.clone(),
         measurements: Vec::new(),
     };
-    let mut loaded = Loaded { result, recordings: Vec::new() };
+    let mut loaded = LoadPages { result, recordings: Vec::new() };
     for _ in 0..arguments.runs {
         let mut bar = Bar::new(&load.workload);
         let recording =
@@ -105,8 +108,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         drop(bar);
         loaded.result.measurements.push(recording.measurement.clone());
         if prints_lines {
-            // Those before have been printed.
-            let view = crate::view::on_screen();
+            // The lines of earlier runs have already been printed.
+            let view = crate::view::screen_view();
             let lines = report::render(&loaded, &arguments.conditions, Format::Jsonl, view)?;
             output::print(&format!("{}\n", lines.lines().last().unwrap_or_default()))?;
         }
@@ -117,13 +120,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         }
     }
     outputs.write_pages(&loaded, &arguments.conditions)?;
-    for sentence in loaded.result.fired(&arguments.conditions) {
-        say(format_args!("iomatrix: {}", sentence.on_terminal()));
+    for sentence in loaded.result.fired_sentences(&arguments.conditions) {
+        print_notice(format_args!("iomatrix: {}", sentence.on_terminal()));
     }
     Ok(loaded.result.exit(&arguments.conditions))
 }
 impl Arguments {
-    /// Those that are printed, and those that a condition asks about.
+    /// The percentiles to print, and those that a condition asks about.
     fn all_percentiles(&self) -> Vec<f64> {
         let asked = self.conditions.iter().filter_map(Condition::percentile);
         let mut all: Vec<f64> = self.percentiles.iter().copied().chain(asked).collect();
@@ -133,7 +136,7 @@ impl Arguments {
     }
 }
 
-/// A flag that Ctrl-C sets. A second one ends the program at once.
+/// A flag that Ctrl-C sets. A second Ctrl-C ends the program at once.
 pub(crate) fn interruption() -> Result<Arc<AtomicBool>, Error> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
@@ -151,7 +154,6 @@ pub(crate) fn now_unix() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Whether somebody watches standard error.
 fn is_watched() -> bool {
     std::io::stderr().is_terminal()
 }

@@ -1,4 +1,4 @@
-//! Live progress of a load, on standard error: a bar where somebody watches, else nothing.
+//! Live progress of a load: a bar on standard error if that is a terminal, otherwise nothing.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use loadgen::{Progress, Watch};
@@ -6,7 +6,7 @@ use report::load::{Amount, Workload};
 
 use super::is_watched;
 
-/// A bar that is gone when dropped.
+/// A bar that disappears when it is dropped.
 pub(crate) struct Bar {
     bar: ProgressBar,
     warmup: f64,
@@ -24,7 +24,7 @@ impl Bar {
         Self { bar, warmup: workload.warmup_seconds, amount: workload.amount, last: None }
     }
 
-    /// How much of it is done, in thousandths.
+    /// How much of the load is done, in thousandths.
     fn done(&self, progress: &Progress) -> u64 {
         let part = match self.amount {
             Amount::Seconds(seconds) => progress.seconds / (self.warmup + seconds),

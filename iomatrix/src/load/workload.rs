@@ -1,4 +1,4 @@
-//! The options that say what a load sends: shared by every command that runs one.
+//! The options that say what a load sends, shared by every command that runs one.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(crate) struct WorkloadArguments {
     /// Connections that carry messages.
     #[arg(short, long, value_name = "N", default_value_t = 64, aliases = ["number", "clients"])]
     pub(crate) connections: u32,
-    /// Measure for so long; default: 10s in a load, 2s in each round of a bench.
+    /// How long to measure; default: 10s in a load, 2s in each round of a bench.
     #[arg(short, long, value_name = "TIME", short_alias = 'z', aliases = ["time"])]
     #[arg(value_parser = humantime::parse_duration)]
     pub(crate) duration: Option<Duration>,
@@ -60,17 +60,19 @@ pub(crate) struct WorkloadArguments {
 }
 
 impl WorkloadArguments {
-    /// Whether it can be run over a transport.
+    /// Checks that the workload can be run over `transport`.
     ///
     /// # Errors
-    /// A sentence that says what to write instead.
-    pub(crate) fn expect_sense(&self, transport: Transport) -> Result<(), Error> {
+    ///
+    /// It cannot; the error says what to write instead.
+    pub(crate) fn validate(&self, transport: Transport) -> Result<(), Error> {
         let target = Target { transport, address: Outside::default() };
         let workload = self.workload(target, Duration::from_secs(1), Duration::ZERO);
-        loadgen::expect_sense(&workload).map_err(|error| Error::Workload(outside!("{}", error)))
+        loadgen::validate_workload(&workload)
+            .map_err(|error| Error::Workload(outside!("{}", error)))
     }
 
-    /// The workload for a target, which takes these times if no others were asked for.
+    /// The workload for a target. `duration` and `warmup` apply if the user gave none.
     pub(crate) fn workload(
         &self,
         target: Target,
@@ -99,10 +101,12 @@ impl WorkloadArguments {
     }
 }
 
-/// A target as it is typed: `IP:PORT`, `localhost:PORT`, or with `tcp:`, `udp:` or `unix:` before.
+/// Parses `IP:PORT` or `localhost:PORT`, optionally with `tcp:` or `udp:` before it, or
+/// `unix:/PATH`.
 ///
 /// # Errors
-/// A sentence that says what to write instead.
+///
+/// The text has another form; the error says what to write instead.
 pub(crate) fn parse_target(text: &str) -> Result<Target, Error> {
     let endpoint: Endpoint =
         text.parse().map_err(|error: harness::Error| Error::value(error.to_string()))?;
@@ -113,7 +117,7 @@ pub(crate) fn parse_target(text: &str) -> Result<Target, Error> {
     Ok(Target { transport: endpoint.transport, address })
 }
 
-/// Whether a target is on this host.
+/// Whether a target is a Unix path or on loopback.
 pub(crate) fn is_local(target: &Target) -> bool {
     match target.transport {
         Transport::Unix | Transport::Unixgram => true,
@@ -123,20 +127,20 @@ pub(crate) fn is_local(target: &Target) -> bool {
     }
 }
 
-/// A rate above 0: `20k`, `20000/s`, `1.5M`.
+/// Parses a rate above 0, such as `20k`, `20000/s` or `1.5M`.
 pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
     let rate = quantity::parse_rate(text).ok().filter(|rate| *rate > 0.0);
     rate.ok_or_else(|| Error::value("write a number above 0, such as 500, 20k or 20000/s"))
 }
 
-/// A number of messages: `1000000`, `500k`, `1M`.
+/// Parses a number of messages, such as `1000000`, `500k` or `1M`.
 fn parse_count(text: &str) -> Result<u64, Error> {
     let count = quantity::parse_amount(text).ok().map(f64::round).filter(|count| *count >= 1.0);
     let count = count.ok_or_else(|| Error::value("write 1 or more, such as 1000, 500k or 1M"))?;
     Ok(count as u64)
 }
 
-/// `64`, `1KiB`, `2kB`.
+/// Parses a number of bytes, such as `64`, `1KiB` or `2kB`.
 pub(crate) fn parse_size(text: &str) -> Result<u32, Error> {
     let hint = "write bytes, such as 64, 1KiB or 16KiB";
     let size: ByteSize = text.parse().map_err(|_| Error::value(hint.to_owned()))?;

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AnyDocument;
 
-/// The version of the format.
 pub(super) const VERSION: u32 = 1;
 
-/// Documents by kind. It is read back as if each of them were in a file of its own.
+/// Documents by kind. A collection is read as if each document were in a file of its own.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Collection {
     version: u32,
@@ -32,7 +31,7 @@ pub(crate) struct Collection {
 }
 
 impl Collection {
-    pub(crate) fn of(documents: impl IntoIterator<Item = AnyDocument>) -> Self {
+    pub(crate) fn new(documents: impl IntoIterator<Item = AnyDocument>) -> Self {
         let mut all = Self {
             version: VERSION,
             runs: Vec::new(),
@@ -70,8 +69,8 @@ impl Collection {
         documents
     }
 
-    /// What bears on the exit status: that of each document, as with the command that wrote it
-    /// unless it was told more than is in the document, such as `--fail-if`.
+    /// The conclusions of all documents, for the exit status. They are those of the commands that
+    /// wrote the documents, except for options that a document does not hold, such as `--fail-if`.
     pub(crate) fn conclusions(&self) -> Conclusions {
         let Self { version: _, runs, benches, sweeps, loads, traces, comparisons } = self;
         let all = [
@@ -82,7 +81,7 @@ impl Collection {
             conclusions(traces),
             conclusions(comparisons),
         ];
-        Conclusions::of_documents(all.into_iter().flatten())
+        Conclusions::from_documents(all.into_iter().flatten())
     }
 }
 

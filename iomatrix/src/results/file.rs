@@ -1,5 +1,5 @@
-//! A file that somebody else names, read with care: only a regular file is opened, opening it waits
-//! for nobody, and no more than a limit is read, whatever length the system claims.
+//! Reads a file that somebody else named, with care: opens only regular files, never waits for
+//! another process, and reads no more than a limit, whatever length the system claims.
 
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -7,30 +7,31 @@ use std::path::Path;
 
 use super::ReadError;
 
-/// The most that is read of a file: about a hundred times the largest result that was ever written.
+/// The longest file that is read: about 100 times the largest result that was ever written.
 pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 
-/// All bytes of a regular file.
+/// Reads all bytes of a regular file.
 ///
 /// # Errors
-/// It does not exist, is no regular file, is too long, or cannot be read.
+///
+/// The file does not exist, is not regular, is too long, or cannot be read.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
-    // Before it is opened, because to open a device may do something.
+    // Checked before opening, because opening a device may have effects.
     expect_regular(&path.metadata()?)?;
     let file = open(path)?;
-    // Once more, because another file may have taken its place.
+    // Checked again, because another file may have taken its place.
     let metadata = file.metadata()?;
     expect_regular(&metadata)?;
     if metadata.len() > LIMIT_BYTES {
         return Err(ReadError::TooLong);
     }
     let mut bytes = Vec::new();
-    // It may grow, and files of /proc have no length.
+    // The file may grow, and files in /proc report no length.
     file.take(LIMIT_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LIMIT_BYTES { Err(ReadError::TooLong) } else { Ok(bytes) }
 }
 
-/// Opens it without waiting for the other end of a FIFO.
+/// Opens the file without waiting for the other end of a FIFO.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -47,7 +48,7 @@ fn expect_regular(metadata: &Metadata) -> Result<(), ReadError> {
     if metadata.is_file() { Ok(()) } else { Err(ReadError::NotAFile(kind(metadata.file_type()))) }
 }
 
-/// What something that is no regular file is.
+/// Names the type of something that is not a regular file.
 fn kind(file_type: FileType) -> &'static str {
     #[cfg(unix)]
     {

@@ -1,7 +1,7 @@
-//! What a JSON text is, told by the fields at its top. They are collected while it is read, so that
-//! a text that ends too early has told by then what it was to become. What a parser would take
-//! silently, and a person would not have meant, is refused here: a field that stands twice, and
-//! lists in lists without end.
+//! Finds out what a JSON text is, from its top-level fields. They are collected while the text is
+//! read, so that the kind of a truncated text is known too. This also refuses what a parser would
+//! accept silently and nobody would have meant: a field that occurs twice, and nesting without
+//! limit.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,20 +11,19 @@ use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// More than this many lists and objects inside each other are in no result.
-const DEEPEST: usize = 64;
+/// How deep lists and objects may be nested. No result reaches this depth.
+const MAX_DEPTH: usize = 64;
 
-/// What a text is to be.
+/// What a text claims to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// A document.
     One(Kind),
-    /// All documents that `iomatrix report` has read.
+    /// The documents of several files, as `iomatrix report` writes them.
     Several,
 }
 
 impl Content {
-    /// The command that writes it.
+    /// The command that writes this content.
     pub(super) fn command(self) -> &'static str {
         match self {
             Self::One(kind) => kind.command(),
@@ -33,27 +32,27 @@ impl Content {
     }
 }
 
-/// What a document says of its version.
+/// The field `version` of a document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Version {
     #[default]
     Absent,
     Number(u64),
-    /// Something else, as JSON.
+    /// Another value, as JSON.
     Other(Outside),
 }
 
-/// What the fields at the top of a document have told.
+/// What the top-level fields of a text have shown so far.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
     pub(super) content: Option<Content>,
     pub(super) version: Version,
-    /// Of [`Content::Several`], the documents with their versions.
-    pub(super) inside: Vec<(Kind, Version)>,
+    /// The documents of [`Content::Several`], with their versions.
+    pub(super) inner_versions: Vec<(Kind, Version)>,
 }
 
-/// What alone has this field at its top, if anything does.
-fn content_with(field: &str) -> Option<Content> {
+/// The only content with this top-level field, if there is one.
+fn content_with_field(field: &str) -> Option<Content> {
     Some(Content::One(match field {
         "seed" | "profile" | "cells" => Kind::Run,
         "build" | "pinning" | "baseline" => Kind::Bench,
@@ -66,8 +65,8 @@ fn content_with(field: &str) -> Option<Content> {
     }))
 }
 
-/// What the documents are that are a list of this name in [`Content::Several`].
-fn kind_in(list: &str) -> Option<Kind> {
+/// The kind of the documents in the list of this name, in [`Content::Several`].
+fn kind_of_list(list: &str) -> Option<Kind> {
     Some(match list {
         "runs" => Kind::Run,
         "benches" => Kind::Bench,
@@ -97,21 +96,21 @@ impl<'de> Visitor<'de> for &mut Marks {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            self.content = self.content.or(content_with(&name));
+            self.content = self.content.or(content_with_field(&name));
             if name == "version" {
                 map.next_value_seed(VersionField(&mut self.version))?;
-            } else if let Some(kind) = kind_in(&name) {
-                map.next_value_seed(Inside { kind, found: &mut self.inside })?;
+            } else if let Some(kind) = kind_of_list(&name) {
+                map.next_value_seed(VersionList { kind, found: &mut self.inner_versions })?;
             } else {
-                map.next_value_seed(Plain { depth: 1 })?;
+                map.next_value_seed(AnyValue { depth: 1 })?;
             }
-            expect_new(&mut names, name)?;
+            expect_unique(&mut names, name)?;
         }
         Ok(())
     }
 }
 
-fn expect_new<E: serde::de::Error>(names: &mut HashSet<String>, name: String) -> Result<(), E> {
+fn expect_unique<E: serde::de::Error>(names: &mut HashSet<String>, name: String) -> Result<(), E> {
     if names.contains(&name) {
         return Err(E::custom(format_args!("the field `{name}` stands twice in one object")));
     }
@@ -119,7 +118,6 @@ fn expect_new<E: serde::de::Error>(names: &mut HashSet<String>, name: String) ->
     Ok(())
 }
 
-/// The value of a field `version`.
 struct VersionField<'a>(&'a mut Version);
 
 impl<'de> DeserializeSeed<'de> for VersionField<'_> {
@@ -133,13 +131,13 @@ impl<'de> DeserializeSeed<'de> for VersionField<'_> {
     }
 }
 
-/// A list of documents, of which the versions are kept.
-struct Inside<'a> {
+/// Reads a list of documents, and keeps their versions.
+struct VersionList<'a> {
     kind: Kind,
     found: &'a mut Vec<(Kind, Version)>,
 }
 
-impl<'de> DeserializeSeed<'de> for Inside<'_> {
+impl<'de> DeserializeSeed<'de> for VersionList<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -147,7 +145,7 @@ impl<'de> DeserializeSeed<'de> for Inside<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Inside<'_> {
+impl<'de> Visitor<'de> for VersionList<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,23 +161,23 @@ impl<'de> Visitor<'de> for Inside<'_> {
     }
 }
 
-/// Any value, to be looked at for what no result has.
-struct Plain {
+/// Reads any value, and refuses duplicate fields and deep nesting.
+struct AnyValue {
     depth: usize,
 }
 
-impl Plain {
-    fn inner<E: serde::de::Error>(&self) -> Result<Self, E> {
-        if self.depth == DEEPEST {
+impl AnyValue {
+    fn nested<E: serde::de::Error>(&self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
             return Err(E::custom(format_args!(
-                "more than {DEEPEST} lists and objects are nested"
+                "more than {MAX_DEPTH} lists and objects are nested"
             )));
         }
         Ok(Self { depth: self.depth + 1 })
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Plain {
+impl<'de> DeserializeSeed<'de> for AnyValue {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -187,7 +185,7 @@ impl<'de> DeserializeSeed<'de> for Plain {
     }
 }
 
-impl<'de> Visitor<'de> for Plain {
+impl<'de> Visitor<'de> for AnyValue {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -197,14 +195,14 @@ impl<'de> Visitor<'de> for Plain {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let mut names = HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            expect_new(&mut names, name)?;
-            map.next_value_seed(self.inner()?)?;
+            expect_unique(&mut names, name)?;
+            map.next_value_seed(self.nested()?)?;
         }
         Ok(())
     }
 
     fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
-        while seq.next_element_seed(self.inner()?)?.is_some() {}
+        while seq.next_element_seed(self.nested()?)?.is_some() {}
         Ok(())
     }
 

@@ -1,5 +1,5 @@
-//! Result files of all commands: found in a folder, read with care, and told apart by what is in
-//! them. A file that is no result is named, and does not stop those that are.
+//! Result files of all commands: finds them in folders, reads them with care, and tells their kinds
+//! apart by their fields. A file that is not a result is reported, and does not stop the others.
 
 mod collection;
 mod file;
@@ -24,10 +24,9 @@ use serde_json::error::Category;
 pub(crate) use collection::Collection;
 use marks::{Content, Marks, Version};
 
-/// The most files that are read below one folder.
-const MOST_FILES: usize = 10_000;
+/// The largest number of files that are read below one folder.
+const MAX_FILES: usize = 10_000;
 
-/// What a result file holds.
 #[derive(Debug)]
 pub(crate) enum AnyDocument {
     Run(Box<Run>),
@@ -38,58 +37,58 @@ pub(crate) enum AnyDocument {
     Comparison(Box<Comparison>),
 }
 
-/// Why a file is no result that this program reads.
+/// Why a file is not a result that this program reads.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// There is nothing by this name.
+    /// There is no file with this name.
     Missing,
     /// A FIFO, a folder, a device or a socket.
     NotAFile(&'static str),
-    /// More than is read of any file.
+    /// It is longer than [`file::LIMIT_BYTES`].
     TooLong,
-    /// More files than are read below a folder.
+    /// There are more than [`MAX_FILES`] files below a folder.
     TooMany,
     /// The system does not let it be read.
     Unreadable(io::Error),
-    /// It has no byte.
+    /// It has nothing but white space.
     Empty,
     /// It begins with a byte order mark.
     ByteOrderMark,
-    /// It ends within a document, of a kind that its beginning told.
+    /// It ends within a document. `content` is known if the beginning showed it.
     Truncated { content: Option<Content>, line: usize, column: usize },
-    /// It is no JSON.
+    /// It is not JSON.
     NoJson(Outside),
-    /// It is JSON, and holds what a result does not have.
+    /// It is JSON, with contents that no result has.
     Malformed { content: Option<Content>, reason: Outside },
-    /// It is JSON and no result.
+    /// It is JSON, but not a result.
     NoResult,
-    /// It has another version than this program reads, or none.
+    /// Its version is missing, or is not the one that this program reads.
     Version { content: Content, found: Version, reads: u32 },
-    /// It is a result, but the command does not take those of its kind.
-    NotTaken { kind: Kind, by: &'static str },
+    /// It is a result, but of a kind that the command does not take.
+    WrongKind { kind: Kind, command: &'static str },
 }
 
 /// A file that could not be used, and why.
 #[derive(Debug)]
-pub(crate) struct Unused {
+pub(crate) struct UnusedFile {
     pub(crate) path: PathBuf,
     pub(crate) error: ReadError,
 }
 
-/// What was found below the paths that a user named.
+/// What was found below the paths that the user named.
 #[derive(Debug, Default)]
 pub(crate) struct ResultFiles {
-    /// The results, in the order of paths, and by name within a folder.
+    /// The results, in the order of the paths, and by name within a folder.
     pub(crate) documents: Vec<(PathBuf, AnyDocument)>,
-    /// The files that are none.
-    pub(crate) unused: Vec<Unused>,
-    /// The files that were looked at: one that is named twice is one result.
+    /// The files that are not results.
+    pub(crate) unused: Vec<UnusedFile>,
+    /// The files that were read, so that a file that is named twice counts as one result.
     seen: HashSet<Identity>,
 }
 
 impl ResultFiles {
     /// Reads these files, and every .json file below these folders.
-    pub(crate) fn below(paths: &[PathBuf]) -> Self {
+    pub(crate) fn read(paths: &[PathBuf]) -> Self {
         let mut results = Self::default();
         for path in paths {
             if path.is_dir() {
@@ -105,7 +104,7 @@ impl ResultFiles {
     }
 
     fn add(&mut self, path: &Path) {
-        if Identity::of(path).is_some_and(|identity| !self.seen.insert(identity)) {
+        if Identity::from_path(path).is_some_and(|identity| !self.seen.insert(identity)) {
             return;
         }
         match read(path) {
@@ -118,11 +117,11 @@ impl ResultFiles {
     }
 
     fn refuse(&mut self, path: &Path, error: ReadError) {
-        self.unused.push(Unused { path: path.to_owned(), error });
+        self.unused.push(UnusedFile { path: path.to_owned(), error });
     }
 
-    /// Every .json file below a folder. Downloaded artifacts lie one folder deeper, each in one of
-    /// its name; a link to a folder is not followed, because it may lead back.
+    /// Lists every .json file below a folder. Downloaded artifacts are one level deeper, each in a
+    /// folder of its own. Links to folders are not followed, because they may lead back.
     fn list(&mut self, folder: &Path, files: &mut Vec<PathBuf>) {
         let entries = match folder.read_dir() {
             Ok(entries) => entries,
@@ -136,7 +135,7 @@ impl ResultFiles {
             if file_type.is_dir() {
                 self.list(&path, files);
             } else if path.extension().is_some_and(|extension| extension == "json") {
-                if files.len() == MOST_FILES {
+                if files.len() == MAX_FILES {
                     return self.refuse(folder, ReadError::TooMany);
                 }
                 files.push(path);
@@ -144,18 +143,22 @@ impl ResultFiles {
         }
     }
 
-    /// Removes the results that a command does not take, which are files that it does not use.
-    pub(crate) fn refuse_unless(&mut self, by: &'static str, takes: impl Fn(&AnyDocument) -> bool) {
+    /// Moves the results that a command does not take to the files that were not used.
+    pub(crate) fn keep_only(
+        &mut self,
+        command: &'static str,
+        takes: impl Fn(&AnyDocument) -> bool,
+    ) {
         let (taken, others): (Vec<_>, Vec<_>) =
             self.documents.drain(..).partition(|(_, document)| takes(document));
         self.documents = taken;
         for (path, document) in others {
-            self.refuse(&path, ReadError::NotTaken { kind: document.kind(), by });
+            self.refuse(&path, ReadError::WrongKind { kind: document.kind(), command });
         }
     }
 }
 
-/// Reads a file, and tells what it is by a field that only one kind of document has.
+/// Reads a file. A field that only one kind of document has shows which kind it is.
 fn read(path: &Path) -> Result<Vec<AnyDocument>, ReadError> {
     parse(&file::read(path)?)
 }
@@ -164,7 +167,7 @@ fn parse(text: &[u8]) -> Result<Vec<AnyDocument>, ReadError> {
     if text.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
-    // Of UTF-8 and of both kinds of UTF-16.
+    // The byte order marks of UTF-8 and of both forms of UTF-16.
     let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xfe\xff", b"\xff\xfe"];
     if marks.iter().any(|mark| text.starts_with(mark)) {
         return Err(ReadError::ByteOrderMark);
@@ -172,45 +175,45 @@ fn parse(text: &[u8]) -> Result<Vec<AnyDocument>, ReadError> {
     let mut marks = Marks::default();
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let read = marks.deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    read.map_err(|error| ReadError::of_text(marks.content, &error))?;
-    let Marks { content, version, inside } = marks;
+    read.map_err(|error| ReadError::from_syntax_error(marks.content, &error))?;
+    let Marks { content, version, inner_versions } = marks;
     let Some(content) = content else { return Err(ReadError::NoResult) };
     let document = match content {
-        Content::One(Kind::Run) => AnyDocument::Run(typed(text, version)?),
-        Content::One(Kind::Bench) => AnyDocument::Bench(typed(text, version)?),
-        Content::One(Kind::Sweep) => AnyDocument::Sweep(typed(text, version)?),
-        Content::One(Kind::Load) => AnyDocument::Load(typed(text, version)?),
-        Content::One(Kind::Trace) => AnyDocument::Trace(typed(text, version)?),
-        Content::One(Kind::Comparison) => AnyDocument::Comparison(typed(text, version)?),
-        Content::Several => return collected(text, version, inside),
+        Content::One(Kind::Run) => AnyDocument::Run(parse_document(text, version)?),
+        Content::One(Kind::Bench) => AnyDocument::Bench(parse_document(text, version)?),
+        Content::One(Kind::Sweep) => AnyDocument::Sweep(parse_document(text, version)?),
+        Content::One(Kind::Load) => AnyDocument::Load(parse_document(text, version)?),
+        Content::One(Kind::Trace) => AnyDocument::Trace(parse_document(text, version)?),
+        Content::One(Kind::Comparison) => AnyDocument::Comparison(parse_document(text, version)?),
+        Content::Several => return parse_collection(text, version, inner_versions),
     };
     Ok(vec![document])
 }
 
-fn typed<D: report::Document>(text: &[u8], found: Version) -> Result<Box<D>, ReadError> {
+fn parse_document<D: report::Document>(text: &[u8], found: Version) -> Result<Box<D>, ReadError> {
     let content = Content::One(D::KIND);
     expect_version(content, found, D::VERSION)?;
     serde_json::from_slice(text)
         .map(Box::new)
-        .map_err(|error| ReadError::of_values(content, &error))
+        .map_err(|error| ReadError::from_type_error(content, &error))
 }
 
 /// The documents that `iomatrix report` has written to one file.
-fn collected(
+fn parse_collection(
     text: &[u8],
     version: Version,
-    inside: Vec<(Kind, Version)>,
+    inner_versions: Vec<(Kind, Version)>,
 ) -> Result<Vec<AnyDocument>, ReadError> {
     let content = Content::Several;
     expect_version(content, version, collection::VERSION)?;
-    for (kind, version) in inside {
-        expect_version(Content::One(kind), version, version_of(kind))?;
+    for (kind, version) in inner_versions {
+        expect_version(Content::One(kind), version, format_version(kind))?;
     }
     let read: Result<Collection, _> = serde_json::from_slice(text);
-    Ok(read.map_err(|error| ReadError::of_values(content, &error))?.into_documents())
+    Ok(read.map_err(|error| ReadError::from_type_error(content, &error))?.into_documents())
 }
 
-fn version_of(kind: Kind) -> u32 {
+fn format_version(kind: Kind) -> u32 {
     use report::Document as _;
     match kind {
         Kind::Run => Run::VERSION,
@@ -244,7 +247,7 @@ impl AnyDocument {
 }
 
 impl ReadError {
-    fn of_text(content: Option<Content>, error: &serde_json::Error) -> Self {
+    fn from_syntax_error(content: Option<Content>, error: &serde_json::Error) -> Self {
         let reason = outside!("{}", error);
         match error.classify() {
             Category::Eof => {
@@ -255,16 +258,17 @@ impl ReadError {
         }
     }
 
-    /// Of a text that is JSON, although the parser calls some values of a wrong type no JSON.
-    fn of_values(content: Content, error: &serde_json::Error) -> Self {
+    /// The error for a text that is JSON. The parser reports some values of a wrong type as a
+    /// syntax error.
+    fn from_type_error(content: Content, error: &serde_json::Error) -> Self {
         Self::Malformed { content: Some(content), reason: outside!("{}", error) }
     }
 
-    /// The status of a command that has nothing else to show: 2 where another file should have been
-    /// named, 3 where the file should have been a result.
+    /// The exit status of a command that has nothing else to show: 2 if the user should name
+    /// another file, 3 if the file should be a result.
     fn exit(&self) -> Exit {
         match self {
-            Self::Missing | Self::NotAFile(_) | Self::NoResult | Self::NotTaken { .. } => {
+            Self::Missing | Self::NotAFile(_) | Self::NoResult | Self::WrongKind { .. } => {
                 Exit::Usage
             }
             Self::Version { .. } => Exit::Usage,
@@ -290,8 +294,8 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// `a result of `iomatrix bench``, or of what is not known.
-fn result_of(content: Option<Content>) -> String {
+/// Names a result by its command, or as a JSON document if its content is unknown.
+fn describe_result(content: Option<Content>) -> String {
     content.map_or("a JSON document".to_owned(), |content| {
         format!("a result of `iomatrix {}`", content.command())
     })
@@ -307,7 +311,7 @@ impl fmt::Display for ReadError {
                 write!(f, "it is longer than {limit} MiB, which no result is")
             }
             Self::TooMany => {
-                write!(f, "there are more than {MOST_FILES} .json files below it; name fewer")
+                write!(f, "there are more than {MAX_FILES} .json files below it; name fewer")
             }
             Self::Unreadable(error) => write!(f, "{error}"),
             Self::Empty => f.write_str("it is empty; the command that writes it has not finished"),
@@ -318,7 +322,7 @@ impl fmt::Display for ReadError {
             Self::Truncated { content, line, column } => write!(
                 f,
                 "it is truncated: {} ends at line {line}, column {column}, before it is complete",
-                result_of(*content)
+                describe_result(*content)
             ),
             Self::NoJson(reason) => write!(f, "it is no JSON: {}", reason.on_terminal()),
             Self::Malformed { content: Some(content), reason } => write!(
@@ -332,7 +336,7 @@ impl fmt::Display for ReadError {
             }
             Self::NoResult => f.write_str("it is JSON, but no result of iomatrix"),
             Self::Version { content, found, reads } => {
-                let content = result_of(Some(*content));
+                let content = describe_result(Some(*content));
                 let found = match found {
                     Version::Absent => "no version".to_owned(),
                     Version::Number(number) => format!("format {number}"),
@@ -342,25 +346,25 @@ impl fmt::Display for ReadError {
                 };
                 write!(f, "it is {content} and has {found}; this program reads format {reads}")
             }
-            Self::NotTaken { kind, by } => {
+            Self::WrongKind { kind, command } => {
                 write!(
                     f,
-                    "it is {}, which `iomatrix {by}` does not take",
-                    result_of(Some(Content::One(*kind)))
+                    "it is {}, which `iomatrix {command}` does not take",
+                    describe_result(Some(Content::One(*kind)))
                 )
             }
         }
     }
 }
 
-impl Unused {
-    /// The status of a command that has nothing else to show.
+impl UnusedFile {
+    /// The exit status of a command that has nothing else to show.
     pub(crate) fn exit(&self) -> Exit {
         self.error.exit()
     }
 }
 
-impl fmt::Display for Unused {
+impl fmt::Display for UnusedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = terminal(&self.path.display().to_string());
         write!(f, "read {path}: {}", self.error)

@@ -1,12 +1,12 @@
-//! A call in a few words: what it was about, and what it returned.
+//! Describes a system call in a few words: what it was about, and what it returned.
 
-use super::lines::Line;
+use super::lines::StraceCall;
 
-/// What a reader is told of a call beside its name.
-pub(super) fn gist(call: &Line) -> String {
-    let about = about(call);
+/// Describes a call, except for its name.
+pub(super) fn gist(call: &StraceCall) -> String {
+    let about = describe_subject(call);
     let Some(end) = &call.end else { return about };
-    let outcome = outcome(call, &end.result);
+    let outcome = describe_outcome(call, &end.result);
     match (about.as_str(), outcome.as_str()) {
         ("", "") => String::new(),
         ("", outcome) => format!("-> {outcome}"),
@@ -15,7 +15,7 @@ pub(super) fn gist(call: &Line) -> String {
     }
 }
 
-fn about(call: &Line) -> String {
+fn describe_subject(call: &StraceCall) -> String {
     let arguments: Vec<&str> = call.arguments.split(", ").collect();
     let argument = |index: usize| arguments.get(index).copied().unwrap_or("");
     match call.name.as_str() {
@@ -27,7 +27,7 @@ fn about(call: &Line) -> String {
                 "EPOLL_CTL_DEL" => "remove",
                 other => other,
             };
-            format!("{what} {}", kind(argument(2))).trim_end().to_owned()
+            format!("{what} {}", descriptor_kind(argument(2))).trim_end().to_owned()
         }
         "futex" if argument(1).starts_with("FUTEX_WAKE") => format!("wake {}", argument(2)),
         "futex" if argument(1).starts_with("FUTEX_WAIT") => "wait".to_owned(),
@@ -35,7 +35,7 @@ fn about(call: &Line) -> String {
             "disarm".to_owned()
         }
         "timerfd_settime" => "arm".to_owned(),
-        _ if is_transfer(&call.name) => match kind(argument(0)) {
+        _ if is_transfer(&call.name) => match descriptor_kind(argument(0)) {
             "socket" => String::new(),
             other => other.to_owned(),
         },
@@ -43,7 +43,7 @@ fn about(call: &Line) -> String {
     }
 }
 
-/// What was handed over to a ring, and for how many completions the call then waits.
+/// How many entries the call submits to a ring, and for how many completions it waits.
 fn ring_work(submit: &str, wait: &str, flags: &str) -> String {
     let waits = flags.contains("IORING_ENTER_GETEVENTS") && wait != "0";
     match (submit, waits) {
@@ -53,8 +53,9 @@ fn ring_work(submit: &str, wait: &str, flags: &str) -> String {
     }
 }
 
-/// What a descriptor is, as `-y` tells it: `socket`, `eventfd`, `timerfd`, `pipe`, `file`.
-fn kind(descriptor: &str) -> &str {
+/// The type of a descriptor, as strace shows it with `-y`: `socket`, `eventfd`, `timerfd`, `pipe`,
+/// `file`.
+fn descriptor_kind(descriptor: &str) -> &str {
     let Some(target) = descriptor.split_once('<').map(|(_, target)| target) else { return "" };
     if target.starts_with('/') {
         return "file";
@@ -65,14 +66,14 @@ fn kind(descriptor: &str) -> &str {
 }
 
 fn is_transfer(name: &str) -> bool {
-    reads(name) || matches!(name, "write" | "writev" | "send" | "sendto" | "sendmsg")
+    is_read(name) || matches!(name, "write" | "writev" | "send" | "sendto" | "sendmsg")
 }
 
-fn reads(name: &str) -> bool {
+fn is_read(name: &str) -> bool {
     matches!(name, "read" | "readv" | "recv" | "recvfrom" | "recvmsg")
 }
 
-fn outcome(call: &Line, result: &str) -> String {
+fn describe_outcome(call: &StraceCall, result: &str) -> String {
     let mut words = result.split_whitespace();
     let value = words.next().unwrap_or("");
     if matches!(value, "-1" | "?") {
@@ -82,22 +83,24 @@ fn outcome(call: &Line, result: &str) -> String {
         };
     }
     match call.name.as_str() {
-        // What it returns is how many of the entries were taken.
+        // The result is the number of entries that the kernel took.
         "io_uring_enter" if call.arguments.split(", ").nth(1) == Some(value) => String::new(),
         "io_uring_enter" => format!("{value} taken"),
-        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "poll" | "ppoll" => counted(value, "event"),
-        "futex" if call.arguments.contains("FUTEX_WAKE") => counted(value, "thread"),
+        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "poll" | "ppoll" => {
+            format_count(value, "event")
+        }
+        "futex" if call.arguments.contains("FUTEX_WAKE") => format_count(value, "thread"),
         "futex" => "woken".to_owned(),
         "accept" | "accept4" => "a connection".to_owned(),
-        name if reads(name) && value == "0" => "end of stream".to_owned(),
-        name if is_transfer(name) => counted(value, "byte"),
-        // Nothing but success.
+        name if is_read(name) && value == "0" => "end of stream".to_owned(),
+        name if is_transfer(name) => format_count(value, "byte"),
+        // 0 says nothing but success.
         _ if value == "0" => String::new(),
         _ => value.to_owned(),
     }
 }
 
-fn counted(number: &str, what: &str) -> String {
+fn format_count(number: &str, what: &str) -> String {
     let plural = if number == "1" { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

@@ -1,17 +1,17 @@
-//! From strace's lines to requests: which calls belong to which.
+//! Groups strace's lines into requests: decides which calls belong to which request.
 
 use report::trace::{Call, Request};
 
 use super::gist::gist;
-use super::lines::{Line, parse};
+use super::lines::{StraceCall, parse};
 use super::rings::{RingReading, operations};
 
 /// A moment at which the server was at rest.
 #[derive(Clone, Debug)]
 pub(super) struct Mark {
-    /// How long strace's file was.
+    /// Length of strace's file at that moment, in bytes.
     pub(super) at: usize,
-    /// What its rings had done.
+    /// The counters of the server's rings at that moment.
     pub(super) rings: RingReading,
 }
 
@@ -23,28 +23,29 @@ pub(super) fn requests(output: &[u8], marks: &[Mark]) -> Vec<Request> {
     marks.windows(2).map(|pair| request(&lines, &pair[0], &pair[1], &mut threads)).collect()
 }
 
-/// A call belongs to the request in which it returned. The one that had been waiting comes where it
-/// went on, any other where it began: within a thread this is the order in which they were made,
-/// and a call that wakes another thread comes before what that thread then does.
-fn request(lines: &[Line], from: &Mark, to: &Mark, threads: &mut Vec<u32>) -> Request {
+/// Collects the calls of one request. A call belongs to the request in which it returned. If it
+/// began earlier, its place is where it resumed, otherwise where it began. Within a thread this is
+/// the order of the calls, and a call that wakes another thread precedes what that thread does
+/// next.
+fn request(lines: &[StraceCall], from: &Mark, to: &Mark, threads: &mut Vec<u32>) -> Request {
     let within = |place: usize| from.at <= place && place < to.at;
-    let mut returned: Vec<(usize, &Line)> = Vec::new();
+    let mut returned: Vec<(usize, &StraceCall)> = Vec::new();
     let mut waiting = Vec::new();
     for line in lines {
         match &line.end {
             Some(end) if from.at < end.at && end.at <= to.at => {
-                let began_within = within(line.began);
-                let place = if began_within { line.began } else { end.resumed.max(from.at) };
+                let began_within = within(line.start);
+                let place = if began_within { line.start } else { end.resumed.max(from.at) };
                 returned.push((place, line));
             }
-            end if within(line.began) && end.as_ref().is_none_or(|end| end.at > to.at) => {
+            end if within(line.start) && end.as_ref().is_none_or(|end| end.at > to.at) => {
                 waiting.push(line);
             }
             Some(_) | None => {}
         }
     }
     returned.sort_by_key(|(place, _)| *place);
-    let mut call = |line: &Line| Call {
+    let mut call = |line: &StraceCall| Call {
         thread: threads.iter().position(|known| *known == line.thread).unwrap_or_else(|| {
             threads.push(line.thread);
             threads.len() - 1
@@ -53,8 +54,8 @@ fn request(lines: &[Line], from: &Mark, to: &Mark, threads: &mut Vec<u32>) -> Re
         gist: gist(line).into(),
     };
     let calls = returned.into_iter().map(|(_, line)| call(line)).collect();
-    // How it will return is not known yet.
-    let unfinished = |line: &&Line| Line { end: None, ..(*line).clone() };
+    // The request ended before the call returned.
+    let unfinished = |line: &&StraceCall| StraceCall { end: None, ..(*line).clone() };
     let waiting = waiting.iter().map(unfinished).map(|line| call(&line)).collect();
     Request { calls, waiting, operations: operations(&from.rings, &to.rings) }
 }
@@ -68,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    /// `|` stands where the server was at rest.
+    /// `|` marks where the server was at rest.
     fn requests_of(output: &str) -> Vec<Request> {
         let places: Vec<usize> = output.match_indices('|').map(|(at, _)| at).collect();
         let marks: Vec<Mark> = places

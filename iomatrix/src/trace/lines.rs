@@ -1,40 +1,39 @@
-//! What strace writes with `-f -o FILE`, as calls. strace writes the beginning of a call before it
-//! lets the thread go on into the kernel, and the rest once it is back, so how long the file was at
-//! a moment says which calls had begun and which had returned. No clock is needed for that.
+//! Parses what strace writes with `-f -o FILE` into calls. strace writes the beginning of a call
+//! before it lets the thread enter the kernel, and the rest when the thread is back. So the length
+//! of the file at some moment shows which calls had begun and which had returned, without any
+//! clock.
 
 use std::collections::BTreeMap;
 
-/// One call of a thread, with its places in the file.
+/// One call of a thread, with its positions in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    /// The thread's number.
+pub(super) struct StraceCall {
     pub(super) thread: u32,
     pub(super) name: String,
-    /// As strace wrote them, as far as they are known.
+    /// The arguments as strace wrote them, as far as they are known.
     pub(super) arguments: String,
-    /// Where it begins.
-    pub(super) began: usize,
-    /// How it ended, if it has.
+    /// Position at which the line begins.
+    pub(super) start: usize,
+    /// How the call returned; `None` if it has not.
     pub(super) end: Option<Return>,
 }
 
-/// How a call returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Return {
-    /// What stands behind `=`.
+    /// The text after `=`.
     pub(super) result: String,
-    /// Where the line begins on which it returned.
+    /// Position at which the line begins on which the call returned.
     pub(super) resumed: usize,
-    /// Where that line ends.
+    /// Position at which that line ends.
     pub(super) at: usize,
 }
 
 const UNFINISHED: &str = "<unfinished ...>";
 
 /// All calls, in the order in which they began.
-pub(super) fn parse(output: &[u8]) -> Vec<Line> {
-    let mut calls: Vec<Line> = Vec::new();
-    // For each thread the call in which it is.
+pub(super) fn parse(output: &[u8]) -> Vec<StraceCall> {
+    let mut calls: Vec<StraceCall> = Vec::new();
+    // The index of the call in which each thread is.
     let mut open: BTreeMap<u32, usize> = BTreeMap::new();
     let mut at = 0;
     for bytes in output.split_inclusive(|&byte| byte == b'\n') {
@@ -42,14 +41,14 @@ pub(super) fn parse(output: &[u8]) -> Vec<Line> {
         at += bytes.len();
         let text = String::from_utf8_lossy(bytes);
         let Some((thread, text)) = split_thread(&text) else { continue };
-        if let Some(rest) = resumed(text) {
+        if let Some(rest) = split_resumed(text) {
             let Some(index) = open.remove(&thread) else { continue };
             let call = &mut calls[index];
             let (arguments, result) = split_result(rest);
             call.arguments.push_str(arguments);
             call.end =
                 result.map(|result| Return { result: result.to_owned(), resumed: start, at });
-        } else if let Some((name, rest)) = begun(text) {
+        } else if let Some((name, rest)) = split_call_start(text) {
             let (arguments, result) = match rest.trim_end().strip_suffix(UNFINISHED) {
                 Some(arguments) => (arguments.trim_end(), None),
                 None => split_result(rest),
@@ -59,13 +58,13 @@ pub(super) fn parse(output: &[u8]) -> Vec<Line> {
             }
             let end = result.map(|result| Return { result: result.to_owned(), resumed: start, at });
             let (name, arguments) = (name.to_owned(), arguments.to_owned());
-            calls.push(Line { thread, name, arguments, began: start, end });
+            calls.push(StraceCall { thread, name, arguments, start, end });
         }
     }
     calls
 }
 
-/// The process in which the first call was made: the server's, since strace starts it.
+/// The process that made the first call. It is the server, because strace starts it.
 pub(super) fn first_thread(output: &[u8]) -> Option<u32> {
     let line = output.split(|&byte| byte == b'\n').next()?;
     split_thread(&String::from_utf8_lossy(line)).map(|(thread, _)| thread)
@@ -76,19 +75,19 @@ fn split_thread(line: &str) -> Option<(u32, &str)> {
     Some((thread.parse().ok()?, text.trim_start()))
 }
 
-/// What stands behind `<... NAME resumed>`.
-fn resumed(text: &str) -> Option<&str> {
+/// The text after `<... NAME resumed>`.
+fn split_resumed(text: &str) -> Option<&str> {
     text.strip_prefix("<... ")?.split_once(" resumed>").map(|(_, rest)| rest)
 }
 
-/// The name and what follows the bracket; nothing for signals and ends of threads.
-fn begun(text: &str) -> Option<(&str, &str)> {
+/// The name and the text after the bracket; `None` for signals and the ends of threads.
+fn split_call_start(text: &str) -> Option<(&str, &str)> {
     let (name, rest) = text.split_once('(')?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (!name.is_empty() && name.chars().all(is_name)).then_some((name, rest))
 }
 
-/// Arguments and result: the last `=` right behind a bracket and blanks.
+/// Arguments and result, split at the last `=` that follows a bracket and blanks.
 fn split_result(text: &str) -> (&str, Option<&str>) {
     let mut end = text.len();
     while let Some(equals) = text[..end].rfind("= ") {
@@ -119,7 +118,7 @@ unavailable)
 70    epoll_pwait(4<anon_inode:[eventpoll]>, ";
 
     fn results() -> Vec<(u32, String, Option<String>)> {
-        let result = |call: &Line| call.end.as_ref().map(|end| end.result.clone());
+        let result = |call: &StraceCall| call.end.as_ref().map(|end| end.result.clone());
         parse(OUTPUT).iter().map(|call| (call.thread, call.name.clone(), result(call))).collect()
     }
 
@@ -143,11 +142,11 @@ unavailable)
     fn places_say_what_had_returned() {
         let calls = parse(OUTPUT);
         let end = calls[2].end.clone().unwrap();
-        assert!(calls[2].began < end.resumed && end.resumed < end.at);
+        assert!(calls[2].start < end.resumed && end.resumed < end.at);
         assert!(OUTPUT[..end.at].ends_with(b") = 64\n"));
-        assert!(OUTPUT[calls[2].began..].starts_with(b"71    recvfrom(7<socket:[57]>,  <unf"));
+        assert!(OUTPUT[calls[2].start..].starts_with(b"71    recvfrom(7<socket:[57]>,  <unf"));
         assert_eq!(
-            calls[5].began + "70    epoll_pwait(4<anon_inode:[eventpoll]>, ".len(),
+            calls[5].start + "70    epoll_pwait(4<anon_inode:[eventpoll]>, ".len(),
             OUTPUT.len()
         );
     }

@@ -1,5 +1,5 @@
-//! `iomatrix trace`: the system calls of a request, rows side by side. strace shows them, so they
-//! are shapes and never numbers of time; the pages are those of `report::trace`.
+//! `iomatrix trace`: shows the system calls of a request, rows side by side. They come from strace,
+//! so they are shapes and never times. The pages are those of `report::trace`.
 
 mod gist;
 mod ladder;
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         rows: Vec::new(),
     };
     for entry in rows {
-        trace.rows.push(match Row::of(entry).missing_driver(&host) {
+        trace.rows.push(match Row::from_entry(entry).missing_driver(&host) {
             Some(reason) => unavailable(entry, reason),
             None => arguments.ladder(&tracer, entry)?,
         });
@@ -88,29 +88,31 @@ fn selected<'a>(registry: &'a Registry, patterns: &[String]) -> Result<Vec<&'a R
 }
 
 impl Arguments {
-    /// What a row's server does, or why it does not run here.
+    /// Traces a row's server with the requested number of workers, or with the row's own if the
+    /// server refuses that number.
     fn ladder(&self, tracer: &Path, entry: &RowEntry) -> Result<Ladder, Error> {
         let asked = RowEntry { workers: self.workers, ..entry.clone() };
         let outcome = match self.session(tracer, &asked)? {
-            session::Answer::Refused(_) => self.session(tracer, entry)?,
-            answer @ (session::Answer::Traced(..) | session::Answer::Unavailable(_)) => answer,
+            session::SessionOutcome::Refused(_) => self.session(tracer, entry)?,
+            answer @ (session::SessionOutcome::Traced(..)
+            | session::SessionOutcome::Unavailable(_)) => answer,
         };
         match outcome {
-            session::Answer::Traced(ready, requests) => Ok(Ladder {
+            session::SessionOutcome::Traced(ready, requests) => Ok(Ladder {
                 name: entry.name.clone().into(),
                 model: entry.model,
                 driver: ready.driver,
                 workers: ready.workers,
                 outcome: Outcome::Traced { requests },
             }),
-            session::Answer::Unavailable(reason) => Ok(unavailable(entry, reason)),
-            session::Answer::Refused(stderr) => {
+            session::SessionOutcome::Unavailable(reason) => Ok(unavailable(entry, reason)),
+            session::SessionOutcome::Refused(stderr) => {
                 Err(Error::RefusesArguments { row: entry.name.clone().into(), stderr })
             }
         }
     }
 
-    fn session(&self, tracer: &Path, entry: &RowEntry) -> Result<session::Answer, Error> {
+    fn session(&self, tracer: &Path, entry: &RowEntry) -> Result<session::SessionOutcome, Error> {
         let plan = TracePlan {
             requests: self.requests,
             connections: self.connections,
@@ -120,10 +122,10 @@ impl Arguments {
     }
 }
 
-/// A row's program, built or found, with the arguments that make it this row.
+/// Builds or finds a row's program, and adds the arguments of the row.
 fn program(entry: &RowEntry) -> Result<Program, Error> {
-    let mut row = Row::of(entry);
-    binaries::provide([&mut row], binaries::OWN_PROFILE)?;
+    let mut row = Row::from_entry(entry);
+    binaries::provide_executables([&mut row], binaries::OWN_PROFILE)?;
     match row.origin {
         Origin::Contract(program) => Ok(program),
         Origin::Command(_) | Origin::Address(_) => {
@@ -136,7 +138,7 @@ fn unavailable(entry: &RowEntry, reason: Outside) -> Ladder {
     Ladder {
         name: entry.name.clone().into(),
         model: entry.model,
-        driver: entry.driver_here().unwrap_or("-").into(),
+        driver: entry.local_driver().unwrap_or("-").into(),
         workers: entry.workers,
         outcome: Outcome::Unavailable { reason },
     }

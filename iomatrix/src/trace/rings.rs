@@ -1,20 +1,20 @@
-//! The counters of a process's rings (`io_uring`), which say what went through a call that names
-//! none of it.
+//! The counters of a process's rings (`io_uring`). They show how many operations a call carried,
+//! because the call does not name them.
 
 use std::collections::BTreeMap;
 
 use harness::process::{self, RingCounters, RingId};
 use report::trace::Operations;
 
-/// The counters of each ring, or why there are none.
+/// The counters of each ring, or why they cannot be read.
 pub(super) type RingReading = Result<BTreeMap<RingId, RingCounters>, String>;
 
-/// What the rings of a process have done so far.
+/// Reads what the rings of a process have done so far.
 pub(super) fn read(pid: u32) -> RingReading {
     process::rings(pid).map_err(|e| format!("rings of process {pid}: {e}"))
 }
 
-/// What went through the rings from one reading to another.
+/// What went through the rings between two readings.
 pub(super) fn operations(before: &RingReading, after: &RingReading) -> Operations {
     let (before, after) = match (before, after) {
         (Ok(before), Ok(after)) => (before, after),

@@ -1,5 +1,5 @@
-//! One server below strace, from its start to the last request. Between two requests the server is
-//! at rest, and what strace has written by then is the boundary.
+//! Traces one server, from its start to the last request. Between two requests the server is at
+//! rest, and the length of strace's file at that moment is the boundary.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use harness::announcement::{Announcement, Ready};
 use harness::deadline::{Cut, Deadline};
-use harness::host_factor::HIGHEST;
-use harness::launcher::{Ended, Launch, Launcher, Origin, Program, START_TIMEOUT, Server, Start};
+use harness::host_factor::MAX_HOST_FACTOR;
+use harness::launcher::{
+    Launch, Launcher, Origin, Program, START_TIMEOUT, Server, ServerExit, Start,
+};
 use harness::process::{Process, Signal};
 use harness::scratch::Scratch;
 use report::trace::Request;
@@ -21,25 +23,27 @@ use super::{rings, strace};
 use crate::echo::EchoClient;
 use crate::error::Error;
 
-/// Messages on each connection before anything is told: the first ones grow buffers and lists.
-const WARM_UP: u32 = 3;
-/// How long all threads sleep, and strace writes nothing, in a server at rest. Runtimes sleep for
-/// up to 10 ms and then go on (async-io waits so for another thread to poll).
-const QUIET: Duration = Duration::from_millis(50);
-/// How often that is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// How long coming to rest may take.
+/// Messages on each connection before the first traced request, because the first ones grow buffers
+/// and lists.
+const WARM_UP_MESSAGES: u32 = 3;
+/// A server is at rest when all its threads sleep, and strace writes nothing, for this long.
+/// Runtimes sleep for up to 10 ms and then continue (async-io waits this long for another thread to
+/// poll).
+const QUIET_TIME: Duration = Duration::from_millis(50);
+/// How often the server is checked for rest.
+const CHECK_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a server may take to come to rest.
 const REST_LIMIT: Duration = Duration::from_secs(5);
 /// How long an echo may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a whole session may take.
 const SESSION_LIMIT: Duration = Duration::from_secs(40);
-/// Lines of a server's standard error that go with a failure.
+/// How many lines of a server's standard error go with a failure.
 const TAIL_LINES: usize = 10;
-/// What a program exits with that refuses its command line.
-const USAGE: i32 = 2;
+/// Exit status of a program that refuses its command line.
+const USAGE_STATUS: i32 = 2;
 
-/// What is asked of every server.
+/// What every server is asked to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TracePlan {
     pub(super) requests: u32,
@@ -47,43 +51,47 @@ pub(super) struct TracePlan {
     pub(super) message_bytes: usize,
 }
 
-/// What came of a row.
-pub(super) enum Answer {
-    /// It served every request.
+/// The result for a row.
+pub(super) enum SessionOutcome {
+    /// The server has answered every request.
     Traced(Ready, Vec<Request>),
-    /// It cannot run here, it says.
+    /// The server says that it cannot run here.
     Unavailable(Outside),
-    /// It does not take these arguments, and says why.
+    /// The server refuses these arguments. The lines are the end of its standard error.
     Refused(Vec<Outside>),
 }
 
-/// Starts a row's server, sends it the requests and says what it did.
+/// Starts a row's server, sends it the requests, and returns what it did.
 pub(super) fn trace(
     tracer: &Path,
     row: &str,
     server: Program,
     plan: TracePlan,
-) -> Result<Answer, Error> {
+) -> Result<SessionOutcome, Error> {
     let wrong = |failure, stderr| Error::Traced { row: row.into(), failure, stderr };
     let scratch = Scratch::new().map_err(|e| {
         let expected = "a folder for strace's output";
         wrong(Failure::new(FailureKind::Harness, expected, e.to_string()), Vec::new())
     })?;
     let output = scratch.path().join("strace");
-    let launcher = Launcher::new(Origin::Contract(strace::around(tracer, server, &output)));
-    follow(&launcher, output, plan).map_err(|failure| {
+    let launcher = Launcher::new(Origin::Contract(strace::wrap(tracer, server, &output)));
+    trace_server(&launcher, output, plan).map_err(|failure| {
         let stderr = launcher.stderr_tail(TAIL_LINES);
         strace::denial(&stderr).unwrap_or_else(|| wrong(failure, stderr))
     })
 }
 
-fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answer, Failure> {
+fn trace_server(
+    launcher: &Launcher,
+    output: PathBuf,
+    plan: TracePlan,
+) -> Result<SessionOutcome, Failure> {
     let server = match launcher.launch(&Start::default(), || Deadline::after(START_TIMEOUT))? {
         Launch::Declined(Announcement::Unavailable(reason) | Announcement::Unsupported(reason)) => {
-            return Ok(Answer::Unavailable(reason));
+            return Ok(SessionOutcome::Unavailable(reason));
         }
-        Launch::Ended(attempt) if attempt.ended == Ended::Code(USAGE) => {
-            return Ok(Answer::Refused(attempt.stderr));
+        Launch::Ended(attempt) if attempt.exit == ServerExit::Code(USAGE_STATUS) => {
+            return Ok(SessionOutcome::Refused(attempt.stderr));
         }
         launch @ (Launch::Ready(_)
         | Launch::Ended(_)
@@ -92,33 +100,33 @@ fn follow(launcher: &Launcher, output: PathBuf, plan: TracePlan) -> Result<Answe
     let ends = Instant::now() + scaled(SESSION_LIMIT);
     let session = TraceSession { server: &server, ends, output };
     let found = session.requests(plan);
-    let requests = server.survives(found, patient)?;
-    Ok(Answer::Traced(server.ready()?.clone(), requests))
+    let requests = server.expect_running(found, scaled_deadline)?;
+    Ok(SessionOutcome::Traced(server.ready()?.clone(), requests))
 }
 
-/// Nothing is judged by its time, so all deadlines are those of the busiest host.
-fn patient(limit: Duration) -> Deadline {
+/// No time is judged here, so all deadlines are those of the busiest host.
+fn scaled_deadline(limit: Duration) -> Deadline {
     Deadline::after(scaled(limit))
 }
 
 fn scaled(limit: Duration) -> Duration {
-    limit.mul_f64(HIGHEST)
+    limit.mul_f64(MAX_HOST_FACTOR)
 }
 
 struct TraceSession<'a> {
     server: &'a Server,
-    /// The end of all its echoes.
+    /// Deadline for all echoes of the session.
     ends: Instant,
-    /// What strace writes.
+    /// The file that strace writes.
     output: PathBuf,
 }
 
-/// strace, stopped until this is dropped.
+/// Keeps strace stopped until it is dropped.
 struct Hold(Process);
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // Fails only when it has ended, which the echoes then show.
+        // Fails only if strace has ended, which the echoes then show.
         let _ = self.0.signal(Signal::Continue);
     }
 }
@@ -129,71 +137,74 @@ impl TraceSession<'_> {
             .map(|number| self.connect(number))
             .collect::<Result<Vec<_>, _>>()?;
         let mut marks = Vec::new();
-        for number in 0..WARM_UP + plan.requests {
-            if number >= WARM_UP {
-                marks.push(self.rest()?);
+        for number in 0..WARM_UP_MESSAGES + plan.requests {
+            if number >= WARM_UP_MESSAGES {
+                marks.push(self.wait_for_rest()?);
             }
             self.exchange(&mut connections, plan.message_bytes)?;
         }
-        marks.push(self.rest()?);
-        let output = self.written()?;
+        marks.push(self.wait_for_rest()?);
+        let output = self.read_output()?;
         Ok(requests(&output, &marks))
     }
 
     fn connect(&self, number: u32) -> Result<EchoClient, Failure> {
-        EchoClient::connect(self.server.address()?, number, self.answer())
+        EchoClient::connect(self.server.address()?, number, self.answer_deadline())
     }
 
-    /// By when the next echo must have come.
-    fn answer(&self) -> Deadline {
+    /// The deadline for the next echo.
+    fn answer_deadline(&self) -> Deadline {
         let words = |limit: Duration| format!("the {} s of the trace were over", limit.as_secs());
         let limit = scaled(SESSION_LIMIT);
-        patient(ANSWER_LIMIT).cut_at(self.ends, Cut { limit, words })
+        scaled_deadline(ANSWER_LIMIT).limited_to(self.ends, Cut { limit, words })
     }
 
-    /// One message on each connection and its echo: all are sent before the first is waited for.
+    /// Exchanges one message on each connection. It sends all of them before it waits for an echo.
     fn exchange(&self, connections: &mut [EchoClient], bytes: usize) -> Result<(), Failure> {
-        let hold = if connections.len() > 1 { Some(self.hold()?) } else { None };
+        let hold = if connections.len() > 1 { Some(self.hold_server()?) } else { None };
         for connection in connections.iter_mut() {
-            connection.send(bytes, self.answer())?;
+            connection.send(bytes, self.answer_deadline())?;
         }
         drop(hold);
-        connections.iter_mut().try_for_each(|connection| connection.receive(bytes, self.answer()))
+        connections
+            .iter_mut()
+            .try_for_each(|connection| connection.receive(bytes, self.answer_deadline()))
     }
 
-    /// Holds the server while messages are sent, by stopping strace: a thread that is woken comes
-    /// out of its call and waits for strace there. So each request finds all of its messages, and
-    /// how they are batched does not depend on how fast they are sent, which strace would distort.
-    fn hold(&self) -> Result<Hold, Failure> {
-        // What was started is strace, and nothing runs below the server.
+    /// Holds the server while messages are sent, by stopping strace: a thread that wakes up leaves
+    /// its call, and then has to wait for strace. So each request finds all of its messages, and
+    /// their batching does not depend on how fast they are sent, which strace would distort.
+    fn hold_server(&self) -> Result<Hold, Failure> {
+        // The process that the launcher started is strace, and the server has no child processes,
+        // so only strace is stopped.
         let tracer = Process::new(self.server.pid(), self.server_pid()?);
         let hold = Hold(tracer);
-        hold.0.stop(patient(REST_LIMIT))?;
+        hold.0.stop(scaled_deadline(REST_LIMIT))?;
         Ok(hold)
     }
 
     fn server_pid(&self) -> Result<u32, Failure> {
-        first_thread(&self.written()?).ok_or_else(|| {
+        first_thread(&self.read_output()?).ok_or_else(|| {
             Failure::new(FailureKind::Harness, "strace to write the server's first call", "nothing")
         })
     }
 
     /// Waits until the server is at rest: all threads sleep, and strace has nothing more to write.
-    /// Both at once, as one thread may wake another that was looked at before.
-    fn rest(&self) -> Result<Mark, Failure> {
+    /// Both must hold at once, because one thread may wake another that was checked before.
+    fn wait_for_rest(&self) -> Result<Mark, Failure> {
         let process = self.server.process();
-        let deadline = patient(REST_LIMIT);
-        let mut at = self.written_bytes()?;
+        let deadline = scaled_deadline(REST_LIMIT);
+        let mut at = self.output_bytes()?;
         let mut since = Instant::now();
-        while since.elapsed() < QUIET {
+        while since.elapsed() < QUIET_TIME {
             if deadline.is_over() {
                 return Err(deadline.failure("a server at rest between two requests"));
             }
             let asleep = process.wait_asleep(deadline);
-            let now = self.written_bytes()?;
+            let now = self.output_bytes()?;
             match asleep {
-                Ok(()) if now == at => thread::sleep(LOOK_EVERY),
-                // A thread may end between the listing and the look.
+                Ok(()) if now == at => thread::sleep(CHECK_INTERVAL),
+                // A thread may end after it was listed and before it is checked.
                 Err(e) if e.kind != FailureKind::Harness => return Err(e),
                 Ok(()) | Err(_) => (at, since) = (now, Instant::now()),
             }
@@ -201,12 +212,12 @@ impl TraceSession<'_> {
         Ok(Mark { at, rings: rings::read(self.server_pid()?) })
     }
 
-    fn written_bytes(&self) -> Result<usize, Failure> {
+    fn output_bytes(&self) -> Result<usize, Failure> {
         let length = fs::metadata(&self.output).map_err(|e| self.unreadable(&e))?.len();
         Ok(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    fn written(&self) -> Result<Vec<u8>, Failure> {
+    fn read_output(&self) -> Result<Vec<u8>, Failure> {
         fs::read(&self.output).map_err(|e| self.unreadable(&e))
     }
 

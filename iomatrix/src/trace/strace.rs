@@ -1,8 +1,8 @@
-//! strace itself: where it is, how it starts a server, and how it says that it may not.
+//! strace itself: finds it, starts a server with it, and recognizes that it may not trace.
 //!
-//! It starts the server instead of attaching to it: a parent may trace its child where nobody may
-//! attach to a stranger (`kernel.yama.ptrace_scope` is 1 on Ubuntu), no thread is missed, and no
-//! call is interrupted, as that of every thread is when strace attaches.
+//! strace starts the server instead of attaching to it. A parent may trace its child where nobody
+//! may attach to another process (`kernel.yama.ptrace_scope` is 1 on Ubuntu). No thread is missed,
+//! and no call is interrupted, whereas attaching interrupts a call of every thread.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,10 +13,9 @@ use report::{Outside, outside};
 
 use crate::error::Error;
 
-/// How a tracer that may not trace is told so (ptrace(2)).
+/// The error that a tracer gets if it may not trace (ptrace(2)).
 const DENIED: &str = "Operation not permitted";
 
-/// Where strace is.
 pub(super) fn find() -> Result<PathBuf, Error> {
     if !cfg!(target_os = "linux") {
         return Err(Error::NoTracer {
@@ -32,24 +31,25 @@ pub(super) fn find() -> Result<PathBuf, Error> {
     })
 }
 
-/// The server's program, started and followed by strace, which writes to `output`.
-pub(super) fn around(strace: &Path, server: Program, output: &Path) -> Program {
-    // Descriptors with what they are, no bytes of the payload, nothing about ends of threads.
+/// The server's program, which strace starts and follows. strace writes to `output`.
+pub(super) fn wrap(strace: &Path, server: Program, output: &Path) -> Program {
+    // Show what each descriptor is, no bytes of the payload, and nothing about the ends of threads.
     let mut arguments: Vec<OsString> = ["-f", "-y", "-s", "0", "-qq", "-o"].map(Into::into).into();
     arguments.extend([output.into(), "--".into(), server.executable.into()]);
     arguments.extend(server.arguments);
     Program { executable: strace.to_owned(), arguments }
 }
 
-/// The error if strace said, in the last lines of it and the server, that it may not trace.
+/// The error if strace says in these lines that it may not trace. The lines are the end of standard
+/// error, which strace and the server share.
 pub(super) fn denial(lines: &[Outside]) -> Option<Error> {
     let line = lines.iter().find(|l| l.contains("strace: ") && l.contains(DENIED))?;
     let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    Some(denied(line, scope.trim()))
+    Some(denial_error(line, scope.trim()))
 }
 
-/// `scope` is yama's (Documentation/admin-guide/LSM/Yama.rst), empty where there is none.
-fn denied(line: &Outside, scope: &str) -> Error {
+/// `scope` is that of Yama (Documentation/admin-guide/LSM/Yama.rst), or empty if there is none.
+fn denial_error(line: &Outside, scope: &str) -> Error {
     let in_container = "in a container: docker run --cap-add SYS_PTRACE, or a seccomp profile \
                         that allows ptrace";
     let fix = match scope {
@@ -73,7 +73,7 @@ mod tests {
         let told = denial(&lines).unwrap().to_string();
         assert!(told.starts_with(&format!("ptrace is not allowed here: {line}\n")), "{told}");
         assert!(denial(&lines[..1]).is_none());
-        let fix = |scope| denied(&line.into(), scope).to_string();
+        let fix = |scope| denial_error(&line.into(), scope).to_string();
         assert!(fix("2").contains("fix: sudo sysctl kernel.yama.ptrace_scope=0"));
         assert!(fix("3").contains("reboot"));
         assert!(fix("").contains("SYS_PTRACE"));

@@ -1,5 +1,5 @@
 //! The loop of one thread: it waits until a socket is ready or a message is due, receives,
-//! compares, records, and sends. Nothing is allocated for a message.
+//! compares, records and sends. It allocates nothing per message.
 
 use std::io;
 use std::time::Duration;
@@ -23,55 +23,54 @@ mod opening;
 
 pub(crate) use opening::OpenError;
 
-/// Events of one wait.
+/// Largest number of events per poll.
 const EVENTS: usize = 512;
-/// Bytes of the buffers in which a thread sends and receives.
+/// Size of the buffers in which a thread sends and receives.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// How long a wait may last, so that an interruption and a stall are noticed.
+/// The longest wait of one poll, so that the loop notices an interruption and a stall.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
-/// What a sleep may wake up too late: before a slot the loop spins for so long.
+/// A sleep may end this much too late, so the loop spins for this long before a slot.
 const SPIN_NS: u64 = 1_500_000;
-/// A datagram that has not come back after so long is lost.
+/// A datagram that has not come back after this time is lost.
 const DATAGRAM_LIMIT_NS: u64 = SECOND;
-/// Errors after which a thread gives up.
+/// Number of errors after which a thread gives up.
 const ERROR_LIMIT: u64 = 1000;
-/// A read that leaves room in its buffer has emptied the socket (epoll(7)), and the next bytes are
-/// a change that the poller tells of. On Windows mio tells of it only after a read that would have
-/// to wait.
+/// A read that does not fill its buffer has emptied the socket (epoll(7)), and the poller reports
+/// the next bytes. On Windows, mio reports them only after a read that returned `WouldBlock`.
 const SHORT_READ_EMPTIES: bool = cfg!(unix);
 
 /// One thread of a load.
 pub(crate) struct LoadLoop<'a> {
     plan: &'a Plan,
     shared: &'a Shared<'a>,
-    /// Which of the threads this is.
+    /// Index of this thread.
     thread: usize,
     clock: Clock,
     poll: Poll,
-    /// Those that carry messages, then those that are idle.
+    /// The connections that carry messages, then the idle ones.
     connections: Vec<Connection>,
-    /// How many carry messages.
+    /// How many connections carry messages.
     carriers: usize,
     payload: Payload,
     out: Vec<u8>,
     input: Vec<u8>,
     tally: Tally,
     window: Window,
-    /// In an open loop, when messages are due.
+    /// When messages are due; `None` in a closed loop.
     schedule: Option<Slots>,
-    /// Messages of the measured part that may still be sent, where their number is the limit.
-    allowed: Option<u64>,
-    /// Messages in flight on all connections.
+    /// How many messages of the measured part may still be sent, if their number ends the load.
+    remaining_messages: Option<u64>,
+    /// Messages in flight on all connections that carry messages.
     in_flight: usize,
-    /// How often nothing was ready when it looked.
-    empty_looks: u64,
+    /// How many polls returned no event.
+    empty_polls: u64,
     last_progress: u64,
-    last_look: u64,
+    last_check: u64,
     echoed: u64,
 }
 
 impl<'a> LoadLoop<'a> {
-    /// Opens the connections of one of the threads.
+    /// Opens the connections of thread number `thread`.
     pub(crate) fn open(
         plan: &'a Plan,
         shared: &'a Shared<'a>,
@@ -97,60 +96,63 @@ impl<'a> LoadLoop<'a> {
             tally: Tally::new().map_err(OpenError::Failed)?,
             window: Window::NEVER,
             schedule: None,
-            allowed: None,
+            remaining_messages: None,
             in_flight: 0,
-            empty_looks: 0,
+            empty_polls: 0,
             last_progress: 0,
-            last_look: 0,
+            last_check: 0,
             echoed: 0,
         };
         this.open_connections().map_err(OpenError::Stopped)?;
         Ok(this)
     }
 
-    /// The load, from `start` on: warm-up, measured part, and the wait for the last answers.
+    /// Runs the load from the time `start`: the warm-up, the measured part, and the wait for the
+    /// last answers.
     pub(crate) fn run(mut self, start: u64) -> (Tally, Option<Stop>) {
         self.window = self.plan.window(start);
         let Plan { workload, threads, .. } = self.plan;
         self.schedule = Slots::new(workload.arrival, start, self.thread, *threads, self.carriers);
-        self.allowed = self.plan.allowed(self.thread);
-        // Nothing is sent before the start that all threads share.
+        self.remaining_messages = self.plan.message_limit(self.thread);
+        // No thread sends before the common start.
         std::thread::sleep(Duration::from_nanos(start.saturating_sub(self.clock.now())));
         self.last_progress = self.clock.now();
         let stop = self.load().and_then(|()| self.drain()).err();
         if self.plan.is_counted() {
             self.window.end = self.last_progress.max(self.window.start);
-            self.shared.window_over();
+            self.shared.report_window_over();
         }
         self.finish(stop.as_ref());
         self.tally.window = self.window;
         (self.tally, stop)
     }
 
-    /// Warm-up and measured part.
+    /// Runs the warm-up and the measured part.
     fn load(&mut self) -> Result<(), Stop> {
         let mut meter = None;
-        let mut looks = 0;
+        let mut polls = 0;
         let mut events = Events::with_capacity(EVENTS);
-        self.begin();
+        self.send_first();
         let ended = loop {
             let now = self.clock.now();
-            if now >= self.window.end || self.allowed == Some(0) {
+            if now >= self.window.end || self.remaining_messages == Some(0) {
                 break Ok(());
             }
             if meter.is_none() && now >= self.window.start {
                 meter = Some(Meter::start(now));
-                (looks, self.empty_looks) = (0, 0);
+                (polls, self.empty_polls) = (0, 0);
             }
-            looks += 1;
-            if let Err(stop) = self.look_around(now).and_then(|()| self.turn(&mut events, now)) {
+            polls += 1;
+            if let Err(stop) =
+                self.check_progress(now).and_then(|()| self.poll_once(&mut events, now))
+            {
                 break Err(stop);
             }
         };
         if let Some(meter) = meter {
             // An open loop spins instead of waiting.
-            let empty_looks = self.plan.is_open_loop().then_some(self.empty_looks);
-            self.tally.cost = meter.stop(self.clock, looks, empty_looks);
+            let empty_polls = self.plan.is_open_loop().then_some(self.empty_polls);
+            self.tally.cost = meter.stop(self.clock, polls, empty_polls);
         }
         if !self.plan.is_counted() {
             let ended = self.window.end.min(self.clock.now());
@@ -159,9 +161,9 @@ impl<'a> LoadLoop<'a> {
         ended
     }
 
-    /// One wait, and what is ready then.
+    /// Sends what is due, waits once, and handles what is ready.
     #[inline]
-    fn turn(&mut self, events: &mut Events, now: u64) -> Result<(), Stop> {
+    fn poll_once(&mut self, events: &mut Events, now: u64) -> Result<(), Stop> {
         if self.schedule.is_some() {
             self.send_due(now);
         }
@@ -172,7 +174,7 @@ impl<'a> LoadLoop<'a> {
             }
             Err(_) | Ok(()) => {}
         }
-        self.empty_looks += u64::from(events.is_empty());
+        self.empty_polls += u64::from(events.is_empty());
         for event in events.iter() {
             self.on_event(event);
             if self.schedule.is_some() {
@@ -182,8 +184,8 @@ impl<'a> LoadLoop<'a> {
         Ok(())
     }
 
-    /// How long there is nothing to send. Poll's limit has the unit of a millisecond and is rounded
-    /// up, so shortly before a slot the loop spins.
+    /// How long the poll may wait. The poller rounds its timeout up to whole milliseconds, so the
+    /// loop spins shortly before a slot.
     #[inline]
     fn longest_wait(&self, now: u64) -> Duration {
         let Some(schedule) = &self.schedule else { return LONGEST_WAIT };
@@ -192,19 +194,20 @@ impl<'a> LoadLoop<'a> {
         Duration::from_millis(sleep / 1_000_000).min(LONGEST_WAIT)
     }
 
-    /// Now and then: has the user had enough, does the server still answer?
-    fn look_around(&mut self, now: u64) -> Result<(), Stop> {
+    /// Every 50 ms: gives up lost datagrams, retries connections, and stops the thread after an
+    /// interruption, a stall or too many errors.
+    fn check_progress(&mut self, now: u64) -> Result<(), Stop> {
         const EVERY_NS: u64 = SECOND / 20;
-        if now - self.last_look < EVERY_NS {
+        if now - self.last_check < EVERY_NS {
             return Ok(());
         }
-        self.last_look = now;
+        self.last_check = now;
         if self.shared.is_stopped() {
             return Err(Stop::Asked);
         }
         self.give_up_datagrams(now);
         if self.plan.workload.churn {
-            self.try_again(now);
+            self.reconnect_pending(now);
         }
         if self.in_flight > 0 && now - self.last_progress > self.plan.patience_ns {
             let stuck = self.connections.iter().filter(|c| c.in_flight() > 0).count();
@@ -225,19 +228,19 @@ impl<'a> LoadLoop<'a> {
         Ok(())
     }
 
-    /// In a closed loop, the first messages of each connection.
-    fn begin(&mut self) {
+    /// Sends the first messages of each connection in a closed loop.
+    fn send_first(&mut self) {
         if self.schedule.is_some() {
             return;
         }
         for index in 0..self.carriers {
             let now = self.clock.now();
             self.admit(index, self.plan.pipeline, now);
-            self.go_on(index, now);
+            self.send_or_connect(index, now);
         }
     }
 
-    /// What the poller told of one connection.
+    /// Handles one event of the poller.
     #[inline]
     fn on_event(&mut self, event: &Event) {
         let index = event.token().0;
@@ -251,7 +254,7 @@ impl<'a> LoadLoop<'a> {
                 }
                 Err(error) => return self.fail(index, &error),
             },
-            // An event of the same batch has ended it.
+            // An earlier event of the same batch has ended it.
             State::Ended => return,
         }
         if event.is_writable() && self.connections[index].has_unsent() {
@@ -263,7 +266,7 @@ impl<'a> LoadLoop<'a> {
         }
     }
 
-    /// Receives what is there, and sends what may follow.
+    /// Receives what has arrived, and sends the messages that may follow.
     fn receive(&mut self, index: usize, is_closing: bool) {
         let is_datagram = self.is_datagram();
         loop {
@@ -271,12 +274,12 @@ impl<'a> LoadLoop<'a> {
             let received = match socket.receive(&mut self.input) {
                 Ok(0) if !is_datagram => {
                     let number = self.connections[index].number;
-                    return self.fail(index, &LoadError::closed(number));
+                    return self.fail(index, &LoadError::closed_by_server(number));
                 }
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return self.fail(index, &LoadError::of(&error)),
+                Err(error) => return self.fail(index, &LoadError::from_socket_error(&error)),
             };
             let now = self.clock.now();
             self.last_progress = now;
@@ -287,13 +290,14 @@ impl<'a> LoadLoop<'a> {
             if let Err(error) = compared {
                 self.fail(index, &error);
                 if is_datagram {
-                    // Others may be there behind it, of which the poller has told already.
+                    // More datagrams may be queued behind it, which the poller does not report
+                    // again.
                     continue;
                 }
                 return;
             }
             if completed > 0 {
-                self.answered(index, completed, now);
+                self.on_echoes(index, completed, now);
             }
             let is_emptied = if is_datagram {
                 self.connections[index].in_flight() == 0
@@ -306,7 +310,8 @@ impl<'a> LoadLoop<'a> {
         }
     }
 
-    /// Compares what was received, and records the messages that are complete: so many.
+    /// Compares what was received, and records the messages that are complete. Returns their
+    /// number.
     #[inline]
     fn compare(&mut self, index: usize, n: usize, now: u64) -> (usize, Result<(), LoadError>) {
         let Self { tally, window, payload, input, plan, .. } = self;
@@ -315,29 +320,29 @@ impl<'a> LoadLoop<'a> {
         let mut completed = 0;
         let done = |stamps, length| {
             completed += 1;
-            tally.came(window, stamps, length, now);
+            tally.record_echo(window, stamps, length, now);
             if is_open_loop {
-                tally.responded(window, stamps, now);
+                tally.record_response(window, stamps, now);
             }
         };
         let got = &input[..n];
         let compared = if matches!(connection.state, State::Open(Socket::Udp(_))) {
-            connection.take_datagram(payload, got, done)
+            connection.compare_datagram(payload, got, done)
         } else {
-            connection.take(payload, got, done)
+            connection.compare_stream(payload, got, done)
         };
         (completed, compared)
     }
 
-    /// So many messages have come back: there is room for more.
-    fn answered(&mut self, index: usize, completed: usize, now: u64) {
+    /// Handles `completed` echoes: the connection has room for more messages.
+    fn on_echoes(&mut self, index: usize, completed: usize, now: u64) {
         if index >= self.carriers {
             return;
         }
         self.echoed += completed as u64;
-        self.shared.count(self.thread, self.echoed);
+        self.shared.publish_echoed(self.thread, self.echoed);
         if self.plan.workload.churn {
-            // What has come by now belongs to nobody.
+            // The connection carried one message, so any further byte is surplus.
             self.expect_nothing(index);
             self.connections[index].end();
         }
@@ -346,20 +351,20 @@ impl<'a> LoadLoop<'a> {
                 schedule.note_room(index, now);
             }
             if schedule.has_due(index) {
-                self.offer(index);
+                self.send_due_on(index);
             }
         } else if self.window.end > now {
             self.admit(index, completed, now);
-            self.go_on(index, now);
+            self.send_or_connect(index, now);
         }
     }
 
-    /// Gives a connection messages, as many as are still allowed.
+    /// Gives a connection `messages` messages, or as many as are still allowed.
     fn admit(&mut self, index: usize, messages: usize, planned: u64) {
         let is_measured = self.window.contains(planned);
         let mut messages = messages;
-        if let Some(allowed) = &mut self.allowed {
-            // During the warm-up messages do not count, and are sent as ever.
+        if let Some(allowed) = &mut self.remaining_messages {
+            // The limit applies to the measured part only, not to the warm-up.
             if is_measured {
                 messages = messages.min(usize::try_from(*allowed).unwrap_or(usize::MAX));
                 *allowed -= messages as u64;
@@ -371,23 +376,23 @@ impl<'a> LoadLoop<'a> {
             self.connections[index].admit(planned);
         }
         if self.in_flight == 0 && self.schedule.is_some() {
-            // Nobody has waited for an answer up to now.
+            // No answer was outstanding until now, so the patience begins here.
             self.last_progress = self.last_progress.max(planned);
         }
         self.in_flight += messages;
         self.tally.traffic.sent += if is_measured { messages as u64 } else { 0 };
     }
 
-    /// Sends what a connection was given; with churn, once there is a connection.
-    fn go_on(&mut self, index: usize, now: u64) {
+    /// Sends the messages of a connection. With churn, opens the connection first if there is none.
+    fn send_or_connect(&mut self, index: usize, now: u64) {
         let connection = &self.connections[index];
         let is_missing = matches!(connection.state, State::Ended) && connection.in_flight() > 0;
         if self.plan.workload.churn && is_missing {
             match self.begin_connecting(index) {
                 Ok(()) => {}
-                // A Unix listener's queue is full: it is tried again at the next look around.
+                // The backlog of a Unix listener is full. `check_progress` retries.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => self.fail(index, &LoadError::connect(&error)),
+                Err(error) => self.fail(index, &LoadError::connect_failed(&error)),
             }
             return;
         }
@@ -401,7 +406,7 @@ impl<'a> LoadLoop<'a> {
         }
     }
 
-    /// Sends what has become due, each message on the connection whose turn it is.
+    /// Sends the messages that have become due, each on the connection whose turn it is.
     #[inline]
     fn send_due(&mut self, now: u64) {
         while let Some(schedule) = &mut self.schedule {
@@ -409,13 +414,13 @@ impl<'a> LoadLoop<'a> {
             if planned > now || planned >= self.window.end {
                 return;
             }
-            let index = schedule.deal();
-            self.offer(index);
+            let index = schedule.assign_next();
+            self.send_due_on(index);
         }
     }
 
-    /// Sends what is due on a connection, as far as it may have messages in flight.
-    fn offer(&mut self, index: usize) {
+    /// Sends what is due on a connection, up to the limit of messages in flight.
+    fn send_due_on(&mut self, index: usize) {
         let is_lost = |state: &State| matches!(state, State::Ended);
         if !self.plan.workload.churn && is_lost(&self.connections[index].state) {
             return;
@@ -423,7 +428,7 @@ impl<'a> LoadLoop<'a> {
         let now = self.clock.now();
         let mut is_sent = false;
         while self.connections[index].in_flight() < self.plan.pipeline
-            && self.allowed != Some(0)
+            && self.remaining_messages != Some(0)
             && let Some(schedule) = &mut self.schedule
             && let Some(Due { planned, lag }) = schedule.take(index, now)
         {
@@ -434,19 +439,19 @@ impl<'a> LoadLoop<'a> {
             is_sent = true;
         }
         if is_sent {
-            self.go_on(index, now);
+            self.send_or_connect(index, now);
         }
     }
 
     fn expect_nothing(&mut self, index: usize) {
         let State::Open(socket) = &mut self.connections[index].state else { return };
         if let Ok(n @ 1..) = socket.receive(&mut self.input) {
-            let error = self.connections[index].surplus(&self.payload, &self.input[..n]);
-            self.tally.error(&error);
+            let error = self.connections[index].surplus_error(&self.payload, &self.input[..n]);
+            self.tally.record_error(&error);
         }
     }
 
-    /// Datagrams that have not come back in time are lost; in a closed loop others follow.
+    /// Gives up datagrams that have not come back in time. In a closed loop, new ones replace them.
     fn give_up_datagrams(&mut self, now: u64) {
         if !self.is_datagram() {
             return;
@@ -455,27 +460,28 @@ impl<'a> LoadLoop<'a> {
             let Self { connections, tally, window, plan, .. } = self;
             let lost =
                 connections[index].give_up(now.saturating_sub(DATAGRAM_LIMIT_NS), |stamps| {
-                    tally.given_up(window, stamps, now, plan.is_open_loop());
+                    tally.record_given_up(window, stamps, now, plan.is_open_loop());
                 });
             if lost > 0 {
-                tally.lost(lost as u64);
+                tally.add_lost(lost as u64);
                 self.in_flight -= lost;
                 if let Some(schedule) = &mut self.schedule {
                     schedule.note_room(index, now);
-                    self.offer(index);
+                    self.send_due_on(index);
                 } else {
                     self.admit(index, lost, now);
-                    self.go_on(index, now);
+                    self.send_or_connect(index, now);
                 }
             }
         }
     }
 
-    /// A connection that has gone wrong ends, and with it what was in flight on it.
+    /// Records an error. Closes the connection, unless it is UDP, and counts what was in flight as
+    /// lost.
     fn fail(&mut self, index: usize, error: &LoadError) {
         let is_datagram = self.is_datagram();
         let is_lost = error.kind == ErrorKind::Lost;
-        self.tally.error(error);
+        self.tally.record_error(error);
         if is_datagram {
             return;
         }
@@ -484,19 +490,19 @@ impl<'a> LoadLoop<'a> {
             return;
         }
         self.in_flight -= lost;
-        // The error itself is about one of them.
-        self.tally.lost((lost as u64).saturating_sub(u64::from(is_lost)));
+        // The error itself already counts one of them.
+        self.tally.add_lost((lost as u64).saturating_sub(u64::from(is_lost)));
         if self.plan.workload.churn && self.schedule.is_none() {
             let now = self.clock.now();
-            // It is sent at the next look around: a server that refuses is not asked in a hurry.
+            // `check_progress` sends it, so that a server that refuses is not asked again at once.
             self.admit(index, 1, now);
         }
     }
 
-    /// Messages whose connection could not be had get another.
-    fn try_again(&mut self, now: u64) {
+    /// Opens connections for messages that could not get one before.
+    fn reconnect_pending(&mut self, now: u64) {
         for index in 0..self.carriers {
-            self.go_on(index, now);
+            self.send_or_connect(index, now);
         }
     }
 
@@ -504,14 +510,13 @@ impl<'a> LoadLoop<'a> {
         matches!(self.plan.address, crate::socket::Address::Udp(_))
     }
 
-    /// Begins to connect one of the connections.
     fn begin_connecting(&mut self, index: usize) -> io::Result<()> {
         let now = self.clock.now();
         let (address, registry) = (&self.plan.address, self.poll.registry());
         self.connections[index].connect(address, registry, mio::Token(index), now)
     }
 
-    /// Looks whether a connection stands by now, and notes how long that took.
+    /// Returns whether a connection is established, and records how long that took.
     fn is_established(&mut self, index: usize) -> Result<bool, LoadError> {
         let is_datagram = self.is_datagram();
         let Self { plan, clock, window, tally, .. } = self;

@@ -1,5 +1,5 @@
-//! Opening the connections before the load begins, some at a time so that no accept queue
-//! overflows, and the echo that an idle connection has first.
+//! Opens the connections before the load begins. Only some are opened at a time, so that no backlog
+//! overflows, and an idle connection gets one echo first.
 
 use std::io;
 use std::time::Duration;
@@ -13,36 +13,38 @@ use crate::connection::State;
 use crate::plan::Plan;
 use crate::shared::Stop;
 
-/// Connections on their way at a time.
+/// How many connections of a thread may be pending at a time.
 const PENDING: usize = 128;
 
 /// Why the connections of a thread are not open.
 #[derive(Debug)]
 pub(crate) enum OpenError {
-    /// The load is over, or the server does not take them.
+    /// The load was stopped, or the server does not accept the connections.
     Stopped(Stop),
-    /// This host does not let the generator work.
+    /// The generator cannot work on this host.
     Failed(anyhow::Error),
 }
 
-/// The connections of a thread on their way.
+/// The connections of a thread while they are being opened.
 struct Opening<'l, 'a> {
     load: &'l mut LoadLoop<'a>,
-    /// The first that is opened before the load begins.
+    /// Index of the first connection that is opened before the load begins.
     first: usize,
-    /// When the first was begun.
+    /// When opening began.
     start: u64,
-    /// How many are begun, and how many of them ready.
-    begun: usize,
+    /// Index of the next connection to open.
+    next: usize,
+    /// `first`, plus the number of connections that are ready.
     ready: usize,
 }
 
 impl LoadLoop<'_> {
-    /// Opens all connections. With churn only the idle ones: the others come one by one.
+    /// Opens all connections. With churn, it opens only the idle ones, because each of the others
+    /// is opened for its message.
     pub(super) fn open_connections(&mut self) -> Result<(), Stop> {
         let first = if self.plan.workload.churn { self.carriers } else { 0 };
         let start = self.clock.now();
-        Opening { load: self, first, start, begun: first, ready: first }.run()
+        Opening { load: self, first, start, next: first, ready: first }.run()
     }
 }
 
@@ -51,9 +53,9 @@ impl Opening<'_, '_> {
         let mut events = Events::with_capacity(EVENTS);
         self.load.last_progress = self.start;
         while self.ready < self.load.connections.len() {
-            let has_room = self.begin_some()?;
-            if self.begun == self.ready {
-                // Nobody is waited for: the next one is not due yet.
+            let has_room = self.begin_connections()?;
+            if self.next == self.ready {
+                // The next connection is not due yet, so there is no stall.
                 self.load.last_progress = self.load.clock.now();
             }
             let wait = if has_room { Duration::from_millis(1) } else { LONGEST_WAIT };
@@ -84,38 +86,39 @@ impl Opening<'_, '_> {
         Ok(())
     }
 
-    /// Begins as many as may be on their way. Says whether there could be more soon.
-    fn begin_some(&mut self) -> Result<bool, Stop> {
+    /// Begins to open as many connections as may be pending. Returns whether more may follow soon.
+    fn begin_connections(&mut self) -> Result<bool, Stop> {
         let Plan { workload, threads, .. } = self.load.plan;
         let rate = workload.connect_rate.map(|rate| rate / *threads as f64);
-        while self.begun < self.load.connections.len() && self.begun - self.ready < PENDING {
+        while self.next < self.load.connections.len() && self.next - self.ready < PENDING {
             let due = rate.map_or(0, |rate| {
-                self.start + ((self.begun - self.first) as f64 / rate * SECOND as f64) as u64
+                self.start + ((self.next - self.first) as f64 / rate * SECOND as f64) as u64
             });
             if self.load.clock.now() < due {
                 return Ok(true);
             }
-            match self.load.begin_connecting(self.begun) {
-                Ok(()) => self.begun += 1,
-                // A Unix listener's queue is full: its server takes some first.
+            match self.load.begin_connecting(self.next) {
+                Ok(()) => self.next += 1,
+                // The backlog of a Unix listener is full until its server accepts.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if self.may_be_full(&error) => return Ok(true),
-                Err(error) => return Err(self.refusal(self.begun, &error.to_string())),
+                Err(error) => return Err(self.refusal(self.next, &error.to_string())),
             }
         }
         Ok(false)
     }
 
-    /// A full queue of a Unix listener refuses on macOS and the BSDs, as a server that is gone does
-    /// everywhere. One that took others before may only be full: if it is gone, nothing more opens.
+    /// On macOS and the BSDs, a Unix listener refuses when its backlog is full, as a server that is
+    /// gone does everywhere. If others were accepted before, the backlog may be the reason; if the
+    /// server is gone, the patience ends the wait.
     fn may_be_full(&self, error: &io::Error) -> bool {
         let is_path = self.load.plan.workload.target.transport == Transport::Unix;
         let refuses = cfg!(not(target_os = "linux"));
         let is_refused = error.kind() == io::ErrorKind::ConnectionRefused;
-        refuses && is_path && is_refused && self.begun > self.first
+        refuses && is_path && is_refused && self.next > self.first
     }
 
-    /// Goes on with one connection. Says whether it has become ready just now.
+    /// Handles an event of one connection. Returns whether it has just become ready.
     fn on_event(&mut self, index: usize) -> Result<bool, Stop> {
         let was_open = self.load.connections[index].is_open();
         match self.load.is_established(index) {
@@ -142,7 +145,6 @@ impl Opening<'_, '_> {
         Ok(before == 1 && connection.in_flight() == 0)
     }
 
-    /// Why a connection cannot be opened.
     fn refusal(&self, index: usize, error: &str) -> Stop {
         let count = self.load.connections.len();
         let address = self.load.plan.workload.target.words().on_terminal();

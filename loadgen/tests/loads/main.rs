@@ -1,5 +1,5 @@
-//! The generator against servers of known behaviour: it must report what they do, and refuse a
-//! number where they are wrong. No limit of time is judged from above: hosts are slow at times.
+//! The generator against servers of known behaviour. It must report what they do, and no number if
+//! they are wrong. No test expects anything to be fast, because a host may be slow at times.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use report::{Seed, Transport};
 mod servers;
 mod wrong;
 
-use servers::After;
+use servers::Action;
 
 const MESSAGE_BYTES: u32 = 64;
 
@@ -53,7 +53,7 @@ fn run(load: &Load) -> Recording {
 #[track_caller]
 fn expect_valid(recording: &Recording) {
     let measurement = &recording.measurement;
-    // A server that shares this host's processors may leave the generator nothing to wait for.
+    // The server shares this host's processors, so the generator may never be idle.
     let is_saturated = |reason: &report::Outside| reason.contains("was saturated");
     match &measurement.validity {
         Validity::Valid => assert!(measurement.throughput.is_some()),
@@ -97,7 +97,7 @@ fn a_server_on_a_path_is_loaded_too() {
     let path = std::env::temp_dir().join(format!("loadgen-{}.sock", std::process::id()));
     servers::unix(&path);
     let mut load = load(Transport::Unix, path.display());
-    // More than the listener's queue of 128 has room for.
+    // More than fit into the listener's backlog of 128.
     load.workload.connections = 300;
     let recording = run(&load);
     std::fs::remove_file(&path).unwrap();
@@ -123,13 +123,13 @@ fn a_known_delay_is_reported() {
     let delay = Duration::from_millis(20);
     let address = servers::tcp(move |_, _, _| {
         thread::sleep(delay);
-        After::Echo
+        Action::Echo
     });
     let recording = run(&tcp(address));
     expect_valid(&recording);
     let service = recording.measurement.service.unwrap();
     assert!(service.min_ns >= 20_000_000, "{service:?}");
-    // 4 connections in 0.3 s: 60 messages at the most.
+    // 4 connections in 0.3 s, at 20 ms per message: at most 60 messages.
     assert!(recording.measurement.traffic.echoed <= 60 + 4);
     let rate = recording.measurement.throughput.unwrap().messages_per_second;
     assert!(rate <= 4.0 / 0.020 + 14.0, "{rate}");
@@ -139,14 +139,14 @@ fn a_known_delay_is_reported() {
 fn an_open_loop_shows_the_queue_that_a_stall_causes() {
     let stall = Duration::from_millis(400);
     let stalls_at = std::sync::Mutex::new(None);
-    // One lock for all connections, so that all of them stand still.
+    // All connections share one lock, so that a stall stops all of them.
     let address = servers::tcp(move |_, _, number| {
         let mut stalled = stalls_at.lock().unwrap();
         if number > 200 && stalled.is_none() {
             *stalled = Some(number);
             thread::sleep(stall);
         }
-        After::Echo
+        Action::Echo
     });
     let mut load = tcp(address);
     load.workload.arrival = Arrival::Open { messages_per_second: 1000.0 };
@@ -155,9 +155,9 @@ fn an_open_loop_shows_the_queue_that_a_stall_causes() {
     let slow =
         |histogram: &hdrhistogram::Histogram<u64>| histogram.count_between(200_000_000, u64::MAX);
     let (response, service) = (&recording.histograms.response, &recording.histograms.service);
-    // Those that were planned in the first 200 ms of the stall waited for 200 ms or longer.
+    // Messages that were due in the first 200 ms of the stall waited for at least 200 ms.
     assert!(slow(response) >= 190, "{} slow of {}", slow(response), response.len());
-    // Only one a connection was on its way, and that is all that a closed loop would have seen.
+    // Only one message per connection was in flight, and a closed loop would have seen only these.
     assert!((1..=40).contains(&slow(service)), "{} slow", slow(service));
     assert_eq!(recording.measurement.errors, BTreeMap::new());
 }
@@ -166,17 +166,17 @@ fn an_open_loop_shows_the_queue_that_a_stall_causes() {
 fn messages_that_a_server_has_no_time_for_count_too() {
     let address = servers::tcp(|_, _, _| {
         thread::sleep(Duration::from_millis(10));
-        After::Echo
+        Action::Echo
     });
     let mut load = tcp(address);
-    // Four connections with a message in flight each: 400 a second at the most.
+    // 4 connections with one message in flight each, at 10 ms per message: at most 400 per second.
     load.workload.arrival = Arrival::Open { messages_per_second: 4000.0 };
     load.workload.amount = Amount::Seconds(0.5);
     let recording = run(&load);
     assert_eq!(recording.histograms.response.len(), 2000);
     assert!(recording.measurement.traffic.echoed <= 220);
     assert!(recording.measurement.notes.iter().any(|note| note.contains("did not keep up")));
-    // Most of them had to wait for longer than a quarter of it.
+    // Most of them had to wait for longer than a quarter of the load.
     assert!(recording.histograms.response.value_at_quantile(0.9) > 125_000_000);
 }
 
@@ -184,7 +184,7 @@ fn messages_that_a_server_has_no_time_for_count_too() {
 fn an_open_loop_of_a_number_of_messages_records_those_alone() {
     let address = servers::tcp(|_, _, _| {
         thread::sleep(Duration::from_millis(5));
-        After::Echo
+        Action::Echo
     });
     let mut load = tcp(address);
     load.workload.arrival = Arrival::Open { messages_per_second: 8000.0 };
@@ -204,7 +204,7 @@ fn an_interruption_leaves_what_was_measured() {
     }
     let address = servers::tcp(|_, _, _| {
         thread::sleep(Duration::from_millis(1));
-        After::Echo
+        Action::Echo
     });
     let mut load = tcp(address);
     load.workload.amount = Amount::Seconds(600.0);
@@ -238,7 +238,7 @@ fn the_measured_part_is_announced_with_its_messages() {
         let mut seen = Seen::default();
         loadgen::run(&load, &mut seen, &AtomicBool::new(false)).unwrap();
         assert_eq!((seen.begun, seen.echoed.len()), (1, 1));
-        // Whoever watches counts from another thread, which may be late for a few messages.
+        // The watch counts on another thread, and may miss a few messages.
         assert!(seen.echoed[0] > 0 || matches!(amount, Amount::Messages(_)));
     }
 }

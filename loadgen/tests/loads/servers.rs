@@ -1,4 +1,4 @@
-//! Echo servers of known behaviour, each a thread that blocks: what the generator is tested with.
+//! Blocking echo servers of known behaviour, with which the generator is tested.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -6,42 +6,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-/// What a server does with the bytes that it has just read, and that it is about to echo. It is
-/// given the number of reads before this one, over all connections.
-pub(crate) type Deed = dyn Fn(&mut TcpStream, &mut Vec<u8>, u64) -> After + Send + Sync;
+/// What a server does with the bytes that it has just read, before it echoes them. The number is
+/// that of the reads before this one, over all connections.
+pub(crate) type Behaviour = dyn Fn(&mut TcpStream, &mut Vec<u8>, u64) -> Action + Send + Sync;
 
-/// What follows a deed.
+/// What the server does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum After {
-    /// The bytes are echoed.
+pub(crate) enum Action {
     Echo,
-    /// The connection ends.
     Close,
 }
 
-/// A server with a thread for each connection; it ends with the test.
+/// Starts a server with one thread per connection. It ends with the test.
 pub(crate) fn tcp(
-    deed: impl Fn(&mut TcpStream, &mut Vec<u8>, u64) -> After + Send + Sync + 'static,
+    behaviour: impl Fn(&mut TcpStream, &mut Vec<u8>, u64) -> Action + Send + Sync + 'static,
 ) -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
-    let deed: Arc<Deed> = Arc::new(deed);
+    let behaviour: Arc<Behaviour> = Arc::new(behaviour);
     let reads = Arc::new(AtomicU64::new(0));
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (deed, reads) = (Arc::clone(&deed), Arc::clone(&reads));
-            thread::spawn(move || serve(stream.expect("a client"), &deed, &reads));
+            let (behaviour, reads) = (Arc::clone(&behaviour), Arc::clone(&reads));
+            thread::spawn(move || serve(stream.expect("a client"), &behaviour, &reads));
         }
     });
     address
 }
 
-/// One that is right.
+/// Starts a correct server.
 pub(crate) fn echo() -> SocketAddr {
-    tcp(|_, _, _| After::Echo)
+    tcp(|_, _, _| Action::Echo)
 }
 
-fn serve(mut stream: TcpStream, deed: &Arc<Deed>, reads: &AtomicU64) {
+fn serve(mut stream: TcpStream, behaviour: &Arc<Behaviour>, reads: &AtomicU64) {
     stream.set_nodelay(true).expect("an option of TCP");
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(n) = stream.read(&mut buffer) {
@@ -50,7 +48,7 @@ fn serve(mut stream: TcpStream, deed: &Arc<Deed>, reads: &AtomicU64) {
         }
         let mut bytes = buffer[..n].to_vec();
         let number = reads.fetch_add(1, Ordering::SeqCst);
-        if deed(&mut stream, &mut bytes, number) == After::Close
+        if behaviour(&mut stream, &mut bytes, number) == Action::Close
             || stream.write_all(&bytes).is_err()
         {
             return;
@@ -58,7 +56,7 @@ fn serve(mut stream: TcpStream, deed: &Arc<Deed>, reads: &AtomicU64) {
     }
 }
 
-/// A UDP server that answers a datagram so many times, as `times` says for its number.
+/// Starts a UDP server that answers datagram number `n`, counted from 0, `times(n)` times.
 pub(crate) fn udp(times: impl Fn(u64) -> usize + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = socket.local_addr().expect("an address");
@@ -75,7 +73,7 @@ pub(crate) fn udp(times: impl Fn(u64) -> usize + Send + 'static) -> SocketAddr {
     address
 }
 
-/// A server on a Unix path, which is right.
+/// Starts a correct server on a Unix path.
 #[cfg(unix)]
 pub(crate) fn unix(path: &std::path::Path) {
     let listener = std::os::unix::net::UnixListener::bind(path).expect("a path");

@@ -1,4 +1,4 @@
-//! Servers that are wrong, and workloads that make no sense: what the generator says of them.
+//! Servers that are wrong, and workloads that make no sense: what the generator reports.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -11,10 +11,10 @@ use report::load::{Amount, Arrival, Ending, ErrorKind, MessageSizes, Validity, W
 use report::{Seed, Transport};
 use socket2::{Domain, Socket, Type};
 
-use crate::servers::{self, After};
+use crate::servers::{self, Action};
 use crate::{MESSAGE_BYTES, load, run, tcp};
 
-/// An invalid measurement with exactly these errors, and no number.
+/// Expects an invalid measurement with exactly these errors and no numbers.
 #[track_caller]
 fn expect_errors(recording: &Recording, errors: &[(ErrorKind, u64)]) {
     let measurement = &recording.measurement;
@@ -28,10 +28,10 @@ fn expect_errors(recording: &Recording, errors: &[(ErrorKind, u64)]) {
 #[test]
 fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
     use std::io::Write as _;
-    // After a while, a byte every 50 ms, which is progress each time.
+    // After 20 reads, one byte every 50 ms. Each byte is progress.
     let address = servers::tcp(|stream, bytes, number| {
         if number < 20 {
-            return After::Echo;
+            return Action::Echo;
         }
         for byte in bytes.iter() {
             thread::sleep(Duration::from_millis(50));
@@ -40,7 +40,7 @@ fn a_server_that_drips_its_last_answers_is_not_waited_for_without_end() {
             }
         }
         bytes.clear();
-        After::Echo
+        Action::Echo
     });
     let mut load = tcp(address);
     load.workload.sizes = MessageSizes(vec![4000]);
@@ -57,7 +57,7 @@ fn a_changed_bit_is_refused() {
         if number == 100 {
             bytes[40] ^= 1;
         }
-        After::Echo
+        Action::Echo
     });
     let recording = run(&tcp(address));
     expect_errors(&recording, &[(ErrorKind::Altered, 1), (ErrorKind::Lost, 1)]);
@@ -77,20 +77,20 @@ fn what_is_wrong_is_called_by_its_name() {
             let message = loadgen::payload::Message { connection: own ^ 1, counter: 1 };
             payload.fill(message, 0, bytes);
         }
-        After::Echo
+        Action::Echo
     });
     let twice = servers::tcp(|stream, bytes, number| {
         if number == 100 {
             use std::io::Write as _;
             stream.write_all(bytes).unwrap();
         }
-        After::Echo
+        Action::Echo
     });
     let surplus = servers::tcp(|_, bytes, number| {
         if number == 100 {
             bytes.push(b'!');
         }
-        After::Echo
+        Action::Echo
     });
     let recording = run(&tcp(foreign));
     expect_errors(&recording, &[(ErrorKind::Foreign, 1), (ErrorKind::Lost, 1)]);
@@ -98,7 +98,7 @@ fn what_is_wrong_is_called_by_its_name() {
         let recording = run(&tcp(address));
         assert!(!recording.measurement.validity.is_valid());
         let count = |kind| recording.measurement.errors.get(&kind).copied().unwrap_or(0);
-        // What came too much may stand in the place of the next message.
+        // The extra bytes may also be compared with the next message.
         let found = count(kind) + count(ErrorKind::Altered);
         assert_eq!(found, 1, "{kind}: {:?}", recording.measurement.notes);
     }
@@ -107,7 +107,7 @@ fn what_is_wrong_is_called_by_its_name() {
 #[test]
 fn a_server_that_closes_makes_it_invalid_at_once() {
     let address =
-        servers::tcp(|_, _, number| if number >= 50 { After::Close } else { After::Echo });
+        servers::tcp(|_, _, number| if number >= 50 { Action::Close } else { Action::Echo });
     let mut load = tcp(address);
     load.workload.amount = Amount::Seconds(600.0);
     let recording = run(&load);
@@ -125,7 +125,7 @@ fn a_server_that_stalls_for_good_is_given_up() {
         if number >= 50 {
             thread::sleep(Duration::from_secs(600));
         }
-        After::Echo
+        Action::Echo
     });
     for arrival in [Arrival::Closed, Arrival::Open { messages_per_second: 500.0 }] {
         let mut load = tcp(address);
@@ -141,7 +141,7 @@ fn a_server_that_stalls_for_good_is_given_up() {
 
 #[test]
 fn a_server_that_is_not_there_is_said_to_be() {
-    // Bound and not listened to: nobody else can get the port meanwhile.
+    // Bound but not listening, so nobody else can get the port.
     let nobody = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     nobody.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     let address = nobody.local_addr().unwrap().as_socket().unwrap();
@@ -170,7 +170,7 @@ fn datagrams_may_be_lost_but_not_come_twice() {
     load.workload.target.address =
         servers::udp(|number| 1 + usize::from(number == 99)).to_string().into();
     let mut recording = run(&load);
-    // A host that stands still for a second loses some by itself.
+    // A host that stalls for a second loses some datagrams itself.
     recording.measurement.errors.remove(&ErrorKind::Lost);
     expect_errors(&recording, &[(ErrorKind::Duplicated, 1)]);
 }

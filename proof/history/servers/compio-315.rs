@@ -1,4 +1,4 @@
-//! Echo server that cancels an accept that has waited for too long, and begins it anew.
+//! Echo server that cancels an accept that has waited for too long, and starts it again.
 
 use std::{
     io,
@@ -29,7 +29,7 @@ fn main() {
 }
 
 async fn serve(worker: Worker) {
-    // SAFETY: the descriptor passes from its one owner to the next.
+    // SAFETY: the descriptor passes from its only owner to the next.
     let listener = unsafe { TcpListener::from_raw_fd(worker.listener.into_raw_fd()) };
     worker.ready.say();
     let mut accept = pin!(listener.accept());

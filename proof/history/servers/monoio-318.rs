@@ -1,5 +1,5 @@
-//! Echo server that cancels an accept that has waited for too long, and begins it anew after some
-//! work of its own.
+//! Echo server that cancels an accept that has waited for too long, does some other work, and
+//! starts the accept again.
 
 use std::{
     io,
@@ -52,8 +52,8 @@ async fn serve(worker: Worker) {
     }
 }
 
-/// What a server does now and then. A client that comes meanwhile is taken by the accept that is
-/// about to be cancelled.
+/// Work that a server does from time to time. A client that arrives meanwhile is accepted by the
+/// operation that is about to be cancelled.
 fn housekeeping() {
     let start = Instant::now();
     while start.elapsed() < Duration::from_micros(250) {}

@@ -1,4 +1,4 @@
-//! Echo server beside a long calculation that yields after every millisecond.
+//! Echo server next to a long calculation that yields after every millisecond.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! Echo server of the report: one thread, and an accept loop that goes on after an error.
+//! Echo server of the report: one thread, and an accept loop that continues after an error.
 
 use contract::Row;
 use tokio::{

@@ -1,4 +1,4 @@
-//! Echo server beside a long calculation that yields after every slice of 20 ms.
+//! Echo server next to a long calculation that yields after every slice of 20 ms.
 
 use std::time::{Duration, Instant};
 

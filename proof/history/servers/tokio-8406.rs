@@ -1,5 +1,5 @@
-//! Echo server whose messages cost work on some connections, which `spawn_blocking` does, and that
-//! ends by returning from its main task when it gets SIGTERM.
+//! Echo server whose messages cost CPU time on some connections. `spawn_blocking` does this work.
+//! The server ends by returning from its main task when it gets SIGTERM.
 
 use std::{
     io,

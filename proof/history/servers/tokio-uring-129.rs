@@ -1,4 +1,4 @@
-//! Echo server that cancels an accept that has waited for too long, and begins it anew.
+//! Echo server that cancels an accept that has waited for too long, and starts it again.
 
 use std::{io, pin::pin};
 

@@ -1,4 +1,4 @@
-//! The first line: that the server listens, where, and what it runs on.
+//! The announcement: the line that says that the server listens, where, and what it runs on.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::listener::Bound;
 use crate::log;
 use crate::options::{Announce, DRIVER, Endpoint, Options};
 
-/// The version that `Cargo.lock` holds; a test compares the two.
+/// Package and version of mio. A test compares it with `Cargo.lock`.
 const RUNTIME: &str = "mio 1.2.5";
 
 #[derive(Serialize)]
@@ -24,7 +24,7 @@ struct Announcement {
     capabilities: &'static [&'static str],
 }
 
-/// Announces `listeners` on standard output, as asked; an error means that nobody reads it.
+/// Prints the announcement in the form that `--announce` chose. Fails if nobody reads it.
 pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
     let said = Announcement::of(options, listeners);
     let mut out = io::stdout().lock();
@@ -44,7 +44,7 @@ pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
     out.flush()
 }
 
-/// The line that says that what was asked is not offered.
+/// The line that a server prints in place of an announcement if it does not offer what was asked.
 pub(crate) fn unsupported(reason: &str) -> String {
     serde_json::json!({ "unsupported": reason }).to_string()
 }
@@ -87,7 +87,7 @@ mod tests {
         let packages = lock["package"].as_array().unwrap();
         let own = packages.iter().find(|package| package["name"].as_str() == Some("mutant"));
         let linked = own.unwrap()["dependencies"].as_array().unwrap();
-        // With its version, as the workspace has another one too.
+        // `Cargo.lock` adds the version to the name, because it has another version of mio, too.
         assert!(linked.iter().any(|package| package.as_str() == Some(RUNTIME)), "{linked:?}");
     }
 

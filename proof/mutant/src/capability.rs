@@ -12,20 +12,19 @@ pub(crate) struct Work {
     pub(crate) worker: Worker,
 }
 
-/// Who does the work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Worker {
-    /// A thread of its own.
+    /// A thread that is started for the message.
     Thread,
-    /// The loop, which meanwhile does nothing else.
+    /// The loop, which does nothing else meanwhile.
     Loop,
-    /// Nobody, ever.
+    /// Nobody: the message gets no answer.
     Nobody,
-    /// Nobody: the answer waits as if somebody had.
+    /// Nobody: the answer waits for as long as the work would take.
     Clock,
 }
 
-/// Work that was begun for a message.
+/// Work that has begun for a message.
 pub(crate) enum Job {
     Runs(JoinHandle<()>),
     Forgotten,
@@ -33,7 +32,7 @@ pub(crate) enum Job {
 }
 
 impl Work {
-    /// Begins it; nothing is left to wait for if the loop has done it.
+    /// Starts the work. `None` means that the loop has already done it.
     pub(crate) fn begin(self) -> Option<Job> {
         let time = self.time;
         match self.worker {
@@ -55,7 +54,7 @@ impl Work {
 }
 
 impl Job {
-    /// How often a connection looks whether its job is done.
+    /// How often a connection checks whether its job is done.
     pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(1);
 
     pub(crate) fn is_done(&self) -> bool {
@@ -98,19 +97,19 @@ impl FromStr for Cancel {
     }
 }
 
-/// An operation that waits, again and again. With a limit, each attempt is cancelled after that
-/// time: a server that is told of readiness then stops waiting to be told, and asks anew.
+/// An operation that waits, in repeated attempts. With a limit, each attempt is cancelled after
+/// that time: the server stops waiting for readiness and makes the system call again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempts {
     limit: Option<Duration>,
     began: Option<Instant>,
 }
 
-/// When in its time an attempt has come to something.
+/// How late within its limit an attempt has succeeded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Moment {
     Early,
-    /// In the second half of its time.
+    /// In the second half of the limit.
     Late,
 }
 
@@ -119,13 +118,13 @@ impl Attempts {
         Self { limit, began: None }
     }
 
-    /// When the attempt that now waits is cancelled.
+    /// When to cancel the current attempt. Starts an attempt if there is none.
     pub(crate) fn cancelled_at(&mut self) -> Option<Instant> {
         let limit = self.limit?;
         Some(*self.began.get_or_insert_with(Instant::now) + limit)
     }
 
-    /// Cancels the attempt if its time is over.
+    /// Cancels the attempt if its limit has passed, and returns whether it has.
     pub(crate) fn cancel_if_over(&mut self) -> bool {
         let is_over = self.cancelled_at().is_some_and(|moment| moment <= Instant::now());
         if is_over {
@@ -134,7 +133,7 @@ impl Attempts {
         is_over
     }
 
-    /// The attempt has come to something.
+    /// Ends an attempt that has succeeded.
     pub(crate) fn complete(&mut self) -> Moment {
         let waited = self.began.take().map_or(Duration::ZERO, |began| began.elapsed());
         match self.limit {

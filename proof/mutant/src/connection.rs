@@ -1,4 +1,4 @@
-//! One connection: its socket, what it has read and not yet written, and how far it is.
+//! One connection: its socket, the bytes that it has read and not yet written, and its phase.
 
 use std::io::Read;
 use std::time::Instant;
@@ -8,14 +8,13 @@ use mio::net::TcpStream;
 
 use crate::capability::{Attempts, Job, Work};
 
-/// A connection and what it has read and not yet written.
 pub(crate) struct Connection {
-    /// Its number while it is open; the next connection may get the same.
+    /// The connection's number while it is open. A later connection may get the same number.
     pub(crate) slot: usize,
     pub(crate) stream: TcpStream,
     pub(crate) over: Over,
     pub(crate) pending: Vec<u8>,
-    /// Bytes of `pending` that are written.
+    /// How many bytes of `pending` are written.
     pub(crate) written: usize,
     /// Where the bytes of the last read begin in `pending`.
     pub(crate) fresh: usize,
@@ -23,39 +22,39 @@ pub(crate) struct Connection {
     pub(crate) ready: Ready,
     pub(crate) opened: Instant,
     pub(crate) last_read: Instant,
-    /// Since when no write has taken a byte.
+    /// When writes began to block. A write that succeeds clears it.
     pub(crate) blocked_since: Option<Instant>,
     pub(crate) bytes_read: u64,
-    /// Whether a read has found nothing since the last that found something.
+    /// Whether a read has found nothing since the last read that returned bytes.
     pub(crate) was_drained: bool,
-    /// Other connections that were open at its last turn.
+    /// How many other connections were open at its last turn.
     pub(crate) beside: usize,
-    /// When it wants a turn without an event.
+    /// When it needs a turn even without an event.
     pub(crate) wake_at: Option<Instant>,
-    /// Whether it waits for its turn.
+    /// Whether it is in the queue for a turn.
     pub(crate) queued: bool,
-    /// What each message costs.
     pub(crate) work: Option<Work>,
-    /// The work for what is pending, until it is done.
+    /// The work for the pending bytes, until it is done.
     pub(crate) job: Option<Job>,
-    /// The reads that wait.
+    /// Its reads, which `--cancel` may limit.
     pub(crate) reads: Attempts,
-    /// What a fault counts on this connection.
+    /// A counter for a fault.
     pub(crate) mark: u64,
-    /// What a fault remembers of this connection.
+    /// Bytes that a fault remembers.
     pub(crate) kept: Vec<u8>,
-    /// The same of the other faults, where there are several.
+    /// The counters and bytes of all faults, if the server has several.
     pub(crate) others: Vec<Memory>,
 }
 
-/// What a fault counts and remembers of a connection while another has its turn.
+/// What one of several faults counts and remembers of a connection. [`Connection::mark`] and
+/// [`Connection::kept`] hold it while that fault has its turn.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) mark: u64,
     pub(crate) kept: Vec<u8>,
 }
 
-/// What a client has connected over.
+/// The transport over which a client has connected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Over {
     Ipv4,
@@ -65,26 +64,26 @@ pub(crate) enum Over {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
-    /// Echoes.
     Open,
-    /// The peer has sent FIN: write what is left, send FIN, close.
+    /// The client has sent FIN: write what is left, send FIN, close.
     Ended,
-    /// The server stops: write what is left, send FIN, then discard until the peer's FIN.
+    /// The server stops: write what is left, send FIN, then discard input until the client's FIN.
     Stopping,
-    /// FIN is sent. Closing with unread input would send a reset, so it is read to its end.
+    /// FIN is sent. Closing with unread input would send a reset, so the input is read to its end.
     Discarding,
 }
 
-/// What the last events said and no call has contradicted since: the poller is edge-triggered.
+/// The readiness that the poller has reported and that no call has contradicted since. The poller
+/// is edge-triggered: it reports each change once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ready {
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer's FIN or a reset has come, perhaps behind data.
+    /// A FIN or a reset has arrived, perhaps after bytes that are still unread.
     pub(crate) read_closed: bool,
-    /// A reset has come.
+    /// A reset has arrived.
     pub(crate) error: bool,
-    /// Urgent data has come, if that is watched for.
+    /// Urgent data has arrived. Only set if [`crate::hooks::Hooks::interest`] asks for it.
     pub(crate) urgent: bool,
 }
 
@@ -139,26 +138,26 @@ impl Connection {
     }
 }
 
-/// For faults.
+/// What faults use.
 impl Connection {
     /// The bytes of the last read.
     pub(crate) fn fresh(&mut self) -> &mut [u8] {
         &mut self.pending[self.fresh..]
     }
 
-    /// Forgets what is not written.
+    /// Discards the bytes that are not written.
     pub(crate) fn drop_pending(&mut self) {
         self.pending.clear();
         self.written = 0;
         self.fresh = 0;
     }
 
-    /// Whether input waits to be read; FIN counts as none.
+    /// Whether input waits to be read. A FIN does not count as input.
     pub(crate) fn input_waits(&self) -> bool {
         self.stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0)
     }
 
-    /// Takes what has come so far and forgets it.
+    /// Reads and discards the input that has arrived.
     pub(crate) fn discard_input(&mut self) {
         let mut ignored = vec![0; 65536];
         while self.stream.read(&mut ignored).is_ok_and(|bytes| bytes > 0) {}

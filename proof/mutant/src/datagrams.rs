@@ -1,4 +1,4 @@
-//! Datagrams: what comes goes back to where it came from. A reply that cannot be sent is dropped.
+//! Datagrams: the server sends each one back to its sender. It drops a reply that it cannot send.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -13,14 +13,14 @@ use mio::{Interest, Registry, Token};
 
 use crate::log;
 
-/// Datagrams of one pass, so that connections get their turn.
+/// Datagrams received per socket and pass of the loop, so that connections get their turn.
 const PER_PASS: usize = 64;
-/// No datagram of UDP is longer.
+/// Bytes. No UDP datagram is longer.
 pub(crate) const LONGEST: usize = 64 * 1024;
-/// Between two looks of a fault that waits.
+/// How often a fault that waits tries again.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// A datagram, and who sent it or is to get it.
+/// A datagram, and the client that has sent it or is to receive it.
 #[derive(Clone)]
 pub(crate) struct Datagram {
     pub(crate) bytes: Vec<u8>,
@@ -32,27 +32,27 @@ pub(crate) enum Client {
     Ip(SocketAddr),
     #[cfg_attr(not(unix), expect(dead_code, reason = "there are no Unix paths"))]
     Path(PathBuf),
-    /// It has no name, or one that is no path.
+    /// A Unix client whose socket is not bound to a path.
     Unnamed,
 }
 
-/// The points at which a fault of datagrams strikes. The defaults are the correct server.
+/// The points at which a fault of datagrams strikes. The default methods are the correct server.
 pub(crate) trait DatagramHooks {
     fn buffer_bytes(&self) -> usize {
         LONGEST
     }
 
-    /// Whether nothing is received any more.
+    /// Whether the server no longer receives.
     fn is_deaf(&self) -> bool {
         false
     }
 
-    /// How long it waits for one more before it does anything else.
+    /// How long the server waits for another datagram before it does anything else.
     fn lingers(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The receive call itself on a Unix path.
+    /// Receives a datagram on a Unix path.
     #[cfg(unix)]
     fn receive(&mut self, socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<(usize, Client)> {
         let (length, from) = socket.recv_from(buffer)?;
@@ -60,28 +60,28 @@ pub(crate) trait DatagramHooks {
         Ok((length, path.unwrap_or(Client::Unnamed)))
     }
 
-    /// What is sent now that this has come.
+    /// The datagrams to send after `datagram` has arrived.
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
         vec![datagram]
     }
 
-    /// When [`DatagramHooks::release`] wants to be asked.
+    /// When to call [`DatagramHooks::release`].
     fn release_at(&self) -> Option<Instant> {
         None
     }
 
-    /// What is sent though nothing has come.
+    /// The datagrams to send although none has arrived.
     fn release(&mut self) -> Vec<Datagram> {
         Vec::new()
     }
 
-    /// A datagram could not be sent: whether to try it again.
+    /// Called when a datagram could not be sent. Returns whether to send it again.
     fn tries_again(&mut self, _error: &io::Error) -> bool {
         false
     }
 }
 
-/// No fault.
+/// The server without a fault.
 pub(crate) struct Correct;
 
 impl DatagramHooks for Correct {}
@@ -92,10 +92,11 @@ pub(crate) enum Socket {
     Unix(UnixDatagram),
 }
 
-/// A socket for datagrams.
+/// A datagram socket, and the fault that strikes it.
 pub(crate) struct Datagrams {
     socket: Socket,
-    /// Whether datagrams may wait: the poller is edge-triggered.
+    /// Whether datagrams may wait. The poller is edge-triggered, so this stays set until a receive
+    /// would block.
     pub(crate) ready: bool,
     buffer: Vec<u8>,
     hooks: Box<dyn DatagramHooks>,
@@ -114,7 +115,7 @@ impl Datagrams {
         }
     }
 
-    /// When it wants a turn without an event.
+    /// When the socket needs a turn even without an event.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         self.hooks.release_at()
     }
@@ -133,7 +134,7 @@ impl Datagrams {
                     left = if self.hooks.lingers().is_zero() { left - 1 } else { PER_PASS };
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.ready = false,
-                // What came of an earlier reply.
+                // Windows reports here that an earlier reply has not reached its client.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
                 Err(error) => {
                     log::line(format_args!("cannot receive: {error}"));

@@ -1,6 +1,5 @@
-//! The points at which a fault strikes in the loop. The defaults are the correct server; a fault
-//! overrides the one or two that it needs and keeps its own memory. `faults/` has them, by what
-//! they spoil.
+//! The points at which a fault strikes in the loop. The default methods are the correct server.
+//! Each fault in `faults/` overrides the one or two methods that it needs, and keeps its own state.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -11,14 +10,14 @@ use mio::net::TcpStream;
 use crate::capability::Worker;
 use crate::connection::{Connection, End};
 
-/// Whether something may be done now.
+/// A hook's answer to whether the server may do something now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Gate {
     /// Do it.
     Go,
     /// Wait for the next event of this connection.
     Wait,
-    /// Wait for that or for this moment.
+    /// Wait for the next event of this connection, but not beyond this moment.
     Until(Instant),
     /// Ask again in the next pass of the loop.
     Again,
@@ -26,41 +25,42 @@ pub(crate) enum Gate {
     Close,
 }
 
-/// What becomes of a connection that was just accepted.
+/// What the server does with a connection that it has just accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
     Serve,
-    /// It stays open and nobody looks at it again.
+    /// Leave the connection open, and never look at it again.
     Ignore,
     Close,
 }
 
-/// What the loop does after `accept` failed for want of a resource.
+/// What the loop does after `accept` has failed because a resource has run out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AfterAcceptError {
-    /// Wait a little, then try again without any event.
+    /// Pause, then try again without waiting for an event.
     BackOff,
     /// Try again in the next pass.
     Retry,
     /// Wait for the listener's next event.
     Park,
-    /// Accept one client all the same, and close it.
+    /// Accept one client with a spare descriptor, and close it.
     TurnAway,
 }
 
-/// The points at which a fault strikes, in the order in which a connection meets them.
+/// The points at which a fault strikes, in the order in which a connection reaches them.
 pub(crate) trait Hooks {
-    /// Bytes of the buffer that reads go to.
+    /// The size of the read buffer in bytes. `asked` is the value of `--buffer`.
     fn buffer_bytes(&self, asked: usize) -> usize {
         asked
     }
 
-    /// Whether an interrupted system call is made again.
+    /// Whether the server repeats a system call that a signal has interrupted.
     fn survives_interrupts(&self) -> bool {
         true
     }
 
-    /// How long the loop sleeps at most when it has nothing to do before `planned` is over.
+    /// How long the loop waits for events at most. `planned` is the correct answer; `None` means
+    /// without limit.
     fn sleep(
         &mut self,
         planned: Option<Duration>,
@@ -69,20 +69,21 @@ pub(crate) trait Hooks {
         planned
     }
 
-    /// The loop woke up with events after it had waited for `quiet`.
+    /// Called when the loop has waited for `quiet`, and wakes up with events.
     fn woke(&mut self, _quiet: Duration) {}
 
-    /// Before each `accept`, with `open` connections.
+    /// Called before each `accept`, with the number of open connections.
     fn may_accept(&mut self, _open: usize) -> bool {
         true
     }
 
-    /// After each `accept`, beside `open` other connections.
+    /// Called after each `accept`, with the number of other open connections.
     fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
         Admission::Serve
     }
 
-    /// The same in the second half of the time after which the `accept` would have been cancelled.
+    /// Called in place of [`Hooks::accepted`] if the `accept` has waited for more than half of its
+    /// `--cancel` limit.
     fn accepted_late(&mut self) -> Admission {
         Admission::Serve
     }
@@ -91,27 +92,28 @@ pub(crate) trait Hooks {
         AfterAcceptError::BackOff
     }
 
-    /// What a connection is watched for.
+    /// The events for which the poller watches a connection.
     fn interest(&self) -> Interest {
         Interest::READABLE | Interest::WRITABLE
     }
 
-    /// Before each step of a connection.
+    /// Called before each step of a connection.
     fn step(&mut self, _connection: &mut Connection) -> Gate {
         Gate::Go
     }
 
-    /// Nothing is read while a write is pending: that is the backpressure.
+    /// Without a fault, the server reads nothing while a write is pending. This is its
+    /// backpressure.
     fn may_read(&mut self, connection: &mut Connection) -> Gate {
         if connection.pending.is_empty() { Gate::Go } else { Gate::Wait }
     }
 
-    /// Bytes of the next read, of a buffer of `buffer` bytes.
+    /// The maximum number of bytes of the next read, into a buffer of `buffer` bytes.
     fn read_limit(&mut self, _connection: &Connection, buffer: usize) -> usize {
         buffer
     }
 
-    /// The read itself, where it is not the usual one.
+    /// Reads in place of the server. `None` leaves the read to the server.
     fn read(
         &mut self,
         _connection: &mut Connection,
@@ -120,13 +122,14 @@ pub(crate) trait Hooks {
         None
     }
 
-    /// Bytes have come; they are `connection.pending[connection.fresh..]`.
+    /// Called after a read. Its bytes are `connection.pending[connection.fresh..]`.
     fn received(&mut self, _connection: &mut Connection) {}
 
-    /// The same in the second half of the time after which the read would have been cancelled.
+    /// Called before [`Hooks::received`] if the read has waited for more than half of its
+    /// `--cancel` limit.
     fn received_late(&mut self, _connection: &mut Connection) {}
 
-    /// A message has come that costs work, which `asked` should do.
+    /// Who does the work of a message. `asked` is the choice of the command line.
     fn worker(&mut self, asked: Worker) -> Worker {
         asked
     }
@@ -135,34 +138,34 @@ pub(crate) trait Hooks {
         Gate::Go
     }
 
-    /// Bytes of the next write.
+    /// The maximum number of bytes of the next write.
     fn write_limit(&mut self, _connection: &Connection) -> usize {
         usize::MAX
     }
 
-    /// A write took some bytes.
+    /// Called when a write has taken bytes.
     fn wrote(&mut self, _connection: &mut Connection) {}
 
-    /// A write would block.
+    /// Called when a write would block.
     fn blocked(&mut self, _connection: &mut Connection) -> Gate {
         Gate::Wait
     }
 
-    /// The peer sent FIN, and all that came before it is echoed.
+    /// Called when a read has found FIN. Without a fault, everything before it is echoed.
     fn peer_ended(&mut self, _connection: &mut Connection) -> Gate {
         Gate::Go
     }
 
-    /// The connection's own FIN was sent, or could not be.
+    /// Called with the result of sending the server's FIN.
     fn shut_down(&mut self, _result: &io::Result<()>) {}
 
-    /// Whether a stop that was asked for begins. `accepted_since` connections have been accepted
-    /// since then.
+    /// Whether a requested stop begins. `accepted_since` counts the connections accepted since the
+    /// request.
     fn heeds_stop(&self, _accepted_since: u64, _datagram_sockets: usize) -> bool {
         true
     }
 
-    /// The stop begins, and nothing has been told to any connection.
+    /// Called when the stop begins, before any connection is told to stop.
     fn stop_begins(&mut self, _connections: &mut [Option<Connection>]) {}
 
     /// Whether a stop closes the listeners.
@@ -170,29 +173,30 @@ pub(crate) trait Hooks {
         true
     }
 
-    /// Whether a stop ends open connections, at the latest when the time to drain is over.
+    /// Whether a stop ends open connections, at the latest at the drain deadline.
     fn ends_connections(&self) -> bool {
         true
     }
 
-    /// Whether the drain lasts beyond its time.
+    /// Whether the drain continues past its deadline.
     fn outlasts_drain(&self, _connections: &[Option<Connection>]) -> bool {
         false
     }
 
-    /// The server was asked to stop while this connection was open.
+    /// Called for each connection that is open when the server stops.
     fn stopping(&mut self, _connection: &mut Connection) {}
 
-    /// The connection has ended, and its descriptor is still open.
+    /// Called when a connection has ended and its descriptor is still open.
     fn closed(&mut self, _connection: &mut Connection, _end: End) {}
 
-    /// What is left of it, whose descriptor is closed when it is dropped.
+    /// Takes a connection that has ended. The server drops what this returns, which closes the
+    /// descriptor.
     fn freed(&mut self, connection: Connection, _end: End) -> Option<Connection> {
         Some(connection)
     }
 }
 
-/// No fault.
+/// The server without a fault.
 pub(crate) struct Correct;
 
 impl Hooks for Correct {}

@@ -1,4 +1,4 @@
-//! Binding: the sockets that the server listens on, before the loop knows them.
+//! Binds the sockets that the server listens on, before the loop takes them over.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -19,15 +19,14 @@ use crate::log;
 use crate::options::{Endpoint, Options};
 use crate::process::{Ip, Port, ProcessHooks};
 
-/// A bound socket and its real address.
+/// A bound socket and its actual address.
 pub(crate) struct Bound {
     pub(crate) socket: Socket,
     pub(crate) endpoint: Endpoint,
-    /// What each message costs that comes in here.
     pub(crate) work: Option<Work>,
 }
 
-/// Binds every endpoint and listens on it; an error names the endpoint.
+/// Binds every endpoint and listens on it. An error names the endpoint.
 pub(crate) fn open(options: &Options) -> io::Result<Vec<Bound>> {
     options.endpoints().map(|(endpoint, work)| open_one(options, endpoint, work)).collect()
 }
@@ -76,8 +75,8 @@ fn bind(options: &Options, endpoint: &Endpoint, work: Option<Work>) -> io::Resul
 
 fn bind_tcp(options: &Options, address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // On Windows the option lets a second server bind beside a live one (actix-web#1335), and a
-    // port is free at once without it.
+    // On Windows, this option would let a second server bind the port of a live one
+    // (actix-web#1335), and a port is free at once without it.
     socket.set_reuse_address(cfg!(unix))?;
     options.faults().process().prepare(&socket)?;
     bind_ip(options, &socket, address)?;
@@ -92,7 +91,7 @@ fn bind_ip(options: &Options, socket: &Socket, address: SocketAddr) -> io::Resul
     socket.bind(&address.into())
 }
 
-/// Binds a path, which is taken over from a server that is dead and from no other.
+/// Binds a path. Takes it over from a dead server, but not from a live one.
 fn bind_path(options: &Options, path: &Path, kind: Type) -> io::Result<Socket> {
     let process = options.faults().process();
     let name = path.to_str().and_then(|path| path.strip_prefix('@'));
@@ -118,7 +117,7 @@ fn bind_path(options: &Options, path: &Path, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// The ports that were asked for, and those that there are.
+/// The ports that were asked for, and those that were bound.
 pub(crate) fn ports(options: &Options, listeners: &[Bound]) -> Vec<Port> {
     let port = |endpoint: &Endpoint| endpoint.address().map(|address| address.port());
     let pairs = options.endpoints().zip(listeners);
@@ -130,7 +129,7 @@ pub(crate) fn ports(options: &Options, listeners: &[Bound]) -> Vec<Port> {
 }
 
 impl Bound {
-    /// Lets the kernel queue connections, where there are any.
+    /// Lets the kernel queue connections. Does nothing for datagram sockets.
     pub(crate) fn listen(&self, process: &dyn ProcessHooks) -> io::Result<()> {
         match &self.endpoint {
             Endpoint::Tcp(address) | Endpoint::Cpu(address) => {
@@ -142,7 +141,7 @@ impl Bound {
         }
     }
 
-    /// The path that has to go with the server.
+    /// The Unix path that the server has to remove when it ends.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match &self.endpoint {
             Endpoint::Unix(path) | Endpoint::Unixgram(path) => Some(path.clone()),
@@ -153,17 +152,17 @@ impl Bound {
     }
 }
 
-/// A path that was bound, and the file that it was then.
+/// A bound path, and the file that it had when it was bound.
 pub(crate) struct Name {
     path: PathBuf,
     file: Option<File>,
 }
 
-/// What tells a file from another one that has its path later.
+/// What tells a file from a later one at the same path.
 #[derive(Eq, PartialEq)]
 struct File {
     number: u64,
-    /// A file system may give the number of a file that is gone to the next one.
+    /// A file system may give the inode number of a removed file to the next file.
     made: Option<SystemTime>,
 }
 
@@ -173,8 +172,8 @@ impl Name {
         Self { path, file }
     }
 
-    /// Removes the path, unless another server has it by now. Of a name in no file system there is
-    /// nothing to remove.
+    /// Removes the path, unless another server has bound it since. An abstract address has no file
+    /// to remove.
     pub(crate) fn leave(&self, process: &dyn ProcessHooks) {
         if process.removes_path(File::at(&self.path) == self.file) {
             let _ = std::fs::remove_file(&self.path);
@@ -213,13 +212,14 @@ impl Listener {
         }
     }
 
-    /// A client, and what it has connected over. To read, to write and to shut down are the same
-    /// calls for any connected socket, so a Unix connection goes as a `TcpStream` too.
+    /// Accepts a client, and says over which transport. Reading, writing and shutting down are the
+    /// same system calls for every stream socket, so a `TcpStream` can hold a Unix connection, too.
     pub(crate) fn accept(&self) -> io::Result<(TcpStream, Over)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, from) = listener.accept()?;
-                // It fails on a connection that was reset in the queue; reading it will tell.
+                // This fails if the connection was reset in the accept queue. The read will report
+                // it.
                 let _ = stream.set_nodelay(true);
                 Ok((stream, if from.is_ipv6() { Over::Ipv6 } else { Over::Ipv4 }))
             }
@@ -232,8 +232,8 @@ impl Listener {
     }
 }
 
-/// Whether a connection died in the accept queue, so that the next one is fine: macOS says EINVAL
-/// then, BSD ECONNABORTED.
+/// Whether the error concerns a single connection that died in the accept queue, so that the next
+/// `accept` can succeed. macOS reports EINVAL, and the BSDs report ECONNABORTED.
 pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
     let kinds = [
         ErrorKind::ConnectionAborted,

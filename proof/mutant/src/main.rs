@@ -1,7 +1,7 @@
-//! An echo server that is correct by default and wrong on purpose with `--fault NAME`: the proof
-//! that each case of the suites can fail. It shares no code with the backends, so that a fault can
-//! sit anywhere; `faults/` has the tables of the faults, and `hooks.rs`, `process.rs` and
-//! `datagrams.rs` have the points where they strike.
+//! An echo server that is correct by default and commits faults with `--fault NAME`, to prove that
+//! each case can fail. It shares no code with the backends, so that a fault can be planted
+//! anywhere. `faults/` holds the faults; `hooks.rs`, `process.rs` and `datagrams.rs` hold the
+//! points where they strike.
 
 mod announcement;
 mod capability;
@@ -28,7 +28,8 @@ use crate::server::Server;
 use crate::stop::Stop;
 
 fn main() -> ExitCode {
-    // Without a backtrace, whose symbols would cost a second of CPU a death, a few hundred times.
+    // No backtrace: its symbols would cost 1 s of CPU per panic, and there are a few hundred
+    // panics.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     if std::env::args_os().nth(1).is_some_and(|first| first == faults::CHILD) {
         let done = faults::be_child();
@@ -84,7 +85,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     Ok(process.exit_code())
 }
 
-/// The same on a ring, where all that is left out is said by [`ring`].
+/// Serves on a ring. [`ring`] says what such a server leaves out.
 #[cfg(target_os = "linux")]
 fn serve_on_ring(
     options: &Options,

@@ -1,4 +1,4 @@
-//! The command line: the options of a server's contract, and which fault to commit.
+//! The command line: the options of the contract, and the choice of faults.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,7 +14,7 @@ use clap::{CommandFactory as _, Parser, ValueEnum};
 use crate::capability::{Cancel, Work, Worker};
 use crate::faults::{self, Fault, Faults};
 
-/// What `mio` waits on here.
+/// The driver of `mio` on this system.
 pub(crate) const DRIVER: &str = if cfg!(windows) {
     "afd"
 } else if cfg!(any(target_os = "linux", target_os = "android")) {
@@ -68,7 +68,7 @@ pub(crate) struct Options {
     /// Print every fault and what it does
     #[arg(long)]
     pub(crate) list_faults: bool,
-    /// Cancel what has waited for so long and begin it anew: `accept=1ms`, `read=1ms`
+    /// Cancel what has waited for this long and start it again: `accept=1ms`, `read=1ms`
     #[arg(long, value_name = "OPERATION=DURATION")]
     cancel: Vec<Cancel>,
     /// What each message on a `cpu` listener costs
@@ -88,20 +88,20 @@ pub(crate) enum Announce {
     Json,
 }
 
-/// An endpoint that somebody asked for.
+/// A value of `--listen`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Endpoint {
-    /// A TCP address; port 0 picks one.
+    /// A TCP address. With port 0, the kernel chooses the port.
     Tcp(SocketAddr),
-    /// The same, with messages that cost CPU time.
+    /// A TCP address at which each message costs CPU time.
     Cpu(SocketAddr),
-    /// A UDP address; port 0 picks one.
+    /// A UDP address. With port 0, the kernel chooses the port.
     Udp(SocketAddr),
-    /// A Unix path to connect to.
+    /// The path of a Unix stream socket.
     Unix(PathBuf),
-    /// A Unix path for datagrams.
+    /// The path of a Unix datagram socket.
     Unixgram(PathBuf),
-    /// A kind of listener that the contract knows and this system has not.
+    /// A kind of listener that the contract has and this system does not.
     NotOffered(String),
 }
 
@@ -111,7 +111,7 @@ pub(crate) const CAPABILITIES: [&str; 2] = ["cpu", "cancel"];
 impl FromStr for Endpoint {
     type Err = String;
 
-    /// A bare address means TCP; anything that is no endpoint of the contract is an error.
+    /// A bare address means TCP. A kind that the contract does not have is an error.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse() {
             return Ok(Self::Tcp(address));
@@ -136,7 +136,7 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
-    /// Its address, if it has one.
+    /// The IP address and port, if the endpoint has them.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) | Self::Cpu(address) | Self::Udp(address) => Some(*address),
@@ -159,12 +159,12 @@ impl fmt::Display for Endpoint {
 }
 
 impl Options {
-    /// The faults to commit; none unless one was asked for.
+    /// The faults of `--fault`. By default there are none.
     pub(crate) fn faults(&self) -> Faults {
         Faults::new(self.fault.clone(), self.fault_at)
     }
 
-    /// Why this server does not offer what was asked, if it does not.
+    /// The reason to answer `unsupported`, if there is one.
     pub(crate) fn unsupported(&self) -> Option<String> {
         let kind = self.listen.iter().find_map(|endpoint| match endpoint {
             Endpoint::Tcp(_) | Endpoint::Cpu(_) => None,
@@ -179,12 +179,12 @@ impl Options {
         kind.or(lacking.map(|name| format!("no capability {name}")))
     }
 
-    /// What this server offers beyond the plain contract.
+    /// The capabilities that the server announces and that `--capability` may ask for.
     pub(crate) fn capabilities(&self) -> &'static [&'static str] {
         if self.faults().process().offers_options() { &CAPABILITIES } else { &[] }
     }
 
-    /// What to listen on, and what messages cost there.
+    /// The endpoints to listen on, and what each message costs there.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&Endpoint, Option<Work>)> {
         let worker = if self.cpu_inline { Worker::Loop } else { Worker::Thread };
         let work = Work { time: self.cpu_work.into(), worker };
@@ -197,7 +197,7 @@ impl Options {
         self.cancel.iter().filter(move |_| heeds)
     }
 
-    /// After how long an `accept` is cancelled.
+    /// How long an `accept` may wait before it is cancelled.
     pub(crate) fn accept_limit(&self) -> Option<Duration> {
         self.heeded_cancels().find_map(|cancel| match cancel {
             Cancel::Accept(limit) => Some(*limit),
@@ -205,7 +205,7 @@ impl Options {
         })
     }
 
-    /// After how long a read is cancelled.
+    /// How long a read may wait before it is cancelled.
     pub(crate) fn read_limit(&self) -> Option<Duration> {
         self.heeded_cancels().find_map(|cancel| match cancel {
             Cancel::Read(limit) => Some(*limit),
@@ -214,7 +214,7 @@ impl Options {
     }
 }
 
-/// The options of this process; bad arguments are an error that exits with status 2.
+/// Parses the arguments of this process. Bad arguments are an error that exits with status 2.
 pub(crate) fn parse() -> Result<Options, clap::Error> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Options::try_parse_from(&arguments) {
@@ -232,14 +232,14 @@ pub(crate) fn parse() -> Result<Options, clap::Error> {
     }
 }
 
-/// What a fault makes of a command line that the server does not understand, if one of the words
-/// names such a fault.
+/// The arguments that a fault puts in place of a command line that does not parse. Such a fault is
+/// found by its name among the words.
 fn understood(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let mut named = arguments.iter().filter_map(|word| faults::find(word.to_str()?));
     named.find_map(|fault| fault.process()?.understood(arguments))
 }
 
-/// The name of a fault; clap lists all of them, and the nearest, where it is none.
+/// Parses the name of a fault. For an unknown name, clap lists the names and suggests the nearest.
 fn fault_parser() -> impl TypedValueParser<Value = &'static Fault> {
     let names = faults::all().map(|fault| fault.name);
     PossibleValuesParser::new(names)

@@ -1,5 +1,5 @@
-//! The points at which a fault strikes outside the loop, where no connection sees it: as the
-//! process starts, binds, announces itself and stops. The defaults are the correct server.
+//! The points at which a fault strikes outside the loop: while the process starts, binds, announces
+//! itself and stops. The default methods are the correct server.
 
 use std::ffi::OsString;
 use std::io;
@@ -12,10 +12,10 @@ use socket2::Socket;
 
 use crate::connection::Over;
 
-/// What was asked is not offered (`EX_UNAVAILABLE` of sysexits.h).
+/// The exit status of a server that does not offer what was asked (`EX_UNAVAILABLE` of sysexits.h).
 pub(crate) const UNAVAILABLE: u8 = 69;
 
-/// What asks the server to stop.
+/// A request to stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StopRequest {
     Interrupt,
@@ -25,128 +25,129 @@ pub(crate) enum StopRequest {
     StdinEnd,
 }
 
-/// What a socket with an IP address is for.
+/// The transport of a socket with an IP address.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ip {
     Tcp,
     Udp,
 }
 
-/// A port that was asked for, and the one that was bound for it.
+/// A port that was asked for, and the port that was bound for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Port {
     pub(crate) asked: u16,
     pub(crate) bound: u16,
 }
 
-/// The points at which a fault strikes, in the order in which a process meets them.
+/// The points at which a fault strikes, in the order in which a process reaches them.
 pub(crate) trait ProcessHooks: Sync {
-    /// The arguments to go on with instead of those that are wrong.
+    /// The arguments to use in place of those that do not parse.
     fn understood(&self, _arguments: &[OsString]) -> Option<Vec<OsString>> {
         None
     }
 
-    /// Whether it offers what is optional: capabilities, and sockets other than those of TCP.
+    /// Whether the server offers the optional parts: capabilities, and listeners other than TCP.
     fn offers_options(&self) -> bool {
         true
     }
 
-    /// Whether it cancels what has waited for as long as it was told.
+    /// Whether the server obeys `--cancel`.
     fn cancels(&self) -> bool {
         true
     }
 
-    /// Both signs of "not offered": `line` on standard output and the exit status.
+    /// Refuses what is not offered: prints `line` on standard output and returns the exit status.
     fn refuse(&self, line: &str) -> ExitCode {
         println!("{line}");
         ExitCode::from(UNAVAILABLE)
     }
 
-    /// Before anything is started; a status ends the process.
+    /// Called before anything is started. If it returns a status, the process exits with it.
     fn begin(&self) -> Option<ExitCode> {
         None
     }
 
-    /// The address that is bound in place of the one that was asked for.
+    /// The address to bind in place of the one that was asked for.
     fn binds(&self, asked: SocketAddr, _transport: Ip) -> SocketAddr {
         asked
     }
 
-    /// A socket that has just been bound.
+    /// Called with each socket that was just bound.
     fn bound_one(&self, _socket: &Socket) -> io::Result<()> {
         Ok(())
     }
 
-    /// Connections that may wait in the accept queue.
+    /// The length of the accept queue, in connections.
     fn backlog(&self, _over: Over) -> i32 {
         1024
     }
 
-    /// A socket that clients will connect to over TCP, before it is bound.
+    /// Called with each TCP listener before it is bound.
     fn prepare(&self, _socket: &Socket) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether an IPv6 address takes IPv4 clients too.
+    /// Whether a listener on an IPv6 address also accepts IPv4 clients.
     fn takes_both_families(&self, asked: bool) -> bool {
         asked
     }
 
-    /// Whether there are names of Unix sockets that are in no file system.
+    /// Whether the server supports abstract addresses of Unix sockets (unix(7)).
     fn has_abstract_names(&self) -> bool {
         true
     }
 
-    /// A Unix path cannot be an address.
+    /// Called when a Unix path is too long for an address.
     fn path_refused(&self) {}
 
-    /// Whether `path` is removed before it is bound; it may be if a dead server has left it.
+    /// Whether to remove `path` before it is bound. `is_left` says whether a dead server has left
+    /// it.
     fn clears(&self, _path: &Path, is_left: &dyn Fn() -> io::Result<bool>) -> io::Result<bool> {
         is_left()
     }
 
-    /// Whether it listens before it announces itself.
+    /// Whether the server listens before it announces itself.
     fn listens_first(&self) -> bool {
         true
     }
 
-    /// Every endpoint is bound.
+    /// Called when every endpoint is bound.
     fn bound(&self, _ports: &[Port]) -> io::Result<()> {
         Ok(())
     }
 
-    /// Between listening and the announcement.
+    /// Called between listening and the announcement.
     fn announcing(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether it announces itself as a server on `io_uring`.
+    /// Whether the server announces `io_uring` as its driver.
     fn claims_ring(&self) -> bool {
         false
     }
 
-    /// How it serves on a ring, if it does.
+    /// How the server uses its ring, if it serves on one.
     #[cfg(target_os = "linux")]
     fn ring_style(&self) -> Option<crate::ring::Style> {
         None
     }
 
-    /// The number of workers that is announced.
+    /// The number of workers to announce.
     fn announced_workers(&self, workers: u32) -> u32 {
         workers
     }
 
-    /// The TCP port that is announced.
+    /// The TCP port to announce.
     fn announced_port(&self, port: u16) -> u16 {
         port
     }
 
-    /// For how long it drains.
+    /// How long the server drains.
     fn drain(&self, asked: Duration) -> Duration {
         asked
     }
 
-    /// Between the announcement and the loop; `at` is the value of `--fault-at`.
+    /// Called between the announcement and the loop. `at` is the value of `--fault-at`.
     fn announced(&self, _at: Option<u64>) -> io::Result<()> {
         Ok(())
     }
@@ -155,28 +156,29 @@ pub(crate) trait ProcessHooks: Sync {
         true
     }
 
-    /// The loop has ended in order.
+    /// Called when the loop has ended without an error.
     fn stopped(&self, _ports: &[Port]) -> io::Result<()> {
         Ok(())
     }
 
-    /// Whether a bound Unix path is removed at the end; it is not if another server has it by now.
+    /// Whether to remove a bound Unix path at the end. `is_ours` is false if another server has
+    /// bound it since.
     fn removes_path(&self, is_ours: bool) -> bool {
         is_ours
     }
 
-    /// The status of a server that stopped as it was asked to.
+    /// The exit status after an orderly stop.
     fn exit_code(&self) -> ExitCode {
         ExitCode::SUCCESS
     }
 
-    /// The status of a server that could not start or go on.
+    /// The exit status of a server that could not start, or that had to give up.
     fn failed(&self) -> ExitCode {
         ExitCode::FAILURE
     }
 }
 
-/// No fault.
+/// The server without a fault.
 pub(crate) struct Correct;
 
 impl ProcessHooks for Correct {}

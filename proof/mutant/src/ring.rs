@@ -1,9 +1,10 @@
-//! A small echo server on one ring of `io_uring`, in several styles, and a ring that completes an
-//! operation whenever it is asked to: for faults and oddities of who carries the bytes. It serves
-//! TCP alone, and a stop cuts its connections off.
+//! A small echo server on one `io_uring` ring, in several styles, and a ring that completes one
+//! operation per call. Both serve faults and odd servers in which it matters what carries the
+//! bytes. The server has TCP only, and a stop cuts its connections.
 #![expect(unsafe_code, reason = "the kernel is given entries with pointers and descriptors")]
 
 use std::io::{self, Read as _, Write as _};
+use std::mem::ManuallyDrop;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
@@ -14,32 +15,32 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::event::epoll::{Event, EventData, EventFlags};
 use socket2::Socket;
 
-/// Entries of a ring, and connections that its file table has room for.
+/// Entries of the submission queue, and of the ring's file table.
 const ENTRIES: u32 = 1024;
 const BUFFER_BYTES: usize = 4096;
-/// How long the kernel's thread of a polled ring looks for entries before it sleeps.
+/// How long the kernel thread of a ring with SQPOLL looks for entries before it sleeps.
 const POLLED_MILLISECONDS: u32 = 20;
 
 /// How the server uses its ring.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Style {
-    /// The ring has no descriptor.
+    /// The ring is used by its registered index, and its descriptor is another file.
     pub(crate) hides: bool,
-    /// The ring only says when a client has sent something; system calls do the rest.
+    /// The ring only waits for readability. System calls read and write.
     pub(crate) only_polls: bool,
-    /// A thread waits for the same sockets in an epoll instance, and does nothing with them.
+    /// A thread waits for the same sockets in an epoll instance, and ignores the events.
     pub(crate) shows_epoll: bool,
-    /// Connections are in the file table of the ring.
+    /// Connections have no descriptors. They are in the ring's file table.
     pub(crate) keeps_in_table: bool,
-    /// What was reset stays there.
+    /// A connection stays in the file table after a reset.
     pub(crate) leaks_resets: bool,
-    /// A thread of the kernel's polls the ring.
+    /// A kernel thread polls the submission queue (SQPOLL).
     pub(crate) is_polled: bool,
-    /// It waits for completions in an epoll instance.
+    /// The server waits for completions in an epoll instance, through an eventfd.
     pub(crate) waits_in_epoll: bool,
 }
 
-/// What an entry is for, in the upper half of its user data; the lower half is a slot.
+/// The operation of an entry, in the upper half of its user data. The lower half is a slot.
 const ACCEPT: u64 = 1 << 32;
 const RECEIVE: u64 = 2 << 32;
 const SEND: u64 = 3 << 32;
@@ -48,19 +49,19 @@ const CLOSE: u64 = 5 << 32;
 
 struct Connection {
     place: Place,
-    /// The kernel writes into it while a receive is under way, so that it never moves.
+    /// The kernel writes into it during a receive, so it must not move.
     buffer: Box<[u8; BUFFER_BYTES]>,
     filled: usize,
     sent: usize,
 }
 
-/// Where the connection is.
+/// A connection's descriptor, or its index in the ring's file table.
 enum Place {
     Descriptor(OwnedFd),
     Table(u32),
 }
 
-/// Serves until it is asked to stop.
+/// Serves until `is_stopped` returns true.
 pub(crate) fn serve(
     style: Style,
     listeners: &[&Socket],
@@ -89,7 +90,7 @@ pub(crate) fn serve(
         poll.registry().register(&mut SourceFd(source), Token(1), Interest::READABLE)?;
     }
     let shown = if style.shows_epoll { Some(waited_in()?) } else { None };
-    let mut server = Server { style, queue, connections: Vec::new(), shown };
+    let mut server = Server { style, queue, connections: ManuallyDrop::default(), shown };
     for (index, listener) in listeners.iter().enumerate() {
         server.accept(listener, index)?;
     }
@@ -121,10 +122,11 @@ fn wait(submitter: &Submitter<'_>) -> io::Result<()> {
     }
 }
 
-/// Puts another file in the place of a ring that has been registered.
+/// Puts another file under the descriptor of a ring whose descriptor is registered.
 fn hide(descriptor: RawFd) -> io::Result<()> {
-    // SAFETY: the ring that owns the descriptor is named by its registered place from here on, and
-    // closes the other file in the end; forgotten below, the descriptor has one owner.
+    // SAFETY: the ring owns the descriptor, and stays its only owner because of `forget` below.
+    // From here on the ring is used by its registered index; when it is dropped, it closes the
+    // other file.
     let mut taken = unsafe { OwnedFd::from_raw_fd(descriptor) };
     let file = std::fs::File::open("/dev/null")?;
     let done = rustix::io::dup2(&file, &mut taken);
@@ -132,7 +134,7 @@ fn hide(descriptor: RawFd) -> io::Result<()> {
     Ok(done?)
 }
 
-/// An epoll instance in which a thread waits as long as the process lives.
+/// An epoll instance in which a thread waits for as long as the process lives.
 fn waited_in() -> io::Result<mio::Registry> {
     let mut poll = Poll::new()?;
     let registry = poll.registry().try_clone()?;
@@ -148,7 +150,8 @@ fn waited_in() -> io::Result<mio::Registry> {
 struct Server<'a> {
     style: Style,
     queue: SubmissionQueue<'a>,
-    connections: Vec<Option<Connection>>,
+    /// Never freed: receives may be in flight when the server ends, and the ring outlives it.
+    connections: ManuallyDrop<Vec<Option<Connection>>>,
     shown: Option<mio::Registry>,
 }
 
@@ -163,7 +166,7 @@ impl Server<'_> {
         let entry = if self.style.keeps_in_table {
             entry.file_index(Some(DestinationSlot::auto_target())).build()
         } else {
-            // SOCK_CLOEXEC, which has the number of O_CLOEXEC.
+            // SOCK_CLOEXEC has the same value as O_CLOEXEC.
             entry.flags(rustix::fs::OFlags::CLOEXEC.bits().cast_signed()).build()
         };
         self.push(&entry, ACCEPT | index as u64)
@@ -201,8 +204,8 @@ impl Server<'_> {
         let place = if self.style.keeps_in_table {
             Place::Table(accepted.unsigned_abs())
         } else {
-            // SAFETY: the kernel has just made this descriptor for the accept that has completed,
-            // and nobody else knows it.
+            // SAFETY: the kernel has just created this descriptor for the completed accept, and
+            // nobody else owns it.
             let descriptor = unsafe { OwnedFd::from_raw_fd(accepted) };
             socket2::SockRef::from(&descriptor).set_tcp_nodelay(true)?;
             Place::Descriptor(descriptor)
@@ -281,19 +284,20 @@ impl Server<'_> {
 }
 
 fn push(queue: &mut SubmissionQueue<'_>, entry: &squeue::Entry) -> io::Result<()> {
-    // SAFETY: what the entry points to is in a box of the connection in its slot, which stays there
-    // until its completion has come, or lives as long as the process.
+    // SAFETY: the entry points to nothing that the kernel still uses after the memory is gone. A
+    // connection's buffer is in a box, and stays in its slot until the completion arrives; a
+    // [`Pump`] waits for the completion of each entry.
     let pushed = unsafe { queue.push(entry) };
     pushed.map_err(io::Error::other)
 }
 
-/// A ring that completes something whenever it is asked to.
+/// A ring that completes one operation per call.
 pub(crate) struct Pump {
     ring: IoUring,
-    /// What it reads from: it always has a byte.
+    /// /dev/zero, which always has a byte to read.
     zero: std::fs::File,
     byte: Box<[u8; 1]>,
-    /// The epoll instances that there were before it.
+    /// The epoll instances that the process had when the ring was opened.
     epolls: Vec<RawFd>,
 }
 
@@ -307,19 +311,17 @@ impl Pump {
         Ok(Self { ring: builder.build(8)?, zero, byte: Box::new([0]), epolls: epolls()? })
     }
 
-    /// Does nothing.
     pub(crate) fn nop(&mut self) -> io::Result<i32> {
         self.complete(&opcode::Nop::new().build())
     }
 
-    /// Reads a byte of a file.
     pub(crate) fn read_byte(&mut self) -> io::Result<i32> {
         let buffer = self.byte.as_mut_ptr();
         self.complete(&opcode::Read::new(Fd(self.zero.as_raw_fd()), buffer, 1).build())
     }
 
-    /// Has each epoll instance of this process watch `socket` as it does; those that do not watch
-    /// it say so.
+    /// Has each epoll instance of this process change its watch of `socket` to what it already is.
+    /// Instances that do not watch the socket complete with an error, which is ignored.
     pub(crate) fn watch_again(
         &mut self,
         socket: &mio::net::TcpStream,
@@ -328,7 +330,7 @@ impl Pump {
         const EPOLL_CTL_MOD: i32 = 3;
 
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        // The kernel copies it when it takes the entry, which is before this returns.
+        // The kernel copies the event when it takes the entry, which is before `complete` returns.
         let event = Event { flags, data: EventData::new_u64(slot as u64) };
         for epoll in self.epolls.clone() {
             let (socket, event) = (Fd(socket.as_raw_fd()), (&raw const event).cast());
@@ -348,12 +350,12 @@ impl Pump {
     }
 }
 
-/// The epoll instances of this process.
+/// The descriptors of this process's epoll instances.
 fn epolls() -> io::Result<Vec<RawFd>> {
     let mut epolls = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let entry = entry?;
-        // The one that lists them is closed by now, or will be.
+        // `read_link` fails for a descriptor that has been closed meanwhile.
         let is_epoll = std::fs::read_link(entry.path())
             .is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]");
         epolls.extend(entry.file_name().to_str().filter(|_| is_epoll).map(str::parse::<RawFd>));
@@ -361,8 +363,8 @@ fn epolls() -> io::Result<Vec<RawFd>> {
     epolls.into_iter().collect::<Result<_, _>>().map_err(io::Error::other)
 }
 
-/// A thread that waits in a ring for what never comes, as long as the process lives. That it has an
-/// operation under way is why the kernel counts it as waiting for I/O.
+/// Starts a thread that waits in a ring for an event that never comes, for as long as the process
+/// lives. The ring has an operation in flight, so the kernel counts the thread as waiting for I/O.
 pub(crate) fn wait_in_ring(hides: bool) {
     std::thread::spawn(move || -> io::Result<()> {
         let mut empty = IoUring::new(8)?;
@@ -376,7 +378,7 @@ pub(crate) fn wait_in_ring(hides: bool) {
             hide(descriptor)?;
         }
         loop {
-            // A signal ends the wait, not the thread.
+            // A signal ends the wait, but not the thread.
             let _ = submitter.submit_and_wait(1);
         }
     });

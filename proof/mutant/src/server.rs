@@ -1,4 +1,4 @@
-//! The loop: one thread, one poller, and a turn for each connection that something happened to.
+//! The loop: one thread, one poller, and a turn for each connection with an event or a due timer.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
@@ -21,35 +21,35 @@ use crate::stop::Stop;
 use crate::turn::Step;
 
 const WAKER: Token = Token(usize::MAX);
-/// The tokens below this one are slots of connections; the listeners' lie between the two.
+/// Tokens below this one are slots of connections. Listeners have the tokens from here on.
 const FIRST_LISTENER: usize = usize::MAX - 1024;
-/// And those of the sockets for datagrams behind the listeners'.
+/// Datagram sockets have the tokens from here on.
 const FIRST_DATAGRAMS: usize = usize::MAX - 512;
 const EVENTS: usize = 1024;
-/// Connections accepted in one pass, so that the open ones get their turn.
+/// Connections accepted per listener and pass, so that the open ones get their turn.
 const ACCEPTS_PER_PASS: usize = 64;
-/// Connections taken from the accept queue at a stop: more than it can hold.
+/// Connections taken from an accept queue at a stop: more than the queue can hold.
 const ACCEPTS_AT_STOP: usize = 8192;
-/// Pause after `accept` failed, for want of descriptors for example.
+/// The pause after `accept` has failed, for example for lack of descriptors.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 pub(crate) struct Server {
     poll: Poll,
-    /// One descriptor more than it needs, for [`crate::hooks::AfterAcceptError::TurnAway`].
+    /// A spare descriptor, for [`crate::hooks::AfterAcceptError::TurnAway`].
     spare: Option<Poll>,
     listeners: Vec<Listening>,
     datagrams: Vec<Datagrams>,
     slots: Vec<Option<Connection>>,
     free: Vec<usize>,
-    /// Slots whose connections want a turn.
+    /// Slots of the connections that wait for a turn.
     queue: VecDeque<usize>,
     timers: BTreeSet<(Instant, usize)>,
     accept_at: AcceptAt,
-    /// The accepts that wait.
+    /// The accepts, which `--cancel` may limit.
     accepts: Attempts,
     read_limit: Option<Duration>,
     accepted: u64,
-    /// Connections that had been accepted when a stop was first noticed.
+    /// The value of `accepted` when the loop first noticed the request to stop.
     accepted_at_request: Option<u64>,
     hooks: Box<dyn Hooks>,
     scratch: Vec<u8>,
@@ -59,12 +59,13 @@ pub(crate) struct Server {
 
 struct Listening {
     listener: Listener,
-    /// Whether connections may wait: the poller is edge-triggered.
+    /// Whether clients may wait. The poller is edge-triggered, so this stays set until an `accept`
+    /// would block.
     ready: bool,
     work: Option<Work>,
 }
 
-/// When the listeners want to be tried again.
+/// When to try the listeners again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum AcceptAt {
     Event,
@@ -73,7 +74,7 @@ enum AcceptAt {
 }
 
 impl Server {
-    /// A server that does not listen yet; an error means that there is no poller to be had.
+    /// Creates a server that does not listen yet. Fails if the kernel provides no poller.
     pub(crate) fn new(options: &Options, listeners: &[Bound]) -> io::Result<Self> {
         let hooks = options.faults().hooks();
         Ok(Self {
@@ -97,12 +98,12 @@ impl Server {
         })
     }
 
-    /// What another thread wakes the loop with.
+    /// A waker with which another thread wakes the loop.
     pub(crate) fn waker(&self) -> io::Result<Waker> {
         Waker::new(self.poll.registry(), WAKER)
     }
 
-    /// Takes over the sockets that listen.
+    /// Takes over the bound sockets.
     pub(crate) fn listen(&mut self, listeners: Vec<Bound>) -> io::Result<()> {
         for Bound { socket, endpoint, work } in listeners {
             match endpoint {
@@ -144,14 +145,15 @@ impl Server {
         Ok(())
     }
 
-    /// Serves until it is asked to stop, then drains; returns how many connections were cut.
+    /// Serves until the server is asked to stop, then drains. Returns how many connections were
+    /// cut.
     pub(crate) fn run(mut self, stop: &Stop) -> io::Result<usize> {
         let mut events = Events::with_capacity(EVENTS);
         while !(stop.is_requested() && self.heeds_stop()) {
             self.pass(&mut events, None)?;
         }
         self.take_queue();
-        // What the clients in the queue have sent is there already.
+        // What the clients in the accept queues have sent has already arrived. This pass reads it.
         self.pass(&mut events, Some(Instant::now()))?;
         self.begin_stop();
         let drained = Instant::now() + self.drain;
@@ -203,7 +205,8 @@ impl Server {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Notes every event before anything is closed, so that none meets another connection's slot.
+    /// Notes every event before any connection is closed. Otherwise an event could reach the next
+    /// connection in a slot.
     fn take(&mut self, events: &Events) {
         for event in events {
             match event.token() {
@@ -249,7 +252,7 @@ impl Server {
     }
 }
 
-/// Accepting: from whom, how many at a time, and what an error leads to.
+/// Accepting.
 impl Server {
     fn accept(&mut self, limit: usize) {
         if let AcceptAt::Moment(moment) = self.accept_at
@@ -292,7 +295,8 @@ impl Server {
             AfterAcceptError::Retry => self.accept_at = AcceptAt::NextPass,
             AfterAcceptError::Park => self.listeners[index].ready = false,
             AfterAcceptError::TurnAway => {
-                // As libuv does: with the spare descriptor it accepts a client, and closes it.
+                // libuv does the same: it closes a spare descriptor, accepts a client, and closes
+                // the client.
                 self.spare = None;
                 let _ = self.listeners[index].listener.accept();
                 self.spare = Poll::new().ok();
@@ -333,7 +337,7 @@ impl Server {
 
 /// Serving.
 impl Server {
-    /// One turn for each connection that waits for one now.
+    /// Gives one turn to each connection that is in the queue now.
     fn turns(&mut self) {
         for _ in 0..self.queue.len() {
             let beside = self.open().saturating_sub(1);
@@ -354,7 +358,8 @@ impl Server {
                 Step::Wait => {}
                 Step::Close(end) => {
                     if let Some(mut connection) = self.slots[slot].take() {
-                        // Dropping it would do; Windows frees its part of the poller only here.
+                        // Dropping the stream would be enough elsewhere. On Windows, only this call
+                        // frees its part of the poller.
                         let _ = self.poll.registry().deregister(&mut connection.stream);
                         self.free.push(slot);
                         self.hooks.closed(&mut connection, end);
@@ -368,13 +373,13 @@ impl Server {
 
 /// Stopping.
 impl Server {
-    /// Whether a stop that was asked for begins.
+    /// Whether a requested stop begins now.
     fn heeds_stop(&mut self) -> bool {
         let before = *self.accepted_at_request.get_or_insert(self.accepted);
         self.hooks.heeds_stop(self.accepted - before, self.datagrams.len())
     }
 
-    /// Accepts what is in the accept queue.
+    /// Accepts the clients in the accept queues.
     fn take_queue(&mut self) {
         for index in 0..self.listeners.len() {
             self.listeners[index].ready = true;
@@ -382,7 +387,7 @@ impl Server {
         }
     }
 
-    /// Stops listening, and tells each connection.
+    /// Stops listening, and tells each connection to stop.
     fn begin_stop(&mut self) {
         self.hooks.stop_begins(&mut self.slots);
         self.accept_at = AcceptAt::Event;

@@ -1,4 +1,5 @@
-//! What stops the server: a signal, or the end of standard input. A second signal ends it at once.
+//! Requests to stop: a signal, or the end of standard input. A second signal ends the process at
+//! once.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Starts to watch for what stops the server; an error means that a signal cannot be handled.
+    /// Starts to watch for requests to stop. Fails if no signal handler can be installed.
     pub(crate) fn watch(options: &Options, waker: Waker) -> io::Result<Self> {
         let stop = Self {
             requested: Arc::default(),
@@ -88,7 +89,7 @@ fn watch_signals(stop: Stop) -> io::Result<()> {
     Ok(())
 }
 
-/// A console break is both: Windows has no other way to ask.
+/// Windows has only console events to ask for a stop, so one stands for both signals.
 #[cfg(windows)]
 fn watch_signals(stop: Stop) -> io::Result<()> {
     let is_heeded = stop.process.heeds(StopRequest::Interrupt);

@@ -8,22 +8,22 @@ use crate::capability::{Job, Moment, Work};
 use crate::connection::{Connection, End, Phase};
 use crate::hooks::{Gate, Hooks};
 
-/// Steps of one turn: few enough that no connection starves the others.
+/// Steps per turn: few enough that no connection starves the others.
 const STEPS_PER_TURN: usize = 16;
 
-/// What a step or a turn leads to.
+/// The outcome of a step or a turn.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
     Progress,
-    /// Nothing to do before the next event.
+    /// There is nothing to do before the next event.
     Wait,
-    /// Wants another turn in the next pass.
+    /// The connection needs another turn in the next pass.
     Again,
     Close(End),
 }
 
 impl Connection {
-    /// Works until it must wait, or until others should have their turn.
+    /// Takes steps until the connection must wait, or until it is the turn of the others.
     pub(crate) fn turn(&mut self, hooks: &mut dyn Hooks, scratch: &mut [u8]) -> Step {
         for _ in 0..STEPS_PER_TURN {
             match self.step(hooks, scratch) {
@@ -52,7 +52,7 @@ impl Connection {
             Phase::Open => self.read(hooks, scratch),
             Phase::Ended | Phase::Stopping if !self.pending.is_empty() => Step::Wait,
             Phase::Ended => {
-                // It fails when the peer is gone already: the connection has ended either way.
+                // This fails if the client is already gone. The connection has ended either way.
                 hooks.shut_down(&self.stream.shutdown(Shutdown::Write));
                 Step::Close(End::Finished)
             }
@@ -88,7 +88,7 @@ impl Connection {
                 self.ready.writable = false;
                 self.blocked_since.get_or_insert_with(Instant::now);
                 let gate = hooks.blocked(self);
-                // The next step tries to read, and waits while anything is pending.
+                // The next step asks whether to read, and waits while anything is pending.
                 if gate == Gate::Wait { Step::Progress } else { self.passed(gate) }
             }
             Err(_) => Step::Close(End::WriteFailed),
@@ -137,7 +137,7 @@ impl Connection {
         }
     }
 
-    /// Waits for input, or until the read is cancelled and begun anew.
+    /// Waits for input, or until the read is to be cancelled and started again.
     fn await_input(&mut self) -> Step {
         if self.reads.cancel_if_over() {
             self.ready.readable = true;
@@ -170,7 +170,7 @@ impl Connection {
         Step::Wait
     }
 
-    /// What follows from the answer of a hook; [`Gate::Go`] goes on.
+    /// The step that follows from a hook's answer. [`Gate::Go`] means to continue.
     fn passed(&mut self, gate: Gate) -> Step {
         match gate {
             Gate::Go => Step::Progress,

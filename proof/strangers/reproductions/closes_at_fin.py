@@ -1,4 +1,4 @@
-"""A client sends 32 MiB and FIN, and then reads. The server closes, and the rest never comes."""
+"""A client sends 32 MiB and FIN, and then reads. The server closes before it has echoed all."""
 
 import socket
 import sys

@@ -1,4 +1,4 @@
-"""The server gets room for 8 more descriptors, and 20 clients connect. Then it listens no more."""
+"""The server may open only 8 more descriptors, and 20 clients connect. Then it stops listening."""
 
 import os
 import resource

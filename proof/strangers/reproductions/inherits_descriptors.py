@@ -1,4 +1,4 @@
-"""The server holds descriptors that a program started by it would inherit, its listener's too."""
+"""A program that the server starts would inherit its descriptors, including a socket."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""A client sends 200 MiB and reads nothing. The server takes all of it into its memory."""
+"""A client sends 200 MiB and reads nothing. The server keeps all of it in memory."""
 
 import socket
 import sys

@@ -1,5 +1,5 @@
-// An echo server as the documentation of Go's package net shows one: a goroutine for each client,
-// io.Copy, and the end of the program when Accept fails.
+// An echo server as in the documentation of Go's package net: one goroutine per client, io.Copy,
+// and the program ends if Accept fails.
 //
 // Usage:  go_copy HOST:PORT
 package main

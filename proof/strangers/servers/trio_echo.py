@@ -1,4 +1,4 @@
-"""The echo server that trio's tutorial teaches: serve_tcp, and a loop over the stream.
+"""The echo server of trio's tutorial: serve_tcp, and a loop over the stream.
 
 Usage:  python3 trio_echo.py HOST:PORT
 """

@@ -1,4 +1,4 @@
-"""An echo server on uvloop with a protocol, the way asyncio's documentation shows one.
+"""An echo server on uvloop with a protocol, as in asyncio's documentation.
 
 Usage:  python3 uvloop_protocol.py HOST:PORT
 """

@@ -1,4 +1,4 @@
-"""An echo server on uvloop with the loop's socket calls, and listen(5), as uvloop's example has.
+"""An echo server on uvloop with the loop's socket calls and listen(5), as in uvloop's example.
 
 Usage:  python3 uvloop_sockets.py HOST:PORT
 """

@@ -1,5 +1,6 @@
-//! The quantities of a bench: round by round, as a median of the rounds that count, or why there is
-//! no number. A new one is a variant, a row of the table, and a line in docs/FORMAT.md.
+//! The quantities of a bench: their values per round, their median over the rounds that count, or
+//! why there is no number. A new quantity is a variant, a row of `DESCRIPTIONS`, and a line in
+//! docs/FORMAT.md.
 
 use std::str::FromStr;
 
@@ -12,44 +13,44 @@ use crate::quantity::number;
 use crate::statistics::median;
 use crate::word::UnknownWord;
 
-/// One quantity of a row, measured or counted. The order is that of `DESCRIPTIONS`.
+/// A quantity of a row, in the order of `DESCRIPTIONS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// Messages echoed a second.
+    /// Echoed messages per second.
     Throughput,
-    /// Median latency: response in an open loop, service in a closed one.
+    /// Median latency: response in an open loop, service in a closed loop.
     P50,
-    /// 99th percentile of the same.
+    /// 99th percentile of the latency.
     P99,
-    /// 99.9th percentile of the same.
+    /// 99.9th percentile of the latency.
     P999,
-    /// CPU time of the server for a message. What a plot shows unless asked otherwise.
+    /// CPU time of the server per message. Plots show it by default.
     #[default]
     Cpu,
-    /// The same over what the kernel alone charges in the same round.
+    /// CPU time of the server per message, over the floor of the same round.
     OverFloor,
-    /// CPU time in the server's own code.
+    /// CPU time in the server's own code, per message.
     User,
-    /// CPU time in the kernel.
+    /// CPU time in the kernel, per message.
     System,
-    /// System calls for a message.
+    /// System calls per message.
     SystemCalls,
-    /// Operations handed to rings, for a message.
+    /// Operations submitted to rings, per message.
     Submissions,
-    /// Context switches for a message.
+    /// Context switches per message.
     ContextSwitches,
     /// Resident memory under load.
     Resident,
-    /// Memory for an idle connection.
+    /// Memory per idle connection.
     IdleConnection,
     /// Threads under load.
     Threads,
 }
 
 impl Metric {
-    /// Those that a plot may show, with the words that select them.
-    pub const PLOTTED: [(&'static str, Self); 5] = [
+    /// The quantities that a plot can show, each with the word that selects it.
+    pub const PLOT_CHOICES: [(&'static str, Self); 5] = [
         ("cpu", Self::Cpu),
         ("throughput", Self::Throughput),
         ("p99", Self::P99),
@@ -61,77 +62,73 @@ impl Metric {
 impl FromStr for Metric {
     type Err = UnknownWord;
 
-    /// One of [`Metric::PLOTTED`] by its word.
+    /// Parses a word of [`Metric::PLOT_CHOICES`].
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let found = Self::PLOTTED.into_iter().find(|(word, _)| *word == text);
-        let known = Self::PLOTTED.map(|(word, _)| word);
+        let found = Self::PLOT_CHOICES.into_iter().find(|(word, _)| *word == text);
+        let known = Self::PLOT_CHOICES.map(|(word, _)| word);
         found.map(|(_, metric)| metric).ok_or_else(|| UnknownWord::new(text, "metric", known))
     }
 }
 
-/// What is to be known of a metric.
 struct Description {
     metric: Metric,
-    /// In a sentence.
+    /// The name in a sentence.
     name: &'static str,
-    /// Above a column.
+    /// The head of its column.
     head: &'static str,
-    /// The unit in which a page shows it, and how much of the data's unit that is.
+    /// The unit on a page, and how many units of the data it is.
     unit: (&'static str, f64),
-    better: Better,
+    better_direction: Direction,
     rule: Rule,
     source: Source,
-    table: Section,
-    /// The head of its column in CSV, where it has one.
-    csv: Option<&'static str>,
+    section: Section,
+    /// The head of its own CSV column, if it has one.
+    csv_head: Option<&'static str>,
 }
 
-/// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
-    /// A larger number.
-    More,
-    /// A smaller one.
-    Less,
+/// Which values of a quantity are better.
+pub enum Direction {
+    Higher,
+    Lower,
 }
 
-/// How a quantity is judged where two benches are compared.
+/// How `iomatrix compare` judges a change of the quantity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// By the gate, and by more than so much.
+    /// As a count: it has changed if the difference exceeds both the gate and `threshold`.
     Count {
         /// In the unit of the data.
-        beyond: f64,
+        threshold: f64,
     },
-    /// By its rounds.
+    /// As a time, by a test on its rounds.
     Time,
-    /// Not at all: it depends on what else the host does, or follows from another.
+    /// Not at all: it depends on what else the host does, or follows from another quantity.
     NotJudged,
 }
 
-/// Where its number comes from.
 enum Source {
-    /// What one round says.
+    /// A value per round, seen by the generator.
     Round(fn(&Bench, &Sample) -> Count),
-    /// What the server used in one round.
+    /// A value per round of what the server used.
     Server(fn(&ServerUse) -> &Count),
-    /// What is counted once a row.
+    /// One value per row.
     Row(fn(&BenchRow) -> &Count),
 }
 
-/// In which tables of a bench's page it is shown.
+/// The tables of a bench's page that show the quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
-    /// Among the medians of the rounds, the ratio to the baseline behind its number.
+    /// The table of medians, with the ratio to the baseline in the next column.
     Medians,
-    /// Among the medians, and the ratio in a table of its own.
-    MediansRatioApart,
-    /// Among the medians, without a ratio.
-    MediansAlone,
-    /// Among the costs, and the ratio in the table of latency and CPU.
-    Times,
-    /// Among the costs, and the ratio in the table of what a server holds.
-    Holdings,
+    /// The table of medians, and the ratio in the table of latency and CPU.
+    MediansAndLatencies,
+    /// The table of medians, without a ratio.
+    MediansWithoutRatio,
+    /// The table of costs, and the ratio in the table of latency and CPU.
+    CostsAndLatencies,
+    /// The table of costs, and the ratio in the table of what a message needs and a server holds.
+    CostsAndHoldings,
 }
 
 /// The quantities, in the order in which a reader wants them.
@@ -141,154 +138,154 @@ const DESCRIPTIONS: [Description; 14] = [
         name: "throughput",
         head: "throughput",
         unit: ("messages/s", 1.0),
-        better: Better::More,
+        better_direction: Direction::Higher,
         rule: Rule::Time,
         source: Source::Round(throughput),
-        table: Section::Medians,
-        csv: None,
+        section: Section::Medians,
+        csv_head: None,
     },
     Description {
         metric: Metric::P50,
         name: "p50",
         head: "p50",
         unit: MICROS,
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::Time,
         source: Source::Round(|bench, sample| percentile(bench, sample, 50.0)),
-        table: Section::MediansRatioApart,
-        csv: None,
+        section: Section::MediansAndLatencies,
+        csv_head: None,
     },
     Description {
         metric: Metric::P99,
         name: "p99",
         head: "p99",
         unit: MICROS,
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::Time,
         source: Source::Round(|bench, sample| percentile(bench, sample, 99.0)),
-        table: Section::Medians,
-        csv: None,
+        section: Section::Medians,
+        csv_head: None,
     },
     Description {
         metric: Metric::P999,
         name: "p99.9",
         head: "p99.9",
         unit: MICROS,
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::NotJudged,
         source: Source::Round(|bench, sample| percentile(bench, sample, 99.9)),
-        table: Section::MediansRatioApart,
-        csv: None,
+        section: Section::MediansAndLatencies,
+        csv_head: None,
     },
     Description {
         metric: Metric::Cpu,
         name: "CPU per message",
         head: "CPU",
         unit: MICROS,
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::Time,
         source: Source::Server(|server| &server.cpu_ns),
-        table: Section::Medians,
-        csv: Some("cpu_ns_per_message"),
+        section: Section::Medians,
+        csv_head: Some("cpu_ns_per_message"),
     },
     Description {
         metric: Metric::OverFloor,
         name: "CPU over the floor",
         head: "over floor",
         unit: ("x", 1.0),
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::Time,
         source: Source::Round(over_floor),
-        table: Section::MediansAlone,
-        csv: None,
+        section: Section::MediansWithoutRatio,
+        csv_head: None,
     },
     Description {
         metric: Metric::User,
         name: "user CPU per message",
         head: "user CPU",
         unit: MICROS,
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.user_ns),
-        table: Section::Times,
-        csv: Some("user_ns_per_message"),
+        section: Section::CostsAndLatencies,
+        csv_head: Some("user_ns_per_message"),
     },
     Description {
         metric: Metric::System,
         name: "system CPU per message",
         head: "system CPU",
         unit: MICROS,
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.system_ns),
-        table: Section::Times,
-        csv: Some("system_ns_per_message"),
+        section: Section::CostsAndLatencies,
+        csv_head: Some("system_ns_per_message"),
     },
     Description {
         metric: Metric::SystemCalls,
         name: "system calls per message",
         head: "system calls",
         unit: ("", 1.0),
-        better: Better::Less,
-        rule: Rule::Count { beyond: 0.05 },
+        better_direction: Direction::Lower,
+        rule: Rule::Count { threshold: 0.05 },
         source: Source::Row(|row| &row.system_calls),
-        table: Section::Holdings,
-        csv: Some("system_calls_per_message"),
+        section: Section::CostsAndHoldings,
+        csv_head: Some("system_calls_per_message"),
     },
     Description {
         metric: Metric::Submissions,
         name: "submissions per message",
         head: "submissions",
         unit: ("", 1.0),
-        better: Better::Less,
-        rule: Rule::Count { beyond: 0.05 },
+        better_direction: Direction::Lower,
+        rule: Rule::Count { threshold: 0.05 },
         source: Source::Server(|server| &server.submissions),
-        table: Section::Holdings,
-        csv: Some("submissions_per_message"),
+        section: Section::CostsAndHoldings,
+        csv_head: Some("submissions_per_message"),
     },
     Description {
         metric: Metric::ContextSwitches,
         name: "context switches per message",
         head: "context switches",
         unit: ("", 1.0),
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.context_switches),
-        table: Section::Holdings,
-        csv: Some("context_switches_per_message"),
+        section: Section::CostsAndHoldings,
+        csv_head: Some("context_switches_per_message"),
     },
     Description {
         metric: Metric::Resident,
         name: "resident memory",
         head: "resident",
         unit: ("MiB", 1_048_576.0),
-        better: Better::Less,
+        better_direction: Direction::Lower,
         rule: Rule::NotJudged,
         source: Source::Server(|server| &server.resident_bytes),
-        table: Section::Holdings,
-        csv: Some("resident_bytes"),
+        section: Section::CostsAndHoldings,
+        csv_head: Some("resident_bytes"),
     },
     Description {
         metric: Metric::IdleConnection,
         name: "memory per idle connection",
         head: "idle connection",
         unit: ("KiB", 1024.0),
-        better: Better::Less,
-        rule: Rule::Count { beyond: 256.0 },
+        better_direction: Direction::Lower,
+        rule: Rule::Count { threshold: 256.0 },
         source: Source::Row(|row| &row.idle_connection_bytes),
-        table: Section::Holdings,
-        csv: Some("idle_connection_bytes"),
+        section: Section::CostsAndHoldings,
+        csv_head: Some("idle_connection_bytes"),
     },
     Description {
         metric: Metric::Threads,
         name: "threads",
         head: "threads",
         unit: ("", 1.0),
-        better: Better::Less,
-        rule: Rule::Count { beyond: 0.5 },
+        better_direction: Direction::Lower,
+        rule: Rule::Count { threshold: 0.5 },
         source: Source::Server(|server| &server.threads),
-        table: Section::Holdings,
-        csv: Some("server_threads"),
+        section: Section::CostsAndHoldings,
+        csv_head: Some("server_threads"),
     },
 ];
 
@@ -296,27 +293,25 @@ const MICROS: (&str, f64) = ("µs", 1e3);
 
 /// Whether a row has numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It has.
+pub enum RowState {
     Measured,
-    /// It was not measured.
     Refused {
-        /// Why.
+        /// Why it was not measured.
         reason: Outside,
     },
-    /// Most of its rounds do not count.
+    /// More than half of its rounds do not count.
     MostlyInvalid {
-        /// Rounds that do not.
+        /// Rounds that do not count.
         invalid: usize,
         /// All rounds.
         rounds: usize,
     },
-    /// The bench ended before its first round.
+    /// The bench ended before the row's first round.
     NotReached,
 }
 
 impl Metric {
-    /// All of them, in the order in which a reader wants them.
+    /// All quantities, in the order in which a reader wants them.
     pub fn all() -> impl Iterator<Item = Self> {
         DESCRIPTIONS.iter().map(|description| description.metric)
     }
@@ -325,93 +320,94 @@ impl Metric {
         &DESCRIPTIONS[self as usize]
     }
 
-    /// What it is called in a sentence.
+    /// The name in a sentence.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.description().name
     }
 
-    /// What stands above its column.
+    /// The head of its column.
     #[must_use]
     pub fn head(self) -> &'static str {
         self.description().head
     }
 
-    /// The unit in which a page shows it, and how much of the data's unit that is.
+    /// The unit on a page, and how many units of the data it is.
     #[must_use]
     pub fn unit(self) -> (&'static str, f64) {
         self.description().unit
     }
 
-    /// Which way is better.
     #[must_use]
-    pub fn better(self) -> Better {
-        self.description().better
+    pub fn better_direction(self) -> Direction {
+        self.description().better_direction
     }
 
-    /// How it is judged where two benches are compared.
     #[must_use]
     pub fn rule(self) -> Rule {
         self.description().rule
     }
 
-    pub(super) fn place(self) -> Section {
-        self.description().table
+    pub(super) fn section(self) -> Section {
+        self.description().section
     }
 
-    pub(super) fn csv(self) -> Option<&'static str> {
-        self.description().csv
+    pub(super) fn csv_head(self) -> Option<&'static str> {
+        self.description().csv_head
     }
 
-    /// A value in the page's unit, without it.
+    /// A value in the page's unit, without the name of the unit.
     #[must_use]
-    pub fn shown(self, value: f64) -> String {
+    pub fn format(self, value: f64) -> String {
         number(value / self.unit().1)
     }
 
-    /// The rounds of a row that count and have a number; none for what is counted once a row.
+    /// Number and value of each round that counts and has a value. Empty if the quantity has one
+    /// value per row.
     #[must_use]
     pub fn rounds(self, bench: &Bench, row: &BenchRow) -> Vec<(u32, f64)> {
-        let of_round = |sample: &Sample| Some((sample.round, self.of(bench, sample)?.number()?));
-        match standing(row) {
-            Standing::Measured => row.samples.iter().filter_map(of_round).collect(),
-            Standing::Refused { .. } | Standing::MostlyInvalid { .. } | Standing::NotReached => {
+        let of_round =
+            |sample: &Sample| Some((sample.round, self.round_value(bench, sample)?.number()?));
+        match row_state(row) {
+            RowState::Measured => row.samples.iter().filter_map(of_round).collect(),
+            RowState::Refused { .. } | RowState::MostlyInvalid { .. } | RowState::NotReached => {
                 Vec::new()
             }
         }
     }
 
-    /// The median over the rounds of a row, or what was counted once, or why there is no number.
+    /// The median over the rounds of a row, or its only value, or why there is no number.
     #[must_use]
     pub fn value(self, bench: &Bench, row: &BenchRow) -> Count {
-        match standing(row) {
-            Standing::Refused { .. } => return Count::none("the row was refused"),
-            Standing::MostlyInvalid { .. } => {
+        match row_state(row) {
+            RowState::Refused { .. } => return Count::none("the row was refused"),
+            RowState::MostlyInvalid { .. } => {
                 return Count::none("more than half of the row's rounds are invalid");
             }
-            Standing::NotReached => return Count::none("no round of the row was measured"),
-            Standing::Measured => {}
+            RowState::NotReached => return Count::none("no round of the row was measured"),
+            RowState::Measured => {}
         }
         match self.description().source {
             Source::Row(pick) => pick(row).clone(),
-            Source::Round(_) | Source::Server(_) => self.over_rounds(bench, row),
+            Source::Round(_) | Source::Server(_) => self.median_over_rounds(bench, row),
         }
     }
 
-    fn over_rounds(self, bench: &Bench, row: &BenchRow) -> Count {
+    fn median_over_rounds(self, bench: &Bench, row: &BenchRow) -> Count {
         match median(self.rounds(bench, row).into_iter().map(|(_, value)| value)) {
             Some(value) => Count::Of(value),
             None => row
                 .samples
                 .iter()
                 .filter(|sample| sample.measurement.flaw().is_none())
-                .find_map(|sample| self.of(bench, sample))
+                .find_map(|sample| self.round_value(bench, sample))
                 .unwrap_or_else(|| Count::none("it is not counted round by round")),
         }
     }
 
-    /// What one round says; `None` for what is counted once a row, or when the round is invalid.
-    pub(super) fn of(self, bench: &Bench, sample: &Sample) -> Option<Count> {
+    /// The value of one round; `None` if the quantity has one value per row, or if the round does
+    /// not count.
+    pub(super) fn round_value(self, bench: &Bench, sample: &Sample) -> Option<Count> {
         if sample.measurement.flaw().is_some() {
             return None;
         }
@@ -422,8 +418,8 @@ impl Metric {
         }
     }
 
-    /// What is counted once a row; `None` for what is counted round by round.
-    pub(super) fn of_row(self, row: &BenchRow) -> Option<&Count> {
+    /// The only value of a row; `None` if the quantity has a value per round.
+    pub(super) fn row_value(self, row: &BenchRow) -> Option<&Count> {
         match self.description().source {
             Source::Row(pick) => Some(pick(row)),
             Source::Round(_) | Source::Server(_) => None,
@@ -431,18 +427,18 @@ impl Metric {
     }
 }
 
-/// Whether a row has numbers, and why not.
+/// Whether a row has numbers, and if not, why.
 #[must_use]
-pub fn standing(row: &BenchRow) -> Standing {
+pub fn row_state(row: &BenchRow) -> RowState {
     if let Some(refused) = &row.refused {
-        return Standing::Refused { reason: refused.reason.clone() };
+        return RowState::Refused { reason: refused.reason.clone() };
     }
     let rounds = row.samples.len();
     let invalid = row.samples.iter().filter(|s| s.measurement.flaw().is_some()).count();
     match rounds {
-        0 => Standing::NotReached,
-        _ if invalid * 2 > rounds => Standing::MostlyInvalid { invalid, rounds },
-        _ => Standing::Measured,
+        0 => RowState::NotReached,
+        _ if invalid * 2 > rounds => RowState::MostlyInvalid { invalid, rounds },
+        _ => RowState::Measured,
     }
 }
 
@@ -463,7 +459,7 @@ fn server_use(sample: &Sample, pick: fn(&ServerUse) -> &Count) -> Count {
 fn percentile(bench: &Bench, Sample { measurement, .. }: &Sample, percent: f64) -> Count {
     match Measurement::latency(measurement, bench.workload.arrival) {
         None => Count::none("latency was not recorded"),
-        Some(latency) => match latency.at(percent) {
+        Some(latency) => match latency.percentile_ns(percent) {
             Some(ns) => Count::Of(ns as f64),
             None => Count::none(latency.absence(percent)),
         },

@@ -1,5 +1,5 @@
-//! What a bench measured, as it stands in its result folder: rows side by side in interleaved
-//! rounds, the floor and the ceiling. `iomatrix bench` fills it.
+//! What a bench measured, as its result folder stores it: rows side by side in interleaved rounds,
+//! the floor and the ceiling. `iomatrix bench` fills it.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,58 +39,53 @@ pub const FILE_NAME: &str = "bench.json";
 pub struct Bench {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
-    /// Where it ran, as a reader knows it: a runner label, else the OS.
+    /// Where it ran: a runner label, else the OS.
     pub label: Outside,
     /// Seconds since 1970-01-01 UTC when it started.
     pub started_unix: u64,
     /// Wall time in seconds.
     pub seconds: f64,
-    /// The host's identity.
     pub host: Host,
-    /// How servers and generator were built.
     pub build: Build,
-    /// The workload of every row; its target says the transport, its address is not meaningful.
+    /// The workload of every row. Its target says the transport; the address means nothing.
     pub workload: Workload,
     /// Threads that do I/O in each server.
     pub workers: u32,
-    /// Who ran where.
     pub pinning: Pinning,
-    /// Name of the row to which others are compared.
+    /// Name of the row with which the others are compared.
     pub baseline: Outside,
-    /// Whether it was stopped before all rounds were done.
+    /// Whether the user stopped it before all rounds were done.
     pub interrupted: bool,
-    /// CPU time that the kernel alone charges a server for a message over TCP, in nanoseconds, one
-    /// a round; empty where it was not measured in all rounds.
+    /// CPU time that the kernel alone charges a server per message over TCP, in nanoseconds, one
+    /// per round; empty unless it was measured in every round.
     pub floor_ns: Vec<f64>,
-    /// What the generator itself can do on this host.
+    /// The generator's own limit on this host.
     pub ceiling: Option<Ceiling>,
     /// The rows, in the registry's order.
     pub rows: Vec<BenchRow>,
 }
 
-/// How the programs were built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// `rustc --version`.
     pub rustc: Outside,
-    /// Profile of the servers; absent for ready-made programs, whose profile nobody knows.
+    /// Profile of the servers; absent for ready-made programs, whose profile is unknown.
     pub servers: Option<BuildProfile>,
-    /// Profile of the generator.
     pub generator: BuildProfile,
 }
 
-/// Who ran on which processors.
+/// Which processors the server and the generator ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Pinning {
-    /// Server and generator had processors of their own.
+    /// The server and the generator had separate processors.
     Apart {
-        /// Numbers of the server's.
+        /// Numbers of the server's processors.
         server: Vec<usize>,
-        /// Numbers of the generator's.
+        /// Numbers of the generator's processors.
         generator: Vec<usize>,
     },
-    /// They shared what there is.
+    /// The server and the generator shared all processors.
     None {
         /// Why.
         reason: Outside,
@@ -98,60 +93,54 @@ pub enum Pinning {
 }
 
 /// The generator's own limit: the least CPU time that a message has cost it in any round, of a row
-/// or of an echo that does nothing else, and the rate at which that fills its threads.
+/// or of an echo that does nothing else, and the rate at which this cost fills its threads.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
-    /// Messages a second.
     pub messages_per_second: f64,
-    /// CPU time of the generator for a message, in nanoseconds.
+    /// CPU time of the generator per message, in nanoseconds.
     pub generator_ns: f64,
 }
 
-/// What a bench says of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchRow {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: Outside,
     /// Cargo package of its server.
     pub package: Outside,
-    /// The group it is shown in.
     pub model: Model,
-    /// The driver of this OS.
+    /// The driver on this OS.
     pub driver: Outside,
-    /// Its flavor.
     pub flavor: Outside,
-    /// Runtime and version as announced; absent when no server was started.
+    /// Runtime and version as announced; absent if no server was started.
     pub runtime: Option<Outside>,
-    /// Whether the driver was seen, before the first round and after the last.
+    /// Whether the bench saw the driver in use, before the first round and after the last.
     pub attestation: Attestation,
-    /// Why it was not measured, or not to the end, and has no number.
-    pub refused: Option<Refused>,
-    /// One for each round.
+    /// Why it was not measured, or not to the end, and so has no number.
+    pub refused: Option<Refusal>,
+    /// One per round.
     pub samples: Vec<Sample>,
-    /// System calls for a message, counted in a run of their own because counting costs time.
+    /// System calls per message, counted in a separate run because counting costs time.
     pub system_calls: Count,
-    /// Memory for a connection that is idle after one echo, in bytes.
+    /// Memory per connection that is idle after one echo, in bytes.
     pub idle_connection_bytes: Count,
 }
 
 /// Why a row has no number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// Of what kind it is.
-    pub because: Because,
-    /// In words.
+pub struct Refusal {
+    pub because: RefusalKind,
     pub reason: Outside,
 }
 
-/// The kinds of reasons for which a row has no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Because {
-    /// This host, or the row itself, lacks what is needed.
+pub enum RefusalKind {
+    /// This host or the row lacks something.
     Unavailable,
-    /// It answers wrongly: it fails a MUST, or has changed, lost or refused something under load.
+    /// The server answers wrongly: it fails a MUST, or it altered, lost or refused something under
+    /// load.
     Wrong,
-    /// It could not be judged or measured.
+    /// The row could not be judged or measured.
     Error,
 }
 
@@ -160,40 +149,39 @@ pub enum Because {
 pub struct Sample {
     /// Number of the round, from 0.
     pub round: u32,
-    /// What the generator saw.
     pub measurement: Measurement,
-    /// What the server used for each message; absent when the measurement is invalid.
+    /// What the server used; absent if the measurement is invalid.
     pub server: Option<ServerUse>,
 }
 
-/// What a server used, seen from outside its process. Times are in nanoseconds.
+/// What a server used, seen from outside its process.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerUse {
-    /// CPU time for a message, user and system.
+    /// CPU time per message, user and system.
     pub cpu_ns: Count,
-    /// Of that, the server's own code.
+    /// The part of `cpu_ns` in the server's own code.
     pub user_ns: Count,
-    /// Of that, the kernel on its behalf.
+    /// The part of `cpu_ns` in the kernel.
     pub system_ns: Count,
-    /// Operations that it handed to its rings, for a message.
+    /// Operations submitted to rings, per message.
     pub submissions: Count,
-    /// How often its threads gave a processor away, for a message.
+    /// Context switches per message.
     pub context_switches: Count,
-    /// Resident memory under load, in bytes.
+    /// Resident memory under load.
     pub resident_bytes: Count,
-    /// Threads under load, the kernel's workers for its rings included.
+    /// Threads under load, including the kernel's workers for the server's rings.
     pub threads: Count,
 }
 
-/// A number, or why there is none. Never 0 for "not known".
+/// A number, or why there is none. An unknown number is never 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Count {
-    /// What was counted, in the unit that the field says.
+    /// What was counted, in the unit of the field.
     Of(f64),
-    /// It could not be had.
+    /// It could not be counted.
     NoData {
-        /// Why, and how to mend it where that is known.
+        /// Why, and what would help, if known.
         no_data: Outside,
     },
 }
@@ -204,16 +192,16 @@ impl Document for Bench {
     const VERSION: u32 = FORMAT_VERSION;
 
     fn conclusions(&self, (): &()) -> Conclusions {
-        let pieces = self.rows.iter().map(|row| match (&row.refused, metric::standing(row)) {
+        let pieces = self.rows.iter().map(|row| match (&row.refused, metric::row_state(row)) {
             (Some(refused), _) => match refused.because {
-                Because::Unavailable => Conclusion::Unavailable,
-                Because::Wrong => Conclusion::Red,
-                Because::Error => Conclusion::Error,
+                RefusalKind::Unavailable => Conclusion::Unavailable,
+                RefusalKind::Wrong => Conclusion::Red,
+                RefusalKind::Error => Conclusion::Error,
             },
-            (None, metric::Standing::Measured) => Conclusion::Green,
+            (None, metric::RowState::Measured) => Conclusion::Green,
             (None, _) => Conclusion::Error,
         });
-        Conclusions { interrupted: self.interrupted, ..Conclusions::of(pieces) }
+        Conclusions { interrupted: self.interrupted, ..Conclusions::from_pieces(pieces) }
     }
 }
 
@@ -236,41 +224,38 @@ impl Pages for Bench {
 }
 
 impl BenchRow {
-    /// What makes it one half of a pair; `os` is that of the host.
+    /// What makes the row one half of a pair. `os` is the OS of the host.
     #[must_use]
     pub fn traits<'a>(&'a self, os: &'a Outside) -> Traits<'a, Outside> {
         Traits {
             package: &self.package,
             flavor: &self.flavor,
             model: self.model,
-            // A row that does not run here is no half of anything.
-            systems: if self.driver.is("-") { Vec::new() } else { vec![os] },
+            // A row that does not run on this OS is half of no pair.
+            systems: if self.driver.equals("-") { Vec::new() } else { vec![os] },
         }
     }
 
-    /// Its backend's name, of its package.
+    /// The name of its backend, taken from the package.
     #[must_use]
     pub fn backend(&self) -> Outside {
-        crate::pairs::backend(self.package.open()).into()
+        crate::pairs::backend_name(self.package.open()).into()
     }
 }
 
-impl Refused {
-    /// A reason of some kind.
+impl Refusal {
     #[must_use]
-    pub fn new(because: Because, reason: impl Into<Outside>) -> Self {
+    pub fn new(because: RefusalKind, reason: impl Into<Outside>) -> Self {
         Self { because, reason: reason.into() }
     }
 }
 
 impl Count {
-    /// No number, and why.
     #[must_use]
     pub fn none(reason: impl Into<Outside>) -> Self {
         Self::NoData { no_data: reason.into() }
     }
 
-    /// The number, if there is one.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -279,7 +264,7 @@ impl Count {
         }
     }
 
-    /// The same in another unit.
+    /// Converts the number to another unit.
     #[must_use]
     pub fn map(self, change: impl FnOnce(f64) -> f64) -> Self {
         match self {

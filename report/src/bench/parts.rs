@@ -1,27 +1,25 @@
-//! What a bench says, as the parts of a page: first what a reader came for, then what it rests on.
+//! A bench as the parts of a page: first what a reader came for, then what it rests on.
 
-use super::metric::{Metric, Section, Standing, standing};
+use super::metric::{Metric, RowState, Section, row_state};
 use super::{Bench, BenchRow, Count, Pinning};
 use crate::load::{Arrival, BuildProfile};
 use crate::outside;
 use crate::outside::Outside;
 use crate::pairs;
 use crate::part::{Entry, Group, Head, Part, Style, Table};
-use crate::quantity::{counted, number, time};
+use crate::quantity::{format_count, number, time};
 use crate::statistics::{self, median};
 use crate::verdict::Model;
 
 pub(crate) const NO_DATA: &str = "no data";
-pub(crate) const NOT_HERE: &str = "-";
+pub(crate) const EMPTY_CELL: &str = "-";
 
-/// A column of a table.
 enum Column {
-    /// The median.
     Value(Metric),
-    /// The ratio to the baseline, behind its number.
+    /// The ratio to the baseline, in the column after the median.
     Ratio(Metric),
-    /// The ratio to the baseline, under a head of its own.
-    Beside(Metric),
+    /// The ratio to the baseline, under the head of the quantity.
+    RatioOnly(Metric),
 }
 
 pub(super) fn parts(bench: &Bench) -> Vec<Part> {
@@ -31,57 +29,66 @@ pub(super) fn parts(bench: &Bench) -> Vec<Part> {
     };
     let what = format!("{}; {latency}", bench.workload.describe()).into();
     let host = outside!("host: {}", bench.host.describe());
-    let workers = counted(bench.workers.into(), "worker");
+    let workers = format_count(bench.workers.into(), "worker");
     let built = outside!("{} a server; {}", workers, bench.build.rustc);
     vec![
         Part::Title(outside!("bench on {}", bench.label)),
         Part::lines([what, host, built]),
-        Part::Table(table(bench, "medians of the rounds", &comparison())),
-        Part::Table(table(bench, "cost of a message, and what a server holds", &costs())),
+        Part::Table(table(bench, "medians of the rounds", &comparison_columns())),
+        Part::Table(table(bench, "cost of a message, and what a server holds", &cost_columns())),
         Part::Table(controlled_pairs(bench)),
-        Part::Table(table(bench, "the rest of latency and CPU beside the baseline", &latencies())),
+        Part::Table(table(
+            bench,
+            "the rest of latency and CPU beside the baseline",
+            &latency_columns(),
+        )),
         Part::Table(table(
             bench,
             "the same of what a message needs and a server holds",
-            &holdings(),
+            &holding_columns(),
         )),
-        Part::lines(frame(bench)),
-        Part::list("refused, and not measured", refused(bench)),
-        Part::list("without numbers", without_numbers(bench)),
+        Part::lines(basis_lines(bench)),
+        Part::list("refused, and not measured", refusals(bench)),
+        Part::list("without numbers", rows_without_numbers(bench)),
         Part::list("rounds that do not count", flaws(bench)),
         Part::list("no data", reasons(bench, Metric::all())),
         Part::Table(drivers(bench)),
     ]
 }
 
-fn comparison() -> Vec<Column> {
-    columns(|metric| match metric.place() {
+fn comparison_columns() -> Vec<Column> {
+    columns(|metric| match metric.section() {
         Section::Medians => vec![Column::Value(metric), Column::Ratio(metric)],
-        Section::MediansRatioApart | Section::MediansAlone => vec![Column::Value(metric)],
-        Section::Times | Section::Holdings => Vec::new(),
+        Section::MediansAndLatencies | Section::MediansWithoutRatio => vec![Column::Value(metric)],
+        Section::CostsAndLatencies | Section::CostsAndHoldings => Vec::new(),
     })
 }
 
-fn costs() -> Vec<Column> {
-    columns(|metric| match metric.place() {
-        Section::Times | Section::Holdings => vec![Column::Value(metric)],
-        Section::Medians | Section::MediansRatioApart | Section::MediansAlone => Vec::new(),
-    })
-}
-
-fn latencies() -> Vec<Column> {
-    columns(|metric| match metric.place() {
-        Section::MediansRatioApart | Section::Times => vec![Column::Beside(metric)],
-        Section::Medians | Section::MediansAlone | Section::Holdings => Vec::new(),
-    })
-}
-
-fn holdings() -> Vec<Column> {
-    columns(|metric| match metric.place() {
-        Section::Holdings => vec![Column::Beside(metric)],
-        Section::Medians | Section::MediansRatioApart | Section::MediansAlone | Section::Times => {
+fn cost_columns() -> Vec<Column> {
+    columns(|metric| match metric.section() {
+        Section::CostsAndLatencies | Section::CostsAndHoldings => vec![Column::Value(metric)],
+        Section::Medians | Section::MediansAndLatencies | Section::MediansWithoutRatio => {
             Vec::new()
         }
+    })
+}
+
+fn latency_columns() -> Vec<Column> {
+    columns(|metric| match metric.section() {
+        Section::MediansAndLatencies | Section::CostsAndLatencies => {
+            vec![Column::RatioOnly(metric)]
+        }
+        Section::Medians | Section::MediansWithoutRatio | Section::CostsAndHoldings => Vec::new(),
+    })
+}
+
+fn holding_columns() -> Vec<Column> {
+    columns(|metric| match metric.section() {
+        Section::CostsAndHoldings => vec![Column::RatioOnly(metric)],
+        Section::Medians
+        | Section::MediansAndLatencies
+        | Section::MediansWithoutRatio
+        | Section::CostsAndLatencies => Vec::new(),
     })
 }
 
@@ -90,18 +97,18 @@ fn columns(of: impl Fn(Metric) -> Vec<Column>) -> Vec<Column> {
 }
 
 fn table(bench: &Bench, title: &'static str, columns: &[Column]) -> Table {
-    let mut heads = vec![Head::of("row")];
+    let mut heads = vec![Head::new("row")];
     heads.extend(columns.iter().map(|column| match column {
         Column::Value(metric) => Head(metric.head().into(), metric.unit().0.into()),
         Column::Ratio(_) => Head("against".into(), bench.baseline.clone()),
-        Column::Beside(metric) => Head::of(metric.head()),
+        Column::RatioOnly(metric) => Head::new(metric.head()),
     }));
-    let groups = by_model(bench, |row| cells(bench, row, columns));
+    let groups = group_by_model(bench, |row| cells(bench, row, columns));
     Table { title, style: Style::Numbers, heads, groups }
 }
 
 /// The rows grouped by model, in the registry's order within a group.
-fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Entry>) -> Vec<Group> {
+fn group_by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Entry>) -> Vec<Group> {
     let models = [Model::Readiness, Model::Completion, Model::Blocking, Model::Undeclared];
     let group = |model: Model| {
         let rows: Vec<_> = bench.rows.iter().filter(|row| row.model == model).map(&line).collect();
@@ -112,60 +119,60 @@ fn by_model(bench: &Bench, line: impl Fn(&BenchRow) -> Vec<Entry>) -> Vec<Group>
 
 fn cells(bench: &Bench, row: &BenchRow, columns: &[Column]) -> Vec<Entry> {
     let mut cells = vec![row.name.clone().into()];
-    if let Some(word) = absence(row) {
+    if let Some(word) = absence_word(row) {
         cells.push(word.into());
-        cells.resize(columns.len() + 1, NOT_HERE.into());
+        cells.resize(columns.len() + 1, EMPTY_CELL.into());
         return cells;
     }
     cells.extend(columns.iter().map(|column| match column {
-        Column::Value(metric) => shown(*metric, &metric.value(bench, row)).into(),
-        Column::Ratio(metric) | Column::Beside(metric) => {
-            against_baseline(bench, *metric, row).into()
+        Column::Value(metric) => format_value(*metric, &metric.value(bench, row)).into(),
+        Column::Ratio(metric) | Column::RatioOnly(metric) => {
+            ratio_to_baseline(bench, *metric, row).into()
         }
     }));
     cells
 }
 
-/// The word in the place of numbers for a row that has none.
-pub(crate) fn absence(row: &BenchRow) -> Option<&'static str> {
-    match standing(row) {
-        Standing::Measured => None,
-        Standing::Refused { .. } => Some("refused"),
-        Standing::MostlyInvalid { .. } => Some("invalid"),
-        Standing::NotReached => Some("not reached"),
+/// The word in place of the numbers of a row that has none.
+pub(crate) fn absence_word(row: &BenchRow) -> Option<&'static str> {
+    match row_state(row) {
+        RowState::Measured => None,
+        RowState::Refused { .. } => Some("refused"),
+        RowState::MostlyInvalid { .. } => Some("invalid"),
+        RowState::NotReached => Some("not reached"),
     }
 }
 
-pub(crate) fn shown(metric: Metric, value: &Count) -> String {
-    value.number().map_or_else(|| NO_DATA.to_owned(), |number| metric.shown(number))
+pub(crate) fn format_value(metric: Metric, value: &Count) -> String {
+    value.number().map_or_else(|| NO_DATA.to_owned(), |number| metric.format(number))
 }
 
-fn against_baseline(bench: &Bench, metric: Metric, row: &BenchRow) -> String {
+fn ratio_to_baseline(bench: &Bench, metric: Metric, row: &BenchRow) -> String {
     if row.name == bench.baseline {
         return "baseline".to_owned();
     }
     match bench.rows.iter().find(|other| other.name == bench.baseline) {
-        Some(baseline) => against(bench, metric, row, baseline),
-        None => NOT_HERE.to_owned(),
+        Some(baseline) => format_ratio(bench, metric, row, baseline),
+        None => EMPTY_CELL.to_owned(),
     }
 }
 
-fn against(bench: &Bench, metric: Metric, row: &BenchRow, other: &BenchRow) -> String {
+fn format_ratio(bench: &Bench, metric: Metric, row: &BenchRow, other: &BenchRow) -> String {
     if let Some(ratio) = statistics::ratio(&metric.rounds(bench, row), &metric.rounds(bench, other))
     {
         return ratio.words();
     }
-    // What is counted once has no interval.
+    // A quantity with one value per row has no interval.
     let (value, base) = (metric.value(bench, row).number(), metric.value(bench, other).number());
     let once = value.zip(base).map(|(value, base)| value / base).filter(|ratio| ratio.is_finite());
-    once.map_or_else(|| NOT_HERE.to_owned(), |ratio| format!("{ratio:.2}"))
+    once.map_or_else(|| EMPTY_CELL.to_owned(), |ratio| format!("{ratio:.2}"))
 }
 
-/// The rows that are one program on two drivers: completion over readiness.
+/// Rows that are one program on two drivers: the ratios of completion to readiness.
 fn controlled_pairs(bench: &Bench) -> Table {
-    let pairs = pairs::controlled(&bench.rows, |row| row.traits(&bench.host.os));
+    let pairs = pairs::find_pairs(&bench.rows, |row| row.traits(&bench.host.os));
     let rows = pairs.into_iter().map(|pair| {
-        let ratio = |metric| against(bench, metric, pair.completion, pair.readiness);
+        let ratio = |metric| format_ratio(bench, metric, pair.completion, pair.readiness);
         let mut cells: Vec<Entry> = vec![
             pair.completion.backend().into(),
             pair.completion.name.clone().into(),
@@ -176,11 +183,11 @@ fn controlled_pairs(bench: &Bench) -> Table {
     });
     let heads = ["runtime", "completion", "against", "throughput", "p99", "CPU"];
     let title = "controlled pairs, in which nothing differs but the I/O API";
-    Table::plain(title, Style::Numbers, heads.map(Head::of).to_vec(), rows.collect())
+    Table::plain(title, Style::Numbers, heads.map(Head::new).to_vec(), rows.collect())
 }
 
-/// What the numbers stand on: ceiling, floor, pinning, rounds.
-fn frame(bench: &Bench) -> Vec<Outside> {
+/// What the numbers rest on: ceiling, floor, pinning, rounds.
+fn basis_lines(bench: &Bench) -> Vec<Outside> {
     let ceiling = match &bench.ceiling {
         Some(ceiling) => format!(
             "{} messages/s, at {} of the generator's CPU a message: a row that comes near it is \
@@ -194,12 +201,12 @@ fn frame(bench: &Bench) -> Vec<Outside> {
         Some(ns) => format!(
             "{} of CPU a message, which the kernel alone charges any server (median of {})",
             time(ns),
-            counted(bench.floor_ns.len() as u64, "round")
+            format_count(bench.floor_ns.len() as u64, "round")
         ),
         None => "not measured".to_owned(),
     };
     let rounds = bench.rows.iter().map(|row| row.samples.len()).max().unwrap_or(0);
-    let rounds = counted(rounds as u64, "round");
+    let rounds = format_count(rounds as u64, "round");
     let order = if bench.interrupted {
         "stopped by the user before all were done"
     } else {
@@ -216,7 +223,7 @@ fn frame(bench: &Bench) -> Vec<Outside> {
     lines
 }
 
-/// Why no number is to be taken at its word.
+/// Reasons to doubt the numbers.
 pub(crate) fn doubts(bench: &Bench) -> Vec<Outside> {
     let mut lines = Vec::new();
     if bench.build.generator == BuildProfile::Dev {
@@ -248,25 +255,25 @@ fn pinning(pinning: &Pinning) -> Outside {
     }
 }
 
-pub(crate) fn refused(bench: &Bench) -> Vec<Outside> {
+pub(crate) fn refusals(bench: &Bench) -> Vec<Outside> {
     let line = |row: &BenchRow| Some(outside!("{}: {}", row.name, row.refused.as_ref()?.reason));
     bench.rows.iter().filter_map(line).collect()
 }
 
-fn without_numbers(bench: &Bench) -> Vec<Outside> {
-    let line = |row: &BenchRow| match standing(row) {
-        Standing::MostlyInvalid { invalid, rounds } => {
+fn rows_without_numbers(bench: &Bench) -> Vec<Outside> {
+    let line = |row: &BenchRow| match row_state(row) {
+        RowState::MostlyInvalid { invalid, rounds } => {
             Some(outside!("{}: {} of its {} rounds do not count", row.name, invalid, rounds))
         }
-        Standing::NotReached => {
+        RowState::NotReached => {
             Some(outside!("{}: the bench ended before its first round", row.name))
         }
-        Standing::Measured | Standing::Refused { .. } => None,
+        RowState::Measured | RowState::Refused { .. } => None,
     };
     bench.rows.iter().filter_map(line).collect()
 }
 
-/// Rounds are shown from 1.
+/// Pages count rounds from 1.
 fn flaws(bench: &Bench) -> Vec<Outside> {
     let of_row = |row: &BenchRow| {
         let line = |round: u32, flaw: Outside| {
@@ -278,10 +285,10 @@ fn flaws(bench: &Bench) -> Vec<Outside> {
     bench.rows.iter().flat_map(of_row).collect()
 }
 
-/// Each reason for which one of these has no number, once, with the rows that it is about.
+/// Each reason why one of `metrics` has no number, once, with the rows it applies to.
 pub(crate) fn reasons(bench: &Bench, metrics: impl IntoIterator<Item = Metric>) -> Vec<Outside> {
     let measured: Vec<&BenchRow> =
-        bench.rows.iter().filter(|row| standing(row) == Standing::Measured).collect();
+        bench.rows.iter().filter(|row| row_state(row) == RowState::Measured).collect();
     let mut found: Vec<(Outside, Vec<&Outside>)> = Vec::new();
     for metric in metrics {
         for row in &measured {
@@ -306,11 +313,11 @@ pub(crate) fn reasons(bench: &Bench, metrics: impl IntoIterator<Item = Metric>) 
 
 fn drivers(bench: &Bench) -> Table {
     let line = |row: &BenchRow| {
-        let runtime = row.runtime.clone().unwrap_or_else(|| NOT_HERE.into());
+        let runtime = row.runtime.clone().unwrap_or_else(|| EMPTY_CELL.into());
         let [name, driver, flavor] = [&row.name, &row.driver, &row.flavor].map(Outside::clone);
         [name, driver, flavor, runtime, row.attestation.words()].map(Entry::from).to_vec()
     };
-    let heads = ["row", "driver", "flavor", "runtime", "attestation"].map(Head::of).to_vec();
+    let heads = ["row", "driver", "flavor", "runtime", "attestation"].map(Head::new).to_vec();
     let title = "drivers, seen from outside";
-    Table { title, style: Style::Words, heads, groups: by_model(bench, line) }
+    Table { title, style: Style::Words, heads, groups: group_by_model(bench, line) }
 }

@@ -1,8 +1,8 @@
-//! A bench as records of values: one for each round of a row, and one for each row without rounds.
+//! A bench as records of values: one per round of a row, and one per row without rounds.
 
 use super::metric::Metric;
 use super::{Bench, BenchRow, Sample};
-use crate::load::records::{measurement, percents, workload};
+use crate::load::records::{measurement_record, percents, workload_record};
 use crate::load::{Generator, Measurement};
 use crate::record::{Field, Record, optional, optional_text, text, value};
 
@@ -10,17 +10,16 @@ pub(super) fn records(bench: &Bench) -> Vec<Record> {
     records_with(bench, &percents(measurements(bench)))
 }
 
-/// Every measurement of a bench.
 pub(crate) fn measurements(bench: &Bench) -> impl Iterator<Item = &Measurement> {
     bench.rows.iter().flat_map(|row| &row.samples).map(|sample| &sample.measurement)
 }
 
-/// The records, with columns for these percentiles.
+/// The records of a bench, with columns for these percentiles.
 pub(crate) fn records_with(bench: &Bench, percents: &[f64]) -> Vec<Record> {
     let mut records = Vec::new();
     for row in &bench.rows {
         for sample in &row.samples {
-            let measured = measurement(&sample.measurement, percents);
+            let measured = measurement_record(&sample.measurement, percents);
             records.push(record(bench, row, Some(sample), measured));
         }
         if row.samples.is_empty() {
@@ -30,9 +29,9 @@ pub(crate) fn records_with(bench: &Bench, percents: &[f64]) -> Vec<Record> {
     records
 }
 
-/// The heads of a measurement, with nothing below them.
+/// The heads of a measurement, with empty fields.
 fn blank(percents: &[f64]) -> Record {
-    let heads = measurement(&Measurement::empty(Generator::default()), percents).into_iter();
+    let heads = measurement_record(&Measurement::empty(Generator::default()), percents).into_iter();
     heads.map(|(head, _)| (head, Field::None)).collect()
 }
 
@@ -47,15 +46,16 @@ fn record(bench: &Bench, row: &BenchRow, sample: Option<&Sample>, measured: Reco
         optional_text("refused", row.refused.as_ref().map(|refused| &refused.reason)),
         optional("round", sample.map(|sample| u64::from(sample.round) + 1)),
     ];
-    record.extend(workload(&bench.workload).into_iter().filter(|(head, _)| head != "target"));
+    record
+        .extend(workload_record(&bench.workload).into_iter().filter(|(head, _)| head != "target"));
     record.extend(measured);
     let floor = sample.and_then(|sample| bench.floor_ns.get(sample.round as usize));
     record.push(optional("floor_ns_per_message", floor));
     for metric in Metric::all() {
-        let Some(head) = metric.csv() else { continue };
-        let number = match metric.of_row(row) {
+        let Some(head) = metric.csv_head() else { continue };
+        let number = match metric.row_value(row) {
             Some(count) => count.number(),
-            None => sample.and_then(|sample| metric.of(bench, sample)?.number()),
+            None => sample.and_then(|sample| metric.round_value(bench, sample)?.number()),
         };
         record.push(optional(head, number));
     }

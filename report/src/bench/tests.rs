@@ -1,26 +1,26 @@
-//! What the pages of a bench must say, and must not, on small benches.
+//! What the pages of a bench must say and must not say, for small benches.
 
-use super::{Because, Bench, Count, Pinning, Refused};
+use super::{Bench, Count, Pinning, Refusal, RefusalKind};
 use crate::example::{self, invalid};
 use crate::format::Format;
 use crate::load::{Arrival, Ending};
 use crate::verdict::Model;
 use crate::view::{View, Width};
 
-fn shown(bench: &Bench, format: Format) -> String {
-    crate::render::render(bench, &(), format, View::plain(Width::of(160))).unwrap()
+fn render_page(bench: &Bench, format: Format) -> String {
+    crate::render::render(bench, &(), format, View::plain(Width::new(160))).unwrap()
 }
 
 fn text(bench: &Bench) -> String {
-    shown(bench, Format::Text)
+    render_page(bench, Format::Text)
 }
 
 fn markdown(bench: &Bench) -> String {
-    shown(bench, Format::Markdown)
+    render_page(bench, Format::Markdown)
 }
 
 fn csv(bench: &Bench) -> String {
-    shown(bench, Format::Csv)
+    render_page(bench, Format::Csv)
 }
 
 #[track_caller]
@@ -30,7 +30,7 @@ fn expect(page: &str, parts: &[&str]) {
     }
 }
 
-/// The line of the first table that begins with a row's name.
+/// The first line of a table that begins with the name of a row.
 #[track_caller]
 fn line<'a>(page: &'a str, row: &str) -> &'a str {
     let begins = |line: &&str| line.trim_matches(['│', '|', ' ']).starts_with(row);
@@ -56,7 +56,7 @@ fn every_quantity_stands_beside_the_baseline() {
     let (_, latencies) = page.split_once("the rest of latency and CPU").expect("a table");
     assert!(line(latencies, "fast").contains("0.50 [0.50, 0.50]"), "{latencies}");
     let (_, holdings) = page.split_once("the same of what a message needs").expect("a table");
-    // Counted once, so there is no interval.
+    // It has one value per row, so there is no interval.
     let words: Vec<&str> = line(holdings, "fast").split_whitespace().collect();
     assert_eq!(words[2..4], ["0.25", "-"], "{holdings}");
 }
@@ -71,7 +71,7 @@ fn a_page_says_what_its_numbers_rest_on() {
     bench.pinning = Pinning::None { reason: "2 processors".into() };
     (bench.ceiling, bench.floor_ns, bench.interrupted) = (None, Vec::new(), true);
     bench.workload.arrival = Arrival::Open { messages_per_second: 20_000.0 };
-    // A sentence may be wrapped anywhere.
+    // A page may break a sentence anywhere.
     let page = text(&bench).replace("\n  ", " ");
     expect(&page, &["ceiling: not measured", "floor: not measured", "pinning: none: 2 processors"]);
     expect(&page, &["stopped by the user", "latency is response, from the planned send"]);
@@ -126,11 +126,11 @@ fn an_invalid_round_gives_no_number_and_most_of_them_none_at_all() {
 fn a_refused_row_says_why() {
     let mut bench = example::bench();
     bench.rows[0].refused =
-        Some(Refused::new(Because::Wrong, "it fails tcp-echo/one-byte |\u{1b}[1m"));
+        Some(Refusal::new(RefusalKind::Wrong, "it fails tcp-echo/one-byte |\u{1b}[1m"));
     let page = text(&bench);
     expect(&page, &["base: it fails tcp-echo/one-byte |\u{fffd}[1m"]);
     expect(line(&page, "base"), &["refused"]);
-    // Nothing is left to compare with.
+    // There is no baseline left to compare with.
     assert!(!line(&page, "slow").contains("no clear difference"), "{page}");
     expect(&markdown(&bench), &["tcp-echo/one-byte \\|\u{fffd}\\[1m"]);
 }
@@ -165,7 +165,7 @@ fn a_round_is_a_record_and_a_row_without_rounds_too() {
     let mut bench: Bench = example::bench();
     let mut refused = example::row("none", "backend-none", Model::Blocking, 1.0);
     (refused.samples, refused.refused) =
-        (Vec::new(), Some(Refused::new(Because::Wrong, "no, \"really\"")));
+        (Vec::new(), Some(Refusal::new(RefusalKind::Wrong, "no, \"really\"")));
     bench.rows.push(refused);
     bench.rows[0].samples[1].measurement.validity = invalid("late");
     let page = csv(&bench);

@@ -1,95 +1,85 @@
-//! Two benches row by row. Counts have a gate; a time is a change only where Mann-Whitney's test
-//! finds one and the medians are apart.
+//! Compares two benches row by row. A count has changed if it passes a gate. A time has changed
+//! only if Mann-Whitney's test finds a difference and the medians are far enough apart.
 
 use serde::{Deserialize, Serialize};
 
 use super::OtherHosts;
 use super::circumstances::{host_differences, pinning_differences, workload_differences};
-use crate::bench::metric::{Better, Metric, Rule, Standing, standing};
+use crate::bench::metric::{Direction, Metric, RowState, Rule, row_state};
 use crate::bench::{Bench, BenchRow, Count};
 use crate::outside;
 use crate::outside::Outside;
 use crate::statistics::{chance, median};
 
-/// A count that is worse by more is a regression.
+/// A count has changed only if it differs by more than this share.
 pub(super) const COUNT_GATE: f64 = 0.10;
-/// A time whose median changed by less is no change, however sure it is.
+/// A time has changed only if its median differs by more than this share, however sure the test is.
 pub(super) const TIME_GATE: f64 = 0.05;
-/// A time changed where chance alone would show as much less often.
-pub(super) const CHANCE: f64 = 0.05;
+/// A time has changed only if chance alone would show as large a difference less often than this.
+pub(super) const MAX_CHANCE: f64 = 0.05;
 
 /// What changed between two benches of one workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BenchComparison {
-    /// The label of the second.
+    /// Label of the second bench.
     pub label: Outside,
-    /// Whether times were compared.
-    pub times: Times,
-    /// Every quantity that both have, changed or not.
+    pub times: TimeComparison,
+    /// Every compared quantity that both benches have, changed or not.
     pub changes: Vec<Change>,
-    /// Rows that had numbers and have none any more, and why.
+    /// Rows that had numbers and no longer have any, and why.
     pub lost: Vec<Outside>,
-    /// Counts that only one of them has, and why.
+    /// Counts that only one bench has, and why.
     pub no_data: Vec<Outside>,
-    /// Rows that only the first has.
+    /// Rows that only the first bench has.
     pub only_before: Vec<Outside>,
-    /// Rows that only the second has.
+    /// Rows that only the second bench has.
     pub only_after: Vec<Outside>,
 }
 
 /// Whether times were compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
-pub enum Times {
-    /// Both benches are of one host.
+pub enum TimeComparison {
+    /// Both benches have the same host and the same pinning.
     Compared,
-    /// They are not, but the user wanted it.
+    /// Host or pinning differ, but the user wanted it (`--force`).
     Forced {
-        /// What differs.
+        /// What differs, a few words each.
         differences: Vec<Outside>,
     },
-    /// They were not.
+    /// Host or pinning differ.
     NotCompared {
-        /// What differs.
+        /// What differs, a few words each.
         differences: Vec<Outside>,
     },
 }
 
-/// One quantity of one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// The row.
     pub row: Outside,
-    /// The quantity.
     pub metric: Metric,
-    /// Its median, or what was counted, in the first bench.
+    /// Median or count in the first bench, in its unit.
     pub before: f64,
-    /// The same in the second.
+    /// Median or count in the second bench, in its unit.
     pub after: f64,
-    /// How often chance alone would show as much; absent for a count.
+    /// How often chance alone would show as large a difference, as a share; absent for a count, or
+    /// with too few rounds.
     pub chance: Option<f64>,
-    /// What that means.
     pub judgement: Judgement,
 }
 
-/// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judgement {
-    /// It is worse.
     Regression,
-    /// It is better.
     Improvement,
-    /// It is neither.
     NoClearDifference,
-    /// Nothing can be said of a time with so few rounds.
+    /// There are too few rounds to judge a time.
     TooFewRounds,
 }
 
-/// Compares two benches.
-///
 /// # Errors
-/// What differs in the workload: then nothing can be said.
+/// The workloads differ, so nothing can be compared; the text says what differs.
 pub(super) fn compare(
     before: &Bench,
     after: &Bench,
@@ -105,12 +95,12 @@ pub(super) fn compare(
     }
     let mut found = BenchComparison {
         label: after.label.clone(),
-        times: Times::of(before, after, other_hosts),
+        times: TimeComparison::new(before, after, other_hosts),
         changes: Vec::new(),
         lost: Vec::new(),
         no_data: Vec::new(),
-        only_before: names_missing(before, after),
-        only_after: names_missing(after, before),
+        only_before: missing_row_names(before, after),
+        only_after: missing_row_names(after, before),
     };
     for row in &before.rows {
         if let Some(other) = after.rows.iter().find(|other| other.name == row.name) {
@@ -120,35 +110,34 @@ pub(super) fn compare(
     Ok(found)
 }
 
-fn names_missing(of: &Bench, from: &Bench) -> Vec<Outside> {
+fn missing_row_names(of: &Bench, from: &Bench) -> Vec<Outside> {
     let missing = |row: &&BenchRow| !from.rows.iter().any(|other| other.name == row.name);
     of.rows.iter().filter(missing).map(|row| row.name.clone()).collect()
 }
 
 impl BenchComparison {
-    /// The changes that mean so.
-    pub fn of(&self, judgement: Judgement) -> impl Iterator<Item = &Change> {
+    pub fn changes_with(&self, judgement: Judgement) -> impl Iterator<Item = &Change> {
         self.changes.iter().filter(move |change| change.judgement == judgement)
     }
 
     fn compare_rows(&mut self, before: (&Bench, &BenchRow), after: (&Bench, &BenchRow)) {
-        if standing(before.1) != Standing::Measured {
+        if row_state(before.1) != RowState::Measured {
             return;
         }
-        let why = match standing(after.1) {
-            Standing::Measured => None,
-            Standing::Refused { reason } => Some(outside!("refused: {}", reason)),
-            Standing::MostlyInvalid { invalid, rounds } => {
+        let why = match row_state(after.1) {
+            RowState::Measured => None,
+            RowState::Refused { reason } => Some(outside!("refused: {}", reason)),
+            RowState::MostlyInvalid { invalid, rounds } => {
                 Some(format!("{invalid} of its {rounds} rounds do not count").into())
             }
-            Standing::NotReached => Some("the bench ended before its first round".into()),
+            RowState::NotReached => Some("the bench ended before its first round".into()),
         };
         if let Some(why) = why {
             return self.lost.push(outside!("{}: {}", before.1.name, why));
         }
         for metric in Metric::all() {
             match metric.rule() {
-                Rule::Count { beyond } => self.compare_counts(metric, before, after, beyond),
+                Rule::Count { threshold } => self.compare_counts(metric, before, after, threshold),
                 Rule::Time => self.compare_times(metric, before, after),
                 Rule::NotJudged => {}
             }
@@ -160,21 +149,24 @@ impl BenchComparison {
         metric: Metric,
         (one, row): (&Bench, &BenchRow),
         (two, other): (&Bench, &BenchRow),
-        beyond: f64,
+        threshold: f64,
     ) {
         let (before, after) = match (metric.value(one, row), metric.value(two, other)) {
             (Count::Of(before), Count::Of(after)) => (before, after),
             (Count::NoData { .. }, Count::NoData { .. }) => return,
             (Count::Of(_), Count::NoData { no_data }) => {
-                return self.no_data.push(absence(row, metric, "second", &no_data));
+                return self.no_data.push(describe_absence(row, metric, "second", &no_data));
             }
             (Count::NoData { no_data }, Count::Of(_)) => {
-                return self.no_data.push(absence(row, metric, "first", &no_data));
+                return self.no_data.push(describe_absence(row, metric, "first", &no_data));
             }
         };
-        let is_apart = (after - before).abs() > beyond.max(before * COUNT_GATE);
-        let judgement =
-            if is_apart { metric.turn(before, after) } else { Judgement::NoClearDifference };
+        let is_apart = (after - before).abs() > threshold.max(before * COUNT_GATE);
+        let judgement = if is_apart {
+            metric.judge_change(before, after)
+        } else {
+            Judgement::NoClearDifference
+        };
         let row = row.name.clone();
         self.changes.push(Change { row, metric, before, after, chance: None, judgement });
     }
@@ -185,7 +177,7 @@ impl BenchComparison {
         (one, row): (&Bench, &BenchRow),
         (two, other): (&Bench, &BenchRow),
     ) {
-        if matches!(self.times, Times::NotCompared { .. }) {
+        if matches!(self.times, TimeComparison::NotCompared { .. }) {
             return;
         }
         let values = |bench, row| {
@@ -198,8 +190,8 @@ impl BenchComparison {
         let chance = chance(&ours, &theirs);
         let judgement = match chance {
             None => Judgement::TooFewRounds,
-            Some(chance) if chance < CHANCE && (after / before - 1.0).abs() > TIME_GATE => {
-                metric.turn(before, after)
+            Some(chance) if chance < MAX_CHANCE && (after / before - 1.0).abs() > TIME_GATE => {
+                metric.judge_change(before, after)
             }
             Some(_) => Judgement::NoClearDifference,
         };
@@ -214,12 +206,12 @@ impl BenchComparison {
     }
 }
 
-fn absence(row: &BenchRow, metric: Metric, side: &str, reason: &Outside) -> Outside {
+fn describe_absence(row: &BenchRow, metric: Metric, side: &str, reason: &Outside) -> Outside {
     outside!("{}, {}: none in the {}: {}", row.name, metric.name(), side, reason)
 }
 
-impl Times {
-    fn of(before: &Bench, after: &Bench, other_hosts: OtherHosts) -> Self {
+impl TimeComparison {
+    fn new(before: &Bench, after: &Bench, other_hosts: OtherHosts) -> Self {
         let mut differences = host_differences(&before.host, &after.host);
         differences.extend(pinning_differences(before, after));
         if differences.is_empty() {
@@ -233,11 +225,11 @@ impl Times {
 }
 
 impl Metric {
-    /// What it means that this quantity is not what it was.
-    fn turn(self, before: f64, after: f64) -> Judgement {
-        let is_better = match self.better() {
-            Better::More => after > before,
-            Better::Less => after < before,
+    /// What a change of this quantity means.
+    fn judge_change(self, before: f64, after: f64) -> Judgement {
+        let is_better = match self.better_direction() {
+            Direction::Higher => after > before,
+            Direction::Lower => after < before,
         };
         if is_better { Judgement::Improvement } else { Judgement::Regression }
     }

@@ -1,4 +1,4 @@
-//! Two checks cell by cell: what turned red, what was mended, what can no longer be judged.
+//! Compares two checks cell by cell: what turned red, what was fixed, what can no longer be judged.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,46 +11,43 @@ use crate::verdict::Verdict;
 /// What changed between two checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunComparison {
-    /// The label of the second.
+    /// Label of the second check.
     pub label: Outside,
-    /// Cells that are not what they were, in the second's order.
-    pub turned: Vec<Turned>,
-    /// How many cells both could not judge.
+    /// Cells whose state changed, in the order of the second check.
+    pub turned: Vec<TurnedCell>,
+    /// How many cells neither check could judge.
     pub absent_in_both: usize,
-    /// Rows, cases and a profile that only the first has, in words.
+    /// Rows, cases and a profile that only the first check has, in words.
     pub only_before: Vec<Outside>,
-    /// Those that only the second has.
+    /// Rows, cases and a profile that only the second check has, in words.
     pub only_after: Vec<Outside>,
 }
 
-/// A cell that is not what it was.
+/// A cell whose state changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turned {
-    /// Name of the row.
+pub struct TurnedCell {
     pub row: Outside,
     /// `suite/case`.
     pub case: Outside,
-    /// What it turned to.
     pub turn: Turn,
-    /// Verdict of the first, with its kind of failure.
+    /// Verdict of the first check, with the kind of failure or the reason.
     pub before: Outside,
-    /// Verdict of the second, with its kind of failure or its reason.
+    /// Verdict of the second check, with the kind of failure or the reason.
     pub after: Outside,
 }
 
-/// What a cell turned to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Turn {
-    /// It was not red and is.
+    /// Red now, and not before.
     Red,
-    /// It was red and is not.
+    /// Red before, and green now.
     Fixed,
-    /// It was judged and is not any more: unavailable, or unsupported.
+    /// Judged or an error before, and unavailable or unsupported now.
     Unavailable,
-    /// It was not judged and is green.
+    /// Not judged or an error before, and green now.
     Judged,
-    /// The judge could decide and no longer can.
+    /// An error of the judge now, and not before.
     Error,
 }
 
@@ -67,15 +64,19 @@ pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
     let mut absent_in_both = 0;
     for cell in &after.cells {
         let Some(old) = before.cell(&cell.row, &cell.suite, &cell.case) else { continue };
-        if (CellState::of(old), CellState::of(cell)) == (CellState::Absent, CellState::Absent) {
+        if (CellState::from_cell(old), CellState::from_cell(cell))
+            == (CellState::Absent, CellState::Absent)
+        {
             absent_in_both += 1;
         }
-        turned.extend(turn(CellState::of(old), CellState::of(cell)).map(|turn| Turned {
-            row: cell.row.clone(),
-            case: cell.id(),
-            turn,
-            before: words(old),
-            after: words(cell),
+        turned.extend(turn(CellState::from_cell(old), CellState::from_cell(cell)).map(|turn| {
+            TurnedCell {
+                row: cell.row.clone(),
+                case: cell.id(),
+                turn,
+                before: words(old),
+                after: words(cell),
+            }
         }));
     }
     RunComparison {
@@ -88,8 +89,7 @@ pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
 }
 
 impl RunComparison {
-    /// The cells that turned so.
-    pub fn turned(&self, turn: Turn) -> impl Iterator<Item = &Turned> {
+    pub fn cells_that_turned(&self, turn: Turn) -> impl Iterator<Item = &TurnedCell> {
         self.turned.iter().filter(move |cell| cell.turn == turn)
     }
 }
@@ -115,7 +115,7 @@ fn turn(before: CellState, after: CellState) -> Option<Turn> {
 }
 
 impl CellState {
-    fn of(cell: &Cell) -> Self {
+    fn from_cell(cell: &Cell) -> Self {
         if Gate::default().conclusion(cell, &Outside::default()) == Conclusion::Red {
             return Self::Red;
         }
@@ -140,7 +140,7 @@ fn words(cell: &Cell) -> Outside {
     }
 }
 
-/// Rows and cases of one that the other does not have, and its profile where that is another.
+/// Rows and cases of `of` that `from` does not have, and its profile if `from` has another.
 fn missing(of: &Run, from: &Run) -> Vec<Outside> {
     let mut found = Vec::new();
     let rows = of.rows.iter().filter(|row| !from.rows.iter().any(|other| other.name == row.name));

@@ -1,5 +1,5 @@
 //! What changed between two sets of results: cells that turned red or green, counts beyond a gate,
-//! and times where the rounds of both show it. Pure functions of the results.
+//! and times whose rounds differ. Pure functions of the results.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,30 +20,28 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub use benches::{BenchComparison, Change, Judgement, Times};
-pub use cells::{RunComparison, Turn, Turned};
-pub use circumstances::{host_differences, same_host, workload_differences};
+pub use benches::{BenchComparison, Change, Judgement, TimeComparison};
+pub use cells::{RunComparison, Turn, TurnedCell};
+pub use circumstances::{host_differences, is_same_host, workload_differences};
 
 /// The version of the format of comparisons that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// What one side of a comparison is made of.
+/// One side of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
-    /// What the user called it: a folder or a file.
+    /// The user's name for it: a folder or a file.
     pub name: Outside,
-    /// Results of checks.
     pub runs: Vec<Run>,
-    /// Benches.
     pub benches: Vec<Bench>,
 }
 
-/// Whether times are compared where the hosts differ.
+/// Whether times are compared if the hosts differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherHosts {
-    /// They are not: the difference would be that of the hosts.
+    /// They are not, because they would show the difference between the hosts.
     CountsOnly,
-    /// The user wants it (`--force`).
+    /// They are (`--force`).
     TimesToo,
 }
 
@@ -52,20 +50,20 @@ pub enum OtherHosts {
 pub struct Comparison {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
-    /// What the user called the first side.
+    /// The user's name for the first side.
     pub before: Outside,
-    /// What the user called the second side.
+    /// The user's name for the second side.
     pub after: Outside,
-    /// The checks that both have.
+    /// The checks that both sides have.
     pub runs: Vec<RunComparison>,
-    /// The benches that both have.
+    /// The benches that both sides have.
     pub benches: Vec<BenchComparison>,
-    /// Results that only one side has, each a sentence without a full stop.
+    /// Results that only one side has, one sentence each, without a full stop.
     pub unpaired: Vec<Outside>,
 }
 
-/// Compares what both sides have. Results belong together that have one label; where each side has
-/// a single one, whatever its label, those do.
+/// Compares the results that both sides have. Results with the same label belong together. If each
+/// side has a single result of a kind, the two belong together whatever their labels.
 ///
 /// # Errors
 /// What cannot be compared, and why.
@@ -76,9 +74,10 @@ pub fn compare(
 ) -> Result<Comparison, Outside> {
     let mut unpaired = Vec::new();
     let label = |run: &Run| run.label.clone();
-    let runs = pairs((before, &before.runs), (after, &after.runs), label, &mut unpaired)?;
+    let runs = pair_results((before, &before.runs), (after, &after.runs), label, &mut unpaired)?;
     let label = |bench: &Bench| outside!("{}, a bench", bench.label);
-    let benches = pairs((before, &before.benches), (after, &after.benches), label, &mut unpaired)?;
+    let benches =
+        pair_results((before, &before.benches), (after, &after.benches), label, &mut unpaired)?;
     if runs.is_empty() && benches.is_empty() {
         let reason = match unpaired.is_empty() {
             true => "both are empty".into(),
@@ -103,8 +102,8 @@ pub fn compare(
     })
 }
 
-/// Those of both sides that belong together; the others are named in `unpaired`.
-fn pairs<'a, T>(
+/// The results of both sides that belong together. Names the others in `unpaired`.
+fn pair_results<'a, T>(
     (before, ours): (&Results, &'a [T]),
     (after, theirs): (&Results, &'a [T]),
     label: impl Fn(&T) -> Outside,
@@ -136,7 +135,7 @@ impl Document for Comparison {
     const KIND: Kind = Kind::Comparison;
     const VERSION: u32 = FORMAT_VERSION;
 
-    /// Red for a regression; an error where something can no longer be judged or measured.
+    /// Red for a regression; an error if something can no longer be judged or measured.
     fn conclusions(&self, (): &()) -> Conclusions {
         let runs = self.runs.iter().flat_map(|run| {
             let turned = run.turned.iter().map(|cell| match cell.turn {
@@ -156,7 +155,7 @@ impl Document for Comparison {
             let lost = bench.lost.iter().map(|_| Conclusion::Error);
             changes.chain(lost).chain([Conclusion::Green])
         });
-        Conclusions::of(runs.chain(benches))
+        Conclusions::from_pieces(runs.chain(benches))
     }
 }
 

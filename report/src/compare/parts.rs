@@ -1,27 +1,29 @@
-//! A comparison as the parts of a page: what changed first, then what could not be compared.
+//! A comparison as the parts of a page: first what changed, then what could not be compared.
 
 use super::benches::{COUNT_GATE, TIME_GATE};
-use super::{BenchComparison, Change, Comparison, Judgement, RunComparison, Times, Turn, Turned};
+use super::{
+    BenchComparison, Change, Comparison, Judgement, RunComparison, TimeComparison, Turn, TurnedCell,
+};
 use crate::document::Document as _;
 use crate::exit::Exit;
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::{Entry, Head, Part, Style, Table};
-use crate::quantity::{counted, percent};
+use crate::quantity::{format_count, percent};
 
 pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
     let mut parts = vec![Part::Title(outside!("{} -> {}", comparison.before, comparison.after))];
     let runs = &comparison.runs;
     if !runs.is_empty() {
         parts.push(Part::lines(runs.iter().map(conformance)));
-        parts.push(Part::list("newly red", turned(runs, Turn::Red)));
-        parts.push(Part::list("fixed", turned(runs, Turn::Fixed)));
-        parts.push(Part::list("newly not judged", turned(runs, Turn::Unavailable)));
+        parts.push(Part::list("newly red", turned_cells(runs, Turn::Red)));
+        parts.push(Part::list("fixed", turned_cells(runs, Turn::Fixed)));
+        parts.push(Part::list("newly not judged", turned_cells(runs, Turn::Unavailable)));
         parts.push(Part::list(
             "no longer judged: the judge could not decide",
-            turned(runs, Turn::Error),
+            turned_cells(runs, Turn::Error),
         ));
-        parts.push(Part::list("judged again", turned(runs, Turn::Judged)));
+        parts.push(Part::list("judged again", turned_cells(runs, Turn::Judged)));
     }
     let benches = &comparison.benches;
     if !benches.is_empty() {
@@ -32,51 +34,53 @@ pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
         let no_data = benches.iter().flat_map(|bench| bench.no_data.clone());
         parts.push(Part::list("not compared, for want of data", no_data));
     }
-    parts.push(Part::list("only in one of them", alone(comparison)));
+    parts.push(Part::list("only in one of them", unpaired_lines(comparison)));
     parts.push(Part::lines([conclusion(comparison)]));
     parts
 }
 
 fn conformance(run: &RunComparison) -> Outside {
-    let count = |turn| run.turned(turn).count();
+    let count = |turn| run.cells_that_turned(turn).count();
     outside!(
         "conformance on {}: {} newly red, {} fixed, {} newly not judged ({} judged in neither)",
         run.label,
         count(Turn::Red),
         count(Turn::Fixed),
         count(Turn::Unavailable),
-        counted(run.absent_in_both as u64, "cell"),
+        format_count(run.absent_in_both as u64, "cell"),
     )
 }
 
-fn turned(runs: &[RunComparison], turn: Turn) -> Vec<Outside> {
-    let line = |run: &RunComparison, cell: &Turned| {
-        let Turned { row, case, before, after, .. } = cell;
+fn turned_cells(runs: &[RunComparison], turn: Turn) -> Vec<Outside> {
+    let line = |run: &RunComparison, cell: &TurnedCell| {
+        let TurnedCell { row, case, before, after, .. } = cell;
         outside!("{} {}::{}: {} -> {}", run.label, row, case, before, after)
     };
-    runs.iter().flat_map(|run| run.turned(turn).map(|cell| line(run, cell))).collect()
+    runs.iter().flat_map(|run| run.cells_that_turned(turn).map(|cell| line(run, cell))).collect()
 }
 
-/// A line about counts and one about times.
+/// One line about counts and one about times.
 fn summary(bench: &BenchComparison) -> [Outside; 2] {
     let tally = |is_time: bool| {
-        let of = |judgement| bench.of(judgement).filter(|c| c.chance.is_some() == is_time).count();
-        let regressions = counted(of(Judgement::Regression) as u64, "regression");
-        let improvements = counted(of(Judgement::Improvement) as u64, "improvement");
+        let of = |judgement| {
+            bench.changes_with(judgement).filter(|c| c.chance.is_some() == is_time).count()
+        };
+        let regressions = format_count(of(Judgement::Regression) as u64, "regression");
+        let improvements = format_count(of(Judgement::Improvement) as u64, "improvement");
         let same = of(Judgement::NoClearDifference);
         format!("{regressions}, {improvements}, {same} with no clear difference")
     };
     let label = &bench.label;
-    let few = bench.of(Judgement::TooFewRounds).count();
+    let few = bench.changes_with(Judgement::TooFewRounds).count();
     let few = if few == 0 { String::new() } else { format!(", {few} with too few rounds") };
     let gate = percent(TIME_GATE);
     let judged = format!("{}{few}; a change is above {gate} and beyond chance", tally(true));
     let times = match &bench.times {
-        Times::Compared => judged.into(),
-        Times::Forced { differences } => {
+        TimeComparison::Compared => judged.into(),
+        TimeComparison::Forced { differences } => {
             outside!("{}; forced, for another host ({})", judged, Outside::join(differences, ", "))
         }
-        Times::NotCompared { differences } => {
+        TimeComparison::NotCompared { differences } => {
             let differences = Outside::join(differences, ", ");
             outside!("not compared: other host ({}); --force compares them", differences)
         }
@@ -87,16 +91,16 @@ fn summary(bench: &BenchComparison) -> [Outside; 2] {
     ]
 }
 
-/// Only what changed; a program gets the rest from the JSON.
+/// Only what changed; the rest is in the JSON.
 fn changes(benches: &[BenchComparison]) -> Table {
     let mut rows = Vec::new();
     for bench in benches {
         for judgement in [Judgement::Regression, Judgement::Improvement] {
-            rows.extend(bench.of(judgement).map(|change| line(bench, change)));
+            rows.extend(bench.changes_with(judgement).map(|change| line(bench, change)));
         }
     }
     let heads = ["row", "host", "what", "unit", "before", "after", "change", "that is"];
-    Table::plain("changes", Style::Numbers, heads.map(Head::of).to_vec(), rows)
+    Table::plain("changes", Style::Numbers, heads.map(Head::new).to_vec(), rows)
 }
 
 fn line(bench: &BenchComparison, change: &Change) -> Vec<Entry> {
@@ -110,8 +114,8 @@ fn line(bench: &BenchComparison, change: &Change) -> Vec<Entry> {
         bench.label.clone().into(),
         metric.name().into(),
         metric.unit().0.into(),
-        metric.shown(*before).into(),
-        metric.shown(*after).into(),
+        metric.format(*before).into(),
+        metric.format(*after).into(),
         relative.into(),
         judgement(change.judgement).into(),
     ]
@@ -126,7 +130,7 @@ fn judgement(judgement: Judgement) -> &'static str {
     }
 }
 
-fn alone(comparison: &Comparison) -> Vec<Outside> {
+fn unpaired_lines(comparison: &Comparison) -> Vec<Outside> {
     let mut found = comparison.unpaired.clone();
     let mut add = |label: &Outside, before: &[Outside], after: &[Outside]| {
         for (side, names) in [(&comparison.before, before), (&comparison.after, after)] {

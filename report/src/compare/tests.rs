@@ -1,7 +1,7 @@
-//! Comparisons of small results, both ways round.
+//! Comparisons of small results, in both directions.
 
 use super::*;
-use crate::bench::{Because, Count, Pinning, Refused};
+use crate::bench::{Count, Pinning, Refusal, RefusalKind};
 use crate::example::{bench, cell, check, invalid};
 use crate::exit::Exit;
 use crate::seed::Seed;
@@ -10,8 +10,8 @@ use crate::view::{View, Width};
 
 impl Comparison {
     #[track_caller]
-    fn shown(&self, format: Format) -> String {
-        crate::render::render(self, &(), format, View::plain(Width::of(160))).unwrap()
+    fn render(&self, format: Format) -> String {
+        crate::render::render(self, &(), format, View::plain(Width::new(160))).unwrap()
     }
 }
 
@@ -19,17 +19,17 @@ fn side(name: &str, benches: Vec<Bench>) -> Results {
     Results { name: name.into(), runs: Vec::new(), benches }
 }
 
-fn checked(name: &str, verdicts: &[(&str, Verdict)]) -> Results {
+fn check_results(name: &str, verdicts: &[(&str, Verdict)]) -> Results {
     let cells = verdicts.iter().map(|(case, verdict)| cell(case, *verdict)).collect();
     Results { name: name.into(), runs: vec![check(cells)], benches: Vec::new() }
 }
 
 #[track_caller]
-fn compared(before: Bench, after: Bench) -> Comparison {
+fn compare_benches(before: Bench, after: Bench) -> Comparison {
     compare(&side("A", vec![before]), &side("B", vec![after]), OtherHosts::CountsOnly).unwrap()
 }
 
-/// The bench with each CPU time of its second row so many times as large.
+/// The bench with each CPU time of its second row multiplied by `factor`.
 fn with_cost(factor: f64) -> Bench {
     let mut bench = bench();
     for sample in &mut bench.rows[1].samples {
@@ -48,27 +48,27 @@ fn expect(page: &str, parts: &[&str]) {
 
 #[test]
 fn the_same_bench_is_green() {
-    let found = compared(bench(), bench());
+    let found = compare_benches(bench(), bench());
     assert_eq!(found.exit(&()), Exit::Green);
-    let page = found.shown(Format::Text);
+    let page = found.render(Format::Text);
     expect(&page, &["A -> B", "counts on linux: 0 regressions, 0 improvements, 9 with no clear"]);
     expect(&page, &["times on linux: 0 regressions, 0 improvements, 15 with no", "green: nothing"]);
-    assert_eq!(page, compared(bench(), bench()).shown(Format::Text));
+    assert_eq!(page, compare_benches(bench(), bench()).render(Format::Text));
 }
 
 #[test]
 fn a_count_beyond_the_gate_is_red_and_the_other_way_round_an_improvement() {
     let mut more = bench();
     more.rows[1].system_calls = Count::Of(2.5);
-    let found = compared(bench(), more.clone());
+    let found = compare_benches(bench(), more.clone());
     assert_eq!(found.exit(&()), Exit::Red);
-    let page = found.shown(Format::Markdown);
+    let page = found.render(Format::Markdown);
     let line =
         "| fast | linux | system calls per message |  | 2.08 | 2.50 | +20 % | a regression |";
     expect(&page, &[line, "red: something is worse"]);
-    let found = compared(more, bench());
+    let found = compare_benches(more, bench());
     assert_eq!(found.exit(&()), Exit::Green);
-    expect(&found.shown(Format::Text), &["-17 %", "an improvement"]);
+    expect(&found.render(Format::Text), &["-17 %", "an improvement"]);
 }
 
 #[test]
@@ -76,31 +76,33 @@ fn a_little_more_is_nothing() {
     for calls in [2.2, 2.0] {
         let mut other = bench();
         other.rows[1].system_calls = Count::Of(calls);
-        let found = compared(bench(), other);
-        assert_eq!(found.benches[0].of(Judgement::NoClearDifference).count(), 24);
+        let found = compare_benches(bench(), other);
+        assert_eq!(found.benches[0].changes_with(Judgement::NoClearDifference).count(), 24);
     }
     let (mut few, mut more) = (bench(), bench());
     few.rows[0].system_calls = Count::Of(0.02);
     more.rows[0].system_calls = Count::Of(0.06);
-    assert_eq!(compared(few, more).exit(&()), Exit::Green);
+    assert_eq!(compare_benches(few, more).exit(&()), Exit::Green);
 }
 
 #[test]
 fn a_time_changes_only_with_confidence_and_by_enough() {
-    let found = compared(bench(), with_cost(1.2));
+    let found = compare_benches(bench(), with_cost(1.2));
     assert_eq!(found.exit(&()), Exit::Red);
-    let metrics: Vec<&str> =
-        found.benches[0].of(Judgement::Regression).map(|change| change.metric.name()).collect();
+    let metrics: Vec<&str> = found.benches[0]
+        .changes_with(Judgement::Regression)
+        .map(|change| change.metric.name())
+        .collect();
     assert_eq!(metrics, ["CPU per message", "CPU over the floor"]);
-    expect(&found.shown(Format::Text), &["+20 %"]);
-    assert_eq!(compared(with_cost(1.2), bench()).exit(&()), Exit::Green);
-    // Rounds of one bench lie as far apart.
-    assert_eq!(compared(bench(), with_cost(1.02)).exit(&()), Exit::Green);
+    expect(&found.render(Format::Text), &["+20 %"]);
+    assert_eq!(compare_benches(with_cost(1.2), bench()).exit(&()), Exit::Green);
+    // The rounds of one bench differ by as much.
+    assert_eq!(compare_benches(bench(), with_cost(1.02)).exit(&()), Exit::Green);
     let mut short = with_cost(1.2);
     short.rows[1].samples.truncate(4);
-    let found = compared(bench(), short);
+    let found = compare_benches(bench(), short);
     assert_eq!(found.exit(&()), Exit::Green);
-    expect(&found.shown(Format::Text), &["5 with too few rounds"]);
+    expect(&found.render(Format::Text), &["5 with too few rounds"]);
 }
 
 #[test]
@@ -108,14 +110,14 @@ fn times_of_another_host_are_compared_only_when_forced() {
     let mut other = with_cost(1.2);
     other.host.kernel = Some("6.18.1".into());
     other.rows[0].system_calls = Count::Of(9.0);
-    let found = compared(bench(), other.clone());
-    let page = found.shown(Format::Text);
+    let found = compare_benches(bench(), other.clone());
+    let page = found.render(Format::Text);
     let line = "times on linux: not compared: other host (kernel 6.17.0 against 6.18.1); --force";
     expect(&page, &[line, "system calls per message"]);
     assert!(!page.contains("CPU per message") && found.exit(&()) == Exit::Red, "{page}");
-    assert!(!same_host(&bench().host, &other.host));
+    assert!(!is_same_host(&bench().host, &other.host));
     let sides = (side("A", vec![bench()]), side("B", vec![other]));
-    let page = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap().shown(Format::Text);
+    let page = compare(&sides.0, &sides.1, OtherHosts::TimesToo).unwrap().render(Format::Text);
     expect(&page, &["CPU per message", "forced, for another host (kernel"]);
 }
 
@@ -123,7 +125,7 @@ fn times_of_another_host_are_compared_only_when_forced() {
 fn pinning_is_part_of_what_times_depend_on() {
     let mut other = bench();
     other.pinning = Pinning::None { reason: "one processor".into() };
-    let page = compared(bench(), other).shown(Format::Text);
+    let page = compare_benches(bench(), other).render(Format::Text);
     expect(&page, &["pinning 2 CPUs for the server and 2 apart against none"]);
 }
 
@@ -145,32 +147,32 @@ fn another_workload_is_refused() {
 #[test]
 fn a_row_that_is_lost_or_alone_is_named() {
     let mut other = bench();
-    other.rows[0].refused = Some(Refused::new(Because::Wrong, "it fails tcp-echo/one-byte"));
+    other.rows[0].refused = Some(Refusal::new(RefusalKind::Wrong, "it fails tcp-echo/one-byte"));
     other.rows[2].name = "new\u{1b}".into();
     other.rows[1].system_calls = Count::none("not permitted");
-    let found = compared(bench(), other.clone());
+    let found = compare_benches(bench(), other.clone());
     assert_eq!(found.exit(&()), Exit::Error);
-    let page = found.shown(Format::Text);
+    let page = found.render(Format::Text);
     expect(&page, &["base: refused: it fails tcp-echo/one-byte", "only in A: slow"]);
     expect(&page, &["only in B: new\u{fffd}", "none in the second: not permitted", "no verdict"]);
-    assert_eq!(compared(other, bench()).exit(&()), Exit::Green);
+    assert_eq!(compare_benches(other, bench()).exit(&()), Exit::Green);
     let mut noisy = bench();
     for sample in &mut noisy.rows[0].samples {
         sample.measurement.validity = invalid("late");
     }
     expect(
-        &compared(bench(), noisy).shown(Format::Text),
+        &compare_benches(bench(), noisy).render(Format::Text),
         &["base: 6 of its 6 rounds do not count"],
     );
 }
 
 #[test]
 fn a_cell_turns_red_and_back() {
-    let good = checked("A", &[("a", Verdict::Pass), ("b", Verdict::Unavailable)]);
-    let bad = checked("B", &[("a", Verdict::Fail), ("b", Verdict::Unavailable)]);
+    let good = check_results("A", &[("a", Verdict::Pass), ("b", Verdict::Unavailable)]);
+    let bad = check_results("B", &[("a", Verdict::Fail), ("b", Verdict::Unavailable)]);
     let found = compare(&good, &bad, OtherHosts::CountsOnly).unwrap();
     assert_eq!(found.exit(&()), Exit::Red);
-    let page = found.shown(Format::Text);
+    let page = found.render(Format::Text);
     expect(
         &page,
         &["conformance on linux: 1 newly red, 0 fixed, 0 newly not judged (1 cell judged"],
@@ -179,21 +181,22 @@ fn a_cell_turns_red_and_back() {
     let found = compare(&bad, &good, OtherHosts::CountsOnly).unwrap();
     assert_eq!(found.exit(&()), Exit::Green);
     expect(
-        &found.shown(Format::Markdown),
+        &found.render(Format::Markdown),
         &["## Fixed\n\n- linux base::tcp-echo/a: fail (lost) -&gt; pass"],
     );
 }
 
 #[test]
 fn a_cell_that_is_not_judged_any_more_is_no_failure_but_an_error_of_the_harness_is_told() {
-    let all = checked("A", &[("a", Verdict::Pass), ("b", Verdict::Pass), ("c", Verdict::Pass)]);
-    let less = checked("B", &[("a", Verdict::Unavailable), ("b", Verdict::Pass)]);
+    let all =
+        check_results("A", &[("a", Verdict::Pass), ("b", Verdict::Pass), ("c", Verdict::Pass)]);
+    let less = check_results("B", &[("a", Verdict::Unavailable), ("b", Verdict::Pass)]);
     let found = compare(&all, &less, OtherHosts::CountsOnly).unwrap();
     assert_eq!(found.exit(&()), Exit::Green);
-    let page = found.shown(Format::Text);
+    let page = found.render(Format::Text);
     expect(&page, &["newly not judged:\n  linux base::tcp-echo/a: pass -> unavailable (no such"]);
     expect(&page, &["only in A: case tcp-echo/c"]);
-    let error = checked("B", &[("a", Verdict::Error)]);
+    let error = check_results("B", &[("a", Verdict::Error)]);
     let found = compare(&all, &error, OtherHosts::CountsOnly).unwrap();
     assert_eq!(found.exit(&()), Exit::Error);
 }

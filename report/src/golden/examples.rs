@@ -1,6 +1,6 @@
-//! An example of every document: each verdict, each kind of absence, and rows of every model.
+//! An example of every document, with each verdict, each kind of absence, and rows of every model.
 
-use crate::bench::{Because, Bench, BenchRow, Count, Pinning, Refused};
+use crate::bench::{Bench, BenchRow, Count, Pinning, Refusal, RefusalKind};
 use crate::compare::{Comparison, OtherHosts, Results, compare};
 use crate::example::{self, cell, check, invalid, open};
 use crate::host::{
@@ -18,7 +18,7 @@ use crate::verdict::{Grade, Level, Model, Question, Verdict};
 
 const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
 
-/// A host of which everything is known.
+/// A host with every property known.
 fn host() -> Host {
     let hint = || Some(Hint { name: "kvm".into(), evidence: "dmi".into() });
     let limit = Some(Limit { soft: LimitValue::At(1), hard: LimitValue::Unlimited });
@@ -36,7 +36,7 @@ fn host() -> Host {
     }
 }
 
-/// Four servers, of which the last announces what it likes as its runtime and its driver.
+/// A check of four servers. The last one announces hostile text as its runtime and its driver.
 pub(crate) fn run() -> Run {
     let rows = [
         ("tokio", Model::Readiness, "epoll", Grade::Contract),
@@ -70,14 +70,15 @@ pub(crate) fn run() -> Run {
     Run { label: "example".into(), host: host(), rows, ..check(cells) }
 }
 
-/// Under which each SHOULD of [`run`] counts, a cell is unavailable whose driver is required, and
-/// no row has another one.
+/// A gate for [`run`] under which each SHOULD counts. It requires a driver that has an unavailable
+/// cell, and a driver that no row has.
 pub(crate) fn strict_gate() -> Gate {
     let required_drivers = ["epoll", "io_uring", "kqueue"].map(Into::into).into();
     Gate { strictness: Strictness::Strict, required_drivers }
 }
 
-/// Four cases of each level, a few that only profile `full` asks, and something declared.
+/// Four cases per level, some cases that only profile `full` asks, and a feature that the server
+/// was declared not to have.
 fn scope(grade: Grade) -> Scope {
     let mut catalogue = vec![(Question::Bytes, Level::Must); 4];
     catalogue.extend([(Question::Promptness, Level::Should); 4]);
@@ -99,7 +100,7 @@ fn not_seen(why: &str) -> Attestation {
     Attestation::NotAttested { reason: why.into() }
 }
 
-/// One row that meets all that was asked, on another host.
+/// One row that meets every requirement, on another host.
 pub(crate) fn green_run() -> Run {
     let cells = ["one-byte", "order"].map(|case| cell(case, Verdict::Pass));
     Run { label: "other".into(), ..check(cells.into()) }
@@ -124,7 +125,7 @@ fn cells(row: usize, name: &str) -> Vec<Cell> {
             Level::Should => Question::Promptness,
             Level::Info => Question::Resources,
         };
-        tell(&mut cell, row);
+        add_details(&mut cell, row);
         if case == "order" && row == 2 {
             cell.is_unasked = true;
             cell.follows_from = Some("tcp-echo/waived".into());
@@ -137,8 +138,8 @@ fn cells(row: usize, name: &str) -> Vec<Cell> {
     cells.collect()
 }
 
-/// What goes with the verdict.
-fn tell(cell: &mut Cell, row: usize) {
+/// Adds what belongs to the cell's verdict.
+fn add_details(cell: &mut Cell, row: usize) {
     cell.repeat = "iomatrix check stranger --case order --seed c0ffee".into();
     cell.exclusive = cell.level == Level::Should;
     cell.cpu_seconds = 0.1 * (row + 1) as f64;
@@ -182,7 +183,7 @@ fn waiver(row: usize) -> Option<WaiverNote> {
     Some(WaiverNote { reason, upstream: "example/runtime#7".into(), state })
 }
 
-/// An open loop with a run of every ending, and an invalid one.
+/// An open loop with a run of every ending, and an invalid run.
 pub(crate) fn load() -> LoadResult {
     let mut late = Measurement { validity: invalid("the generator was held back"), ..open() };
     late.errors.insert(ErrorKind::Reset, 2);
@@ -203,16 +204,16 @@ pub(crate) fn load() -> LoadResult {
     LoadResult { host: host(), ..example::load(OPEN, vec![lost, late, stopped, given_up]) }
 }
 
-/// The most ordinary one: a closed loop, one run.
+/// The most ordinary load: one run in a closed loop.
 pub(crate) fn closed_load() -> LoadResult {
     example::load(Arrival::Closed, vec![example::closed(100_000.0, 90_000)])
 }
 
-/// Two rows on one program, and one row for each reason to have no numbers.
+/// Two rows of one program, and one row for each reason to have no numbers.
 pub(crate) fn bench(rounds: usize) -> Bench {
     let refuse = |name: &str, because, reason: &str| {
         let mut row = example::row(name, "backend-refused", Model::Blocking, 1.0);
-        row.refused = Some(Refused::new(because, reason));
+        row.refused = Some(Refusal::new(because, reason));
         row.samples.clear();
         row.runtime = None;
         row.attestation = not_seen("it was not started");
@@ -231,9 +232,9 @@ pub(crate) fn bench(rounds: usize) -> Bench {
     bench.rows[2].attestation = Attestation::Announced { reason: "no ring, no tracing".into() };
     bench.rows.extend([
         noisy,
-        refuse("absent", Because::Unavailable, "io_uring_setup(2): EPERM"),
-        refuse("wrong", Because::Wrong, "it fails tcp-echo/order"),
-        refuse("unjudged", Because::Error, "it did not start within 10 s"),
+        refuse("absent", RefusalKind::Unavailable, "io_uring_setup(2): EPERM"),
+        refuse("wrong", RefusalKind::Wrong, "it fails tcp-echo/order"),
+        refuse("unjudged", RefusalKind::Error, "it did not start within 10 s"),
         late,
     ]);
     bench.interrupted = true;
@@ -248,7 +249,7 @@ fn shorten(bench: &mut Bench, rounds: usize) {
     }
 }
 
-/// Three rows over connections, one of which is refused at one value.
+/// Three rows over connections. One row is refused at one value.
 pub(crate) fn sweep(rounds: usize) -> Sweep {
     let mut sweep = sweep::example::connections();
     if rounds < 2 {
@@ -258,20 +259,20 @@ pub(crate) fn sweep(rounds: usize) -> Sweep {
         shorten(&mut point.bench, rounds);
     }
     let row: &mut BenchRow = &mut sweep.points[1].bench.rows[1];
-    row.refused = Some(Refused::new(Because::Wrong, "it lost 3 messages"));
+    row.refused = Some(Refusal::new(RefusalKind::Wrong, "it lost 3 messages"));
     sweep.points[0].bench.rows[0].attestation = not_seen("no tracing");
     sweep.points[0].bench.rows[0].system_calls = Count::none("not permitted");
     sweep.interrupted = true;
     sweep
 }
 
-/// A row that no longer keeps up with the rate.
+/// A sweep in which a row stops keeping up with the rate.
 pub(crate) fn knee() -> Sweep {
     sweep::example::rates(&[10_000.0, 20_000.0, 40_000.0], 25_000.0)
 }
 
-/// A row of each kind: readiness with two threads, completion, one whose rings say nothing, and one
-/// that this host cannot run.
+/// A row of each kind: readiness with two threads, completion, a row whose rings tell nothing, and
+/// a row that this host cannot run.
 pub(crate) fn trace() -> Trace {
     let call =
         |thread, name: &str, gist: &str| Call { thread, name: name.into(), gist: gist.into() };
@@ -311,8 +312,8 @@ pub(crate) fn trace() -> Trace {
     }
 }
 
-/// A check in which cells turned in every way, a bench on one host, a bench on two hosts, and a
-/// result that only one side has.
+/// A check whose cells turned in every way, a bench on one host, a bench on two hosts, and a result
+/// that only one side has.
 pub(crate) fn comparison() -> Comparison {
     use Verdict::{Error, Fail, Pass, Unavailable};
     let turns = [
@@ -332,7 +333,7 @@ pub(crate) fn comparison() -> Comparison {
     moved.rows[1].system_calls = Count::Of(2.5);
     moved.rows[2].system_calls = Count::none("not permitted");
     moved.rows[1].idle_connection_bytes = Count::Of(4_096.0);
-    moved.rows[0].refused = Some(Refused::new(Because::Wrong, "it fails tcp-echo/order"));
+    moved.rows[0].refused = Some(Refusal::new(RefusalKind::Wrong, "it fails tcp-echo/order"));
     for sample in &mut moved.rows[2].samples {
         let server = sample.server.as_mut().unwrap();
         server.cpu_ns = server.cpu_ns.clone().map(|ns| ns * 1.2);

@@ -1,10 +1,10 @@
-//! Hostile text, and documents that have it in every field that is a text: of a document that was
-//! read from a file, any of them may come from a server, a command line or an environment.
+//! Hostile text, and documents with hostile text in every text field. In a document that was read
+//! from a file, each such field may come from a server, a command line or an environment.
 
 use serde_json::Value;
 
 use super::rules::{self, MARKS};
-use super::{For, GATED, Page, answers, overview, pages};
+use super::{Audience, GATED_FORMATS, Page, overview, pages, pages_for};
 use crate::bench::metric::Metric;
 use crate::document::{Document, Kind};
 use crate::format::Format;
@@ -15,7 +15,8 @@ use crate::render::{markdown, render, text};
 use crate::run::Gate;
 use crate::view::{Ink, View, Width};
 
-/// Texts that are obeyed, hide or break out, one by one.
+/// Texts that a terminal or a CI runner obeys, that hide something, or that break out of their
+/// place.
 const PIECES: [&str; 20] = [
     "\u{1b}[2J\u{1b}[41m",
     "|pipe|",
@@ -38,15 +39,15 @@ const PIECES: [&str; 20] = [
     "]]>",
     "\"'",
 ];
-/// What means something at the start of a field or a line.
+/// What has a meaning at the start of a field or a line.
 const STARTS: [&str; 12] =
     ["", "=1+1", "+1", "-1 - ", "@sum", "\t=1", "::error::", "##[", "# ", "- ", "1. ", "\n\n    "];
-/// How long a line of a page may be at the most.
+/// The length of a text that every page has to shorten.
 const LONG: usize = 10_000;
 
-/// A document in which each text has one of [`PIECES`] behind it or before it, so that all of them
-/// are somewhere.
-pub(super) fn snapshot<D: Document>(document: &D) -> D {
+/// The document with one of [`PIECES`] before or behind each text, so that every piece occurs
+/// somewhere.
+pub(super) fn make_hostile<D: Document>(document: &D) -> D {
     with_texts(document, |index, text| {
         let piece = PIECES[index % PIECES.len()];
         match (index / PIECES.len()) % 2 {
@@ -56,13 +57,13 @@ pub(super) fn snapshot<D: Document>(document: &D) -> D {
     })
 }
 
-/// The document with another text in the place of each. Equal texts stay equal, so that what names
-/// something still names it.
+/// The document with each text changed. Equal texts stay equal, so that a name still names the same
+/// thing.
 fn with_texts<D: Document>(document: &D, change: impl Fn(usize, &str) -> String) -> D {
-    changed(document, &fields(document), change)
+    with_changed_fields(document, &fields(document), change)
 }
 
-fn changed<D: Document>(
+fn with_changed_fields<D: Document>(
     document: &D,
     fields: &[String],
     change: impl Fn(usize, &str) -> String,
@@ -81,7 +82,7 @@ fn changed<D: Document>(
     serde_json::from_value(value).unwrap()
 }
 
-/// The fields that are free text: one of a closed set of words takes no other.
+/// The fields with free text. A field with a closed set of words accepts no other text.
 fn fields<D: Document>(document: &D) -> Vec<String> {
     let plain = serde_json::to_value(document).unwrap();
     let takes_any = |path: &String| {
@@ -92,7 +93,7 @@ fn fields<D: Document>(document: &D) -> Vec<String> {
     texts(&plain, "").into_iter().filter(takes_any).collect()
 }
 
-/// Where the texts of a document are, as pointers of JSON.
+/// The places of all texts in a document, as JSON pointers.
 fn texts(value: &Value, path: &str) -> Vec<String> {
     match value {
         Value::String(_) => vec![path.to_owned()],
@@ -107,18 +108,18 @@ fn texts(value: &Value, path: &str) -> Vec<String> {
     }
 }
 
-/// All that is hostile in one text.
-fn all() -> String {
+/// Every hostile piece and mark, in one text.
+fn all_hostile_text() -> String {
     [PIECES.concat(), MARKS.map(|mark| mark.text).join(" ")].concat()
 }
 
-/// What the pages of a document do that they must not, with hostile text in every field.
+/// The rules that the pages of a document break, with hostile text in every field.
 fn faults<D: Document + PartialEq>(document: &D) -> Vec<(Kind, Format, &'static str, String)> {
-    let all = all();
+    let all = all_hostile_text();
     let mut found = Vec::new();
     let mut judge = |hostile: &D| {
-        for page in pages("", hostile, &[For::People, For::Programs], &[60, 80, 200]) {
-            let mut faults = rules::broken(&page);
+        for page in pages("", hostile, &[Audience::People, Audience::Programs], &[60, 80, 200]) {
+            let mut faults = rules::find_faults(&page);
             if page.format == Format::Json && rules::reads_back(&page, hostile).is_err() {
                 faults.push(("reads-back", "it is another document".to_owned()));
             }
@@ -128,11 +129,11 @@ fn faults<D: Document + PartialEq>(document: &D) -> Vec<(Kind, Format, &'static 
     };
     let fields = fields(document);
     for start in STARTS {
-        judge(&changed(document, &fields, |_, text| format!("{start}{text}{all}")));
+        judge(&with_changed_fields(document, &fields, |_, text| format!("{start}{text}{all}")));
     }
-    judge(&changed(document, &fields, |_, text| format!("{text}{}", "x".repeat(LONG))));
+    judge(&with_changed_fields(document, &fields, |_, text| format!("{text}{}", "x".repeat(LONG))));
     let unseen = rules::unseen_text();
-    judge(&changed(document, &fields, |_, text| format!("{text}{unseen}")));
+    judge(&with_changed_fields(document, &fields, |_, text| format!("{text}{unseen}")));
     found
 }
 
@@ -156,10 +157,10 @@ fn hostile_text_in_a_run_does_no_harm() {
 #[test]
 fn hostile_text_in_a_required_driver_does_no_harm() {
     for start in STARTS {
-        let driver = Outside::from(format!("{start}kqueue{}", all()));
+        let driver = Outside::from(format!("{start}kqueue{}", all_hostile_text()));
         let gate = Gate { required_drivers: vec![driver], ..Gate::default() };
-        for page in answers("", &run(), &gate, &GATED, &[60, 80, 200]) {
-            assert_eq!(rules::broken(&page), [], "{start:?}, {}", page.format);
+        for page in pages_for("", &run(), &gate, &GATED_FORMATS, &[60, 80, 200]) {
+            assert_eq!(rules::find_faults(&page), [], "{start:?}, {}", page.format);
         }
     }
 }
@@ -192,18 +193,18 @@ fn hostile_text_in_a_comparison_does_no_harm() {
 #[test]
 fn hostile_text_in_runs_of_several_hosts_does_no_harm() {
     for start in STARTS {
-        let hostile = with_texts(&run(), |_, text| format!("{start}{text}{}", all()));
-        let broken = rules::broken(&overview("", &hostile, &run()));
+        let hostile = with_texts(&run(), |_, text| format!("{start}{text}{}", all_hostile_text()));
+        let broken = rules::find_faults(&overview("", &hostile, &run()));
         assert!(broken.is_empty(), "{start:?}: {broken:?}");
     }
 }
 
-/// No document has these parts; the pages of `doctor`, `list` and `explain` do.
+/// No document has these parts; the pages of `doctor`, `list` and `explain` have them.
 #[test]
 fn hostile_text_in_definitions_and_lists_does_no_harm() {
     let kind = Kind::Run;
     for start in STARTS {
-        let hostile = Outside::from(format!("{start}{}", all()));
+        let hostile = Outside::from(format!("{start}{}", all_hostile_text()));
         let said = || Prose::from(&hostile);
         let blocks =
             vec![Block::Paragraph(said()), Block::Unbroken(said()), Block::Points(vec![said()])];
@@ -214,23 +215,23 @@ fn hostile_text_in_definitions_and_lists_does_no_harm() {
             Part::Subsection(hostile.clone()),
             Part::Definitions(vec![group.clone(), group]),
             Part::list("", [said()]),
-            Part::lines([Prose::ours("a `b` ").then(said())]),
+            Part::lines([Prose::from_own_text("a `b` ").append(said())]),
         ];
-        let pages = [60, 80, 200].map(|width| text(&parts, View::plain(Width::of(width))));
+        let pages = [60, 80, 200].map(|width| text(&parts, View::plain(Width::new(width))));
         let pages = pages.into_iter().map(|text| (Format::Text, text));
         for (format, text) in pages.chain([(Format::Markdown, markdown(&parts))]) {
             let page = Page { name: String::new(), kind, format, text };
-            assert_eq!(rules::broken(&page), [], "{start:?}");
+            assert_eq!(rules::find_faults(&page), [], "{start:?}");
         }
     }
 }
 
-/// Nothing but the page's own colours commands a terminal.
+/// Only the page's own colours command a terminal.
 #[test]
 fn a_page_in_colours_says_what_one_without_says() {
-    let hostile = with_texts(&sweep(1), |_, text| format!("{text}{}", all()));
+    let hostile = with_texts(&sweep(1), |_, text| format!("{text}{}", all_hostile_text()));
     let page = |ink| {
-        let view = View { width: Width::of(120), ink };
+        let view = View { width: Width::new(120), ink };
         render(&hostile, &Metric::default(), Format::Text, view).unwrap()
     };
     let coloured = page(Ink::Colour);
@@ -245,7 +246,7 @@ fn a_page_in_colours_says_what_one_without_says() {
     assert_ne!(plain, coloured);
 }
 
-/// A field that stays as it is would not be tried.
+/// A field that stayed unchanged would not be tested.
 #[test]
 fn every_field_for_a_text_becomes_hostile() {
     let hostile = serde_json::to_value(with_texts(&run(), |_, _| "evil".to_owned())).unwrap();

@@ -1,6 +1,6 @@
 //! Golden pages: an example of every document in every format, with every verdict and every kind of
-//! absence, and the same with hostile text in every field. Each page is a file below `snapshots`;
-//! `INSTA_UPDATE=always cargo test -p report --all-features` writes them anew.
+//! absence, and an example with hostile text in every field. Each page is a file in `snapshots`;
+//! `INSTA_UPDATE=always cargo test -p report --all-features` rewrites these files.
 
 pub(crate) mod examples;
 mod hostile;
@@ -19,14 +19,13 @@ use crate::view::{View, Width};
 use examples::{
     bench, closed_load, comparison, green_run, knee, load, run, strict_gate, sweep, trace,
 };
-use hostile::snapshot;
+use hostile::make_hostile;
 
-/// The formats of a run that say what is red.
-const GATED: [Format; 3] = [Format::Text, Format::Markdown, Format::Junit];
-/// The widths of the pages that are kept.
+/// The formats of a run that mark what is red.
+const GATED_FORMATS: [Format; 3] = [Format::Text, Format::Markdown, Format::Junit];
+/// The widths of the golden pages.
 const WIDTHS: [u16; 2] = [80, 120];
 
-/// A page of an example.
 struct Page {
     /// Name of its snapshot.
     name: String,
@@ -35,30 +34,32 @@ struct Page {
     text: String,
 }
 
-/// What a format is for.
+/// Who reads a format.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum For {
-    /// People: an example with all that a page can show.
+enum Audience {
+    /// The example for people has everything that a page can show.
     People,
-    /// Programs: every quantity of every round is there, so that an example has few.
+    /// The example for programs is small, because a page has every quantity of every round.
     Programs,
 }
 
-fn made_for(format: Format) -> For {
+fn audience(format: Format) -> Audience {
     match format {
-        Format::Text | Format::Markdown | Format::Margins => For::People,
-        Format::Json | Format::Jsonl | Format::Csv | Format::Junit | Format::Hdr => For::Programs,
+        Format::Text | Format::Markdown | Format::Margins => Audience::People,
+        Format::Json | Format::Jsonl | Format::Csv | Format::Junit | Format::Hdr => {
+            Audience::Programs
+        }
     }
 }
 
-fn pages<D: Document>(name: &str, document: &D, readers: &[For], widths: &[u16]) -> Vec<Page> {
+fn pages<D: Document>(name: &str, document: &D, readers: &[Audience], widths: &[u16]) -> Vec<Page> {
     let formats = D::FORMATS.iter().copied();
-    let formats: Vec<Format> = formats.filter(|f| readers.contains(&made_for(*f))).collect();
-    answers(name, document, &D::Question::default(), &formats, widths)
+    let formats: Vec<Format> = formats.filter(|f| readers.contains(&audience(*f))).collect();
+    pages_for(name, document, &D::Question::default(), &formats, widths)
 }
 
-/// The pages of a document for a reader who asks more than it says by itself.
-fn answers<D: Document>(
+/// The pages of a document that answer this question.
+fn pages_for<D: Document>(
     name: &str,
     document: &D,
     question: &D::Question,
@@ -69,7 +70,7 @@ fn answers<D: Document>(
     for format in formats.iter().copied() {
         let has_width = format == Format::Text;
         for width in if has_width { widths } else { &widths[..1] } {
-            let view = View::plain(Width::of(*width));
+            let view = View::plain(Width::new(*width));
             let text = render(document, question, format, view).unwrap();
             let width = if has_width { format!("-{width}") } else { String::new() };
             let name = format!("{name}-{format}{width}");
@@ -79,48 +80,55 @@ fn answers<D: Document>(
     pages
 }
 
-/// An example in all formats, where `large` has all that there is to show and `small` has few
-/// numbers; and `small` with hostile text.
-fn kept<D: Document>(large: &D, small: &D) -> Vec<Page> {
+/// The golden pages of a document: `large`, which has everything to show, in the formats for
+/// people; `small`, which has few numbers, in the formats for programs; and `small` with hostile
+/// text in all formats.
+fn golden_pages<D: Document>(large: &D, small: &D) -> Vec<Page> {
     let name = D::NAME;
-    let mut kept = pages(name, large, &[For::People], &WIDTHS);
-    kept.extend(pages(name, small, &[For::Programs], &WIDTHS));
-    let hostile = snapshot(small);
+    let mut kept = pages(name, large, &[Audience::People], &WIDTHS);
+    kept.extend(pages(name, small, &[Audience::Programs], &WIDTHS));
+    let hostile = make_hostile(small);
     kept.extend(pages(
         &format!("hostile-{name}"),
         &hostile,
-        &[For::People, For::Programs],
+        &[Audience::People, Audience::Programs],
         &WIDTHS[..1],
     ));
     kept
 }
 
-fn pages_of(kind: Kind) -> Vec<Page> {
+fn pages_of_kind(kind: Kind) -> Vec<Page> {
     match kind {
         Kind::Run => {
-            let mut kept = kept(&run(), &run());
-            kept.extend(answers("run-strict", &run(), &strict_gate(), &GATED, &WIDTHS[..1]));
+            let mut kept = golden_pages(&run(), &run());
+            kept.extend(pages_for(
+                "run-strict",
+                &run(),
+                &strict_gate(),
+                &GATED_FORMATS,
+                &WIDTHS[..1],
+            ));
             kept.push(overview("run-overview", &run(), &green_run()));
-            kept.push(overview("hostile-run-overview", &snapshot(&run()), &green_run()));
+            kept.push(overview("hostile-run-overview", &make_hostile(&run()), &green_run()));
             kept
         }
         Kind::Load => {
-            let mut kept = kept(&load(), &load());
-            kept.extend(pages("load-closed", &closed_load(), &[For::People], &WIDTHS));
+            let mut kept = golden_pages(&load(), &load());
+            kept.extend(pages("load-closed", &closed_load(), &[Audience::People], &WIDTHS));
             kept
         }
-        Kind::Bench => kept(&bench(6), &bench(1)),
+        Kind::Bench => golden_pages(&bench(6), &bench(1)),
         Kind::Sweep => {
-            let mut kept = kept(&sweep(6), &sweep(1));
-            kept.extend(pages("sweep-rate", &knee(), &[For::People], &WIDTHS));
+            let mut kept = golden_pages(&sweep(6), &sweep(1));
+            kept.extend(pages("sweep-rate", &knee(), &[Audience::People], &WIDTHS));
             kept
         }
-        Kind::Trace => kept(&trace(), &trace()),
-        Kind::Comparison => kept(&comparison(), &comparison()),
+        Kind::Trace => golden_pages(&trace(), &trace()),
+        Kind::Comparison => golden_pages(&comparison(), &comparison()),
     }
 }
 
-/// The page of runs of two hosts, where one of a third was expected.
+/// The page for the runs of two hosts, where the run of a third host was expected too.
 fn overview(name: &str, one: &Run, other: &Run) -> Page {
     let expected = [one.label.clone(), outside!("{} of another", one.label)];
     let parts = parts::overview(&[one.clone(), other.clone()], &Gate::default(), &expected);
@@ -129,20 +137,20 @@ fn overview(name: &str, one: &Run, other: &Run) -> Page {
 }
 
 #[track_caller]
-fn expect_kept(kind: Kind) {
+fn expect_unchanged(kind: Kind) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for page in pages_of(kind) {
-            insta::assert_snapshot!(page.name.as_str(), readable(&page.text));
+        for page in pages_of_kind(kind) {
+            insta::assert_snapshot!(page.name.as_str(), spell_unseen(&page.text));
         }
     });
 }
 
-/// What no reviewer would see, spelled out; the ends of lines in CSV are those of the file.
-fn readable(page: &str) -> String {
+/// Spells out characters that no reviewer would see. CSV gets the line ends of the snapshot file.
+fn spell_unseen(page: &str) -> String {
     let mut text = String::with_capacity(page.len());
     for c in page.replace("\r\n", "\n").chars() {
         match c {
@@ -156,39 +164,39 @@ fn readable(page: &str) -> String {
 
 #[test]
 fn the_pages_of_a_run_are_as_they_were() {
-    expect_kept(Kind::Run);
+    expect_unchanged(Kind::Run);
 }
 
 #[test]
 fn the_pages_of_a_load_are_as_they_were() {
-    expect_kept(Kind::Load);
+    expect_unchanged(Kind::Load);
 }
 
 #[test]
 fn the_pages_of_a_bench_are_as_they_were() {
-    expect_kept(Kind::Bench);
+    expect_unchanged(Kind::Bench);
 }
 
 #[test]
 fn the_pages_of_a_sweep_are_as_they_were() {
-    expect_kept(Kind::Sweep);
+    expect_unchanged(Kind::Sweep);
 }
 
 #[test]
 fn the_pages_of_a_trace_are_as_they_were() {
-    expect_kept(Kind::Trace);
+    expect_unchanged(Kind::Trace);
 }
 
 #[test]
 fn the_pages_of_a_comparison_are_as_they_were() {
-    expect_kept(Kind::Comparison);
+    expect_unchanged(Kind::Comparison);
 }
 
-/// One that no test reads any more would be kept for ever, and one that was not accepted yet is no
-/// golden page.
+/// A snapshot that no test reads any more would stay forever, and a snapshot that nobody has
+/// accepted yet is no golden page.
 #[test]
 fn every_snapshot_is_that_of_a_page() {
-    let pages = Kind::ALL.into_iter().flat_map(pages_of);
+    let pages = Kind::ALL.into_iter().flat_map(pages_of_kind);
     let expected: BTreeSet<String> = pages.map(|page| format!("{}.snap", page.name)).collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/golden/snapshots");
     let files = std::fs::read_dir(&folder).unwrap();

@@ -1,12 +1,12 @@
-//! Documents with absurd numbers in every field that is one: a file may come from anybody. What a
-//! document takes when it is read, every page shows, and its exit status follows.
+//! Documents with absurd numbers in every numeric field, because a file may come from anybody. If a
+//! document can be read, every page can show it, and it has an exit status.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::{For, answers, pages};
+use super::{Audience, pages, pages_for};
 use crate::bench::Bench;
 use crate::compare::{OtherHosts, Results, compare};
 use crate::document::Document;
@@ -17,11 +17,11 @@ use crate::golden::examples::{
 use crate::load::Condition;
 use crate::run::Run;
 
-/// How many documents have another number in each place.
+/// How many documents have a random absurd number in each place.
 const MIXTURES: u64 = 40;
 
-/// The largest of every width, what is next to nothing, what is below zero, and nothing.
-fn absurd() -> Vec<Value> {
+/// The largest number of each width, the smallest number, zero, a fraction, and nothing.
+fn absurd_numbers() -> Vec<Value> {
     vec![
         json!(u64::MAX),
         json!(u32::MAX),
@@ -34,7 +34,7 @@ fn absurd() -> Vec<Value> {
     ]
 }
 
-/// Where the numbers of a document are, as pointers of JSON.
+/// The places of all numbers in a document, as JSON pointers.
 fn numbers(value: &Value, path: &str) -> Vec<String> {
     match value {
         Value::Number(_) => vec![path.to_owned()],
@@ -49,14 +49,14 @@ fn numbers(value: &Value, path: &str) -> Vec<String> {
     }
 }
 
-/// The path with one name for all places in a list.
+/// The path with `*` in place of every index of a list.
 fn field(path: &str) -> String {
     let name = |part: &str| if part.parse::<usize>().is_ok() { "*" } else { part }.to_owned();
     path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 
-/// Puts a value in the place of the numbers at some paths, as far as the document takes it.
-fn with<D: Document>(plain: &Value, paths: &[&String], number: &Value) -> Option<D> {
+/// Puts `number` in place of the numbers at `paths`; `None` if the document does not accept it.
+fn with_number<D: Document>(plain: &Value, paths: &[&String], number: &Value) -> Option<D> {
     let mut changed = plain.clone();
     for path in paths {
         *changed.pointer_mut(path).expect("a number") = number.clone();
@@ -65,13 +65,14 @@ fn with<D: Document>(plain: &Value, paths: &[&String], number: &Value) -> Option
 }
 
 fn show<D: Document>(document: &D) {
-    assert!(!pages("", document, &[For::People, For::Programs], &[80]).is_empty());
+    assert!(!pages("", document, &[Audience::People, Audience::Programs], &[80]).is_empty());
     document.exit(&D::Question::default());
     document.margins();
 }
 
 /// Shows the document with each absurd number in each field, once in all places and once in the
-/// first; then in all fields that take it; and then with some number in each place.
+/// first place; then in all fields that accept the number; and then with a random number in each
+/// place.
 #[track_caller]
 fn expect_shown<D: Document>(document: &D, show: impl Fn(&D)) {
     let plain = serde_json::to_value(document).expect("a document is JSON");
@@ -85,16 +86,16 @@ fn expect_shown<D: Document>(document: &D, show: impl Fn(&D)) {
         }
     };
     let mut choices: Vec<(&String, Vec<Value>)> = Vec::new();
-    for number in absurd() {
+    for number in absurd_numbers() {
         let mut taken = Vec::new();
         for name in &fields {
             let all: Vec<&String> = paths.iter().filter(|path| field(path) == *name).collect();
             for places in [&all[..], &all[..1]] {
-                if let Some(document) = with(&plain, places, &number) {
+                if let Some(document) = with_number(&plain, places, &number) {
                     attempt(name, &number, &document);
                 }
             }
-            if with::<D>(&plain, &all, &number).is_some() {
+            if with_number::<D>(&plain, &all, &number).is_some() {
                 for path in &all {
                     match choices.iter_mut().find(|(known, _)| known == path) {
                         Some((_, numbers)) => numbers.push(number.clone()),
@@ -104,7 +105,7 @@ fn expect_shown<D: Document>(document: &D, show: impl Fn(&D)) {
                 taken.extend(all);
             }
         }
-        if let Some(document) = with(&plain, &taken, &number) {
+        if let Some(document) = with_number(&plain, &taken, &number) {
             attempt("all", &number, &document);
         }
     }
@@ -127,7 +128,7 @@ fn expect_shown<D: Document>(document: &D, show: impl Fn(&D)) {
 fn absurd_numbers_of_a_run_are_shown() {
     expect_shown(&run(), show::<Run>);
     expect_shown(&run(), |run: &Run| {
-        assert!(!answers("", run, &strict_gate(), &[Format::Markdown], &[80]).is_empty());
+        assert!(!pages_for("", run, &strict_gate(), &[Format::Markdown], &[80]).is_empty());
         run.exit(&strict_gate());
     });
     let before = run();

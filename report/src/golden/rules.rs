@@ -1,4 +1,4 @@
-//! What holds of every page whatever text it shows, format by format.
+//! Rules that every page keeps, whatever text it shows, by format.
 
 use std::sync::LazyLock;
 
@@ -10,10 +10,10 @@ use crate::document::Document;
 use crate::format::Format;
 
 /// A rule that a page breaks, and where.
-pub(super) type Broken = (&'static str, String);
+pub(super) type Fault = (&'static str, String);
 
-/// A text that means something in Markdown. A page shows all of it, so that what it means there is
-/// nothing.
+/// A text that has a meaning in Markdown. A page must show all of its characters, because then it
+/// has no meaning there.
 pub(super) struct Mark {
     pub(super) text: &'static str,
     /// The part of it that a reader sees in any case.
@@ -31,14 +31,14 @@ pub(super) const MARKS: [Mark; 8] = [
     Mark { text: "&lt;evilentity", core: "evilentity" },
 ];
 
-/// The tags that our pages have.
+/// The only tags on our pages.
 const TAGS: [&str; 7] =
     ["<details>", "</details>", "<summary>", "</summary>", "<code>", "</code>", "<br>"];
-/// More of one text than this is left out of a page.
+/// A page must not show a text as long as this.
 const LONGEST: usize = 4_000;
 
-/// The characters that a terminal obeys, that change the direction of text or that show nothing, by
-/// the classes that Unicode has for them.
+/// The characters that a terminal obeys, that change the direction of text or that are invisible,
+/// by their Unicode classes.
 static UNSEEN: LazyLock<Vec<(char, char)>> = LazyLock::new(|| {
     let classes = [
         r"\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}",
@@ -56,26 +56,25 @@ pub(super) fn is_unseen(c: char) -> bool {
     UNSEEN.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// A text of the characters that nobody sees, of which each range has its first and its last one.
+/// A text with the first and the last character of each range of `UNSEEN`.
 pub(super) fn unseen_text() -> String {
     UNSEEN.iter().flat_map(|(first, last)| [*first, 'u', *last, 'u']).collect()
 }
 
-/// The rules that a page breaks.
-pub(super) fn broken(page: &Page) -> Vec<Broken> {
+pub(super) fn find_faults(page: &Page) -> Vec<Fault> {
     let text = &page.text;
-    let mut found: Vec<Option<Broken>> = vec![unseen(page), command(text)];
+    let mut found: Vec<Option<Fault>> = vec![unseen(page), command(text)];
     match page.format {
         Format::Text => found.push(endless(text)),
         Format::Markdown | Format::Margins => {
             found.extend([endless(text), table(text)]);
             found.extend(markdown(text));
         }
-        // A log of our own words and numbers, of which no document here has any.
+        // A log of our own words and numbers. No document here has one.
         Format::Json | Format::Hdr => {}
         Format::Jsonl => {
             let is_json = |line: &str| serde_json::from_str::<serde_json::Value>(line).is_ok();
-            found.push(first("jsonl", text.lines().find(|line| !is_json(line))));
+            found.push(fault("jsonl", text.lines().find(|line| !is_json(line))));
         }
         Format::Csv => found.extend(csv(text)),
         Format::Junit => found.extend(junit(text)),
@@ -83,19 +82,19 @@ pub(super) fn broken(page: &Page) -> Vec<Broken> {
     found.into_iter().flatten().collect()
 }
 
-/// Whether a page of JSON is the document.
+/// Whether a page of JSON reads back as the document.
 pub(super) fn reads_back<D: Document + PartialEq>(page: &Page, document: &D) -> Result<(), ()> {
     let read = serde_json::from_str::<D>(&page.text);
     if read.is_ok_and(|read| read == *document) { Ok(()) } else { Err(()) }
 }
 
-fn first(rule: &'static str, what: Option<impl ToString>) -> Option<Broken> {
+fn fault(rule: &'static str, what: Option<impl ToString>) -> Option<Fault> {
     let shown =
         |what: String| what.chars().take(200).collect::<String>().escape_debug().to_string();
     what.map(|what| (rule, shown(what.to_string())))
 }
 
-fn unseen(page: &Page) -> Option<Broken> {
+fn unseen(page: &Page) -> Option<Fault> {
     let text = match page.format {
         Format::Csv => page.text.replace("\r\n", "\n"),
         Format::Text
@@ -107,21 +106,21 @@ fn unseen(page: &Page) -> Option<Broken> {
         | Format::Hdr => page.text.clone(),
     };
     let bad = |line: &&str| line.chars().any(is_unseen);
-    first("unseen", text.split('\n').find(bad))
+    fault("unseen", text.split('\n').find(bad))
 }
 
-/// A line that the runner of GitHub Actions would obey.
-fn command(text: &str) -> Option<Broken> {
+/// Finds a line that the runner of GitHub Actions would obey.
+fn command(text: &str) -> Option<Fault> {
     let bad = |line: &&str| line.trim_start().starts_with("::") || line.contains("##[");
-    first("command", text.lines().find(bad))
+    fault("command", text.lines().find(bad))
 }
 
-fn endless(text: &str) -> Option<Broken> {
-    first("endless", text.contains(&"x".repeat(LONGEST)).then_some("a text without end"))
+fn endless(text: &str) -> Option<Fault> {
+    fault("endless", text.contains(&"x".repeat(LONGEST)).then_some("a text without end"))
 }
 
-/// A table of which a row has more or fewer cells than its head.
-fn table(text: &str) -> Option<Broken> {
+/// Finds a table with a row that has more or fewer cells than its head.
+fn table(text: &str) -> Option<Fault> {
     let mut head = None;
     let mut fence: Option<&str> = None;
     for line in text.lines() {
@@ -137,7 +136,7 @@ fn table(text: &str) -> Option<Broken> {
         }
         let pipes = unescaped_pipes(line);
         if *head.get_or_insert(pipes) != pipes {
-            return first("table", Some(line));
+            return fault("table", Some(line));
         }
     }
     None
@@ -153,8 +152,8 @@ fn unescaped_pipes(line: &str) -> usize {
     line.chars().map(is_cell).filter(|ends| *ends).count()
 }
 
-/// What a page of GitHub would do with the text: tags, links, mentions, markup.
-fn markdown(text: &str) -> Vec<Option<Broken>> {
+/// Finds what GitHub would make of the text: tags, links, mentions, markup.
+fn markdown(text: &str) -> Vec<Option<Fault>> {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
         | Options::ENABLE_FOOTNOTES
@@ -162,7 +161,7 @@ fn markdown(text: &str) -> Vec<Option<Broken>> {
         | Options::ENABLE_MATH
         | Options::ENABLE_GFM;
     let mut found = Vec::new();
-    // What a reader sees outside of blocks of code.
+    // What a reader sees outside of code blocks.
     let mut shown = String::new();
     let mut in_code = false;
     for event in TextMergeStream::new(Parser::new_ext(text, options)) {
@@ -173,40 +172,40 @@ fn markdown(text: &str) -> Vec<Option<Broken>> {
             | Event::FootnoteReference(_)
             | Event::TaskListMarker(_)
             | Event::InlineMath(_)
-            | Event::DisplayMath(_) => found.push(first("link", Some(format!("{event:?}")))),
+            | Event::DisplayMath(_) => found.push(fault("link", Some(format!("{event:?}")))),
             Event::Start(Tag::Item | Tag::Paragraph | Tag::TableCell | Tag::Heading { .. }) => {
                 shown.push('\n');
             }
             Event::Html(html) | Event::InlineHtml(html) => {
                 let ours = TAGS.iter().fold(html.to_string(), |rest, tag| rest.replace(tag, ""));
-                found.push(first("tag", ours.contains('<').then_some(ours.as_str())));
-                shown.push_str(&decoded(&ours));
+                found.push(fault("tag", ours.contains('<').then_some(ours.as_str())));
+                shown.push_str(&decode_html(&ours));
             }
             Event::Text(text) if !in_code => shown.push_str(text),
-            // A mention in a span of code is none.
+            // A code span mentions nobody.
             Event::Code(code) => shown.push_str(&code.replace(['@', '#'], "")),
             Event::SoftBreak | Event::HardBreak => shown.push('\n'),
             Event::Start(_) | Event::End(_) | Event::Text(_) | Event::Rule => {}
         }
     }
     for mark in &MARKS {
-        found.push(first("markup", meant(&shown, mark)));
+        found.push(fault("markup", lost_mark(&shown, mark)));
     }
     for obeyed in ["@evil", "#31337", "http://", "www."] {
-        found.push(first("mention", shown.contains(obeyed).then_some(obeyed)));
+        found.push(fault("mention", shown.contains(obeyed).then_some(obeyed)));
     }
     found
 }
 
-/// As a browser shows the text of HTML.
-fn decoded(html: &str) -> String {
+/// The text as a browser shows the HTML.
+fn decode_html(html: &str) -> String {
     let signs = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#8203;", "\u{200b}")];
     let text = signs.iter().fold(html.to_owned(), |text, (entity, c)| text.replace(entity, c));
     text.replace("&amp;", "&")
 }
 
-/// Where the core of a mark is seen without its signs.
-fn meant<'a>(shown: &'a str, mark: &Mark) -> Option<&'a str> {
+/// The place where a page shows the core of a mark without its signs.
+fn lost_mark<'a>(shown: &'a str, mark: &Mark) -> Option<&'a str> {
     let at = mark.text.find(mark.core).unwrap_or(0);
     let has_signs = |found: usize| {
         let start = found.checked_sub(at);
@@ -218,8 +217,9 @@ fn meant<'a>(shown: &'a str, mark: &Mark) -> Option<&'a str> {
     shown.get(from..)
 }
 
-/// Records of RFC 4180 with as many fields as their head, of which a spreadsheet computes none.
-fn csv(text: &str) -> Vec<Option<Broken>> {
+/// CSV must be records of RFC 4180, each with as many fields as the head; a spreadsheet must
+/// compute none of them.
+fn csv(text: &str) -> Vec<Option<Fault>> {
     let records = records(text);
     let heads = records.first().map_or(0, Vec::len);
     let uneven = records.iter().find(|record| record.len() != heads);
@@ -227,8 +227,8 @@ fn csv(text: &str) -> Vec<Option<Broken>> {
         field.trim_start().starts_with(['=', '+', '-', '@']) && field.parse::<f64>().is_err()
     };
     let formula = records.iter().flatten().find(is_formula);
-    let broken = first("csv", uneven.map(|record| record.join(",")));
-    vec![broken, first("formula", formula.filter(|field| *field != "-"))]
+    let broken = fault("csv", uneven.map(|record| record.join(",")));
+    vec![broken, fault("formula", formula.filter(|field| *field != "-"))]
 }
 
 fn records(text: &str) -> Vec<Vec<String>> {
@@ -251,8 +251,8 @@ fn records(text: &str) -> Vec<Vec<String>> {
     records
 }
 
-/// XML 1.0 that a reader of JUnit takes.
-fn junit(text: &str) -> Vec<Option<Broken>> {
+/// JUnit must be XML 1.0 that a parser of JUnit accepts.
+fn junit(text: &str) -> Vec<Option<Fault>> {
     let read = quick_junit::Report::deserialize_from_str(text);
     // XML 1.0, section 2.2.
     let is_char =
@@ -267,9 +267,9 @@ fn junit(text: &str) -> Vec<Option<Broken>> {
     };
     let wrong = references.into_iter().find(|reference| !named(reference));
     vec![
-        first("xml", read.err()),
-        first("xml", text.chars().find(|c| !is_char(*c))),
-        first("xml", wrong),
+        fault("xml", read.err()),
+        fault("xml", text.chars().find(|c| !is_char(*c))),
+        fault("xml", wrong),
     ]
 }
 
@@ -281,7 +281,7 @@ mod tests {
     #[track_caller]
     fn rules(format: Format, text: &str) -> Vec<&'static str> {
         let page = Page { name: String::new(), kind: Kind::Run, format, text: text.to_owned() };
-        let mut rules: Vec<&str> = broken(&page).into_iter().map(|(rule, _)| rule).collect();
+        let mut rules: Vec<&str> = find_faults(&page).into_iter().map(|(rule, _)| rule).collect();
         rules.dedup();
         rules
     }

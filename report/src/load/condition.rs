@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Measurement, Percentile};
-use crate::host::grouped;
+use crate::host::group_digits;
 use crate::outside;
 use crate::outside::Outside;
 use crate::quantity::{
@@ -13,19 +13,19 @@ use crate::quantity::{
 /// A comparison that ends a load with exit status 99 when it holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
-    /// As the user wrote it.
+    /// The text that the user wrote.
     text: Outside,
     quantity: Quantity,
     operator: Operator,
-    /// In nanoseconds, messages a second, or errors.
+    /// In nanoseconds, messages per second, or errors.
     limit: f64,
 }
 
-/// A text that is no condition: a sentence that says what to write instead.
+/// Why a text is no condition: a sentence that says what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionError(Outside);
 
-/// What is compared. A latency is response in an open loop, service in a closed one.
+/// What is compared. A latency is response in an open loop and service in a closed loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Quantity {
     Percentile(f64),
@@ -53,10 +53,6 @@ const OPERATORS: [(&str, Operator); 4] = [
 ];
 
 impl Condition {
-    /// Reads a condition.
-    ///
-    /// # Errors
-    /// [`ConditionError`].
     pub fn parse(text: &str) -> Result<Self, ConditionError> {
         let text = text.trim();
         let found = OPERATORS
@@ -68,11 +64,11 @@ impl Condition {
             return Err(ConditionError(sentence.into()));
         };
         let quantity = Quantity::parse(text[..at].trim())?;
-        let limit = quantity.limit(text[at + sign.len()..].trim())?;
+        let limit = quantity.parse_limit(text[at + sign.len()..].trim())?;
         Ok(Self { text: text.into(), quantity, operator, limit })
     }
 
-    /// The percentile that a load must compute for it, in percent.
+    /// The percentile that a load must compute for this condition, in percent.
     #[must_use]
     pub fn percentile(&self) -> Option<f64> {
         match self.quantity {
@@ -85,12 +81,12 @@ impl Condition {
         }
     }
 
-    /// A sentence without a full stop when it holds, or when it cannot be shown not to.
+    /// A sentence without a full stop, if the condition holds or cannot be shown not to hold.
     #[must_use]
     pub fn fires(&self, measurement: &Measurement) -> Option<Outside> {
-        match self.quantity.of(measurement) {
+        match self.quantity.value(measurement) {
             Ok(value) => self.operator.holds(value, self.limit).then(|| {
-                outside!("{}: {} is {}", self.text, self.quantity, self.quantity.shown(value))
+                outside!("{}: {} is {}", self.text, self.quantity, self.quantity.format(value))
             }),
             Err(reason) => Some(outside!("{}: cannot be shown not to hold: {}", self.text, reason)),
         }
@@ -129,7 +125,7 @@ impl Quantity {
         let percent = name.starts_with('p').then(|| parse_percentile(name));
         let sentence = match percent {
             Some(Ok(percent)) => return Ok(Self::Percentile(percent)),
-            Some(Err(QuantityError::PercentileBeyond)) => {
+            Some(Err(QuantityError::PercentileOutOfRange)) => {
                 format!("there is no {name}: a percentile is above p0 and below p100")
             }
             Some(Err(_)) | None => format!(
@@ -140,8 +136,8 @@ impl Quantity {
         Err(ConditionError(sentence.into()))
     }
 
-    /// The limit, in the unit of what is compared.
-    fn limit(self, text: &str) -> Result<f64, ConditionError> {
+    /// Parses the limit, in the unit of the quantity.
+    fn parse_limit(self, text: &str) -> Result<f64, ConditionError> {
         let (limit, example) = match self {
             Self::Percentile(_) | Self::Min | Self::Mean | Self::Max => {
                 (parse_time(text), "800us or 2ms")
@@ -154,8 +150,8 @@ impl Quantity {
         })
     }
 
-    /// Its value, or why there is none.
-    fn of(self, measurement: &Measurement) -> Result<f64, String> {
+    /// The value of the quantity, or why there is none.
+    fn value(self, measurement: &Measurement) -> Result<f64, String> {
         let is_valid = measurement.validity.is_valid();
         let valid = || is_valid.then_some(()).ok_or_else(|| "the run is invalid".to_owned());
         let latency = || {
@@ -167,8 +163,8 @@ impl Quantity {
         match self {
             Self::Percentile(percent) => {
                 let latency = latency()?;
-                latency.at(percent).map(|ns| ns as f64).ok_or_else(|| {
-                    let samples = grouped(latency.samples);
+                latency.percentile_ns(percent).map(|ns| ns as f64).ok_or_else(|| {
+                    let samples = group_digits(latency.samples);
                     format!("{}, there are {samples}", latency.absence(percent))
                 })
             }
@@ -185,11 +181,11 @@ impl Quantity {
         }
     }
 
-    fn shown(self, value: f64) -> String {
+    fn format(self, value: f64) -> String {
         match self {
             Self::Percentile(_) | Self::Min | Self::Mean | Self::Max => time(value),
             Self::Throughput => format!("{} messages/s", number(value)),
-            Self::Errors => grouped(value as u64),
+            Self::Errors => group_digits(value as u64),
         }
     }
 }

@@ -1,63 +1,57 @@
-//! A latency distribution as a result carries it: chosen percentiles with the samples behind them.
+//! A latency distribution as a result stores it: chosen percentiles, and the number of samples.
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::grouped;
+use crate::host::group_digits;
 
-/// Samples that must lie beyond a percentile for it to be given: p99.9 needs 10,000 in all.
+/// Samples that must lie beyond a percentile: p99.9 needs 10,000 in total.
 pub const SAMPLES_BEYOND: f64 = 10.0;
 
-/// What is known of a distribution of times, in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// How many times were recorded.
     pub samples: u64,
-    /// The shortest.
     pub min_ns: u64,
-    /// Their mean.
     pub mean_ns: f64,
-    /// The longest.
     pub max_ns: u64,
     /// The percentiles that were asked for, ascending.
     pub percentiles: Vec<Percentile>,
 }
 
-/// One percentile.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Percentile {
     /// Percent of the samples that are at most as long: 99.9 for p99.9.
     pub percent: f64,
-    /// Its time in nanoseconds; absent when fewer than [`SAMPLES_BEYOND`] samples lie beyond it.
+    /// Absent if fewer than [`SAMPLES_BEYOND`] samples lie beyond it.
     pub ns: Option<u64>,
 }
 
 impl Latency {
-    /// The time of a percentile in nanoseconds, if it was asked for and has samples behind it.
+    /// The time of a percentile in nanoseconds, if it was asked for and has enough samples.
     #[must_use]
-    pub fn at(&self, percent: f64) -> Option<u64> {
-        self.percentiles.iter().find(|p| p.is(percent))?.ns
+    pub fn percentile_ns(&self, percent: f64) -> Option<u64> {
+        self.percentiles.iter().find(|p| p.has_percent(percent))?.ns
     }
 
-    /// Whether so many samples are enough for a percentile.
+    /// Whether there are enough samples for a percentile.
     #[must_use]
-    pub fn is_backed(samples: u64, percent: f64) -> bool {
+    pub fn has_enough_samples(samples: u64, percent: f64) -> bool {
         samples as f64 * (100.0 - percent) / 100.0 + 1e-6 >= SAMPLES_BEYOND
     }
 
-    /// Why there is no such percentile, for one that [`Latency::at`] does not give.
+    /// Why [`Latency::percentile_ns`] has no value for this percentile.
     #[must_use]
     pub fn absence(&self, percent: f64) -> String {
         let name = Percentile::name_of(percent);
-        if !self.percentiles.iter().any(|p| p.is(percent)) {
+        if !self.percentiles.iter().any(|p| p.has_percent(percent)) {
             return format!("{name} was not recorded");
         }
         let needed = SAMPLES_BEYOND * 100.0 / (100.0 - percent);
-        format!("{name} needs {} samples", grouped((needed - 1e-6).ceil() as u64))
+        format!("{name} needs {} samples", group_digits((needed - 1e-6).ceil() as u64))
     }
 }
 
 impl Percentile {
-    /// `p99.9`.
+    /// Such as `p99.9`.
     #[must_use]
     pub fn name(&self) -> String {
         Self::name_of(self.percent)
@@ -67,8 +61,8 @@ impl Percentile {
         format!("p{percent}")
     }
 
-    /// Whether it is that percentile, whatever arithmetic has made the number.
-    fn is(&self, percent: f64) -> bool {
+    /// Whether it is this percentile; tolerates the rounding errors of arithmetic.
+    fn has_percent(&self, percent: f64) -> bool {
         (self.percent - percent).abs() < 1e-9
     }
 }
@@ -79,8 +73,10 @@ mod tests {
 
     #[test]
     fn a_percentile_needs_ten_samples_beyond_it() {
-        assert!(Latency::is_backed(10_000, 99.9) && !Latency::is_backed(9_999, 99.9));
-        assert!(Latency::is_backed(20, 50.0) && !Latency::is_backed(19, 50.0));
+        assert!(
+            Latency::has_enough_samples(10_000, 99.9) && !Latency::has_enough_samples(9_999, 99.9)
+        );
+        assert!(Latency::has_enough_samples(20, 50.0) && !Latency::has_enough_samples(19, 50.0));
     }
 
     #[test]

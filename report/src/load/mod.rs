@@ -1,5 +1,5 @@
-//! What a load measured, as it stands in a result file: the workload, and for each measurement its
-//! validity, counts, histograms and errors. `loadgen` fills it; nothing here opens a socket.
+//! What a load measured, as a result file stores it: the workload, and for each measurement its
+//! validity, counts, latencies and errors. `loadgen` fills it; nothing here opens a socket.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,87 +39,81 @@ pub use workload::{Amount, Arrival, MessageSizes, Target, Workload};
 /// The version of the format of load results that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// One load on one server that listened somewhere: `iomatrix load`'s result file.
+/// One load on a server that was already listening: the result file of `iomatrix load`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadResult {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
     /// Seconds since 1970-01-01 UTC when it started.
     pub started_unix: u64,
-    /// The host of the generator, and of the server where it is on loopback.
+    /// The host of the generator; on loopback also the host of the server.
     pub host: Host,
-    /// What was sent, to whom and how.
     pub workload: Workload,
-    /// One for each of `--runs`, in order.
+    /// One per run (`--runs`), in order.
     pub measurements: Vec<Measurement>,
 }
 
-/// One result of a workload on a server. What an invalid one measured is absent, never zero.
+/// One run of a workload on a server. If it is invalid, it has no throughput and no latency but
+/// `send_lag`: these are absent, never zero.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
-    /// Whether it counts.
     pub validity: Validity,
-    /// Whether it ran as long as it was asked to.
     pub ending: Ending,
-    /// Seconds from the first connect(2) until every connection was open; absent when that did not
-    /// come about.
+    /// Seconds from the first connect(2) until every connection was open; absent if not every
+    /// connection was opened.
     pub opening_seconds: Option<f64>,
-    /// Length of the measured part in seconds: warm-up and the wait for the last answers excluded.
+    /// Length of the measured part, without warm-up and without the wait for the last answers.
     pub seconds: f64,
-    /// Messages and bytes of the measured part.
     pub traffic: Traffic,
-    /// Rates over the measured part; absent when invalid.
+    /// Absent if the measurement is invalid.
     pub throughput: Option<Throughput>,
     /// From the planned send to the last byte of the echo. Open loop only.
     pub response: Option<Latency>,
-    /// From the first byte really sent to the last byte of the echo.
+    /// From the first byte actually sent to the last byte of the echo.
     pub service: Option<Latency>,
-    /// From when a message was due and its connection free to when its first byte was sent: the
-    /// generator's own lateness. Open loop only, and given for an invalid measurement too, because
-    /// it says why.
+    /// From when a message was due and its connection free until its first byte was sent: the
+    /// generator's own lateness. Open loop only. An invalid measurement has it too, because it says
+    /// why.
     pub send_lag: Option<Latency>,
-    /// From the call of connect(2) to an established connection: those of the start, or with
-    /// `churn` one for each message.
+    /// From connect(2) to an established connection: at the start, or with `churn` once per
+    /// message.
     pub connect: Option<Latency>,
-    /// What went wrong, warm-up included, by kind.
+    /// Errors by kind, warm-up included.
     pub errors: BTreeMap<ErrorKind, u64>,
-    /// Sentences about the first of these errors, and about what else a reader has to know.
+    /// Sentences about the first errors, and about what else a reader has to know.
     pub notes: Vec<Outside>,
-    /// What the generator itself needed.
     pub generator: Generator,
 }
 
-/// Whether a measurement counts, and why not.
+/// Whether a measurement counts, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum Validity {
-    /// It does.
     Valid,
-    /// It does not, and gives no number.
+    /// It does not count, and gives no rate or latency of the server.
     Invalid {
-        /// Why, each a sentence without a full stop.
+        /// Sentences without a full stop.
         reasons: Vec<Outside>,
     },
 }
 
-/// How a measurement came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ending {
-    /// After its whole duration or number of messages.
+    /// It ran for its whole duration or number of messages.
     Complete,
-    /// The user stopped it: what is there is partial.
+    /// The user stopped it, so its numbers are partial.
     Interrupted,
-    /// It was given up: the server had died or stalled, or the host is too noisy to begin.
+    /// It was given up: the server had died or stalled, or the host was too noisy to begin.
     Abandoned,
 }
 
 /// Messages and bytes of the measured part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Messages given to a connection to be sent.
+    /// Messages handed to a connection.
     pub sent: u64,
-    /// Messages that came back whole and right.
+    /// Messages that came back whole and correct.
     pub echoed: u64,
     /// Bytes of the echoed messages, one way.
     pub bytes: u64,
@@ -128,9 +122,8 @@ pub struct Traffic {
 /// Rates over the measured part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
-    /// Messages echoed a second.
     pub messages_per_second: f64,
-    /// Bytes echoed a second, one way.
+    /// One way.
     pub bytes_per_second: f64,
 }
 
@@ -140,7 +133,7 @@ pub struct Throughput {
 pub enum ErrorKind {
     /// connect(2) failed.
     Connect,
-    /// The server ended a connection in the middle (FIN).
+    /// The server closed a connection in the middle (FIN).
     Closed,
     /// A connection was reset (RST).
     Reset,
@@ -148,9 +141,9 @@ pub enum ErrorKind {
     Socket,
     /// A message did not come back.
     Lost,
-    /// An earlier message came again.
+    /// An earlier message came back again.
     Duplicated,
-    /// A message of another connection came.
+    /// A message of another connection came back.
     Foreign,
     /// Bytes came that nobody had sent.
     Extra,
@@ -163,36 +156,34 @@ pub enum ErrorKind {
 pub struct Generator {
     /// Threads that sent and received.
     pub threads: u32,
-    /// Their CPU time in seconds; `None` where the system does not tell.
+    /// CPU time of these threads; `None` if the system does not report it.
     pub cpu_seconds: Option<f64>,
-    /// CPU share of the busiest thread, 1 being one core. An open loop spins, so it says little
-    /// there.
+    /// CPU share of the busiest thread; 1 is one core. It says little in an open loop, because the
+    /// generator spins.
     pub busiest_share: Option<f64>,
-    /// How often a thread found nothing to do, over how often it looked. Near 0 means that the
-    /// generator was the bottleneck. `None` where not told.
+    /// How often a thread found nothing to do, over how often it looked: the lowest share among the
+    /// threads. Near 0, the generator was the bottleneck. `None` if unknown.
     pub waits_share: Option<f64>,
-    /// Lateness of the host's own sleep and spin, measured alone before an open loop: 99th
-    /// percentile in nanoseconds.
+    /// 99th percentile of the lateness of a thread that only sleeps and spins on this host,
+    /// measured before an open loop.
     pub jitter_p99_ns: Option<u64>,
-    /// Build profile of the generator's code: `release` or `dev`.
+    /// Build profile of the generator's code.
     pub profile: BuildProfile,
 }
 
-/// How a program was compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BuildProfile {
     /// With the optimisations that users build with.
     #[default]
     Release,
-    /// For development.
     Dev,
 }
 
 impl LoadResult {
-    /// What each condition that holds says of each measurement that counts.
+    /// A sentence for each condition that fires on each valid measurement.
     #[must_use]
-    pub fn fired(&self, conditions: &[Condition]) -> Vec<Outside> {
+    pub fn fired_sentences(&self, conditions: &[Condition]) -> Vec<Outside> {
         let counting = || self.measurements.iter().filter(|one| one.validity.is_valid());
         conditions.iter().flat_map(|one| counting().filter_map(|m| one.fires(m))).collect()
     }
@@ -203,7 +194,7 @@ impl Document for LoadResult {
     const KIND: Kind = Kind::Load;
     const VERSION: u32 = FORMAT_VERSION;
 
-    /// An invalid measurement meets no condition.
+    /// An invalid measurement is an error, and meets no condition.
     fn conclusions(&self, conditions: &Vec<Condition>) -> Conclusions {
         let pieces = self.measurements.iter().map(|measurement| {
             if !measurement.validity.is_valid() {
@@ -215,7 +206,7 @@ impl Document for LoadResult {
             }
         });
         let interrupted = self.measurements.iter().any(|m| m.ending == Ending::Interrupted);
-        Conclusions { interrupted, ..Conclusions::of(pieces) }
+        Conclusions { interrupted, ..Conclusions::from_pieces(pieces) }
     }
 }
 
@@ -223,7 +214,7 @@ impl Document for LoadResult {
 impl Pages for LoadResult {
     const FORMATS: &'static [Format] =
         &[Format::Text, Format::Markdown, Format::Json, Format::Jsonl, Format::Csv];
-    /// Those of `--fail-if`.
+    /// The conditions of `--fail-if`.
     type Question = Vec<Condition>;
 
     fn parts(&self, _: &Vec<Condition>, medium: Medium) -> Vec<Part> {
@@ -245,11 +236,11 @@ impl Pages for LoadResult {
     }
 }
 
-/// A line of JSON lines: one measurement, with what was measured.
+/// One line of JSON lines: a measurement with its workload.
 #[cfg(feature = "statistics")]
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Its number, from 1.
+    /// Counted from 1.
     run: usize,
     workload: &'a Workload,
     #[serde(flatten)]
@@ -257,7 +248,6 @@ struct Line<'a> {
 }
 
 impl Validity {
-    /// Whether it counts.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         match self {
@@ -284,7 +274,7 @@ impl ErrorKind {
         }
     }
 
-    /// Whether bytes came that should not have, or came otherwise than they should.
+    /// Whether bytes came that were not due, or that were altered. Lost bytes are not wrong bytes.
     #[must_use]
     pub fn is_wrong_bytes(self) -> bool {
         match self {
@@ -311,7 +301,7 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Measurement {
-    /// One that gives no number: valid, complete, and without anything measured yet.
+    /// A valid and complete measurement without numbers.
     #[must_use]
     pub fn empty(generator: Generator) -> Self {
         Self {
@@ -331,15 +321,15 @@ impl Measurement {
         }
     }
 
-    /// CPU time of the generator for a message that came back, in nanoseconds.
+    /// CPU time of the generator per echoed message, in nanoseconds.
     #[must_use]
     pub fn generator_ns(&self) -> Option<f64> {
         let echoed = Some(self.traffic.echoed).filter(|echoed| *echoed > 0)?;
         Some(self.generator.cpu_seconds? * 1e9 / echoed as f64)
     }
 
-    /// The times that say how long a user waited: response in an open loop, in a closed one, which
-    /// plans no sends, service.
+    /// The latency that a user sees: response in an open loop; service in a closed loop, which
+    /// plans no sends.
     #[must_use]
     pub fn latency(&self, arrival: Arrival) -> Option<&Latency> {
         match arrival {
@@ -348,7 +338,7 @@ impl Measurement {
         }
     }
 
-    /// Why it says nothing about the server; `None` when it does.
+    /// Why it says nothing about the server; `None` if it counts.
     #[must_use]
     pub fn flaw(&self) -> Option<Outside> {
         match (&self.validity, self.ending) {
@@ -361,7 +351,6 @@ impl Measurement {
         }
     }
 
-    /// All errors together.
     #[must_use]
     pub fn error_count(&self) -> u64 {
         self.errors.values().copied().fold(0, u64::saturating_add)

@@ -1,16 +1,16 @@
-//! What a load says, as the parts of a page: what was asked, then for each run counts, rates, times
-//! and whether the generator kept up. An invalid run shows counts and reasons, and no rate or time
-//! of the server.
+//! A load as the parts of a page: first what was asked; then per run counts, rates, times, and
+//! whether the generator kept up. An invalid run shows counts and reasons, but no rate or time of
+//! the server.
 
 use std::collections::BTreeSet;
 
 use super::summary::{self, Statistic};
 use super::{Arrival, Ending, Latency, LoadResult, Measurement, Validity};
-use crate::host::grouped;
+use crate::host::group_digits;
 use crate::outside;
 use crate::outside::Outside;
 use crate::part::{Entry, Head, Medium, Part, Style, Table};
-use crate::quantity::{bytes, counted, number, percent, seconds, time};
+use crate::quantity::{bytes, format_count, number, percent, seconds, time};
 
 type Fields = Vec<(Outside, Outside)>;
 
@@ -34,7 +34,7 @@ fn terminal(result: &LoadResult) -> Vec<Part> {
     let runs = result.measurements.len();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let title = (runs > 1).then(|| format!("run {} of {runs}", index + 1).into());
-        parts.push(Part::Fields(title, block(measurement)));
+        parts.push(Part::Fields(title, run_fields(measurement)));
     }
     if runs > 1 {
         parts.push(Part::Fields(None, runs_and_median(result)));
@@ -42,17 +42,17 @@ fn terminal(result: &LoadResult) -> Vec<Part> {
     parts
 }
 
-/// What a single run says.
-fn block(measurement: &Measurement) -> Fields {
+/// The fields of a single run.
+fn run_fields(measurement: &Measurement) -> Fields {
     let mut fields = Vec::new();
-    if let Some(sentence) = partial(measurement.ending) {
+    if let Some(sentence) = partial_sentence(measurement.ending) {
         fields.push(("partial".into(), sentence.into()));
     }
     let traffic = measurement.traffic;
     let counts = format!(
         "{} sent, {} echoed, {}",
-        grouped(traffic.sent),
-        grouped(traffic.echoed),
+        group_digits(traffic.sent),
+        group_digits(traffic.echoed),
         errors(measurement)
     );
     fields.push(("messages".into(), counts.into()));
@@ -70,7 +70,7 @@ fn block(measurement: &Measurement) -> Fields {
     fields
 }
 
-/// What a measurement that counts measured.
+/// The numbers of a valid measurement.
 fn numbers(measurement: &Measurement) -> Fields {
     let mut fields = Vec::new();
     if let Some(rates) = measurement.throughput {
@@ -86,9 +86,9 @@ fn numbers(measurement: &Measurement) -> Fields {
         ("connect", &measurement.connect, "from connect to connected"),
     ] {
         let Some(latency) = latency else { continue };
-        let samples = counted(latency.samples, "sample");
+        let samples = format_count(latency.samples, "sample");
         fields.push((name.into(), format!("{}   ({samples}, {from})", times(latency)).into()));
-        missing.extend(absent(latency));
+        missing.extend(absence_reasons(latency));
     }
     if !missing.is_empty() {
         let reasons: Vec<String> = missing.into_iter().collect();
@@ -99,7 +99,7 @@ fn numbers(measurement: &Measurement) -> Fields {
     fields
 }
 
-/// Its percentiles and the longest; `-` for one that has too few samples behind it.
+/// The percentiles and the maximum; `-` for a percentile with too few samples.
 fn times(latency: &Latency) -> String {
     let shown = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| time(ns as f64));
     let mut parts: Vec<String> =
@@ -108,13 +108,13 @@ fn times(latency: &Latency) -> String {
     parts.join("   ")
 }
 
-/// Why percentiles are missing, each a sentence without a full stop.
-fn absent(latency: &Latency) -> impl Iterator<Item = String> {
+/// Why percentiles are missing, one sentence each, without a full stop.
+fn absence_reasons(latency: &Latency) -> impl Iterator<Item = String> {
     let missing = latency.percentiles.iter().filter(|p| p.ns.is_none());
     missing.map(|p| latency.absence(p.percent))
 }
 
-/// CPU, share and lateness of the generator, and what follows.
+/// CPU time, share and lateness of the generator, for a valid run.
 fn generator(measurement: &Measurement) -> String {
     let generator = &measurement.generator;
     let mut parts = Vec::new();
@@ -131,9 +131,9 @@ fn generator(measurement: &Measurement) -> String {
     format!("{}: valid", parts.join(", "))
 }
 
-/// The generator's lateness, which an invalid run shows as well.
+/// The generator's lateness, which an invalid run shows too.
 fn send_lag(measurement: &Measurement) -> Vec<String> {
-    let lag = measurement.send_lag.as_ref().map(|lag| match lag.at(99.0) {
+    let lag = measurement.send_lag.as_ref().map(|lag| match lag.percentile_ns(99.0) {
         Some(ns) => format!("send lag p99 {}", time(ns as f64)),
         None => format!("send lag max {}", time(lag.max_ns as f64)),
     });
@@ -141,7 +141,7 @@ fn send_lag(measurement: &Measurement) -> Vec<String> {
     let jitter = jitter.map(|ns| format!("this host's own jitter p99 {}", time(ns as f64)));
     let parts: Vec<String> = lag.into_iter().chain(jitter).collect();
     if parts.is_empty() {
-        vec![counted(measurement.generator.threads.into(), "thread")]
+        vec![format_count(measurement.generator.threads.into(), "thread")]
     } else {
         parts
     }
@@ -149,15 +149,15 @@ fn send_lag(measurement: &Measurement) -> Vec<String> {
 
 /// `3 errors (2 reset, 1 lost)`.
 fn errors(measurement: &Measurement) -> String {
-    let counted = counted(measurement.error_count(), "error");
+    let counted = format_count(measurement.error_count(), "error");
     let kinds = measurement.errors.iter().filter(|(_, count)| **count > 0);
     let kinds: Vec<String> =
-        kinds.map(|(kind, count)| format!("{} {kind}", grouped(*count))).collect();
+        kinds.map(|(kind, count)| format!("{} {kind}", group_digits(*count))).collect();
     if kinds.is_empty() { counted } else { format!("{counted} ({})", kinds.join(", ")) }
 }
 
-/// That a run did not last as long as it was asked to.
-fn partial(ending: Ending) -> Option<&'static str> {
+/// Says that a run was cut short.
+fn partial_sentence(ending: Ending) -> Option<&'static str> {
     match ending {
         Ending::Complete => None,
         Ending::Interrupted => Some("interrupted by the user: what is here is a part"),
@@ -173,16 +173,16 @@ fn mebibytes(bytes_per_second: f64) -> String {
     }
 }
 
-/// The runs in a line each, and their median.
+/// One line per run, and their median.
 fn runs_and_median(result: &LoadResult) -> Fields {
     let statistics = summary::statistics(result);
     let mut fields = Vec::new();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let shown = match measurement.validity {
-            Validity::Valid => values(&statistics, |statistic| statistic.of(measurement)),
+            Validity::Valid => values(&statistics, |statistic| statistic.run_value(measurement)),
             Validity::Invalid { .. } => "invalid, no numbers".to_owned(),
         };
-        let partial = partial(measurement.ending).map_or("", |_| ", partial");
+        let partial = partial_sentence(measurement.ending).map_or("", |_| ", partial");
         let length = seconds((measurement.seconds * 10.0).round() / 10.0);
         let line = format!("{shown}   {} in {length}{partial}", errors(measurement));
         fields.push((format!("run {}", index + 1).into(), line.into()));
@@ -198,11 +198,11 @@ fn runs_and_median(result: &LoadResult) -> Fields {
 }
 
 fn values(statistics: &[Statistic], value: impl Fn(&Statistic) -> Option<f64>) -> String {
-    let shown = statistics.iter().map(|statistic| statistic.shown(value(statistic)));
+    let shown = statistics.iter().map(|statistic| statistic.format_with_name(value(statistic)));
     shown.collect::<Vec<_>>().join("   ")
 }
 
-/// A row a run, their median, and below it what the numbers rest on.
+/// One table row per run, their median, and below them what the numbers rest on.
 fn page(result: &LoadResult) -> Vec<Part> {
     let workload = &result.workload;
     let loop_sentence = match workload.arrival {
@@ -224,17 +224,17 @@ fn page(result: &LoadResult) -> Vec<Part> {
 
 fn runs(result: &LoadResult) -> Table {
     let statistics = summary::statistics(result);
-    let mut heads = vec![Head::of("run")];
-    heads.extend(statistics.iter().map(|statistic| Head::of(statistic.name())));
+    let mut heads = vec![Head::new("run")];
+    heads.extend(statistics.iter().map(|statistic| Head::new(statistic.name())));
     let last = ["each way", "sent", "echoed", "errors", "validity"];
-    heads.extend(last.map(Head::of));
+    heads.extend(last.map(Head::new));
     let cells = |statistic: &Statistic, of: &dyn Fn(&Statistic) -> Option<f64>| {
-        Entry::from(statistic.value(of(statistic)))
+        Entry::from(statistic.format_value(of(statistic)))
     };
     let mut rows: Vec<Vec<Entry>> = Vec::new();
     for (index, measurement) in result.measurements.iter().enumerate() {
         let mut row = vec![(index + 1).to_string().into()];
-        row.extend(statistics.iter().map(|s| cells(s, &|s| s.of(measurement))));
+        row.extend(statistics.iter().map(|s| cells(s, &|s| s.run_value(measurement))));
         row.extend(counts(measurement).map(Entry::from));
         rows.push(row);
     }
@@ -252,20 +252,20 @@ fn counts(measurement: &Measurement) -> [String; 5] {
         Validity::Valid => ("valid", measurement.throughput),
         Validity::Invalid { .. } => ("invalid", None),
     };
-    let word = match partial(measurement.ending) {
+    let word = match partial_sentence(measurement.ending) {
         Some(_) => format!("{validity}, {}", measurement.ending),
         None => validity.to_owned(),
     };
     [
         rates.map_or_else(|| "-".to_owned(), |rates| mebibytes(rates.bytes_per_second)),
-        grouped(measurement.traffic.sent),
-        grouped(measurement.traffic.echoed),
+        group_digits(measurement.traffic.sent),
+        group_digits(measurement.traffic.echoed),
         errors(measurement),
         word,
     ]
 }
 
-/// Samples, percentiles that are missing, the generator's lateness, and why a run is invalid.
+/// Samples, missing percentiles, the generator's lateness, and why a run is invalid.
 fn basis(measurement: &Measurement) -> Vec<Outside> {
     let mut points: Vec<Outside> = Vec::new();
     if let Validity::Invalid { reasons } = &measurement.validity {
@@ -275,16 +275,17 @@ fn basis(measurement: &Measurement) -> Vec<Outside> {
             [("response", &measurement.response), ("service", &measurement.service)]
         {
             let Some(latency) = latency else { continue };
-            points.push(format!("{name}: {} samples", grouped(latency.samples)).into());
-            points.extend(absent(latency).map(|reason| format!("{name}: {reason}").into()));
+            points.push(format!("{name}: {} samples", group_digits(latency.samples)).into());
+            points
+                .extend(absence_reasons(latency).map(|reason| format!("{name}: {reason}").into()));
         }
     }
-    points.extend(partial(measurement.ending).map(Outside::from));
+    points.extend(partial_sentence(measurement.ending).map(Outside::from));
     points.push(send_lag(measurement).join(", ").into());
     points
 }
 
-/// What each run has to say, with its number where there are several.
+/// What there is to say about each run, with the run's number if there are several.
 fn points(result: &LoadResult, of: impl Fn(&Measurement) -> Vec<Outside>) -> Vec<Outside> {
     let several = result.measurements.len() > 1;
     let named = |(index, measurement)| {

@@ -1,13 +1,13 @@
-//! A load as records of values: one for each measurement.
+//! A load as records of values: one per measurement.
 
 use super::{Arrival, ErrorKind, Latency, LoadResult, Measurement, Validity, Workload};
 use crate::outside::Outside;
 use crate::record::{Record, optional, text, value};
 
-/// Percentiles that have a column whether or not they were asked for.
-const USUAL: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
+/// Percentiles that always have a column.
+const USUAL_PERCENTS: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 /// Every kind of error has a column.
-const ERRORS: [ErrorKind; 9] = [
+const ERROR_KINDS: [ErrorKind; 9] = [
     ErrorKind::Connect,
     ErrorKind::Closed,
     ErrorKind::Reset,
@@ -19,14 +19,13 @@ const ERRORS: [ErrorKind; 9] = [
     ErrorKind::Altered,
 ];
 
-/// A record for each measurement. Heads do not depend on what was found, but for percentiles beyond
-/// the usual ones.
+/// One record per measurement. Their heads depend only on the percentiles that were asked for.
 pub(super) fn records(result: &LoadResult) -> Vec<Record> {
     let percents = percents(&result.measurements);
     let record = |(index, measurement): (usize, &Measurement)| {
         let mut record = vec![value("run", index + 1)];
-        record.extend(workload(&result.workload));
-        record.extend(self::measurement(measurement, &percents));
+        record.extend(workload_record(&result.workload));
+        record.extend(measurement_record(measurement, &percents));
         record
     };
     result.measurements.iter().enumerate().map(record).collect()
@@ -36,13 +35,13 @@ pub(super) fn records(result: &LoadResult) -> Vec<Record> {
 pub(crate) fn percents<'a>(measurements: impl IntoIterator<Item = &'a Measurement>) -> Vec<f64> {
     let latencies = measurements.into_iter().flat_map(|m| [&m.response, &m.service]);
     let asked = latencies.flatten().flat_map(|latency| &latency.percentiles).map(|p| p.percent);
-    let mut percents: Vec<f64> = USUAL.into_iter().chain(asked).collect();
+    let mut percents: Vec<f64> = USUAL_PERCENTS.into_iter().chain(asked).collect();
     percents.sort_by(f64::total_cmp);
     percents.dedup_by(|a, b| (*a - *b).abs() < 1e-9);
     percents
 }
 
-pub(crate) fn workload(workload: &Workload) -> Record {
+pub(crate) fn workload_record(workload: &Workload) -> Record {
     let rate = match workload.arrival {
         Arrival::Closed => None,
         Arrival::Open { messages_per_second } => Some(messages_per_second),
@@ -61,12 +60,12 @@ pub(crate) fn workload(workload: &Workload) -> Record {
     ]
 }
 
-pub(crate) fn measurement(measurement: &Measurement, percents: &[f64]) -> Record {
+pub(crate) fn measurement_record(measurement: &Measurement, percents: &[f64]) -> Record {
     let (word, reasons) = match &measurement.validity {
         Validity::Valid => ("valid", Outside::default()),
         Validity::Invalid { reasons } => ("invalid", Outside::join(reasons, "; ")),
     };
-    // An invalid measurement has no numbers, whatever the file says.
+    // An invalid measurement has no numbers, even if the file has some.
     let counts = measurement.validity.is_valid();
     let rates = measurement.throughput.filter(|_| counts);
     let traffic = measurement.traffic;
@@ -80,7 +79,7 @@ pub(crate) fn measurement(measurement: &Measurement, percents: &[f64]) -> Record
         value("bytes_each_way", traffic.bytes),
         value("errors", measurement.error_count()),
     ];
-    for kind in ERRORS {
+    for kind in ERROR_KINDS {
         let count = measurement.errors.get(&kind).copied().unwrap_or_default();
         fields.push(value(format!("errors_{kind}"), count));
     }
@@ -94,7 +93,7 @@ pub(crate) fn measurement(measurement: &Measurement, percents: &[f64]) -> Record
         ("connect", measurement.connect.as_ref().filter(|_| counts)),
         ("send_lag", measurement.send_lag.as_ref()),
     ] {
-        fields.extend(self::latency(name, latency, percents));
+        fields.extend(latency_record(name, latency, percents));
     }
     let generator = &measurement.generator;
     fields.extend([
@@ -107,7 +106,7 @@ pub(crate) fn measurement(measurement: &Measurement, percents: &[f64]) -> Record
     fields
 }
 
-fn latency(name: &str, latency: Option<&Latency>, percents: &[f64]) -> Record {
+fn latency_record(name: &str, latency: Option<&Latency>, percents: &[f64]) -> Record {
     let mut fields = vec![
         optional(&format!("{name}_samples"), latency.map(|l| l.samples)),
         optional(&format!("{name}_min_ns"), latency.map(|l| l.min_ns)),
@@ -115,7 +114,7 @@ fn latency(name: &str, latency: Option<&Latency>, percents: &[f64]) -> Record {
     ];
     for percent in percents {
         let head = format!("{name}_p{}_ns", percent.to_string().replace('.', "_"));
-        fields.push(optional(&head, latency.and_then(|l| l.at(*percent))));
+        fields.push(optional(&head, latency.and_then(|l| l.percentile_ns(*percent))));
     }
     fields.push(optional(&format!("{name}_max_ns"), latency.map(|l| l.max_ns)));
     fields

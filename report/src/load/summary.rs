@@ -1,21 +1,22 @@
-//! What several runs of one load are compared by, and the median of those that count.
+//! The numbers by which the runs of one load are compared, and their median over the runs that
+//! count.
 
 use super::{Arrival, LoadResult, Measurement, Percentile};
 use crate::quantity::{number, time};
 use crate::statistics::median;
 
-/// A number of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Statistic {
-    /// Messages a second.
+    /// Messages per second.
     Rate,
-    /// A percentile of the latency that the arrival makes meaningful.
+    /// A percentile of response in an open loop, and of service in a closed loop.
     Percentile { percent: f64, arrival: Arrival },
-    /// The longest of them.
+    /// The longest latency.
     Max(Arrival),
 }
 
-/// Those of a result: its rate, the percentiles that were asked for, and the longest time.
+/// The statistics of a result: its rate, the percentiles that were asked for, and the longest
+/// latency.
 pub(super) fn statistics(result: &LoadResult) -> Vec<Statistic> {
     let arrival = result.workload.arrival;
     let mut latencies = result.measurements.iter().filter_map(|m| m.latency(arrival));
@@ -28,15 +29,15 @@ pub(super) fn statistics(result: &LoadResult) -> Vec<Statistic> {
 }
 
 impl Statistic {
-    /// Its value in a run, if the run is valid and has it; it may be a part.
-    pub(super) fn of(&self, measurement: &Measurement) -> Option<f64> {
+    /// Its value in a run, if the run is valid and has one; the run may be partial.
+    pub(super) fn run_value(&self, measurement: &Measurement) -> Option<f64> {
         if !measurement.validity.is_valid() {
             return None;
         }
         match *self {
             Self::Rate => measurement.throughput.map(|rates| rates.messages_per_second),
             Self::Percentile { percent, arrival } => {
-                measurement.latency(arrival)?.at(percent).map(|ns| ns as f64)
+                measurement.latency(arrival)?.percentile_ns(percent).map(|ns| ns as f64)
             }
             Self::Max(arrival) => measurement.latency(arrival).map(|latency| latency.max_ns as f64),
         }
@@ -45,10 +46,9 @@ impl Statistic {
     /// The median over the runs that count.
     pub(super) fn median(&self, measurements: &[Measurement]) -> Option<f64> {
         let counting = measurements.iter().filter(|measurement| measurement.flaw().is_none());
-        median(counting.filter_map(|measurement| self.of(measurement)))
+        median(counting.filter_map(|measurement| self.run_value(measurement)))
     }
 
-    /// What it is called.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Rate => "messages/s".to_owned(),
@@ -57,8 +57,8 @@ impl Statistic {
         }
     }
 
-    /// Its value alone, `-` where there is none.
-    pub(super) fn value(&self, value: Option<f64>) -> String {
+    /// The value without its name; `-` if there is none.
+    pub(super) fn format_value(&self, value: Option<f64>) -> String {
         match (self, value) {
             (_, None) => "-".to_owned(),
             (Self::Rate, Some(rate)) => number(rate),
@@ -66,12 +66,12 @@ impl Statistic {
         }
     }
 
-    /// Its value with its name: `20,001 messages/s`, `p99 121 µs`.
-    pub(super) fn shown(&self, value: Option<f64>) -> String {
+    /// The value with its name: `20,001 messages/s`, `p99 121 µs`.
+    pub(super) fn format_with_name(&self, value: Option<f64>) -> String {
         match self {
-            Self::Rate => format!("{} {}", self.value(value), self.name()),
+            Self::Rate => format!("{} {}", self.format_value(value), self.name()),
             Self::Percentile { .. } | Self::Max(_) => {
-                format!("{} {}", self.name(), self.value(value))
+                format!("{} {}", self.name(), self.format_value(value))
             }
         }
     }

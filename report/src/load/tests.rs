@@ -1,25 +1,25 @@
-//! What the pages of a load must say, and must not.
+//! What the pages of a load must say and must not say.
 
 use super::*;
 use crate::example::{closed, invalid, load, open};
 use crate::format::Format;
 use crate::view::{View, Width};
 
-fn shown(result: &LoadResult, format: Format) -> String {
-    let view = View::plain(Width::of(160));
+fn render_page(result: &LoadResult, format: Format) -> String {
+    let view = View::plain(Width::new(160));
     crate::render::render(result, &Vec::new(), format, view).unwrap()
 }
 
 fn text(result: &LoadResult) -> String {
-    shown(result, Format::Text)
+    render_page(result, Format::Text)
 }
 
 fn markdown(result: &LoadResult) -> String {
-    shown(result, Format::Markdown)
+    render_page(result, Format::Markdown)
 }
 
 fn csv(result: &LoadResult) -> String {
-    shown(result, Format::Csv)
+    render_page(result, Format::Csv)
 }
 
 const OPEN: Arrival = Arrival::Open { messages_per_second: 20_000.0 };
@@ -130,9 +130,9 @@ fn an_invalid_run_gives_no_number_in_a_table() {
     assert!(!page.contains("20,001") && !page.contains("121"), "{page}");
 }
 
-/// The fields of a record in which nothing is quoted, by their heads.
+/// The field under a head, in a row of CSV without quoted fields.
 #[track_caller]
-fn of<'a>(csv: &'a str, row: usize, head: &str) -> &'a str {
+fn field<'a>(csv: &'a str, row: usize, head: &str) -> &'a str {
     let mut lines = csv.split("\r\n");
     let heads: Vec<&str> = lines.next().unwrap().split(',').collect();
     let fields: Vec<&str> = lines.nth(row).unwrap().split(',').collect();
@@ -145,18 +145,18 @@ fn a_measurement_is_a_row() {
     let bad = Measurement { validity: invalid("late"), ..open() };
     let arrival = Arrival::Open { messages_per_second: 20_000.0 };
     let csv = csv(&load(arrival, vec![open(), bad]));
-    assert_eq!(of(&csv, 0, "messages_per_second"), "20001.2");
-    assert_eq!(of(&csv, 0, "rate_messages_per_second"), "20000");
-    assert_eq!(of(&csv, 0, "service_p99_ns"), "109000");
-    assert_eq!(of(&csv, 0, "response_p99_9_ns"), "");
-    assert_eq!(of(&csv, 0, "response_p90_ns"), "");
-    assert_eq!(of(&csv, 0, "errors_reset"), "0");
-    assert_eq!(of(&csv, 1, "run"), "2");
-    assert_eq!(of(&csv, 1, "validity"), "invalid");
+    assert_eq!(field(&csv, 0, "messages_per_second"), "20001.2");
+    assert_eq!(field(&csv, 0, "rate_messages_per_second"), "20000");
+    assert_eq!(field(&csv, 0, "service_p99_ns"), "109000");
+    assert_eq!(field(&csv, 0, "response_p99_9_ns"), "");
+    assert_eq!(field(&csv, 0, "response_p90_ns"), "");
+    assert_eq!(field(&csv, 0, "errors_reset"), "0");
+    assert_eq!(field(&csv, 1, "run"), "2");
+    assert_eq!(field(&csv, 1, "validity"), "invalid");
     for head in ["messages_per_second", "service_p99_ns", "response_max_ns"] {
-        assert_eq!(of(&csv, 1, head), "", "{head}");
+        assert_eq!(field(&csv, 1, head), "", "{head}");
     }
-    assert_eq!(of(&csv, 1, "send_lag_p99_ns"), "9000");
+    assert_eq!(field(&csv, 1, "send_lag_p99_ns"), "9000");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn commas_and_quotes_stay_in_their_field() {
 #[test]
 fn a_document_reads_back_and_names_its_rate() {
     let result = load(Arrival::Closed, vec![closed(1_000.0, 9), closed(2_000.0, 9)]);
-    let text = shown(&result, Format::Json);
+    let text = render_page(&result, Format::Json);
     assert_eq!(serde_json::from_str::<LoadResult>(&text).unwrap(), result);
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     let rate = value.pointer("/measurements/1/throughput/messages_per_second");
@@ -190,7 +190,7 @@ fn a_document_reads_back_and_names_its_rate() {
 #[test]
 fn each_line_is_complete_in_itself() {
     let result = load(Arrival::Closed, vec![closed(1_000.0, 9), closed(2_000.0, 9)]);
-    let text = shown(&result, Format::Jsonl);
+    let text = render_page(&result, Format::Jsonl);
     assert_eq!(text.lines().count(), 2);
     for (line, rate) in text.lines().zip([1_000.0, 2_000.0]) {
         let value: serde_json::Value = serde_json::from_str(line).unwrap();

@@ -1,5 +1,5 @@
-//! A file that a page is written to. Whether it can be written is known before a command starts,
-//! and who reads it later sees the page before or the page after, never a part of either.
+//! A file that a page is written to. It is checked before a command starts. Wherever its folder
+//! allows it, the file is replaced as a whole, so that a reader never sees half a page.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,52 +8,51 @@ use std::path::{Path, PathBuf};
 use super::OutputError;
 use super::identity::Identity;
 
-/// Longer chains of links lead nowhere (path_resolution(7)).
-const MOST_LINKS: u32 = 40;
+/// The kernel follows at most this many links in a chain (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
 
-/// A file to write a page to.
 #[derive(Debug)]
-pub struct OutFile {
-    /// As the user named it.
+pub struct OutputFile {
+    /// The path that the user gave.
     name: PathBuf,
-    /// Where links lead to.
+    /// The path after all links.
     path: PathBuf,
-    means: Means,
-    /// That of what is there, if something is.
+    method: WriteMethod,
+    /// `None` if there was no file.
     identity: Option<Identity>,
 }
 
-/// How the page gets there.
+/// How the page gets into the file.
 #[derive(Debug)]
-enum Means {
-    /// Into another file of the same folder, which then takes its place: a reader never sees half a
-    /// page, and a result that was there stays until it is replaced whole.
+enum WriteMethod {
+    /// Into another file of the folder, which then replaces this file. A reader never sees half a
+    /// page, and an old result stays until the whole page replaces it.
     Rename,
-    /// Into the file itself, whose folder takes no other file.
+    /// Into the file itself, because its folder takes no other file.
     InPlace,
-    /// Into a device or FIFO, which cannot be replaced; it is held open, because its reader stops
-    /// when the last writer closes it. Or into standard output or standard error, if the name
-    /// leads there: the shell keeps the file open.
+    /// Into a device or a FIFO, which cannot be replaced. It stays open, because its reader stops
+    /// when the last writer closes it. Or into standard output or standard error, if the name leads
+    /// there; the shell keeps these open.
     Stream(File),
 }
 
-impl OutFile {
-    /// Looks whether a file can be written, and leaves it as it is.
+impl OutputFile {
+    /// Checks whether a file can be written, and does not change it.
     ///
     /// # Errors
-    /// It is a folder, its folder does not exist, or the system does not let it be written.
+    /// It is a folder, its folder does not exist, or the system does not allow writing it.
     pub fn open(name: &Path) -> Result<Self, OutputError> {
         let refuse = |error| OutputError::Unwritable { file: name.into(), error };
-        let (path, means) = match name.metadata() {
+        let (path, method) = match name.metadata() {
             Ok(found) if found.is_dir() => return Err(OutputError::Folder(name.into())),
             Ok(found) => {
                 let path = name.canonicalize().unwrap_or_else(|_| name.to_owned());
-                let means = match (standard_stream(name), found.is_file()) {
-                    (Some(stream), _) => Means::Stream(stream.map_err(refuse)?),
-                    (None, true) => regular(&path).map_err(refuse)?,
-                    (None, false) => Means::Stream(open_stream(name).map_err(refuse)?),
+                let method = match (standard_stream(name), found.is_file()) {
+                    (Some(stream), _) => WriteMethod::Stream(stream.map_err(refuse)?),
+                    (None, true) => choose_method(&path).map_err(refuse)?,
+                    (None, false) => WriteMethod::Stream(open_stream(name).map_err(refuse)?),
                 };
-                (path, means)
+                (path, method)
             }
             Err(_) if is_named_as_folder(name) => {
                 return Err(OutputError::Folder(name.into()));
@@ -61,21 +60,21 @@ impl OutFile {
             Err(error) if is_absence(&error) => {
                 let path = expected_path(name)?;
                 Sibling::make(&path).map_err(refuse)?;
-                (path, Means::Rename)
+                (path, WriteMethod::Rename)
             }
             Err(error) => return Err(refuse(error)),
         };
-        let identity = Identity::of(name);
-        Ok(Self { name: name.to_owned(), path, means, identity })
+        let identity = Identity::from_path(name);
+        Ok(Self { name: name.to_owned(), path, method, identity })
     }
 
-    /// As the user named it.
+    /// The path that the user gave.
     #[must_use]
     pub fn name(&self) -> &Path {
         &self.name
     }
 
-    /// Whether it is this file, or a result below this folder.
+    /// Whether it is the file `input`, or a result below the folder `input`.
     #[must_use]
     pub fn is_below(&self, input: &Path) -> bool {
         let Ok(input) = input.canonicalize() else { return false };
@@ -83,13 +82,13 @@ impl OutFile {
         self.path == input || (is_result && input.is_dir() && self.path.starts_with(input))
     }
 
-    /// Whether what was written cannot be replaced.
+    /// Whether a page in it cannot be replaced later.
     #[must_use]
     pub fn is_stream(&self) -> bool {
-        matches!(self.means, Means::Stream(_))
+        matches!(self.method, WriteMethod::Stream(_))
     }
 
-    /// Whether both are one file.
+    /// Whether both names lead to one file.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let is_one = self.identity.is_some() && self.identity == other.identity;
@@ -99,31 +98,31 @@ impl OutFile {
     /// Whether standard output is redirected to this file.
     #[must_use]
     pub fn is_redirected_stdout(&self) -> bool {
-        self.path.is_file() && self.identity.is_some() && self.identity == Identity::of_stdout()
+        self.path.is_file() && self.identity.is_some() && self.identity == Identity::from_stdout()
     }
 
-    /// Makes a page its content.
+    /// Makes a page the content of the file.
     ///
     /// # Errors
-    /// The system does not let it be written. A file that was there is as it was then, unless its
-    /// folder takes no other file.
+    /// The system does not allow writing it. An existing file keeps its content, unless its folder
+    /// takes no other file.
     pub fn write(&mut self, page: &[u8]) -> Result<(), OutputError> {
-        let written = match &mut self.means {
-            Means::Rename => replace(&self.path, page),
-            Means::InPlace => overwrite(&self.path, page),
-            Means::Stream(stream) => stream.write_all(page),
+        let written = match &mut self.method {
+            WriteMethod::Rename => replace(&self.path, page),
+            WriteMethod::InPlace => overwrite(&self.path, page),
+            WriteMethod::Stream(stream) => stream.write_all(page),
         };
         written.map_err(|error| OutputError::Unwritable { file: (&self.name).into(), error })
     }
 }
 
-/// How a page gets into a file that is there.
-fn regular(path: &Path) -> io::Result<Means> {
+/// How a page gets into an existing file.
+fn choose_method(path: &Path) -> io::Result<WriteMethod> {
     OpenOptions::new().write(true).open(path)?;
-    Ok(if Sibling::make(path).is_ok() { Means::Rename } else { Means::InPlace })
+    Ok(if Sibling::make(path).is_ok() { WriteMethod::Rename } else { WriteMethod::InPlace })
 }
 
-/// Whether a path says by its end that it is one of a folder.
+/// Whether the path ends like that of a folder: in a separator, or in dots after a separator.
 fn is_named_as_folder(name: &Path) -> bool {
     let text = name.as_os_str().to_string_lossy();
     let end = text.trim_end_matches('.');
@@ -135,10 +134,10 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Where a file that does not exist will be: a link that leads to nothing names it.
+/// Where a file that does not exist yet will be: a dangling link points there.
 fn expected_path(name: &Path) -> Result<PathBuf, OutputError> {
     let mut path = name.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let Ok(target) = path.read_link() else { break };
         path = path.with_file_name("").join(target);
     }
@@ -158,15 +157,16 @@ fn replace(path: &Path, page: &[u8]) -> io::Result<()> {
     if let Ok(replaced) = path.metadata() {
         sibling.file.set_permissions(replaced.permissions())?;
     }
-    // It may be a mount of its own, or another user's in a folder where only he can replace it.
+    // The path may be a mount point, or another user's file in a folder where only its owner can
+    // replace it.
     fs::rename(&sibling.path, path).or_else(|_| overwrite(path, page))
 }
 
-/// Makes a page the content of a file, and the file if it is not there.
+/// Writes a page into the file itself, and creates the file if it does not exist.
 fn overwrite(path: &Path, page: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).truncate(true);
-    // Another user's file is not opened by one who may create it (proc_sys_fs(5),
+    // With O_CREAT the kernel may refuse to open another user's file (proc_sys_fs(5),
     // protected_regular).
     let mut file = match options.open(path) {
         Err(error) if is_absence(&error) => options.create(true).open(path)?,
@@ -175,18 +175,18 @@ fn overwrite(path: &Path, page: &[u8]) -> io::Result<()> {
     file.write_all(page)
 }
 
-/// Standard output or standard error, if a path leads to what one of them is.
+/// Standard output or standard error, if the path leads to one of them.
 fn standard_stream(path: &Path) -> Option<io::Result<File>> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd as _;
-        let identity = Identity::of(path)?;
+        let identity = Identity::from_path(path)?;
         let duplicate =
             |stream: std::os::fd::BorrowedFd<'_>| Some(stream.try_clone_to_owned().map(File::from));
-        if Some(&identity) == Identity::of_stdout().as_ref() {
+        if Some(&identity) == Identity::from_stdout().as_ref() {
             return duplicate(io::stdout().as_fd());
         }
-        if Some(&identity) == Identity::of_stderr().as_ref() {
+        if Some(&identity) == Identity::from_stderr().as_ref() {
             return duplicate(io::stderr().as_fd());
         }
     }
@@ -195,7 +195,7 @@ fn standard_stream(path: &Path) -> Option<io::Result<File>> {
     None
 }
 
-/// An unnamed neighbour of a file, which is gone when dropped.
+/// A temporary file next to another file; removed when dropped.
 struct Sibling {
     path: PathBuf,
     file: File,
@@ -209,7 +209,7 @@ impl Sibling {
             let path = of.with_file_name(name);
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => return Ok(Self { path, file }),
-                // One that was killed has left its own.
+                // A process that was killed has left its file.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 9 => {
                     number += 1;
                 }
@@ -221,7 +221,7 @@ impl Sibling {
 
 impl Drop for Sibling {
     fn drop(&mut self) {
-        // Where it has taken another's place there is none any more.
+        // After a rename the file no longer exists.
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -238,7 +238,7 @@ fn open_stream(path: &Path) -> io::Result<File> {
     let file = options.open(path)?;
     #[cfg(unix)]
     {
-        // A page may be longer than what a pipe takes at once.
+        // A page may be longer than the capacity of a pipe, so writes must block.
         let flags = rustix::fs::fcntl_getfl(&file)? - rustix::fs::OFlags::NONBLOCK;
         rustix::fs::fcntl_setfl(&file, flags)?;
     }

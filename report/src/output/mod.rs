@@ -1,5 +1,5 @@
-//! What is written where: `FORMAT[=FILE]`, which the command and the test target read alike, and
-//! the file itself, which is looked at before anything is judged.
+//! What is written where: `FORMAT[=FILE]`, which the command and the test target parse alike, and
+//! the file, which is checked before anything is judged.
 
 use std::fmt;
 use std::io;
@@ -13,42 +13,39 @@ mod file;
 mod identity;
 mod outputs;
 
-pub use file::OutFile;
+pub use file::OutputFile;
 pub use identity::Identity;
 pub use outputs::{Completeness, Outputs, PageError};
 
-/// A page that is asked for.
+/// A page that the user asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// How it is rendered.
     pub format: Format,
-    /// Standard output if absent.
+    /// `None` is standard output.
     pub file: Option<PathBuf>,
 }
 
 /// Why a page cannot be written.
 #[derive(Debug)]
 pub enum OutputError {
-    /// It was not asked for as it must be: what to write instead.
+    /// The option is wrong; the text says what to write instead.
     Syntax(Outside),
-    /// The file is a folder.
     Folder(Outside),
-    /// Two pages for standard output.
-    PrintedTwice([Format; 2]),
-    /// Two pages for one file.
-    WrittenTwice(Outside),
-    /// The file that is to be written is one of those that are read.
-    WrittenOver(Outside),
-    /// The folder of the file does not exist.
+    /// Two pages would go to standard output.
+    TwoOnStdout([Format; 2]),
+    /// Two pages would go to one file.
+    TwoInOneFile(Outside),
+    /// The output file is also an input.
+    OverwritesInput(Outside),
     NoFolder {
-        /// The file.
+        /// The path that the user gave.
         file: Outside,
-        /// Its folder.
+        /// The folder that does not exist.
         folder: Outside,
     },
-    /// The system does not let the file be written.
+    /// The system does not allow writing the file.
     Unwritable {
-        /// The file.
+        /// The path that the user gave.
         file: Outside,
         /// Why.
         error: io::Error,
@@ -56,7 +53,7 @@ pub enum OutputError {
 }
 
 impl Output {
-    /// Reads `FORMAT` or `FORMAT=FILE`, with one of the formats that are offered.
+    /// Parses `FORMAT` or `FORMAT=FILE`, where the format must be one of `offered`.
     ///
     /// # Errors
     /// [`OutputError::Syntax`].
@@ -66,39 +63,39 @@ impl Output {
             None => (text, None),
         };
         let format = offered.iter().copied().find(|format| format.name() == name);
-        let format = format.ok_or_else(|| unknown(name, offered))?;
+        let format = format.ok_or_else(|| unknown_format(name, offered))?;
         match file {
-            Some("") => Err(without_file(format)),
+            Some("") => Err(missing_file_error(format)),
             Some(file) => Ok(Self { format, file: Some(file.into()) }),
             None => Ok(Self { format, file: None }),
         }
     }
 
-    /// Looks whether its format is one of those that are offered.
+    /// Checks that its format is one of `offered`.
     ///
     /// # Errors
     /// [`OutputError::Syntax`].
     pub fn expect_format(&self, offered: &[Format]) -> Result<(), OutputError> {
         let is_offered = offered.contains(&self.format);
-        if is_offered { Ok(()) } else { Err(unknown(self.format.name(), offered)) }
+        if is_offered { Ok(()) } else { Err(unknown_format(self.format.name(), offered)) }
     }
 
-    /// Looks whether it names a file, where standard output is somebody else's.
+    /// Checks that it names a file, for a caller that needs standard output for something else.
     ///
     /// # Errors
     /// [`OutputError::Syntax`].
     pub fn expect_file(self) -> Result<Self, OutputError> {
-        if self.file.is_some() { Ok(self) } else { Err(without_file(self.format)) }
+        if self.file.is_some() { Ok(self) } else { Err(missing_file_error(self.format)) }
     }
 }
 
-fn without_file(format: Format) -> OutputError {
+fn missing_file_error(format: Format) -> OutputError {
     OutputError::Syntax(format!("write a file after it, such as {format}=FILE").into())
 }
 
-/// A format that is not offered, and what to write instead.
-fn unknown(name: &str, offered: &[Format]) -> OutputError {
-    let offered = names(offered);
+/// The error for a format that is not offered.
+fn unknown_format(name: &str, offered: &[Format]) -> OutputError {
+    let offered = format_names(offered);
     let is_format = Format::ALL.iter().any(|format| format.name() == name);
     let sentence = if is_format {
         format!("there is no {name} output here; write {offered}")
@@ -110,9 +107,9 @@ fn unknown(name: &str, offered: &[Format]) -> OutputError {
     OutputError::Syntax(sentence.into())
 }
 
-/// `text, json or csv`.
+/// Such as `text, json or csv`.
 #[must_use]
-pub fn names(formats: &[Format]) -> String {
+pub fn format_names(formats: &[Format]) -> String {
     let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
@@ -121,22 +118,21 @@ pub fn names(formats: &[Format]) -> String {
 }
 
 impl OutputError {
-    /// The documented exit status.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Syntax(_)
             | Self::Folder(_)
-            | Self::PrintedTwice(_)
-            | Self::WrittenTwice(_)
-            | Self::WrittenOver(_)
+            | Self::TwoOnStdout(_)
+            | Self::TwoInOneFile(_)
+            | Self::OverwritesInput(_)
             | Self::NoFolder { .. } => Exit::Usage,
             Self::Unwritable { .. } => Exit::Error,
         }
     }
 }
 
-/// Its sentence has the cause already, so that there is no source.
+/// The sentence includes the cause, so there is no source.
 impl std::error::Error for OutputError {}
 
 impl fmt::Display for OutputError {
@@ -146,15 +142,15 @@ impl fmt::Display for OutputError {
             Self::Folder(folder) => {
                 write!(f, "write {}: it is a folder; name a file in it", folder.on_terminal())
             }
-            Self::PrintedTwice([one, other]) => write!(
+            Self::TwoOnStdout([one, other]) => write!(
                 f,
                 "--output {one} and --output {other} cannot both be printed; write one of them to \
                  a file, as in --output {other}=FILE"
             ),
-            Self::WrittenTwice(file) => {
+            Self::TwoInOneFile(file) => {
                 write!(f, "two outputs go to {}; give each a file of its own", file.on_terminal())
             }
-            Self::WrittenOver(file) => write!(
+            Self::OverwritesInput(file) => write!(
                 f,
                 "{} is among the results that are read; write to a file elsewhere",
                 file.on_terminal()

@@ -1,113 +1,112 @@
-//! All that a command, or the test target, is asked to print and to write. What can be wrong with
-//! it is found before anything is judged or measured.
+//! Everything that a command or the test target is asked to print and to write. It is checked
+//! before anything is judged or measured.
 
 use std::fmt;
 use std::path::Path;
 
-use super::{OutFile, Output, OutputError};
+use super::{Output, OutputError, OutputFile};
 use crate::exit::Exit;
 use crate::format::Format;
 use crate::pages::Pages;
 use crate::render::{RenderError, render};
 use crate::view::View;
 
-/// What is printed and written, checked and ready.
+/// Outputs that have been checked and can be written.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    printed: Option<Format>,
-    files: Vec<(Format, OutFile)>,
+    stdout_format: Option<Format>,
+    files: Vec<(Format, OutputFile)>,
 }
 
-/// Which files are written.
+/// Which files to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// All: the document is complete.
+    /// All files, because the document is complete.
     Complete,
-    /// Those that can be written again when it is complete: a stream cannot.
-    SoFar,
+    /// Only the files that can be replaced once the document is complete; a stream cannot.
+    Partial,
 }
 
-/// Why a page is not where it was asked for.
+/// Why a page could not be written.
 #[derive(Debug)]
 pub enum PageError {
-    /// It cannot be rendered.
     Render(RenderError),
-    /// It cannot be written.
     Output(OutputError),
 }
 
 impl Outputs {
-    /// Looks whether everything that is asked for can be printed and written.
+    /// Checks whether everything that the user asks for can be printed and written.
     ///
     /// # Errors
-    /// More than one page for standard output or one file, or a file that cannot be written.
+    /// Two pages would go to standard output or to one file, or a file cannot be written.
     pub fn open(outputs: &[Output]) -> Result<Self, OutputError> {
         let mut found = Self::default();
         for Output { format, file } in outputs {
             let Some(path) = file else {
-                if let Some(other) = found.printed.replace(*format) {
-                    return Err(OutputError::PrintedTwice([other, *format]));
+                if let Some(other) = found.stdout_format.replace(*format) {
+                    return Err(OutputError::TwoOnStdout([other, *format]));
                 }
                 continue;
             };
-            let file = OutFile::open(path)?;
+            let file = OutputFile::open(path)?;
             if found.files.iter().any(|(_, other)| other.is_same(&file)) {
-                return Err(OutputError::WrittenTwice(path.into()));
+                return Err(OutputError::TwoInOneFile(path.into()));
             }
             found.files.push((*format, file));
         }
         let redirected = found.files.iter().find(|(_, file)| file.is_redirected_stdout());
-        if let (Some(_), Some((_, file))) = (found.printed, redirected) {
-            return Err(OutputError::WrittenTwice(file.name().into()));
+        if let (Some(_), Some((_, file))) = (found.stdout_format, redirected) {
+            return Err(OutputError::TwoInOneFile(file.name().into()));
         }
         Ok(found)
     }
 
-    /// Looks whether an output would take the place of an input, a file or one below a folder, or
-    /// be read as a result the next time.
+    /// Checks that no output would replace an input (a file, or a result below a folder) or be read
+    /// as an input the next time.
     ///
     /// # Errors
-    /// [`OutputError::WrittenOver`].
-    pub fn expect_apart(&self, inputs: &[&Path]) -> Result<(), OutputError> {
+    /// [`OutputError::OverwritesInput`].
+    pub fn reject_overwriting_inputs(&self, inputs: &[&Path]) -> Result<(), OutputError> {
         let is_read =
-            |(_, file): &&(Format, OutFile)| inputs.iter().any(|input| file.is_below(input));
+            |(_, file): &&(Format, OutputFile)| inputs.iter().any(|input| file.is_below(input));
         let found = self.files.iter().find(is_read);
-        found.map_or(Ok(()), |(_, file)| Err(OutputError::WrittenOver(file.name().into())))
+        found.map_or(Ok(()), |(_, file)| Err(OutputError::OverwritesInput(file.name().into())))
     }
 
     /// Whether a format is printed or written.
     #[must_use]
-    pub fn has(&self, format: Format) -> bool {
-        self.printed == Some(format) || self.files.iter().any(|(written, _)| *written == format)
+    pub fn has_format(&self, format: Format) -> bool {
+        self.stdout_format == Some(format)
+            || self.files.iter().any(|(written, _)| *written == format)
     }
 
-    /// Writes one more page, to a file that was not asked for by name.
-    pub fn add(&mut self, format: Format, file: OutFile) {
+    /// Adds one more page, for a file that the user did not name.
+    pub fn add(&mut self, format: Format, file: OutputFile) {
         self.files.push((format, file));
     }
 
-    /// The format of the page for standard output, which is its owner's to print.
+    /// The format of the page for standard output, which the caller prints.
     #[must_use]
-    pub fn printed(&self) -> Option<Format> {
-        self.printed
+    pub fn stdout_format(&self) -> Option<Format> {
+        self.stdout_format
     }
 
-    /// Whether a format is printed. If so it no longer is: the command prints it bit by bit.
-    pub fn take_printed(&mut self, format: Format) -> bool {
-        self.printed.take_if(|printed| *printed == format).is_some()
+    /// Whether a format is printed. Removes it, because the command then prints it bit by bit.
+    pub fn take_stdout_format(&mut self, format: Format) -> bool {
+        self.stdout_format.take_if(|printed| *printed == format).is_some()
     }
 
-    /// Writes the pages that go to files, each as wide as [`View::in_file`] says. One that cannot
-    /// be written stops no other.
+    /// Writes the pages for files, as wide as [`View::in_file`] says. If one page cannot be
+    /// written, the others still are.
     pub fn write_files<P: Pages>(
         &mut self,
         shown: &P,
         question: &P::Question,
         completeness: Completeness,
     ) -> Vec<PageError> {
-        let is_meant = |file: &OutFile| match completeness {
+        let is_meant = |file: &OutputFile| match completeness {
             Completeness::Complete => true,
-            Completeness::SoFar => !file.is_stream(),
+            Completeness::Partial => !file.is_stream(),
         };
         let files = self.files.iter_mut().filter(|(_, file)| is_meant(file));
         let written = files.map(|(format, file)| -> Result<(), PageError> {
@@ -119,7 +118,6 @@ impl Outputs {
 }
 
 impl PageError {
-    /// The documented exit status.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
@@ -141,7 +139,7 @@ impl From<OutputError> for PageError {
     }
 }
 
-/// Its sentence has the cause already, so that there is no source.
+/// The sentence includes the cause, so there is no source.
 impl std::error::Error for PageError {}
 
 impl fmt::Display for PageError {

@@ -1,17 +1,17 @@
-//! Tables of values as CSV (RFC 4180): one record a line, and an empty field for what is absent.
+//! Tables of values as CSV (RFC 4180): one record per line, and an empty field for an absent value.
 
 use crate::escape;
 use crate::record::{Field, Record};
 
-/// The records, below their heads.
+/// The heads, and below them the records.
 pub(super) fn csv(records: &[Record]) -> String {
     let Some(first) = records.first() else { return String::new() };
     let heads = line(first.iter().map(|(head, _)| head.clone()));
-    let record = |record: &Record| line(record.iter().map(|(_, field)| shown(field)));
+    let record = |record: &Record| line(record.iter().map(|(_, field)| field_text(field)));
     heads + &records.iter().map(record).collect::<String>()
 }
 
-fn shown(field: &Field) -> String {
+fn field_text(field: &Field) -> String {
     match field {
         Field::None => String::new(),
         Field::Value(value) => value.clone(),
@@ -19,7 +19,7 @@ fn shown(field: &Field) -> String {
     }
 }
 
-/// Quoted where RFC 4180, section 2, asks for it, and ended by CRLF.
+/// A line that ends in CRLF, with quotes where RFC 4180, section 2, requires them.
 fn line(fields: impl Iterator<Item = String>) -> String {
     let quoted = |field: String| match field.contains([',', '"', '\r', '\n']) {
         true => format!("\"{}\"", field.replace('"', "\"\"")),

@@ -1,7 +1,6 @@
-//! Plots for a terminal. The one place that knows `kuva`, which is young: it
-//! draws axes and lines; titles, legend and colours are ours, because its own legend covers the
-//! lines and cuts names off, its titles run down the page, and nothing but colour tells its lines
-//! apart.
+//! Plots for a terminal. Only this file knows `kuva`, which is young. It draws the axes and lines.
+//! Titles, legend and colours are ours: its own legend covers the lines and cuts names off, its
+//! titles run down the page, and only colour distinguishes its lines.
 
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use kuva::backend::terminal::TerminalBackend;
 use kuva::plot::LinePlot;
 use kuva::render::annotations::TextAnnotation;
 use kuva::render::layout::{Layout, TickFormat};
-use kuva::render::plots::Plot as Drawn;
+use kuva::render::plots::Plot as KuvaPlot;
 use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
 
@@ -17,39 +16,40 @@ use crate::escape;
 use crate::plot::{Axis, Plot, Scale, Series};
 use crate::view::Ink;
 
-/// One for each line at its points; where two meet, the later one is seen.
+/// One letter per line, at each of its points. Where two points meet, the later line is visible.
 const LETTERS: [char; 26] = [
     'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', 'P', 'Q', 'R', 'S',
     'T', 'U', 'V', 'W', 'X', 'Y', 'Z',
 ];
-/// The parameters of SGR (ECMA-48, section 8.3.117): cyan, yellow, magenta, green, red, blue.
+/// SGR parameters (ECMA-48, section 8.3.117): cyan, yellow, magenta, green, red, blue.
 const COLOURS: [u8; 6] = [36, 33, 35, 32, 31, 34];
 const RESET: &str = "\u{1b}[0m";
 
-/// A character of the terminal in the units of `kuva`. Twice its own size, so that what it lifts a
-/// letter above its point is less than a row.
+/// A character of the terminal in the units of `kuva`. This is twice its real size, so that `kuva`
+/// lifts a letter less than one row above its point.
 const CELL: (f64, f64) = (20.0, 40.0);
 /// Columns on the left, for numbers up to `999.9k`, and on the right, for half a number.
 const MARGINS: (f64, f64) = (8.5, 3.0);
-const LEAST: (u16, u16) = (40, 8);
+const MIN_SIZE: (u16, u16) = (40, 8);
 
-/// The plot with titles and legend, in so many columns and with so many rows for lines and axes;
-/// `None` when there is nothing to draw.
+/// The plot with titles and legend, with this many columns, and this many rows for lines and axes;
+/// `None` if there is nothing to draw.
 pub(super) fn terminal(plot: &Plot, columns: u16, rows: u16, ink: Ink) -> Option<String> {
-    let (columns, rows) = (columns.max(LEAST.0), rows.max(LEAST.1));
-    let lines: Vec<Vec<(f64, f64)>> = plot.series.iter().map(|line| plot.drawable(line)).collect();
+    let (columns, rows) = (columns.max(MIN_SIZE.0), rows.max(MIN_SIZE.1));
+    let lines: Vec<Vec<(f64, f64)>> =
+        plot.series.iter().map(|line| plot.drawable_points(line)).collect();
     if lines.iter().all(Vec::is_empty) {
         return None;
     }
-    let scene = render_multiple(drawn(&lines), layout(plot, &lines, columns, rows));
+    let scene = render_multiple(line_plots(&lines), layout(plot, &lines, columns, rows));
     let backend = TerminalBackend::new(columns.into(), rows.into());
-    let picture = inked(&backend.render_scene(&scene), ink);
-    let mut text = format!("{}\n", fitted(&plot.y.title, columns));
+    let picture = recolour(&backend.render_scene(&scene), ink);
+    let mut text = format!("{}\n", truncate(&plot.y.title, columns));
     for row in picture.lines().map(str::trim_end).filter(|row| !row.is_empty()) {
         text.push_str(row);
         text.push('\n');
     }
-    let title = fitted(&plot.x.title, columns);
+    let title = truncate(&plot.x.title, columns);
     let middle = usize::from(columns) / 2 + title.chars().count() / 2;
     text.push_str(&format!("{title:>middle$}\n"));
     text.push_str(&legend(&plot.series, columns, ink));
@@ -57,8 +57,8 @@ pub(super) fn terminal(plot: &Plot, columns: u16, rows: u16, ink: Ink) -> Option
 }
 
 impl Plot {
-    /// The points that have a place.
-    fn drawable(&self, line: &Series) -> Vec<(f64, f64)> {
+    /// The points that have a place on both axes.
+    fn drawable_points(&self, line: &Series) -> Vec<(f64, f64)> {
         let fits = |axis: &Axis, value: f64| match axis.scale {
             Scale::Linear => value.is_finite(),
             Scale::Log => value.is_finite() && value > 0.0,
@@ -68,11 +68,12 @@ impl Plot {
     }
 }
 
-fn drawn(lines: &[Vec<(f64, f64)>]) -> Vec<Drawn> {
+fn line_plots(lines: &[Vec<(f64, f64)>]) -> Vec<KuvaPlot> {
     let line = |(index, points): (usize, &Vec<(f64, f64)>)| {
-        // The colour is the line's number; `inked` makes one of the terminal's of it.
+        // The colour encodes the number of the line; `recolour` replaces it with a colour of the
+        // terminal.
         let number = format!("#0000{:02x}", index % COLOURS.len() + 1);
-        Drawn::Line(LinePlot::new().with_data(points.iter().copied()).with_color(number))
+        KuvaPlot::Line(LinePlot::new().with_data(points.iter().copied()).with_color(number))
     };
     lines.iter().enumerate().filter(|(_, points)| !points.is_empty()).map(line).collect()
 }
@@ -87,10 +88,10 @@ fn layout(plot: &Plot, lines: &[Vec<(f64, f64)>], columns: u16, rows: u16) -> La
         show_grid: false,
         ..Theme::dark()
     };
-    let mut layout = Layout::auto_from_plots(&drawn(lines))
+    let mut layout = Layout::auto_from_plots(&line_plots(lines))
         .with_theme(theme)
         .with_clamp_axis()
-        .with_tick_format(TickFormat::Custom(Arc::new(tick)))
+        .with_tick_format(TickFormat::Custom(Arc::new(format_tick)))
         .with_width(f64::from(columns) * wide)
         .with_height(f64::from(rows) * high)
         .with_term_rows(rows.into())
@@ -120,9 +121,9 @@ fn layout(plot: &Plot, lines: &[Vec<(f64, f64)>], columns: u16, rows: u16) -> La
     layout
 }
 
-/// `kuva` writes true colours, which not every terminal has and not every background shows: lines
-/// get the terminal's own colours here, and the rest the colour of its text.
-fn inked(picture: &str, ink: Ink) -> String {
+/// `kuva` writes true colours, which some terminals lack and some backgrounds hide. Here the lines
+/// get the terminal's own colours, and everything else the colour of its text.
+fn recolour(picture: &str, ink: Ink) -> String {
     let mut parts = picture.split('\u{1b}');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -143,7 +144,7 @@ fn legend(lines: &[Series], columns: u16, ink: Ink) -> String {
     let mut text = String::new();
     let mut used = 0;
     for (index, line) in lines.iter().enumerate() {
-        let name = fitted(line.name.open(), columns.saturating_sub(6));
+        let name = truncate(line.name.open(), columns.saturating_sub(6));
         let wide = name.chars().count() + 5;
         if used > 0 && used + wide > usize::from(columns) {
             text.push('\n');
@@ -167,20 +168,20 @@ fn colour(index: usize) -> String {
     format!("\u{1b}[{}m", COLOURS[index % COLOURS.len()])
 }
 
-/// A number at an axis: `0.25`, `20k`, `1.5M`.
-fn tick(value: f64) -> String {
+/// A number at an axis, such as `0.25`, `20k` or `1.5M`.
+fn format_tick(value: f64) -> String {
     let (value, unit) = match value.abs() {
         many if many >= 1e9 => (value / 1e9, "G"),
         many if many >= 1e6 => (value / 1e6, "M"),
         many if many >= 1e3 => (value / 1e3, "k"),
         _ => (value, ""),
     };
-    // Steps are added up, so that 0.3 comes as 0.30000000000000004.
+    // `kuva` adds up steps, so that 0.3 arrives as 0.30000000000000004.
     format!("{}{unit}", (value * 1e4).round() / 1e4)
 }
 
 /// One line of text for a terminal, cut to a width.
-fn fitted(text: &str, columns: u16) -> String {
+fn truncate(text: &str, columns: u16) -> String {
     let text = escape::terminal(text);
     if text.chars().count() <= columns.into() {
         return text;
@@ -245,7 +246,7 @@ mod tests {
         assert!(text.contains("\u{1b}[36mA\u{1b}[0m row-0"), "{text}");
         assert!(text.contains("\u{1b}[33m⠉⠉⠉"), "{text:?}");
         assert!(!text.contains("[38;2"), "{text}");
-        assert_eq!(plain(&lines), inked(&text, Ink::Plain));
+        assert_eq!(plain(&lines), recolour(&text, Ink::Plain));
     }
 
     #[test]
@@ -284,6 +285,6 @@ mod tests {
     #[test]
     fn numbers_at_an_axis_are_short() {
         let ticks = [0.0, 0.1 + 0.2, 2.5, 500.0, 20_000.0, 1_500_000.0, 2e9];
-        assert_eq!(ticks.map(tick), ["0", "0.3", "2.5", "500", "20k", "1.5M", "2G"]);
+        assert_eq!(ticks.map(format_tick), ["0", "0.3", "2.5", "500", "20k", "1.5M", "2G"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Documents as JSON, which is data: the same after it was read back. Characters that a terminal or
-//! the runner of a CI system would obey are written as escapes.
+//! Documents as JSON, which a program can read back unchanged. Characters that a terminal or the
+//! runner of a CI system would obey are written as escapes.
 
 use std::io::{self, Write};
 
@@ -8,26 +8,26 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
 use crate::unseen::is_unseen;
 
-/// As it stands in a result file.
+/// Indented, as a result file stores it.
 pub(super) fn pretty(document: &impl Serialize) -> serde_json::Result<String> {
-    Ok(written(document, Escaping(PrettyFormatter::new()))? + "\n")
+    Ok(serialise(document, EscapingFormatter(PrettyFormatter::new()))? + "\n")
 }
 
-/// In one line.
+/// On one line.
 pub(super) fn compact(value: &impl Serialize) -> serde_json::Result<String> {
-    Ok(written(value, Escaping(CompactFormatter))? + "\n")
+    Ok(serialise(value, EscapingFormatter(CompactFormatter))? + "\n")
 }
 
-fn written(value: &impl Serialize, formatter: impl Formatter) -> serde_json::Result<String> {
+fn serialise(value: &impl Serialize, formatter: impl Formatter) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut bytes, formatter))?;
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 
-/// Strings with more escapes than JSON demands, else as another formatter has it.
-struct Escaping<F>(F);
+/// Writes strings with more escapes than JSON requires, and everything else as `F` does.
+struct EscapingFormatter<F>(F);
 
-impl<F: Formatter> Formatter for Escaping<F> {
+impl<F: Formatter> Formatter for EscapingFormatter<F> {
     fn write_string_fragment<W: ?Sized + Write>(
         &mut self,
         to: &mut W,

@@ -8,7 +8,6 @@ use crate::escape;
 use crate::outside::Outside;
 use crate::suite::{Diagnostic, Status, TestCase, TestSuites};
 
-/// The whole file.
 pub(super) fn junit(TestSuites { seconds, suites }: &TestSuites) -> Result<String, SerializeError> {
     let mut report = Report::new("iomatrix");
     report.set_time(time(*seconds));
@@ -66,7 +65,7 @@ fn time(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// XML 1.0 has no place for control characters, and a job's log shows the file line by line.
+/// XML 1.0 cannot hold control characters, and the log of a job shows the file line by line.
 fn line(text: &Outside) -> String {
     escape::line(text.open())
 }

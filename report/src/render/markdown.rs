@@ -1,5 +1,5 @@
-//! Pages for a step summary or a document. No text on them makes a heading, a cell, a tag, a link
-//! or a mention of its own.
+//! Pages for a step summary or a document. No text on a page makes a heading, a cell, a tag, a link
+//! or a mention that the page itself does not want.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use crate::part::{
 };
 use crate::unseen::is_unseen;
 
-/// The page. Writing to a `String`, as everything here does, cannot fail.
+/// Writing to a `String` cannot fail, so nothing here checks the results of `writeln!`.
 #[must_use]
 pub fn markdown(parts: &[Part]) -> String {
     let mut page = String::new();
@@ -19,20 +19,20 @@ pub fn markdown(parts: &[Part]) -> String {
     for part in parts {
         match part {
             Part::Title(title) => {
-                let _ = writeln!(page, "# {}\n", shown(title));
+                let _ = writeln!(page, "# {}\n", escape_text(title));
                 level = "##";
             }
             Part::Section(title) => {
-                let _ = writeln!(page, "## {}\n", shown(title));
+                let _ = writeln!(page, "## {}\n", escape_text(title));
                 level = "###";
             }
             Part::Subsection(title) => {
-                let _ = writeln!(page, "### {}\n", shown(title));
+                let _ = writeln!(page, "### {}\n", escape_text(title));
                 level = "####";
             }
             Part::Lines(lines) => {
                 for line in lines {
-                    let _ = writeln!(page, "{}\n", begun(line));
+                    let _ = writeln!(page, "{}\n", line_start(line));
                 }
             }
             Part::Definitions(groups) => page.extend(groups.iter().map(definitions)),
@@ -55,30 +55,30 @@ pub fn markdown(parts: &[Part]) -> String {
     page + "\n"
 }
 
-fn shown(text: &Outside) -> String {
+fn escape_text(text: &Outside) -> String {
     escape::markdown(text.open())
 }
 
 fn prose(Prose(spans): &Prose) -> String {
-    escape::unobeyed(&spans.iter().map(span).collect::<String>())
+    escape::defuse_ci_commands(&spans.iter().map(span).collect::<String>())
 }
 
-/// At the beginning of a line.
-fn begun(prose: &Prose) -> String {
-    escape::unlisted(&self::prose(prose))
+/// A text at the beginning of a line.
+fn line_start(prose: &Prose) -> String {
+    escape::escape_line_start(&self::prose(prose))
 }
 
 fn span(span: &Span) -> String {
     match span {
-        Span::Said(text) => shown(text),
-        Span::Ours(text) => escape::own_markdown(text),
+        Span::Outside(text) => escape_text(text),
+        Span::Own(text) => escape::own_markdown(text),
         Span::Code(text) => code(text),
         Span::Strong(text) => format!("**{}**", escape::own_markdown(text)),
         Span::Link(text, to) => format!("[{}]({})", escape::own_markdown(text), target(to)),
     }
 }
 
-/// What no span of code can have everywhere is plain text.
+/// A text that cannot be a code span everywhere stays plain text.
 fn code(text: &str) -> String {
     let is_plain = |c: char| c != '`' && c != '|' && !is_unseen(c);
     match !text.is_empty() && text.chars().all(is_plain) && !text.contains("##[") {
@@ -98,21 +98,23 @@ fn target(target: &LinkTarget) -> String {
     }
 }
 
-/// A paragraph for each term: a list would take what follows its points for one of them.
+/// One paragraph per term: a list would take what follows its points for one of them.
 fn definitions(Definitions { title, entries }: &Definitions) -> String {
     let mut text = String::new();
     if !title.is_empty() {
-        let _ = writeln!(text, "{}\n", begun(title));
+        let _ = writeln!(text, "{}\n", line_start(title));
     }
     for Definition { term, blocks } in entries {
-        let _ = write!(text, "**{}**:", shown(term));
+        let _ = write!(text, "**{}**:", escape_text(term));
         for (index, block) in blocks.iter().enumerate() {
             let is_first = index == 0;
             text.push_str(&match block {
                 Block::Paragraph(line) | Block::Unbroken(line) if is_first => {
                     format!(" {}\n\n", prose(line))
                 }
-                Block::Paragraph(line) | Block::Unbroken(line) => format!("{}\n\n", begun(line)),
+                Block::Paragraph(line) | Block::Unbroken(line) => {
+                    format!("{}\n\n", line_start(line))
+                }
                 Block::Points(list) if is_first => format!("\n\n{}\n", points(list)),
                 Block::Points(list) => format!("{}\n", points(list)),
             });
@@ -122,10 +124,10 @@ fn definitions(Definitions { title, entries }: &Definitions) -> String {
 }
 
 fn points(points: &[Prose]) -> String {
-    points.iter().map(|point| format!("- {}\n", begun(point))).collect()
+    points.iter().map(|point| format!("- {}\n", line_start(point))).collect()
 }
 
-/// With a capital letter.
+/// Makes the first letter a capital.
 fn heading(page: &mut String, level: &str, title: &str) {
     let mut chars = title.chars();
     if let Some(first) = chars.next() {
@@ -134,9 +136,10 @@ fn heading(page: &mut String, level: &str, title: &str) {
 }
 
 fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)]) -> String {
-    let mut text = title.map(|title| format!("{}\n\n", begun(&title.into()))).unwrap_or_default();
+    let mut text =
+        title.map(|title| format!("{}\n\n", line_start(&title.into()))).unwrap_or_default();
     for (name, value) in fields {
-        let _ = writeln!(text, "- **{}**: {}", shown(name), shown(value));
+        let _ = writeln!(text, "- **{}**: {}", escape_text(name), escape_text(value));
     }
     text + "\n"
 }
@@ -144,8 +147,8 @@ fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)]) -> String {
 fn table(table: &Table) -> String {
     let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let head = |Head(what, more): &Head| match more.is_empty() {
-        true => shown(what),
-        false => format!("{}<br>{}", shown(what), shown(more)),
+        true => escape_text(what),
+        false => format!("{}<br>{}", escape_text(what), escape_text(more)),
     };
     let mut text = row(table.heads.iter().map(head).collect());
     let rule = match table.style {
@@ -156,7 +159,7 @@ fn table(table: &Table) -> String {
     for Group { name, rows } in &table.groups {
         if !name.is_empty() {
             let rest = " |".repeat(table.heads.len());
-            let _ = writeln!(text, "| **{}**{rest}", shown(name));
+            let _ = writeln!(text, "| **{}**{rest}", escape_text(name));
         }
         rows.iter().for_each(|cells| text.push_str(&row(cells.iter().map(cell).collect())));
     }
@@ -168,7 +171,7 @@ fn cell(Entry { lines, is_strong }: &Entry) -> String {
     if *is_strong { format!("**{text}**") } else { text }
 }
 
-/// The lines in a fence that is longer than any run of backticks inside, so that none breaks out.
+/// The fence is longer than any run of backticks in the lines, so that none of them ends it.
 fn details(Summary { word, name }: &Summary, lines: &[Outside]) -> String {
     let lines: Vec<String> = lines.iter().map(|line| escape::terminal(line.open())).collect();
     let runs = lines.iter().flat_map(|line| line.split(|c| c != '`')).map(str::len);
@@ -185,8 +188,8 @@ mod tests {
 
     #[test]
     fn definitions_are_paragraphs() {
-        let points = Block::Points(vec![Prose::ours("repo#1: io_uring"), "- x".into()]);
-        let run = Block::Paragraph(Prose::ours("`a --b`, then `c|d`"));
+        let points = Block::Points(vec![Prose::from_own_text("repo#1: io_uring"), "- x".into()]);
+        let run = Block::Paragraph(Prose::from_own_text("`a --b`, then `c|d`"));
         let entries = vec![
             Definition { term: "Bugs".into(), blocks: vec![points] },
             Definition { term: "Run".into(), blocks: vec![run] },

@@ -1,6 +1,5 @@
-//! Pages: one file for each format, and each for all that can be shown. A renderer works on the
-//! parts, values, records or suites that it is handed, and is the only one who opens text from
-//! outside.
+//! Pages: one file per format, for everything that can be shown. A renderer works on the parts,
+//! values, records or suites that it is given. Only renderers open text from outside.
 
 use std::fmt;
 
@@ -26,23 +25,20 @@ pub use text::text;
 /// Why there is no page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenderError {
-    /// It is not offered in this format.
+    /// The document is not offered in this format.
     Unsupported {
-        /// The format.
         format: Format,
-        /// The formats that it is offered in.
+        /// The formats in which the document is offered.
         offered: &'static [Format],
     },
-    /// It could not be written.
     Failed {
-        /// The format.
         format: Format,
-        /// Why.
+        /// Why the page could not be written.
         reason: Outside,
     },
 }
 
-/// Whether something can be rendered in a format.
+/// Checks that a format is offered.
 fn expect_format<P: Pages>(format: Format) -> Result<(), RenderError> {
     if P::FORMATS.contains(&format) {
         return Ok(());
@@ -50,10 +46,8 @@ fn expect_format<P: Pages>(format: Format) -> Result<(), RenderError> {
     Err(RenderError::Unsupported { format, offered: P::FORMATS })
 }
 
-/// A page of what can be shown.
-///
 /// # Errors
-/// When it is not offered in this format, or cannot be written.
+/// It is not offered in this format, or it cannot be written.
 pub fn render<P: Pages>(
     shown: &P,
     question: &P::Question,

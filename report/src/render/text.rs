@@ -1,5 +1,5 @@
-//! Pages for a terminal. Nothing on them means anything to the terminal but the page's own colours,
-//! and no line is obeyed by the runner of a CI system.
+//! Pages for a terminal. Only the page's own colours command the terminal, and the runner of a CI
+//! system obeys no line.
 
 use std::fmt::Write as _;
 
@@ -10,20 +10,20 @@ use crate::outside::Outside;
 use crate::part::{Block, Definition, Definitions, Group, Head, Part, Prose, Span, Style, Table};
 use crate::view::{View, Width};
 
-/// Between two columns without a border.
+/// Blanks between two columns without a border.
 const GAP: u16 = 2;
-/// The names of fields, and the terms of definitions, stand in a column of at least this width, so
-/// that those of several parts are aligned.
-const LEAST_NAME: usize = 10;
+/// Names of fields and terms of definitions stand in a column at least this wide, so that several
+/// parts are aligned.
+const MIN_NAME_WIDTH: usize = 10;
 
 /// Rows of the terminal for the lines and axes of a plot.
 #[cfg(feature = "plot")]
 const PLOT_ROWS: u16 = 18;
-/// A plot that has more columns is no easier to read.
+/// A plot with more columns is no easier to read.
 #[cfg(feature = "plot")]
 const PLOT_COLUMNS: u16 = 100;
 
-/// The page. Writing to a `String`, as everything here does, cannot fail.
+/// Writing to a `String` cannot fail, so nothing here checks the results of `writeln!`.
 #[must_use]
 pub fn text(parts: &[Part], view: View) -> String {
     let mut page = String::new();
@@ -32,7 +32,7 @@ pub fn text(parts: &[Part], view: View) -> String {
             Part::Title(title) | Part::Section(title) | Part::Subsection(title) => {
                 sentence(&title.into(), 0, view.width)
             }
-            Part::Definitions(groups) => definitions(groups, view.width.min(Width::OF_SENTENCES)),
+            Part::Definitions(groups) => definitions(groups, view.width.min(Width::SENTENCES)),
             Part::Lines(lines) => lines.iter().map(|line| sentence(line, 0, view.width)).collect(),
             Part::Fields(title, fields) => self::fields(title.as_ref(), fields, view.width),
             Part::List(title, points) => list(title, points, view.width),
@@ -40,8 +40,8 @@ pub fn text(parts: &[Part], view: View) -> String {
                 let grids = split(table, view.width);
                 grids.iter().map(|table| grid(table, view)).collect::<Vec<_>>().join("\n")
             }
-            Part::Details(_, lines) => lines.iter().map(|line| shown(line) + "\n").collect(),
-            Part::Plot(plot) => drawn(plot, view),
+            Part::Details(_, lines) => lines.iter().map(|line| escape_text(line) + "\n").collect(),
+            Part::Plot(plot) => draw(plot, view),
         };
         if !shown.is_empty() {
             page.push_str(&shown);
@@ -52,27 +52,27 @@ pub fn text(parts: &[Part], view: View) -> String {
     page + "\n"
 }
 
-fn shown(text: &Outside) -> String {
+fn escape_text(text: &Outside) -> String {
     escape::terminal(text.open())
 }
 
-/// Code keeps its backticks: without them, an option in a sentence is hard to see.
+/// Code keeps its backticks, because an option in a sentence is hard to see without them.
 fn prose(Prose(spans): &Prose) -> String {
     let span = |span: &Span| match span {
-        Span::Said(text) => shown(text),
+        Span::Outside(text) => escape_text(text),
         Span::Code(text) => format!("`{}`", escape::terminal(text)),
-        Span::Ours(text) | Span::Strong(text) | Span::Link(text, _) => escape::terminal(text),
+        Span::Own(text) | Span::Strong(text) | Span::Link(text, _) => escape::terminal(text),
     };
-    escape::unobeyed(&spans.iter().map(span).collect::<String>())
+    escape::defuse_ci_commands(&spans.iter().map(span).collect::<String>())
 }
 
-/// Over several lines where it is wider than the page, the further ones indented.
+/// Breaks a sentence that is wider than the page, and indents its further lines.
 fn sentence(text: &Prose, margin: usize, width: Width) -> String {
-    wrapped(&format!("{:margin$}{}", "", prose(text)), margin + 2, width)
+    wrap(&format!("{:margin$}{}", "", prose(text)), margin + 2, width)
 }
 
-/// Broken before a word; the blanks within a line stay as they are.
-fn wrapped(line: &str, margin: usize, width: Width) -> String {
+/// Breaks a line before words, and keeps the blanks within it.
+fn wrap(line: &str, margin: usize, width: Width) -> String {
     let width = usize::from(width.columns());
     let mut text = String::new();
     let mut part = String::new();
@@ -94,23 +94,23 @@ fn wrapped(line: &str, margin: usize, width: Width) -> String {
 }
 
 fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], width: Width) -> String {
-    let names: Vec<String> = fields.iter().map(|(name, _)| shown(name)).collect();
+    let names: Vec<String> = fields.iter().map(|(name, _)| escape_text(name)).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let column = widest.max(LEAST_NAME);
+    let column = widest.max(MIN_NAME_WIDTH);
     let mut text = title.map(|title| sentence(&title.into(), 0, width)).unwrap_or_default();
     for (name, (_, value)) in names.iter().zip(fields) {
-        let line = format!("  {name:<column$} {}", shown(value));
-        text.push_str(&wrapped(line.trim_end(), column + 3, width));
+        let line = format!("  {name:<column$} {}", escape_text(value));
+        text.push_str(&wrap(line.trim_end(), column + 3, width));
     }
     text
 }
 
-/// The terms in one column, and beside them what there is to say of each.
+/// The terms in one column, and their explanations next to them.
 fn definitions(groups: &[Definitions], width: Width) -> String {
     let terms = groups.iter().flat_map(|group| &group.entries).map(|entry| &entry.term);
-    let widest = terms.map(|term| shown(term).chars().count()).max().unwrap_or(0);
-    // Two blanks at the least: a term may have blanks of its own.
-    let column = (widest + 1).max(LEAST_NAME);
+    let widest = terms.map(|term| escape_text(term).chars().count()).max().unwrap_or(0);
+    // At least two blanks follow a term, because a term may contain blanks.
+    let column = (widest + 1).max(MIN_NAME_WIDTH);
     let group = |Definitions { title, entries }: &Definitions| {
         let entries = entries.iter().map(|entry| definition(entry, column, width));
         let title = if title.is_empty() { String::new() } else { sentence(title, 0, width) };
@@ -122,10 +122,10 @@ fn definitions(groups: &[Definitions], width: Width) -> String {
 fn definition(Definition { term, blocks }: &Definition, column: usize, width: Width) -> String {
     let mut text = String::new();
     let mut add = |line: &str, is_broken: bool| {
-        let term = if text.is_empty() { shown(term) } else { String::new() };
+        let term = if text.is_empty() { escape_text(term) } else { String::new() };
         let line = format!("  {term:<column$} {line}");
         match is_broken {
-            true => text.push_str(&wrapped(&line, column + 3, width)),
+            true => text.push_str(&wrap(&line, column + 3, width)),
             false => text.push_str(&(line + "\n")),
         }
     };
@@ -149,7 +149,7 @@ fn list(title: &str, points: &[Prose], width: Width) -> String {
     if title.is_empty() { points } else { format!("{title}:\n{points}") }
 }
 
-/// As several tables that are no wider than the page, where a cell must not be over two lines.
+/// Splits a table that is wider than the page, if its cells must not be broken.
 fn split(table: &Table, width: Width) -> Vec<Table> {
     let border = match table.style {
         _ if table.is_empty() => return Vec::new(),
@@ -182,12 +182,12 @@ fn split(table: &Table, width: Width) -> Vec<Table> {
     chunks.iter().map(of_chunk).collect()
 }
 
-/// With the spaces between it and the next one.
+/// Includes the space between this column and the next.
 fn column_width(table: &Table, index: usize) -> usize {
     let rows = table.groups.iter().flat_map(|group| &group.rows);
     let cells = rows.filter_map(|row| row.get(index)).flat_map(|cell| &cell.lines).map(prose);
     let heads = table.heads.get(index).into_iter().flat_map(|Head(what, more)| [what, more]);
-    let widths = cells.chain(heads.map(shown)).map(|text| text.chars().count());
+    let widths = cells.chain(heads.map(escape_text)).map(|text| text.chars().count());
     widths.max().unwrap_or(0) + usize::from(GAP)
 }
 
@@ -205,14 +205,14 @@ fn grid(table: &Table, view: View) -> String {
     }
     let is_plain = table.heads.iter().all(|Head(_, more)| more.is_empty());
     let head = |Head(what, more): &Head| match is_plain {
-        true => shown(what),
-        false => format!("{}\n{}", shown(what), shown(more)),
+        true => escape_text(what),
+        false => format!("{}\n{}", escape_text(what), escape_text(more)),
     };
     grid.set_header(table.heads.iter().map(head));
     for Group { name, rows } in &table.groups {
         let indent = if name.is_empty() { "" } else { "  " };
         if !name.is_empty() {
-            grid.add_row([shown(name)]);
+            grid.add_row([escape_text(name)]);
         }
         for row in rows {
             let lines = |lines: &[Prose]| lines.iter().map(prose).collect::<Vec<_>>().join("\n");
@@ -231,7 +231,7 @@ fn grid(table: &Table, view: View) -> String {
     for (index, column) in grid.column_iter_mut().enumerate() {
         column.set_padding(match table.style {
             Style::Columns => (0, GAP),
-            // Columns have a space between them anyway.
+            // Each column has a blank on its left, so only the last one needs one on its right.
             Style::Numbers | Style::WholeNumbers | Style::Words => (1, u16::from(index == last)),
         });
         column.set_cell_alignment(if index == 0 { CellAlignment::Left } else { right });
@@ -243,14 +243,14 @@ fn grid(table: &Table, view: View) -> String {
 }
 
 #[cfg(feature = "plot")]
-fn drawn(plot: &crate::plot::Plot, view: View) -> String {
+fn draw(plot: &crate::plot::Plot, view: View) -> String {
     let columns = view.width.columns().min(PLOT_COLUMNS);
     super::drawing::terminal(plot, columns, PLOT_ROWS, view.ink).unwrap_or_default()
 }
 
-/// A program without the feature never shows a sweep.
+/// Only a sweep has plots, and a program without the feature shows no sweep.
 #[cfg(not(feature = "plot"))]
-fn drawn(_: &crate::plot::Plot, _: View) -> String {
+fn draw(_: &crate::plot::Plot, _: View) -> String {
     String::new()
 }
 
@@ -280,6 +280,6 @@ title
                 - last
   run           one two three four five six seven eight nine ten eleven twelve
 ";
-        assert_eq!(text(&parts, View::plain(Width::LEAST)), expected);
+        assert_eq!(text(&parts, View::plain(Width::MIN)), expected);
     }
 }

@@ -1,5 +1,5 @@
-//! What the cells of one row add up to: an answer to each question, whether the server is
-//! certified, if not, why not, and what it was not asked.
+//! What the cells of one row add up to: an answer to each question, whether the server is certified
+//! and if not, why, and what it was not asked.
 
 use std::fmt::Write as _;
 
@@ -12,70 +12,64 @@ use crate::part::Part;
 use crate::seed::SeedSource;
 use crate::verdict::{Level, Question, Verdict};
 
-/// The result of one server, level by level.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Whether every MUST of its grade was asked and met, no cell is an error, the server neither
-    /// ended nor sent wrong bytes in any case, and the seed was random; under `--strict`, whether
-    /// every SHOULD was met too.
+    /// Whether every MUST of the grade and profile was asked, at least one was met, none is broken
+    /// or an error, no other case found a crash or wrong bytes, and the seed was random. Under
+    /// `--strict` the same holds for every SHOULD.
     pub certified: bool,
     /// Why it is not certified, one sentence each.
     pub reasons: Vec<Outside>,
-    /// What came of every MUST.
     pub must: LevelCount,
-    /// What came of every SHOULD.
     pub should: LevelCount,
-    /// What came of the cases that are only recorded.
     pub info: LevelCount,
-    /// The same question by question.
+    /// The counts per question.
     pub answers: Vec<Answer>,
-    /// Cases that only profile `full` asks, where another was judged.
+    /// Cases that only profile `full` asks, if the run has another profile.
     pub only_in_full: Vec<Outside>,
-    /// How far it was asked where a fault may begin beyond: an amount, and the case in brackets.
+    /// How far each case went that cannot rule out a fault at a larger number: an amount, and the
+    /// case in brackets.
     pub up_to: Vec<Outside>,
-    /// What the server was declared not to do, so that it was not asked.
+    /// Features that the server was declared not to have, so that no case asked for them.
     pub without: Vec<Outside>,
 }
 
-/// What came of the cases about one question.
+/// The counts of the cases that answer one question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The question.
     pub question: Question,
-    /// What came of every MUST.
     pub must: LevelCount,
-    /// What came of every SHOULD.
     pub should: LevelCount,
 }
 
-/// What a certificate is about.
+/// What a certificate covers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The cases that the catalogue has for the row's grade and profile: what each answers, and how
-    /// binding it is.
+    /// The cases of the catalogue for the row's grade and profile: the question and the level of
+    /// each.
     pub catalogue: Vec<(Question, Level)>,
-    /// Those that only profile `full` has.
+    /// Cases that only profile `full` asks.
     pub only_in_full: Vec<Outside>,
-    /// How far those were asked in which a fault may begin beyond.
+    /// How far each case went that cannot rule out a fault at a larger number.
     pub up_to: Vec<Outside>,
-    /// What the server was declared not to do.
+    /// Features that the server was declared not to have.
     pub without: Vec<Outside>,
-    /// Whether the server could have known what it was going to be sent.
+    /// Whether the server could have known the payload in advance.
     pub seed_source: SeedSource,
 }
 
-/// Cases of one level.
+/// Counts of the cases of one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LevelCount {
-    /// How many the catalogue has for this grade.
+    /// How many cases the catalogue has for the grade and profile.
     pub cases: usize,
-    /// Requirement met, or recorded.
+    /// The requirement is met, or an observation was recorded.
     pub met: usize,
-    /// Requirement broken: fail, crash, timeout or miss, waived or not.
+    /// The requirement is broken: fail, crash, timeout or miss, waived or not.
     pub broken: usize,
-    /// Not judged, because this host cannot.
+    /// Not judged, because this host cannot judge it.
     pub unavailable: usize,
-    /// Not judged, because the server says that it does not offer it.
+    /// Not judged, because the server does not offer what the case needs.
     pub unsupported: usize,
     /// The judge could not decide.
     pub errors: usize,
@@ -90,7 +84,7 @@ impl LevelCount {
         let counted = |cell: &&&Cell| cell.level == level && is_meant(cell.question);
         for cell in cells.iter().filter(counted) {
             match cell.verdict {
-                // An INFO that came from a failure is recorded like any other.
+                // An INFO case counts as recorded even if its observation comes from a failure.
                 Verdict::Pass | Verdict::Info => count.met += 1,
                 Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => {
                     count.broken += 1;
@@ -103,15 +97,15 @@ impl LevelCount {
         count
     }
 
-    /// Cases that were selected.
+    /// How many cases were selected.
     #[must_use]
-    pub fn asked(&self) -> usize {
+    pub fn selected(&self) -> usize {
         let counts = [self.met, self.broken, self.unavailable, self.unsupported, self.errors];
         counts.into_iter().fold(0, usize::saturating_add)
     }
 
     fn objections(&self, level: Level) -> Vec<Outside> {
-        let left_out = self.cases.saturating_sub(self.asked());
+        let left_out = self.cases.saturating_sub(self.selected());
         let counts = [
             (self.broken, "not met"),
             (self.errors, "could not be judged"),
@@ -135,7 +129,7 @@ impl LevelCount {
             (self.unavailable, "unavailable"),
             (self.unsupported, "unsupported"),
             (self.errors, "errors"),
-            (self.cases.saturating_sub(self.asked()), "not asked"),
+            (self.cases.saturating_sub(self.selected()), "not asked"),
         ];
         for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
             // Writing to a `String` cannot fail.
@@ -146,10 +140,10 @@ impl LevelCount {
 }
 
 impl Answer {
-    /// In a word: whether all is well, and if not, how bad it is.
+    /// One word: whether everything is well, and if not, how bad it is.
     #[must_use]
     pub fn word(&self) -> &'static str {
-        let is_complete = |count: &LevelCount| count.errors == 0 && count.asked() >= count.cases;
+        let is_complete = |count: &LevelCount| count.errors == 0 && count.selected() >= count.cases;
         let Self { must, should, .. } = self;
         let is_judged = must.met > 0 || should.met > 0 || should.broken > 0;
         if !self.is_asked() {
@@ -165,7 +159,7 @@ impl Answer {
         }
     }
 
-    /// Whether the grade has a case about it.
+    /// Whether the grade has a case about the question.
     fn is_asked(&self) -> bool {
         self.must.cases > 0 || self.should.cases > 0
     }
@@ -178,7 +172,8 @@ impl Answer {
     }
 }
 
-/// Adds up the cells of a row. Cases of the catalogue that were not selected count against it.
+/// Adds up the cells of a row. Cases of the catalogue that were not selected count against the
+/// server.
 #[must_use]
 pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certificate {
     let count = |level, question| LevelCount::count(scope, cells, level, question);
@@ -193,8 +188,8 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
     if strictness == Strictness::Strict && should.cases > 0 {
         reasons.extend(should.objections(Level::Should));
     }
-    // A server that a client can end, or that sends wrong bytes, is not one to rely on, whatever
-    // the case was about.
+    // Nobody can rely on a server that a client can end, or that sends wrong bytes, whatever the
+    // case was about.
     let is_grave =
         |c: &&&Cell| c.level != Level::Must && matches!(c.verdict, Verdict::Crash | Verdict::Fail);
     match cells.iter().filter(is_grave).count() {
@@ -202,7 +197,7 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
         1 => reasons.push("in 1 more case it ended or sent wrong bytes".into()),
         count => reasons.push(format!("in {count} more cases it ended or sent wrong bytes").into()),
     }
-    // Whoever knows the payload beforehand can be right for the judge alone.
+    // A server that knows the payload in advance can be correct for the judge alone.
     if scope.seed_source == SeedSource::Given {
         reasons.push("a server could have read the seed, which was given".into());
     }
@@ -219,7 +214,7 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
     }
 }
 
-/// What was asked, what was found, and the closing word.
+/// What was asked, what was found, and whether the server is certified.
 pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
     let certificate = &row.certificate;
     let mut lines = vec![outside!("{}: grade {}, profile {}", row.name, row.grade, profile)];
@@ -230,7 +225,7 @@ pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
         let words = format!("{:<8} {}", answer.word(), answer.words());
         lines.push(line(answer.question.word(), &words));
     }
-    if certificate.info.asked() > 0 {
+    if certificate.info.selected() > 0 {
         lines.push(line("INFO", &format!("{:<8} {}", "", certificate.info.words())));
     }
     if !certificate.up_to.is_empty() {
@@ -286,7 +281,7 @@ mod tests {
         }
     }
 
-    /// So many MUST cases and one SHOULD.
+    /// A catalogue with `musts` MUST cases and one SHOULD case.
     fn scope(musts: usize) -> Scope {
         let mut catalogue = vec![(Question::Bytes, Level::Must); musts];
         catalogue.push((Question::Promptness, Level::Should));

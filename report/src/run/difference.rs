@@ -1,5 +1,5 @@
-//! Where readiness and completion differ: the cases whose verdict or recorded observation is not
-//! the same in both groups of rows.
+//! Where readiness and completion differ: the cases whose verdict or recorded observation differs
+//! between the two groups of rows.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use crate::outside;
 use crate::outside::Outside;
 use crate::verdict::{Model, Verdict};
 
-/// A case that does not look the same in both groups.
+/// A case whose outcomes differ between the groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// `suite/case`.
     pub id: Outside,
-    /// What the rows with a readiness driver show, each distinct outcome once.
+    /// The outcomes of the rows with a readiness driver, each distinct outcome once.
     pub readiness: Vec<Outside>,
-    /// What the rows with a completion driver show.
+    /// The outcomes of the rows with a completion driver, each distinct outcome once.
     pub completion: Vec<Outside>,
 }
 
-/// The differences of a run, in catalogue order. Rows that were not judged say nothing.
+/// The differences of a run, in catalogue order. Rows that were not judged do not count.
 #[must_use]
 pub fn differences(run: &Run) -> Vec<Difference> {
     run.cases()
@@ -37,11 +37,11 @@ pub fn differences(run: &Run) -> Vec<Difference> {
         .collect()
 }
 
-/// Whether both groups have a judged cell, so that an empty list of differences means something.
+/// Whether both groups have a judged cell. If not, an empty list of differences means nothing.
 #[must_use]
 pub fn is_comparable(run: &Run) -> bool {
     [Model::Readiness, Model::Completion].into_iter().all(|model| {
-        run.cells.iter().any(|cell| is_judged(cell) && model_of(run, cell) == Some(model))
+        run.cells.iter().any(|cell| is_judged(cell) && row_model(run, cell) == Some(model))
     })
 }
 
@@ -49,7 +49,7 @@ fn outcomes(run: &Run, suite: &Outside, case: &Outside, model: Model) -> BTreeSe
     run.cells
         .iter()
         .filter(|c| c.suite == *suite && c.case == *case && is_judged(c))
-        .filter(|c| model_of(run, c) == Some(model))
+        .filter(|c| row_model(run, c) == Some(model))
         .map(outcome)
         .collect()
 }
@@ -67,6 +67,6 @@ fn is_judged(cell: &Cell) -> bool {
     !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported | Verdict::Error)
 }
 
-fn model_of(run: &Run, cell: &Cell) -> Option<Model> {
+fn row_model(run: &Run, cell: &Cell) -> Option<Model> {
     run.rows.iter().find(|row| row.name == cell.row).map(|row| row.model)
 }

@@ -1,4 +1,4 @@
-//! What of a run is red: each cell, and drivers that had to be judged and were not.
+//! What is red in a run: cells, and required drivers that were not judged.
 
 use std::cmp::Ordering;
 
@@ -11,51 +11,49 @@ use crate::verdict::Verdict;
 /// Whether a SHOULD that is not met makes the run red.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strictness {
-    /// Only a MUST does.
+    /// Only a MUST that is not met is red.
     #[default]
     Must,
-    /// A SHOULD does too (`--strict`).
+    /// A SHOULD that is not met is red too (`--strict`).
     Strict,
 }
 
-/// What a run has to be like, beyond its cells.
+/// What makes a run red, beyond a broken MUST.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
-    /// Whether a SHOULD that is not met is red.
     pub strictness: Strictness,
-    /// Drivers that must each have judged a cell on this host.
+    /// Drivers that must each have a judged cell on this host.
     pub required_drivers: Vec<Outside>,
 }
 
-/// A required driver that no cell was judged on.
+/// A required driver without a judged cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissingDriver<'a> {
-    /// Its name, as it was required.
+    /// The name that the user required.
     pub driver: &'a Outside,
-    because: Because,
+    reason: MissingReason,
 }
 
-/// Why a required driver is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Because {
+enum MissingReason {
     NoRow,
     Unavailable,
 }
 
 impl MissingDriver<'_> {
-    /// What every page, terminal and test says of it.
+    /// The sentence for every page, terminal and test.
     #[must_use]
     pub fn sentence(&self) -> Outside {
-        let reason = match self.because {
-            Because::NoRow => "no row of this run has it",
-            Because::Unavailable => "every cell of its rows is unavailable",
+        let reason = match self.reason {
+            MissingReason::NoRow => "no row of this run has it",
+            MissingReason::Unavailable => "every cell of its rows is unavailable",
         };
         outside!("required driver {} was not judged: {}", self.driver, reason)
     }
 }
 
 impl Gate {
-    /// What a cell of a row with this driver says.
+    /// What a cell on a row with this driver adds to the exit status.
     #[must_use]
     pub fn conclusion(&self, cell: &Cell, driver: &Outside) -> Conclusion {
         if cell.has_stale_waiver() {
@@ -75,8 +73,8 @@ impl Gate {
         }
     }
 
-    /// Which of two cells of one case on a row with this driver is worse, which is the greater
-    /// one. The conclusion decides, then the verdict, then which came nearer to its limit.
+    /// Compares two cells of one case on a row with this driver: the worse cell is the greater. The
+    /// conclusion decides, then the verdict, then which cell came nearer to its limit.
     #[must_use]
     pub fn compare(&self, one: &Cell, other: &Cell, driver: &Outside) -> Ordering {
         let rank = |cell: &Cell| (self.conclusion(cell, driver), cell.verdict.severity());
@@ -85,35 +83,34 @@ impl Gate {
         by_rank.then_with(|| nearness(one).total_cmp(&nearness(other)))
     }
 
-    /// What a cell of this run says.
+    /// What a cell of this run adds to the exit status.
     pub(super) fn conclusion_in(&self, run: &Run, cell: &Cell) -> Conclusion {
         let row = run.rows.iter().find(|row| row.name == cell.row);
         self.conclusion(cell, row.map_or(&Outside::default(), |row| &row.driver))
     }
 
-    /// Required drivers that no judged cell of the run used: a run that lost one must not look
-    /// green.
+    /// Required drivers without a judged cell. A run that lost a driver must not look green.
     #[must_use]
     pub fn missing_drivers(&self, run: &Run) -> Vec<MissingDriver<'_>> {
-        let because = |driver: &Outside| {
+        let reason = |driver: &Outside| {
             let rows = || run.rows.iter().filter(|row| row.driver == *driver);
             let mut cells = run.cells.iter().filter(|c| rows().any(|row| row.name == c.row));
             match rows().next() {
-                None => Some(Because::NoRow),
+                None => Some(MissingReason::NoRow),
                 Some(_) if cells.all(|c| c.verdict == Verdict::Unavailable) => {
-                    Some(Because::Unavailable)
+                    Some(MissingReason::Unavailable)
                 }
                 Some(_) => None,
             }
         };
-        let missing = |driver| Some(MissingDriver { driver, because: because(driver)? });
+        let missing = |driver| Some(MissingDriver { driver, reason: reason(driver)? });
         self.required_drivers.iter().filter_map(missing).collect()
     }
 
     pub(super) fn conclusions(&self, run: &Run) -> Conclusions {
         let cells = run.cells.iter().map(|cell| self.conclusion_in(run, cell));
         let missing = self.missing_drivers(run).into_iter().map(|_| Conclusion::Red);
-        Conclusions::of(cells.chain(missing))
+        Conclusions::from_pieces(cells.chain(missing))
     }
 
     fn requires(&self, driver: &Outside) -> bool {

@@ -1,4 +1,4 @@
-//! `Run`: everything that one check found, as it stands in a result file.
+//! `Run`: everything that one check found, as a result file stores it.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ mod gate;
 pub mod parts;
 mod records;
 mod suites;
-// The example of a run is one of a document that has statistics, too.
+// The tests use `crate::example`, which needs statistics.
 #[cfg(all(test, feature = "statistics"))]
 mod tests;
 
@@ -38,50 +38,45 @@ pub const FORMAT_VERSION: u32 = 1;
 pub struct Run {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
-    /// Where it ran, as a reader of a merged page knows it: a runner label, else the OS.
+    /// Where it ran: a runner label, else the OS.
     pub label: Outside,
     /// Seconds since 1970-01-01 UTC when the first cell started.
     pub started_unix: u64,
     /// Wall time of the whole check, in seconds.
     pub seconds: f64,
-    /// The seed from which every cell's own seed is derived.
+    /// The seed from which the seed of every cell derives.
     pub seed: Seed,
-    /// Whether a server could have known it.
+    /// Whether a server could have known the seed.
     pub seed_source: SeedSource,
     /// `quick`, `default` or `full`.
     pub profile: Outside,
-    /// The host's identity and what it can do.
     pub host: Host,
-    /// The columns, in the registry's order.
+    /// The rows, in the registry's order.
     pub rows: Vec<RunRow>,
     /// The cells, grouped by row, in the catalogue's order.
     pub cells: Vec<Cell>,
 }
 
-/// What a run says of a row: what its server announced and what was seen from outside.
+/// A row of a run: what its server announced, and what the judge saw from outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: Outside,
-    /// The group of columns it is shown in.
     pub model: Model,
-    /// The driver this OS's entry of the registry asks for, `-` where the row does not exist.
+    /// The driver that the registry names for this OS; `-` if the row does not exist there.
     pub driver: Outside,
-    /// The registry's flavor.
     pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
-    /// Runtime and version as announced; absent when no server of the row was started.
+    /// Runtime and version as announced; absent if no server of the row was started.
     pub runtime: Option<Outside>,
-    /// Whether the driver in use was seen from outside the process.
     pub attestation: Attestation,
-    /// What the server offers to the judge.
     pub grade: Grade,
     /// What the cells of this row add up to.
     pub certificate: Certificate,
 }
 
-/// What an observer outside the server's process could say about its driver.
+/// What the judge could see of the driver from outside the server's process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Attestation {
@@ -90,14 +85,15 @@ pub enum Attestation {
         /// What was seen.
         seen: Outside,
     },
-    /// The server has said which driver it uses, and it could not be seen.
+    /// The server announced its driver, and the judge could not see it.
     Announced {
-        /// Why not.
+        /// Why the judge could not see it.
         reason: Outside,
     },
-    /// There is nothing to attest: no server was started, or it declares no driver.
+    /// There was nothing to attest (no server was started, or it declares no driver), or a cell saw
+    /// another driver.
     NotAttested {
-        /// Why not.
+        /// Why the driver was not attested.
         reason: Outside,
     },
 }
@@ -105,38 +101,35 @@ pub enum Attestation {
 /// One case on one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
-    /// Name of the row.
     pub row: Outside,
-    /// Name of the suite.
     pub suite: Outside,
-    /// Name of the case within its suite.
     pub case: Outside,
     /// How binding the requirement is for a server of this grade.
     pub level: Level,
-    /// What it answers.
+    /// The question of the certificate that the case answers.
     pub question: Question,
-    /// The requirement sentence.
+    /// The sentence that the case tests.
     pub requirement: Outside,
-    /// What the judge says.
     pub verdict: Verdict,
-    /// What was expected and what was found, for every verdict that came from a failure.
+    /// Present for every verdict that comes from a failure.
     pub failure: Option<Failure>,
-    /// Why it is unavailable, unsupported or an error; how to mend it where that is known.
+    /// Why it is unavailable, unsupported or an error, and what would help, if known.
     pub reason: Option<Outside>,
-    /// What was recorded. Two models that record different things differ.
+    /// What was recorded. Two models differ where their observations differ.
     pub observation: Option<Outside>,
-    /// How near to a limit of time or cost it came.
+    /// How near the cell came to its nearest limit of time or cost; absent if it has no limit.
     pub margin: Option<Margin>,
-    /// The seed that repeats it.
+    /// The seed that repeats the cell.
     pub seed: Seed,
     /// Wall time in seconds, without waiting for other cells.
     pub seconds: f64,
-    /// CPU time of judge and server together, in seconds, as far as it could be measured.
+    /// CPU time of the judge and the server together, as far as it could be measured.
     pub cpu_seconds: f64,
-    /// Whether it ran with no other cell beside it.
+    /// Whether it ran alone on the host.
     pub exclusive: bool,
-    /// Which part of the time judge and server were held back by others, for a cell that judges
-    /// latency. Above 0.05 it is judged again, and is an `error` if that lasts.
+    /// For a cell that judges latency, the share of its time in which other processes held back
+    /// judge or server. Above 0.05 the judge judges the cell again, and in the end makes it an
+    /// `error`.
     pub held_back: Option<f64>,
     /// The last lines of the server's standard error, for a cell that is not green.
     pub stderr_tail: Vec<Outside>,
@@ -144,28 +137,24 @@ pub struct Cell {
     pub repeat: Outside,
     /// The registry's waiver for this cell, if it has one.
     pub waiver: Option<WaiverNote>,
-    /// Whether its own question was not asked, because the server failed in another way before.
+    /// Whether another failure kept the case from asking its own question.
     pub is_unasked: bool,
-    /// `suite/case` of the cell of this row that shows the cause of its failure best. It was judged
-    /// once more, and failed in the same way.
+    /// `suite/case` of the cell of this row that has the same cause and shows it best. The judge
+    /// judged both cells a second time, and both failed in the same way.
     pub follows_from: Option<Outside>,
 }
 
-/// A requirement that was not met: what should have been seen and what was.
+/// A requirement that was not met: what should have been seen, and what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Which class of fault it is.
     pub kind: FailureKind,
-    /// What should have been seen.
     pub expected: Outside,
-    /// What was seen.
     pub actual: Outside,
-    /// Where in a connection's stream the first wrong byte stands, counted from 0.
+    /// Position of the first wrong byte in a connection's stream, counted from 0.
     pub at: Option<u64>,
 }
 
 impl Failure {
-    /// What should have been seen, and what was.
     #[must_use]
     pub fn new(
         kind: FailureKind,
@@ -175,39 +164,40 @@ impl Failure {
         Self { kind, expected: expected.into(), actual: actual.into(), at: None }
     }
 
-    /// The same, about the byte at this position of a connection's stream.
+    /// Adds the position of the wrong byte in a connection's stream.
     #[must_use]
-    pub fn at(mut self, position: u64) -> Self {
+    pub fn with_position(mut self, position: u64) -> Self {
         self.at = Some(position);
         self
     }
 }
 
-/// The classes of faults. The first seven are about payload, found from its stamps.
+/// The classes of faults. The first seven are about payload; the judge tells them apart by its
+/// stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// Bytes that were sent never came back.
+    /// Bytes that the client sent never came back.
     Lost,
     /// The run of bytes just before came a second time.
     Duplicated,
     /// Bytes came before others that were sent earlier.
     Reordered,
-    /// Old bytes of the same connection came in the place of new ones, or behind them.
+    /// Old bytes of the connection came instead of new ones, or behind them.
     Stale,
     /// Bytes of another connection came.
     Foreign,
     /// Bytes came that nobody had sent.
     Extra,
-    /// A byte came back changed, and its neighbours stand where they should.
+    /// A byte came back changed, and its neighbours are in the right place.
     Altered,
-    /// No progress before the deadline.
+    /// The server made no progress before the deadline.
     Timeout,
     /// The server's process ended.
     Crash,
-    /// A reset (RST) where none is due.
+    /// The server sent a reset (RST) where none is due.
     Reset,
-    /// The connection's end came too early.
+    /// The connection ended too early.
     Closed,
     /// A connection was refused that should have been taken.
     Refused,
@@ -215,37 +205,38 @@ pub enum FailureKind {
     NotRefused,
     /// The listener's accept queue is too short for the clients that came at once.
     Queue,
-    /// A latency or throughput limit was passed.
+    /// A limit of latency or throughput was exceeded.
     Slow,
     /// The server used CPU time where it should have waited.
     Cpu,
-    /// The server's resident memory grew beyond the limit.
+    /// Resident memory grew beyond the limit.
     Memory,
     /// The server took bytes without a bound from a peer that does not read.
     Unbounded,
-    /// Descriptors stayed open.
+    /// Too many descriptors stayed open.
     Descriptors,
     /// The server had more threads than the limit.
     Threads,
-    /// Processes that it had started and that had ended were not waited for.
+    /// The server did not wait for child processes that had ended (zombies).
     Children,
-    /// A wrong exit status.
+    /// The server ended with a wrong exit status.
     ExitStatus,
-    /// A missing, wrong or untrue announcement.
+    /// The announcement is missing, wrong or untrue.
     Announcement,
     /// The driver in use is not the declared one.
     Driver,
     /// Standard output or standard error is not what the contract asks for.
     Output,
-    /// It was not ready in the time that a start may take, so that nothing was learnt about the
-    /// requirement. The verdict is `error`.
+    /// The server was not ready in the time that a start may take, so the requirement was not
+    /// tested. The verdict is `error`.
     Start,
-    /// Not the server's fault: the judge itself could not go on. The verdict is `error`.
+    /// The judge itself could not continue, through no fault of the server. The verdict is `error`.
     Harness,
 }
 
 impl FailureKind {
-    /// Whether bytes came that should not have, or came otherwise than they should.
+    /// Whether bytes came that were not due, in the wrong order, or altered. Lost bytes are not
+    /// wrong bytes.
     #[must_use]
     pub fn is_wrong_bytes(self) -> bool {
         matches!(
@@ -300,33 +291,30 @@ impl fmt::Display for FailureKind {
     }
 }
 
-/// The nearest that a cell came to one of its limits: `observed / limit` is below 1 when it passed.
+/// How near a cell came to its nearest limit. It passed if `observed / limit` is below 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Margin {
     /// What was compared, with its unit.
     pub what: Outside,
-    /// The observed quantity.
     pub observed: f64,
-    /// The limit in the same unit.
+    /// In the unit of `observed`.
     pub limit: f64,
 }
 
 impl Margin {
-    /// Observed over limit.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         self.observed / self.limit
     }
 }
 
-/// A waiver of the registry, beside the verdict that it does not change.
+/// A waiver of the registry. It changes no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaiverNote {
     /// Why no code of the backend can meet the requirement.
     pub reason: Outside,
-    /// Where that is reported, `repo#n`.
+    /// Where it was reported, as `repo#n`.
     pub upstream: Outside,
-    /// Whether the cell failed as the waiver says.
     pub state: WaiverState,
 }
 
@@ -336,38 +324,38 @@ pub struct WaiverNote {
 pub enum WaiverState {
     /// The cell failed with the waived kind of failure.
     Applies,
-    /// The cell passed: the waiver must go.
+    /// The cell passed, so the waiver must go.
     Stale,
     /// The cell failed in another way, which the waiver does not cover.
     OtherFailure,
 }
 
 impl Cell {
-    /// `suite/case`.
+    /// As `suite/case`.
     #[must_use]
     pub fn id(&self) -> Outside {
         outside!("{}/{}", self.suite, self.case)
     }
 
-    /// `row::suite/case`.
+    /// As `row::suite/case`.
     #[must_use]
     pub fn name(&self) -> Outside {
         outside!("{}::{}", self.row, self.id())
     }
 
-    /// Whether the registry excuses the failure of this cell.
+    /// Whether a waiver excuses the failure of this cell.
     #[must_use]
     pub fn is_waived(&self) -> bool {
         self.waiver.as_ref().is_some_and(|waiver| waiver.state == WaiverState::Applies)
     }
 
-    /// Whether the registry excuses a cell that needs no excuse.
+    /// Whether the cell has a waiver although it passed.
     #[must_use]
     pub fn has_stale_waiver(&self) -> bool {
         self.waiver.as_ref().is_some_and(|waiver| waiver.state == WaiverState::Stale)
     }
 
-    /// The word for the matrix: the verdict, or `waived` for a failure that is.
+    /// The word for the matrix: `waived`, `stale waiver` or the verdict.
     #[must_use]
     pub fn word(&self) -> &'static str {
         if self.is_waived() {
@@ -422,13 +410,13 @@ impl Pages for Run {
 }
 
 impl Run {
-    /// The cell of a row and a case, if it is part of the run.
+    /// `None` if the cell is not part of the run.
     #[must_use]
     pub fn cell(&self, row: &Outside, suite: &Outside, case: &Outside) -> Option<&Cell> {
         self.cells.iter().find(|c| c.row == *row && c.suite == *suite && c.case == *case)
     }
 
-    /// `(suite, case)` of every case of the run, in catalogue order, each once.
+    /// `(suite, case)` of every case of the run, once, in catalogue order.
     #[must_use]
     pub fn cases(&self) -> Vec<(&Outside, &Outside)> {
         let mut cases: Vec<(&Outside, &Outside)> = Vec::new();
@@ -440,7 +428,8 @@ impl Run {
         cases
     }
 
-    /// The rows in the order of columns: grouped by model, the registry's order within a group.
+    /// The rows in the order of columns: grouped by model, and within a group in the registry's
+    /// order.
     #[must_use]
     pub fn columns(&self) -> Vec<&RunRow> {
         let mut rows: Vec<&RunRow> = self.rows.iter().collect();

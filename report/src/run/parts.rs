@@ -1,5 +1,5 @@
-//! What a run says, as the parts of a page: the matrix, where the models differ, what is red, and
-//! what the row's cells add up to.
+//! A run as the parts of a page: the matrix, where the models differ, what is red, and what the
+//! cells of each row add up to.
 
 use super::difference::{Difference, differences, is_comparable};
 use super::{Attestation, Cell, Gate, Margin, MissingDriver, Run, certificate};
@@ -10,9 +10,9 @@ use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Summary, Table};
 use crate::seed::SeedSource;
 use crate::verdict::Verdict;
 
-/// The dearest cells, and those nearest to a limit, that a terminal shows.
-const DEAREST: usize = 5;
-const NEAREST: usize = 12;
+/// How many cells a terminal shows: the most expensive ones, and those nearest to a limit.
+const MOST_EXPENSIVE_CELLS: usize = 5;
+const NEAREST_CELLS: usize = 12;
 
 pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
     match medium {
@@ -22,12 +22,12 @@ pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
 }
 
 fn terminal(run: &Run, gate: &Gate) -> Vec<Part> {
-    let mut parts = causes(run);
+    let mut parts = cause_parts(run);
     parts.push(Part::Table(matrix(run, gate, Medium::Terminal)));
     parts.extend([absences(run, gate), Part::Table(drivers(run))]);
-    parts.extend(models(run));
-    parts.extend(costs(run));
-    parts.push(Part::Table(nearest(run)));
+    parts.extend(model_differences(run));
+    parts.extend(cost_parts(run));
+    parts.push(Part::Table(nearest_cells(run)));
     parts.extend(details(run, gate));
     parts.push(missing_drivers(run, gate));
     parts.push(Part::lines([closing_line(run)]));
@@ -35,26 +35,26 @@ fn terminal(run: &Run, gate: &Gate) -> Vec<Part> {
     parts
 }
 
-/// One page for the runs of several hosts. `expected` labels that have no run are shown as "no
-/// result": an absent file must not look like a smaller matrix.
+/// One page for the runs of several hosts. A label of `expected` without a run is shown as "no
+/// result", because an absent file must not look like a smaller matrix.
 #[must_use]
 pub fn overview(runs: &[Run], gate: &Gate, expected: &[Outside]) -> Vec<Part> {
     let mut hosts: Vec<_> = runs.iter().map(|run| (run.label.clone(), closing_line(run))).collect();
-    let missing = missing(runs, expected).into_iter();
+    let missing = missing_labels(runs, expected).into_iter();
     hosts.extend(missing.map(|label| (label.clone(), "no result".into())));
     let mut parts = vec![Part::Title("I/O backend matrix".into()), Part::Fields(None, hosts)];
-    parts.extend(runs.iter().flat_map(|run| section(run, gate)));
+    parts.extend(runs.iter().flat_map(|run| host_section(run, gate)));
     parts
 }
 
-/// The labels of `expected` for which there is no run.
+/// The labels of `expected` without a run.
 #[must_use]
-pub fn missing<'a>(runs: &[Run], expected: &'a [Outside]) -> Vec<&'a Outside> {
+pub fn missing_labels<'a>(runs: &[Run], expected: &'a [Outside]) -> Vec<&'a Outside> {
     expected.iter().filter(|label| runs.iter().all(|run| run.label != **label)).collect()
 }
 
-/// What one host found.
-fn section(run: &Run, gate: &Gate) -> Vec<Part> {
+/// The parts for the run of one host.
+fn host_section(run: &Run, gate: &Gate) -> Vec<Part> {
     let host = &run.host;
     let unknown = || "unknown".into();
     let kernel = host.kernel.clone().unwrap_or_else(unknown);
@@ -63,17 +63,17 @@ fn section(run: &Run, gate: &Gate) -> Vec<Part> {
         Part::lines([outside!("{} {}, kernel {}", host.os, host.arch, kernel)]),
         missing_drivers(run, gate),
     ];
-    parts.extend(causes(run));
+    parts.extend(cause_parts(run));
     parts.push(Part::Table(matrix(run, gate, Medium::Page)));
     parts.extend([absences(run, gate), Part::Table(drivers(run))]);
-    parts.extend(models(run));
+    parts.extend(model_differences(run));
     parts.extend(details(run, gate));
     parts
 }
 
-/// Each cell from which others follow, with what it found and their names.
+/// Each cell from which other cells follow, with what it found, and the names of the others.
 #[must_use]
-pub fn causes(run: &Run) -> Vec<Part> {
+pub fn cause_parts(run: &Run) -> Vec<Part> {
     let follows = |root: &Cell, cell: &Cell| {
         cell.row == root.row && cell.follows_from.as_ref().is_some_and(|id| *id == root.id())
     };
@@ -104,21 +104,21 @@ pub fn causes(run: &Run) -> Vec<Part> {
     }
 }
 
-/// Required drivers without a judged cell: no row of the matrix says that.
+/// Required drivers without a judged cell, which no row of the matrix shows.
 fn missing_drivers(run: &Run, gate: &Gate) -> Part {
     let point = |missing: MissingDriver| {
         let red = Prose::from(Span::Strong("red".to_owned()));
-        red.then(outside!(": {}", missing.sentence()))
+        red.append(outside!(": {}", missing.sentence()))
     };
     Part::list("missing drivers", gate.missing_drivers(run).into_iter().map(point))
 }
 
-/// Cases by rows, the columns grouped by model.
+/// Cases down and rows across, the rows grouped by model.
 fn matrix(run: &Run, gate: &Gate, medium: Medium) -> Table {
     let has_level = medium == Medium::Page;
     let columns = run.columns();
-    let mut heads = vec![Head::of("case")];
-    heads.extend(has_level.then(|| Head::of("level")));
+    let mut heads = vec![Head::new("case")];
+    heads.extend(has_level.then(|| Head::new("level")));
     heads.extend(columns.iter().map(|row| Head(row.model.to_string().into(), row.name.clone())));
     let rows = run.cases().into_iter().map(|(suite, case)| {
         let mut own = run.cells.iter().filter(|cell| cell.suite == *suite && cell.case == *case);
@@ -137,7 +137,7 @@ fn matrix(run: &Run, gate: &Gate, medium: Medium) -> Table {
     Table::plain("", Style::Words, heads, rows.collect())
 }
 
-/// Each reason why cells were not judged, with how many they are, and whether that is red.
+/// Each reason why cells were not judged, with the number of these cells, and whether it is red.
 fn absences(run: &Run, gate: &Gate) -> Part {
     let mut found: Vec<(Outside, usize)> = Vec::new();
     for cell in &run.cells {
@@ -174,11 +174,11 @@ fn drivers(run: &Run) -> Table {
         let cells = [row.name.clone(), row.driver.clone(), runtime, row.attestation.words()];
         cells.map(part::Entry::from).to_vec()
     });
-    let heads = ["row", "driver", "runtime", "attestation"].map(Head::of).to_vec();
+    let heads = ["row", "driver", "runtime", "attestation"].map(Head::new).to_vec();
     Table::plain("drivers, seen from outside", Style::Words, heads, rows.collect())
 }
 
-fn models(run: &Run) -> Vec<Part> {
+fn model_differences(run: &Run) -> Vec<Part> {
     const TITLE: &str = "where readiness and completion differ";
     let nothing = |sentence: &str| vec![Part::list(TITLE, [sentence])];
     if !is_comparable(run) {
@@ -192,13 +192,13 @@ fn models(run: &Run) -> Vec<Part> {
         let all = |outcomes: &[Outside]| part::Entry::from(Outside::join(outcomes, "; "));
         vec![id.into(), all(&readiness), all(&completion)]
     });
-    let heads = ["case", "readiness", "completion"].map(Head::of).to_vec();
+    let heads = ["case", "readiness", "completion"].map(Head::new).to_vec();
     vec![Part::Table(Table::plain(TITLE, Style::Words, heads, rows.collect()))]
 }
 
-/// What the rows cost and the dearest cases: the budget is part of the suite's design.
+/// The cost of each row, and the most expensive cases, because the suite has a budget.
 #[must_use]
-pub fn costs(run: &Run) -> Vec<Part> {
+pub fn cost_parts(run: &Run) -> Vec<Part> {
     let rows = run.rows.iter().map(|row| {
         let (mut cpu, mut alone) = (0.0, 0.0);
         for cell in run.cells.iter().filter(|cell| cell.row == row.name) {
@@ -207,41 +207,42 @@ pub fn costs(run: &Run) -> Vec<Part> {
         }
         vec![row.name.clone().into(), format!("{cpu:.1}").into(), format!("{alone:.1}").into()]
     });
-    let heads = ["row", "CPU-s", "s alone"].map(Head::of).to_vec();
+    let heads = ["row", "CPU-s", "s alone"].map(Head::new).to_vec();
     let title = "cost by row (CPU of server and judge; time alone on the host)";
     let by_row = Table::plain(title, Style::Numbers, heads, rows.collect());
     let mut cells: Vec<&Cell> = run.cells.iter().collect();
     cells.sort_by(|a, b| b.cpu_seconds.total_cmp(&a.cpu_seconds));
-    let dearest = cells.into_iter().take(DEAREST).map(|cell| {
+    let most_expensive = cells.into_iter().take(MOST_EXPENSIVE_CELLS).map(|cell| {
         let costs = [cell.cpu_seconds, cell.seconds].map(|seconds| format!("{seconds:.1}"));
         let [cpu, seconds] = costs.map(part::Entry::from);
         vec![cell.name().into(), cpu, seconds]
     });
-    let heads = ["cell", "CPU-s", "s"].map(Head::of).to_vec();
-    let dearest = Table::plain("dearest cells", Style::Numbers, heads, dearest.collect());
-    vec![Part::Table(by_row), Part::Table(dearest)]
+    let heads = ["cell", "CPU-s", "s"].map(Head::new).to_vec();
+    let most_expensive =
+        Table::plain("dearest cells", Style::Numbers, heads, most_expensive.collect());
+    vec![Part::Table(by_row), Part::Table(most_expensive)]
 }
 
 /// How near each cell that judges time or cost came to its limit, the nearest first.
-fn nearest(run: &Run) -> Table {
+fn nearest_cells(run: &Run) -> Table {
     let mut cells: Vec<(&Cell, &Margin)> =
         run.cells.iter().filter_map(|cell| Some((cell, cell.margin.as_ref()?))).collect();
     cells.sort_by(|(_, a), (_, b)| b.ratio().total_cmp(&a.ratio()));
-    let rows = cells.into_iter().take(NEAREST).map(|(cell, margin)| {
+    let rows = cells.into_iter().take(NEAREST_CELLS).map(|(cell, margin)| {
         let numbers = [margin.ratio(), margin.observed, margin.limit];
         let [ratio, observed, limit] = numbers.map(|number| format!("{number:.2}").into());
         vec![cell.name().into(), margin.what.clone().into(), observed, limit, ratio]
     });
     let heads = ["cell", "what is compared", "observed", "limit", "observed / limit"];
-    let heads = heads.map(Head::of).to_vec();
+    let heads = heads.map(Head::new).to_vec();
     Table::plain("nearest to a limit", Style::Numbers, heads, rows.collect())
 }
 
-/// How near to its nearest limit each case came on each row, for docs/METHODOLOGY.md.
+/// How near each case came to its nearest limit on each row, for docs/METHODOLOGY.md.
 pub(super) fn margins(run: &Run) -> Vec<Part> {
     let columns = run.columns();
-    let mut heads = ["case", "what is compared", "limit"].map(Head::of).to_vec();
-    heads.extend(columns.iter().map(|row| Head::of(&row.name)));
+    let mut heads = ["case", "what is compared", "limit"].map(Head::new).to_vec();
+    heads.extend(columns.iter().map(|row| Head::new(&row.name)));
     let rows = run.cases().into_iter().filter_map(|(suite, case)| {
         let margin = |row: &Outside| run.cell(row, suite, case)?.margin.as_ref();
         let first = columns.iter().find_map(|row| margin(&row.name))?;
@@ -256,13 +257,14 @@ pub(super) fn margins(run: &Run) -> Vec<Part> {
 }
 
 fn details(run: &Run, gate: &Gate) -> impl Iterator<Item = Part> {
-    let cells = run.cells.iter().filter(|cell| wants_detail(cell, gate.conclusion_in(run, cell)));
+    let cells = run.cells.iter().filter(|cell| has_details(cell, gate.conclusion_in(run, cell)));
     cells.map(|cell| {
         Part::Details(Summary { word: cell.word().into(), name: cell.name() }, detail(cell))
     })
 }
 
-/// What a red or notable cell shows: requirement, expected, actual, stderr and how to repeat it.
+/// The details of a red or notable cell: requirement, expected, actual, stderr, and how to repeat
+/// it.
 #[must_use]
 pub fn detail(cell: &Cell) -> Vec<Outside> {
     let mut lines = vec![
@@ -329,7 +331,7 @@ pub fn closing_line(run: &Run) -> Outside {
 }
 
 impl Attestation {
-    /// What was seen, or why nothing was.
+    /// What was seen, or why nothing was seen.
     pub(crate) fn words(&self) -> Outside {
         match self {
             Self::Attested { seen } => outside!("attested: {}", seen),
@@ -339,9 +341,10 @@ impl Attestation {
     }
 }
 
-/// What is red has details, and a requirement that was not met without being red: it is waived, or
-/// a SHOULD. Many cells are unavailable for one reason, which stands under "not judged".
-fn wants_detail(cell: &Cell, conclusion: Conclusion) -> bool {
+/// Red cells have details, and so has a requirement that was not met without being red: it is
+/// waived, or a SHOULD. Many cells are unavailable for one reason, which the page lists under "not
+/// judged".
+fn has_details(cell: &Cell, conclusion: Conclusion) -> bool {
     match cell.verdict {
         Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => true,
         Verdict::Pass | Verdict::Info | Verdict::Unsupported | Verdict::Error => {

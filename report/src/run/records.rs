@@ -1,4 +1,4 @@
-//! A run as records of values: one for each cell.
+//! A run as records of values: one per cell.
 
 use super::{Cell, Run};
 use crate::record::{Record, optional, optional_text, text, value};

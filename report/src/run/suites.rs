@@ -1,5 +1,5 @@
-//! A run as tests of a CI system: a suite for each row and suite of cases, a failure apart from an
-//! error, and every reason for a cell that was not judged.
+//! A run as tests of a CI system: one suite per row and suite of cases. A failure differs from an
+//! error, and each cell that was not judged has a reason.
 
 use super::parts::detail;
 use super::{Cell, Gate, MissingDriver, Run, RunRow};
@@ -21,7 +21,7 @@ pub(super) fn suites(run: &Run, gate: &Gate) -> TestSuites {
     TestSuites { seconds: run.seconds, suites }
 }
 
-/// A test for each driver that is required: one that no row has would be in no other suite.
+/// One test per required driver, because a driver that no row has would be in no other suite.
 fn required_drivers(run: &Run, gate: &Gate) -> Option<TestSuite> {
     let missing = gate.missing_drivers(run);
     let status = |driver: &Outside| {
@@ -41,12 +41,12 @@ fn required_drivers(run: &Run, gate: &Gate) -> Option<TestSuite> {
         stderr: Vec::new(),
     };
     let cases: Vec<TestCase> = gate.required_drivers.iter().map(test_case).collect();
-    let properties = of_run(run).into();
+    let properties = run_properties(run).into();
     (!cases.is_empty()).then(|| TestSuite { name: "required drivers".into(), properties, cases })
 }
 
-/// What is known of all tests of a run.
-fn of_run(run: &Run) -> [(&'static str, Outside); 3] {
+/// Properties of all tests of a run.
+fn run_properties(run: &Run) -> [(&'static str, Outside); 3] {
     [
         ("label", run.label.clone()),
         ("profile", run.profile.clone()),
@@ -64,7 +64,7 @@ fn suite(run: &Run, gate: &Gate, row: &RunRow, name: &Outside) -> TestSuite {
     ];
     TestSuite {
         name: outside!("{}::{}", row.name, name),
-        properties: of_run(run).into_iter().chain(of_row).collect(),
+        properties: run_properties(run).into_iter().chain(of_row).collect(),
         cases: own.map(|cell| test_case(cell, gate.conclusion(cell, &row.driver))).collect(),
     }
 }
@@ -85,7 +85,7 @@ fn test_case(cell: &Cell, conclusion: Conclusion) -> TestCase {
     }
 }
 
-/// What is red for the run is red for the CI system too, and nothing else is.
+/// Red for the CI system is exactly what is red for the run.
 fn status(cell: &Cell, conclusion: Conclusion) -> Status {
     let skipped = |reason: Option<&Outside>| {
         let reason = reason.cloned().unwrap_or_else(|| "no reason".into());

@@ -1,5 +1,4 @@
-//! What is red, which of several cells is the worst, and what the suites of a run say to a CI
-//! system.
+//! What is red, which of several cells is the worst, and what the suites of a run tell a CI system.
 
 use std::cmp::Ordering;
 
@@ -32,12 +31,12 @@ fn a_test_fails_for_what_is_red_and_for_nothing_else() {
     assert_eq!(words(&Gate::default()), ["passed", "skipped"]);
     let required_drivers = vec![run.rows[0].driver.clone()];
     let gate = Gate { strictness: Strictness::Strict, required_drivers };
-    // The cells, and then the driver: it has judged the first.
+    // First the cells, and then the driver, which has judged the first cell.
     assert_eq!(words(&gate), ["failed", "failed", "passed"]);
     assert_eq!(words(&strict(&["epoll", "kqueue"])), ["failed", "failed", "passed", "failed"]);
 }
 
-/// What is red is said by every page, whether a row of the run has the driver or none.
+/// Every page says that a driver is missing, whether or not a row of the run has the driver.
 #[test]
 fn a_missing_driver_is_on_every_page_and_is_a_failed_test() {
     let run = check(vec![cell("a", Verdict::Unavailable)]);
@@ -48,7 +47,7 @@ fn a_missing_driver_is_on_every_page_and_is_a_failed_test() {
         let gate = strict(&[driver]);
         assert_eq!(run.exit(&gate), Exit::Red);
         for format in [Format::Text, Format::Markdown, Format::Junit] {
-            let view = View::plain(Width::of(120));
+            let view = View::plain(Width::new(120));
             let page = render(&run, &gate, format, view).unwrap();
             assert!(page.contains(sentence), "{format}: {page}");
             let page = render(&run, &Gate::default(), format, view).unwrap();
@@ -58,7 +57,7 @@ fn a_missing_driver_is_on_every_page_and_is_a_failed_test() {
     }
 }
 
-/// The tests of JUnit that fail, and the entries of the matrix that nobody must overlook.
+/// The failed tests of JUnit, and the entries of the matrix that a reader must not overlook.
 #[test]
 fn a_page_marks_what_is_red_for_the_run() {
     let mut cells: Vec<Cell> = Verdict::ALL.map(|verdict| cell(verdict.word(), verdict)).into();
@@ -85,7 +84,7 @@ fn red_tests(run: &Run, gate: &Gate) -> Vec<Outside> {
     cases.filter(is_red).map(|test| test.name.clone()).collect()
 }
 
-/// The first entry of each row of the matrix that has a strong one.
+/// The first entry of each row of the matrix that has a strong entry.
 fn strong_cases(parts: &[Part]) -> Vec<Outside> {
     let tables = parts.iter().filter_map(|part| match part {
         Part::Table(table) => Some(table),
@@ -103,7 +102,7 @@ fn strong_cases(parts: &[Part]) -> Vec<Outside> {
     let strong = rows.filter(|row| row.iter().any(|entry| entry.is_strong));
     strong
         .map(|row| match &row[0].lines[0].0[..] {
-            [Span::Said(id)] => id.clone(),
+            [Span::Outside(id)] => id.clone(),
             other => panic!("no case: {other:?}"),
         })
         .collect()
@@ -119,7 +118,7 @@ fn waived(verdict: Verdict, state: WaiverState) -> Cell {
     Cell { waiver: Some(waiver), ..cell("a", verdict) }
 }
 
-/// Of two repeats the one is kept that makes the run end worse, whichever came first.
+/// Of two repeats, the kept one makes the run end worse, whichever came first.
 #[test]
 fn of_each_pair_of_cells_the_worse_is_kept_in_both_orders() {
     let driver = check(Vec::new()).rows[0].driver.clone();
@@ -127,7 +126,7 @@ fn of_each_pair_of_cells_the_worse_is_kept_in_both_orders() {
     cells.push(waived(Verdict::Fail, WaiverState::Applies));
     cells.push(waived(Verdict::Pass, WaiverState::Stale));
     for gate in [Gate::default(), strict(&[]), strict(&["epoll"])] {
-        let exit = |cell: &Cell| Conclusions::of([gate.conclusion(cell, &driver)]).exit();
+        let exit = |cell: &Cell| Conclusions::from_pieces([gate.conclusion(cell, &driver)]).exit();
         for (index, one) in cells.iter().enumerate() {
             for other in &cells[index + 1..] {
                 let order = gate.compare(one, other, &driver);
@@ -136,7 +135,7 @@ fn of_each_pair_of_cells_the_worse_is_kept_in_both_orders() {
                 assert_eq!(gate.compare(other, one, &driver), order.reverse(), "{pair}");
                 let worse = if order.is_gt() { one } else { other };
                 let both = [one, other].map(|cell| gate.conclusion(cell, &driver));
-                assert_eq!(exit(worse), Conclusions::of(both).exit(), "{pair}");
+                assert_eq!(exit(worse), Conclusions::from_pieces(both).exit(), "{pair}");
             }
         }
     }

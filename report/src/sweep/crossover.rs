@@ -1,8 +1,8 @@
-//! From where on completion pays: a row of completion against one of readiness, value by value.
+//! From which value on completion pays: a completion row against a readiness row, value by value.
 
 use super::{Dimension, Point, Sweep};
 use crate::bench::BenchRow;
-use crate::bench::metric::{Better, Metric};
+use crate::bench::metric::{Direction, Metric};
 use crate::load::Arrival;
 use crate::outside;
 use crate::outside::Outside;
@@ -10,75 +10,73 @@ use crate::pairs;
 use crate::statistics::{Clarity, Interval, Ratio, ratio};
 use crate::verdict::Model;
 
-/// A row of completion against one of readiness, in one quantity.
+/// A completion row against a readiness row, in one quantity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crossover {
-    /// The backend whose program both are, on two drivers; absent where more than that differs.
+    /// The backend of both rows, if they differ only in the driver and the backend has no other
+    /// pair.
     pub backend: Option<Outside>,
-    /// Name of the row of completion.
     pub completion: Outside,
-    /// Name of the row of readiness.
     pub readiness: Outside,
-    /// What they are compared in.
-    pub gain: Gain,
-    /// What was varied.
+    /// The quantity in which the rows are compared.
+    pub gain: GainMetric,
     pub dimension: Dimension,
-    /// How they compare at each value, the smallest first.
+    /// How the rows compare at each value, the smallest value first.
     pub relations: Vec<(f64, Relation)>,
 }
 
-/// What completion may be better in.
+/// The quantity in which completion may be better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gain {
-    /// The server's CPU time for a message.
+pub enum GainMetric {
+    /// The server's CPU time per message.
     Cpu,
-    /// Messages echoed a second.
+    /// Echoed messages per second.
     Throughput,
 }
 
-/// How completion compares with readiness at one value: by the interval of the ratio within rounds.
+/// How completion compares with readiness at one value, by the interval of the ratio within rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// The interval is on the good side of 1.
     Better,
-    /// It is on the other.
+    /// The interval is on the bad side of 1.
     Worse,
-    /// It spans 1.
+    /// The interval spans 1.
     NoClearDifference,
-    /// There is no interval.
+    /// There are too few rounds for an interval.
     TooFewRounds,
-    /// One of the two has no numbers here.
+    /// One of the two rows has no numbers at this value.
     NotCompared,
 }
 
-/// From where on completion is better. Values at which nothing can be said do not count.
+/// The values at which completion is better. Values without an interval do not count.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Onset {
-    /// It is at each value.
-    Everywhere,
-    /// From this value on, to the last that counts.
-    From(f64),
-    /// At some, but not at the last that counts.
-    Only(Vec<f64>),
-    /// At none that counts.
-    Nowhere,
+    /// At every value that counts.
+    EveryValue,
+    /// From this value to the last one that counts.
+    FromValue(f64),
+    /// At these values, but not at the last one that counts.
+    SomeValues(Vec<f64>),
+    /// At no value that counts.
+    NoValue,
     /// No value counts.
     Unknown,
 }
 
-/// Every comparison that a sweep allows. A row of completion is compared with the row of readiness
-/// that is its pair. One that has none is compared with the baseline, where that is of readiness,
-/// else with each row of readiness. In an open loop the rate is given, so throughput is no gain.
+/// Every comparison that a sweep allows. A completion row is compared with the readiness row of its
+/// pair. Without a pair, it is compared with the baseline if that is a readiness row, else with
+/// every readiness row. In an open loop the rate is given, so there is no gain in throughput.
 #[must_use]
 pub fn crossovers(sweep: &Sweep) -> Vec<Crossover> {
-    let points = sweep.ascending();
+    let points = sweep.sorted_points();
     let Some(first) = points.first() else { return Vec::new() };
-    let gains: &[Gain] = match first.bench.workload.arrival {
-        Arrival::Closed => &[Gain::Cpu, Gain::Throughput],
-        Arrival::Open { .. } => &[Gain::Cpu],
+    let gains: &[GainMetric] = match first.bench.workload.arrival {
+        Arrival::Closed => &[GainMetric::Cpu, GainMetric::Throughput],
+        Arrival::Open { .. } => &[GainMetric::Cpu],
     };
-    let opponents = opponents(&rows(&points), first);
-    let of_gain = |gain: &Gain| {
+    let opponents = opponents(&distinct_rows(&points), first);
+    let of_gain = |gain: &GainMetric| {
         let crossover = |opponents: &Opponents<'_>| Crossover {
             backend: opponents.backend.clone(),
             completion: opponents.completion.name.clone(),
@@ -93,7 +91,7 @@ pub fn crossovers(sweep: &Sweep) -> Vec<Crossover> {
 }
 
 /// The rows of all points, each once.
-pub(super) fn rows<'a>(points: &[&'a Point]) -> Vec<&'a BenchRow> {
+pub(super) fn distinct_rows<'a>(points: &[&'a Point]) -> Vec<&'a BenchRow> {
     let mut rows: Vec<&BenchRow> = Vec::new();
     for row in points.iter().flat_map(|point| &point.bench.rows) {
         if rows.iter().all(|known| known.name != row.name) {
@@ -103,16 +101,16 @@ pub(super) fn rows<'a>(points: &[&'a Point]) -> Vec<&'a BenchRow> {
     rows
 }
 
-/// Two rows to compare.
 struct Opponents<'a> {
-    /// That of both, if nothing but the driver differs and no other pair is of it.
+    /// The backend of both rows, if they differ only in the driver and the backend has no other
+    /// pair.
     backend: Option<Outside>,
     completion: &'a BenchRow,
     readiness: &'a BenchRow,
 }
 
 fn opponents<'a>(rows: &[&'a BenchRow], first: &Point) -> Vec<Opponents<'a>> {
-    let pairs = pairs::controlled(rows, |row| row.traits(&first.bench.host.os));
+    let pairs = pairs::find_pairs(rows, |row| row.traits(&first.bench.host.os));
     let of_model = |model| rows.iter().copied().filter(move |row| row.model == model);
     let mut found = Vec::new();
     for completion in of_model(Model::Completion) {
@@ -131,33 +129,35 @@ fn opponents<'a>(rows: &[&'a BenchRow], first: &Point) -> Vec<Opponents<'a>> {
 }
 
 impl Opponents<'_> {
-    fn relation(&self, point: &Point, gain: Gain) -> Relation {
+    fn relation(&self, point: &Point, gain: GainMetric) -> Relation {
         let rounds = |row: &BenchRow| {
             let row = point.row(&row.name);
             row.map(|row| gain.metric().rounds(&point.bench, row)).unwrap_or_default()
         };
         match ratio(&rounds(self.completion), &rounds(self.readiness)) {
-            Some(ratio) => Relation::of(&ratio, gain.metric().better()),
+            Some(ratio) => Relation::from_ratio(&ratio, gain.metric().better_direction()),
             None => Relation::NotCompared,
         }
     }
 }
 
 impl Relation {
-    fn of(ratio: &Ratio, better: Better) -> Self {
+    fn from_ratio(ratio: &Ratio, better: Direction) -> Self {
         match (ratio.clarity(), ratio.interval, better) {
             (Clarity::TooFewRounds, _, _) | (Clarity::Clear, None, _) => Self::TooFewRounds,
             (Clarity::NoClearDifference, _, _) => Self::NoClearDifference,
-            (Clarity::Clear, Some(Interval { high, .. }), Better::Less) if high < 1.0 => {
+            (Clarity::Clear, Some(Interval { high, .. }), Direction::Lower) if high < 1.0 => {
                 Self::Better
             }
-            (Clarity::Clear, Some(Interval { low, .. }), Better::More) if low > 1.0 => Self::Better,
-            (Clarity::Clear, Some(_), Better::Less | Better::More) => Self::Worse,
+            (Clarity::Clear, Some(Interval { low, .. }), Direction::Higher) if low > 1.0 => {
+                Self::Better
+            }
+            (Clarity::Clear, Some(_), Direction::Lower | Direction::Higher) => Self::Worse,
         }
     }
 
     /// Whether it says something about the rows.
-    fn counts(self) -> bool {
+    fn is_conclusive(self) -> bool {
         match self {
             Self::Better | Self::Worse | Self::NoClearDifference => true,
             Self::TooFewRounds | Self::NotCompared => false,
@@ -165,8 +165,7 @@ impl Relation {
     }
 }
 
-impl Gain {
-    /// The quantity of a bench.
+impl GainMetric {
     #[must_use]
     pub fn metric(self) -> Metric {
         match self {
@@ -175,7 +174,7 @@ impl Gain {
         }
     }
 
-    /// What completion does where it is better, and in a word where it is worse.
+    /// What completion does where it is better, and the word for where it is worse.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Cpu => ("needs less CPU", "more"),
@@ -185,23 +184,22 @@ impl Gain {
 }
 
 impl Crossover {
-    /// From where on completion is better.
     #[must_use]
     pub fn onset(&self) -> Onset {
         let counting: Vec<(f64, bool)> = self
             .relations
             .iter()
-            .filter(|(_, relation)| relation.counts())
+            .filter(|(_, relation)| relation.is_conclusive())
             .map(|(value, relation)| (*value, *relation == Relation::Better))
             .collect();
         let run = counting.iter().rev().take_while(|(_, is_better)| *is_better).count();
         let better = self.values(Relation::Better);
         match run {
             0 if counting.is_empty() => Onset::Unknown,
-            0 if better.is_empty() => Onset::Nowhere,
-            0 => Onset::Only(better),
-            all if all == self.relations.len() => Onset::Everywhere,
-            some => Onset::From(counting[counting.len() - some].0),
+            0 if better.is_empty() => Onset::NoValue,
+            0 => Onset::SomeValues(better),
+            all if all == self.relations.len() => Onset::EveryValue,
+            some => Onset::FromValue(counting[counting.len() - some].0),
         }
     }
 
@@ -215,22 +213,27 @@ impl Crossover {
         let (better, worse) = self.gain.words();
         let onset = self.onset();
         let said = match &onset {
-            Onset::Everywhere => format!("completion {better} at every value"),
-            Onset::From(value) => {
-                format!("completion {better} from {} on", self.dimension.long(*value))
+            Onset::EveryValue => format!("completion {better} at every value"),
+            Onset::FromValue(value) => {
+                format!("completion {better} from {} on", self.dimension.describe(*value))
             }
-            Onset::Only(values) => {
-                format!("completion {better} at {} only", self.dimension.list(values.clone()))
+            Onset::SomeValues(values) => {
+                format!(
+                    "completion {better} at {} only",
+                    self.dimension.format_list(values.clone())
+                )
             }
-            Onset::Nowhere => format!("completion {better} at no value"),
+            Onset::NoValue => format!("completion {better} at no value"),
             Onset::Unknown => format!("whether completion {better} is not known"),
         };
         let mut parts = vec![said];
         let before = match onset {
-            Onset::From(from) => {
+            Onset::FromValue(from) => {
                 self.values(Relation::Better).into_iter().filter(|v| *v < from).collect()
             }
-            Onset::Everywhere | Onset::Only(_) | Onset::Nowhere | Onset::Unknown => Vec::new(),
+            Onset::EveryValue | Onset::SomeValues(_) | Onset::NoValue | Onset::Unknown => {
+                Vec::new()
+            }
         };
         for (word, values) in [
             ("also", before),
@@ -240,7 +243,7 @@ impl Crossover {
             ("not compared", self.values(Relation::NotCompared)),
         ] {
             if !values.is_empty() {
-                parts.push(format!("{word} at {}", self.dimension.list(values)));
+                parts.push(format!("{word} at {}", self.dimension.format_list(values)));
             }
         }
         outside!("{}: {}", subject, parts.join("; "))

@@ -6,8 +6,8 @@ use crate::example;
 use crate::load::{Arrival, Measurement, Throughput, Traffic};
 use crate::verdict::Model;
 
-/// `tokio` alone, and `compio` on two drivers, over connections: what a message costs, in
-/// microseconds. Completion is dearer at first, then as dear, then cheaper.
+/// `tokio` alone, and `compio` on two drivers, over connections: the cost of a message in
+/// microseconds. Completion is more expensive at first, then equal, then cheaper.
 pub(crate) fn connections() -> Sweep {
     let points = [
         (1.0, [9.1, 9.0, 11.0]),
@@ -29,7 +29,7 @@ pub(crate) fn connections() -> Sweep {
     sweep(Dimension::Connections, points.map(point).into())
 }
 
-/// `tokio` over rates, which it keeps up with until it echoes `most` messages a second.
+/// `tokio` over rates. It keeps up until it echoes `most` messages per second.
 pub(crate) fn rates(rates: &[f64], most: f64) -> Sweep {
     let point = |rate: f64| {
         let mut bench = example::bench();
@@ -43,7 +43,7 @@ pub(crate) fn rates(rates: &[f64], most: f64) -> Sweep {
     sweep(Dimension::Rate, rates.iter().copied().map(point).collect())
 }
 
-/// A round of ten seconds in an open loop.
+/// A round of 10 s in an open loop.
 pub(crate) fn open(rate: f64, p99: u64) -> Measurement {
     let messages = (rate * 10.0) as u64;
     Measurement {
@@ -58,8 +58,9 @@ fn sweep(dimension: Dimension, points: Vec<Point>) -> Sweep {
     Sweep { version: FORMAT_VERSION, dimension, points, interrupted: false }
 }
 
-/// Rounds that differ alike on all rows, so that the ratio of two rows hardly does. Rows that
-/// cost about the same take turns in being a little dearer.
+/// A row whose rounds differ in the same way as those of other rows, so that the ratio of two rows
+/// hardly varies. A completion row costs 5 % more in every second round, so that two rows of about
+/// the same cost take turns.
 fn row(name: &str, package: &str, model: Model, micros: f64) -> BenchRow {
     let mut row = example::row(name, package, model, micros / 4.0);
     for sample in &mut row.samples {
@@ -78,9 +79,8 @@ fn row(name: &str, package: &str, model: Model, micros: f64) -> BenchRow {
     row
 }
 
-/// The row at a point.
 #[track_caller]
-pub(crate) fn at<'a>(sweep: &'a mut Sweep, point: usize, name: &str) -> &'a mut BenchRow {
+pub(crate) fn row_mut<'a>(sweep: &'a mut Sweep, point: usize, name: &str) -> &'a mut BenchRow {
     let bench: &mut Bench = &mut sweep.points[point].bench;
     bench.rows.iter_mut().find(|row| row.name == name).expect("a row of this name")
 }

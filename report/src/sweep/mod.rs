@@ -1,4 +1,4 @@
-//! A sweep as it stands in its result folder: one bench for each value of what was varied, and what
+//! A sweep, as its result folder stores it: one bench for each value of what was varied, and what
 //! follows from them. `iomatrix sweep` fills it.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::bench::{Bench, BenchRow};
-use crate::host::{grouped, size};
+use crate::host::{group_digits, size};
 use crate::outside::Outside;
 use crate::quantity::number;
 #[cfg(feature = "statistics")]
@@ -30,7 +30,7 @@ pub mod knee;
 #[cfg(feature = "statistics")]
 mod parts;
 #[cfg(feature = "statistics")]
-mod plotted;
+mod plot;
 #[cfg(feature = "statistics")]
 mod records;
 #[cfg(test)]
@@ -41,36 +41,23 @@ mod tests;
 pub const FORMAT_VERSION: u32 = 1;
 /// Name of the file in a result folder.
 pub const FILE_NAME: &str = "sweep.json";
-/// The quantities that are worth a plot, each with its word. The first is the one to take unless
-/// asked.
-#[cfg(feature = "statistics")]
-pub const PLOTTED: [(&str, Metric); 5] = [
-    ("cpu", Metric::Cpu),
-    ("throughput", Metric::Throughput),
-    ("p99", Metric::P99),
-    ("calls", Metric::SystemCalls),
-    ("submissions", Metric::Submissions),
-];
 
-/// One bench after another, of the same rows, that differ in one quantity.
+/// One bench after another, of the same rows, which differ in one quantity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sweep {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
-    /// What was varied.
     pub dimension: Dimension,
     /// One for each value that was reached.
     pub points: Vec<Point>,
-    /// Whether it was stopped before all values were done.
+    /// Whether the user stopped it before all values were done.
     pub interrupted: bool,
 }
 
-/// What was measured at one value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// In the unit of the [`Dimension`].
     pub value: f64,
-    /// All of it.
     pub bench: Bench,
 }
 
@@ -80,7 +67,7 @@ pub struct Point {
 pub enum Dimension {
     /// Connections that carry messages.
     Connections,
-    /// Messages a second over all connections, in an open loop.
+    /// Messages per second over all connections, in an open loop.
     Rate,
     /// Length of a message in bytes.
     MessageBytes,
@@ -89,7 +76,7 @@ pub enum Dimension {
 }
 
 impl Dimension {
-    /// What an axis or the head of a column says.
+    /// The words for an axis or the head of a column.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -100,14 +87,14 @@ impl Dimension {
         }
     }
 
-    /// A value where it is clear what it is of, such as `64`, `20,000` or `16 KiB`.
+    /// A value whose quantity is clear, such as `64`, `20,000` or `16 KiB`.
     #[must_use]
-    pub fn short(self, value: f64) -> String {
+    pub fn format(self, value: f64) -> String {
         let is_whole = value >= 0.0 && value.fract() == 0.0;
         match self {
             Self::MessageBytes if is_whole => size(value as u64),
             Self::Connections | Self::Rate | Self::MessageBytes | Self::Workers if is_whole => {
-                grouped(value as u64)
+                group_digits(value as u64)
             }
             Self::Connections | Self::Rate | Self::MessageBytes | Self::Workers => number(value),
         }
@@ -115,8 +102,8 @@ impl Dimension {
 
     /// A value in a sentence, such as `64 connections`.
     #[must_use]
-    pub fn long(self, value: f64) -> String {
-        let short = self.short(value);
+    pub fn describe(self, value: f64) -> String {
+        let short = self.format(value);
         let (one, many) = match self {
             Self::Connections => ("connection", "connections"),
             Self::Rate => ("message/s", "messages/s"),
@@ -128,8 +115,8 @@ impl Dimension {
 
     /// Several values, such as `1, 8, 64`.
     #[cfg(feature = "statistics")]
-    pub(crate) fn list(self, values: impl IntoIterator<Item = f64>) -> String {
-        values.into_iter().map(|value| self.short(value)).collect::<Vec<_>>().join(", ")
+    pub(crate) fn format_list(self, values: impl IntoIterator<Item = f64>) -> String {
+        values.into_iter().map(|value| self.format(value)).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -144,8 +131,8 @@ impl Document for Sweep {
     const KIND: Kind = Kind::Sweep;
     const VERSION: u32 = FORMAT_VERSION;
 
-    /// Each point is a bench. An open loop is meant to find what is too much, so there a point that
-    /// gives no number is no error as long as another does.
+    /// Each point is a bench. An open loop is meant to find a rate that is too high, so a point
+    /// without numbers is no error there, as long as another point has numbers.
     fn conclusions(&self, _: &Metric) -> Conclusions {
         let exits = || self.points.iter().map(|point| point.bench.exit(&()));
         let forgives = match self.dimension {
@@ -162,7 +149,7 @@ impl Document for Sweep {
             }
         });
         let interrupted = self.interrupted || exits().any(|exit| exit == Exit::Interrupted);
-        Conclusions { interrupted, ..Conclusions::of(pieces) }
+        Conclusions { interrupted, ..Conclusions::from_pieces(pieces) }
     }
 }
 
@@ -188,7 +175,7 @@ impl Pages for Sweep {
 impl Sweep {
     /// The points, the smallest value first.
     #[must_use]
-    pub fn ascending(&self) -> Vec<&Point> {
+    pub fn sorted_points(&self) -> Vec<&Point> {
         let mut points: Vec<&Point> = self.points.iter().collect();
         points.sort_by(|a, b| a.value.total_cmp(&b.value));
         points
@@ -196,7 +183,6 @@ impl Sweep {
 }
 
 impl Point {
-    /// The row of this name.
     #[must_use]
     pub fn row(&self, name: &Outside) -> Option<&BenchRow> {
         self.bench.rows.iter().find(|row| row.name == *name)

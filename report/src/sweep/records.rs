@@ -1,4 +1,4 @@
-//! A sweep as records of values: those of its benches, with the value before each.
+//! A sweep as records of values: the records of its benches, each after the value it belongs to.
 
 use super::Sweep;
 use crate::bench::records::{measurements, records_with};
@@ -6,7 +6,7 @@ use crate::load::records::percents;
 use crate::record::{Record, value};
 
 pub(super) fn records(sweep: &Sweep) -> Vec<Record> {
-    let points = sweep.ascending();
+    let points = sweep.sorted_points();
     let percents = percents(points.iter().flat_map(|point| measurements(&point.bench)));
     let mut records = Vec::new();
     for point in points {

@@ -1,11 +1,11 @@
-//! What follows from small sweeps, and what their pages must say and must not.
+//! What follows from small sweeps, and what their pages must say and must not say.
 
-use super::crossover::{Gain, Onset, Relation, crossovers};
-use super::example::{at, connections, open, rates};
+use super::crossover::{GainMetric, Onset, Relation, crossovers};
+use super::example::{connections, open, rates, row_mut};
 use super::knee::{Overload, knees};
-use super::{Dimension, PLOTTED, Sweep};
+use super::{Dimension, Sweep};
 use crate::bench::metric::Metric;
-use crate::bench::{Because, Count, Refused};
+use crate::bench::{Count, Refusal, RefusalKind};
 use crate::example::invalid;
 use crate::format::Format;
 use crate::load::Arrival;
@@ -22,15 +22,15 @@ fn expect(page: &str, parts: &[&str]) {
 }
 
 fn text(sweep: &Sweep, metric: Metric, ink: Ink) -> String {
-    render(sweep, &metric, Format::Text, View { width: Width::of(80), ink }).unwrap()
+    render(sweep, &metric, Format::Text, View { width: Width::new(80), ink }).unwrap()
 }
 
 fn markdown(sweep: &Sweep) -> String {
-    render(sweep, &Metric::Cpu, Format::Markdown, View::plain(Width::LEAST)).unwrap()
+    render(sweep, &Metric::Cpu, Format::Markdown, View::plain(Width::MIN)).unwrap()
 }
 
 fn csv(sweep: &Sweep) -> String {
-    render(sweep, &Metric::Cpu, Format::Csv, View::plain(Width::LEAST)).unwrap()
+    render(sweep, &Metric::Cpu, Format::Csv, View::plain(Width::MIN)).unwrap()
 }
 
 #[track_caller]
@@ -50,14 +50,20 @@ fn words(sweep: &Sweep) -> Vec<Outside> {
 fn completion_pays_from_the_value_after_which_it_always_does() {
     let sweep = connections();
     let found = crossovers(&sweep);
-    assert_eq!((found.len(), found[0].gain, found[1].gain), (2, Gain::Cpu, Gain::Throughput));
+    assert_eq!(
+        (found.len(), found[0].gain, found[1].gain),
+        (2, GainMetric::Cpu, GainMetric::Throughput)
+    );
     let relations = [
         (1.0, Relation::Worse),
         (8.0, Relation::NoClearDifference),
         (64.0, Relation::Better),
         (512.0, Relation::Better),
     ];
-    assert_eq!((&found[0].relations[..], found[0].onset()), (&relations[..], Onset::From(64.0)));
+    assert_eq!(
+        (&found[0].relations[..], found[0].onset()),
+        (&relations[..], Onset::FromValue(64.0))
+    );
     let rest = "from 64 connections on";
     assert_eq!(
         words(&sweep),
@@ -95,8 +101,8 @@ fn every_other_outcome_has_words_too() {
         "compio: completion needs less CPU at 64 only; more at 512; no clear difference at 8";
     assert_eq!(words(&sweep)[0], only);
     sweep = connections();
-    at(&mut sweep, 0, "compio").samples.truncate(4);
-    at(&mut sweep, 3, "compio").refused = Some(Refused::new(Because::Wrong, "no"));
+    row_mut(&mut sweep, 0, "compio").samples.truncate(4);
+    row_mut(&mut sweep, 3, "compio").refused = Some(Refusal::new(RefusalKind::Wrong, "no"));
     sweep.points[1].bench = sweep.points[2].bench.clone();
     let rest = "too few rounds at 1; not compared at 512";
     let from = format!("compio: completion needs less CPU from 8 connections on; {rest}");
@@ -119,7 +125,7 @@ fn rows_of_different_programs_are_both_named() {
         &found[0].on_terminal(),
         &["compio-io_uring against tokio: completion needs less CPU from 64"],
     );
-    // Without a baseline to compare with, each row of readiness is.
+    // Without a baseline, the completion row is compared with each readiness row.
     let mut sweep = connections();
     for point in &mut sweep.points {
         point.bench.rows[1].flavor = "another".into();
@@ -135,8 +141,11 @@ fn the_knee_is_the_highest_rate_before_the_first_that_is_too_much() {
     let tried = [10_000.0, 20_000.0, 40_000.0, 80_000.0];
     let sweep = rates(&tried, 61_000.0);
     let knee = &knees(&sweep)[0];
-    let behind = Overload::Behind { messages_per_second: 61_000.0 };
-    assert_eq!((knee.held, knee.broke), (Some(40_000.0), Some((80_000.0, behind))));
+    let behind = Overload::LowThroughput { messages_per_second: 61_000.0 };
+    assert_eq!(
+        (knee.highest_kept, knee.first_overload),
+        (Some(40_000.0), Some((80_000.0, behind)))
+    );
     let words =
         "tokio: keeps up to 40,000 messages/s; at 80,000 messages/s it echoes 61,000 of them";
     assert_eq!(knee.words(), words);
@@ -154,18 +163,18 @@ fn the_knee_is_the_highest_rate_before_the_first_that_is_too_much() {
 fn a_queue_and_lost_datagrams_are_a_knee_too() {
     let tried = [10_000.0, 20_000.0, 40_000.0];
     let mut sweep = rates(&tried, 1e9);
-    for sample in &mut at(&mut sweep, 1, "tokio").samples {
+    for sample in &mut row_mut(&mut sweep, 1, "tokio").samples {
         sample.measurement = open(20_000.0, 499_999);
     }
-    assert_eq!(knees(&sweep)[0].held, Some(40_000.0));
-    for sample in &mut at(&mut sweep, 1, "tokio").samples {
+    assert_eq!(knees(&sweep)[0].highest_kept, Some(40_000.0));
+    for sample in &mut row_mut(&mut sweep, 1, "tokio").samples {
         sample.measurement = open(20_000.0, 500_000);
     }
     expect(
         &knees(&sweep)[0].words().on_terminal(),
         &["10,000 messages/s; at 20,000 messages/s p99 is 5.00 times"],
     );
-    for sample in &mut at(&mut sweep, 1, "tokio").samples {
+    for sample in &mut row_mut(&mut sweep, 1, "tokio").samples {
         sample.measurement = open(20_000.0, 100_000);
         sample.measurement.traffic.echoed -= 2;
     }
@@ -175,7 +184,7 @@ fn a_queue_and_lost_datagrams_are_a_knee_too() {
 #[test]
 fn a_rate_that_says_nothing_is_no_knee() {
     let mut sweep = rates(&[10_000.0, 20_000.0, 40_000.0], 1e9);
-    for sample in &mut at(&mut sweep, 1, "tokio").samples {
+    for sample in &mut row_mut(&mut sweep, 1, "tokio").samples {
         sample.measurement.validity = invalid("late");
     }
     let words = knees(&sweep)[0].words();
@@ -184,7 +193,7 @@ fn a_rate_that_says_nothing_is_no_knee() {
         &["beyond the last rate that was tried, 40,000", "; not judged at 20,000"],
     );
     for index in 0..3 {
-        at(&mut sweep, index, "tokio").samples.clear();
+        row_mut(&mut sweep, index, "tokio").samples.clear();
     }
     assert_eq!(knees(&sweep)[0].words(), "tokio: no rate can be judged");
     plain(&sweep, Metric::P99);
@@ -205,7 +214,7 @@ fn a_page_has_tables_a_plot_and_turning_points() {
         at("throughput, mess") < at("   A tokio")
             && at("   A tokio") < at("where completion pays:")
     );
-    for (_, metric) in PLOTTED {
+    for (_, metric) in Metric::PLOT_CHOICES {
         expect(&plain(&connections(), metric), &[metric.name()]);
     }
     let coloured = text(&connections(), Metric::Cpu, Ink::Colour);
@@ -228,13 +237,14 @@ fn many_values_are_split_between_columns() {
 #[test]
 fn what_is_missing_says_why() {
     let mut sweep = connections();
-    at(&mut sweep, 1, "tokio").refused = Some(Refused::new(Because::Wrong, "it fails |\u{1b}[1m"));
-    for sample in &mut at(&mut sweep, 2, "tokio").samples[1..] {
+    row_mut(&mut sweep, 1, "tokio").refused =
+        Some(Refusal::new(RefusalKind::Wrong, "it fails |\u{1b}[1m"));
+    for sample in &mut row_mut(&mut sweep, 2, "tokio").samples[1..] {
         sample.measurement.validity = invalid("late");
     }
-    at(&mut sweep, 3, "tokio").samples.clear();
-    at(&mut sweep, 3, "tokio").system_calls = Count::none("paranoid");
-    at(&mut sweep, 0, "tokio").attestation = Attestation::NotAttested { reason: "no".into() };
+    row_mut(&mut sweep, 3, "tokio").samples.clear();
+    row_mut(&mut sweep, 3, "tokio").system_calls = Count::none("paranoid");
+    row_mut(&mut sweep, 0, "tokio").attestation = Attestation::NotAttested { reason: "no".into() };
     sweep.interrupted = true;
     let page = plain(&sweep, Metric::SystemCalls);
     expect(&page, &["│ tokio            42,885  refused  invalid  not reached │"]);
@@ -291,10 +301,10 @@ fn a_sweep_survives_its_file() {
 #[test]
 fn a_value_has_the_unit_of_its_dimension() {
     let long = [
-        Dimension::Connections.long(1.0),
-        Dimension::Rate.long(20_000.0),
-        Dimension::MessageBytes.long(16_384.0),
-        Dimension::Workers.long(2.5),
+        Dimension::Connections.describe(1.0),
+        Dimension::Rate.describe(20_000.0),
+        Dimension::MessageBytes.describe(16_384.0),
+        Dimension::Workers.describe(2.5),
     ];
     assert_eq!(long, ["1 connection", "20,000 messages/s", "messages of 16 KiB", "2.50 workers"]);
 }

@@ -1,37 +1,36 @@
-//! Calls that come again and again, told once with how often.
+//! Folds repeated calls into one sequence, with the number of repetitions.
 
 use super::Call;
 
-/// The longest sequence of calls that is looked for again right behind itself.
-const LONGEST: usize = 6;
-/// Fewer repeats are shown as they are.
-const LEAST: usize = 3;
+/// Repetitions of longer sequences of calls are not looked for.
+const LONGEST_SEQUENCE: usize = 6;
+/// Fewer repetitions are shown as they are.
+const MIN_REPETITIONS: usize = 3;
 
-/// Some calls in sequence, and how often they came one after the other.
+/// A sequence of calls, and how many times it came consecutively.
 #[derive(Debug)]
 pub(super) struct CallSequence<'a> {
     pub(super) times: usize,
     pub(super) steps: Vec<Step<'a>>,
 }
 
-/// A call of a sequence.
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     pub(super) call: &'a Call,
-    pub(super) who: Who,
+    pub(super) caller: Caller,
 }
 
-/// Which thread made a call, each time that it came.
+/// Which thread made a call, over all repetitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
-    /// Always this one.
+pub(super) enum Caller {
+    /// Always this thread.
     Thread(usize),
-    /// One, and then another.
+    /// Not always the same thread.
     Several,
 }
 
-/// The calls as sequences, in order; what does not come again is a sequence of one call. Calls with
-/// the same name and gist are the same, whichever thread makes them.
+/// Splits calls into sequences, in order. A call that does not repeat is a sequence of one call.
+/// Calls with the same name and gist are equal, whichever thread makes them.
 pub(super) fn fold(calls: &[Call]) -> Vec<CallSequence<'_>> {
     let mut sequences = Vec::new();
     let mut rest = calls;
@@ -48,19 +47,19 @@ pub(super) fn fold(calls: &[Call]) -> Vec<CallSequence<'_>> {
 fn step(run: &[Call], index: usize, length: usize) -> Step<'_> {
     let call = &run[index];
     let same = run.iter().skip(index).step_by(length).all(|other| other.thread == call.thread);
-    Step { call, who: if same { Who::Thread(call.thread) } else { Who::Several } }
+    Step { call, caller: if same { Caller::Thread(call.thread) } else { Caller::Several } }
 }
 
-/// How often the first calls come one after the other, and how many they are: of all such
-/// sequences the one that covers most, and of these the shortest.
+/// Finds the repeated sequence at the start that covers the most calls, and the shortest if there
+/// are several. Returns how many times it comes, and its length.
 fn longest_run(calls: &[Call]) -> (usize, usize) {
     let mut best = (1, 1);
-    for length in 1..=LONGEST.min(calls.len()) {
+    for length in 1..=LONGEST_SEQUENCE.min(calls.len()) {
         let again = calls
             .chunks_exact(length)
             .take_while(|chunk| chunk.iter().zip(calls).all(|(a, b)| is_same(a, b)));
         let times = again.count();
-        if times >= LEAST && times * length > best.0 * best.1 {
+        if times >= MIN_REPETITIONS && times * length > best.0 * best.1 {
             best = (times, length);
         }
     }
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
     use crate::outside::Outside;
 
-    /// A call for each letter; its thread is 1 for capitals.
+    /// One call per letter. The thread is 1 for a capital letter, and else 0.
     fn calls(names: &str) -> Vec<Call> {
         let call = |c: char| Call {
             thread: usize::from(c.is_uppercase()),
@@ -91,10 +90,10 @@ mod tests {
         let all = calls(names);
         let sequences = fold(&all);
         let names = |steps: &[Step]| -> String {
-            let name = |step: &Step| match step.who {
-                Who::Thread(0) => step.call.name.open().to_owned(),
-                Who::Thread(_) => step.call.name.open().to_uppercase(),
-                Who::Several => format!("{}*", step.call.name.open()),
+            let name = |step: &Step| match step.caller {
+                Caller::Thread(0) => step.call.name.open().to_owned(),
+                Caller::Thread(_) => step.call.name.open().to_uppercase(),
+                Caller::Several => format!("{}*", step.call.name.open()),
             };
             steps.iter().map(name).collect()
         };

@@ -15,10 +15,10 @@ use crate::verdict::Model;
 mod fold;
 mod parts;
 
-/// The version of the format of ladders that this crate reads and writes.
+/// The version of the format of traces that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Said wherever a ladder is shown.
+/// Every page with a ladder says this.
 pub const CAUTION: &str = "strace slows and reorders: shapes, not times";
 
 /// Some rows under the same few requests.
@@ -26,26 +26,23 @@ pub const CAUTION: &str = "strace slows and reorders: shapes, not times";
 pub struct Trace {
     /// [`FORMAT_VERSION`] of the program that wrote it.
     pub version: u32,
-    /// Clients, each of which sends one message in each request.
+    /// Clients; each sends one message per request.
     pub connections: u32,
-    /// Length of a message.
     pub message_bytes: u64,
-    /// The rows, as they were asked for.
+    /// In the order in which they were asked for.
     pub rows: Vec<Ladder>,
 }
 
-/// What one row's server did.
+/// What the server of one row did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ladder {
     /// `NAME[-FLAVOR][-DRIVER]`.
     pub name: Outside,
-    /// Readiness, completion or blocking.
     pub model: Model,
     /// The driver, as the server announced it.
     pub driver: Outside,
     /// Threads that do I/O, as announced.
     pub workers: u32,
-    /// What was seen of it.
     pub outcome: Outcome,
 }
 
@@ -53,58 +50,56 @@ pub struct Ladder {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It served every request.
+    /// The server served every request.
     Traced {
         /// In the order in which they were sent.
         requests: Vec<Request>,
     },
-    /// This host cannot run it.
+    /// This host cannot run the server.
     Unavailable {
-        /// Why.
+        /// Why this host cannot run it.
         reason: Outside,
     },
 }
 
-/// One message on each connection, from a server at rest to the server at rest again.
+/// One message on each connection. A request begins and ends with the server at rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// The calls that returned meanwhile, and only these count. The first had been waiting: it is
-    /// what woke the server.
+    /// The system calls that returned during the request; only these count. The first was pending
+    /// before the request, and woke the server.
     pub calls: Vec<Call>,
-    /// The calls that began meanwhile and had not returned at the end. They count for the request
-    /// that wakes them.
+    /// The system calls that began during the request and had not returned at its end. They count
+    /// for the request that wakes them.
     pub waiting: Vec<Call>,
-    /// What went through its rings meanwhile.
+    /// What went through the server's rings during the request.
     pub operations: Operations,
 }
 
-/// One system call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// Which of the server's threads made it, numbered from 0 as they appear.
+    /// The server's thread that made it, numbered from 0 in order of appearance.
     pub thread: usize,
-    /// Its name.
     pub name: Outside,
-    /// What it was about and what it returned, in a few words.
+    /// Its arguments and its result, in a few words.
     pub gist: Outside,
 }
 
-/// Operations of `io_uring`: one call may hand over many.
+/// Operations of `io_uring`: one system call may submit many.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum Operations {
     /// The server has no ring.
     NoRing,
-    /// By the counters of all its rings.
+    /// From the counters of all rings of the server.
     Counted {
-        /// Entries that the kernel took.
+        /// Submission entries that the kernel took.
         submissions: u64,
-        /// Entries that it posted.
+        /// Completion entries that the kernel posted.
         completions: u64,
     },
-    /// The kernel does not tell.
+    /// The kernel does not report the counters.
     NotTold {
-        /// Why.
+        /// Why it does not report them.
         reason: Outside,
     },
 }
@@ -114,7 +109,7 @@ impl Document for Trace {
     const VERSION: u32 = FORMAT_VERSION;
 
     fn conclusions(&self, (): &()) -> Conclusions {
-        Conclusions::of(self.rows.iter().map(|row| match row.outcome {
+        Conclusions::from_pieces(self.rows.iter().map(|row| match row.outcome {
             Outcome::Traced { .. } => Conclusion::Green,
             Outcome::Unavailable { .. } => Conclusion::Unavailable,
         }))
@@ -145,7 +140,7 @@ impl Ladder {
         }
     }
 
-    /// Its requests; none where it is unavailable.
+    /// Empty if the row is unavailable.
     #[must_use]
     pub fn requests(&self) -> &[Request] {
         match &self.outcome {
@@ -154,42 +149,42 @@ impl Ladder {
         }
     }
 
-    /// Whether more than one of its threads made a call.
+    /// Whether more than one thread of the server made a call.
     #[must_use]
     pub fn has_threads(&self) -> bool {
         let calls = self.requests().iter().flat_map(|request| [&request.calls, &request.waiting]);
         calls.flatten().any(|call| call.thread > 0)
     }
 
-    /// Whether anything is known of rings that it has.
+    /// Whether it has rings whose counters are known.
     #[must_use]
     pub fn has_rings(&self) -> bool {
         let is_counted = |one: &Request| matches!(one.operations, Operations::Counted { .. });
         self.requests().iter().any(is_counted)
     }
 
-    /// What a request took, in words: `3 system calls`.
+    /// The cost of a request in words, such as `3 system calls`.
     #[must_use]
-    pub fn per_request(&self) -> Outside {
+    pub fn cost_per_request(&self) -> Outside {
         let count = |of: fn(&Request) -> u64| spread(self.requests().iter().map(of));
-        let mut text = counted(&count(Request::system_calls), "system call");
-        if let Some(reason) = self.untold() {
+        let mut text = format_range(&count(Request::system_calls), "system call");
+        if let Some(reason) = self.unknown_reason() {
             return outside!("{}, operations not told: {}", text, reason);
         }
         if self.has_rings() {
             let submissions = count(Request::submissions);
             let completions = count(Request::completions);
-            text = format!("{text}, {}", counted(&submissions, "operation"));
+            text = format!("{text}, {}", format_range(&submissions, "operation"));
             if submissions != completions {
-                text = format!("{text}, {}", counted(&completions, "completion"));
+                text = format!("{text}, {}", format_range(&completions, "completion"));
             }
         }
         text.into()
     }
 
-    /// The same for each message of `connections` at once, on average.
+    /// The average cost of a message, if each request has one message on each of `connections`.
     #[must_use]
-    pub fn per_message(&self, connections: u32) -> String {
+    pub fn cost_per_message(&self, connections: u32) -> String {
         let messages = f64::from(connections) * self.requests().len() as f64;
         let mean = |of: fn(&Request) -> u64| {
             let count = self.requests().iter().map(of).fold(0, u64::saturating_add);
@@ -202,7 +197,7 @@ impl Ladder {
         calls
     }
 
-    fn untold(&self) -> Option<&Outside> {
+    fn unknown_reason(&self) -> Option<&Outside> {
         self.requests().iter().find_map(|request| match &request.operations {
             Operations::NotTold { reason } => Some(reason),
             Operations::NoRing | Operations::Counted { .. } => None,
@@ -211,7 +206,6 @@ impl Ladder {
 }
 
 impl Request {
-    /// How many system calls returned.
     #[must_use]
     pub fn system_calls(&self) -> u64 {
         self.calls.len() as u64
@@ -232,12 +226,12 @@ impl Request {
     }
 }
 
-/// The least and the most of some numbers.
+/// The smallest and the largest of some numbers.
 fn spread(numbers: impl Iterator<Item = u64> + Clone) -> (u64, u64) {
     (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0))
 }
 
-fn counted(&(least, most): &(u64, u64), what: &str) -> String {
+fn format_range(&(least, most): &(u64, u64), what: &str) -> String {
     let plural = if (least, most) == (1, 1) { "" } else { "s" };
     if least == most {
         return format!("{most} {what}{plural}");

@@ -1,6 +1,6 @@
-//! What a trace says, as the parts of a page: as many rows side by side as the page takes.
+//! A trace as the parts of a page: as many rows side by side as fit.
 
-use super::fold::{CallSequence, Step, Who, fold};
+use super::fold::{CallSequence, Caller, Step, fold};
 use super::{CAUTION, Call, Ladder, Outcome, Request, Trace};
 use crate::outside;
 use crate::outside::Outside;
@@ -11,18 +11,18 @@ pub(super) fn parts(trace: &Trace, medium: Medium) -> Vec<Part> {
     let absent = Part::lines(absences(trace));
     match medium {
         Medium::Terminal => {
-            let lines = [CAUTION.to_owned(), asked(trace)];
+            let lines = [CAUTION.to_owned(), request_sentence(trace)];
             vec![Part::lines(lines), columns, Part::lines(legend(trace)), absent]
         }
         Medium::Page => {
-            let line = format!("{CAUTION}; {}", asked(trace));
+            let line = format!("{CAUTION}; {}", request_sentence(trace));
             vec![Part::lines([line]), columns, absent]
         }
     }
 }
 
 /// What was asked of every row.
-fn asked(trace: &Trace) -> String {
+fn request_sentence(trace: &Trace) -> String {
     let Trace { connections, message_bytes, .. } = trace;
     match connections {
         1 => format!("each request: {message_bytes} bytes"),
@@ -33,14 +33,14 @@ fn asked(trace: &Trace) -> String {
     }
 }
 
-/// How to read what is there.
+/// How to read the ladders.
 fn legend(trace: &Trace) -> Vec<&'static str> {
-    let traced: Vec<&Ladder> = traced(trace).collect();
+    let traced: Vec<&Ladder> = traced_rows(trace).collect();
     let mut lines = Vec::new();
     if !traced.is_empty() {
         lines.push("...          is left waiting, and counts for the request that wakes it");
     }
-    if traced.iter().any(|row| Layout::of(row).has_repeats) {
+    if traced.iter().any(|row| Layout::new(row).has_repeats) {
         lines.push("16x, |       so many times in sequence");
     }
     if traced.iter().any(|row| row.has_threads()) {
@@ -62,15 +62,16 @@ fn absences(trace: &Trace) -> Vec<Outside> {
     trace.rows.iter().filter_map(line).collect()
 }
 
-fn traced(trace: &Trace) -> impl Iterator<Item = &Ladder> {
+fn traced_rows(trace: &Trace) -> impl Iterator<Item = &Ladder> {
     trace.rows.iter().filter(|row| matches!(row.outcome, Outcome::Traced { .. }))
 }
 
-/// A column for each row; none at all without rows.
+/// One column per row; empty if there are no rows.
 fn table(trace: &Trace, medium: Medium) -> Table {
-    let mut heads = vec![Head::of("")];
-    heads.extend(traced(trace).map(|row| Head::of(row.title())));
-    let columns: Vec<Vec<Entry>> = traced(trace).map(|row| column(trace, row, medium)).collect();
+    let mut heads = vec![Head::new("")];
+    heads.extend(traced_rows(trace).map(|row| Head::new(row.title())));
+    let columns: Vec<Vec<Entry>> =
+        traced_rows(trace).map(|row| column(trace, row, medium)).collect();
     let line = |(index, label): (usize, String)| {
         let cells = columns.iter().map(|cells| cells.get(index).cloned().unwrap_or_default());
         [Entry::from(label)].into_iter().chain(cells).collect()
@@ -97,7 +98,7 @@ fn requests(trace: &Trace) -> usize {
 
 /// The cells of a row's column, below its head.
 fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Entry> {
-    let layout = Layout::of(row);
+    let layout = Layout::new(row);
     let ladder = |request: &Request| match medium {
         Medium::Terminal => layout.ladder(request),
         Medium::Page => layout.points(request),
@@ -116,14 +117,14 @@ fn column(trace: &Trace, row: &Ladder, medium: Medium) -> Vec<Entry> {
     };
     let mut cells: Vec<Entry> = ladders.iter().enumerate().map(cell).collect();
     cells.resize(requests(trace), Entry::default());
-    cells.push(row.per_request().into());
+    cells.push(row.cost_per_request().into());
     if trace.connections > 1 {
-        cells.push(row.per_message(trace.connections).into());
+        cells.push(row.cost_per_message(trace.connections).into());
     }
     cells
 }
 
-/// How the lines of a column are laid out, the same for all of its requests.
+/// How the lines of a column are laid out; all requests of a row have one layout.
 struct Layout {
     has_threads: bool,
     has_repeats: bool,
@@ -131,7 +132,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(row: &Ladder) -> Self {
+    fn new(row: &Ladder) -> Self {
         let requests = row.requests();
         let calls = requests.iter().flat_map(|request| [&request.calls, &request.waiting]);
         let names = calls.flatten().map(|call| call.name.open().chars().count());
@@ -147,7 +148,7 @@ impl Layout {
         if self.has_repeats { "      " } else { "" }
     }
 
-    /// A line for each call, in columns.
+    /// One line per call, in columns.
     fn ladder(&self, request: &Request) -> Vec<Outside> {
         let mut lines = self.sequences(&request.calls, "");
         lines.extend(self.sequences(&request.waiting, " ..."));
@@ -169,7 +170,7 @@ impl Layout {
         lines
     }
 
-    /// A line for each sequence, without columns.
+    /// One line per sequence, without columns.
     fn points(&self, request: &Request) -> Vec<Outside> {
         let line = |CallSequence { times, steps }: CallSequence<'_>, end: &str| {
             let steps: Vec<Outside> = steps.iter().map(|one| self.step(one, 0, " ")).collect();
@@ -186,18 +187,18 @@ impl Layout {
 
     fn step(&self, step: &Step<'_>, width: usize, gap: &str) -> Outside {
         let thread =
-            if self.has_threads { format!("{} ", letter(step.who)) } else { String::new() };
+            if self.has_threads { format!("{} ", letter(step.caller)) } else { String::new() };
         let Call { name, gist, .. } = step.call;
         match gist.is_empty() {
             true => outside!("{}{}", thread, name),
-            false => outside!("{}{}{}{}", thread, name.padded(width), gap, gist),
+            false => outside!("{}{}{}{}", thread, name.pad(width), gap, gist),
         }
     }
 }
 
-/// `A` for the first thread that appears; beyond `Z` they are numbered.
-fn letter(who: Who) -> String {
-    let Who::Thread(thread) = who else { return "*".to_owned() };
+/// `A` for the first thread that appears; threads beyond `Z` are numbered.
+fn letter(caller: Caller) -> String {
+    let Caller::Thread(thread) = caller else { return "*".to_owned() };
     match u8::try_from(thread) {
         Ok(number) if number < 26 => char::from(b'A' + number).to_string(),
         Ok(_) | Err(_) => thread.to_string(),

@@ -1,15 +1,15 @@
-//! The pages of ladders that are made up.
+//! The pages of invented ladders.
 
 use super::*;
 use crate::render::render;
 use crate::view::{View, Width};
 
 fn text(trace: &Trace, width: u16) -> String {
-    render(trace, &(), Format::Text, View::plain(Width::of(width))).unwrap()
+    render(trace, &(), Format::Text, View::plain(Width::new(width))).unwrap()
 }
 
 fn markdown(trace: &Trace) -> String {
-    render(trace, &(), Format::Markdown, View::plain(Width::LEAST)).unwrap()
+    render(trace, &(), Format::Markdown, View::plain(Width::MIN)).unwrap()
 }
 
 fn call(name: &str, gist: &str) -> Call {
@@ -85,7 +85,7 @@ fn in_a_narrow_terminal_they_stand_one_below_the_other() {
     assert_eq!(page.matches("req 1").count(), 4, "two ladders, and one reference to each: {page}");
 }
 
-/// A request of many messages: as one server answers one after the other, and as two threads do.
+/// Two requests of many messages: one thread answers all of them, then two threads do.
 fn many() -> Ladder {
     let pair = |thread| {
         [call("recvfrom", "-> 8 bytes"), call("sendto", "-> 8 bytes")]
@@ -121,12 +121,12 @@ fn completions_are_told_where_they_are_not_the_operations() {
     let request =
         Request { calls: vec![call("io_uring_enter", "wait 1")], waiting: vec![], operations };
     let row = ladder("multishot", Model::Completion, "io_uring", vec![request.clone()]);
-    assert_eq!(row.per_request(), "1 system call, 1 operation, 2 completions");
-    assert_eq!(row.per_message(4), "0.25 system calls, 0.25 operations");
+    assert_eq!(row.cost_per_request(), "1 system call, 1 operation, 2 completions");
+    assert_eq!(row.cost_per_message(4), "0.25 system calls, 0.25 operations");
     let reason = "no CqTail".into();
     let untold = Request { operations: Operations::NotTold { reason }, ..request };
     let row = ladder("old", Model::Completion, "io_uring", vec![untold]);
-    assert_eq!(row.per_request(), "1 system call, operations not told: no CqTail");
+    assert_eq!(row.cost_per_request(), "1 system call, operations not told: no CqTail");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The generator's hot path: making a message, comparing it, and a whole turn of the loop. The
-//! first two stand beside what they cannot undercut, a copy and a comparison of as many bytes.
+//! Benchmarks the generator's hot path: making a message, comparing it, and a whole turn of the
+//! loop. Next to the first two is their lower limit: a copy and a comparison of as many bytes.
 
 use std::hint::black_box;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
 use report::{Seed, Transport};
 
 const SIZES: [u32; 3] = [64, 1024, 65_536];
-/// Messages of one load; what opening its connections costs is lost among them.
+/// Messages per load: so many that the cost of opening its connections does not matter.
 const MESSAGES: u64 = 20_000;
 
 fn payload(criterion: &mut Criterion) {
@@ -74,7 +74,7 @@ fn turns(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Address of an echo with a thread for each connection, which lives as long as this program.
+/// Starts an echo server with one thread per connection, which lives as long as this program.
 fn echo() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = listener.local_addr().expect("its address");

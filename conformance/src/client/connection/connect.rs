@@ -1,4 +1,4 @@
-//! Opening a connection: starting it, waiting until it is established, and giving it up.
+//! Opening a connection: starting it, waiting until it is established, and abandoning it.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -11,39 +11,43 @@ use harness::wait::Interest;
 use report::{Failure, FailureKind};
 use socket2::{SockAddr, Socket, Type};
 
-use super::{Connection, Presence, is_again, reset};
+use super::{Connection, Presence, is_retryable, reset};
 use crate::client::harness_failure;
 use crate::client::payload::Payload;
 use crate::clock::CellClock;
 
-/// How the judge's end of a connection is set up.
+/// Socket options of the judge's end, set before it connects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Setup {
-    /// `SO_RCVBUF` before connecting, in bytes; the kernel's default if absent.
-    pub receive_buffer: Option<usize>,
-    /// `SO_SNDBUF` before connecting, in bytes; the kernel's default if absent.
-    pub send_buffer: Option<usize>,
-    /// `TCP_MAXSEG` before connecting, in bytes; on Linux only, others take no value beforehand.
-    pub segment: Option<u32>,
+    /// `SO_RCVBUF` in bytes; `None` for the kernel's default.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `SO_SNDBUF` in bytes; `None` for the kernel's default.
+    pub send_buffer_bytes: Option<usize>,
+    /// `TCP_MAXSEG` in bytes. Only on Linux: other systems do not let it be set before connecting.
+    pub max_segment_bytes: Option<u32>,
 }
 
 impl Setup {
-    /// Less fits between a writer and a server that is blocked: about 2 MiB instead of 9. Linux
-    /// gives the server's end room for so many segments, and those of loopback are 64 KiB.
+    /// Lets less fit between the client and a blocked server: about 2 MiB instead of about 9 MiB.
+    /// Linux sizes the server's receive buffer in segments, and a loopback segment is 64 KiB.
     #[must_use]
-    pub fn tight() -> Self {
-        Self { receive_buffer: Some(32 * 1024), send_buffer: Some(64 * 1024), segment: Some(1460) }
+    pub fn small_buffers() -> Self {
+        Self {
+            receive_buffer_bytes: Some(32 * 1024),
+            send_buffer_bytes: Some(64 * 1024),
+            max_segment_bytes: Some(1460),
+        }
     }
 
     fn apply(self, socket: &Socket, place: &Place) -> io::Result<()> {
-        if let Some(bytes) = self.receive_buffer {
+        if let Some(bytes) = self.receive_buffer_bytes {
             socket.set_recv_buffer_size(bytes)?;
         }
-        if let Some(bytes) = self.send_buffer {
+        if let Some(bytes) = self.send_buffer_bytes {
             socket.set_send_buffer_size(bytes)?;
         }
         #[cfg(target_os = "linux")]
-        if let (Some(bytes), Place::Ip(_)) = (self.segment, place) {
+        if let (Some(bytes), Place::Ip(_)) = (self.max_segment_bytes, place) {
             socket.set_tcp_mss(bytes)?;
         }
         #[cfg(not(target_os = "linux"))]
@@ -52,20 +56,21 @@ impl Setup {
     }
 }
 
-/// A connection that has been asked for and may not be established yet.
+/// A connection that may not be established yet.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingConnection {
     socket: Socket,
     number: u32,
     payload: Payload,
     clock: Arc<CellClock>,
 }
 
-impl Pending {
-    /// Asks for a connection to a server without waiting for it.
+impl PendingConnection {
+    /// Starts to connect without waiting. On a Unix path it waits while the server's queue is full.
     ///
     /// # Errors
-    /// `refused`, or `harness` when this host has no more sockets or ports.
+    /// `refused`, or `harness` when this host has no more sockets or ports. On a Unix path also
+    /// `timeout`.
     pub fn start(
         place: &Place,
         setup: Setup,
@@ -74,13 +79,14 @@ impl Pending {
         clock: Arc<CellClock>,
     ) -> Result<Self, Failure> {
         let socket = open(place, setup).map_err(|e| harness_failure("open a socket", &e))?;
-        Self::on(socket, place, number, payload, clock)
+        Self::connect_socket(socket, place, number, payload, clock)
     }
 
-    /// As [`Pending::start`], at once or not at all: a Unix socket with a full queue refuses.
+    /// Like [`PendingConnection::start`], but never waits: it fails if the queue of a Unix socket
+    /// is full.
     ///
     /// # Errors
-    /// As [`Pending::start`], and `queue`.
+    /// Those of [`PendingConnection::start`], and `queue`.
     pub fn start_without_waiting(
         place: &Place,
         number: u32,
@@ -92,7 +98,7 @@ impl Pending {
         let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         match socket.connect(&address) {
             Ok(()) => Ok(Self { socket, number, payload, clock }),
-            Err(e) if is_again(&e) && matches!(place, Place::Path(_)) => {
+            Err(e) if is_retryable(&e) && matches!(place, Place::Path(_)) => {
                 let expected = format!("room for client {} in the server's queue", number + 1);
                 Err(Failure::new(FailureKind::Queue, expected, e.to_string()))
             }
@@ -101,10 +107,11 @@ impl Pending {
         }
     }
 
-    /// As [`Pending::start`], from a given address; none if somebody else is using that.
+    /// Like [`PendingConnection::start`], from a given address. `None` if another socket uses that
+    /// address.
     ///
     /// # Errors
-    /// As [`Pending::start`].
+    /// Those of [`PendingConnection::start`].
     pub fn start_from(
         from: SocketAddr,
         place: &Place,
@@ -115,13 +122,13 @@ impl Pending {
         let socket =
             open(place, Setup::default()).map_err(|e| harness_failure("open a socket", &e))?;
         match socket.bind(&from.into()) {
-            Ok(()) => Self::on(socket, place, number, payload, clock).map(Some),
+            Ok(()) => Self::connect_socket(socket, place, number, payload, clock).map(Some),
             Err(e) if e.kind() == ErrorKind::AddrInUse => Ok(None),
             Err(e) => Err(harness_failure(&format!("connect from {from}"), &e)),
         }
     }
 
-    fn on(
+    fn connect_socket(
         socket: Socket,
         place: &Place,
         number: u32,
@@ -130,20 +137,21 @@ impl Pending {
     ) -> Result<Self, Failure> {
         let address = place.socket_address().map_err(|e| harness_failure("use a path", &e))?;
         if let Place::Path(_) = place {
-            // A Unix socket whose server has a full queue would say so at once and keep nothing to
-            // wait for (connect(2), EAGAIN); a blocking one waits, as long as it may write.
-            let deadline = clock.progress();
-            let connected = clock.waiting(|| {
+            // If the server's queue is full, a non-blocking Unix socket fails at once and leaves
+            // nothing to poll for (connect(2), EAGAIN). A blocking one waits for as long as its
+            // write timeout.
+            let deadline = clock.progress_deadline();
+            let connected = clock.count_wait(|| {
                 loop {
                     match connect_within(&socket, &address, deadline.left()) {
-                        Err(e) if is_again(&e) && !deadline.is_over() => {}
+                        Err(e) if is_retryable(&e) && !deadline.is_over() => {}
                         connected => return connected,
                     }
                 }
             });
             return match connected {
                 Ok(()) => Ok(Self { socket, number, payload, clock }),
-                Err(e) if is_again(&e) => Err(deadline.failure("a connection")),
+                Err(e) if is_retryable(&e) => Err(deadline.failure("a connection")),
                 Err(e) => Err(connect_failure(&e)),
             };
         }
@@ -155,15 +163,15 @@ impl Pending {
         Ok(Self { socket, number, payload, clock })
     }
 
-    /// Waits until it is established or has failed, or the deadline is over.
+    /// Waits until the connection is established or has failed, at most until the deadline.
     ///
     /// # Errors
     /// `harness` when this host cannot wait.
-    pub fn settle(&self, deadline: Deadline) -> Result<(), Failure> {
+    pub fn wait_for_outcome(&self, deadline: Deadline) -> Result<(), Failure> {
         self.clock.wait_for(&self.socket, Interest::Write, deadline).map(drop)
     }
 
-    /// Waits until it is established.
+    /// Waits until the connection is established.
     ///
     /// # Errors
     /// `refused` or `timeout`.
@@ -175,7 +183,7 @@ impl Pending {
             Ok(None) => {}
             Ok(Some(e)) | Err(e) => return Err(connect_failure(&e)),
         }
-        // A connection that is already reset may refuse options; the first read will tell.
+        // A connection that is already reset may refuse options. The first read reports the reset.
         let _ = self.socket.set_tcp_nodelay(true);
         Ok(Connection {
             payload: self.payload,
@@ -183,13 +191,13 @@ impl Pending {
             number: self.number,
             sent: 0,
             received: 0,
-            has_finished: false,
+            has_sent_fin: false,
             _presence: Presence(Arc::clone(&self.clock)),
             clock: self.clock,
         })
     }
 
-    /// Closes it with a reset, established or not.
+    /// Resets the connection, established or not.
     pub fn reset(self) {
         reset(self.socket);
     }
@@ -211,12 +219,12 @@ fn open(place: &Place, setup: Setup) -> io::Result<Socket> {
 }
 
 fn is_in_progress(error: &io::Error) -> bool {
-    // EINPROGRESS has no stable ErrorKind; Windows says WouldBlock.
+    // EINPROGRESS has no stable ErrorKind. Windows says WouldBlock.
     #[cfg(unix)]
     let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
     #[cfg(not(unix))]
     let in_progress = false;
-    in_progress || is_again(error)
+    in_progress || is_retryable(error)
 }
 
 fn connect_failure(error: &io::Error) -> Failure {

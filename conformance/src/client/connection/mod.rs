@@ -1,6 +1,5 @@
-//! One connection of the judge: it stamps every byte that it sends, and checks every byte that it
-//! receives. Sockets are non-blocking and waited for with poll(2), so each wait has its own
-//! deadline.
+//! One connection of the judge: it stamps every byte that it sends and checks every byte that it
+//! receives. Sockets are non-blocking; poll(2) waits for them, so each wait has its own deadline.
 
 mod connect;
 mod receiving;
@@ -16,21 +15,20 @@ use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
-pub use connect::{Pending, Setup};
+pub use connect::{PendingConnection, Setup};
 pub use urgent::{Rest, Urgent};
 
 use crate::client::harness_failure;
 use crate::client::payload::{Payload, hex};
 use crate::clock::CellClock;
 
-/// Bytes read in one call when nothing else is asked for.
+/// The most bytes to read in one call by default.
 const READ_BYTES: usize = 16 * 1024;
 
-/// More than all buffers hold: a server that takes so much from a client that does not read has no
-/// limit.
+/// More than all buffers on the path hold. A server that takes this much from a client that does
+/// not read has no limit.
 pub const BACKLOG_LIMIT: u64 = 64 * 1024 * 1024;
 
-/// An established connection.
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
@@ -38,7 +36,7 @@ pub struct Connection {
     number: u32,
     sent: u64,
     received: u64,
-    has_finished: bool,
+    has_sent_fin: bool,
     clock: Arc<CellClock>,
     /// Last, so that it is dropped after the socket.
     _presence: Presence,
@@ -50,46 +48,42 @@ struct Presence(Arc<CellClock>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.note_left();
+        self.0.note_ended();
     }
 }
 
-/// What one read gave.
+/// The result of one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Read1 {
-    /// So many bytes, all of them right.
+pub enum ReadResult {
+    /// This many bytes, all of them correct.
     Bytes(usize),
-    /// Nothing at the moment.
+    /// No bytes at the moment.
     Nothing,
-    /// The peer's FIN.
+    /// The server's FIN.
     End,
 }
 
-/// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With FIN.
     Fin,
-    /// With RST.
     Reset,
 }
 
 impl Connection {
-    /// Which connection of its cell it is.
+    /// The number of the connection in its cell.
     #[must_use]
     pub fn number(&self) -> u32 {
         self.number
     }
 
-    /// Bytes sent so far.
     #[must_use]
-    pub fn sent(&self) -> u64 {
+    pub fn sent_bytes(&self) -> u64 {
         self.sent
     }
 
     /// Bytes that came back so far.
     #[must_use]
-    pub fn received(&self) -> u64 {
+    pub fn received_bytes(&self) -> u64 {
         self.received
     }
 
@@ -105,36 +99,35 @@ impl Connection {
             .ok_or_else(|| Failure::new(FailureKind::Harness, "an IP address", "none"))
     }
 
-    /// The socket, for a wait over several connections.
+    /// For waits on several connections at once.
     #[must_use]
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
 
-    /// Lets a connection on which nothing has been sent carry repetitions of `content`, and no
-    /// stamps.
-    pub fn carry(&mut self, content: Arc<[u8]>) {
+    /// Makes the stream repeat `content` instead of stamps. Nothing may have been sent yet.
+    pub fn use_content(&mut self, content: Arc<[u8]>) {
         debug_assert_eq!(self.sent, 0, "what was sent before was stamped");
-        self.payload.carry(content);
+        self.payload.use_content(content);
     }
 
     /// Sends `length` bytes and receives them.
     ///
     /// # Errors
-    /// As [`Connection::send`] and [`Connection::receive`].
+    /// Those of [`Connection::send`] and [`Connection::receive`].
     pub fn exchange(&mut self, length: u64) -> Result<(), Failure> {
         self.send(length)?;
         self.receive(length)
     }
 
-    /// Sends bytes that are not stamped and receives the same.
+    /// Sends `bytes` without stamps and receives them.
     ///
     /// # Errors
-    /// `altered` with the first difference, `timeout`, `closed` or `reset`.
+    /// `altered` with the first difference, `extra`, `timeout`, `closed` or `reset`.
     pub fn exchange_literal(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let mut rest = bytes;
         let mut got = Vec::new();
-        let mut deadline = self.clock.progress();
+        let mut deadline = self.clock.progress_deadline();
         while got.len() < bytes.len() {
             let n = if rest.is_empty() { 0 } else { self.write(|s| (&*s).write(rest))? };
             rest = &rest[n..];
@@ -149,8 +142,8 @@ impl Connection {
                     ));
                 }
                 Ok(m) => m,
-                Err(e) if is_again(&e) => 0,
-                Err(e) => return Err(self.closed_while("receiving", &e)),
+                Err(e) if is_retryable(&e) => 0,
+                Err(e) => return Err(self.io_failure("receiving", &e)),
             };
             got.extend_from_slice(&buffer[..m]);
             if let Some(place) = got.iter().zip(bytes).position(|(a, b)| a != b) {
@@ -158,10 +151,10 @@ impl Connection {
                 return Err(Failure::new(FailureKind::Altered, expected, hex(&got[place..])));
             }
             if n + m > 0 {
-                self.clock.put_off(&mut deadline, n + m);
+                self.clock.extend_on_progress(&mut deadline, n + m);
             } else if !self.clock.wait_for(
                 &self.socket,
-                Interest::of(!rest.is_empty()),
+                Interest::from_unsent(!rest.is_empty()),
                 deadline,
             )? {
                 let missing = bytes.len() - got.len();
@@ -175,8 +168,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes with a reset (RST): pending data on both sides is thrown away. Over a Unix path the
-    /// server sees a reset only if the client leaves some bytes unread (unix(7), ECONNRESET).
+    /// Closes with a reset (RST), which discards pending data on both sides. Over a Unix path the
+    /// server sees a reset only if the client leaves bytes unread (unix(7), ECONNRESET).
     pub fn reset(self) {
         if self.socket.local_addr().is_ok_and(|address| address.is_unix()) {
             leave_unread(&self.socket);
@@ -185,21 +178,21 @@ impl Connection {
     }
 }
 
-/// Has something echoed and leaves it unread, if the server answers at once.
+/// Has the server echo a byte and leaves it unread, if the server answers within 20 ms.
 fn leave_unread(socket: &Socket) {
-    const ANSWERED: Duration = Duration::from_millis(20);
-    // If this cannot be sent, either something is unread already, or nothing will come.
+    const ECHO_WAIT: Duration = Duration::from_millis(20);
+    // If this fails, either bytes are unread already, or none will arrive.
     let _ = socket.send(b"?");
-    let _ = wait_any(&[(socket, Interest::Read)], ANSWERED);
+    let _ = wait_any(&[(socket, Interest::Read)], ECHO_WAIT);
 }
 
 fn reset(socket: Socket) {
-    // Linger zero makes close send RST (tcp(7)); without it the close below is an orderly one,
-    // which the caller's case then notices.
+    // A linger time of zero makes close send RST (tcp(7)). If it cannot be set, the close is
+    // orderly, and the case notices that.
     let _ = socket.set_linger(Some(Duration::ZERO));
     drop(socket);
 }
 
-fn is_again(error: &io::Error) -> bool {
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }

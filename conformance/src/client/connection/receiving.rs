@@ -1,5 +1,5 @@
-//! Receiving: the judge checks every byte as it arrives, and how the connection ends. A wrong byte
-//! gets its kind of failure here.
+//! Receiving: the judge checks every byte as it arrives, and how the connection ends. It finds out
+//! what kind of failure a wrong byte is.
 
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::Shutdown;
@@ -11,7 +11,7 @@ use harness::deadline::Deadline;
 use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 
-use super::{Connection, End, READ_BYTES, Read1, is_again};
+use super::{Connection, End, READ_BYTES, ReadResult, is_retryable};
 use crate::client::harness_failure;
 use crate::client::payload::RECORD_BYTES;
 
@@ -27,50 +27,54 @@ impl Connection {
     /// Receives everything that was sent and has not come back yet.
     ///
     /// # Errors
-    /// As [`Connection::receive`].
+    /// Those of [`Connection::receive`].
     pub fn receive_all(&mut self) -> Result<(), Failure> {
         self.receive(self.sent - self.received)
     }
 
-    /// As [`Connection::receive`], all of it within `limit`, which is judged as a time.
+    /// Like [`Connection::receive`], and judges whether all bytes arrive within `limit`.
     ///
     /// # Errors
-    /// As [`Connection::receive`], and `slow`.
+    /// Those of [`Connection::receive`], and `slow`.
     pub fn receive_within(&mut self, length: u64, limit: Duration) -> Result<(), Failure> {
-        self.receive_in("echo", length, limit)
+        self.receive_and_judge("echo", length, limit)
     }
 
-    /// As [`Connection::receive_within`], under another name in the cell's margins.
-    pub(crate) fn receive_in(
+    /// Like [`Connection::receive_within`], under the name `what` in the cell's margins.
+    pub(crate) fn receive_and_judge(
         &mut self,
         what: &str,
         length: u64,
         limit: Duration,
     ) -> Result<(), Failure> {
-        let deadline = self.clock.within(limit);
+        let deadline = self.clock.deadline_after(limit);
         self.receive_by(length, Some(deadline))?;
         self.clock.judge_time(what, deadline.elapsed(), limit)
     }
 
-    /// As [`Connection::receive`], all of it by this deadline.
-    pub(crate) fn receive_before(&mut self, length: u64, whole: Deadline) -> Result<(), Failure> {
+    /// Like [`Connection::receive`], with one deadline for all bytes.
+    pub(crate) fn receive_by_deadline(
+        &mut self,
+        length: u64,
+        whole: Deadline,
+    ) -> Result<(), Failure> {
         self.receive_by(length, Some(whole))
     }
 
     fn receive_by(&mut self, length: u64, whole: Option<Deadline>) -> Result<(), Failure> {
         let end = self.received + length;
-        let mut deadline = whole.unwrap_or_else(|| self.clock.progress());
+        let mut deadline = whole.unwrap_or_else(|| self.clock.progress_deadline());
         while self.received < end {
             let room = usize::try_from(end - self.received).unwrap_or(READ_BYTES);
             match self.try_receive(room.min(READ_BYTES))? {
-                Read1::Bytes(_) if whole.is_some() => {}
-                Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
-                Read1::Nothing => {
+                ReadResult::Bytes(_) if whole.is_some() => {}
+                ReadResult::Bytes(n) => self.clock.extend_on_progress(&mut deadline, n),
+                ReadResult::Nothing => {
                     if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
-                        return Err(self.overdue(end - self.received, &deadline));
+                        return Err(self.overdue_failure(end - self.received, &deadline));
                     }
                 }
-                Read1::End => return Err(self.ended_early(end)),
+                ReadResult::End => return Err(self.early_end_failure(end)),
             }
         }
         Ok(())
@@ -80,67 +84,67 @@ impl Connection {
     ///
     /// # Errors
     /// A payload failure or `reset`.
-    pub fn try_receive(&mut self, room: usize) -> Result<Read1, Failure> {
+    pub fn try_receive(&mut self, room: usize) -> Result<ReadResult, Failure> {
         let mut buffer = [0; READ_BYTES];
         self.try_receive_into(&mut buffer[..room.min(READ_BYTES)])
     }
 
-    /// As [`Connection::try_receive`], through a buffer of the caller's.
+    /// Like [`Connection::try_receive`], with the caller's buffer.
     ///
     /// # Errors
     /// A payload failure or `reset`.
-    pub fn try_receive_into(&mut self, buffer: &mut [u8]) -> Result<Read1, Failure> {
+    pub fn try_receive_into(&mut self, buffer: &mut [u8]) -> Result<ReadResult, Failure> {
         match (&self.socket).read(buffer) {
-            Ok(0) => Ok(Read1::End),
+            Ok(0) => Ok(ReadResult::End),
             Ok(n) => {
-                let right = self.payload.matching(self.received, &buffer[..n]);
+                let right = self.payload.count_matching(self.received, &buffer[..n]);
                 let overshoot = (self.received + n as u64).saturating_sub(self.sent);
                 if right < n || overshoot > 0 {
                     let owed = usize::try_from(self.sent - self.received).unwrap_or(n);
-                    return Err(self.wrong(right.min(owed), &buffer[..n]));
+                    return Err(self.mismatch_failure(right.min(owed), &buffer[..n]));
                 }
                 if self.received == 0 {
-                    self.clock.note_served(self.number);
+                    self.clock.note_accepted(self.number);
                 }
                 self.received += n as u64;
-                Ok(Read1::Bytes(n))
+                Ok(ReadResult::Bytes(n))
             }
-            Err(e) if is_again(&e) => Ok(Read1::Nothing),
-            Err(e) => Err(self.closed_while("receiving", &e)),
+            Err(e) if is_retryable(&e) => Ok(ReadResult::Nothing),
+            Err(e) => Err(self.io_failure("receiving", &e)),
         }
     }
 
     /// Receives everything that was sent and has not come back yet, then the server's FIN.
     ///
     /// # Errors
-    /// A payload failure, `lost` when FIN comes too early, `reset`, `timeout`.
+    /// A payload failure, `lost` when FIN arrives too early, `reset`, `timeout`.
     pub fn expect_end(&mut self) -> Result<(), Failure> {
         self.expect_end_by(None)
     }
 
-    /// As [`Connection::expect_end`], all of it within `limit`, which is judged as a time.
+    /// Like [`Connection::expect_end`], and judges whether the end arrives within `limit`.
     ///
     /// # Errors
-    /// As [`Connection::expect_end`], and `slow`.
+    /// Those of [`Connection::expect_end`], and `slow`.
     pub fn expect_end_within(&mut self, limit: Duration) -> Result<(), Failure> {
-        let deadline = self.clock.within(limit);
+        let deadline = self.clock.deadline_after(limit);
         self.expect_end_by(Some(deadline))?;
         self.clock.judge_time("the server's FIN", deadline.elapsed(), limit)
     }
 
     fn expect_end_by(&mut self, whole: Option<Deadline>) -> Result<(), Failure> {
-        let mut deadline = whole.unwrap_or_else(|| self.clock.progress_to_end());
+        let mut deadline = whole.unwrap_or_else(|| self.clock.end_deadline());
         loop {
             match self.try_receive(READ_BYTES)? {
-                Read1::End if self.received == self.sent => return Ok(()),
-                Read1::End => {
+                ReadResult::End if self.received == self.sent => return Ok(()),
+                ReadResult::End => {
                     let actual = format!("FIN after {} of them", self.received);
                     let expected = format!("{} bytes, then FIN", self.sent);
                     return Err(Failure::new(FailureKind::Lost, expected, actual));
                 }
-                Read1::Bytes(_) if whole.is_some() => {}
-                Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
-                Read1::Nothing => {
+                ReadResult::Bytes(_) if whole.is_some() => {}
+                ReadResult::Bytes(n) => self.clock.extend_on_progress(&mut deadline, n),
+                ReadResult::Nothing => {
                     if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
                         let missing = self.sent - self.received;
                         let what = if missing == 0 {
@@ -155,17 +159,17 @@ impl Connection {
         }
     }
 
-    /// Reads until the connection ends, by FIN or reset, and checks what still comes.
+    /// Reads until the connection ends by FIN or reset, and checks every byte that still arrives.
     ///
     /// # Errors
     /// A payload failure or `timeout`.
     pub fn drain_to_any_end(&mut self) -> Result<End, Failure> {
-        let mut deadline = self.clock.progress_to_end();
+        let mut deadline = self.clock.end_deadline();
         loop {
             match self.try_receive(READ_BYTES) {
-                Ok(Read1::End) => return Ok(End::Fin),
-                Ok(Read1::Bytes(n)) => self.clock.put_off(&mut deadline, n),
-                Ok(Read1::Nothing) => {
+                Ok(ReadResult::End) => return Ok(End::Fin),
+                Ok(ReadResult::Bytes(n)) => self.clock.extend_on_progress(&mut deadline, n),
+                Ok(ReadResult::Nothing) => {
                     if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
                         return Err(deadline.failure("the connection's end"));
                     }
@@ -176,19 +180,19 @@ impl Connection {
         }
     }
 
-    /// Listens for `time` and accepts neither bytes nor an end.
+    /// Expects that neither bytes nor an end arrive for `time`.
     ///
     /// # Errors
-    /// A payload failure, `closed` or `reset`.
+    /// `extra` or another payload failure, `closed` or `reset`.
     pub fn expect_silence(&mut self, time: Duration) -> Result<(), Failure> {
-        let deadline = self.clock.within(time);
+        let deadline = self.clock.deadline_after(time);
         while wait(&self.socket, Interest::Read, deadline.left())? {
             match self.try_receive(READ_BYTES)? {
-                Read1::Nothing => {}
-                Read1::End => {
+                ReadResult::Nothing => {}
+                ReadResult::End => {
                     return Err(Failure::new(FailureKind::Closed, "an open connection", "its end"));
                 }
-                Read1::Bytes(n) => {
+                ReadResult::Bytes(n) => {
                     return Err(Failure::new(FailureKind::Extra, "silence", format!("{n} bytes")));
                 }
             }
@@ -198,9 +202,9 @@ impl Connection {
 }
 
 impl Connection {
-    /// Sends `length` bytes with a single call and receives them while it runs. A call that is
-    /// larger than every buffer on its way is taken whole by a blocking socket only, so this is the
-    /// one place where a connection blocks, with a thread to write.
+    /// Sends `length` bytes with a single call and receives them while the call runs. Only a
+    /// blocking socket takes a write that is larger than all buffers on the path, so this is the
+    /// one place where a connection blocks. A thread of its own makes the call.
     ///
     /// # Errors
     /// A payload failure, `timeout` without progress, `closed` or `reset`.
@@ -218,8 +222,8 @@ impl Connection {
             });
             let received = self.receive_while_blocking();
             if received.is_err() {
-                // Ends the call, which may wait for a server that takes no more. It fails on a
-                // connection that is already gone, and then the call has ended too.
+                // Ends the call, which may wait for a server that takes no more bytes. If the
+                // shutdown fails, the connection is gone and the call has ended already.
                 let _ = self.socket.shutdown(Shutdown::Both);
             }
             (received, call.join())
@@ -232,14 +236,14 @@ impl Connection {
                 let expected = format!("one call to write {length} bytes");
                 Err(Failure::new(FailureKind::Harness, expected, format!("{n}")))
             }
-            Ok(Err(e)) => Err(self.closed_while("sending", &e)),
+            Ok(Err(e)) => Err(self.io_failure("sending", &e)),
             Err(_) => Err(Failure::new(FailureKind::Harness, "a writing thread", "its panic")),
         }
     }
 
-    /// Receives all that is outstanding. Each read follows a poll, so that it does not block.
+    /// Receives everything outstanding. Each read follows a poll, so it does not block.
     fn receive_while_blocking(&mut self) -> Result<(), Failure> {
-        let mut deadline = self.clock.progress();
+        let mut deadline = self.clock.progress_deadline();
         let mut buffer = vec![0; 64 * 1024];
         while self.received < self.sent {
             if !self.clock.wait_for(&self.socket, Interest::Read, deadline)? {
@@ -247,9 +251,9 @@ impl Connection {
                 return Err(deadline.failure(&format!("{missing} more bytes")));
             }
             match self.try_receive_into(&mut buffer)? {
-                Read1::Bytes(n) => self.clock.put_off(&mut deadline, n),
-                Read1::Nothing => {}
-                Read1::End => {
+                ReadResult::Bytes(n) => self.clock.extend_on_progress(&mut deadline, n),
+                ReadResult::Nothing => {}
+                ReadResult::End => {
                     let actual = format!("its end after {} bytes", self.received);
                     let expected = format!("{} bytes", self.sent);
                     return Err(Failure::new(FailureKind::Closed, expected, actual));
@@ -259,8 +263,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Makes this socket and its clones, which share the mode, block for at most `limit`; or not
-    /// at all without one.
+    /// Makes the socket block for at most `limit`, or not at all for `None`. Clones of the socket
+    /// share the mode.
     fn block_for(&self, limit: Option<Duration>) -> io::Result<()> {
         self.socket.set_write_timeout(limit)?;
         self.socket.set_read_timeout(limit)?;
@@ -268,18 +272,18 @@ impl Connection {
     }
 }
 
-/// How much is looked at behind a wrong byte before it gets its name.
+/// How many bytes after a wrong byte are read to find out what went wrong.
 const TAIL_BYTES: usize = 192 * 1024;
-/// How long the stream behind a wrong byte may pause before it gets its name.
+/// How long to wait for the next of these bytes.
 const TAIL_PAUSE: Duration = Duration::from_millis(200);
 
 impl Connection {
-    /// A failure that says what stands where a right byte should.
-    pub(super) fn wrong(&mut self, right: usize, buffer: &[u8]) -> Failure {
+    /// The failure that says which bytes arrived in place of the right ones.
+    pub(super) fn mismatch_failure(&mut self, right: usize, buffer: &[u8]) -> Failure {
         let position = self.received + right as u64;
         let sent = self.sent;
         let mut tail = buffer[right..].to_vec();
-        // A few more records show where the stream goes on. After FIN there are none.
+        // A few more records show where the stream continues. After FIN none can be sent.
         let _ = self.try_send(4 * RECORD_BYTES as u64);
         let mut more = [0; READ_BYTES];
         while tail.len() < TAIL_BYTES && wait(&self.socket, Interest::Read, TAIL_PAUSE) == Ok(true)
@@ -295,41 +299,42 @@ impl Connection {
         } else {
             format!("nothing after the {sent} bytes of connection {}", self.number)
         };
-        Failure::new(mismatch.kind, expected, mismatch.found).at(position)
+        Failure::new(mismatch.kind, expected, mismatch.found).with_position(position)
     }
 
-    /// Bytes did not come in time. FIN tells a server that holds them back from one that lost
-    /// them: after it, the rest comes or the end does.
-    pub(crate) fn overdue(&mut self, missing: u64, deadline: &Deadline) -> Failure {
+    /// The failure of bytes that did not arrive in time. FIN tells a server that holds the bytes
+    /// back from one that lost them: after FIN, either the rest arrives or the connection ends.
+    pub(crate) fn overdue_failure(&mut self, missing: u64, deadline: &Deadline) -> Failure {
         let timeout = deadline.failure(&format!("{missing} more bytes"));
         if self.socket.shutdown(Shutdown::Write).is_err() {
             return timeout;
         }
-        let grace = self.clock.within(Duration::from_secs(1));
+        let grace = self.clock.deadline_after(Duration::from_secs(1));
         while !grace.is_over() && wait(&self.socket, Interest::Read, grace.left()) == Ok(true) {
             match self.try_receive(READ_BYTES) {
-                Ok(Read1::Bytes(_) | Read1::Nothing) => {}
-                Ok(Read1::End) if self.received < self.sent => {
+                Ok(ReadResult::Bytes(_) | ReadResult::Nothing) => {}
+                Ok(ReadResult::End) if self.received < self.sent => {
                     let expected = format!("{} bytes", self.sent);
                     let actual = format!("{}, and FIN when asked for the rest", self.received);
                     return Failure::new(FailureKind::Lost, expected, actual);
                 }
-                Ok(Read1::End) => return timeout,
+                Ok(ReadResult::End) => return timeout,
                 Err(found) => return found,
             }
         }
         timeout
     }
 
-    /// The server's FIN came before all bytes had: they are lost if ours had been sent, because
-    /// then FIN is the server's last word; otherwise it closed on us.
-    pub(crate) fn ended_early(&self, goal: u64) -> Failure {
-        let kind = if self.has_finished { FailureKind::Lost } else { FailureKind::Closed };
+    /// The failure of a FIN that arrived before all bytes. If the judge has sent FIN, the missing
+    /// bytes are lost, because nothing can follow the server's FIN. Otherwise the server closed the
+    /// connection early.
+    pub(crate) fn early_end_failure(&self, goal: u64) -> Failure {
+        let kind = if self.has_sent_fin { FailureKind::Lost } else { FailureKind::Closed };
         let actual = format!("its end after {} bytes", self.received);
         Failure::new(kind, format!("{goal} bytes"), actual)
     }
 
-    pub(super) fn closed_while(&self, doing: &str, error: &io::Error) -> Failure {
+    pub(super) fn io_failure(&self, doing: &str, error: &io::Error) -> Failure {
         let expected = format!("connection {} open while {doing}", self.number);
         let actual = format!("{error} after {} bytes", self.received);
         let is_closed = matches!(

@@ -9,23 +9,23 @@ use harness::wait::{Interest, wait};
 use report::{Failure, FailureKind};
 use socket2::Socket;
 
-use super::{Connection, is_again};
+use super::{Connection, is_retryable};
 use crate::client::harness_failure;
-use crate::client::passing::{Copies, Passed};
-use crate::client::queues::queues;
+use crate::client::passing::{Copies, PassedEnd};
+use crate::client::queues::read_queues;
 
 impl Connection {
-    /// Sends the next `length` bytes of the stream, waiting while the server does not take them.
+    /// Sends the next `length` bytes of the stream. Waits while the server does not take them.
     ///
     /// # Errors
     /// `timeout` without progress, `reset` when the server closed.
     pub fn send(&mut self, length: u64) -> Result<(), Failure> {
         let end = self.sent + length;
-        let mut deadline = self.clock.progress();
+        let mut deadline = self.clock.progress_deadline();
         while self.sent < end {
             let taken = self.try_send(end - self.sent)?;
             if taken > 0 {
-                self.clock.put_off(&mut deadline, taken);
+                self.clock.extend_on_progress(&mut deadline, taken);
             } else if !self.clock.wait_for(&self.socket, Interest::Write, deadline)? {
                 return Err(deadline.failure("the server to take bytes"));
             }
@@ -33,7 +33,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends what the kernel takes of the next `length` bytes at once: 0 when it takes nothing.
+    /// Sends as much of the next `length` bytes as the kernel takes at once. Returns 0 if it takes
+    /// nothing.
     ///
     /// # Errors
     /// `reset` when the server closed.
@@ -45,7 +46,8 @@ impl Connection {
         Ok(n)
     }
 
-    /// Sends the next `pieces * piece_bytes` bytes with one vectored call.
+    /// Sends the next `pieces * piece_bytes` bytes with one vectored call. Returns how many the
+    /// kernel took.
     ///
     /// # Errors
     /// `reset` when the server closed.
@@ -61,20 +63,21 @@ impl Connection {
         Ok(n)
     }
 
-    /// Sends the next `length` bytes of the stream with descriptors, all at once.
+    /// Sends the next `length` bytes of the stream and copies of a descriptor in one message.
     ///
     /// # Errors
-    /// `reset` when the server closed, `harness` when the system does not pass any.
-    pub fn send_passing(
+    /// `reset` when the server closed, `harness` when the system cannot pass descriptors or has no
+    /// room.
+    pub fn send_with_descriptors(
         &mut self,
         length: usize,
-        passed: Passed,
+        passed: PassedEnd,
         copies: Copies,
     ) -> Result<(), Failure> {
         let bytes = self.payload.bytes(self.sent, length);
         let mut passed = Some(passed);
         let n = self.write(|socket| {
-            passed.take().map_or(Ok(0), |passed| passed.send_with(socket, &bytes, copies))
+            passed.take().map_or(Ok(0), |passed| passed.send_on_stream(socket, &bytes, copies))
         })?;
         self.sent += n as u64;
         if n == length {
@@ -90,13 +93,13 @@ impl Connection {
     ) -> Result<usize, Failure> {
         match call(&self.socket) {
             Ok(n) => Ok(n),
-            Err(e) if is_again(&e) => Ok(0),
-            Err(e) => Err(self.closed_while("sending", &e)),
+            Err(e) if is_retryable(&e) => Ok(0),
+            Err(e) => Err(self.io_failure("sending", &e)),
         }
     }
 
-    /// Sends until the kernel has taken nothing for `quiet`, at most `limit` bytes. `quiet` is
-    /// scaled here, and put off by held-back time: a server without a processor is not blocked.
+    /// Sends until the kernel has taken nothing for `quiet`, at most `limit` bytes. This function
+    /// scales `quiet`, and held-back time extends it: a server without a processor is not blocked.
     ///
     /// # Errors
     /// `reset` when the server closed, `timeout` when it takes bytes until the cell ends.
@@ -115,7 +118,7 @@ impl Connection {
     }
 
     fn has_room_within(&self, time: Duration) -> Result<bool, Failure> {
-        let deadline = self.clock.within(time);
+        let deadline = self.clock.deadline_after(time);
         loop {
             if wait(&self.socket, Interest::Write, deadline.left())? {
                 return Ok(true);
@@ -126,17 +129,17 @@ impl Connection {
         }
     }
 
-    /// Sends until the server has left bytes unread for `quiet`, at most `limit` bytes. Little
-    /// waits then, so that what is sent next, such as FIN, reaches a server that is blocked. Where
-    /// the system does not tell what is unread, sends until the kernel takes no more. `quiet` is
-    /// scaled as there.
+    /// Sends until the server has left bytes unread for `quiet`, at most `limit` bytes. Few bytes
+    /// are queued then, so what is sent next, such as FIN, reaches a blocked server. If the system
+    /// does not tell how much is unread, sends until the kernel takes no more. `quiet` is scaled
+    /// and extended as in [`Connection::send_until_blocked`].
     ///
     /// # Errors
     /// `reset` when the server closed, `timeout` when it takes bytes until the cell ends.
     pub fn send_until_unread(&mut self, quiet: Duration, limit: u64) -> Result<u64, Failure> {
-        /// Less than any receive buffer, so that the kernel's end of the server has room for it.
+        /// Smaller than any receive buffer, so that a piece fits into the server's.
         const PIECE: u64 = 8 * 1024;
-        if self.untaken().is_err() {
+        if self.unread_bytes().is_err() {
             return self.send_until_blocked(quiet, limit);
         }
         let start = self.sent;
@@ -153,23 +156,26 @@ impl Connection {
         Ok(self.sent - start)
     }
 
-    /// Whether the server takes all that was sent within `time`, which is scaled and put off as
-    /// that of [`Connection::send_until_blocked`].
+    /// Whether the server takes everything that was sent within `time`. `time` is scaled and
+    /// extended as in [`Connection::send_until_blocked`].
     ///
     /// # Errors
-    /// `harness` where the system does not tell.
+    /// `harness` when the system does not tell.
     pub fn is_taken_within(&self, time: Duration) -> Result<bool, Failure> {
-        self.is_zero_within(time, || self.untaken())
+        self.is_zero_within(time, || self.unread_bytes())
     }
 
-    /// Whether the server reads all that has come to its end within `time`, scaled as there. That
-    /// it did is known long before the acknowledgement of a small message, which is delayed.
+    /// Whether the server reads everything that has arrived at its end within `time`. `time` is
+    /// scaled and extended as in [`Connection::send_until_blocked`]. For a small message, this is
+    /// known long before its acknowledgement, which TCP delays.
     ///
     /// # Errors
-    /// `harness` where the system does not tell.
+    /// `harness` when the system does not tell.
     pub fn is_read_within(&self, time: Duration) -> Result<bool, Failure> {
-        let (near, far) = self.ends()?;
-        self.is_zero_within(time, || Ok(queues(far, near).map_err(|e| self.unseen(&e))?.unread))
+        let (near, far) = self.end_addresses()?;
+        self.is_zero_within(time, || {
+            Ok(read_queues(far, near).map_err(|e| self.queue_read_failure(&e))?.unread)
+        })
     }
 
     fn is_zero_within(
@@ -177,7 +183,7 @@ impl Connection {
         time: Duration,
         look: impl Fn() -> Result<u64, Failure>,
     ) -> Result<bool, Failure> {
-        let patience = self.clock.within(time);
+        let patience = self.clock.deadline_after(time);
         while look()? > 0 {
             if patience.is_over() {
                 return Ok(false);
@@ -187,35 +193,36 @@ impl Connection {
         Ok(true)
     }
 
-    /// The addresses of the judge's end and of the server's.
-    fn ends(&self) -> Result<(SocketAddr, SocketAddr), Failure> {
-        let far = self.socket.peer_addr().map_err(|e| self.unseen(&e))?.as_socket();
-        let far = far.ok_or_else(|| self.unseen(&ErrorKind::Unsupported.into()))?;
+    /// The addresses of the judge's end and of the server's end.
+    fn end_addresses(&self) -> Result<(SocketAddr, SocketAddr), Failure> {
+        let far = self.socket.peer_addr().map_err(|e| self.queue_read_failure(&e))?.as_socket();
+        let far = far.ok_or_else(|| self.queue_read_failure(&ErrorKind::Unsupported.into()))?;
         Ok((self.local_address()?, far))
     }
 
-    /// Its queues cannot be seen: it is gone, or the system does not tell.
-    fn unseen(&self, error: &io::Error) -> Failure {
+    /// The failure when the queues cannot be read: the connection is gone, or the system does not
+    /// tell.
+    fn queue_read_failure(&self, error: &io::Error) -> Failure {
         if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotConnected) {
-            return self.closed_while("sending", &ErrorKind::NotConnected.into());
+            return self.io_failure("sending", &ErrorKind::NotConnected.into());
         }
         harness_failure("see the queues of a connection", error)
     }
 
-    /// Waits until the server has taken nothing for `quiet`: it has done what it can do.
+    /// Waits until the server has taken nothing for `quiet`: it has then done all that it can.
     ///
     /// # Errors
-    /// `timeout` when it goes on taking bytes, `harness` where the system does not tell.
-    pub fn wait_until_untaken(&self, quiet: Duration) -> Result<(), Failure> {
-        let deadline = self.clock.progress();
-        let mut last = self.untaken()?;
+    /// `timeout` when it keeps taking bytes, `harness` when the system does not tell.
+    pub fn wait_until_reads_stop(&self, quiet: Duration) -> Result<(), Failure> {
+        let deadline = self.clock.progress_deadline();
+        let mut last = self.unread_bytes()?;
         let mut since = Instant::now();
         while since.elapsed() < quiet {
             if deadline.is_over() {
                 return Err(deadline.failure("a server that takes no more bytes"));
             }
             thread::sleep(Duration::from_millis(5));
-            let now = self.untaken()?;
+            let now = self.unread_bytes()?;
             if now != last {
                 last = now;
                 since = Instant::now();
@@ -228,33 +235,35 @@ impl Connection {
     /// and those in the server's receive queue.
     ///
     /// # Errors
-    /// `harness` where the system does not tell.
-    pub fn untaken(&self) -> Result<u64, Failure> {
-        let (near, far) = self.ends()?;
-        // The near end first: what moves on between the two looks is counted twice, not lost.
-        let unacknowledged = queues(near, far).map_err(|e| self.unseen(&e))?.unacknowledged;
-        Ok(unacknowledged + queues(far, near).map_err(|e| self.unseen(&e))?.unread)
+    /// `harness` when the system does not tell.
+    pub fn unread_bytes(&self) -> Result<u64, Failure> {
+        let (near, far) = self.end_addresses()?;
+        // The near end is read first: bytes that move between the two reads are counted twice, not
+        // missed.
+        let unacknowledged =
+            read_queues(near, far).map_err(|e| self.queue_read_failure(&e))?.unacknowledged;
+        Ok(unacknowledged + read_queues(far, near).map_err(|e| self.queue_read_failure(&e))?.unread)
     }
 
-    /// Whether the server writes all that it has read within `time`, scaled as that of
-    /// [`Connection::send_until_blocked`].
+    /// Whether the server writes everything that it has read within `time`. `time` is scaled and
+    /// extended as in [`Connection::send_until_blocked`].
     ///
     /// # Errors
-    /// `harness` where the system does not tell.
+    /// `harness` when the system does not tell.
     pub fn is_written_within(&self, time: Duration) -> Result<bool, Failure> {
-        self.is_zero_within(time, || self.held())
+        self.is_zero_within(time, || self.unwritten_bytes())
     }
 
-    /// Bytes of those sent that neither kernel has, nor the judge: the server has read them, and
-    /// they are not written. A little less while some are on their way.
+    /// Bytes that the server has read and not written yet: they were sent, have not come back, and
+    /// are in no kernel's queue. The result may be slightly too low while bytes are in transit.
     ///
     /// # Errors
-    /// `harness` where the system does not tell.
-    fn held(&self) -> Result<u64, Failure> {
-        let (near, far) = self.ends()?;
+    /// `harness` when the system does not tell.
+    fn unwritten_bytes(&self) -> Result<u64, Failure> {
+        let (near, far) = self.end_addresses()?;
         let ends = [
-            queues(near, far).map_err(|e| self.unseen(&e))?,
-            queues(far, near).map_err(|e| self.unseen(&e))?,
+            read_queues(near, far).map_err(|e| self.queue_read_failure(&e))?,
+            read_queues(far, near).map_err(|e| self.queue_read_failure(&e))?,
         ];
         let in_kernels: u64 = ends.iter().map(|end| end.unread + end.unacknowledged).sum();
         Ok((self.sent - self.received).saturating_sub(in_kernels))
@@ -265,8 +274,8 @@ impl Connection {
     /// # Errors
     /// `reset` when the server closed.
     pub fn finish_sending(&mut self) -> Result<(), Failure> {
-        self.has_finished = true;
+        self.has_sent_fin = true;
         let done = self.socket.shutdown(Shutdown::Write);
-        done.map_err(|e| self.closed_while("sending FIN", &e))
+        done.map_err(|e| self.io_failure("sending FIN", &e))
     }
 }

@@ -18,65 +18,67 @@ use report::{Failure, FailureKind};
 use socket2::SockAddr;
 
 use crate::client::harness_failure;
-use crate::client::passing::{Copies, Passed};
+use crate::client::passing::{Copies, PassedEnd};
 use crate::client::payload::{Payload, RECORD_BYTES};
 use crate::client::peer::PROBE_LIMIT;
 use crate::clock::CellClock;
 use crate::context::Context;
-use socket::{ClientSocket, is_full, is_over, is_taken, send_from_no_port};
+use socket::{ClientSocket, is_address_unavailable, is_queue_full, is_timeout, send_from_no_port};
 
-/// How soon a full queue is tried again where the system does not let senders wait.
-const FULL_AGAIN: Duration = Duration::from_millis(1);
-/// How long a sender that does not want to wait gives a full queue.
-const ROOM_WITHIN: Duration = Duration::from_millis(10);
-/// More than any datagram has that a case sends.
-const ROOM: usize = 256 * 1024;
-/// A probe that has not come back for so long may have met a full queue, and is sent again.
-const PROBE_AGAIN: Duration = Duration::from_millis(100);
+/// How soon to retry a full queue, if the system does not let senders wait.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(1);
+/// How long `try_send` waits for room in a full queue.
+const ROOM_WAIT_LIMIT: Duration = Duration::from_millis(10);
+/// The size of the receive buffer in bytes: longer than any datagram that a case sends.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// A probe without an echo for this long may have been dropped by a full queue, so it is sent
+/// again.
+const PROBE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A server of datagrams, as its clients see it.
+/// A datagram server, from its clients' point of view.
 #[derive(Clone, Debug)]
 pub struct Datagrams {
     place: Place,
-    /// For the paths of clients that need one.
+    /// For the paths of clients.
     folder: PathBuf,
     context: Arc<Context>,
 }
 
-/// One client: a socket of its own, with a name by which it can be answered unless it has none.
+/// One client with its own socket. It has a name that the server can reply to, unless it is
+/// unnamed.
 #[derive(Debug)]
 pub struct Client {
     socket: ClientSocket,
     place: Place,
     address: SockAddr,
     payload: Payload,
-    /// Where in the client's stream of stamps the next datagram begins.
-    next: u64,
-    /// All that it has sent.
-    asked: Vec<Sent>,
+    /// The position of the next datagram in the client's stream of stamps.
+    next_position: u64,
+    /// Every datagram that it has sent.
+    sent_datagrams: Vec<Sent>,
     buffer: Vec<u8>,
     clock: Arc<CellClock>,
     /// Its own path, if it has one.
     path: Option<PathBuf>,
-    /// Who had its name before: replies to that one may still come.
+    /// The client that had its name before. Replies to that client may still arrive.
     predecessor: Option<Predecessor>,
 }
 
-/// A client that has gone. Another one may have its name after it.
+/// A client that has left. Another client may take its name.
 #[derive(Debug)]
 pub struct Predecessor {
     name: Name,
     payload: Payload,
-    /// What it has sent, but for what has come back since.
-    asked: Vec<Sent>,
+    /// The datagrams that it has sent and whose echo has not been seen since.
+    sent_datagrams: Vec<Sent>,
 }
 
-/// By what a client is answered.
+/// The name that a server replies to.
 #[derive(Debug)]
 enum Name {
     Address(SocketAddr),
     Path(PathBuf),
-    /// It had none.
+    /// The client was unnamed.
     Nothing,
 }
 
@@ -88,60 +90,60 @@ pub struct Sent {
 }
 
 impl Datagrams {
-    /// A server at `place`.
     #[must_use]
     pub fn new(place: Place, folder: PathBuf, context: Arc<Context>) -> Self {
         Self { place, folder, context }
     }
 
-    /// The case's size in this profile.
+    /// The size of the case in this profile.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.context.size
     }
 
-    /// The cell's clock.
     #[must_use]
     pub fn clock(&self) -> &CellClock {
         &self.context.clock
     }
 
-    /// A random source that depends on nothing but the seed and `purpose`.
+    /// A random source that depends only on the seed and `purpose`.
     #[must_use]
     pub fn random(&self, purpose: u64) -> fastrand::Rng {
         self.context.random(purpose)
     }
 
-    /// How long a datagram to the server may be, and its reply, as far as the host has been asked.
+    /// The longest datagram in bytes that can reach the server and come back, as far as the host
+    /// was probed.
     #[must_use]
-    pub fn longest(&self) -> usize {
+    pub fn longest_datagram(&self) -> usize {
         let sockets = &self.context.sockets;
         let (longest, most) = match &self.place {
-            Place::Ip(_) => (&sockets.udp_longest, Sockets::UDP_MOST),
-            Place::Path(_) => (&sockets.unixgram_longest, Sockets::UNIXGRAM_MOST),
+            Place::Ip(_) => (&sockets.udp_longest, Sockets::UDP_MAX_BYTES),
+            Place::Path(_) => (&sockets.unixgram_longest, Sockets::UNIXGRAM_MAX_BYTES),
         };
         longest.seen().copied().unwrap_or(most) as usize
     }
 
-    /// How many short datagrams at most may be on their way while the server takes none: as many
-    /// as wait. A sender of Unix datagrams is told when that is over.
+    /// How many short datagrams may be in transit while the server takes none: as many as its queue
+    /// holds. For Unix datagrams this is the most that a case sends, because the kernel tells the
+    /// sender when the queue is full.
     #[must_use]
-    pub fn queued(&self) -> usize {
+    pub fn queue_capacity(&self) -> usize {
         let waiting = match &self.place {
             Place::Ip(_) => self.context.sockets.udp_waiting.seen().copied(),
             Place::Path(_) => None,
         };
-        waiting.unwrap_or(Sockets::UDP_WAITING).max(1) as usize
+        waiting.unwrap_or(Sockets::UDP_WAITING_DATAGRAMS).max(1) as usize
     }
 
-    /// A client that can be answered.
+    /// A client that the server can reply to.
     ///
     /// # Errors
     /// `harness` when this host has no socket, port or path for it.
     pub fn client(&self) -> Result<Client, Failure> {
         let number = self.context.next_number();
-        let path = matches!(self.place, Place::Path(_)).then(|| self.path(number));
-        self.open(number, path)
+        let path = matches!(self.place, Place::Path(_)).then(|| self.client_path(number));
+        self.open_client(number, path)
     }
 
     /// Whether the server is on 127.0.0.0/8, where a client can choose its address.
@@ -150,50 +152,52 @@ impl Datagrams {
         matches!(&self.place, Place::Ip(at) if at.is_ipv4() && at.ip().is_loopback())
     }
 
-    /// A UDP client at this address; none if somebody has it, or this user may not.
+    /// A UDP client at `address`. `None` if another socket uses the address, or this user may not
+    /// use it.
     ///
     /// # Errors
-    /// As [`Datagrams::client`].
+    /// Those of [`Datagrams::client`].
     pub fn client_from(&self, address: SocketAddr) -> Result<Option<Client>, Failure> {
         let socket = match UdpSocket::bind(address) {
-            Err(e) if is_taken(&e) => return Ok(None),
+            Err(e) if is_address_unavailable(&e) => return Ok(None),
             bound => bound.map(Arc::new),
         };
         if let Ok(socket) = &socket {
-            self.context.keep(Arc::clone(socket));
+            self.context.keep_socket(Arc::clone(socket));
         }
         let socket = socket.map(ClientSocket::Udp);
-        self.with_socket(self.context.next_number(), None, socket).map(Some)
+        self.make_client(self.context.next_number(), None, socket).map(Some)
     }
 
-    /// Another client with the name of one that has gone; none if somebody else has it by now. It
-    /// passes over the replies to the one before it.
+    /// A new client with the name of one that has left. `None` if another socket has taken the
+    /// name. The client skips replies to its predecessor.
     ///
     /// # Errors
-    /// As [`Datagrams::client`].
+    /// Those of [`Datagrams::client`].
     pub fn successor(&self, gone: Predecessor) -> Result<Option<Client>, Failure> {
         let client = match &gone.name {
             Name::Address(address) => self.client_from(*address)?,
             Name::Path(path) => {
-                // It may have been removed before.
+                // The path may have been removed already.
                 let _ = std::fs::remove_file(path);
-                Some(self.open(self.context.next_number(), Some(path.clone()))?)
+                Some(self.open_client(self.context.next_number(), Some(path.clone()))?)
             }
             Name::Nothing => None,
         };
         Ok(client.map(|client| Client { predecessor: Some(gone), ..client }))
     }
 
-    /// A UDP client whose socket is closed when it is dropped, with replies on their way.
+    /// A UDP client whose socket closes when the client is dropped, even with replies in transit.
+    /// Sockets of other UDP clients stay open until the cell ends.
     ///
     /// # Errors
-    /// As [`Datagrams::client`].
+    /// Those of [`Datagrams::client`].
     pub fn brief_client(&self) -> Result<Client, Failure> {
-        let socket = ClientSocket::open_apart(&self.place);
-        self.with_socket(self.context.next_number(), None, socket)
+        let socket = ClientSocket::open_on_second_address(&self.place);
+        self.make_client(self.context.next_number(), None, socket)
     }
 
-    /// Sends a UDP datagram of `length` bytes whose source port is 0: to it there is no reply
+    /// Sends a UDP datagram of `length` bytes with source port 0, to which no reply is possible
     /// (RFC 768).
     ///
     /// # Errors
@@ -204,17 +208,17 @@ impl Datagrams {
             .map_err(|e| harness_failure("send from port 0", &e))
     }
 
-    /// A client without a name, who cannot be answered: on Unix paths only.
+    /// A client without a name, to which the server cannot reply. Only for Unix paths.
     ///
     /// # Errors
-    /// As [`Datagrams::client`].
-    pub fn unnamed(&self) -> Result<Client, Failure> {
-        self.open(self.context.next_number(), None)
+    /// Those of [`Datagrams::client`].
+    pub fn unnamed_client(&self) -> Result<Client, Failure> {
+        self.open_client(self.context.next_number(), None)
     }
 
-    /// A path for a client: that of each fourth is as long as every system allows.
-    fn path(&self, number: u32) -> PathBuf {
-        /// Bytes of `sun_path` that every system has, but for the zero at its end (unix(7)).
+    /// A path for a client. Every fourth is as long as all systems allow.
+    fn client_path(&self, number: u32) -> PathBuf {
+        /// The bytes that `sun_path` has on every system, without the zero at its end (unix(7)).
         const LONGEST: usize = 103;
         let path = self.folder.join(format!("client-{number}"));
         let missing = LONGEST.saturating_sub(path.as_os_str().len() + 1);
@@ -224,15 +228,15 @@ impl Datagrams {
         path
     }
 
-    fn open(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
+    fn open_client(&self, number: u32, path: Option<PathBuf>) -> Result<Client, Failure> {
         let socket = ClientSocket::open(&self.place, path.as_ref());
         if let Ok(ClientSocket::Udp(socket)) = &socket {
-            self.context.keep(Arc::clone(socket));
+            self.context.keep_socket(Arc::clone(socket));
         }
-        self.with_socket(number, path, socket)
+        self.make_client(number, path, socket)
     }
 
-    fn with_socket(
+    fn make_client(
         &self,
         number: u32,
         path: Option<PathBuf>,
@@ -245,29 +249,29 @@ impl Datagrams {
             place: self.place.clone(),
             address,
             payload: Payload::new(Arc::clone(&self.context.key), number),
-            next: 0,
-            asked: Vec::new(),
-            buffer: vec![0; ROOM],
+            next_position: 0,
+            sent_datagrams: Vec::new(),
+            buffer: vec![0; BUFFER_BYTES],
             clock: Arc::clone(&self.context.clock),
             path,
             predecessor: None,
         })
     }
 
-    /// The server still serves: a new client gets 1 KiB back within a second. What meets a queue
-    /// that is still full may be lost, and is sent again.
+    /// Checks that the server still serves: a new client must get 1 KiB back within a second. A
+    /// full queue may drop the probe, so it is sent again.
     ///
     /// # Errors
-    /// `timeout` or a payload failure.
-    pub fn serves(&self) -> Result<(), Failure> {
+    /// `timeout`, `slow` or a payload failure.
+    pub fn expect_service(&self) -> Result<(), Failure> {
         let mut probe = self.client()?;
-        let deadline = self.clock().within(PROBE_LIMIT);
+        let deadline = self.clock().deadline_after(PROBE_LIMIT);
         let mut sent = Vec::new();
         while !deadline.is_over() {
             sent.push(probe.send(1024)?);
-            let again = self.clock().within(PROBE_AGAIN.min(deadline.left()));
-            if let Some(reply) = probe.reply(again)? {
-                probe.take(&mut sent, &reply)?;
+            let again = self.clock().deadline_after(PROBE_INTERVAL.min(deadline.left()));
+            if let Some(reply) = probe.receive_reply(again)? {
+                probe.match_reply(&mut sent, &reply)?;
                 let what = "a new client's echo";
                 return self.clock().judge_time(what, deadline.elapsed(), PROBE_LIMIT);
             }
@@ -280,73 +284,74 @@ impl Client {
     /// Sends a datagram of `length` bytes.
     ///
     /// # Errors
-    /// `refused` when nobody is there, `timeout` when the server's queue stays full.
+    /// `refused` when nobody listens, `timeout` when the server's queue stays full.
     pub fn send(&mut self, length: usize) -> Result<Sent, Failure> {
         let (sent, bytes) = self.next_datagram(length);
-        let deadline = self.clock.progress();
-        let taken = self.clock.waiting(|| {
+        let deadline = self.clock.progress_deadline();
+        let taken = self.clock.count_wait(|| {
             loop {
                 match self.socket.send_to(&bytes, &self.address, deadline.left()) {
-                    Err(e) if is_over(&e) && !deadline.is_over() => {}
-                    Err(e) if is_full(&e) && !deadline.is_over() => thread::sleep(FULL_AGAIN),
+                    Err(e) if is_timeout(&e) && !deadline.is_over() => {}
+                    Err(e) if is_queue_full(&e) && !deadline.is_over() => {
+                        thread::sleep(FULL_QUEUE_PAUSE)
+                    }
                     taken => return taken,
                 }
             }
         });
         match taken {
             Ok(()) => {
-                self.asked.push(sent);
+                self.sent_datagrams.push(sent);
                 Ok(sent)
             }
-            Err(e) if is_over(&e) || is_full(&e) => {
+            Err(e) if is_timeout(&e) || is_queue_full(&e) => {
                 Err(deadline.failure("the server to take a datagram"))
             }
-            Err(e) => Err(unsent(length, &e)),
+            Err(e) => Err(send_failure(length, &e)),
         }
     }
 
-    /// Sends a datagram with descriptors.
+    /// Sends a datagram with copies of a descriptor.
     ///
     /// # Errors
-    /// `harness` when the system does not pass any.
-    pub fn send_passing(
+    /// `harness` when the system cannot pass descriptors.
+    pub fn send_with_descriptors(
         &mut self,
         length: usize,
-        passed: Passed,
+        passed: PassedEnd,
         copies: Copies,
     ) -> Result<Sent, Failure> {
         let (sent, bytes) = self.next_datagram(length);
         passed
             .send_to(self.socket.sock_ref(), &self.address, &bytes, copies)
             .map_err(|e| harness_failure("pass a descriptor", &e))?;
-        self.asked.push(sent);
+        self.sent_datagrams.push(sent);
         Ok(sent)
     }
 
     /// Sends a datagram if the server's queue has room for it within 10 ms.
     ///
     /// # Errors
-    /// `refused` when nobody is there.
+    /// `refused` when nobody listens.
     pub fn try_send(&mut self, length: usize) -> Result<Option<Sent>, Failure> {
         let (sent, bytes) = self.next_datagram(length);
-        match self.socket.send_to(&bytes, &self.address, ROOM_WITHIN) {
+        match self.socket.send_to(&bytes, &self.address, ROOM_WAIT_LIMIT) {
             Ok(()) => {
-                self.asked.push(sent);
+                self.sent_datagrams.push(sent);
                 Ok(Some(sent))
             }
-            Err(e) if is_over(&e) || is_full(&e) => Ok(None),
-            Err(e) => Err(unsent(length, &e)),
+            Err(e) if is_timeout(&e) || is_queue_full(&e) => Ok(None),
+            Err(e) => Err(send_failure(length, &e)),
         }
     }
 
-    /// The next datagram of `length` bytes.
     fn next_datagram(&mut self, length: usize) -> (Sent, Vec<u8>) {
-        let sent = Sent { position: self.next, length };
-        self.next += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
+        let sent = Sent { position: self.next_position, length };
+        self.next_position += (length.max(1)).next_multiple_of(RECORD_BYTES) as u64;
         (sent, self.payload.bytes(sent.position, length))
     }
 
-    /// Goes, and leaves its path behind. Its replies may be on their way.
+    /// Closes the client but leaves its path in place. Replies may be in transit.
     #[must_use]
     pub fn leave(self) -> Predecessor {
         let name = match (self.address(), self.path) {
@@ -354,7 +359,7 @@ impl Client {
             (None, Some(path)) => Name::Path(path),
             (None, None) => Name::Nothing,
         };
-        Predecessor { name, payload: self.payload, asked: self.asked }
+        Predecessor { name, payload: self.payload, sent_datagrams: self.sent_datagrams }
     }
 
     /// The address of a UDP client.
@@ -363,125 +368,131 @@ impl Client {
         self.socket.sock_ref().local_addr().ok()?.as_socket()
     }
 
-    /// Sends datagrams of `length` bytes as fast as it can, until told to stop, and reads no reply.
+    /// Sends datagrams of `length` bytes as fast as possible until `stop` is set. Reads no reply.
     ///
     /// # Errors
-    /// `harness` when the system does not send any.
+    /// `harness` when the system cannot send.
     pub fn flood(&mut self, length: usize, stop: &AtomicBool) -> Result<(), Failure> {
-        let bytes = self.payload.bytes(self.next, length);
+        let bytes = self.payload.bytes(self.next_position, length);
         while !stop.load(Ordering::Relaxed) {
             match self.socket.sock_ref().send_to(&bytes, &self.address) {
                 Ok(_) => {}
-                Err(e) if is_over(&e) || is_full(&e) => {}
+                Err(e) if is_timeout(&e) || is_queue_full(&e) => {}
                 Err(e) => return Err(harness_failure("send many datagrams", &e)),
             }
         }
         Ok(())
     }
 
-    /// Sends a datagram and receives it.
+    /// Sends a datagram and receives its echo.
     ///
     /// # Errors
-    /// As [`Client::send`] and [`Client::receive`].
+    /// Those of [`Client::send`] and [`Client::receive`].
     pub fn exchange(&mut self, length: usize) -> Result<(), Failure> {
         let sent = self.send(length)?;
         self.receive(vec![sent])
     }
 
-    /// Sends a datagram of these bytes, without a stamp, and receives it.
+    /// Sends a datagram of these bytes, without a stamp, and receives its echo.
     ///
     /// # Errors
-    /// As [`Client::send`] and [`Client::receive`].
+    /// Those of [`Client::send`] and [`Client::receive`].
     pub fn exchange_literal(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.payload.carry(bytes.into());
-        self.next = 0;
-        self.asked.clear();
+        self.payload.use_content(bytes.into());
+        self.next_position = 0;
+        self.sent_datagrams.clear();
         self.exchange(bytes.len())
     }
 
-    /// Receives what was sent, in any order, and each once.
+    /// Receives the echo of each datagram in `sent` exactly once, in any order.
     ///
     /// # Errors
     /// `timeout`, or what is wrong with a reply.
     pub fn receive(&mut self, mut sent: Vec<Sent>) -> Result<(), Failure> {
         while !sent.is_empty() {
-            let deadline = self.clock.progress();
-            let Some(reply) = self.reply(deadline)? else {
+            let deadline = self.clock.progress_deadline();
+            let Some(reply) = self.receive_reply(deadline)? else {
                 return Err(deadline.failure(&format!("{} more datagrams", sent.len())));
             };
-            self.take(&mut sent, &reply)?;
+            self.match_reply(&mut sent, &reply)?;
         }
         Ok(())
     }
 
-    /// Sends a datagram and receives it, and perhaps some of `due`, which may still come.
+    /// Sends a datagram and receives its echo. Echoes of the datagrams in `due` may arrive before
+    /// it.
     ///
     /// # Errors
-    /// As [`Client::send`] and [`Client::receive`].
-    pub fn exchange_beside(&mut self, due: &mut Vec<Sent>, length: usize) -> Result<(), Failure> {
+    /// Those of [`Client::send`] and [`Client::receive`].
+    pub fn exchange_with_pending(
+        &mut self,
+        due: &mut Vec<Sent>,
+        length: usize,
+    ) -> Result<(), Failure> {
         let sent = self.send(length)?;
         due.push(sent);
         while due.contains(&sent) {
-            let deadline = self.clock.progress();
-            let Some(reply) = self.reply(deadline)? else {
+            let deadline = self.clock.progress_deadline();
+            let Some(reply) = self.receive_reply(deadline)? else {
                 return Err(deadline.failure("one more datagram"));
             };
-            self.take(due, &reply)?;
+            self.match_reply(due, &reply)?;
         }
         Ok(())
     }
 
-    /// Receives what comes for `time`: each must be one of `sent`, which it is taken from.
+    /// Receives for `time`. Each reply must be the echo of a datagram in `sent`, which is then
+    /// removed.
     ///
     /// # Errors
     /// What is wrong with a reply.
     pub fn receive_any(&mut self, sent: &mut Vec<Sent>, time: Duration) -> Result<(), Failure> {
-        let deadline = self.clock.within(time);
-        while let Some(reply) = self.reply(deadline)? {
-            self.take(sent, &reply)?;
+        let deadline = self.clock.deadline_after(time);
+        while let Some(reply) = self.receive_reply(deadline)? {
+            self.match_reply(sent, &reply)?;
         }
         Ok(())
     }
 
-    /// Nothing comes for `time`.
+    /// Expects no reply for `time`.
     ///
     /// # Errors
-    /// `extra` with what came.
+    /// What arrived: `extra` or another payload failure.
     pub fn expect_silence(&mut self, time: Duration) -> Result<(), Failure> {
         self.receive_any(&mut Vec::new(), time)
     }
 
-    /// Removes the client's path, so that it cannot be answered any more.
+    /// Removes the client's path, so that the server can no longer reply to it.
     ///
     /// # Errors
-    /// `harness` when it has none.
+    /// `harness` when the client has no path.
     pub fn remove_path(&self) -> Result<(), Failure> {
         let removed =
             self.path.as_ref().map_or(Err(ErrorKind::NotFound.into()), std::fs::remove_file);
         removed.map_err(|e| harness_failure("remove a client's path", &e))
     }
 
-    /// Gives the client so little room for replies that most of them are lost.
+    /// Makes the client's receive buffer so small that most replies are lost.
     ///
     /// # Errors
     /// `harness` when the system refuses.
-    pub fn shrink(&self) -> Result<(), Failure> {
+    pub fn shrink_receive_buffer(&self) -> Result<(), Failure> {
         self.socket
             .sock_ref()
             .set_recv_buffer_size(2048)
             .map_err(|e| harness_failure("shrink a buffer", &e))
     }
 
-    /// The next datagram of the server; none when the deadline is over. One from another place is
-    /// an error if it has bytes of this cell; otherwise it is meant for a program that had the port
-    /// before, and is skipped.
-    fn reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
+    /// The next datagram of the server; `None` when the deadline is over. A datagram from another
+    /// place is an error if its bytes are of this cell. Otherwise it is meant for a program that
+    /// had the port before, and is skipped.
+    fn receive_reply(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Failure> {
         loop {
             let (socket, buffer) = (&self.socket, &mut self.buffer);
-            match self.clock.waiting(|| socket.receive_from(buffer, deadline.left())) {
+            match self.clock.count_wait(|| socket.receive_from(buffer, deadline.left())) {
                 Ok((length, from)) if from.as_ref() == Some(&self.place) => {
                     if let Some(gone) = &mut self.predecessor
-                        && gone.takes(&self.buffer[..length])
+                        && gone.take_reply(&self.buffer[..length])
                     {
                         continue;
                     }
@@ -497,23 +508,22 @@ impl Client {
                         format!("one from {from}"),
                     ));
                 }
-                Err(e) if is_over(&e) && deadline.is_over() => return Ok(None),
-                // Windows reports here that nobody listened to an earlier datagram.
-                Err(e) if is_over(&e) || e.kind() == ErrorKind::ConnectionReset => {}
+                Err(e) if is_timeout(&e) && deadline.is_over() => return Ok(None),
+                // Windows reports here that nobody listened when an earlier datagram arrived.
+                Err(e) if is_timeout(&e) || e.kind() == ErrorKind::ConnectionReset => {}
                 Err(e) => return Err(harness_failure("receive a datagram", &e)),
             }
         }
     }
 
-    /// Whether these bytes are the echo of something that this client has sent, or have a stamp of
-    /// this cell.
+    /// Whether the bytes echo a datagram of this client, or contain a stamp of this cell.
     fn is_ours(&self, bytes: &[u8]) -> bool {
         let is_echo = |sent: &Sent| bytes == self.payload.bytes(sent.position, sent.length);
-        self.payload.is_of_this_cell(bytes) || self.asked.iter().any(is_echo)
+        self.payload.is_of_this_cell(bytes) || self.sent_datagrams.iter().any(is_echo)
     }
 
-    /// Takes the datagram out of `sent` that `reply` is the echo of.
-    fn take(&self, sent: &mut Vec<Sent>, reply: &[u8]) -> Result<(), Failure> {
+    /// Removes from `sent` the datagram that `reply` echoes.
+    fn match_reply(&self, sent: &mut Vec<Sent>, reply: &[u8]) -> Result<(), Failure> {
         let is_echo =
             |sent: &Sent| reply == self.payload.bytes(sent.position, sent.length).as_slice();
         if let Some(index) = sent.iter().position(is_echo) {
@@ -521,19 +531,19 @@ impl Client {
             return Ok(());
         }
         Err(match sent.iter().min_by_key(|sent| sent.position) {
-            Some(due) => self.wrong(*due, reply),
+            Some(due) => self.mismatch_failure(*due, reply),
             None => {
-                let mismatch = self.payload.classify(self.next, reply, self.next);
+                let mismatch = self.payload.classify(self.next_position, reply, self.next_position);
                 let actual = format!("one of {} bytes: {}", reply.len(), mismatch.found);
                 Failure::new(mismatch.kind, "no more datagrams", actual)
             }
         })
     }
 
-    /// What is wrong with a reply, when `due` was the next to come.
-    fn wrong(&self, due: Sent, reply: &[u8]) -> Failure {
+    /// What is wrong with a reply, if the echo of `due` was expected.
+    fn mismatch_failure(&self, due: Sent, reply: &[u8]) -> Failure {
         let Sent { position, length } = due;
-        let same = self.payload.matching(position, reply);
+        let same = self.payload.count_matching(position, reply);
         let expected = format!("a datagram of {length} bytes as it was sent");
         if same == reply.len() && same < length {
             let actual = format!("its first {same} bytes alone");
@@ -544,14 +554,14 @@ impl Client {
             return Failure::new(FailureKind::Extra, expected, actual);
         }
         let at = position + same as u64;
-        let mismatch = self.payload.classify(at, &reply[same..], self.next);
+        let mismatch = self.payload.classify(at, &reply[same..], self.next_position);
         let actual = format!("{} bytes; from byte {same} on: {}", reply.len(), mismatch.found);
         Failure::new(mismatch.kind, expected, actual)
     }
 }
 
-/// Why a datagram of `length` bytes could not be sent.
-fn unsent(length: usize, error: &io::Error) -> Failure {
+/// The failure to send a datagram of `length` bytes.
+fn send_failure(length: usize, error: &io::Error) -> Failure {
     if [ErrorKind::ConnectionRefused, ErrorKind::NotFound].contains(&error.kind()) {
         return Failure::new(FailureKind::Refused, "a server at its address", error.to_string());
     }
@@ -559,10 +569,10 @@ fn unsent(length: usize, error: &io::Error) -> Failure {
 }
 
 impl Predecessor {
-    /// Whether a reply is to something that it has sent, and that has not come back before.
-    fn takes(&mut self, reply: &[u8]) -> bool {
+    /// Whether the reply echoes a datagram of this client that was not echoed before.
+    fn take_reply(&mut self, reply: &[u8]) -> bool {
         let is_echo = |sent: &Sent| reply == self.payload.bytes(sent.position, sent.length);
-        let index = self.asked.iter().position(is_echo);
-        index.map(|index| self.asked.swap_remove(index)).is_some()
+        let index = self.sent_datagrams.iter().position(is_echo);
+        index.map(|index| self.sent_datagrams.swap_remove(index)).is_some()
     }
 }

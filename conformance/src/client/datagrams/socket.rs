@@ -1,4 +1,4 @@
-//! The client's end of datagrams: one socket, over UDP or a Unix path.
+//! The judge's end of datagrams: one socket, over UDP or a Unix path.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -14,8 +14,8 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 use crate::client::{HAS_LOOPBACK_NETWORK, SECOND_LOOPBACK};
 
-/// The client's end: blocking calls with a time limit each, as poll(2) does not say of a Unix
-/// datagram socket whether its receiver has room.
+/// Calls block, each with a time limit: poll(2) does not tell whether the receiver of a Unix
+/// datagram has room.
 #[derive(Debug)]
 pub(super) enum ClientSocket {
     Udp(Arc<UdpSocket>),
@@ -50,9 +50,10 @@ impl ClientSocket {
         }
     }
 
-    /// A UDP socket on an address that clients of other cells do not use, where the system has one.
-    /// Another cell's client may get its port later, and still gets none of its replies.
-    pub(super) fn open_apart(place: &Place) -> io::Result<Self> {
+    /// A UDP socket on an address that clients of other cells do not use, if the system has one.
+    /// When the socket is closed, a client of another cell may get its port, but none of its
+    /// replies.
+    pub(super) fn open_on_second_address(place: &Place) -> io::Result<Self> {
         let (Place::Ip(SocketAddr::V4(_)), true) = (place, HAS_LOOPBACK_NETWORK) else {
             return Self::open(place, None);
         };
@@ -89,7 +90,8 @@ impl ClientSocket {
         time: Duration,
     ) -> io::Result<(usize, Option<Place>)> {
         if time.is_zero() {
-            // The shortest limit is a tick of the kernel's, and many clients are looked at in turn.
+            // The shortest time limit is a tick of the kernel, which is too long for many clients
+            // in turn.
             self.set_nonblocking(true)?;
             let received = self.receive_within(buffer, Duration::from_millis(1));
             self.set_nonblocking(false)?;
@@ -119,29 +121,30 @@ impl ClientSocket {
     }
 }
 
-/// Sends a datagram whose UDP header names no source port.
+/// Sends a UDP datagram with source port 0.
 pub(super) fn send_from_no_port(to: &Place, bytes: &[u8]) -> io::Result<()> {
     let Place::Ip(SocketAddr::V4(to)) = to else { return Err(ErrorKind::Unsupported.into()) };
     let length = u16::try_from(8 + bytes.len()).map_err(io::Error::other)?;
-    // Source, destination, length, and a checksum that is left out (RFC 768).
+    // Source, destination, length, and no checksum (RFC 768).
     let header = [0, to.port(), length, 0].map(u16::to_be_bytes).concat();
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::UDP))?;
     let host = SocketAddr::from((*to.ip(), 0));
     socket.send_to(&[header.as_slice(), bytes].concat(), &host.into()).map(drop)
 }
 
-/// Whether a call came to the end of its time; which of the two it says differs between systems.
-pub(super) fn is_over(error: &io::Error) -> bool {
+/// Whether the call ended without a result. The error of a time limit differs between systems.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
-/// Whether an address is not to be had, because somebody has it or this user may not.
-pub(super) fn is_taken(error: &io::Error) -> bool {
+/// Whether an address is not available: another socket uses it, or this user may not.
+pub(super) fn is_address_unavailable(error: &io::Error) -> bool {
     use ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     [AddrInUse, AddrNotAvailable, PermissionDenied].contains(&error.kind())
 }
 
-/// What macOS says where Linux waits: the receiver's queue is full (connect(2), ENOBUFS).
-pub(super) fn is_full(error: &io::Error) -> bool {
+/// macOS fails with this error if the receiver's queue is full, where Linux waits (send(2),
+/// ENOBUFS).
+pub(super) fn is_queue_full(error: &io::Error) -> bool {
     cfg!(unix) && error.raw_os_error() == Some(Errno::NOBUFS.raw_os_error())
 }

@@ -1,9 +1,9 @@
-//! Resources: the server gives back what it took for a connection, however the connection ends, and
-//! loses nothing when it cancels an operation. What it uses is recorded.
+//! Resources: the server frees what it used for a connection, however the connection ends, and
+//! loses nothing when it cancels an operation. Some cases only record what the server uses.
 
-mod cancelled;
-mod family;
+mod cancellation;
 mod memory;
+mod threads;
 
 use std::time::Duration;
 
@@ -15,91 +15,91 @@ use report::{Failure, FailureKind, Question};
 use crate::case::{Case, CaseResult, Need, Observation, Suite};
 use crate::client::connection::Connection;
 use crate::client::peer::Peer;
-use crate::expectation::AtRest;
-use cancelled::{cancelled_accept_no_orphan, cancelled_read_no_loss};
-use family::{children_waited_for, threads_after_churn, threads_bounded};
+use crate::expectation::DescriptorBaseline;
+use cancellation::{cancelled_accept_no_orphan, cancelled_read_no_loss};
 use memory::{after_blocked_writes, memory_after_churn, memory_after_resets, memory_of_streams};
+use threads::{children_waited_for, threads_after_churn, threads_bounded};
 
 pub(super) use memory::memory_after_either_end;
 
-/// The table.
 pub(super) const SUITE: Suite = Suite {
     name: "res",
-    about: "A server gives back what it takes, and loses nothing that it gives up.",
+    about: "The server frees what it used for a connection, and cancels operations without loss.",
     question: Question::Resources,
     cases: &[
         Case::must(
             "descriptors-after-churn",
-            "After many connections that ended in order, no descriptor is left over.",
+            "Connections that end in order leave no descriptor open.",
         )
         .sizes(200, 500, 2000)
         .needs(&[Need::DescriptorCount])
-        .judges(&[FailureKind::Descriptors])
+        .answering_failures(&[FailureKind::Descriptors])
         .process(descriptors_after_churn),
         Case::must(
             "descriptors-after-resets",
-            "After many connections that were reset at any moment, no descriptor is left over.",
+            "Connections that are reset at any moment leave no descriptor open.",
         )
         .sizes(200, 500, 2000)
         .needs(&[Need::DescriptorCount])
-        .judges(&[FailureKind::Descriptors])
-        .of_tcp_alone()
+        .answering_failures(&[FailureKind::Descriptors])
+        .tcp_only()
         .process(descriptors_after_resets),
         Case::must(
             "descriptors-after-aborted-accepts",
-            "After many connections that ended while they were accepted, no descriptor is left \
-             over.",
+            "Connections that end while the server accepts them leave no descriptor open.",
         )
         .sizes(1, 2, 10)
         .needs(&[Need::DescriptorCount])
-        .judges(&[FailureKind::Descriptors])
-        .of_tcp_alone()
+        .answering_failures(&[FailureKind::Descriptors])
+        .tcp_only()
         .process(descriptors_after_aborted_accepts),
         Case::must(
             "cancelled-accept-no-orphan",
-            "A client that comes while an accept is cancelled is served or closed within 2 s.",
+            "A client that connects while an accept is cancelled is served or closed within 2 s.",
         )
         .sizes(200, 1000, 5000)
-        .asks_for("cancel")
+        .with_capability("cancel")
         .answers(Question::Bytes)
         .lifecycle(cancelled_accept_no_orphan),
         Case::must(
             "cancelled-read-no-loss",
-            "No byte that comes while a read is cancelled is lost or comes back twice.",
+            "Every byte that arrives while a read is cancelled comes back exactly once.",
         )
         .sizes(100, 300, 3000)
-        .asks_for("cancel")
+        .with_capability("cancel")
         .answers(Question::Bytes)
         .lifecycle(cancelled_read_no_loss),
         Case::must("memory-after-churn", "Connections that have ended leave no memory behind.")
             .sizes(32_000, 32_000, 200_000)
             .needs(&[Need::ResidentMemory, Need::DescriptorCount])
-            .judges(&[FailureKind::Memory])
+            .answering_failures(&[FailureKind::Memory])
             .process(memory_after_churn),
         Case::must(
             "memory-after-resets",
-            "Connections that end amid an echo, or without a byte, leave no memory behind.",
+            "Connections that are reset during an echo, or that end without sending a byte, leave \
+             no memory behind.",
         )
         .sizes(32_000, 32_000, 200_000)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount])
-        .judges(&[FailureKind::Memory])
-        .of_tcp_alone()
+        .answering_failures(&[FailureKind::Memory])
+        .tcp_only()
         .process(memory_after_resets),
         Case::must(
             "after-blocked-writes",
-            "Connections that end while their writes are blocked leave nothing behind.",
+            "Connections that end while the server's writes are blocked leave no memory or \
+             descriptor behind.",
         )
         .sizes(16, 24, 100)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount, Need::Descriptors(100)])
-        .judges(&[FailureKind::Memory, FailureKind::Descriptors])
+        .answering_failures(&[FailureKind::Memory, FailureKind::Descriptors])
         .process(after_blocked_writes),
         Case::must(
             "memory-of-streams",
-            "What has gone through a connection takes no memory, while it goes on.",
+            "An open connection takes no additional memory, however many bytes pass through it.",
         )
         .sizes(48_000, 96_000, 1_000_000)
         .needs(&[Need::ResidentMemory])
-        .judges(&[FailureKind::Memory])
+        .answering_failures(&[FailureKind::Memory])
         .process(memory_of_streams),
         Case::info("memory-per-idle-connection", "How much memory does an idle connection take?")
             .sizes(1000, 1000, 1000)
@@ -108,120 +108,131 @@ pub(super) const SUITE: Suite = Suite {
         Case::should("threads-bounded", "500 connections add at most 64 threads.")
             .sizes(500, 500, 500)
             .needs(&[Need::Threads, Need::Descriptors(500)])
-            .judges(&[FailureKind::Threads])
+            .answering_failures(&[FailureKind::Threads])
             .process(threads_bounded),
         Case::must("threads-after-churn", "Connections that have ended leave no thread behind.")
             .sizes(500, 1000, 5000)
             .needs(&[Need::Threads])
-            .judges(&[FailureKind::Threads])
+            .answering_failures(&[FailureKind::Threads])
             .process(threads_after_churn),
         Case::must(
             "children-waited-for",
-            "Processes that the server starts for its clients are waited for when they have ended.",
+            "The server reaps the child processes that it started for its clients.",
         )
         .sizes(100, 200, 1000)
         .needs(&[Need::EndedChildren])
-        .judges(&[FailureKind::Children])
+        .answering_failures(&[FailureKind::Children])
         .process(children_waited_for),
-        Case::info("cpu-per-mebibyte", "How much CPU time does a MiB take, in messages of a size?")
-            .sizes(1, 1, 8)
-            .needs(&[Need::CpuTime])
-            .process(cpu_per_mebibyte),
-        Case::info("kernel-log-clean", "What does the kernel's log say of the server?")
+        Case::info(
+            "cpu-per-mebibyte",
+            "How much CPU time does the server use per MiB, at each message size?",
+        )
+        .sizes(1, 1, 8)
+        .needs(&[Need::CpuTime])
+        .process(cpu_per_mebibyte),
+        Case::info("kernel-log-clean", "What does the kernel log say about the server?")
             .sizes(200, 300, 2000)
             .needs(&[Need::KernelLog, Need::KernelThreads])
-            .of_tcp_alone()
+            .tcp_only()
             .process(kernel_log_clean),
     ],
 };
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
-/// Descriptors above the base that are no leak: a runtime may open one of its own meanwhile.
+/// Descriptors above the baseline that are no leak: a runtime may open one for itself meanwhile.
 const SPARE_DESCRIPTORS: usize = 2;
-/// How long a server may take to close what is left.
-const SETTLED: Duration = Duration::from_secs(3);
-/// Connections at once where there are many one after another.
+/// How long a server may take to free what is left.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
+/// Concurrent connections in cases that open many batches.
 const BATCH: u64 = 50;
 
 fn descriptors_after_churn(peer: &Peer, process: &Process) -> CaseResult {
-    /// At once, or a server that takes its time to answer FIN would take minutes.
-    const TOGETHER: u64 = 10;
-    AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
-        for _ in 0..peer.size() / TOGETHER {
-            let mut connections = peer.connect_many(TOGETHER)?;
-            for connection in &mut connections {
-                connection.exchange(64)?;
-                connection.finish_sending()?;
+    /// Connections whose FINs are awaited together: one by one, a server that is slow to answer FIN
+    /// would take minutes.
+    const GROUP: u64 = 10;
+    DescriptorBaseline::measure(process, peer, SPARE_DESCRIPTORS, SETTLE_TIME)?.expect_freed(
+        || {
+            for _ in 0..peer.size() / GROUP {
+                let mut connections = peer.connect_many(GROUP)?;
+                for connection in &mut connections {
+                    connection.exchange(64)?;
+                    connection.finish_sending()?;
+                }
+                connections.iter_mut().try_for_each(Connection::expect_end)?;
             }
-            connections.iter_mut().try_for_each(Connection::expect_end)?;
-        }
-        Ok(())
-    })?;
-    peer.serves()?;
+            Ok(())
+        },
+    )?;
+    peer.expect_service()?;
     Observation::met()
 }
 
 fn descriptors_after_resets(peer: &Peer, process: &Process) -> CaseResult {
     let mut random = peer.random(0);
-    AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
-        for _ in 0..peer.size() {
-            let mut connection = peer.connect()?;
-            match random.u8(0..5) {
-                0 => {}
-                1 => connection.send(random.u64(1..4 * KIB))?,
-                2 => connection.exchange(random.u64(1..4 * KIB))?,
-                3 => {
-                    connection.send(64 * KIB)?;
-                    connection.receive(random.u64(1..32 * KIB))?;
+    DescriptorBaseline::measure(process, peer, SPARE_DESCRIPTORS, SETTLE_TIME)?.expect_freed(
+        || {
+            for _ in 0..peer.size() {
+                let mut connection = peer.connect()?;
+                match random.u8(0..5) {
+                    0 => {}
+                    1 => connection.send(random.u64(1..4 * KIB))?,
+                    2 => connection.exchange(random.u64(1..4 * KIB))?,
+                    3 => {
+                        connection.send(64 * KIB)?;
+                        connection.receive(random.u64(1..32 * KIB))?;
+                    }
+                    _ => {
+                        connection.send(random.u64(1..4 * KIB))?;
+                        connection.finish_sending()?;
+                    }
                 }
-                _ => {
-                    connection.send(random.u64(1..4 * KIB))?;
-                    connection.finish_sending()?;
-                }
+                connection.reset();
             }
-            connection.reset();
-        }
-        Ok(())
-    })?;
-    peer.serves()?;
+            Ok(())
+        },
+    )?;
+    peer.expect_service()?;
     Observation::met()
 }
 
 fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResult {
-    /// Connections of one round, as many as nearly every accept queue has room for at once.
+    /// Connections per round: nearly every accept queue has room for this many.
     const ROUND: u64 = 500;
     let mut random = peer.random(0);
-    AtRest::now(process, peer, SPARE_DESCRIPTORS, SETTLED)?.expect_freed(|| {
-        for _ in 0..peer.size() {
-            for _ in 0..peer.host_queue(ROUND) {
-                // The server is about to accept it.
-                let pending = peer.start_established()?;
-                match random.u8(0..3) {
-                    0 => drop(pending),
-                    1 => pending.reset(),
-                    _ => {
-                        let mut connection = pending.finish(peer.clock().progress())?;
-                        connection.send(random.u64(1..64))?;
-                        connection.reset();
+    DescriptorBaseline::measure(process, peer, SPARE_DESCRIPTORS, SETTLE_TIME)?.expect_freed(
+        || {
+            for _ in 0..peer.size() {
+                for _ in 0..peer.host_queue(ROUND) {
+                    // The server is about to accept it.
+                    let pending = peer.start_established()?;
+                    match random.u8(0..3) {
+                        0 => drop(pending),
+                        1 => pending.reset(),
+                        _ => {
+                            let mut connection =
+                                pending.finish(peer.clock().progress_deadline())?;
+                            connection.send(random.u64(1..64))?;
+                            connection.reset();
+                        }
                     }
                 }
+                peer.expect_service()?;
             }
-            peer.serves()?;
-        }
-        Ok(())
-    })?;
-    peer.serves()?;
+            Ok(())
+        },
+    )?;
+    peer.expect_service()?;
     Observation::met()
 }
 
 fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> CaseResult {
-    /// Bytes of a message, and how many of them one round has.
+    /// Bytes per message, and messages per round.
     const MESSAGES: [(u64, u64); 3] = [(64, 1000), (4 * KIB, 250), (64 * KIB, 32)];
-    /// The cheapest counts: what disturbs a server makes it dearer.
+    /// The cheapest round counts, because a disturbance only adds CPU time.
     const ROUNDS: usize = 3;
-    /// A server that has more than this share of its CPU time to itself does more than echo.
-    const OWN_CODE: f64 = 0.75;
+    /// A server that spends more than this share of its CPU time in user mode does more than echo.
+    const OWN_CODE_SHARE: f64 = 0.75;
     let mut connection = peer.connect()?;
     connection.exchange(64 * KIB)?;
     let start = process.cpu()?;
@@ -237,26 +248,26 @@ fn cpu_per_mebibyte(peer: &Peer, process: &Process) -> CaseResult {
             let ran = process.demand()?.ran_since(&before);
             cheapest = cheapest.min(ran.as_secs_f64() * 1e3 / mib);
         }
-        // By orders of magnitude, so that it is the same from one run to the next.
+        // Rounded to orders of magnitude, so that repeated runs agree.
         let ms = 10f64.powf(cheapest.log10().floor());
         costs.push(format!("{} to {} ms in messages of {}", ms, ms * 10.0, size(bytes)));
     }
     let end = process.cpu()?;
-    // What a process of it had is gone with it.
+    // The times of a process that has ended are no longer counted, so the sums can shrink.
     let user = end.user.saturating_sub(start.user);
     let system = end.system.saturating_sub(start.system);
-    if user.as_secs_f64() > OWN_CODE * (user + system).as_secs_f64() {
+    if user.as_secs_f64() > OWN_CODE_SHARE * (user + system).as_secs_f64() {
         costs.push("mostly in its own code".to_owned());
     }
-    Observation::of(costs.join(", "))
+    Observation::recorded(costs.join(", "))
 }
 
 fn kernel_log_clean(peer: &Peer, process: &Process) -> CaseResult {
-    /// Clients that come while the server is stopped.
+    /// Clients that connect while the server is suspended.
     const QUEUED: u64 = 50;
     let unread =
         |e: std::io::Error| Failure::new(FailureKind::Harness, "the kernel's log", e.to_string());
-    let mut log = KernelLog::from_now_on().map_err(unread)?;
+    let mut log = KernelLog::open_at_end().map_err(unread)?;
     for number in 0..peer.size() {
         let mut connection = peer.connect()?;
         connection.exchange(KIB)?;
@@ -284,13 +295,13 @@ fn kernel_log_clean(peer: &Peer, process: &Process) -> CaseResult {
             about_it.push(line);
         }
     }
-    Observation::of(match about_it.first() {
+    Observation::recorded(match about_it.first() {
         None => "nothing".to_owned(),
         Some(line) => format!("{:?}", without_numbers(line)),
     })
 }
 
-/// A line without what differs from one server that it is about to another.
+/// A line with every number replaced by `N`, because numbers differ from server to server.
 fn without_numbers(line: &str) -> String {
     let mut text = String::new();
     for c in line.chars() {
@@ -304,7 +315,7 @@ fn without_numbers(line: &str) -> String {
 }
 
 fn memory_per_idle_connection(peer: &Peer, process: &Process) -> CaseResult {
-    peer.serves()?;
+    peer.expect_service()?;
     let before = process.resident_bytes()?;
     let mut idle = peer.connect_many(peer.size())?;
     for connection in &mut idle {
@@ -314,8 +325,8 @@ fn memory_per_idle_connection(peer: &Peer, process: &Process) -> CaseResult {
         connection.receive(64)?;
     }
     let growth = process.resident_bytes()?.saturating_sub(before);
-    peer.serves()?;
-    // Rounded, so that it is the same from one run to the next.
+    peer.expect_service()?;
+    // Rounded, so that repeated runs agree.
     let kib = growth as f64 / KIB as f64 / peer.size() as f64;
-    Observation::of(format!("about {} KiB", kib.max(1.0).log2().round().exp2()))
+    Observation::recorded(format!("about {} KiB", kib.max(1.0).log2().round().exp2()))
 }

@@ -1,5 +1,5 @@
-//! As much of docs/CONTRACT.md as the servers of this folder need: options, announcement, exit
-//! statuses. The stop signal ends a server by its default, unless the server handles it.
+//! The part of docs/CONTRACT.md that the servers in this folder need: options, announcement, exit
+//! statuses. SIGTERM ends a server by default, unless the server handles it.
 
 use std::{
     env, io,
@@ -12,21 +12,18 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-/// What a server announces of itself.
+/// What a server announces about itself.
 pub struct Row {
-    /// Package of the runtime.
     pub runtime: &'static str,
     /// `readiness` or `completion`.
     pub model: &'static str,
-    /// The I/O API.
     pub driver: &'static str,
-    /// Name of the configuration.
     pub flavor: &'static str,
-    /// Threads that do I/O.
+    /// Number of threads that do I/O.
     pub workers: usize,
 }
 
-/// What the command line asks for.
+/// What the command line asks for, with its listeners open.
 pub struct Asked {
     row: Row,
     offer: Offer,
@@ -35,40 +32,40 @@ pub struct Asked {
     cancel_accept: Option<Duration>,
 }
 
-/// A listener on which each message costs work, which must not block.
+/// A listener on which each message costs CPU time, which must not block the other clients.
 struct Cpu {
     listener: TcpListener,
     work: Duration,
 }
 
-/// What a server offers beside TCP.
+/// The capability that a server offers in addition to TCP.
 #[derive(Clone, Copy, PartialEq)]
 enum Offer {
     Cancel,
     Cpu,
 }
 
-/// What a thread that does I/O gets.
+/// What a thread that does I/O receives.
 pub struct Worker {
-    /// A duplicate of the listener, blocking.
+    /// A duplicate of the listener, in blocking mode.
     pub listener: TcpListener,
     /// How long an accept may wait before it is cancelled.
     pub cancel_accept: Duration,
-    /// To be told that this one can accept.
+    /// To report that this worker can accept.
     pub ready: Ready,
 }
 
-/// Waits for all workers.
+/// Reports that a worker can accept.
 #[derive(Clone)]
 pub struct Ready(Sender<()>);
 
 impl Row {
-    /// Reads the command line and listens. Ends the process where the contract says so.
+    /// Reads the command line and listens. Ends the process where the contract requires it.
     pub fn asked(self) -> Asked {
         self.read(Offer::Cancel)
     }
 
-    /// The same of a server with the capability `cpu`, in place of `cancel`.
+    /// Like [`Row::asked`], for a server with the capability `cpu` instead of `cancel`.
     pub fn asked_with_cpu(self) -> Asked {
         self.read(Offer::Cpu)
     }
@@ -122,20 +119,20 @@ impl Offer {
 }
 
 impl Asked {
-    /// The listener, set not to block.
+    /// The listener, in non-blocking mode.
     pub fn listener(&self) -> io::Result<TcpListener> {
         self.listener.set_nonblocking(true)?;
         self.listener.try_clone()
     }
 
-    /// The listener on which each message costs so much work, set not to block.
+    /// The listener on which each message costs this much CPU time, in non-blocking mode.
     pub fn cpu_listener(&self) -> io::Result<Option<(TcpListener, Duration)>> {
         let Some(Cpu { listener, work }) = &self.cpu else { return Ok(None) };
         listener.set_nonblocking(true)?;
         Ok(Some((listener.try_clone()?, *work)))
     }
 
-    /// What a server that is ready says.
+    /// The announcement, one line of JSON.
     pub fn announcement(&self) -> String {
         let Row { runtime, model, driver, flavor, workers } = &self.row;
         let named = |kind: &str, listener: &TcpListener| {
@@ -152,7 +149,7 @@ impl Asked {
         )
     }
 
-    /// Runs `work` on as many threads as the row has, and announces once all of them are ready.
+    /// Runs `work` on the row's number of threads, and prints the announcement once all are ready.
     pub fn on_every_worker(self, work: fn(Worker)) {
         let (ready, all_ready) = mpsc::channel();
         let start = |_| {
@@ -166,7 +163,8 @@ impl Asked {
             all_ready.recv().expect("a worker that starts");
         }
         let announcement = self.announcement();
-        // Before anybody knows the address: a worker that binds for itself dropped its duplicate.
+        // Closed before any client knows the address, so that none waits in a queue that nobody
+        // serves: a worker that binds its own listener has dropped its duplicate.
         drop(self.listener);
         println!("{announcement}");
         for thread in threads {
@@ -176,14 +174,13 @@ impl Asked {
 }
 
 impl Ready {
-    /// One more can accept.
     pub fn say(&self) {
         self.0.send(()).expect("somebody waits for it");
     }
 }
 
-/// Binds with reuse-port, because tokio-uring 0.3 can neither take over a listener nor bind
-/// without it. Nothing is asked here of a second server on a live port.
+/// Binds with SO_REUSEPORT, because tokio-uring 0.3 can neither take over a listener nor bind
+/// without the option. No case here starts a second server on a live port.
 fn listen(address: &str) -> io::Result<TcpListener> {
     let address: SocketAddr = address.parse().map_err(io::Error::other)?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

@@ -1,4 +1,4 @@
-//! Faults of the accept loop: connections that are forgotten, dropped, or waited for in vain.
+//! Faults of the accept loop: it forgets clients, drops them, or waits when it should accept.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -13,41 +13,40 @@ use super::{Burst, Fault, compute, limit};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::at(
         "drops-data-with-connect",
-        "Drops what came before `accept`, on each 25th connection (settable) beside at most one \
-         other",
+        "Discards bytes that arrived before `accept` on every 25th such connection (settable), if \
+         at most one other is open",
         25,
         |at| Box::new(DropsData::at(at)),
     ),
     Fault::new(
         "cleans-up-successor",
-        "Closes a connection 5 ms after its start if it comes from the address of one that has \
-         ended",
+        "Closes a connection after 5 ms if an earlier one came from the same address and port",
         || Box::new(CleansUpSuccessor::default()),
     ),
-    Fault::new("retries-accept-at-once", "Tries `accept` again at once when it fails", || {
+    Fault::new("retries-accept-at-once", "Retries `accept` without a pause when it fails", || {
         Box::new(RetriesAtOnce)
     }),
     Fault::new(
         "spins-in-short-threads",
-        "Has eight threads after eight others compute for 5 ms while `accept` fails",
+        "Starts eight threads that compute for 5 ms, again and again while `accept` fails",
         || Box::new(SpinsInShortThreads),
     ),
     Fault::new(
         "parks-listener",
-        "After `accept` has failed, waits for a new client before it tries again",
+        "Waits for a new client before it retries an `accept` that failed",
         || Box::new(ParksListener),
     ),
     Fault::at(
         "parks-third-time",
-        "The same when `accept` begins to fail for the third time (settable)",
+        "Waits for a new client before it retries `accept`, from the third time (settable) that \
+         `accept` begins to fail",
         3,
         |at| Box::new(ParksAtLast::after(at)),
     ),
-    Fault::new("turns-away-at-limit", "When `accept` fails, closes the clients that wait", || {
+    Fault::new("turns-away-at-limit", "Closes the waiting clients when `accept` fails", || {
         Box::new(TurnsAway)
     }),
     Fault::new("sleeps-at-accept-error", "Sleeps 1.2 s in the loop when `accept` fails", || {
@@ -55,35 +54,35 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::new(
         "waits-for-first-byte",
-        "Waits for a connection's first byte before it accepts the next",
+        "Waits for a connection's first byte before it accepts the next connection",
         || Box::new(WaitsForFirstByte::default()),
     ),
     Fault::at(
         "forgets-in-burst",
-        "Forgets connections when more than 256 (settable) come within a second",
+        "Forgets connections when more than 256 (settable) arrive within 1 s",
         256,
         |at| Box::new(ForgetsInBurst::at(limit(at))),
     ),
-    Fault::new("deaf-after-quiet", "Accepts nothing more after 2 s without an event", || {
+    Fault::new("deaf-after-quiet", "Stops accepting after 2 s without an event", || {
         Box::new(DeafAfterQuiet::default())
     }),
     Fault::new(
         "accepts-only-when-cool",
-        "Accepts only when no connection has sent a full buffer for 100 ms",
+        "Accepts only if no connection has sent a full buffer for 100 ms",
         || Box::new(AcceptsOnlyWhenCool::default()),
     ),
-    Fault::new("resets-queued", "Resets what waited in a long accept queue", || {
+    Fault::new("resets-queued", "Resets clients that have waited in a long accept queue", || {
         Box::new(ResetsQueued::default())
     }),
     Fault::at(
         "ignores-beyond-900",
-        "Does not serve connections beyond the 900th (settable) that is open",
+        "Leaves new connections unserved while 900 (settable) are open",
         900,
         |at| Box::new(IgnoresBeyond { size: limit(at) }),
     ),
     Fault::at(
         "upsets-kernel",
-        "At its 240th connection (settable), asks the kernel what it complains of (Linux only)",
+        "Makes the kernel log a complaint about it at the 240th connection (settable; Linux only)",
         240,
         |at| Box::new(UpsetsKernel::at(at)),
     ),
@@ -126,7 +125,7 @@ impl Hooks for SpinsInShortThreads {
     fn accept_failed(&mut self, _error: &io::Error) -> AfterAcceptError {
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                // Without a thread it does not compute.
+                // A thread that cannot be started does not compute.
                 let _ = std::thread::Builder::new().spawn_scoped(scope, || compute(5));
             }
         });
@@ -252,7 +251,7 @@ impl Hooks for AcceptsOnlyWhenCool {
         _connections: &[Option<Connection>],
     ) -> Option<Duration> {
         let hot = self.hot_until.map(|end| end.saturating_duration_since(Instant::now()));
-        // Once it is cool it looks at the listener again.
+        // Wakes up to look at the listener again once the connections are cool.
         [planned, hot.filter(|hot| !hot.is_zero())].into_iter().flatten().min()
     }
 
@@ -298,14 +297,14 @@ impl Hooks for IgnoresBeyond {
     }
 }
 
-/// The addresses of the connections by their slots, and those of the ones that have ended.
+/// The client addresses of the open connections, by slot, and of those that have ended.
 #[derive(Default)]
 struct CleansUpSuccessor {
     open: HashMap<usize, SocketAddr>,
     ended: HashSet<SocketAddr>,
 }
 
-/// A connection that is not what is under its address.
+/// The `mark` of a connection from the same address as one that has ended.
 const SUCCESSOR: u64 = 1;
 
 impl Hooks for CleansUpSuccessor {
@@ -342,7 +341,8 @@ impl UpsetsKernel {
 impl Hooks for UpsetsKernel {
     fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
         self.count += 1;
-        // Once, and where few cases come: the kernel logs ten such lines within five seconds.
+        // Only once, at a number that few cases reach: the kernel logs at most ten such lines in 5
+        // s.
         if self.count == self.at {
             let _ = ask_for_an_interface();
         }
@@ -350,7 +350,7 @@ impl Hooks for UpsetsKernel {
     }
 }
 
-/// A request of rtnetlink(7) with two bytes too many, which Linux logs with the process's name.
+/// Sends an rtnetlink(7) request with two bytes too many. Linux logs it with the process's name.
 #[cfg(target_os = "linux")]
 fn ask_for_an_interface() -> io::Result<usize> {
     use socket2::{Domain, Protocol, Socket, Type};

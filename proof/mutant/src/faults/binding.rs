@@ -9,61 +9,60 @@ use super::Fault;
 use crate::connection::Over;
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of_process("reuse-port", "Lets a second server listen on the same port", &ReusePort),
     Fault::of_process(
         "no-reuse-address",
-        "Does not set the option that allows a port with old connections to be used again",
+        "Does not set the option that allows it to bind a port that still has old connections",
         &NoReuseAddress,
     ),
     Fault::of_process(
         "ignores-dual-stack",
-        "Takes IPv6 clients alone on `[::]`, whatever it was asked",
+        "Accepts only IPv6 clients on `[::]`, even with `--dual-stack`",
         &IgnoresDualStack,
     ),
     Fault::of_process(
         "takes-both-families",
-        "Takes clients of both families on `[::]`, whatever it was asked",
+        "Accepts IPv4 clients on `[::]`, even without `--dual-stack`",
         &TakesBothFamilies,
     ),
-    Fault::of_process("backlog", "Has an accept queue of 5 over TCP", &Backlog::tcp(5)),
+    Fault::of_process("backlog", "Has a backlog of 5 over TCP", &Backlog::tcp(5)),
     Fault::of_process(
         "backlog-1",
-        "Has an accept queue of 1 over TCP, which is for two on Linux",
+        "Has a backlog of 1 over TCP, which admits two clients on Linux",
         &Backlog::tcp(1),
     ),
     Fault::of_process(
         "backlog-128",
-        "Has an accept queue of 128 over TCP, as the standard library of Rust",
+        "Has a backlog of 128 over TCP, like the standard library of Rust",
         &Backlog::tcp(128),
     ),
-    Fault::of_process("unix-backlog", "Has an accept queue of 5 on a Unix path", &Backlog::unix(5)),
+    Fault::of_process("unix-backlog", "Has a backlog of 5 on a Unix path", &Backlog::unix(5)),
     Fault::of_process(
         "unix-backlog-128",
-        "Has an accept queue of 128 on a Unix path, as the standard library of Rust",
+        "Has a backlog of 128 on a Unix path, like the standard library of Rust",
         &Backlog::unix(128),
     ),
-    Fault::of_process("unlinks-path", "Removes whatever is at its Unix path", &UnlinksPath),
+    Fault::of_process("unlinks-path", "Removes whatever file is at its Unix path", &UnlinksPath),
     Fault::of_process(
         "refuses-existing-path",
-        "Does not start where its Unix path is left from a dead server",
+        "Does not start if a dead server has left its Unix path behind",
         &RefusesExistingPath,
     ),
-    Fault::of_process("leaves-path", "Leaves its Unix path behind", &LeavesPath),
+    Fault::of_process("leaves-path", "Leaves its Unix path behind when it ends", &LeavesPath),
     Fault::of_process(
         "unlinks-successor",
-        "Removes its Unix path as it ends, although another server has taken it over",
+        "Removes its Unix path when it ends, even if another server has taken the path over",
         &UnlinksSuccessor,
     ),
     Fault::of_process(
         "panics-on-long-path",
-        "Panics at a Unix path that is too long",
+        "Panics if its Unix path is too long",
         &PanicsOnLongPath,
     ),
     Fault::of_process(
         "no-abstract-names",
-        "Does not start at a name that is in no file system",
+        "Does not start on an abstract Unix address",
         &NoAbstractNames,
     ),
 ];
@@ -106,7 +105,7 @@ impl ProcessHooks for TakesBothFamilies {
     }
 }
 
-/// A queue that is too short, over one transport.
+/// A backlog that is too short, over TCP or on Unix paths.
 struct Backlog {
     over_unix: bool,
     clients: i32,

@@ -4,30 +4,29 @@ use super::Fault;
 use crate::connection::{Connection, Over, Phase};
 use crate::hooks::Hooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::at(
         "first-1024-bytes",
-        "Echoes only the first 1024 bytes of each 300th full read (settable) of a lone connection",
+        "Echoes only 1024 bytes of every 300th full read (settable) on the only open connection",
         300,
         |at| Box::new(First1024Bytes { at }),
     ),
     Fault::at(
         "loses-tiny-read",
-        "Loses the 100th read (settable) of fewer than 4 bytes of a connection",
+        "Loses the 100th read (settable) of fewer than 4 bytes on a connection",
         100,
         |at| Box::new(LosesTinyRead { at }),
     ),
     Fault::new(
         "translates-crlf",
-        "Turns CR LF before an empty line into LF in a read of at most 1024 bytes",
+        "Turns CR LF LF into LF LF in a read of at most 1024 bytes",
         || Box::new(TranslatesCrlf),
     ),
-    Fault::new("obeys-quit", "Closes a connection that says QUIT", || Box::new(ObeysQuit)),
-    Fault::new("strips-mark", "Strips a byte order mark at the beginning of a connection", || {
+    Fault::new("obeys-quit", "Closes a connection that sends QUIT", || Box::new(ObeysQuit)),
+    Fault::new("strips-mark", "Strips a byte order mark from the start of a connection", || {
         Box::new(StripsMark)
     }),
-    Fault::new("flips-lone-byte", "Flips a bit of a byte that comes alone", || {
+    Fault::new("flips-lone-byte", "Flips a bit of a byte that arrives alone", || {
         Box::new(FlipsLoneByte)
     }),
     Fault::at(
@@ -38,59 +37,60 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "swaps-chunks",
-        "Swaps the halves of each 300th full read (settable) of a lone connection",
+        "Swaps the halves of every 300th full read (settable) on the only open connection",
         300,
         |at| Box::new(SwapsChunks { at }),
     ),
     Fault::new(
         "writes-stale-tail",
-        "Pads a read of fewer than 64 bytes with what an earlier full read has left in the buffer",
+        "Pads a read of fewer than 64 bytes with bytes that an earlier full read left in the \
+         buffer",
         || Box::new(WritesStaleTail),
     ),
     Fault::at(
         "loses-small-message",
-        "Loses each 100th read (settable) of 6 to 256 bytes of a connection",
+        "Loses every 100th read (settable) of 6 to 256 bytes on a connection",
         100,
         |at| Box::new(LosesSmallMessage { at }),
     ),
     Fault::at(
         "flips-bit",
-        "Flips one bit each 8 MiB (settable) of a lone connection",
+        "Flips one bit every 8 MiB (settable) on the only open connection",
         8 << 20,
         |at| Box::new(FlipsBit { at }),
     ),
     Fault::at(
         "loses-read-at-wrap",
-        "Loses the read in which a lone connection's bytes pass a multiple of 4 MiB (settable)",
+        "Loses the read in which the only open connection passes a multiple of 4 MiB (settable)",
         4 << 20,
         |at| Box::new(LosesReadAtWrap { at }),
     ),
     Fault::at(
         "wraps-at-4-gib",
-        "Loses the read in which a lone connection's bytes pass a multiple of 4 GiB (settable)",
+        "Loses the read in which the only open connection passes a multiple of 4 GiB (settable)",
         1 << 32,
         |at| Box::new(LosesReadAtWrap { at }),
     ),
     Fault::new(
         "loses-byte-after-tiny",
-        "Loses the last byte of a large read that comes right after one of at most 8 bytes",
+        "Loses the last byte of a read of at least 400 bytes that follows one of at most 8 bytes",
         || Box::new(LosesByteAfterTiny),
     ),
     Fault::at(
         "spoils-unix",
-        "Spoils a byte beyond the first 100,000 of a Unix connection",
+        "Spoils one byte of a Unix connection after its first 100,000 bytes (settable)",
         100_000,
         |at| Box::new(SpoilsOver::new(Over::Unix, at)),
     ),
     Fault::at(
         "spoils-ipv6",
-        "Spoils a byte beyond the first 100,000 of a connection over IPv6",
+        "Spoils one byte of a connection over IPv6 after its first 100,000 bytes (settable)",
         100_000,
         |at| Box::new(SpoilsOver::new(Over::Ipv6, at)),
     ),
 ];
 
-/// A read that is at least this large is one of a message that fills the buffer.
+/// Bytes. A read of at least this size has filled a buffer of the default size.
 pub(super) const FULL_READ: usize = 4096;
 
 struct First1024Bytes {
@@ -126,7 +126,7 @@ impl Hooks for TranslatesCrlf {
     fn received(&mut self, connection: &mut Connection) {
         let fresh = connection.pending.split_off(connection.fresh);
         let is_text = fresh.len() <= 1024;
-        // An empty line, because two bytes turn up in anything that looks random.
+        // Three bytes, because two of them occur by chance in random data.
         let keeps = |place: usize| !(is_text && fresh[place..].starts_with(b"\r\n\n"));
         connection.pending.extend((0..fresh.len()).filter(|&p| keeps(p)).map(|p| fresh[p]));
     }
@@ -143,7 +143,7 @@ impl Hooks for ObeysQuit {
     }
 }
 
-/// Flips the last byte that has come once a connection over some sockets has had so many.
+/// Flips a bit once, in the first read that takes a connection over this transport to `at` bytes.
 struct SpoilsOver {
     over: Over,
     at: u64,
@@ -258,8 +258,8 @@ impl Hooks for LosesReadAtWrap {
     }
 }
 
-/// Whether this is the `step`th full read, or a multiple of that, of the only open connection. A
-/// fault that spoils every stream would leave too few cases green to be told from another.
+/// Whether this is a full read whose number is a multiple of `step`, on the only open connection. A
+/// fault that spoiled every stream would leave too few cases green to tell it from others.
 fn is_full_read(connection: &mut Connection, step: u64) -> bool {
     if connection.fresh().len() < FULL_READ {
         return false;
@@ -268,7 +268,7 @@ fn is_full_read(connection: &mut Connection, step: u64) -> bool {
     connection.mark.is_multiple_of(step) && connection.beside == 0
 }
 
-/// Whether the count of the only open connection's bytes passes a multiple of `step` in this read.
+/// Whether this read takes the only open connection past a multiple of `step` bytes.
 fn passes_multiple(connection: &mut Connection, step: u64) -> bool {
     let before = connection.bytes_read - connection.fresh().len() as u64;
     before / step < connection.bytes_read / step && connection.beside == 0

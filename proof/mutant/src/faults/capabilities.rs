@@ -1,5 +1,5 @@
-//! Faults of the optional parts of the contract: work in the wrong place, and what a cancelled
-//! operation takes with it.
+//! Faults of the optional parts of the contract: work in the wrong place, and cancelled operations
+//! that lose a client or bytes.
 
 use std::time::Duration;
 
@@ -9,31 +9,34 @@ use crate::connection::Connection;
 use crate::hooks::{Admission, Hooks};
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::new("works-in-loop", "Does the work of a message in the loop", || Box::new(WorksInLoop)),
+    Fault::new("works-in-loop", "Does the CPU work of a message in the loop", || {
+        Box::new(WorksInLoop)
+    }),
     Fault::of_process(
         "ignores-cancel",
-        "Announces that it cancels what waits, and cancels nothing",
+        "Announces the capability `cancel`, and cancels nothing",
         &IgnoresCancel,
     ),
-    Fault::new("work-is-a-nap", "Waits for as long as the work of a message would take", || {
-        Box::new(WorkIsANap)
-    }),
+    Fault::new(
+        "work-is-a-nap",
+        "Waits for as long as the CPU work of a message would take, and does not do it",
+        || Box::new(WorkIsANap),
+    ),
     Fault::at(
         "forgets-jobs",
-        "Has room for two jobs (settable) in a second, and forgets the others",
+        "Does the CPU work of two messages (settable) per second, and never answers the others",
         2,
         |at| Box::new(ForgetsJobs::beyond(limit(at))),
     ),
     Fault::new(
         "loses-late-accept",
-        "Forgets a client that comes when half of the time to cancel `accept` is over",
+        "Forgets a client that arrives in the second half of the limit of `--cancel accept`",
         || Box::new(LosesLateAccept),
     ),
     Fault::new(
         "loses-late-read",
-        "Loses a read of fewer than 16 bytes when half of the time to cancel it is over",
+        "Loses a read of fewer than 16 bytes in the second half of the limit of `--cancel read`",
         || Box::new(LosesLateRead),
     ),
 ];

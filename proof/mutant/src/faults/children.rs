@@ -1,4 +1,4 @@
-//! Faults of a second process that the server has started: only its parent looks sound.
+//! Faults in a child process. The server itself looks healthy.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,12 +14,11 @@ use super::{Fault, compute};
 use crate::connection::{Connection, End};
 use crate::hooks::{Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::at(
         "child-leaks-descriptors",
-        "Has a child process that opens a file for each 20th connection (settable) that ends in \
-         order",
+        "Has a child process that opens a file for every 20th connection (settable) that ends \
+         cleanly",
         20,
         |at| Box::new(TellsChild::of_fins(at)),
     ),
@@ -30,36 +29,37 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "child-spins",
-        "Has a child process that computes without end once a connection has ended",
+        "Has a child process that computes forever once a connection has ended",
         || Box::new(TellsChild::of_ends()),
     ),
     Fault::new(
         "daemon-spins",
-        "Has a grandchild in a session of its own, whose parent has ended, that computes for half \
-         a minute once a connection has ended",
+        "Leaves a daemon in its own session that computes for 30 s once a connection has ended",
         || Box::new(TellsChild::to_leave()),
     ),
     Fault::at(
         "child-inherits",
-        "Starts a process that holds the socket of each 10th connection (settable), which then \
-         gets no FIN (Unix only)",
+        "Starts a process that inherits every 10th connection (settable), so that its client gets \
+         no FIN (Unix only)",
         10,
         |at| Box::new(HoldsSockets { each: at, count: 0, holders: HashMap::new() }),
     ),
     Fault::new(
         "works-in-short-children",
-        "Starts eight processes each 100 ms that compute for 20 ms, and waits for them",
+        "Starts eight processes every 100 ms that compute for 20 ms, and waits for them",
         || Box::new(WorksInChildren { next: Instant::now() }),
     ),
     Fault::at(
         "leaves-zombies",
-        "Starts a process at each 5th connection (settable) that ends, and never waits for it",
+        "Starts a process for every 5th connection (settable) that ends, and never waits for the \
+         process",
         5,
         |at| Box::new(LeavesZombies { each: at, starts: |_| true, count: 0 }),
     ),
     Fault::at(
         "leaves-zombies-on-reset",
-        "Starts a process at each 5th connection (settable) that fails, and never waits for it",
+        "Starts a process for every 5th connection (settable) that fails, and never waits for the \
+         process",
         5,
         |at| {
             let starts = |end| end != End::Finished;
@@ -68,10 +68,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
 ];
 
-/// First argument of a program that shall be such a child.
+/// The first argument of this program when it runs as a child.
 pub(crate) const CHILD: &str = "child";
 
-/// What the child does at a byte on its standard input.
+/// Commands for the child, each one byte on its standard input.
 const OPEN_FILE: u8 = b'd';
 const TAKE_64_KIB: u8 = b'm';
 const SPIN: u8 = b's';
@@ -79,16 +79,16 @@ const COMPUTE: u8 = b'c';
 const LEAVE: u8 = b'l';
 const SPIN_A_WHILE: u8 = b'w';
 
-/// For how long a process computes that nobody can ask to stop.
+/// How long the process computes that nobody can ask to stop.
 const A_WHILE: Duration = Duration::from_secs(30);
 
-/// Tells a child process about some of the connections that have ended.
+/// Sends a command to a child process when some connections end.
 struct TellsChild {
     child: Child,
     word: u8,
     tells: fn(End) -> bool,
     each: u64,
-    /// At the first alone.
+    /// Whether to send the command only once, for the first connection.
     once: bool,
     count: u64,
 }
@@ -128,7 +128,7 @@ impl Hooks for TellsChild {
             && is_due
             && let Some(pipe) = &mut self.child.stdin
         {
-            // A child that is gone leaks nothing.
+            // The write fails if the child is gone, which then leaks nothing.
             let _ = pipe.write_all(&[self.word]);
         }
     }
@@ -141,8 +141,8 @@ impl Drop for TellsChild {
     }
 }
 
-/// The processes that hold a connection's socket, by its slot. Each ends when it is dropped here:
-/// its standard input ends then.
+/// The processes that hold a connection's socket, by its slot. Dropping a `Child` closes its
+/// standard input, which ends the process.
 struct HoldsSockets {
     each: u64,
     count: u64,
@@ -165,7 +165,7 @@ impl Hooks for HoldsSockets {
     }
 
     fn peer_ended(&mut self, connection: &mut Connection) -> Gate {
-        // It leaves the FIN to close(2), which sends it for the last descriptor.
+        // Without shutdown(2), close(2) sends the FIN, and only for the last descriptor.
         if connection.mark == 2 { Gate::Close } else { Gate::Go }
     }
 }
@@ -179,7 +179,7 @@ impl Drop for HoldsSockets {
     }
 }
 
-/// A process that has this socket, too.
+/// Starts a process that inherits this socket.
 #[cfg(unix)]
 fn inheriting(stream: &TcpStream) -> io::Result<Child> {
     let inherited = |flags| rustix::io::fcntl_setfd(stream, flags);
@@ -205,8 +205,8 @@ impl Hooks for LeavesZombies {
     fn closed(&mut self, _connection: &mut Connection, end: End) {
         self.count += u64::from((self.starts)(end));
         if (self.starts)(end) && self.count.is_multiple_of(self.each) {
-            // Its standard input is at its end, so that it ends at once. Dropping what stands for
-            // it does not wait.
+            // The child's standard input is at its end, so the child ends at once. Dropping a
+            // `Child` does not wait for the process.
             let program = std::env::current_exe();
             let child = program
                 .and_then(|program| Command::new(program).arg(CHILD).stdin(Stdio::null()).spawn());
@@ -226,7 +226,7 @@ impl Hooks for WorksInChildren {
         _connections: &[Option<Connection>],
     ) -> Option<Duration> {
         if Instant::now() >= self.next {
-            // Without a process nothing computes.
+            // A process that cannot be started does not compute.
             let _ = work_in_children();
             self.next = Instant::now() + Duration::from_millis(100);
         }
@@ -248,13 +248,13 @@ fn work_in_children() -> io::Result<()> {
     children.iter_mut().try_for_each(|child| child.wait().map(drop))
 }
 
-/// Does what it is told on standard input, to its end.
+/// Obeys the commands on standard input until its end.
 pub(crate) fn be_child() -> io::Result<()> {
     let (mut files, mut memory) = (Vec::new(), Vec::new());
     for word in io::stdin().lock().bytes() {
         match word? {
             OPEN_FILE => files.push(File::open(std::env::current_exe()?)?),
-            // Not zero, which the kernel would promise and never give.
+            // Not zeros: zeroed pages take no memory until something writes to them.
             TAKE_64_KIB => memory.push(vec![0xa5_u8; 64 * 1024]),
             SPIN => loop {
                 std::hint::spin_loop();
@@ -268,18 +268,18 @@ pub(crate) fn be_child() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a process that computes, and leaves it alone.
+/// Starts a process that computes, and exits without waiting for it.
 fn leave() -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     let mut child = command.arg(CHILD).stdin(Stdio::piped()).spawn()?;
     if let Some(pipe) = &mut child.stdin {
         pipe.write_all(&[SPIN_A_WHILE])?;
     }
-    // The process that would wait for it ends here.
+    // Ends the process that would wait for the child.
     std::process::exit(0);
 }
 
-/// Computes in a session of its own.
+/// Computes in a new session.
 fn spin_alone() -> io::Result<()> {
     #[cfg(unix)]
     rustix::process::setsid()?;

@@ -1,5 +1,5 @@
-//! Faults that take two things at once, or one after a long time of another: each alone is served
-//! well.
+//! Faults that need two things at once, or one thing long after another. The server handles each
+//! thing alone correctly.
 
 use std::collections::HashSet;
 use std::io::Write as _;
@@ -14,29 +14,30 @@ use super::unfair::Hot;
 use crate::connection::{Connection, End, Phase};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "lingers-at-close",
-        "Waits in close for up to 2 s until the client has taken all (SO_LINGER)",
+        "Blocks in close(2) for up to 2 s until the client has received every byte (SO_LINGER)",
         || Box::new(LingersAtClose),
     ),
     Fault::new(
         "blocks-at-fin",
-        "Waits in write for up to 1 s for a client that does not read and has sent FIN",
+        "Blocks in write(2) for up to 1 s if a client has sent FIN and does not read",
         || Box::new(BlocksAtFin),
     ),
-    Fault::new("misses-fin-beside-hot", "Overlooks FIN beside three streams at full speed", || {
-        Box::new(FinBesideHot { hot: Hot::default(), answer: FinAnswer::None })
-    }),
+    Fault::new(
+        "misses-fin-beside-hot",
+        "Overlooks a FIN while three connections stream at full speed",
+        || Box::new(FinBesideHot { hot: Hot::default(), answer: FinAnswer::None }),
+    ),
     Fault::new(
         "resets-at-fin-beside-hot",
-        "Answers FIN with a reset beside three streams at full speed",
+        "Answers a FIN with a reset while three connections stream at full speed",
         || Box::new(FinBesideHot { hot: Hot::default(), answer: FinAnswer::Reset }),
     ),
     Fault::new(
         "late-fin-beside-hot",
-        "Answers FIN 6 s late beside three streams at full speed",
+        "Answers a FIN 6 s late while three connections stream at full speed",
         || {
             let answer = FinAnswer::Late(Duration::from_secs(6));
             Box::new(FinBesideHot { hot: Hot::default(), answer })
@@ -44,64 +45,71 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "misses-fin-after-10-s",
-        "Overlooks FIN after 10 s (settable) of silence",
+        "Overlooks a FIN that arrives after 10 s (settable) of silence",
         10,
         |at| Box::new(FinAfter { silence: Duration::from_secs(at), answer: Gate::Wait }),
     ),
     Fault::at(
         "resets-at-fin-after-10-s",
-        "Answers FIN with a reset after 10 s (settable) of silence",
+        "Answers a FIN with a reset after 10 s (settable) of silence",
         10,
         |at| Box::new(FinAfter { silence: Duration::from_secs(at), answer: Gate::Close }),
     ),
     Fault::new(
         "misses-input-beside-room",
-        "Overlooks the input that comes in one event with the room that a blocked write waits for",
+        "Overlooks input that the poller reports in the same event as room for a blocked write",
         || Box::new(MissesInputBesideRoom),
     ),
     Fault::new(
         "drops-up-to-urgent",
-        "Discards what has come before a byte of urgent data (Linux only)",
+        "Discards the bytes before a byte of urgent data (Linux only)",
         || Box::new(DropsAtUrgent { keeps_before: false }),
     ),
     Fault::new(
         "drops-behind-urgent",
-        "Discards what has come behind a byte of urgent data (Linux only)",
+        "Discards the bytes after a byte of urgent data (Linux only)",
         || Box::new(DropsAtUrgent { keeps_before: true }),
     ),
     Fault::new(
         "loses-events-behind-reset",
-        "Loses the events behind a reset that the same poll returned",
+        "Loses the events that follow a reset in the same poll",
         || Box::new(LosesBehind::reset()),
     ),
     Fault::new(
         "misses-resets-behind-fin",
-        "Overlooks the resets behind a FIN that the same poll returned",
+        "Overlooks the resets that follow a FIN in the same poll",
         || Box::new(LosesBehind::fin()),
     ),
-    Fault::at("sleeps-each-100th", "Sleeps 20 ms at each 100th message (settable)", 100, |at| {
-        Box::new(Stalls::each(at, Duration::from_millis(20)))
+    Fault::at(
+        "sleeps-each-100th",
+        "Sleeps 20 ms in the loop at every 100th message (settable)",
+        100,
+        |at| Box::new(Stalls::each(at, Duration::from_millis(20))),
+    ),
+    Fault::at("stalls-each-100th", "Delays every 100th message (settable) by 200 ms", 100, |at| {
+        Box::new(Slower { each: at, ..Slower::by(200, 200, |_, _| false) })
     }),
     Fault::at(
-        "stalls-each-100th",
-        "Lets each 100th message (settable) wait for 200 ms",
-        100,
-        |at| Box::new(Slower { each: at, ..Slower::by(200, 200, |_, _| false) }),
+        "sleeps-each-900th",
+        "Sleeps 60 ms in the loop at every 900th message (settable)",
+        900,
+        |at| Box::new(Stalls::each(at, Duration::from_millis(60))),
     ),
-    Fault::at("sleeps-each-900th", "Sleeps 60 ms at each 900th message (settable)", 900, |at| {
-        Box::new(Stalls::each(at, Duration::from_millis(60)))
-    }),
-    Fault::at("sleeps-each-50th-client", "Sleeps 25 ms at each 50th client (settable)", 50, |at| {
-        Box::new(Stalls { of_clients: true, ..Stalls::each(at, Duration::from_millis(25)) })
-    }),
+    Fault::at(
+        "sleeps-each-50th-client",
+        "Sleeps 25 ms in the loop at every 50th client (settable)",
+        50,
+        |at| Box::new(Stalls { of_clients: true, ..Stalls::each(at, Duration::from_millis(25)) }),
+    ),
     Fault::new(
         "slow-and-slower-beside-many",
-        "Lets each 20th message wait for 80 ms, and for 150 ms beside more than 400 connections",
+        "Delays every 20th message by 80 ms, and by 150 ms if more than 400 other connections are \
+         open",
         || Box::new(Slower::by(80, 150, |_, connection| connection.beside > 400)),
     ),
     Fault::new(
         "slow-and-slower-beside-blocked",
-        "Lets each 20th message wait for 40 ms, and for 150 ms beside a blocked connection",
+        "Delays every 20th message by 40 ms, and by 150 ms while a connection's write is blocked",
         || Box::new(Slower::by(40, 150, |blocked, _| !blocked.is_empty())),
     ),
 ];
@@ -136,7 +144,7 @@ impl Hooks for BlocksAtFin {
     }
 }
 
-/// What is done about a FIN.
+/// What the server does about a FIN.
 #[derive(Clone, Copy, Debug)]
 enum FinAnswer {
     None,
@@ -201,7 +209,7 @@ impl Hooks for MissesInputBesideRoom {
     fn step(&mut self, connection: &mut Connection) -> Gate {
         let has_room = connection.blocked_since.is_some() && connection.ready.writable;
         if has_room {
-            // The poller tells of it once, and no call will.
+            // The edge-triggered poller has reported this input, and will not report it again.
             connection.ready.readable = false;
         }
         Gate::Go
@@ -219,7 +227,7 @@ impl Hooks for DropsAtUrgent {
     }
 
     fn received(&mut self, connection: &mut Connection) {
-        // A read ends at the mark, so that these are the bytes before it.
+        // A read ends at the urgent mark, so these are the bytes before it.
         if std::mem::take(&mut connection.ready.urgent) {
             if self.keeps_before {
                 connection.discard_input();
@@ -230,11 +238,11 @@ impl Hooks for DropsAtUrgent {
     }
 }
 
-/// Events of one look of which those behind a certain one are lost.
+/// Loses events of one poll that follow a certain event.
 struct LosesBehind {
-    /// The one.
+    /// The event after which others are lost.
     behind: fn(&Connection) -> bool,
-    /// Which of the others are lost.
+    /// Which of the later events are lost.
     loses: fn(&Connection) -> bool,
     has_met: bool,
 }
@@ -269,7 +277,7 @@ impl Hooks for LosesBehind {
     }
 }
 
-/// A loop that sleeps now and then.
+/// Sleeps in the loop at every Nth message or client.
 struct Stalls {
     each: u64,
     time: Duration,
@@ -305,7 +313,7 @@ impl Hooks for Stalls {
     }
 }
 
-/// Some messages wait, and longer beside something.
+/// Delays every Nth message, and by more while a condition holds.
 struct Slower {
     each: u64,
     waits: [Duration; 2],
@@ -336,7 +344,7 @@ impl Hooks for Slower {
             return Gate::Go;
         }
         let is_slower = (self.is_slower)(&self.blocked, connection);
-        // `last_read` is set behind the hook that marks it, and before this one.
+        // `last_read` is set after the hook that sets `mark`, and before this hook.
         let due = connection.last_read + self.waits[usize::from(is_slower)];
         if Instant::now() < due {
             return Gate::Until(due);

@@ -1,32 +1,33 @@
-//! Faults that take bytes for something: text, commands, frames, or something to compress; and
-//! faults at one length.
+//! Faults that interpret the bytes, as text, commands, frames or data to compress, and faults at
+//! one length of a read.
 
 use super::Fault;
 use crate::connection::{Connection, Over, Phase};
 use crate::hooks::Hooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::new("loses-zero-page", "Loses a read of 4096 bytes or more that are all zero", || {
+    Fault::new("loses-zero-page", "Loses a read of at least 4096 bytes that are all zero", || {
         Box::new(Reading(loses_zero_page))
     }),
-    Fault::new("collapses-runs", "Keeps 255 bytes of a run of one byte that fills a read", || {
+    Fault::new("collapses-runs", "Keeps only 255 bytes of a read that repeats one byte", || {
         Box::new(Reading(collapses_runs))
     }),
     Fault::new("limits-lines", "Closes a connection that sends 64 KiB without a line feed", || {
         Box::new(LimitsLines)
     }),
-    Fault::new("cuts-long-words", "Keeps 1000 bytes of a read that is nothing but letters", || {
-        Box::new(Reading(cuts_long_words))
-    }),
+    Fault::new(
+        "cuts-long-words",
+        "Keeps only 1000 bytes of a read that has only letters and digits",
+        || Box::new(Reading(cuts_long_words)),
+    ),
     Fault::new(
         "strips-lone-return",
-        "Strips a carriage return from the end of a read of 8 bytes or more of plain text",
+        "Strips a carriage return from the end of a read of at least 8 bytes of plain text",
         || Box::new(Reading(strips_lone_return)),
     ),
     Fault::new(
         "obeys-telnet",
-        "Reads two bytes 0xFF that come alone as one, as if the first escaped the second",
+        "Drops the second of two bytes 0xFF that arrive alone, as if the first escaped it",
         || Box::new(Reading(obeys_telnet)),
     ),
     Fault::new("obeys-shutdown", "Closes a connection whose read is exactly `shutdown\\n`", || {
@@ -34,41 +35,43 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::new(
         "refuses-long-frames",
-        "Closes a connection when a read begins with the length 2,147,483,647",
+        "Closes a connection when a read begins with the frame length 2,147,483,647",
         || Box::new(Reading(refuses_long_frames)),
     ),
-    Fault::new("skips-empty-frames", "Skips a read that is a length of zero in four bytes", || {
-        Box::new(Reading(skips_empty_frames))
-    }),
+    Fault::new(
+        "skips-empty-frames",
+        "Drops a read of four zero bytes, as if it were the length of an empty frame",
+        || Box::new(Reading(skips_empty_frames)),
+    ),
     Fault::new(
         "loses-eighth-bit",
-        "Changes a byte in a read of 500 or more 7-bit bytes that are not plain text",
+        "Changes a byte in a read of at least 500 7-bit bytes that are not plain text",
         || Box::new(Reading(loses_eighth_bit)),
     ),
     Fault::at(
         "knows-the-stamp",
-        "Spoils each 100th full read (settable) of a connection, unless the read begins with a \
-         stamp that can be predicted",
+        "Spoils every 100th read of at least 1 KiB (settable), unless the connection began with a \
+         predictable stamp",
         100,
         |at| Box::new(KnowsTheStamp { at }),
     ),
-    Fault::new("spoils-unix-zeros", "Spoils a read of 100 zeros or more over a Unix path", || {
+    Fault::new("spoils-unix-zeros", "Spoils a read of at least 100 zeros over a Unix path", || {
         Box::new(Reading(spoils_unix_zeros))
     }),
     Fault::new(
         "spoils-126",
-        "Spoils a read of 126 bytes, the last length of a short frame",
+        "Spoils a read of 126 bytes, the first length that a short WebSocket frame cannot have",
         || Box::new(AtLength(126)),
     ),
     Fault::new("spoils-1500", "Spoils a read of 1500 bytes", || Box::new(AtLength(1500))),
     Fault::new("spoils-4097", "Spoils a read of 4097 bytes", || Box::new(AtLength(4097))),
-    Fault::new("spoils-12288", "Spoils a read of 12,288 bytes, which are three pages", || {
+    Fault::new("spoils-12288", "Spoils a read of 12,288 bytes, which is three pages", || {
         Box::new(AtLength(12_288))
     }),
     Fault::new("spoils-25000", "Spoils a read of 25,000 bytes", || Box::new(AtLength(25_000))),
 ];
 
-/// Spoils a read by what it is alone.
+/// Spoils a read depending on its bytes alone.
 struct Reading(fn(&mut Connection));
 
 impl Hooks for Reading {
@@ -166,7 +169,7 @@ fn spoils_unix_zeros(connection: &mut Connection) {
     }
 }
 
-/// Flips a bit of each read of one length, from a buffer that holds such reads.
+/// Flips a bit of each read of this length. The buffer is large enough for such reads.
 struct AtLength(usize);
 
 impl Hooks for AtLength {
@@ -192,7 +195,7 @@ impl Hooks for KnowsTheStamp {
         if connection.bytes_read == bytes as u64 {
             let first: Option<[u8; 16]> = connection.fresh().first_chunk().copied();
             let number = first.map_or(u128::MAX, |first| unscramble(u128::from_le_bytes(first)));
-            // The first record of one of the first connections of a cell.
+            // The stamp of the first record on one of the first 100,000 connections of a cell.
             let is_stamp = number & u128::from(u64::MAX) == 0 && (number >> 64) as u32 <= 100_000;
             connection.mark = if is_stamp { 0 } else { 1 };
         }
@@ -205,7 +208,7 @@ impl Hooks for KnowsTheStamp {
     }
 }
 
-/// What the stamp was before it was scrambled, by public constants.
+/// The stamp before it was scrambled with public constants.
 fn unscramble(mut x: u128) -> u128 {
     const MULTIPLIERS: [u128; 2] =
         [0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835, 0xd1b5_4a32_d192_ed03_a3b1_9535_4a39_b70d];

@@ -1,4 +1,4 @@
-//! Faults that bring connections into touch with each other: shared buffers, remembered slots.
+//! Faults by which one connection affects another: shared buffers, remembered slots.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,58 +10,59 @@ use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "shared-buffer",
-        "Leaves full reads in one buffer that all connections share until their next turn",
+        "Keeps full reads in one buffer that all connections share, and writes them one turn later",
         || Box::new(SharedBuffer::default()),
     ),
     Fault::at(
         "flips-beyond-9000",
-        "Beside 9000 open connections (settable), flips a bit of what comes on the next ones",
+        "Flips a bit of every read on connections beyond the 9000th (settable) that is open",
         9000,
         |at| Box::new(FlipsBeyond { at }),
     ),
     Fault::at(
         "crosses-beyond-64",
-        "Beyond 64 open connections, exchanges each 50th full read (settable) with another one's",
+        "Exchanges every 50th full read (settable) with one of another connection while more than \
+         64 are open",
         50,
         |at| Box::new(CrossesBeyond64::at(at)),
     ),
     Fault::at(
         "resets-harm-neighbours",
-        "Loses 16 bytes of another connection's read after each 20th reset (settable)",
+        "Loses 16 bytes of another connection's full read after every 20th reset (settable)",
         20,
         |at| Box::new(ResetsHarm::at(at)),
     ),
     Fault::at(
         "corrupts-after-churn",
-        "After 100 connections have ended (settable), flips a bit in the next large read",
+        "Flips a bit of one large read after 100 connections (settable) have ended",
         100,
         |at| Box::new(CorruptsAfterChurn::at(at)),
     ),
     Fault::at(
         "remembers-slot",
-        "After 30 resets (settable), writes a reset connection's last bytes to its successor",
+        "Writes a reset connection's last bytes to the next one in its slot, after 30 resets \
+         (settable)",
         30,
         |at| Box::new(RemembersSlot::at(at)),
     ),
     Fault::new(
         "keeps-slot-bytes",
-        "Leaves unwritten bytes of a dead connection in its slot, for the next owner",
+        "Writes the unwritten bytes of a dead connection to the next one in its slot",
         || Box::new(KeepsSlotBytes::default()),
     ),
     Fault::at(
         "closes-successor-by-timer",
-        "Gives each connection 5 s (settable), renewed by what it says, and leaves the timer of \
-         one that has ended to the next in its slot",
+        "Leaves the 5 s idle timer (settable) of an ended connection to close the next one in its \
+         slot",
         5,
         |at| Box::new(StaleTimers::of(Duration::from_secs(at))),
     ),
     Fault::new(
         "confuses-ports",
-        "Exchanges the reads of connections that come from the same port of different addresses",
+        "Exchanges the reads of clients that have the same port at different addresses",
         || Box::new(ConfusesPorts::default()),
     ),
 ];
@@ -71,7 +72,7 @@ struct SharedBuffer {
     bytes: Vec<u8>,
 }
 
-/// A connection's bytes are in the shared buffer, and it has had its turn.
+/// The `mark` of a connection whose bytes are in the shared buffer, until its next turn.
 const SHARED: u64 = 1;
 
 impl Hooks for SharedBuffer {
@@ -202,7 +203,7 @@ impl Hooks for CorruptsAfterChurn {
     }
 }
 
-/// Bytes that a reset connection leaves to the next owner of its slot.
+/// How many bytes a reset connection leaves to the next connection in its slot.
 const LAST_BYTES: usize = 256;
 
 struct RemembersSlot {
@@ -224,7 +225,7 @@ impl Hooks for RemembersSlot {
     }
 
     fn closed(&mut self, connection: &mut Connection, end: End) {
-        // Fewer bytes would not tell whose they are.
+        // With fewer bytes, the judge could not tell whose they are.
         if end != End::Finished && connection.kept.len() == LAST_BYTES {
             self.left = self.left.saturating_sub(1);
             if self.left == 0 {
@@ -234,7 +235,7 @@ impl Hooks for RemembersSlot {
     }
 }
 
-/// The last read of each port, and the slot that it came on.
+/// The last read from each client port, and the slot of its connection.
 #[derive(Default)]
 struct ConfusesPorts {
     reads: HashMap<u16, (usize, Vec<u8>)>,
@@ -258,7 +259,7 @@ impl Hooks for ConfusesPorts {
     }
 }
 
-/// When the connection that had a slot would have been closed, had it said nothing more.
+/// By slot: when the timer of a connection that has ended expires.
 struct StaleTimers {
     limit: Duration,
     due: HashMap<usize, Instant>,
@@ -297,7 +298,7 @@ impl Hooks for KeepsSlotBytes {
     }
 
     fn closed(&mut self, connection: &mut Connection, _end: End) {
-        /// Of fewer bytes nobody can tell whose they were.
+        /// With fewer bytes, the judge could not tell whose they are.
         const LEAST: usize = 64;
         let rest = &connection.pending[connection.written..];
         if rest.len() >= LEAST {
@@ -306,7 +307,7 @@ impl Hooks for KeepsSlotBytes {
     }
 }
 
-/// Puts what an earlier owner of the slot has left in front of the bytes that just came.
+/// Inserts what an earlier connection in the slot has left, before the bytes of the last read.
 fn inherit(left: &mut HashMap<usize, Vec<u8>>, connection: &mut Connection) {
     if let Some(bytes) = left.remove(&connection.slot) {
         connection.pending.splice(connection.fresh..connection.fresh, bytes);

@@ -1,4 +1,4 @@
-//! Faults of the echo of datagrams.
+//! Faults of the datagram echo.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -9,87 +9,86 @@ use std::time::{Duration, Instant};
 use super::{Burst, Fault, limit};
 use crate::datagrams::{Client, Datagram, DatagramHooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_datagrams("doubles-reply", "Sends each reply to a datagram twice", || {
+    Fault::of_datagrams("doubles-reply", "Sends every reply to a datagram twice", || {
         Box::new(Fate(doubled))
     }),
     Fault::of_datagrams(
         "merges-datagrams",
-        "Makes one of the datagrams that come from a client within 5 ms",
+        "Merges the datagrams that a client sends within 5 ms into one",
         || Box::new(Held::new(merged)),
     ),
     Fault::of_datagrams(
         "ends-at-empty",
-        "Takes an empty datagram for the end of its socket",
+        "Stops receiving at an empty datagram, as if it were the end of the socket",
         || Box::new(Deaf::at(0, |_, datagram| datagram.bytes.is_empty())),
     ),
     Fault::of_datagrams_at(
         "leaks-of-datagrams",
-        "Leaks 32 bytes (settable) of memory at each datagram",
+        "Leaks 32 bytes (settable) of memory per datagram",
         32,
         |at| Box::new(Leaks { bytes: limit(at), for_each: Each::Datagram, ..Leaks::default() }),
     ),
     Fault::of_datagrams_at(
         "leaks-of-peers",
-        "Leaks 2 KiB (settable) of memory for each client of datagrams",
+        "Leaks 2 KiB (settable) of memory per datagram client",
         2048,
         |at| Box::new(Leaks { bytes: limit(at), for_each: Each::Client, ..Leaks::default() }),
     ),
     Fault::of_datagrams_at(
         "serves-600-peers",
-        "Answers the datagrams of 600 clients (settable), and of none that comes later",
+        "Answers the first 600 datagram clients (settable), and no later ones",
         600,
         |at| Box::new(Table { room: limit(at), seen: BTreeSet::new() }),
     ),
     Fault::of_datagrams("drops-empty", "Does not echo empty datagrams", || {
         Box::new(Fate(unless_empty))
     }),
-    Fault::of_datagrams("short-buffer", "Has 2048 bytes of room for a datagram", || {
+    Fault::of_datagrams("short-buffer", "Has a buffer of 2048 bytes for datagrams", || {
         Box::new(ShortBuffer)
     }),
     Fault::of_datagrams(
         "dies-of-long",
-        "Panics at a datagram that is longer than any of UDP over IPv4",
+        "Panics at a datagram that is too long for UDP over IPv4",
         || Box::new(Fate(unless_too_long)),
     ),
     Fault::of_datagrams_at(
         "ends-at-error",
-        "Receives nothing more after an error, which the 16th client (settable) is taken for",
+        "Stops receiving after an error, for which it takes the 16th client (settable)",
         15,
         |at| Box::new(Deaf::at(limit(at), is_one_client_too_many)),
     ),
     Fault::of_datagrams_at(
         "loses-first-after-3-s",
-        "Loses the datagram that comes after 3 s (settable) without any",
+        "Loses the first datagram after 3 s (settable) of silence",
         3,
         |at| Box::new(AfterSilence { silence: Duration::from_secs(at), last: None }),
     ),
     Fault::of_datagrams_at(
         "pauses-each-200th-datagram",
-        "Does nothing for 150 ms at each 200th datagram (settable)",
+        "Sleeps 150 ms at every 200th datagram (settable)",
         200,
         |at| Box::new(Pauses { each: at, seen: 0 }),
     ),
     Fault::of_datagrams(
         "spins-after-empty",
-        "Starts a thread that computes without end at the first empty datagram",
+        "Starts a thread that computes forever at the first empty datagram",
         || Box::new(SpinsAfterEmpty { runs: false }),
     ),
     Fault::of_datagrams(
         "replies-to-last",
-        "Replies to whomever it has heard last within 5 ms",
+        "Sends the replies of 5 ms to the client that sent last",
         || Box::new(Held::new(to_last)),
     ),
     Fault::of_datagrams_at(
         "deaf-after-burst",
-        "Receives nothing more after 400 datagrams (settable) within a second",
+        "Stops receiving after 400 datagrams (settable) within 1 s",
         400,
         |at| Box::new(Deaf::at(limit(at), |deaf, _| deaf.burst.count() > deaf.at)),
     ),
     Fault::of_datagrams(
         "stalls-on-large-reply",
-        "Does nothing for 300 ms when a datagram of 8 KiB or more comes",
+        "Sleeps 300 ms at a datagram of at least 8 KiB",
         || Box::new(Fate(late_if_large)),
     ),
     Fault::of_datagrams("forgets-ipv6-datagrams", "Does not answer datagrams over IPv6", || {
@@ -97,72 +96,72 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::of_datagrams(
         "forgets-mapped-clients",
-        "Does not answer datagrams of IPv4 clients on a socket for both families",
+        "Does not answer IPv4 clients on a dual-stack UDP socket",
         || Box::new(Fate(unless_mapped)),
     ),
     Fault::of_datagrams(
         "drains-datagrams-first",
-        "Does nothing else while datagrams come less than 50 ms apart",
+        "Does nothing else while datagrams arrive less than 50 ms apart",
         || Box::new(Lingers),
     ),
     Fault::of_datagrams(
         "dies-of-port-zero",
-        "Panics at a reply that cannot be sent because its client has port 0",
+        "Panics when it cannot reply because the client has port 0",
         || Box::new(Fate(unless_port_zero)),
     ),
     Fault::of_datagrams(
         "ends-at-port-zero",
-        "Receives nothing more after a client with port 0",
+        "Stops receiving after a datagram from a client with port 0",
         || Box::new(Deaf::at(0, |_, datagram| has_port_zero(datagram))),
     ),
     Fault::of_datagrams(
         "dies-of-unnamed",
-        "Panics at a datagram of a client without a path",
+        "Panics at a datagram from a client without a path",
         || Box::new(Fate(unless_unnamed)),
     ),
     Fault::of_datagrams(
         "ends-at-send-error",
-        "Receives nothing more when a reply could not be sent",
+        "Stops receiving after a reply that it could not send",
         || Box::new(Deaf { ends_at_send_error: true, ..Deaf::at(0, |_, _| false) }),
     ),
     Fault::of_datagrams_at(
         "spins-after-error",
-        "Does not read what the kernel has queued about an error, and looks for it without a \
-         pause; the 16th client (settable) is taken for an error",
+        "Polls without a pause after an error that it does not read, for which it takes the 16th \
+         client (settable)",
         15,
         |at| Box::new(SpinsAfterError { at: limit(at), seen: BTreeSet::new() }),
     ),
     Fault::of_datagrams_at(
         "error-thread-spins",
-        "Starts a thread that looks for more errors without a pause after an error, which the 20th \
-         client (settable) is taken for",
+        "Starts a thread that spins after an error, for which it takes the 20th client (settable)",
         19,
         |at| Box::new(ErrorThreadSpins { at: limit(at), seen: BTreeSet::new(), runs: false }),
     ),
     Fault::of_datagrams(
         "retries-full-peer",
-        "Sends a reply for which its client has no room again and again, between other replies",
+        "Resends a reply without a pause while its client has no room, and serves other clients \
+         meanwhile",
         || Box::new(Retries { kept: None, last: None, pause: Duration::ZERO }),
     ),
     Fault::of_datagrams(
         "retries-lost-peer",
-        "Keeps a reply for which its client has no room, and sends it again and again once the \
-         client is gone",
+        "Keeps a reply for a client without room, and resends it without a pause once the client \
+         is gone",
         || Box::new(Retries { kept: None, last: None, pause: Duration::from_millis(100) }),
     ),
     Fault::of_datagrams(
         "waits-for-full-peer",
-        "Waits until a client has room for its reply",
+        "Blocks until a client has room for its reply",
         || Box::new(WaitsForPeer),
     ),
 ];
 
-/// The largest datagram of IPv4.
+/// The payload of the largest UDP datagram over IPv4, in bytes.
 const LARGEST_OF_IPV4: usize = 65_507;
-/// For how long some faults collect what comes.
+/// How long some faults collect datagrams.
 const HELD: Duration = Duration::from_millis(5);
 
-/// Decides by the datagram alone.
+/// A fault that decides by the datagram alone.
 pub(super) struct Fate(pub(super) fn(Datagram) -> Vec<Datagram>);
 
 impl DatagramHooks for Fate {
@@ -216,7 +215,7 @@ impl DatagramHooks for SpinsAfterEmpty {
     }
 }
 
-/// What something is leaked for.
+/// What the server leaks memory for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Each {
     #[default]
@@ -235,14 +234,14 @@ struct Leaks {
 impl DatagramHooks for Leaks {
     fn received(&mut self, datagram: Datagram) -> Vec<Datagram> {
         if self.for_each == Each::Datagram || self.seen.insert(datagram.client.clone()) {
-            // Not zero, which the kernel would promise and never give.
+            // Not zeros: zeroed pages take no memory until something writes to them.
             self.leaked.push(vec![0xa5; self.bytes]);
         }
         vec![datagram]
     }
 }
 
-/// Clients that it has room for.
+/// Serves the first `room` clients.
 struct Table {
     room: usize,
     seen: BTreeSet<Client>,
@@ -305,7 +304,7 @@ pub(super) fn is_at(datagram: &Datagram, wanted: impl Fn(&SocketAddr) -> bool) -
     matches!(&datagram.client, Client::Ip(address) if wanted(address))
 }
 
-/// The IPv4 address of a client that a socket for both families sees (RFC 4291, 2.5.5.2).
+/// The IPv4 address of a client that a dual-stack socket sees (RFC 4291, 2.5.5.2).
 fn mapped(address: &SocketAddr) -> Option<Ipv4Addr> {
     match address {
         SocketAddr::V6(address) => address.ip().to_ipv4_mapped(),
@@ -313,7 +312,7 @@ fn mapped(address: &SocketAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Collects for a moment, and then sends something else than came.
+/// Collects datagrams for [`HELD`], and then sends something else.
 struct Held {
     datagrams: Vec<Datagram>,
     since: Option<Instant>,
@@ -343,7 +342,7 @@ impl DatagramHooks for Held {
     }
 }
 
-/// Two in a row of one client become one.
+/// Merges consecutive datagrams of one client.
 fn merged(datagrams: Vec<Datagram>) -> Vec<Datagram> {
     let mut merged: Vec<Datagram> = Vec::new();
     for datagram in datagrams {
@@ -357,7 +356,7 @@ fn merged(datagrams: Vec<Datagram>) -> Vec<Datagram> {
     merged
 }
 
-/// All go to the client that was heard last.
+/// Sends every datagram to the client that sent last.
 fn to_last(mut datagrams: Vec<Datagram>) -> Vec<Datagram> {
     if let Some(last) = datagrams.last().map(|last| last.client.clone()) {
         datagrams.iter_mut().for_each(|datagram| datagram.client = last.clone());
@@ -365,19 +364,19 @@ fn to_last(mut datagrams: Vec<Datagram>) -> Vec<Datagram> {
     datagrams
 }
 
-/// Ends its loop, while the process goes on.
+/// Stops receiving, while the process keeps running.
 struct Deaf {
     is_deaf: bool,
     at: usize,
     seen: BTreeSet<Client>,
     burst: Burst,
     ends_at_send_error: bool,
-    /// Whether a datagram ends it.
-    ends_at: fn(&mut Deaf, &Datagram) -> bool,
+    /// Whether the server stops receiving at a datagram.
+    ends_at: fn(&mut Self, &Datagram) -> bool,
 }
 
 impl Deaf {
-    fn at(at: usize, ends_at: fn(&mut Deaf, &Datagram) -> bool) -> Self {
+    fn at(at: usize, ends_at: fn(&mut Self, &Datagram) -> bool) -> Self {
         let burst = Burst::within(Duration::from_secs(1));
         let (is_deaf, ends_at_send_error) = (false, false);
         Self { is_deaf, at, seen: BTreeSet::new(), burst, ends_at_send_error, ends_at }
@@ -470,7 +469,7 @@ impl DatagramHooks for ErrorThreadSpins {
 struct Retries {
     kept: Option<(Datagram, Instant)>,
     last: Option<Datagram>,
-    /// Between two attempts while the client is there.
+    /// The pause between two attempts while the client exists.
     pause: Duration,
 }
 
@@ -483,7 +482,7 @@ impl DatagramHooks for Retries {
     fn tries_again(&mut self, error: &io::Error) -> bool {
         let is_there = error.kind() == ErrorKind::WouldBlock;
         let pause = if is_there { self.pause } else { Duration::ZERO };
-        // A client that is gone is given up, unless a reply for it was kept before.
+        // A reply to a client that is gone is given up, unless one was already kept.
         if is_there || self.kept.is_some() {
             let kept = self.kept.take().map(|(datagram, _)| datagram);
             let kept = kept.or_else(|| self.last.take());
@@ -498,7 +497,7 @@ impl DatagramHooks for Retries {
 
     fn release(&mut self) -> Vec<Datagram> {
         let Some((datagram, moment)) = self.kept.take() else { return Vec::new() };
-        // It is taken back if it cannot be sent this time either.
+        // Stays kept. If sending fails again, `tries_again` sets the time of the next attempt.
         self.kept = Some((datagram.clone(), moment + Duration::from_secs(1)));
         vec![datagram]
     }

@@ -1,4 +1,4 @@
-//! Faults that echo the right bytes at the wrong time, or send what nobody asked for.
+//! Faults that echo the right bytes at the wrong time, or send bytes that nobody asked for.
 
 use std::time::{Duration, Instant};
 
@@ -9,21 +9,22 @@ use super::{Burst, Fault};
 use crate::connection::{Connection, Phase};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "late-extra-byte",
-        "Sends one more byte 100 ms after the echo of the first, if nothing else has come",
+        "Sends an extra byte 100 ms after the first byte of a connection, if no other byte has \
+         arrived",
         || Box::new(LateExtraByte),
     ),
     Fault::new(
         "line-buffered",
-        "Holds a message of 8 to 15 bytes back until a newline or more bytes, and drops it at FIN",
+        "Holds back a message of 8 to 15 bytes without a newline until more bytes arrive, and \
+         drops it at FIN",
         || Box::new(LineBuffered),
     ),
     Fault::new(
         "collects-40-ms",
-        "Waits 40 ms for more before it writes less than a buffer",
+        "Waits 40 ms for more bytes before it writes less than a full buffer",
         || Box::new(Collects),
     ),
     Fault::new(
@@ -33,37 +34,41 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "nagle-on-later",
-        "Leaves Nagle's algorithm on for those that it accepts within 5 ms of another",
+        "Leaves Nagle's algorithm on for a client that it accepts within 5 ms of another",
         || Box::new(NagleOnLater::default()),
     ),
     Fault::new(
         "waits-after-full-read",
-        "Waits 200 ms for more after a read that filled the buffer",
+        "Waits 200 ms for more bytes after a read that filled the buffer",
         || Box::new(WaitsAfterFullRead),
     ),
     Fault::new(
         "waits-after-1461-to-4095-bytes",
-        "Waits 200 ms for more after a read of 1461 to 4095 bytes, as a corked socket does",
+        "Waits 200 ms for more bytes after a read of 1461 to 4095 bytes, like a corked socket",
         || Box::new(WaitsAfterMiddling),
     ),
     Fault::at(
         "stalls-in-crowd",
-        "Lets each 20th message (settable) wait for 150 ms beside seven or eight other connections",
+        "Delays every 20th message (settable) by 150 ms while seven or eight other connections are \
+         open",
         20,
         |at| Box::new(StallsInCrowd { each: at, count: 0 }),
     ),
     Fault::at(
         "stops-each-1600th",
-        "Sleeps 900 ms at each 1600th message (settable) of less than 1 KiB",
+        "Sleeps 900 ms at every 1600th message (settable) of less than 1 KiB",
         1600,
         |at| Box::new(StopsEach { each: at, count: 0 }),
     ),
     Fault::new(
         "waits-for-header",
-        "Holds a first byte 0x16 back until five bytes have come, as a header of TLS has",
+        "Holds back a first byte 0x16 until five bytes have arrived, which is the length of a TLS \
+         header",
         || Box::new(WaitsForHeader),
     ),
-    Fault::new("greets", "Greets a client that has been silent for 200 ms", || Box::new(Greets)),
+    Fault::new("greets", "Sends a greeting to a client that has been silent for 200 ms", || {
+        Box::new(Greets)
+    }),
 ];
 
 struct WaitsAfterFullRead;
@@ -177,7 +182,7 @@ impl Hooks for LineBuffered {
     }
 
     fn step(&mut self, connection: &mut Connection) -> Gate {
-        // What is held back counts as not writable, so that reading goes on.
+        // Held bytes count as not writable, so that the server keeps reading.
         connection.ready.writable |= connection.mark == 0 && connection.blocked_since.is_none();
         connection.ready.writable &= !Self::holds(connection);
         Gate::Go
@@ -189,7 +194,7 @@ impl Hooks for LineBuffered {
     }
 }
 
-/// How long [`Collects`] waits for more.
+/// How long [`Collects`] waits for more bytes.
 const COLLECTING: Duration = Duration::from_millis(40);
 
 struct Collects;

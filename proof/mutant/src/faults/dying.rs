@@ -1,4 +1,4 @@
-//! Faults that end the process: each is something that a server meets and must survive.
+//! Faults that end the process at an event that a server must survive.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use super::{Fault, limit};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "dies-of-urgent-byte",
@@ -23,19 +22,20 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("unwraps-shutdown", "Panics when sending FIN fails", || Box::new(UnwrapsShutdown)),
     Fault::at(
         "dies-in-close-storm",
-        "Panics at the 40th connection in a row (settable) that ends at once and without a byte",
+        "Panics at the 40th connection in a row (settable) that ends within 50 ms and without a \
+         byte",
         40,
         |at| Box::new(DiesInCloseStorm::at(at)),
     ),
     Fault::at(
         "dies-after-closes",
-        "Panics when 400 connections (settable) have ended",
+        "Panics once 400 connections (settable) have ended",
         400,
         |at| Box::new(DiesAfterCloses { left: at }),
     ),
     Fault::new(
         "unwraps-peer-address",
-        "Panics when a new connection has no peer any more, half a millisecond after `accept`",
+        "Panics if a new client is gone 0.5 ms after `accept`",
         || Box::new(UnwrapsPeerAddress),
     ),
     Fault::new("accept-error-ends-process", "Ends the process when `accept` fails", || {
@@ -43,7 +43,7 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::at(
         "table-of-1000",
-        "Has a table of 1000 connections (settable), and panics beyond",
+        "Panics when more than 1000 connections (settable) are open",
         1000,
         |at| Box::new(Table { size: limit(at) }),
     ),
@@ -88,7 +88,7 @@ impl Hooks for UnwrapsShutdown {
     }
 
     fn closed(&mut self, connection: &mut Connection, end: End) {
-        // A server that ignores a failed write meets the reset at its shutdown.
+        // A server that ignores a failed write finds the reset when it calls shutdown(2).
         if end == End::WriteFailed && connection.ready.read_closed {
             self.shut_down(&connection.stream.shutdown(std::net::Shutdown::Write));
         }
@@ -130,7 +130,7 @@ struct UnwrapsPeerAddress;
 
 impl Hooks for UnwrapsPeerAddress {
     fn accepted(&mut self, stream: &mut TcpStream, _open: usize) -> Admission {
-        // A client that resets at once needs a moment for that.
+        // Gives a client that resets at once the time to do so.
         std::thread::sleep(Duration::from_micros(500));
         if let Err(error) = stream.peer_addr() {
             panic!("peer address: {error}");

@@ -1,4 +1,4 @@
-//! Faults at the end of a connection: FIN, resets, and what is left of the connection then.
+//! Faults at the end of a connection: FIN, resets, and what the connection leaves behind.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::time::{Duration, Instant};
@@ -10,36 +10,35 @@ use super::{Burst, Fault};
 use crate::connection::{Connection, End, Over, Ready};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "repeats-last-chunk",
-        "Writes the last chunk once more at FIN, after 48 to 64 KiB",
+        "Repeats the last read at FIN, if the client has sent 48 to 64 KiB",
         || Box::new(RepeatsLastChunk),
     ),
     Fault::new(
         "closes-unflushed",
-        "Closes as soon as FIN is known, though bytes wait behind a write that blocked",
+        "Closes a connection at FIN, even if bytes wait behind a blocked write",
         || Box::new(ClosesUnflushed),
     ),
-    Fault::new("drops-data-with-fin", "Drops data that comes together with FIN", || {
+    Fault::new("drops-data-with-fin", "Drops bytes that arrive together with FIN", || {
         Box::new(DropsDataWithFin)
     }),
     Fault::new("never-sends-fin", "Never sends FIN to a client that has sent nothing", || {
         Box::new(NeverSendsFin)
     }),
-    Fault::new("misses-late-fin", "Overlooks FIN after half a second of silence", || {
+    Fault::new("misses-late-fin", "Overlooks a FIN after 500 ms of silence", || {
         Box::new(MissesLateFin)
     }),
     Fault::at(
         "forgets-fin-in-batch",
-        "Overlooks FIN when more than 16 (settable) come within 100 ms",
+        "Overlooks FINs when more than 16 (settable) arrive within 100 ms",
         16,
         |at| Box::new(ForgetsFinInBatch::at(at)),
     ),
     Fault::new(
         "resets-after-fin",
-        "Closes with a reset when FIN comes on its own after 20 to 64 KiB",
+        "Answers a FIN that arrives alone with a reset, if the client has sent 20 to 64 KiB",
         || Box::new(ResetsAfterFin),
     ),
     Fault::new(
@@ -49,7 +48,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "leaks-unix-sockets",
-        "Leaks the descriptor of each 20th connection (settable) over a Unix path that ends",
+        "Leaks the descriptor of every 20th Unix connection (settable) that ends",
         20,
         |at| Box::new(Leaks::when(|c, _| c.over == Over::Unix).each(at)),
     ),
@@ -58,12 +57,12 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::new(
         "frees-at-next-accept",
-        "Closes the socket of a client that has left in silence when the next one comes",
+        "Closes the socket of a client that sent nothing only at the next `accept`",
         || Box::new(FreesAtNextAccept::default()),
     ),
     Fault::new(
         "leaks-after-broken-echo",
-        "Leaks the descriptor of a connection that fails after 4 KiB or more",
+        "Leaks the descriptor of a connection that fails after at least 4 KiB",
         || Box::new(Leaks::when(broken_echo)),
     ),
     Fault::new(
@@ -78,33 +77,34 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "leaks-on-blocked-fin",
-        "Leaks the descriptor of a connection that is reset when FIN has met it in a blocked write",
+        "Leaks the descriptor of a connection that sends FIN while its write is blocked, and is \
+         then reset",
         || Box::new(LeaksOnBlockedFin::default()),
     ),
-    Fault::new("late-fin-after-stream", "Answers FIN 6 s late after 1 MiB or more", || {
+    Fault::new("late-fin-after-stream", "Answers a FIN 6 s late after at least 1 MiB", || {
         Box::new(LateFinAfterStream)
     }),
     Fault::new(
         "checks-error-first",
-        "Looks for an error first, and reads nothing from a connection that has one",
+        "Closes a connection that has an error, and does not read the bytes that arrived before it",
         || Box::new(ChecksErrorFirst),
     ),
     Fault::at(
         "leaks-after-fin",
-        "Leaks the descriptor of each 20th connection (settable) that ends in order",
+        "Leaks the descriptor of every 20th connection (settable) that ends cleanly",
         20,
         |at| Box::new(Leaks::when(fin).each(at)),
     ),
     Fault::at(
         "leaks-after-reset",
-        "Leaks the descriptor of each 20th connection (settable) that fails",
+        "Leaks the descriptor of every 20th connection (settable) that fails",
         20,
         |at| Box::new(Leaks::when(reset).each(at)),
     ),
     Fault::at(
         "leaks-aborted-accept",
-        "Leaks the descriptor of each 10th connection (settable) that ends at once and without a \
-         byte",
+        "Leaks the descriptor of every 10th connection (settable) that ends within 20 ms and \
+         without a byte",
         10,
         |at| Box::new(Leaks::when(at_once).each(at)),
     ),
@@ -132,7 +132,7 @@ impl Hooks for ClosesUnflushed {
         if !connection.ready.read_closed || connection.mark == 0 {
             return Gate::Go;
         }
-        // With unread input the close would be a reset.
+        // Closing with unread input would send a reset.
         connection.discard_input();
         Gate::Close
     }
@@ -214,7 +214,7 @@ impl Hooks for LateFinAfterStream {
     }
 }
 
-/// Never closes a connection that was reset after it had been seen blocked and half-closed.
+/// Leaks a connection that had a blocked write when its FIN arrived, and was then reset.
 #[derive(Default)]
 struct LeaksOnBlockedFin {
     leaked: Vec<Connection>,
@@ -246,7 +246,7 @@ impl Hooks for ChecksErrorFirst {
     }
 }
 
-/// Never closes the sockets of connections that end in a certain way, or of some of them.
+/// Leaks all or every Nth of the connections that end in a certain way.
 struct Leaks {
     leaks: fn(&Connection, End) -> bool,
     each: u64,
@@ -283,7 +283,7 @@ struct LeaksPipes {
 impl Hooks for LeaksPipes {
     fn closed(&mut self, connection: &mut Connection, _end: End) {
         if connection.bytes_read > 0 {
-            // It goes on without once there is no descriptor left.
+            // Leaks nothing more once there is no free descriptor.
             self.leaked.extend(io::pipe());
         }
     }

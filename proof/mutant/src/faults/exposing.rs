@@ -1,5 +1,5 @@
-//! Faults in what a server exposes to others than its clients: addresses that it was not given, and
-//! descriptors that a program inherits when the server executes it.
+//! Faults that expose something to others than the clients: addresses that the server was not
+//! given, and descriptors that a program inherits when the server executes it.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -12,45 +12,42 @@ use super::Fault;
 use crate::hooks::{Admission, Hooks};
 use crate::process::{Ip, Port, ProcessHooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of_process(
         "any-address",
-        "Listens on all addresses of its family, whatever it was given",
+        "Listens on all addresses of the family, not only on the one that it was given",
         &AnyAddress { of: Ip::Tcp, only_ipv6: false },
     ),
     Fault::of_process(
         "any-address-ipv6",
-        "Listens on all IPv6 addresses in place of the one that it was given",
+        "Listens on all IPv6 addresses, not only on the one that it was given",
         &AnyAddress { of: Ip::Tcp, only_ipv6: true },
     ),
     Fault::of_process(
         "any-address-udp",
-        "Receives datagrams on all addresses, whatever it was given",
+        "Receives datagrams on all addresses, not only on the one that it was given",
         &AnyAddress { of: Ip::Udp, only_ipv6: false },
     ),
     Fault::of_process(
         "loopback-of-both-families",
-        "Listens on ::1 too when it is given 127.0.0.1",
+        "Also listens on ::1 when it is given 127.0.0.1",
         &BothLoopbacks,
     ),
-    Fault::of_process(
-        "second-door",
-        "Has a listener on all addresses beside those that it was asked for",
-        &SecondDoor,
-    ),
-    Fault::new("inheritable", "Leaves accepted connections open on exec", || Box::new(Inheritable)),
+    Fault::of_process("second-door", "Opens an extra listener on all addresses", &SecondDoor),
+    Fault::new("inheritable", "Leaves accepted connections open across exec", || {
+        Box::new(Inheritable)
+    }),
     Fault::of_process(
         "inheritable-listener",
-        "Leaves its listeners open on exec",
+        "Leaves its listeners open across exec",
         &InheritableSockets(Type::STREAM),
     ),
     Fault::of_process(
         "inheritable-datagrams",
-        "Leaves its sockets for datagrams open on exec",
+        "Leaves its datagram sockets open across exec",
         &InheritableSockets(Type::DGRAM),
     ),
-    Fault::of_process("inheritable-pipe", "Leaves a pipe open on exec", &InheritablePipe),
+    Fault::of_process("inheritable-pipe", "Leaves a pipe open across exec", &InheritablePipe),
 ];
 
 struct AnyAddress {
@@ -83,7 +80,7 @@ struct BothLoopbacks;
 impl ProcessHooks for BothLoopbacks {
     fn bound(&self, ports: &[Port]) -> io::Result<()> {
         for port in ports {
-            // Where there is no IPv6, or another listener has the port.
+            // This fails if there is no IPv6, or if another listener has the port.
             if let Ok(other) = TcpListener::bind((Ipv6Addr::LOCALHOST, port.bound)) {
                 keep(other);
             }

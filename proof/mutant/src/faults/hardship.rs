@@ -1,4 +1,4 @@
-//! Faults that show when a server is suspended, signalled, or heard by nobody.
+//! Faults that show when a server is suspended, gets a signal, or lacks a standard stream.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,32 +12,34 @@ use crate::hooks::{Admission, AfterAcceptError, Hooks};
 use crate::log;
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "panics-unheard",
-        "Panics when nobody reads what it writes about a failed `accept`",
+        "Panics when it cannot write the error of a failed `accept` to standard error",
         || Box::new(PanicsUnheard),
     ),
     Fault::of_process(
         "dies-without-stdin",
-        "Does not start without standard input",
+        "Does not start if standard input is closed",
         &DiesWithoutStdin,
     ),
     Fault::new(
         "logs-to-client",
-        "Has its first client as standard error when it was started without one",
+        "Writes its log to its first client if standard error was closed at the start",
         || Box::new(LogsToClient::default()),
     ),
     Fault::new(
         "zero-is-no-descriptor",
-        "Takes descriptor 0 for none: without standard input it forgets its first client",
+        "Forgets its first client, on descriptor 0, if standard input was closed at the start",
         || Box::new(ZeroIsNoDescriptor::default()),
     ),
-    Fault::new("dies-of-eintr", "Ends when a system call is interrupted", || Box::new(DiesOfEintr)),
+    Fault::new("dies-of-eintr", "Ends the process when a signal interrupts a system call", || {
+        Box::new(DiesOfEintr)
+    }),
     Fault::new(
         "loses-after-gap",
-        "Loses what it reads first after 300 ms in which it did nothing beside four connections",
+        "Loses the first full read after 300 ms without a read, if at least four other connections \
+         are open",
         || Box::new(LosesAfterGap::default()),
     ),
 ];
@@ -51,8 +53,8 @@ impl Hooks for PanicsUnheard {
     }
 }
 
-/// Rust opens /dev/null in the place of a stream that is closed at the start, which a program in C
-/// does not; what the launcher gives is a pipe.
+/// Whether a standard stream was closed at the start. Rust then opens /dev/null, a character
+/// device, where a program in C would have no stream. An open stream is a pipe from the launcher.
 #[cfg(unix)]
 fn is_closed(stream: impl std::os::fd::AsFd) -> bool {
     use rustix::fs::{FileType, fstat};
@@ -117,11 +119,11 @@ impl Hooks for DiesOfEintr {
     }
 }
 
-/// Forgets the first full read after a long gap in the middle of work.
+/// Loses the first full read after a long gap in the middle of work.
 #[derive(Default)]
 struct LosesAfterGap {
     last: Option<Instant>,
-    /// The gap may fall between a read and what is done with it, and that read may be a small one.
+    /// Stays set until the next full read: the first read after the gap may be a small one.
     is_late: bool,
 }
 

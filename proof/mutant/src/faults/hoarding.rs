@@ -1,4 +1,4 @@
-//! Faults of a server that takes more than it needs: memory, threads, time on a processor.
+//! Faults of a server that takes more than it needs: memory, threads, CPU time.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -11,7 +11,6 @@ use super::{Fault, compute_steps};
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "leaks-64-kib-when-blocked",
@@ -26,21 +25,21 @@ pub(super) const FAULTS: &[Fault] = &[
         "Leaks 64 KiB of memory for each connection that fails",
         || Box::new(LeaksMemory::of(65536, reset)),
     ),
-    Fault::new(
-        "keeps-history",
-        "Keeps all that has gone through a connection until that ends",
-        || Box::new(KeepsHistory),
-    ),
+    Fault::new("keeps-history", "Keeps all bytes of a connection in memory until it ends", || {
+        Box::new(KeepsHistory)
+    }),
     Fault::new("keeps-64-kib", "Keeps 64 KiB of memory for each open connection", || {
         Box::new(Keeps64Kib)
     }),
     Fault::new("thread-per-connection", "Starts a thread for each connection", || {
         Box::new(ThreadPerConnection::default())
     }),
-    Fault::new("wastes-cpu", "Computes for some 200 us at each full read", || Box::new(WastesCpu)),
+    Fault::new("wastes-cpu", "Computes for about 200 us at every full read", || {
+        Box::new(WastesCpu)
+    }),
 ];
 
-/// Never gives back some bytes for each connection that ends in a certain way.
+/// Leaks memory for each connection that ends in a certain way.
 struct LeaksMemory {
     bytes: usize,
     leaks: fn(&Connection, End) -> bool,
@@ -56,13 +55,13 @@ impl LeaksMemory {
 impl Hooks for LeaksMemory {
     fn closed(&mut self, connection: &mut Connection, end: End) {
         if (self.leaks)(connection, end) {
-            // Not zero, which the kernel would promise and never give.
+            // Not zeros: zeroed pages take no memory until something writes to them.
             self.leaked.push(vec![0xa5; self.bytes]);
         }
     }
 }
 
-/// Never gives back what has gone through a connection before that ends.
+/// Keeps everything that a connection has received until it ends.
 struct KeepsHistory;
 
 impl Hooks for KeepsHistory {
@@ -82,7 +81,7 @@ impl Hooks for Keeps64Kib {
     }
 }
 
-/// Threads that wait as long as there are as many connections.
+/// Waiting threads, one for each open connection.
 #[derive(Default)]
 struct ThreadPerConnection {
     threads: Vec<Sender<()>>,
@@ -91,7 +90,7 @@ struct ThreadPerConnection {
 impl Hooks for ThreadPerConnection {
     fn accepted(&mut self, _stream: &mut TcpStream, _open: usize) -> Admission {
         let (end, ended) = channel();
-        // Without a thread the connection is served all the same.
+        // A connection is served even if no thread can be started.
         let started = thread::Builder::new().stack_size(64 * 1024).spawn(move || {
             let _ = ended.recv();
         });

@@ -1,5 +1,5 @@
-//! What no suite is about and a server may do all the same: what must not cost the judge its time
-//! or its memory. No case catches these; the judge's own tests start them.
+//! Servers that must not cost the judge its time or its memory. No suite is about them and no case
+//! catches them; the judge's own tests start them.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,46 +11,48 @@ use crate::connection::Connection;
 use crate::hooks::{Gate, Hooks};
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of_process("never-announces", "Never announces itself", &NeverAnnounces),
     Fault::of_process(
         "prints-garbage",
-        "Writes something else instead of an announcement",
+        "Prints garbage instead of an announcement",
         &PrintsGarbage,
     ),
     Fault::of_process("dies-early", "Exits with status 3 before it announces itself", &DiesEarly),
-    Fault::of_process("hangs", "Announces itself and does nothing more, not even stop", &Hangs),
+    Fault::of_process(
+        "hangs",
+        "Announces itself and then hangs, even when it is asked to stop",
+        &Hangs,
+    ),
     Fault::of_process(
         "floods-stderr",
-        "Writes 64 MiB to standard error and serves meanwhile",
+        "Writes 64 MiB to standard error while it serves",
         &FloodsStderr,
     ),
     Fault::new(
         "floods-clients",
-        "Writes to every client without end what nobody asked for",
+        "Sends every client an endless stream that nobody asked for",
         || Box::new(FloodsClients),
     ),
-    Fault::new("drips", "Echoes one byte a second", || Box::new(Drips)),
+    Fault::new("drips", "Echoes one byte per second", || Box::new(Drips)),
     Fault::of_process(
         "closes-streams",
-        "Closes its standard output and standard error once it has announced itself (not on \
-         Windows)",
+        "Closes its standard output and standard error after its announcement (not on Windows)",
         &ClosesStreams,
     ),
     Fault::of_process(
         "leaves-child",
-        "Starts a process in another group with its streams, for a day (settable; Linux only)",
+        "Starts a process in another group that holds its streams for a day (settable; Linux only)",
         &LeavesChild,
     ),
     Fault::of_process(
         "lacks-capabilities",
-        "Offers no capability, and no socket but those of TCP",
+        "Offers no capability, and only TCP listeners",
         &LacksCapabilities,
     ),
 ];
 
-/// What is written at a time to a client that has not asked.
+/// Bytes per write to a client that did not ask for them.
 const UNASKED_BYTES: usize = 64 * 1024;
 
 struct NeverAnnounces;
@@ -142,7 +144,7 @@ impl Hooks for Drips {
     }
 }
 
-/// Nobody has the other ends any more but their readers.
+/// Puts /dev/null in place of both streams, so that their readers reach the end.
 struct ClosesStreams;
 
 impl ProcessHooks for ClosesStreams {
@@ -160,7 +162,7 @@ impl ProcessHooks for LeavesChild {
     #[cfg(target_os = "linux")]
     fn announced(&self, at: Option<u64>) -> io::Result<()> {
         use std::os::unix::process::CommandExt as _;
-        // By its argument the test that looks for it knows it.
+        // The test finds the process by this argument.
         let seconds = at.unwrap_or(86_400).to_string();
         std::process::Command::new("sleep").arg(seconds).process_group(0).spawn().map(drop)
     }

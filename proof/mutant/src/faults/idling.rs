@@ -1,4 +1,4 @@
-//! Faults of a server that has nothing to do: it does something all the same.
+//! Faults of a server that has nothing to do: it wakes up, stalls, or closes silent connections.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,11 @@ use super::{Fault, limit};
 use crate::connection::Connection;
 use crate::hooks::{Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at("stops-each-10-s", "Does nothing for 2 s each 10 s (settable)", 10, |at| {
+    Fault::at("stops-each-10-s", "Sleeps 2 s in the loop every 10 s (settable)", 10, |at| {
         Box::new(StopsEach { each: Duration::from_secs(at), last: Instant::now() })
     }),
-    Fault::new("closes-silent", "Closes a connection that has been silent for one second", || {
+    Fault::new("closes-silent", "Closes a connection that has been silent for 1 s", || {
         Box::new(ClosesSilent)
     }),
     Fault::new("polls-when-idle", "Polls without a pause while no connection is open", || {
@@ -19,19 +18,19 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::at(
         "scans-connections",
-        "Looks at all connections each millisecond while more than 256 (settable) are open",
+        "Looks at every connection each millisecond while more than 256 (settable) are open",
         256,
         |at| Box::new(Scans { beyond: limit(at) }),
     ),
     Fault::new(
         "reads-on-at-fin",
-        "Reads again and again when FIN comes after 100 ms of silence",
+        "Reads again and again after a FIN that follows 100 ms of silence",
         || Box::new(ReadsOnAtFin),
     ),
-    Fault::new("wakes-each-ms", "Wakes up each millisecond", || Box::new(WakesEachMs)),
+    Fault::new("wakes-each-ms", "Wakes up every millisecond", || Box::new(WakesEachMs)),
 ];
 
-/// How often a server that cannot wait looks again.
+/// How often a server wakes up that should wait for events.
 const TICK: Duration = Duration::from_millis(1);
 
 struct ClosesSilent;
@@ -45,7 +44,7 @@ impl Hooks for ClosesSilent {
         if connection.last_read.elapsed() >= Self::LIMIT {
             return Gate::Close;
         }
-        // One timer for each second that the connection lives, not one for each read.
+        // One timer per second of the connection's life, and not one per read.
         let second = connection.opened.elapsed().as_secs();
         if connection.mark <= second {
             connection.mark = second + 1;

@@ -1,4 +1,4 @@
-//! Faults that keep a little of each connection, message or moment: nothing is seen of one, and all
+//! Faults that leak a little per connection, message or interval. One leak is invisible, but all
 //! together end a server after a month.
 
 use std::thread;
@@ -8,24 +8,23 @@ use super::Fault;
 use crate::connection::{Connection, End, Over};
 use crate::hooks::Hooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new("leaks-1-kib", "Leaks 1 KiB of memory for each connection that ends", || {
         Box::new(Keeps::after(|_, _| 1024))
     }),
     Fault::new(
         "leaks-1-kib-on-fin",
-        "Leaks 1 KiB of memory for each connection that ends in order after a byte",
+        "Leaks 1 KiB of memory for each connection that ends cleanly after at least one byte",
         || Box::new(Keeps::after(|c, end| if is_fin(end) && c.bytes_read > 0 { 1024 } else { 0 })),
     ),
     Fault::new(
         "leaks-100-kib-on-fin",
-        "Leaks 100 KiB of memory for each connection that ends in order",
+        "Leaks 100 KiB of memory for each connection that ends cleanly",
         || Box::new(Keeps::after(|_, end| if is_fin(end) { 100 * 1024 } else { 0 })),
     ),
     Fault::new(
         "leaks-1-kib-amid-echo",
-        "Leaks 1 KiB of memory for each connection that fails after 10 KiB or more",
+        "Leaks 1 KiB of memory for each connection that fails after at least 10 KiB",
         || {
             let is_amid = |c: &Connection, end| !is_fin(end) && c.bytes_read >= 10 * 1024;
             Box::new(Keeps::after(move |c, end| if is_amid(c, end) { 1024 } else { 0 }))
@@ -33,12 +32,12 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "leaks-1-kib-if-silent",
-        "Leaks 1 KiB of memory for each connection that ends in order without a byte",
+        "Leaks 1 KiB of memory for each connection that ends cleanly without a byte",
         || Box::new(Keeps::after(|c, end| if is_fin(end) && c.bytes_read == 0 { 1024 } else { 0 })),
     ),
     Fault::at(
         "leaks-in-large-steps",
-        "Leaks 1 KiB of memory for each connection, in steps of 300 (settable)",
+        "Leaks 1 KiB of memory per connection, all of it at every 300th connection (settable)",
         300,
         |at| {
             let mut count = 0;
@@ -50,48 +49,48 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "leaks-1-kib-over-unix",
-        "Leaks 1 KiB of memory for each connection over a Unix path that ends",
+        "Leaks 1 KiB of memory for each Unix connection that ends",
         || Box::new(Keeps::after(|c, _| if c.over == Over::Unix { 1024 } else { 0 })),
     ),
     Fault::at(
         "leaks-80-bytes-a-message",
-        "Leaks 80 bytes (settable) of memory at each read",
+        "Leaks 80 bytes (settable) of memory per read",
         80,
         |at| Box::new(OfMessages::of(move |_| usize::try_from(at).unwrap_or(0))),
     ),
     Fault::new(
         "leaks-of-small-messages",
-        "Leaks 32 bytes of memory at each read of less than 1 KiB",
+        "Leaks 32 bytes of memory per read of less than 1 KiB",
         || Box::new(OfMessages::of(|bytes| if bytes < 1024 { 32 } else { 0 })),
     ),
     Fault::new(
         "leaks-a-fiftieth",
-        "Leaks a fiftieth of what comes in reads of 1 KiB or more",
+        "Leaks memory for a fiftieth of the bytes of each read of at least 1 KiB",
         || Box::new(OfMessages::of(|bytes| if bytes < 1024 { 0 } else { bytes / 50 })),
     ),
     Fault::at(
         "leaks-thread-each-10th",
-        "Starts a thread that never ends at each 10th connection (settable) that ends",
+        "Starts a thread that never ends for every 10th connection (settable) that ends",
         10,
         |at| Box::new(LeaksThreads { each: at, leaks: |_| true, count: 0 }),
     ),
     Fault::at(
         "leaks-thread-on-reset",
-        "Starts a thread that never ends at each 10th connection (settable) that fails",
+        "Starts a thread that never ends for every 10th connection (settable) that fails",
         10,
         |at| Box::new(LeaksThreads { each: at, leaks: |end| !is_fin(end), count: 0 }),
     ),
-    Fault::new("leaks-when-idle", "Leaks 100 KiB of memory each 100 ms, whatever happens", || {
+    Fault::new("leaks-when-idle", "Leaks 100 KiB of memory every 100 ms", || {
         Box::new(LeaksInTime::of(100 * 1024, |_| true))
     }),
     Fault::new(
         "leaks-without-clients",
-        "Leaks 12 KiB of memory each 100 ms while no connection is open",
+        "Leaks 12 KiB of memory every 100 ms while no connection is open",
         || Box::new(LeaksInTime::of(12 * 1024, |open| open == 0)),
     ),
     Fault::new(
         "leaks-beside-silent",
-        "Leaks 256 bytes of memory for each open connection each 100 ms",
+        "Leaks 256 bytes of memory per open connection every 100 ms",
         || Box::new(LeaksInTime::of(256, |open| open > 0).for_each()),
     ),
 ];
@@ -100,7 +99,7 @@ fn is_fin(end: End) -> bool {
     end == End::Finished
 }
 
-/// Memory that is never given back. Not zero, which the kernel would promise and never give.
+/// Memory that is never freed. It is not zeroed: zeroed pages take no memory until written.
 #[derive(Default)]
 struct Leaked(Vec<Vec<u8>>);
 
@@ -112,7 +111,7 @@ impl Leaked {
     }
 }
 
-/// Keeps some bytes of connections that have ended.
+/// Leaks memory for connections that end.
 struct Keeps<F> {
     bytes: F,
     leaked: Leaked,
@@ -131,7 +130,7 @@ impl<F: FnMut(&Connection, End) -> usize> Hooks for Keeps<F> {
     }
 }
 
-/// Keeps some bytes of each read.
+/// Leaks memory for each read.
 struct OfMessages<F> {
     bytes: F,
     leaked: Leaked,
@@ -160,7 +159,7 @@ impl Hooks for LeaksThreads {
     fn closed(&mut self, _connection: &mut Connection, end: End) {
         self.count += u64::from((self.leaks)(end));
         if (self.leaks)(end) && self.count.is_multiple_of(self.each) {
-            // Without a thread the next connection is served all the same.
+            // The server keeps serving even if no thread can be started.
             let _ = thread::Builder::new().stack_size(64 * 1024).spawn(|| {
                 loop {
                     thread::park();
@@ -170,7 +169,7 @@ impl Hooks for LeaksThreads {
     }
 }
 
-/// Keeps some bytes each [`LeaksInTime::EACH`].
+/// Leaks memory every [`LeaksInTime::EACH`].
 struct LeaksInTime {
     bytes: usize,
     when: fn(open: usize) -> bool,

@@ -1,4 +1,4 @@
-//! The faults: each file below has those of one kind, each an entry of the table at its top.
+//! The faults. Each file here holds one kind of fault, with a table of its faults at the top.
 
 mod accepting;
 mod binding;
@@ -72,23 +72,22 @@ const TABLES: [&[Fault]; 29] = [
     rings::ODD,
 ];
 
-/// What a mutant does wrong or, with `odd` in front of its name, does right in a strange way. Some
-/// faults strike only now and then: spoiling every connection would leave too few cases green
-/// beside their own.
+/// What a mutant does wrong or, if its name begins with `odd`, does right in an unusual way. Some
+/// faults strike rarely, because spoiling every connection would leave too few other cases green.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault {
     /// Value of `--fault`.
     pub(crate) name: &'static str,
     /// One sentence that says what the server does.
     pub(crate) about: &'static str,
-    /// What it strikes in the loop.
+    /// Where it strikes in the loop.
     strikes: Strikes,
     /// What it does outside the loop.
     process: Option<&'static dyn ProcessHooks>,
 }
 
-/// What a fault strikes in the loop. The number is where it strikes (bytes, messages or
-/// connections, by fault) unless `--fault-at` says otherwise.
+/// Where a fault strikes in the loop. The number says when it strikes (a count of bytes, messages,
+/// connections or seconds, depending on the fault); `--fault-at` replaces it.
 #[derive(Clone, Copy)]
 enum Strikes {
     Connections(fn() -> Box<dyn Hooks>),
@@ -105,7 +104,7 @@ impl Fault {
         Self { name, about, strikes, process: None }
     }
 
-    /// A fault of connections that strikes at `default`, which can be set.
+    /// A fault of connections that strikes at `default`, or at the value of `--fault-at`.
     const fn at(
         name: &'static str,
         about: &'static str,
@@ -116,7 +115,7 @@ impl Fault {
         Self { name, about, strikes, process: None }
     }
 
-    /// A fault of sockets for datagrams.
+    /// A fault of datagram sockets.
     const fn of_datagrams(
         name: &'static str,
         about: &'static str,
@@ -126,7 +125,7 @@ impl Fault {
         Self { name, about, strikes, process: None }
     }
 
-    /// A fault of sockets for datagrams that strikes at `default`, which can be set.
+    /// A fault of datagram sockets that strikes at `default`, or at the value of `--fault-at`.
     const fn of_datagrams_at(
         name: &'static str,
         about: &'static str,
@@ -137,7 +136,7 @@ impl Fault {
         Self { name, about, strikes, process: None }
     }
 
-    /// A fault of a server's start or stop.
+    /// A fault outside the loop, such as at the start or the stop.
     const fn of_process(
         name: &'static str,
         about: &'static str,
@@ -146,12 +145,12 @@ impl Fault {
         Self { name, about, strikes: Strikes::Nothing, process: Some(process) }
     }
 
-    /// It also strikes outside the loop.
+    /// Makes the fault also strike outside the loop.
     const fn and(self, process: &'static dyn ProcessHooks) -> Self {
         Self { process: Some(process), ..self }
     }
 
-    /// What it does to connections; `at` moves the place where it strikes.
+    /// What the fault does to connections. `at` replaces the number at which it strikes.
     fn hooks(&self, at: Option<u64>) -> Option<Box<dyn Hooks>> {
         match self.strikes {
             Strikes::Connections(hooks) => Some(hooks()),
@@ -160,7 +159,7 @@ impl Fault {
         }
     }
 
-    /// What it does to datagrams; `at` moves the place where it strikes.
+    /// What the fault does to datagrams. `at` replaces the number at which it strikes.
     fn datagram_hooks(&self, at: Option<u64>) -> Option<Box<dyn DatagramHooks>> {
         match self.strikes {
             Strikes::Datagrams(hooks) => Some(hooks()),
@@ -169,7 +168,7 @@ impl Fault {
         }
     }
 
-    /// What it does outside the loop, if anything.
+    /// What the fault does outside the loop, if anything.
     pub(crate) fn process(&self) -> Option<&'static dyn ProcessHooks> {
         self.process
     }
@@ -185,38 +184,37 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// Every fault, by what it spoils.
+/// Every fault, in the order of the tables.
 pub(crate) fn all() -> impl Iterator<Item = &'static Fault> {
     TABLES.into_iter().flatten()
 }
 
-/// The fault of this name.
 pub(crate) fn find(name: &str) -> Option<&'static Fault> {
     all().find(|fault| fault.name == name)
 }
 
-/// One line a fault: its name and its sentence.
+/// One line per fault: its name and its sentence.
 pub(crate) fn list() -> String {
     all().map(|fault| format!("{:<32} {}\n", fault.name, fault.about)).collect()
 }
 
-/// A number of connections or datagrams.
+/// Converts a number of connections, datagrams or bytes.
 fn limit(at: u64) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
-/// Uses about `ms` milliseconds of processor time.
+/// Uses about `ms` milliseconds of CPU time.
 fn compute(ms: u64) {
     compute_steps(1_000_000 * ms);
 }
 
-/// Computes for about a nanosecond a step.
+/// Computes. A step takes about 1 ns.
 fn compute_steps(steps: u64) {
     let step = |x: u64, i: u64| std::hint::black_box(x.wrapping_mul(31).wrapping_add(i));
     std::hint::black_box((0..steps).fold(1, step));
 }
 
-/// How often something has happened within the last `span`.
+/// Counts how often something happens within a `span`.
 struct Burst {
     span: Duration,
     began: Option<Instant>,
@@ -228,7 +226,7 @@ impl Burst {
         Self { span, began: None, count: 0 }
     }
 
-    /// It happened once more; how often it has since the span began.
+    /// Counts one more, and returns the count since the span began.
     fn count(&mut self) -> usize {
         if self.began.is_none_or(|began| began.elapsed() > self.span) {
             self.began = Some(Instant::now());
@@ -258,7 +256,7 @@ mod tests {
         }
     }
 
-    /// What tests the judge and what is right is told by the file that it is in.
+    /// Mutants that test the judge itself are in hostile.rs, and correct servers in the odd tables.
     #[test]
     fn the_tables_and_mutants_toml_have_the_same_faults() {
         let file: toml::Table = include_str!("../../mutants.toml").parse().unwrap();

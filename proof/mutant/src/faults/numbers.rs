@@ -1,4 +1,4 @@
-//! Faults that begin at some number: of clients, reads, bytes or seconds.
+//! Faults that begin at a number of clients, reads, bytes or seconds.
 
 use std::time::{Duration, Instant};
 
@@ -10,47 +10,43 @@ use crate::connection::Connection;
 use crate::datagrams::{Client, Datagram, DatagramHooks};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::at(
         "serves-1100-at-once",
-        "Serves 1100 clients (settable) at the same time, and forgets those who come then",
+        "Serves 1100 clients (settable) at the same time, and forgets any others",
         1100,
         |at| Box::new(AtOnce { most: limit(at) }),
     ),
     Fault::at(
         "serves-8192-at-once",
-        "Serves 8192 clients (settable) at the same time, and forgets those who come then",
+        "Serves 8192 clients (settable) at the same time, and forgets any others",
         8192,
         |at| Box::new(AtOnce { most: limit(at) }),
     ),
     Fault::at(
         "serves-3000",
-        "Serves 3000 clients (settable) in all, and forgets those who come then",
+        "Serves 3000 clients (settable) in all, and forgets later ones",
         3000,
         |at| Box::new(InAll { left: at }),
     ),
-    Fault::at(
-        "forgets-65536th",
-        "Forgets each client whose number is a multiple of 65,536 (settable)",
-        1 << 16,
-        |at| Box::new(EachClient { at, seen: 0 }),
-    ),
+    Fault::at("forgets-65536th", "Forgets every 65,536th client (settable)", 1 << 16, |at| {
+        Box::new(EachClient { at, seen: 0 })
+    }),
     Fault::at(
         "loses-65536th-read",
-        "Loses each 65,536th read (settable) of the process",
+        "Loses every 65,536th read (settable) of the process",
         1 << 16,
         |at| Box::new(EachRead { at, seen: 0 }),
     ),
     Fault::of_datagrams_at(
         "loses-65536th-datagram",
-        "Loses each 65,536th datagram (settable)",
+        "Loses every 65,536th datagram (settable)",
         1 << 16,
         |at| Box::new(EachDatagram { at, seen: 0 }),
     ),
     Fault::at(
         "loses-read-at-32-mib",
-        "Loses the read in which the bytes of the process pass a multiple of 32 MiB (settable)",
+        "Loses the read in which all connections together pass a multiple of 32 MiB (settable)",
         32 << 20,
         |at| Box::new(EachBytes { at, seen: 0 }),
     ),
@@ -68,7 +64,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "deaf-once-up-for-10-s",
-        "Accepts no client any more once it has run for 10 s (settable)",
+        "Stops accepting once it has run for 10 s (settable)",
         10,
         |at| {
             Box::new(OnceUp { since: Instant::now(), limit: Duration::from_secs(at), loses: false })
@@ -76,7 +72,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "loses-reads-once-up-for-10-s",
-        "Loses each read once it has run for 10 s (settable)",
+        "Loses every read once it has run for 10 s (settable)",
         10,
         |at| {
             Box::new(OnceUp { since: Instant::now(), limit: Duration::from_secs(at), loses: true })
@@ -84,42 +80,46 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "cliff-after-5-s",
-        "Does nothing for 2 s at the first message after 5 s (settable) without any",
+        "Sleeps 2 s at the first message after 5 s (settable) without any message",
         5,
         |at| Box::new(Cliff { silence: Duration::from_secs(at), last: None }),
     ),
     Fault::at(
         "slow-after-5-s",
-        "Waits 2 s before it echoes what a client says after 5 s (settable) of silence",
+        "Delays an echo by 2 s if the connection was silent for 5 s (settable) before",
         5,
         |at| Box::new(SlowAfter { silence: Duration::from_secs(at) }),
     ),
     Fault::at(
         "gives-up-after-10-s",
-        "Closes a connection whose client has taken no byte for 10 s (settable)",
+        "Closes a connection whose write has been blocked for 10 s (settable)",
         10,
         |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: false }),
     ),
     Fault::at(
         "forgets-4-s-after-fin",
-        "Forgets what a client has not taken 4 s (settable) after its FIN",
+        "Discards the unwritten bytes of a half-closed connection whose write has been blocked for \
+         4 s (settable)",
         4,
         |at| Box::new(ForgetsAfterFin { limit: Duration::from_secs(at) }),
     ),
     Fault::at(
         "forgets-after-8-s",
-        "Forgets what a client has not taken after 8 s (settable)",
+        "Discards the unwritten bytes of a connection whose write has been blocked for 8 s \
+         (settable)",
         8,
         |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: true }),
     ),
     Fault::of_datagrams(
         "drops-repeated-datagram",
-        "Drops a datagram of 4 bytes or more that is equal to the one before",
+        "Drops a datagram of at least 4 bytes that equals the one before it",
         || Box::new(DropsRepeated::default()),
     ),
-    Fault::of_datagrams("drops-zero-datagram", "Drops a datagram of zeros", || {
-        Box::new(Dropping(|bytes| bytes.len() > 1 && bytes.iter().all(|byte| *byte == 0)))
-    }),
+    Fault::of_datagrams(
+        "drops-zero-datagram",
+        "Drops a datagram of at least 2 bytes that are all zero",
+        || Box::new(Dropping(|bytes| bytes.len() > 1 && bytes.iter().all(|byte| *byte == 0))),
+    ),
     Fault::of_datagrams("drops-datagram-of-1473", "Drops a datagram of 1473 bytes", || {
         Box::new(Dropping(|bytes| bytes.len() == 1473))
     }),
@@ -212,7 +212,7 @@ impl Hooks for EndsAt {
         if connection.bytes_read < self.at {
             return Gate::Go;
         }
-        // A reset, whatever is unread.
+        // Makes the close send a reset, even without unread input.
         let _ = SockRef::from(&connection.stream).set_linger(Some(Duration::ZERO));
         Gate::Close
     }
@@ -233,11 +233,11 @@ impl Hooks for ClosesAfter {
     }
 }
 
-/// Goes wrong at an age of the server, whatever was asked of it until then.
+/// Fails once the server has run for `limit`, even if it was idle.
 struct OnceUp {
     since: Instant,
     limit: Duration,
-    /// The reads, or else the clients.
+    /// Whether it loses reads. Otherwise it stops accepting clients.
     loses: bool,
 }
 
@@ -267,10 +267,10 @@ impl Hooks for Cliff {
     }
 }
 
-/// How late it is.
+/// The delay of [`Cliff`] and [`SlowAfter`].
 const LATE: Duration = Duration::from_secs(2);
 
-/// `mark` is 1 while what has come after a silence waits.
+/// `mark` is 1 while bytes wait that came after a silence.
 struct SlowAfter {
     silence: Duration,
 }
@@ -347,7 +347,7 @@ impl DatagramHooks for DropsRepeated {
     }
 }
 
-/// Drops a datagram by what is in it.
+/// Drops datagrams for which the function returns true.
 struct Dropping(fn(&[u8]) -> bool);
 
 impl DatagramHooks for Dropping {

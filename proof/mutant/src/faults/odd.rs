@@ -1,4 +1,5 @@
-//! Servers that are right in an unusual way, so that no suite asks for more than the contract does.
+//! Servers that are correct in an unusual way. If one fails a case, the suite asks for more than
+//! the contract.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -14,28 +15,28 @@ use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "odd-one-byte",
-        "Reads and writes one byte at a time, and 64 after the first KiB of a connection",
+        "Reads and writes one byte at a time, and 64 at a time after a connection's first KiB",
         || Box::new(OneByte),
     ),
     Fault::new("odd-delay", "Waits 5 ms before each write", || Box::new(Delay)),
     Fault::of_process("odd-small-buffers", "Has socket buffers of 4 KiB", &SmallBuffers),
-    Fault::new("odd-large-buffer", "Has a buffer of 256 KiB", || Box::new(LargeBuffer)),
-    Fault::new("odd-late-close", "Answers FIN 200 ms late", || Box::new(LateClose)),
-    Fault::new("odd-random-reads", "Reads 1 to 64 KiB at random", || {
+    Fault::new("odd-large-buffer", "Has a read buffer of 256 KiB", || Box::new(LargeBuffer)),
+    Fault::new("odd-late-close", "Answers a FIN 200 ms late", || Box::new(LateClose)),
+    Fault::new("odd-random-reads", "Reads a random number of bytes up to 64 KiB", || {
         Box::new(RandomReads::default())
     }),
     Fault::new(
         "odd-pools-pipes",
-        "Keeps a pipe for as many connections as were ever open at once, as Go does for splice(2)",
+        "Keeps a pipe for each connection of the most that were open at once, as Go does for \
+         splice(2)",
         || Box::new(PoolsPipes::default()),
     ),
     Fault::of_datagrams(
         "odd-strangers-write",
-        "Has a stranger beside it who writes to each of its clients of UDP from another port",
+        "Sends every UDP client an extra datagram from another port, as a stranger could",
         || {
             Box::new(Elsewhere(|datagram| {
                 (b"for whom had this port".to_vec(), vec![datagram.clone()])
@@ -49,7 +50,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "odd-collects-seldom",
-        "Frees buffers of blocked connections once 1,000 have ended, as a garbage collector may",
+        "Frees the buffers of blocked connections at every 1000th end, like a garbage collector",
         || Box::new(CollectsSeldom::default()),
     ),
 ];
@@ -57,7 +58,7 @@ pub(super) const FAULTS: &[Fault] = &[
 struct OneByte;
 
 impl OneByte {
-    /// What comes byte by byte is short, or this would be a slow server and not an odd one.
+    /// Only the first KiB goes byte by byte. More would make the server slow, not odd.
     fn limit(connection: &Connection) -> usize {
         if connection.bytes_read < 1024 { 1 } else { 64 }
     }
@@ -89,8 +90,9 @@ impl Hooks for Delay {
 struct SmallBuffers;
 
 impl ProcessHooks for SmallBuffers {
-    /// Set here, they hold from the first window on: later, a client that has seen a larger one
-    /// waits until half of that is open (RFC 9293, section 3.8.6.2.1).
+    /// Sizes that are set here apply from the first window on. If they were set later, a client
+    /// that has seen a larger window would wait until half of it is open (RFC 9293, section
+    /// 3.8.6.2.1).
     fn prepare(&self, socket: &Socket) -> io::Result<()> {
         socket.set_recv_buffer_size(4096)?;
         socket.set_send_buffer_size(4096)
@@ -130,7 +132,7 @@ impl Hooks for LogsBySocket {
             return;
         }
         if self.log.is_none() {
-            // Without a descriptor it does not log.
+            // Without a free descriptor, the server does not log.
             self.log = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok();
         }
         if let Some(log) = &self.log {
@@ -165,7 +167,7 @@ struct PoolsPipes {
 
 impl Hooks for PoolsPipes {
     fn accepted(&mut self, _stream: &mut TcpStream, open: usize) -> Admission {
-        // Without a descriptor for a pipe it copies.
+        // Without free descriptors, the server works without a pipe.
         while self.pipes.len() <= open
             && let Ok(pipe) = io::pipe()
         {

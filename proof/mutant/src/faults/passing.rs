@@ -1,5 +1,5 @@
-//! Faults of a server over Unix sockets that takes what a client passes with its bytes, and keeps
-//! it.
+//! Faults of a server that receives the descriptors that clients pass over Unix sockets, and keeps
+//! them.
 
 #[cfg(unix)]
 use std::ffi::OsString;
@@ -20,34 +20,33 @@ use crate::datagrams::Client;
 use crate::datagrams::DatagramHooks;
 use crate::hooks::Hooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::new("keeps-passed", "Never closes a descriptor that a client passes", || {
+    Fault::new("keeps-passed", "Never closes the descriptors that a client passes", || {
         Box::new(KeepsPassed { keeps: Keeps::All, kept: Vec::new() })
     }),
     Fault::new(
         "closes-first-passed",
-        "Closes the first descriptor that comes with a message, and never the others",
+        "Closes only the first of the descriptors that a client passes with a message",
         || Box::new(KeepsPassed { keeps: Keeps::AllButFirst, kept: Vec::new() }),
     ),
     Fault::new(
         "closes-passed-at-end",
-        "Closes a descriptor that a client passes when the next connection ends",
+        "Closes the descriptors that a client passes only when the next connection ends",
         || Box::new(KeepsPassed { keeps: Keeps::UntilEnd, kept: Vec::new() }),
     ),
     Fault::of_datagrams(
         "keeps-passed-with-datagram",
-        "Never closes a descriptor that comes with a datagram",
+        "Never closes the descriptors that a client passes with a datagram",
         || Box::new(KeepsWithDatagram { named_too: true, kept: Vec::new() }),
     ),
     Fault::of_datagrams(
         "keeps-passed-by-nobody",
-        "Never closes a descriptor that comes with a datagram from a client without a path",
+        "Never closes the descriptors that a client without a path passes with a datagram",
         || Box::new(KeepsWithDatagram { named_too: false, kept: Vec::new() }),
     ),
 ];
 
-/// Which of the descriptors that come with a message it keeps.
+/// Which of the passed descriptors the server keeps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Keeps {
     All,
@@ -88,7 +87,7 @@ impl Hooks for KeepsPassed {
 
 #[cfg_attr(not(unix), expect(dead_code, reason = "nobody passes descriptors there"))]
 struct KeepsWithDatagram {
-    /// Those too that come from a client with a path.
+    /// Whether to also keep those from a client with a path.
     named_too: bool,
     kept: Vec<Passed>,
 }
@@ -97,7 +96,8 @@ cfg_if::cfg_if! {
     if #[cfg(unix)] {
         type Passed = std::os::fd::OwnedFd;
 
-        /// Reads with room for as many descriptors as there can be (`SCM_MAX_FD` on Linux).
+        /// Reads with room for the most descriptors that a message can carry (`SCM_MAX_FD` on
+        /// Linux).
         fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<Passed>)> {
             let (message, passed) = receive_message(stream, buffer)?;
             Ok((message.bytes, passed))

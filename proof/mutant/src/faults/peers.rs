@@ -1,4 +1,4 @@
-//! Faults of the clients of datagrams: who is answered, and from where.
+//! Faults in the treatment of datagram clients: whom the server answers, and from which port.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -8,40 +8,39 @@ use super::Fault;
 use super::datagrams::{Fate, is_at};
 use crate::datagrams::{Client, Datagram, DatagramHooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of_datagrams(
         "knows-clients-by-port",
-        "Replies to the first client that it has heard from each port, whatever its address",
+        "Replies to the first client that used a port, even if another address now uses it",
         || Box::new(ByPort(BTreeMap::new())),
     ),
     Fault::of_datagrams(
         "forgets-low-ports",
-        "Does not answer clients at ports below 16384",
+        "Does not answer clients on ports below 16384",
         || Box::new(Fate(unless_low_port)),
     ),
     Fault::of_datagrams(
         "forgets-high-ports",
-        "Does not answer clients at ports above 61000",
+        "Does not answer clients on ports above 61000",
         || Box::new(Fate(unless_high_port)),
     ),
     Fault::of_datagrams(
         "bans-unreachable-peers",
-        "Never again answers a client to which a reply could not be sent",
+        "Never answers a client again after a reply to it could not be sent",
         || Box::new(Bans { is_gone: false, banned: BTreeSet::new(), last: None }),
     ),
     Fault::of_datagrams_at(
         "keeps-socket-for-client",
-        "Opens a socket for each 20th new client (settable) of datagrams, and keeps it",
+        "Opens and keeps a socket for every 20th new datagram client (settable)",
         20,
         |at| Box::new(Opens { each: at, seen: BTreeSet::new(), files: Vec::new() }),
     ),
-    Fault::of_datagrams("replies-from-elsewhere", "Sends replies from a port of its own", || {
+    Fault::of_datagrams("replies-from-elsewhere", "Sends replies from another port", || {
         Box::new(Elsewhere(|datagram| (datagram.bytes.clone(), Vec::new())))
     }),
 ];
 
-/// Who was first at each port.
+/// The first client at each port.
 struct ByPort(BTreeMap<u16, SocketAddr>);
 
 impl DatagramHooks for ByPort {
@@ -61,7 +60,8 @@ fn unless_high_port(datagram: Datagram) -> Vec<Datagram> {
     if is_at(&datagram, |address| address.port() > 61_000) { Vec::new() } else { vec![datagram] }
 }
 
-/// A reply that cannot be sent, on a Unix path alone: over UDP the next call tells, not this one.
+/// Bans a client to which a reply cannot be sent. It works on Unix paths only: over UDP, the next
+/// call reports the error, and not this one.
 struct Bans {
     is_gone: bool,
     banned: BTreeSet<Client>,
@@ -102,7 +102,7 @@ impl DatagramHooks for Opens {
     }
 }
 
-/// Sends something from another port to each client of UDP, and something else as it should.
+/// Sends something to each UDP client from another port, and something from the server's port.
 pub(super) struct Elsewhere(pub(super) fn(&Datagram) -> (Vec<u8>, Vec<Datagram>));
 
 impl DatagramHooks for Elsewhere {
@@ -110,7 +110,7 @@ impl DatagramHooks for Elsewhere {
         let Client::Ip(to) = datagram.client else { return vec![datagram] };
         let (from_elsewhere, due) = (self.0)(&datagram);
         let socket = UdpSocket::bind((unspecified(to), 0));
-        // Without a descriptor nobody gets it.
+        // Without a free descriptor, nothing is sent from another port.
         let _ = socket.and_then(|socket| socket.send_to(&from_elsewhere, to));
         due
     }

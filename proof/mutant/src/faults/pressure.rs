@@ -10,70 +10,69 @@ use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::new("ignores-short-write", "Calls write once and forgets what it did not take", || {
-        Box::new(IgnoresShortWrite)
-    }),
-    Fault::new("reads-while-writing", "Reads into the buffer while it is being written", || {
+    Fault::new(
+        "ignores-short-write",
+        "Calls write(2) once, and discards the bytes that it did not take",
+        || Box::new(IgnoresShortWrite),
+    ),
+    Fault::new("reads-while-writing", "Reads into the buffer of a pending write", || {
         Box::new(ReadsWhileWriting)
     }),
     Fault::at(
         "queues-1024-reads",
-        "Reads on while a write is blocked, up to 64 KiB, and resets a client beyond 1024 reads \
+        "Queues up to 64 KiB while a write is blocked, and resets the client after 1024 reads \
          (settable)",
         1024,
         |at| Box::new(QueuesReads { at }),
     ),
     Fault::new(
         "pins-buffers",
-        "Reads on while a write is blocked, up to 256 KiB, and keeps 4 KiB for each read",
+        "Queues up to 256 KiB while a write is blocked, and allocates 4 KiB per read",
         || Box::new(PinsBuffers),
     ),
-    Fault::new(
-        "restarts-short-write",
-        "After a short write, writes the whole buffer again",
-        || Box::new(RestartsShortWrite),
-    ),
+    Fault::new("restarts-short-write", "Writes the whole buffer again after a short write", || {
+        Box::new(RestartsShortWrite)
+    }),
     Fault::new(
         "moves-rest-wrongly",
-        "Moves what a short write has left to the front of the buffer, and in the wrong order \
-         where the two overlap (memcpy for memmove)",
+        "Moves the rest of a short write to the front of the buffer, and corrupts it where the two \
+         overlap (memcpy for memmove)",
         || Box::new(MovesRestWrongly),
     ),
     Fault::new(
         "forgets-write-interest",
-        "Forgets to wait for room once a write has blocked",
+        "Forgets to wait for writability once a write has blocked",
         || Box::new(ForgetsWriteInterest),
     ),
     Fault::at(
         "stalls-after-resumes",
-        "Goes on after a write that was blocked for 20 ms or more only three times (settable)",
+        "Resumes at most three writes (settable) that were blocked for at least 20 ms",
         3,
         |at| Box::new(StallsAfterResumes { at }),
     ),
     Fault::new(
         "deadlocks-on-duplex",
-        "Resumes a blocked write only once no input waits, and reads none while it is blocked",
+        "Resumes a blocked write only when no input waits, and reads nothing meanwhile",
         || Box::new(DeadlocksOnDuplex),
     ),
-    Fault::new("retries-write-at-once", "Tries a blocked write again and again", || {
+    Fault::new("retries-write-at-once", "Retries a blocked write without a pause", || {
         Box::new(RetriesWriteAtOnce)
     }),
-    Fault::new("spins-on-unread", "Stays awake while a write is blocked and input waits", || {
+    Fault::new("spins-on-unread", "Spins while a write is blocked and input waits", || {
         Box::new(SpinsOnUnread)
     }),
     Fault::new(
         "blocking-write",
-        "Blocks the whole loop up to 500 ms in each pass to write to a client that does not read",
+        "Blocks the loop for up to 500 ms per pass to write to a client that does not read",
         || Box::new(BlockingWrite),
     ),
-    Fault::new("unbounded-queue", "Reads without limit while its write is blocked", || {
+    Fault::new("unbounded-queue", "Reads without limit while a write is blocked", || {
         Box::new(UnboundedQueue)
     }),
     Fault::new(
         "unbounded-once-resumed",
-        "Reads without limit once a write that was blocked for 20 ms has gone on",
+        "Reads without limit once it has resumed a write that was blocked for 20 ms",
         || Box::new(UnboundedOnceResumed),
     ),
     Fault::new(
@@ -83,13 +82,13 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "pool-of-64",
-        "Has 64 buffers (settable) for connections with a lot to echo, and never serves the others",
+        "Has 64 buffers (settable) for connections that send much, and never serves the others",
         64,
         |at| Box::new(Pool { left: at }),
     ),
     Fault::at(
         "deaf-while-blocked",
-        "Accepts no more while 16 connections (settable) are blocked",
+        "Accepts no clients while the writes of 16 connections (settable) are blocked",
         16,
         |at| Box::new(DeafWhileBlocked::at(at)),
     ),
@@ -127,10 +126,11 @@ struct MovesRestWrongly;
 
 impl Hooks for MovesRestWrongly {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
-        /// What is moved at once.
+        /// Bytes that are moved at once.
         const BLOCK: usize = 64;
         let rest = connection.pending.len() - connection.written;
-        // From the end on: where the two overlap, that writes over what is still to be moved.
+        // The last block moves first: where source and target overlap, it overwrites bytes that are
+        // still to be moved.
         for from in (connection.written..connection.pending.len()).step_by(BLOCK).rev() {
             let end = connection.pending.len().min(from + BLOCK);
             connection.pending.copy_within(from..end, from - connection.written);
@@ -141,7 +141,7 @@ impl Hooks for MovesRestWrongly {
     }
 }
 
-/// Whether less than this waits to be written.
+/// Lets the server read while fewer than `bytes` bytes wait to be written.
 fn has_room(connection: &Connection, bytes: usize) -> Gate {
     let waiting = connection.pending.len() - connection.written;
     if waiting < bytes { Gate::Go } else { Gate::Wait }
@@ -179,7 +179,7 @@ impl Hooks for PinsBuffers {
     }
 
     fn received(&mut self, connection: &mut Connection) {
-        // Not zero, which the kernel would promise and never give.
+        // Not zeros: zeroed pages take no memory until something writes to them.
         connection.kept.resize(connection.kept.len() + FULL_READ, 0xa5);
     }
 
@@ -319,9 +319,9 @@ impl Hooks for GivesUpBlocked {
     }
 }
 
-/// A connection that holds a buffer of the [`Pool`].
+/// The `mark` of a connection that holds a buffer of the [`Pool`].
 const HOLDS_BUFFER: u64 = 2;
-/// A connection that found none.
+/// The `mark` of a connection that found no free buffer.
 const DEAD: u64 = 3;
 
 struct Pool {

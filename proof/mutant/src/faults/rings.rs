@@ -1,6 +1,5 @@
-//! Faults of a server with rings: what the kernel does for a ring that nobody uses for connections,
-//! and servers that use another driver than they announce. Rings are Linux's: elsewhere they do
-//! nothing.
+//! Faults of servers with `io_uring` rings: rings that carry no connections, and servers that use
+//! another driver than they announce. On systems other than Linux they do nothing.
 
 use std::io;
 
@@ -13,72 +12,71 @@ use crate::connection::Connection;
 use crate::hooks::Hooks;
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "waits-in-ring",
-        "Has an idle thread that waits in a ring, beside another (Linux only)",
+        "Has an idle thread that waits in one ring, and a second idle ring (Linux only)",
         || Box::new(Idle::waited_in()),
     ),
     Fault::new(
         "polled-ring",
-        "Has an idle ring that a thread of the kernel polls (Linux only)",
+        "Has an idle ring that a kernel thread polls (SQPOLL; Linux only)",
         || Box::new(Idle::polled()),
     ),
     Fault::new(
         "nop-pump",
-        "Announces io_uring, serves without it, and has a ring do nothing once a message (Linux \
-         only)",
+        "Announces io_uring and serves without it, but completes a no-op in a ring per message \
+         (Linux only)",
         || Box::new(Pumps::nops()),
     )
     .and(&SaysIoUring),
     Fault::new(
         "read-pump",
-        "Announces io_uring, serves without it, and has a ring read a file once a message (Linux \
-         only)",
+        "Announces io_uring and serves without it, but reads a file through a ring per message \
+         (Linux only)",
         || Box::new(Pumps::bytes(false)),
     )
     .and(&SaysIoUring),
     Fault::of_process(
         "polls-by-ring",
-        "Announces io_uring, and has its ring only say when a client has sent something (Linux \
-         only)",
+        "Announces io_uring, but uses its ring only to wait for readability (Linux only)",
         &OnRing { says_ring: true, style: POLLS },
     ),
     Fault::of_process(
         "hidden-ring",
-        "Announces epoll, and serves on a ring that has no descriptor (Linux only)",
+        "Announces epoll, but serves on a ring that has no descriptor (Linux only)",
         &OnRing { says_ring: false, style: HIDDEN },
     ),
     Fault::of_process(
         "shows-epoll",
-        "Announces epoll, where a thread waits for its sockets while a hidden ring serves them \
+        "Announces epoll, where a thread waits for its sockets, but serves them on a hidden ring \
          (Linux only)",
         &OnRing { says_ring: false, style: SHOWS_EPOLL },
     ),
     Fault::of_process(
         "shows-epoll-by-a-bell",
-        "Announces epoll, and waits in epoll for its sockets and for the completions of the hidden \
+        "Announces epoll, where it waits for its sockets and for the completions of the hidden \
          ring that serves them (Linux only)",
         &OnRing { says_ring: false, style: SHOWS_EPOLL_BY_BELL },
     ),
     Fault::of_process(
         "leaks-direct",
-        "Keeps connections in the file table of a ring, for ever after a reset (Linux only)",
+        "Keeps connections in the file table of a ring, and leaks them there after a reset (Linux \
+         only)",
         &OnRing { says_ring: true, style: LEAKS },
     ),
 ];
 
-/// A server whose rings do as it says, in an unusual way.
+/// Servers that do what they announce, but use their rings in an unusual way.
 pub(super) const ODD: &[Fault] = &[
     Fault::new(
         "odd-fills-epoll-by-ring",
-        "Has a ring add each socket to its epoll instance, once more for each message (Linux only)",
+        "Modifies its epoll instance through a ring at every message (Linux only)",
         || Box::new(FillsEpoll::default()),
     ),
     Fault::new(
         "odd-reads-file-by-ring",
-        "Has a ring that the kernel polls read a file for each message (Linux only)",
+        "Reads a file at every message, through a ring that a kernel thread polls (Linux only)",
         || Box::new(Pumps::bytes(true)),
     ),
     Fault::new(
@@ -93,22 +91,22 @@ pub(super) const ODD: &[Fault] = &[
     ),
     Fault::of_process(
         "odd-ring-polled",
-        "Serves on a ring that the kernel polls (Linux only)",
+        "Serves on a ring that a kernel thread polls (SQPOLL; Linux only)",
         &OnRing { says_ring: true, style: POLLED },
     ),
     Fault::of_process(
         "odd-ring-waited-for-in-epoll",
-        "Serves on a ring, and waits for its completions in an epoll instance (Linux only)",
+        "Serves on a ring, and waits for its completions in epoll (Linux only)",
         &OnRing { says_ring: true, style: BELL },
     ),
     Fault::of_process(
         "odd-ring-with-file-table",
-        "Serves on a ring, in whose file table all connections are (Linux only)",
+        "Serves on a ring, and keeps its connections in the file table of the ring (Linux only)",
         &OnRing { says_ring: true, style: DIRECT },
     ),
 ];
 
-/// What is odd is in a table of its own; here only its parts are.
+/// The styles that both tables use.
 #[cfg(target_os = "linux")]
 mod styles {
     pub(super) use crate::ring::Style;
@@ -132,7 +130,7 @@ mod styles {
     pub(super) const BELL: Style = Style { waits_in_epoll: true, ..PLAIN };
 }
 
-/// Where there are no rings, a server that should serve on one serves as always.
+/// Without rings, a server that should use one serves in the usual way.
 #[cfg(not(target_os = "linux"))]
 mod styles {
     pub(super) struct Style;
@@ -166,7 +164,7 @@ impl ProcessHooks for OnRing {
     }
 }
 
-/// A ring that nobody uses.
+/// A ring that carries no connections.
 struct Idle {
     _ring: Option<Pump>,
 }
@@ -189,7 +187,7 @@ impl Idle {
 
 impl Hooks for Idle {}
 
-/// A ring that completes something for each message that another driver has received.
+/// A ring that completes one operation for each message that another driver has received.
 struct Pumps {
     ring: Option<Pump>,
     reads: bool,
@@ -214,7 +212,7 @@ impl Hooks for Pumps {
     }
 }
 
-/// As libuv does, which saves system calls that way.
+/// Modifies epoll instances through a ring. libuv does that to save system calls.
 #[derive(Default)]
 struct FillsEpoll {
     ring: Option<Pump>,
@@ -222,7 +220,7 @@ struct FillsEpoll {
 
 impl Hooks for FillsEpoll {
     fn received(&mut self, connection: &mut Connection) {
-        // Later than the epoll instance, which it has to find.
+        // Opened only here: it has to find the epoll instance, which must exist by then.
         if self.ring.is_none() {
             self.ring = opened(Pump::new(false));
         }

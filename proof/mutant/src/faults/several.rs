@@ -1,4 +1,4 @@
-//! The faults of a server: most often one, and sometimes many at once, as real servers have them.
+//! The faults of a server: usually one, and sometimes several at once, as in real servers.
 
 use std::time::Duration;
 use std::{io, mem};
@@ -17,7 +17,7 @@ use crate::process::{self, ProcessHooks};
 #[derive(Clone, Debug)]
 pub(crate) struct Faults {
     faults: Vec<&'static Fault>,
-    /// Where they strike in place of their defaults, for those that can be told.
+    /// The value of `--fault-at`, which replaces the default of each fault that has one.
     at: Option<u64>,
 }
 
@@ -26,8 +26,8 @@ impl Faults {
         Self { faults, at }
     }
 
-    /// Two of them that cannot be committed at once: many can strike connections, one can strike
-    /// datagrams, and one the rest.
+    /// Two faults that cannot be committed at once. Several faults can strike connections, but only
+    /// one can strike datagrams, and only one what is outside the loop.
     pub(crate) fn conflict(&self) -> Option<[&'static str; 2]> {
         let two = |strikes_there: fn(&Fault) -> bool| {
             let mut all = self.faults.iter().filter(|fault| strikes_there(fault));
@@ -36,12 +36,11 @@ impl Faults {
         two(|fault| fault.process.is_some()).or_else(|| two(Fault::is_of_datagrams))
     }
 
-    /// Where they strike, if not by default.
+    /// The value of `--fault-at`.
     pub(crate) fn at(&self) -> Option<u64> {
         self.at
     }
 
-    /// What they do to connections.
     pub(crate) fn hooks(&self) -> Box<dyn Hooks> {
         let mut all: Vec<_> = self.faults.iter().filter_map(|fault| fault.hooks(self.at)).collect();
         match all.len() {
@@ -51,20 +50,19 @@ impl Faults {
         }
     }
 
-    /// What they do to datagrams.
     pub(crate) fn datagram_hooks(&self) -> Box<dyn DatagramHooks> {
         let hooks = self.faults.iter().find_map(|fault| fault.datagram_hooks(self.at));
         hooks.unwrap_or_else(|| Box::new(datagrams::Correct))
     }
 
-    /// What they do outside the loop.
     pub(crate) fn process(&self) -> &'static dyn ProcessHooks {
         self.faults.iter().find_map(|fault| fault.process).unwrap_or(&process::Correct)
     }
 }
 
-/// Many faults of connections, each with a memory of its own of every connection. Where one of
-/// them would go another way than the correct server, that is gone, and the rest is not asked.
+/// Several faults of connections, each with its own memory of every connection. If a fault answers
+/// a question differently than the correct server, its answer counts, and later faults are not
+/// asked.
 struct Several(Vec<Box<dyn Hooks>>);
 
 impl Several {
@@ -91,7 +89,7 @@ impl Several {
     }
 }
 
-/// Acts with what the fault of this number remembers of the connection.
+/// Calls `act` with `mark` and `kept` set to what the fault at this index remembers.
 fn remembering<T>(
     index: usize,
     connection: &mut Connection,

@@ -14,7 +14,6 @@ use super::Fault;
 use crate::hooks::{Admission, Hooks};
 use crate::process::{Port, ProcessHooks, UNAVAILABLE};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::of_process(
         "announces-before-listening",
@@ -23,7 +22,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::of_process(
         "announces-port-zero",
-        "Announces the port that was asked for, which is 0",
+        "Announces port 0 instead of the port that it has bound",
         &AnnouncesPortZero,
     ),
     Fault::of_process(
@@ -34,7 +33,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::of_process("panics-at-failed-start", "Panics when it cannot start", &PanicsAtFailure),
     Fault::of_process(
         "lock-file",
-        "Leaves a lock file behind unless it is stopped in order, and refuses to start beside one",
+        "Leaves a lock file behind unless it stops cleanly, and does not start if there is one",
         &LockFile,
     ),
     Fault::of_process(
@@ -44,23 +43,23 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::of_process(
         "ignores-bad-arguments",
-        "Serves on some port when it does not understand its arguments",
+        "Serves on some port when its arguments are invalid",
         &IgnoresBadArguments,
     ),
     Fault::of_process(
         "unsupported-exits-1",
-        "Exits with status 1 when it does not offer what was asked",
+        "Exits with status 1 when an option is unsupported",
         &UnsupportedExits1,
     ),
     Fault::of_process(
         "unsupported-without-reason",
-        "Exits with status 69 and gives no reason on standard output",
+        "Exits with status 69 without a reason on standard output",
         &UnsupportedWithoutReason,
     ),
-    Fault::of_process("says-io-uring", "Announces io_uring and uses another driver", &SaysIoUring),
+    Fault::of_process("says-io-uring", "Announces io_uring, but uses another driver", &SaysIoUring),
     Fault::of_process(
         "unused-ring",
-        "Announces io_uring and holds a ring that it does not use (Linux only)",
+        "Announces io_uring, but uses another driver and leaves its ring idle (Linux only)",
         &UnusedRing,
     ),
     Fault::new("logs-on-stdout", "Writes a line to standard output for each connection", || {
@@ -68,15 +67,15 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::of_process(
         "dies-of-filter",
-        "Panics at its start when system calls are filtered (Linux only)",
+        "Panics at the start if system calls are filtered (Linux only)",
         &DiesOfFilter,
     ),
     Fault::of_process(
         "dies-of-memlock",
-        "Panics at its start when less than 1 MiB of memory may be locked (Linux only)",
+        "Panics at the start if it may lock less than 1 MiB of memory (Linux only)",
         &DiesOfMemlock,
     ),
-    Fault::of_process("needs-ipv6", "Panics at its start when there is no IPv6", &NeedsIpv6),
+    Fault::of_process("needs-ipv6", "Panics at the start if the host has no IPv6", &NeedsIpv6),
 ];
 
 struct AnnouncesBeforeListening;
@@ -141,7 +140,7 @@ impl ProcessHooks for LockFile {
     }
 }
 
-/// Counts the starts on a port that was asked for in a file.
+/// Counts, in a file, the starts on a port that was asked for.
 struct RefusesThirdStart;
 
 impl ProcessHooks for RefusesThirdStart {
@@ -202,7 +201,7 @@ impl ProcessHooks for UnusedRing {
         true
     }
 
-    /// Opens a ring that lives as long as the process.
+    /// Opens a ring that lives for as long as the process.
     #[cfg(target_os = "linux")]
     fn announcing(&self) -> io::Result<()> {
         std::mem::forget(io_uring::IoUring::new(8)?);
@@ -254,7 +253,7 @@ impl ProcessHooks for NeedsIpv6 {
     }
 }
 
-/// The first number behind `key` in a file of procfs about this process.
+/// The first number after `key` in a file of /proc/self.
 fn proc_value(file: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/{file}")).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;

@@ -1,4 +1,4 @@
-//! Faults of the stop: which request is heeded, and what becomes of the connections.
+//! Faults of the stop: which requests the server heeds, and what it does with its connections.
 
 use std::fs::File;
 use std::io;
@@ -13,25 +13,28 @@ use crate::connection::{Connection, Phase};
 use crate::hooks::{Admission, AfterAcceptError, Hooks};
 use crate::process::{ProcessHooks, StopRequest};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::new("stop-waits-for-work", "Waits at a stop for the work of messages", || {
-        Box::new(StopWaitsForWork)
-    }),
+    Fault::new(
+        "stop-waits-for-work",
+        "Waits without limit at a stop for the CPU work of messages",
+        || Box::new(StopWaitsForWork),
+    ),
     Fault::of_process(
         "drains-for-400-ms",
-        "Drains for 400 ms, whatever it was told",
+        "Drains for 400 ms, whatever `--drain` says",
         &DrainsFor400Ms,
     ),
-    Fault::new("exits-at-once", "Resets every connection and exits at the first signal", || {
-        Box::new(ExitsAtOnce)
-    }),
+    Fault::new(
+        "exits-at-once",
+        "Resets every connection and exits as soon as it is asked to stop",
+        || Box::new(ExitsAtOnce),
+    ),
     Fault::new(
         "resets-young-at-stop",
-        "Resets the clients at a stop that have come within the last second",
+        "Resets connections that are younger than 1 s at a stop",
         || Box::new(ResetsYoungAtStop),
     ),
-    Fault::new("waits-for-accept", "Notices a stop only after the next `accept`", || {
+    Fault::new("waits-for-accept", "Notices a stop request only after the next `accept`", || {
         Box::new(WaitsForAccept)
     }),
     Fault::of_process("ignores-sigint", "Ignores SIGINT", &IgnoresSigint),
@@ -39,10 +42,10 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::of_process("ignores-stdin-eof", "Ignores the end of standard input", &IgnoresStdinEof),
     Fault::new(
         "waits-for-idle",
-        "Waits without limit for open connections to end by themselves",
+        "Waits without limit for clients to end their connections",
         || Box::new(WaitsForIdle),
     ),
-    Fault::new("garbage-at-stop", "Writes old bytes to each connection at a stop", || {
+    Fault::new("garbage-at-stop", "Writes old bytes to every connection at a stop", || {
         Box::new(GarbageAtStop)
     }),
     Fault::new(
@@ -50,14 +53,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "Aborts when more than 10 connections are open at a stop",
         || Box::new(AbortsUnderLoad),
     ),
-    Fault::new("keeps-accepting", "Goes on accepting and serving while it drains", || {
+    Fault::new("keeps-accepting", "Keeps accepting and serving while it drains", || {
         Box::new(KeepsAccepting)
     }),
-    Fault::new(
-        "keeps-datagrams-at-stop",
-        "Looks at a stop only when it has no socket for datagrams",
-        || Box::new(KeepsDatagramsAtStop),
-    ),
+    Fault::new("keeps-datagrams-at-stop", "Never stops while it has a datagram socket", || {
+        Box::new(KeepsDatagramsAtStop)
+    }),
     Fault::new(
         "stop-waits-for-writers",
         "Waits without limit at a stop for clients that do not read",
@@ -65,15 +66,15 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "drain-follows-events",
-        "Drains for as long as anything has happened within the last three seconds",
+        "Drains for as long as there was an event within the last 3 s",
         || Box::new(DrainFollowsEvents::default()),
     ),
-    Fault::new("drain-spins", "Computes while it waits at a stop for clients to end", || {
+    Fault::new("drain-spins", "Spins at a stop while it waits for clients to close", || {
         Box::new(DrainSpins(Phase::Discarding))
     }),
     Fault::new(
         "blocked-drain-spins",
-        "Computes while it waits at a stop for clients that do not read",
+        "Spins at a stop while it waits for clients that do not read",
         || Box::new(DrainSpins(Phase::Stopping)),
     ),
     Fault::new("stop-needs-descriptor", "Begins a stop only when it can open a file", || {
@@ -81,12 +82,12 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::new(
         "stop-waits-for-queue",
-        "Begins a stop only when it has accepted every client in its queue",
+        "Begins a stop only when it has accepted every client in the queue",
         || Box::new(StopWaitsForQueue::default()),
     ),
     Fault::new(
         "stop-fails-without-descriptor",
-        "Ends with status 1 at a stop when it cannot open a file",
+        "Exits with status 1 at a stop if it cannot open a file",
         || Box::new(StopFailsWithoutDescriptor),
     ),
     Fault::of_process("exits-3", "Exits with status 3 after an orderly stop", &Exits3),

@@ -1,4 +1,4 @@
-//! Faults that show when the kernel refuses threads, or in which of them works.
+//! Faults that show when the kernel refuses a thread, or in which threads do the work.
 
 use std::thread;
 use std::time::Duration;
@@ -11,54 +11,51 @@ use crate::connection::Connection;
 use crate::hooks::{Admission, Hooks};
 use crate::process::ProcessHooks;
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::new("panics-without-thread", "Panics when it gets no thread for a new client", || {
-        Box::new(NeedsThread(Refused::Panics))
-    }),
+    Fault::new(
+        "panics-without-thread",
+        "Panics when it cannot start a thread for a new client",
+        || Box::new(NeedsThread(Refused::Panics)),
+    ),
     Fault::new(
         "spins-without-thread",
-        "Asks without a pause for a thread for a new client, and serves the others meanwhile",
+        "Closes a client for which it cannot start a thread, and retries without a pause",
         || Box::new(SpinsWithoutThread::default()),
     ),
     Fault::new(
         "deaf-without-thread",
-        "Accepts no client any more once it got no thread for one",
+        "Stops accepting once it could not start a thread for a client",
         || Box::new(DeafWithoutThread::default()),
     ),
     Fault::new(
         "forgets-without-thread",
-        "Forgets a new client for which it gets no thread, and does not close it",
+        "Forgets a client for which it cannot start a thread, and does not close it",
         || Box::new(NeedsThread(Refused::Forgets)),
     ),
     Fault::new(
         "stop-needs-thread",
-        "Ends with status 1 when it gets no thread for the drain",
+        "Exits with status 1 at a stop if it cannot start a thread",
         || Box::new(StopNeedsThread),
     ),
     Fault::new(
         "work-panics-without-thread",
-        "Panics when it gets no thread for the work of a message",
+        "Panics when it cannot start a thread for the CPU work of a message",
         || Box::new(WorkNeedsThread(Refused::Panics)),
     ),
     Fault::new(
         "work-waits-for-thread",
-        "Does nothing at all until it gets a thread for the work of a message",
+        "Blocks the loop until it can start a thread for the CPU work of a message",
         || Box::new(WorkNeedsThread(Refused::Waits)),
     ),
     Fault::new(
         "work-forgotten-without-thread",
-        "Forgets a message for the work of which it gets no thread",
+        "Never answers a message if it cannot start a thread for its CPU work",
         || Box::new(WorkNeedsThread(Refused::Forgets)),
     ),
-    Fault::of_process(
-        "one-worker",
-        "Announces two workers, one of which does all the work",
-        &OneWorker,
-    ),
+    Fault::of_process("one-worker", "Announces two workers, but only one does work", &OneWorker),
 ];
 
-/// What becomes of a client for whom no thread could be started.
+/// What the server does if it cannot start a thread.
 #[derive(Clone, Copy)]
 enum Refused {
     Panics,

@@ -1,4 +1,4 @@
-//! Faults of fairness: one client, or one kind of work, takes what belongs to the others.
+//! Faults of fairness: one client, or one kind of work, gets what belongs to the others.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,24 +10,22 @@ use super::bytes::FULL_READ;
 use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 
-/// The table.
 pub(super) const FAULTS: &[Fault] = &[
     Fault::at(
         "blocks-workers",
-        "Deals connections to 100 workers (settable), and leaves those of a blocked one waiting",
+        "Deals connections to 100 workers (settable); one blocked write stalls all connections of \
+         its worker",
         100,
         |at| Box::new(BlocksWorkers::of(at)),
     ),
     Fault::new(
         "starves-beside-hot",
-        "Serves others 1.05 s late while a connection sends full buffers",
+        "Serves the other connections 1.05 s late while one sends full buffers",
         || Box::new(StarvesBesideHot::default()),
     ),
-    Fault::new(
-        "feeds-three",
-        "Serves three connections at a time that send full buffers, and nobody else",
-        || Box::new(FeedsThree::default()),
-    ),
+    Fault::new("feeds-three", "Serves no other connection while three send full buffers", || {
+        Box::new(FeedsThree::default())
+    }),
     Fault::new(
         "favours-first",
         "Gives the oldest connection that sends full buffers far more turns than the others",
@@ -35,17 +33,17 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "slow-to-accept",
-        "Sleeps 3 ms after each `accept` beside 8 to 64 open connections",
+        "Sleeps 3 ms after each `accept` while 8 to 64 connections are open",
         || Box::new(SlowToAccept),
     ),
     Fault::new(
         "slow-beside-many",
-        "Sleeps 2 ms at each step beside 400 to 600 open connections",
+        "Sleeps 2 ms at each step while 400 to 600 other connections are open",
         || Box::new(SlowBesideMany),
     ),
 ];
 
-/// The connections that have sent a full buffer lately.
+/// The connections that have sent a full buffer within [`Hot::SPAN`].
 #[derive(Default)]
 pub(super) struct Hot(HashMap<usize, Instant>);
 
@@ -58,7 +56,7 @@ impl Hot {
         }
     }
 
-    /// It has sent much just now.
+    /// Marks a connection that has just sent much.
     pub(super) fn insert(&mut self, slot: usize) {
         self.0.insert(slot, Instant::now());
     }
@@ -72,7 +70,7 @@ impl Hot {
     }
 }
 
-/// Waits with a read until some time after it could have been made, once for each read.
+/// Delays a read by `time` after it has become possible, once per read.
 fn late_by(time: Duration, connection: &mut Connection) -> Gate {
     let now = u64::try_from(connection.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
     if connection.mark == 0 {
@@ -184,7 +182,7 @@ impl Hooks for SlowBesideMany {
     }
 }
 
-/// Who writes for a connection, by its slot, and the slots whose writes block their workers.
+/// The worker of each connection, by slot, and the slot that blocks each blocked worker.
 struct BlocksWorkers {
     workers: u64,
     dealt: u64,

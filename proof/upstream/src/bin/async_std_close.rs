@@ -1,7 +1,7 @@
-//! async-std 1.13.2 on its own: `close` of a stream flushes and sends no FIN, so the peer waits for
-//! an end that does not come. That of smol's streams shuts down the writing side.
+//! async-std 1.13.2 on its own: `close` of a stream flushes but sends no FIN, so the peer waits
+//! forever for the end. With smol's streams, `close` shuts down the writing side.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     io::{ErrorKind, Read},

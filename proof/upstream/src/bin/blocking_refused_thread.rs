@@ -1,9 +1,9 @@
-//! blocking 1.7.0 on its own (the pool of smol and async-std): when the system refuses the first
-//! thread, `unblock` never returns. It holds the pool's lock and tries again without a pause.
+//! blocking 1.7.0 on its own (the thread pool of smol and async-std): if the system refuses the
+//! first thread, `unblock` never returns. It holds the pool's lock and retries without a pause.
 //!
-//! A seccomp filter refuses threads here, because RLIMIT_NPROC does not bind root.
+//! A seccomp filter refuses threads, because RLIMIT_NPROC does not apply to root.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{env::consts::ARCH, process, sync::mpsc, thread, time::Duration};
 

@@ -1,8 +1,8 @@
-//! compio 0.19.2 on its own, on its driver for epoll: an accept that fails at once is ready in its
-//! first poll, and an accept loop that goes on keeps its thread. No timer fires, and no other task
-//! runs.
+//! compio 0.19.2 on its own, with its epoll driver: an accept that fails at once is ready in its
+//! first poll, so an accept loop that continues after errors keeps its thread. No timer fires, and
+//! no other task runs.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     fs::File,

@@ -1,9 +1,9 @@
-//! compio 0.19.2 on its own, on io_uring: the first operation asks the kernel what its rings can
-//! do, and opens a second ring for that. If no descriptor is left, the operation counts as one
-//! that the kernel lacks (compio-driver 0.12.5, `is_op_supported`). It is called in a thread of
-//! the pool, and a multishot accept has no such call: it panics.
+//! compio 0.19.2 on its own, on io_uring: the first operation probes what the kernel supports, and
+//! opens a second ring for that. Without a free descriptor, compio takes the operation for
+//! unsupported (compio-driver 0.12.5, `is_op_supported`), and makes its system call in a thread of
+//! the pool. A multishot accept has no such call, so it panics.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     fs::File,
@@ -41,6 +41,6 @@ fn main() {
         spawn(async move { listener.incoming().next().await.map(drop) }).detach();
         sleep(Duration::from_millis(500)).await;
     });
-    // Without dropping the runtime, whose driver may be waiting for the operation.
+    // Does not drop the runtime, whose driver may be waiting for the operation.
     process::exit(if PANICKED.load(Ordering::Relaxed) { 0 } else { 1 })
 }

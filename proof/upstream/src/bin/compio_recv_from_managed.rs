@@ -1,7 +1,7 @@
-//! compio 0.19.2 on its own: `recv_from_managed` returns `None` for an empty datagram, which is a
-//! datagram like any other, and loses who sent it.
+//! compio 0.19.2 on its own: `recv_from_managed` returns `None` for an empty datagram, and so loses
+//! its sender. An empty datagram is a datagram like any other.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{process::ExitCode, time::Duration};
 

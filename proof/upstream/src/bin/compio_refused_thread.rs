@@ -1,10 +1,10 @@
-//! compio 0.19.2 on its own: `spawn_blocking` panics inside the driver when the system refuses a
+//! compio 0.19.2 on its own: `spawn_blocking` panics inside the driver if the system refuses a
 //! thread (compio-driver 0.12.5, src/asyncify.rs, `std::thread::spawn`). No call returns an error
 //! instead.
 //!
-//! A seccomp filter refuses threads here, because RLIMIT_NPROC does not bind root.
+//! A seccomp filter refuses threads, because RLIMIT_NPROC does not apply to root.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     env::consts::ARCH,
@@ -26,7 +26,7 @@ fn main() {
     refuse_threads();
     let ended = runtime.block_on(async { spawn_blocking(|| ()).await });
     println!("the work ended with {ended:?}");
-    // Without dropping the runtime, which may be waiting for the work.
+    // Does not drop the runtime, which may be waiting for the work.
     process::exit(if PANICKED.load(Ordering::Relaxed) { 0 } else { 1 })
 }
 

@@ -1,10 +1,10 @@
-//! kimojio 0.19.0 on its own: accepted sockets, and two of each runtime, are inherited by every
-//! process that the program starts. `accept` lacks SOCK_CLOEXEC (src/operations.rs), and so does
+//! kimojio 0.19.0 on its own: every process that the program starts inherits the accepted sockets,
+//! and two sockets of each runtime. `accept` lacks SOCK_CLOEXEC (src/operations.rs), and so does
 //! the socket pair that wakes a runtime (src/pipe.rs).
 //!
-//! The client of a connection that the server has dropped gets no FIN, because a child holds it.
+//! The server has dropped the connection, but its client gets no FIN, because a child holds it.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     io::{ErrorKind, Read},

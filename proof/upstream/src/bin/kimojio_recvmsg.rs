@@ -1,8 +1,8 @@
-//! kimojio 0.19.0 on its own: `recvmsg` is a safe function, and writes to wherever the header
-//! points. This program has no unsafe code, and changes a value that nothing may change. `sendmsg`
-//! reads from anywhere in the same way.
+//! kimojio 0.19.0 on its own: `recvmsg` is a safe function, but writes to wherever the header
+//! points. This program has no unsafe code, and changes a value through a shared reference.
+//! `sendmsg` reads from anywhere in the same way.
 //!
-//! Ends with 0 when the fault shows; no program, once the functions are unsafe.
+//! Exits with 0 if the fault shows. Does not compile once the functions are unsafe.
 
 use std::{
     hint::black_box, io::Write, os::unix::net::UnixStream, process::ExitCode, ptr::null_mut,

@@ -1,8 +1,8 @@
-//! Linux on its own: a multishot accept on a Unix listener that does not block stays armed when the
-//! listener is shut down, although no client can ever come. On a TCP listener it completes with
-//! EINVAL.
+//! Linux on its own: a multishot accept on a non-blocking Unix listener stays armed when the
+//! listener is shut down, although no client can connect any more. On a TCP listener it completes
+//! with EINVAL.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     net::TcpListener,
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The result of a multishot accept within 1 s of the shutdown of its listener.
+/// The result with which a multishot accept completes within 1 s after its listener is shut down.
 fn completion_of(listener: &(impl AsFd + AsRawFd)) -> Option<i32> {
     let mut ring = IoUring::new(8).expect("a ring");
     let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).build();

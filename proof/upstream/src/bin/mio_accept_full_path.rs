@@ -1,10 +1,10 @@
-//! mio 1.2.5 on its own: `UnixListener::accept` panics when the client's socket is bound to a path
-//! of 108 bytes, which fills `sun_path` and has no zero at its end. unix(7) allows that.
+//! mio 1.2.5 on its own: `UnixListener::accept` panics if the client's socket is bound to a path of
+//! 108 bytes, which fills `sun_path` without a terminating zero. unix(7) allows such a path.
 //!
-//! Linux then says that the address has 111 bytes, one more than the structure, and mio takes that
-//! as the length of the path.
+//! Linux then reports an address of 111 bytes, one more than the structure has, and mio takes the
+//! length of the path from it.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{env, fs, panic, process::ExitCode};
 

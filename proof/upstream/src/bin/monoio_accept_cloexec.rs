@@ -1,9 +1,10 @@
-//! monoio 0.2.4 on its own, on io_uring: accepted sockets are inherited by every process that the
-//! program starts. Its accept lacks SOCK_CLOEXEC (src/driver/op/accept.rs); on epoll it has it.
+//! monoio 0.2.4 on its own, on io_uring: every process that the program starts inherits the
+//! accepted sockets. The accept lacks SOCK_CLOEXEC (src/driver/op/accept.rs); on epoll it has the
+//! flag.
 //!
-//! The client of a connection that the server has dropped gets no FIN, because a child holds it.
+//! The server has dropped the connection, but its client gets no FIN, because a child holds it.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     io::{ErrorKind, Read},

@@ -1,7 +1,7 @@
-//! monoio 0.2.4 on its own, on its driver for epoll: a task that wakes itself runs before all
-//! others, so that yielding gives nobody a turn, however often.
+//! monoio 0.2.4 on its own, with its epoll driver: a task that wakes itself runs before all others,
+//! so no other task gets a turn however often it yields.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{cell::Cell, future::poll_fn, process::ExitCode, rc::Rc, task::Poll};
 

@@ -1,9 +1,10 @@
-//! statrs 0.19.1 on its own: the exact p-value of Mann and Whitney's test is wrong where the first
-//! sample is the shorter one, or as long as the other: one minus the probability.
+//! statrs 0.19.1 on its own: the exact p-value of the Mann-Whitney U test is wrong if the first
+//! sample is not longer than the second. It is one minus the right value.
 //!
-//! Of 2 numbers below 3 others, as of 3 above 2 others, the one-sided probability is 1 in 10.
+//! If 2 numbers are all below 3 others, the one-sided p-value is 1 in 10, and so it is if 3 numbers
+//! are all above 2 others.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::process::ExitCode;
 

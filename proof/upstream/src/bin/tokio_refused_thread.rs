@@ -1,9 +1,9 @@
-//! tokio 1.54.1 on its own: `spawn_blocking` panics when the system refuses a thread, and there is
-//! no call that returns an error instead. Before 1.54 its task never ends (tokio#8406).
+//! tokio 1.54.1 on its own: `spawn_blocking` panics if the system refuses a thread, and no call
+//! returns an error instead. Before 1.54 its task never ends (tokio#8406).
 //!
-//! A seccomp filter refuses threads here, because RLIMIT_NPROC does not bind root.
+//! A seccomp filter refuses threads, because RLIMIT_NPROC does not apply to root.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{env::consts::ARCH, process::ExitCode, time::Duration};
 

@@ -1,10 +1,10 @@
-//! tokio-uring 0.5.0 on its own: an echo is two operations, a read and a write, and takes six
-//! system calls on one connection. A ring that the thread itself waits on takes two.
+//! tokio-uring 0.5.0 on its own: an echo consists of two operations, a read and a write, but takes
+//! six system calls on one connection. If the thread waited on the ring itself, it would take two.
 //!
-//! The ring is watched through Tokio's epoll, so each operation is submitted, waited for and looked
-//! for by calls of their own. Counted by strace.
+//! Tokio's epoll watches the ring, so tokio-uring submits, waits for and collects each operation in
+//! separate system calls. strace counts them.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{
     env, fs,

@@ -1,7 +1,7 @@
 //! tokio-uring 0.5.0 on its own: `UnixListener::bind` sets SO_REUSEPORT, which Linux refuses for
-//! Unix sockets since 6.12.9, and there is no other way to make such a listener.
+//! Unix sockets since 6.12.9. There is no other way to create such a listener.
 //!
-//! Ends with 0 when the fault shows.
+//! Exits with 0 if the fault shows.
 
 use std::{env, fs, process::ExitCode};
 
