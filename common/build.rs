@@ -33,7 +33,8 @@ fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"')
 }
 
-/// A dependency and its version, which Cargo writes where there are several: ` "name 1.2.3",`.
+/// Parses a dependency with its version, ` "name 1.2.3",`. Cargo writes the version only if
+/// `Cargo.lock` has several versions of the package.
 fn chosen(line: &str) -> Option<(&str, &str)> {
     let (name, version) = line.strip_prefix(" \"")?.strip_suffix("\",")?.split_once(' ')?;
     Some((name, version.split(' ').next()?))

@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::versions::used_version;
 use crate::{Capability, Context, Drained, Driver, Sockets, Transport};
 
-/// A runtime's server, as data: everything that [`crate::run()`] needs to know about it.
+/// The server program for one runtime or for plain system calls, as data for [`crate::run()`].
 #[derive(Debug)]
 pub struct Backend {
     /// The Cargo package, `backend-NAME`.

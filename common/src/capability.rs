@@ -1,5 +1,5 @@
 //! The optional parts of the contract: messages that cost CPU time, and operations that are
-//! cancelled while they wait. Each backend does both in its runtime's way.
+//! cancelled while they wait. Each backend implements those that it offers in its runtime's way.
 
 use std::hint;
 use std::str::FromStr;
@@ -30,7 +30,7 @@ impl Capability {
 /// What a message on a `cpu:` listener costs before it is echoed: [`burn`] for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// On the runtime's pool of threads for blocking work.
+    /// Off the threads that do I/O: on the runtime's pool for blocking work, or on another thread.
     Offloaded(Duration),
     /// On the thread that does I/O, to show what that does to the other clients.
     Inline(Duration),
@@ -95,7 +95,6 @@ impl Cancel {
     /// All values of `--cancel` together.
     ///
     /// # Errors
-    ///
     /// Two values are for the same operation.
     pub(crate) fn of(values: &[CancelAfter]) -> Result<Self, String> {
         let mut cancel = Self::default();

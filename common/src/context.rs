@@ -75,13 +75,13 @@ impl Context {
         self.0.cancel
     }
 
-    /// Announces the server. Called once, when every worker has registered its listeners, so that
-    /// no client is missed from now on.
+    /// Announces the server. Call this once, when every worker has registered its listeners and no
+    /// client can be missed.
     pub fn announce(&self) {
         self.0.announcement.print(self.0.announce);
     }
 
-    /// Resolves once the server has been told to stop. Safe to drop and to create again.
+    /// Resolves once the server has been told to stop. The future may be dropped and created again.
     pub fn stopped(&self) -> Wait {
         self.0.life.stop.wait()
     }
@@ -120,7 +120,7 @@ impl Context {
     }
 
     /// Logs that no thread could be started for a client, at most one line per second. Returns how
-    /// long to wait before the next one.
+    /// long to wait before the next accept.
     pub fn after_spawn_error(&self, error: &io::Error) -> Duration {
         let limiter = &self.0.accept_errors;
         limiter.line(format_args!("start a thread: {error}; the client is dropped"));
@@ -198,8 +198,8 @@ impl Context {
     }
 
     /// Resolves after the stop, when no connection is open any more or the drain deadline is over.
-    /// To be awaited only after every accept loop has ended: from then on, zero open connections
-    /// are final.
+    /// Await this only after every accept loop has ended, because only then can the number of open
+    /// connections no longer rise from 0.
     pub fn drained(&self) -> impl Future<Output = Drained> + Send + 'static {
         Arc::clone(&self.0.life).drained()
     }
@@ -207,12 +207,12 @@ impl Context {
 
 /// Keeps a connection counted as open. It holds no descriptor.
 #[derive(Debug)]
-#[must_use = "dropping it counts the connection out"]
+#[must_use = "dropping it decrements the number of open connections"]
 pub struct Connection(Context);
 
 impl Connection {
-    /// Counts the connection out. Logs an error that clients do not normally cause, at most one
-    /// line per second.
+    /// Decrements the number of open connections. Logs an error that clients do not normally cause,
+    /// at most one line per second.
     pub fn ended(self, result: io::Result<()>) {
         if let Err(error) = result
             && !is_normal_end(&error)

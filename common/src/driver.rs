@@ -30,7 +30,7 @@ pub enum Driver {
     Epoll,
     /// Readiness on macOS and the BSDs, kqueue(2).
     Kqueue,
-    /// Windows readiness: polls sent to the ancillary function driver, collected by IOCP.
+    /// Windows readiness: AFD poll requests, whose completions arrive on an IOCP.
     Afd,
     /// Linux completion, io_uring(7).
     IoUring,

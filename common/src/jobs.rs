@@ -27,7 +27,6 @@ impl<T: Send + 'static> Jobs<T> {
     /// starting a thread costs little.
     ///
     /// # Errors
-    ///
     /// Those of pthread_create(3).
     pub fn start(&self, owner: T, time: Duration) -> io::Result<()> {
         let (done, wake) = (self.done.clone(), Arc::clone(&self.wake));

@@ -59,12 +59,12 @@ impl Life {
         }
     }
 
-    /// Keeps the deadline of the drain, on a thread of its own. It is started now, because at the
-    /// stop the system may refuse one. `overdue` is called if the process is still there when
-    /// [`GRACE`] is over: a thread that computes may not have seen the deadline.
+    /// Starts a thread that enforces the drain deadline. The thread starts before the server
+    /// serves, because the kernel may refuse a thread at the stop. If the process still runs
+    /// [`GRACE`] after the deadline, because a computing thread has not noticed the deadline, the
+    /// thread calls `overdue`.
     ///
     /// # Errors
-    ///
     /// The system refuses the thread.
     pub(crate) fn keep_deadline(
         self: &Arc<Self>,

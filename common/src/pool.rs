@@ -1,30 +1,30 @@
-//! Threads of a runtime's pool for work that blocks, which a server has before it is ready: later
-//! the system may refuse them, and few runtimes survive that.
+//! Starts the threads of a runtime's pool for blocking work before the server is ready. The kernel
+//! may refuse threads later, and few runtimes survive that.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-/// Threads of a pool: enough for messages that cost work to wait for each other no longer than the
-/// cores make them.
+/// Number of threads in a pool for blocking work. On a host with at most this many cores, a message
+/// that costs work waits for a free core, not for a free thread.
 pub const POOL_THREADS: usize = 16;
 
 /// How long a thread of a pool waits for work before it ends: longer than any server runs.
 pub const POOL_IDLE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What keeps a thread of a pool until all of them have come.
+/// A job that blocks a pool thread until all threads of the pool have started.
 pub type PoolJob = Box<dyn FnOnce() + Send>;
 
-/// Has a pool start `threads` threads, by as many jobs that `start` hands to it.
+/// Makes a pool start `threads` threads. Passes that many jobs to `start`, which must submit each
+/// job to the pool. Each job blocks its thread until all jobs run.
 ///
 /// # Errors
-///
-/// Fewer have come within 5 s: the system refuses threads, or the pool wants fewer.
+/// No further thread has started for 5 s: the kernel refuses threads, or the pool's limit is lower.
 pub fn fill_pool(threads: usize, mut start: impl FnMut(PoolJob)) -> io::Result<()> {
     const LIMIT: Duration = Duration::from_secs(5);
 
     let (came, coming) = mpsc::channel();
-    // No job ends before the last thread has come, or one thread could do them all.
+    // No job ends before the last thread has started. Otherwise one thread could run all jobs.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..threads {

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What a loop that accepts or receives does after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// The error concerns one client, which is gone: accept the next one.
+    /// The error concerns at most one client or datagram: accept or receive the next one.
     Retry,
     /// The system has run out of something. Try again after this time, even without an event: an
     /// edge-triggered poller does not report the listener again.
@@ -27,7 +27,7 @@ impl Recovery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codes {
     Linux,
-    /// macOS and the BSDs, whose numbers are the same for everything named here.
+    /// macOS and the BSDs. Where their numbers differ, the tables hold both.
     Bsd,
     Windows,
 }
@@ -70,9 +70,9 @@ fn classify_code(codes: Codes, code: i32) -> Recovery {
 
 /// accept(2): EINTR, and the pending errors of the new connection:
 /// ENONET, EPROTO, ENOPROTOOPT, ENETDOWN, ENETUNREACH, ECONNABORTED, ECONNRESET, ENOTCONN,
-/// ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH. Not EPERM, which a firewall gives for one client, and a
-/// policy for every call. EOPNOTSUPP (95) is both a pending error and what a socket
-/// says that cannot accept, so it backs off.
+/// ETIMEDOUT, EHOSTDOWN, EHOSTUNREACH. EPERM is in neither table: a firewall returns it for one
+/// client, but a security policy returns it for every call. EOPNOTSUPP (95) is in neither table: it
+/// is a pending error, or means that the socket cannot accept. After both, the loop backs off.
 const LINUX_RETRY: &[i32] = &[4, 64, 71, 92, 100, 101, 103, 104, 107, 110, 112, 113];
 /// EBADF, EFAULT, EINVAL (it does not listen), ENOTSOCK.
 const LINUX_FATAL: &[i32] = &[9, 14, 22, 88];

@@ -1,4 +1,4 @@
-//! What a host that has no ring to give says, and what it means; io_uring_setup(2).
+//! Creates rings, and explains why a host cannot: the errors of io_uring_setup(2).
 
 use std::fs;
 use std::io;
@@ -14,9 +14,8 @@ use crate::{ServeError, Unavailable};
 /// `since` is the first version of Linux that knows all that the ring asks for.
 ///
 /// # Errors
-///
-/// The host has no ring to give, or `build` failed for a reason that says nothing about rings,
-/// such as a lack of descriptors.
+/// `Unavailable` if this host cannot create the ring; `Failed` for another error of `build`, such
+/// as a lack of descriptors.
 pub fn build_ring<T>(since: &str, build: impl Fn() -> io::Result<T>) -> Result<T, ServeError> {
     retry_out_of_memory(build).map_err(|error| match unavailable(&error, since) {
         Some(reason) => ServeError::Unavailable(reason),
@@ -27,8 +26,7 @@ pub fn build_ring<T>(since: &str, build: impl Fn() -> io::Result<T>) -> Result<T
 /// Whether the kernel gives a ring like the one that `build` asks for, which is closed again.
 ///
 /// # Errors
-///
-/// The host has none to give, and why. Other failures are left to [`build_ring`].
+/// This host cannot create the ring, and why. Other failures are left to [`build_ring`].
 pub fn probe_ring<T>(since: &str, build: impl Fn() -> io::Result<T>) -> Result<(), Unavailable> {
     match build_ring(since, build) {
         Err(ServeError::Unavailable(reason)) => Err(reason),
@@ -36,8 +34,8 @@ pub fn probe_ring<T>(since: &str, build: impl Fn() -> io::Result<T>) -> Result<(
     }
 }
 
-/// The kernel takes back the memory of a ring some time after its process has ended, so a server
-/// that is started again at once may find too little, and enough a moment later.
+/// The kernel frees the memory of a ring some time after its process has ended. A server that
+/// restarts immediately may therefore get ENOMEM, and succeed a moment later.
 fn retry_out_of_memory<T>(build: impl Fn() -> io::Result<T>) -> io::Result<T> {
     const PAUSE: Duration = Duration::from_millis(200);
 
@@ -50,7 +48,7 @@ fn retry_out_of_memory<T>(build: impl Fn() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Why the host has no ring to give, if that is what `error` of io_uring_setup(2) says.
+/// Why this host cannot create a ring, if `error` of io_uring_setup(2) says so.
 fn unavailable(error: &io::Error, since: &str) -> Option<Unavailable> {
     let cause = match Errno::from_io_error(error)? {
         Errno::NOSYS => {

@@ -68,7 +68,7 @@ impl From<ServeError> for End {
     fn from(error: ServeError) -> Self {
         match error {
             ServeError::Unavailable(Unavailable(reason)) => Self::Unavailable(reason),
-            ServeError::Failed(error) => Self::Failed(format!("begin to serve: {error}")),
+            ServeError::Failed(error) => Self::Failed(format!("start the server: {error}")),
         }
     }
 }
@@ -151,7 +151,7 @@ fn offered(backend: &Backend, options: &Options) -> Result<(Driver, Vec<Asked>),
     Ok((driver, asked))
 }
 
-/// The capabilities that there are, for a message about one that is not.
+/// Lists the capabilities that the backend offers, for the message about one that it lacks.
 fn known(backend: &Backend) -> String {
     let names: Vec<&str> = backend.capabilities.iter().map(|known| known.name()).collect();
     if names.is_empty() { String::new() } else { format!(", only {}", names.join(" and ")) }

@@ -11,7 +11,6 @@ use crate::{host, log};
 /// ends the process with status 1.
 ///
 /// # Errors
-///
 /// The handler or its thread could not be set up.
 pub(crate) fn stop_on_signals(life: &Arc<Life>) -> Result<(), ctrlc::Error> {
     let life = Arc::clone(life);
@@ -30,7 +29,6 @@ pub(crate) fn stop_on_signals(life: &Arc<Life>) -> Result<(), ctrlc::Error> {
 /// the sender of a signal may close the pipe as well.
 ///
 /// # Errors
-///
 /// The thread that reads could not be spawned.
 pub(crate) fn stop_on_stdin_eof(life: &Arc<Life>) -> io::Result<()> {
     let life = Arc::clone(life);

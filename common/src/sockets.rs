@@ -72,12 +72,11 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// One share per worker, to accept from side by side. The first share alone has the datagram
-    /// sockets: two workers would both wake for a datagram, and their replies to one client could
-    /// overtake each other.
+    /// Makes one share per worker, so that all workers can accept in parallel. Only the first share
+    /// has the datagram sockets: two workers would both wake for a datagram, and their replies to
+    /// one client could overtake each other.
     ///
     /// # Errors
-    ///
     /// Those of dup(2), such as too many open files.
     pub(crate) fn share(self, workers: usize) -> io::Result<Vec<Self>> {
         let duplicates = (1..workers).map(|_| self.duplicate()).collect::<io::Result<Vec<_>>>()?;
@@ -98,7 +97,7 @@ impl Sockets {
         })
     }
 
-    /// Whether messages cost CPU time that other threads than the workers spend.
+    /// Whether a listener offloads the CPU work of its messages to threads other than the workers.
     pub fn offload_work(&self) -> bool {
         self.tcp.iter().any(|listener| matches!(listener.work, Some(Work::Offloaded(_))))
     }
@@ -129,7 +128,6 @@ pub(crate) enum Family {
 /// and closing one of the listeners would reset the clients in its queue.
 ///
 /// # Errors
-///
 /// Those of socket(2), bind(2) and listen(2), such as an address that is in use.
 pub(crate) fn bind(address: SocketAddr, family: Family) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -148,7 +146,6 @@ pub(crate) fn bind(address: SocketAddr, family: Family) -> io::Result<TcpListene
 /// UDP has no TIME_WAIT that would hold the port.
 ///
 /// # Errors
-///
 /// Those of socket(2) and bind(2), such as an address that is in use.
 pub(crate) fn bind_udp(address: SocketAddr, family: Family) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;

@@ -1,6 +1,6 @@
-//! Sockets with a name in the file system. The name stays when its server is killed, and is then in
-//! the way of the next one; it must not be taken from a server that lives, and a file of another
-//! kind is nobody's to remove.
+//! Sockets on Unix paths. If a server is killed, its socket file stays and makes the next bind(2)
+//! fail. So the next server removes a socket file that no server serves. It removes neither the
+//! socket of a live server nor a file that is not a socket.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,8 +24,8 @@ struct Name {
     file: FileId,
 }
 
-/// What tells a file from all others. The time too, because file systems such as ext4 give the
-/// number of a file that is gone to the next one.
+/// Identifies a file. The time is part of it, because file systems such as ext4 reuse the inode
+/// number of a deleted file for the next new file.
 #[derive(Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -47,11 +47,10 @@ impl Name {
         Ok(Self { path: path.to_owned(), file: FileId::of(path)? })
     }
 
-    /// Removes it, unless it is another file's by now: a server that drains serves its path no
-    /// more, and the next one may have taken it over.
+    /// Removes the path, unless it now belongs to another file: a draining server no longer serves
+    /// its path, and a newer server may have taken the path over.
     ///
     /// # Errors
-    ///
     /// Those of [`lock_folder`], of stat(2) and of unlink(2).
     fn remove(&self) -> io::Result<()> {
         let _folder = lock_folder(&self.path)?;
@@ -62,7 +61,6 @@ impl Name {
 /// A non-blocking listener at `path`.
 ///
 /// # Errors
-///
 /// Those of [`bind`], or of listen(2).
 pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     let socket = bind(path, Type::STREAM)?;
@@ -73,7 +71,6 @@ pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
 /// A non-blocking datagram socket at `path`.
 ///
 /// # Errors
-///
 /// Those of [`bind`].
 pub(crate) fn bind_datagram(path: &Path) -> io::Result<UnixDatagram> {
     bind(path, Type::DGRAM).map(UnixDatagram::from)
@@ -83,15 +80,14 @@ pub(crate) fn bind_datagram(path: &Path) -> io::Result<UnixDatagram> {
 pub(crate) fn remove_all() {
     let names = std::mem::take(&mut *BOUND.lock().unwrap_or_else(PoisonError::into_inner));
     for name in names {
-        // What cannot be removed is the next server's to find.
+        // If a path cannot be removed, the next server finds and replaces it.
         let _ = name.remove();
     }
 }
 
-/// Binds, in the place of a socket that nobody serves any more.
+/// Binds a socket to `path`. First removes a socket file that no server serves.
 ///
 /// # Errors
-///
 /// `AddrInUse` for a live socket, and for a file of another kind; `InvalidInput` for a path that is
 /// longer than an address can be (107 bytes on Linux, 103 on macOS; unix(7)); or those of bind(2).
 fn bind(path: &Path, kind: Type) -> io::Result<Socket> {
@@ -99,7 +95,7 @@ fn bind(path: &Path, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     if let Some(name) = abstract_name(path) {
-        // In no file system, and gone with its socket.
+        // An abstract name has no file, and disappears when its socket is closed.
         socket.bind(&SockAddr::unix(name)?)?;
         return Ok(socket);
     }
@@ -117,7 +113,6 @@ fn bind(path: &Path, kind: Type) -> io::Result<Socket> {
 /// Keeps other servers from binding and removing names in a path's folder, until it is dropped.
 ///
 /// # Errors
-///
 /// Those of open(2) and flock(2).
 fn lock_folder(path: &Path) -> io::Result<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -143,7 +138,7 @@ fn is_dead_socket(path: &Path, address: &SockAddr, kind: Type) -> io::Result<boo
         Err(error) => return Err(error),
     }
     let client = Socket::new(Domain::UNIX, kind, None)?;
-    // A server whose accept queue is full is alive too.
+    // Non-blocking, so that a live server with a full accept queue does not block this call.
     client.set_nonblocking(true)?;
     let connected = client.connect(address);
     Ok(connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))

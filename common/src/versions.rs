@@ -3,7 +3,8 @@
 /// Names and versions in the workspace's `Cargo.lock`, and of the standard library.
 const LOCKED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/locked.rs"));
 
-/// For each package of which there are several versions, who uses which.
+/// For each package that `Cargo.lock` has in several versions: the dependent, the package, and the
+/// version that the dependent uses.
 const USED: &[(&str, &str, &str)] = include!(concat!(env!("OUT_DIR"), "/used.rs"));
 
 /// Version of the package `name` that this program was built with.

@@ -1,5 +1,5 @@
 //! Worker threads: each has a runtime, a ring or a poller of its own, and its share of the
-//! listeners. A backend's part is what one of them does.
+//! listeners. A backend supplies the function that one worker runs.
 
 use std::convert::Infallible;
 use std::io;
@@ -26,7 +26,7 @@ pub struct Accepting {
 impl Worker {
     /// Says that the worker's listeners are registered, so that no client is missed from now on.
     pub fn ready(self) -> Accepting {
-        // The receiver waits for all workers.
+        // Fails only if `run_workers` has returned with the error of another worker.
         let _ = self.started.send(Ok(()));
         self.accepting
     }
@@ -40,7 +40,6 @@ impl Worker {
 /// that connections are never cut by the end of their thread. It returns only if it cannot start.
 ///
 /// # Errors
-///
 /// The first error of a worker that cannot start, of duplicating a listener, or of starting a
 /// thread.
 pub fn run_workers<S>(sockets: Sockets, context: &Context, serve: S) -> Result<Drained, ServeError>
@@ -56,7 +55,7 @@ where
         thread::Builder::new().name(name).spawn(move || {
             let worker = Worker { started: started.clone(), accepting };
             let Err(error) = serve(share, context.clone(), worker);
-            // Nobody receives any more once every worker was ready.
+            // Sending fails once every worker was ready, because the receiver is dropped then.
             if let Err(SendError(Err(error))) = started.send(Err(error)) {
                 context.fail("serve", &error.into());
             }
@@ -86,7 +85,10 @@ mod tests {
     fn listeners() -> Sockets {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        Sockets { tcp: vec![Listener { socket, work: None }], udp: vec![udp], ..Sockets::default() }
+        let mut sockets = Sockets::default();
+        sockets.tcp.push(Listener { socket, work: None });
+        sockets.udp.push(udp);
+        sockets
     }
 
     #[test]

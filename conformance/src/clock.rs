@@ -29,8 +29,8 @@ const BYTES_ALLOWANCE: Duration = Duration::from_micros(500);
 /// A server may close more slowly than it echoes.
 const FIN_ALLOWANCE: Duration = Duration::from_millis(250);
 
-/// Held-back time is not subtracted from shorter times: reading the counters costs more than it
-/// could change.
+/// The judge subtracts no held-back time from a wait shorter than this: to read the counters would
+/// cost more time than the correction.
 const MIN_CORRECTED_TIME: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl WaitTotals {
         }
     }
 
-    /// The part of the cell's held-back time that lies in short waits, at most.
+    /// An upper bound for the held-back time in short waits.
     fn of_short(&self, held_back: Duration) -> Duration {
         held_back.saturating_sub(self.taken_off).min(self.short)
     }
@@ -142,8 +142,8 @@ impl CellClock {
         *self.growth_start.get_or_init(Instant::now)
     }
 
-    /// From now on, time in which this server, which is ready, is held back does not count against
-    /// limits.
+    /// Call this when a server is ready. From then on, limits do not count time in which other
+    /// processes hold the server back.
     pub fn watch_server(&self, server: Process) {
         self.ready.get_or_init(Instant::now);
         let mut turns = server.into_processor_time_reader();
@@ -176,7 +176,7 @@ impl CellClock {
         self.cut_at_cell_end(Deadline::after(self.cell_limit))
     }
 
-    /// Moves a deadline forward to the end of the cell, if that comes first.
+    /// Cuts a deadline to the end of the cell if the cell ends earlier.
     fn cut_at_cell_end(&self, deadline: Deadline) -> Deadline {
         let words =
             |limit: Duration| format!("the {} s of the cell ended before that", limit.as_secs());
@@ -254,8 +254,9 @@ impl CellClock {
         })
     }
 
-    /// Updates the held-back time of short waits. A server that needs many turns causes thousands
-    /// of them. The cell's held-back time that was not subtracted from long waits belongs to them.
+    /// Updates the held-back time of short waits. A server that needs many round trips causes
+    /// thousands of short waits. Short waits get the part of the cell's held-back time that was not
+    /// already subtracted from long waits.
     fn look_at_short_waits(&self, waited: &mut WaitTotals) {
         if waited.short_held_back.1.is_some_and(|looked| looked.elapsed() < MIN_CORRECTED_TIME) {
             return;
@@ -295,8 +296,8 @@ impl CellClock {
         limit.mul_f64(self.factor)
     }
 
-    /// Records how long `what` took until now. Fails if that is more than `limit`, which this
-    /// function scales. Held-back time does not count.
+    /// Judges `took`, the duration of `what`, which must have ended just now. Subtracts held-back
+    /// time, scales `limit` by the host factor, and records how near the duration came to it.
     ///
     /// # Errors
     /// [`FailureKind::Slow`] above the limit.
@@ -304,7 +305,7 @@ impl CellClock {
         let limit = self.scale(limit);
         let began = Instant::now().checked_sub(took).unwrap_or(self.started);
         let held_back = if took > limit { self.held_back_since(began) } else { Duration::ZERO };
-        // A deadline of this length would be put off by at most this much.
+        // Subtract no more held-back time than a deadline of `limit` could be extended by.
         let took = took.saturating_sub(held_back.min(limit * (MAX_EXTENSION_FACTOR - 1)));
         self.judge(
             FailureKind::Slow,

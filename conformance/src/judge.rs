@@ -33,7 +33,8 @@ use crate::profile::Profile;
 /// Lines of the server's standard error to quote in a cell that is not green.
 const TAIL_LINES: usize = 20;
 
-/// Above this share of held-back time, a cell that judges latency is disturbed.
+/// Above this share of held-back time ([`harness::held_back_time`]), a cell that judges latency is
+/// disturbed.
 const HELD_BACK_LIMIT: f64 = 0.05;
 /// The disturbed cells of a row may be judged again for this long in total.
 const BUSY_PATIENCE: Duration = Duration::from_secs(30);
@@ -331,7 +332,8 @@ fn run_at_place(place: &Place, body: Body, lifecycle: &Lifecycle) -> CaseResult 
     }
 }
 
-/// The announcement must agree with the registry, or the head of the column would be wrong.
+/// Fails unless the server announces the model, driver, flavor and workers of its row: the matrix
+/// prints them at the head of the row's column.
 fn expect_announced_row(row: &Row, ready: &Ready) -> Result<(), Failure> {
     let driver = row.driver_name();
     let expected = outside!("{}, {}, {}, {} workers", row.model, driver, row.flavor, row.workers);

@@ -42,7 +42,6 @@ impl Listing {
     /// formats.
     ///
     /// # Errors
-    ///
     /// [`OutputError::Syntax`].
     pub(crate) fn expect_formats(outputs: &[Output]) -> Result<(), OutputError> {
         outputs.iter().try_for_each(|output| output.expect_format(Self::FORMATS))

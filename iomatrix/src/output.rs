@@ -39,7 +39,6 @@ impl Outputs {
     /// Checks that everything that was asked for can be printed and written.
     ///
     /// # Errors
-    ///
     /// Those of [`output::Outputs::open`].
     pub(crate) fn open(outputs: &[Output]) -> Result<Self, Error> {
         Ok(Self(output::Outputs::open(outputs)?))
@@ -48,7 +47,6 @@ impl Outputs {
     /// Checks that no output would replace an input.
     ///
     /// # Errors
-    ///
     /// Those of [`output::Outputs::reject_overwriting_inputs`].
     pub(crate) fn reject_overwriting_inputs(&self, inputs: &[&Path]) -> Result<(), Error> {
         Ok(self.0.reject_overwriting_inputs(inputs)?)
@@ -58,7 +56,6 @@ impl Outputs {
     /// long, and a page cannot be compared. Returns the path of the file.
     ///
     /// # Errors
-    ///
     /// The file cannot be created.
     pub(crate) fn save_unless_json(&mut self, name: &str) -> Result<Option<PathBuf>, Error> {
         if self.0.has_format(Format::Json) {
@@ -82,7 +79,6 @@ impl Outputs {
     /// because the reader of standard output may have stopped.
     ///
     /// # Errors
-    ///
     /// The first page that could not be rendered or written, after all others were tried.
     pub(crate) fn write_pages<P: Pages>(
         &mut self,
@@ -100,7 +96,6 @@ impl Outputs {
     /// complete. A stream gets only the complete pages.
     ///
     /// # Errors
-    ///
     /// Those of [`Outputs::write_pages`].
     pub(crate) fn write_unfinished<P: Pages>(
         &mut self,

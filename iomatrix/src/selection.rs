@@ -14,7 +14,6 @@ const SUGGESTIONS: usize = 3;
 /// The rows of this build that match a pattern, in the registry's order; all without a pattern.
 ///
 /// # Errors
-///
 /// A pattern that no row matches.
 pub(crate) fn rows<'a>(
     registry: &'a Registry,
@@ -29,7 +28,6 @@ pub(crate) fn rows<'a>(
 /// The row of this build with exactly this name.
 ///
 /// # Errors
-///
 /// No row has this name.
 pub(crate) fn row<'a>(registry: &'a Registry, name: &str) -> Result<&'a RowEntry, Error> {
     let found = registry.built_rows().find(|entry| entry.name == name);
@@ -57,7 +55,6 @@ fn unknown_row(registry: &Registry, name: &str) -> Error {
 /// Expects each pattern to match a suite.
 ///
 /// # Errors
-///
 /// A pattern that no suite matches.
 pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
     let names = || suites::ALL.iter().map(|suite| suite.name);
@@ -75,7 +72,6 @@ pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
 /// The cases that match an id, in catalogue order; all without an id.
 ///
 /// # Errors
-///
 /// An id that no case matches.
 pub(crate) fn cases(ids: &[String]) -> Result<Vec<(&'static Suite, &'static Case)>, Error> {
     let is_known = |id: &&String| catalogue().any(|(suite, case)| matches(id, &id_of(suite, case)));

@@ -147,7 +147,6 @@ impl Values {
     /// Each value with the options for it, in which no quantity has several values.
     ///
     /// # Errors
-    ///
     /// Not exactly one quantity has several values.
     fn points(&self) -> Result<Vec<(f64, Self)>, Error> {
         let lengths =

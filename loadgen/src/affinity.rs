@@ -5,7 +5,6 @@
 /// systems other than Linux.
 ///
 /// # Errors
-///
 /// The system refuses, for example because a processor does not exist.
 pub fn pin(cpus: &[usize]) -> std::io::Result<()> {
     if cpus.is_empty() {

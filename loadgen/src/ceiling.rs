@@ -37,7 +37,6 @@ struct EchoServer {
 /// connections.
 ///
 /// # Errors
-///
 /// The workload is not one of lasting TCP connections, the load failed, or the system does not
 /// report a thread's CPU time.
 pub fn generator_ns(

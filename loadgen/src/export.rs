@@ -16,7 +16,6 @@ const NS_PER_MS: f64 = 1e6;
 /// Writes one interval for each distribution that has samples, tagged with its name.
 ///
 /// # Errors
-///
 /// `out` cannot be written.
 pub fn export_hdr(
     histograms: &Histograms,

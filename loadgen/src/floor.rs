@@ -20,7 +20,6 @@ struct Loopback {
 /// both ends of each connection, and only the calls of the server's end are counted.
 ///
 /// # Errors
-///
 /// - [`io::ErrorKind::Unsupported`]: the system does not report a thread's CPU time.
 /// - [`io::ErrorKind::InvalidInput`]: there are no connections, bytes or rounds.
 /// - [`io::ErrorKind::TimedOut`]: the message is too large for a connection's buffers.

@@ -86,7 +86,6 @@ impl Payload {
     /// message's end.
     ///
     /// # Errors
-    ///
     /// Index in `got` of the first wrong byte.
     pub fn check(&self, message: Message, offset: usize, got: &[u8]) -> Result<(), usize> {
         let mut is_right = true;

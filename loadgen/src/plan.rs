@@ -41,7 +41,6 @@ pub(crate) struct Share {
 
 impl Plan {
     /// # Errors
-    ///
     /// The workload makes no sense; the error says why, and what to write instead.
     pub(crate) fn new(workload: &Workload, patience: Duration) -> anyhow::Result<Self> {
         validate_workload(workload)?;
@@ -109,7 +108,6 @@ fn split_share(all: u64, index: usize, of: usize) -> (u64, u64) {
 /// Checks that a workload can be run.
 ///
 /// # Errors
-///
 /// The workload makes no sense; the error says why, and what to write instead.
 pub fn validate_workload(workload: &Workload) -> anyhow::Result<()> {
     let is_udp = workload.target.transport == Transport::Udp;

@@ -58,7 +58,6 @@ struct ThreadResult {
 /// Runs a load to its end, or until `interrupted` is set.
 ///
 /// # Errors
-///
 /// The workload makes no sense, or the generator cannot work on this host. A fault of the server is
 /// no error: it is in the measurement, which is then invalid.
 pub fn run(

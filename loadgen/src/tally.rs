@@ -68,7 +68,6 @@ pub(crate) struct Cost {
 
 impl Histograms {
     /// # Errors
-    ///
     /// None in practice, because the bounds are constants.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let empty =
@@ -79,7 +78,6 @@ impl Histograms {
     /// Adds the samples of another thread, or of another measurement.
     ///
     /// # Errors
-    ///
     /// None in practice, because all histograms have the same bounds.
     pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
         let context = "add up histograms";

@@ -57,7 +57,6 @@ fn voluntary_switches() -> Option<u64> {
 /// Raises this process's limit of open descriptors to the hard limit.
 ///
 /// # Errors
-///
 /// The hard limit is below `needed`.
 pub(crate) fn raise_descriptor_limit(needed: u64) -> anyhow::Result<()> {
     #[cfg(unix)]

@@ -30,7 +30,7 @@ pub(crate) trait Socket: Send + Sync + 'static {
 }
 
 pub(crate) async fn echo<S: Socket>(socket: S, context: Context) {
-    // Datagrams in a row after which others get a turn, also if there was no need to wait.
+    // After this many datagrams in a row the task yields, even if it never had to wait.
     const TURN: usize = 32;
 
     let mut buffer = vec![0; DATAGRAM_BYTES];
@@ -81,14 +81,14 @@ mod unix {
     /// A Unix datagram socket, twice.
     pub(crate) struct Unixgram {
         receiver: UnixDatagram,
-        /// It does not block. async-std sends to names in the file system alone, and waits for a
-        /// receiver whose queue is full: all others would wait with it.
+        /// The standard library's handle to the same non-blocking socket. async-std sends only to
+        /// paths (not to abstract names), and its send waits while one receiver's queue is full,
+        /// which would delay all other clients.
         sender: net::UnixDatagram,
     }
 
     impl Unixgram {
         /// # Errors
-        ///
         /// Those of dup(2).
         pub(crate) fn new(sender: net::UnixDatagram) -> io::Result<Self> {
             Ok(Self { receiver: UnixDatagram::from(sender.try_clone()?), sender })

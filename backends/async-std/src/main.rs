@@ -77,7 +77,7 @@ fn spawn_echo<S: Stream>(stream: S, work: Option<Work>, context: &Context) {
 }
 
 async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
-    // Echoes in a row after which other tasks get a turn, even if this one never has to wait.
+    // After this many echoes in a row the task yields, even if it never had to wait.
     const TURN: usize = 32;
 
     let mut buffer = vec![0; context.buffer_bytes()];

@@ -11,7 +11,6 @@ pub(crate) trait Stream: Read + Write + Send + Unpin + 'static {
     /// Sends FIN. [`Write`]'s `close` does not: it only flushes (async-std, src/net/tcp/stream.rs).
     ///
     /// # Errors
-    ///
     /// Those of shutdown(2).
     fn send_fin(&self) -> io::Result<()>;
 }

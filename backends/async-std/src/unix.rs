@@ -1,4 +1,4 @@
-//! The accept loop of TCP, on a Unix listener.
+//! The accept loop for Unix listeners, a copy of the one for TCP.
 
 use async_std::os::unix::net::UnixListener;
 use async_std::task;

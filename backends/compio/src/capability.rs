@@ -24,7 +24,6 @@ static MESSAGES: AtomicUsize = AtomicUsize::new(0);
 /// threads are started now: if the system refuses one later, compio panics (compio-driver 0.12.5).
 ///
 /// # Errors
-///
 /// The system refuses threads.
 pub(crate) fn pool(sockets: &Sockets) -> io::Result<Option<AsyncifyPool>> {
     if !sockets.offload_work() {

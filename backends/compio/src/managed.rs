@@ -59,8 +59,8 @@ pub(crate) async fn accept_loop<S: Stream>(
         take_turns(&mut in_turn).await;
     }
     take_queue(&queue, &context, |stream: S| spawn_echo(stream, work, &context));
-    // On other drivers an accept that is pending has no client. One that completed in the turn of
-    // the stop has.
+    // On other drivers, a pending accept holds no client. An accept that became ready in the same
+    // turn as the stop does.
     while context.driver() != Driver::IoUring
         && let Poll::Ready(Ok(stream)) = poll!(incoming.select_next_some())
     {

@@ -55,10 +55,11 @@ pub(crate) async fn accept_loop<S: Stream>(
             end_accepts(&queue);
             last_client(accept).await
         }
-        // On Windows nothing completes an accept that has no client, but a client may have come.
+        // On Windows a pending accept cannot be ended, so the loop waits briefly in case the accept
+        // has just completed with a client.
         Driver::Iocp => last_client(accept).await,
-        // On the polling driver an accept that is pending has no client. One that completed in the
-        // turn of the stop has.
+        // On the polling driver, a pending accept holds no client. An accept that became ready in
+        // the same turn as the stop does.
         Driver::Epoll | Driver::Kqueue | Driver::Afd | Driver::Threads => match poll!(accept) {
             Poll::Ready(accepted) => accepted.ok(),
             Poll::Pending => None,
@@ -119,11 +120,11 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
     Ok(())
 }
 
-/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that is not
-/// echoed, because the client has sent FIN or the server has.
+/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that must not be
+/// echoed: the client has sent FIN, or the server has already sent its own.
 ///
-/// A function of its own, so that its future shares memory in the connection's task with that of
-/// the write.
+/// A separate function: its future ends before the write begins, so that both use the same bytes of
+/// the connection's task.
 async fn next<S: Stream>(
     reader: &mut S,
     writer: &S,

@@ -13,9 +13,9 @@ pub(crate) fn take_queue<S: Stream>(queue: &Socket, context: &Context, serve: im
     context.accept_queued(accept).for_each(serve);
 }
 
-/// Ends the accepts in flight of every thread, except those that have a client. On a TCP listener
-/// they complete with EINVAL. On a Unix listener they may stay in flight, because the listener
-/// returns EAGAIN to a non-blocking call; no client can reach them any more.
+/// Shuts the listener down, which ends the pending accepts of every thread. On TCP they complete
+/// with EINVAL. On a Unix path they may stay pending, because the kernel's retry gets EAGAIN
+/// (finding linux-multishot-accept). No new client can arrive.
 pub(crate) fn end_accepts(queue: &Socket) {
     let _ = queue.shutdown(Shutdown::Both);
 }

@@ -18,7 +18,6 @@ pub(crate) trait Stream:
     type Listener: 'static;
 
     /// # Errors
-    ///
     /// Those of registering the listener with the driver.
     fn listen(socket: Socket) -> io::Result<Self::Listener>;
 
@@ -28,7 +27,6 @@ pub(crate) trait Stream:
     fn incoming(listener: &Self::Listener) -> impl FusedStream<Item = io::Result<Self>> + Unpin;
 
     /// # Errors
-    ///
     /// Those of registering the connection with the driver.
     fn from_socket(socket: Socket) -> io::Result<Self>;
 
@@ -37,8 +35,8 @@ pub(crate) trait Stream:
 
     fn socket(&self) -> SockRef<'_>;
 
-    /// Sends FIN with shutdown(2), which never blocks. As an operation, it would run on another
-    /// thread: the kernel's, or one of compio's pool.
+    /// Sends FIN with shutdown(2), which never blocks. IORING_OP_SHUTDOWN would run on an io-wq
+    /// worker, and compio's polling driver would use its thread pool.
     fn send_fin(&self) -> io::Result<()> {
         self.socket().shutdown(Shutdown::Write)
     }

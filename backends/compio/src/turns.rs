@@ -8,8 +8,9 @@ use std::time::Duration;
 /// The shortest timer. When it fires, the driver has delivered what had completed before.
 pub(crate) const LOOK: Duration = Duration::from_millis(1);
 
-/// Calls in a row, none of which had to wait, after which a task yields. A call that succeeds at
-/// once completes without the driver, and compio has no budget for a task that never has to wait.
+/// After this many calls in a row, none of which had to wait, a task yields. A call that succeeds
+/// at once completes without the driver, and compio has no budget for a task that never has to
+/// wait.
 pub(crate) const TURN: u32 = 4;
 
 /// Counts a call, and yields after [`TURN`] of them. Each may have completed at once, even with an

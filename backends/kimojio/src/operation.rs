@@ -42,7 +42,8 @@ fn closed_on_exec(stream: OwnedFd) -> Result<OwnedFd, Errno> {
     Ok(stream)
 }
 
-/// Reads. With a `limit`, the kernel cancels the read after that time, and it is started again.
+/// With a `limit`, a linked timeout (IORING_OP_LINK_TIMEOUT) cancels the read after that time, and
+/// the read is submitted again.
 pub(crate) async fn read(
     stream: &OwnedFd,
     buffer: &mut [u8],

@@ -67,8 +67,9 @@ async fn echo(stream: OwnedFd, stop: &AsyncEvent, context: &Context) -> io::Resu
             match select(&mut read, &mut stopped).await {
                 Either::Left((completed, _)) => completed?,
                 Either::Right(_) => {
-                    // Completions come in order: after this one, a read that need not wait has
-                    // completed, too.
+                    // io_uring promises no order (io_uring(7)). But before io_uring_enter(2)
+                    // returns from submitting this NOP, the kernel has run pending task work, so a
+                    // read whose bytes had arrived has completed.
                     nop().await?;
                     match poll!(&mut read) {
                         Poll::Ready(completed) => completed?,
@@ -148,7 +149,8 @@ async fn serve(
     pending().await
 }
 
-/// The submission entries of kimojio's rings. Each runtime has a second ring, for polled storage.
+/// The submission entries of kimojio's rings. Each runtime has a second ring, with
+/// IORING_SETUP_IOPOLL.
 const SUBMISSIONS: u32 = 128;
 /// The first Linux that kimojio supports.
 const SINCE: &str = "5.15";
@@ -163,8 +165,8 @@ fn rings() -> io::Result<[IoUring; 2]> {
 }
 
 /// Takes the rings and descriptors that the workers will need, and gives them back: kimojio panics
-/// if it cannot have them. Takes them twice, because the kernel gives back the memory of rings
-/// late.
+/// if it cannot have them. Takes twice as many as the workers need, because the kernel may free the
+/// memory of the closed rings only after the workers set theirs up.
 fn rehearse(workers: usize) -> Result<(), ServeError> {
     const PIPES: usize = 4;
 

@@ -12,7 +12,7 @@ use mio::event::Event;
 
 use crate::stream::Stream;
 
-/// Reads in a row, after which other connections get a turn.
+/// After this many reads in a row, the other connections get a turn.
 const TURN: usize = 16;
 
 pub(crate) struct Connection {

@@ -15,7 +15,7 @@ use mio::net::UdpSocket;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-/// Datagrams in a row, after which other sockets get a turn.
+/// After this many datagrams in a row, the other sockets get a turn.
 const TURN: usize = 64;
 
 /// A datagram socket, and whether it may be readable.
@@ -101,7 +101,6 @@ impl Socket {
     /// Receives a datagram and sends it back.
     ///
     /// # Errors
-    ///
     /// Those of recvfrom(2). A reply that cannot be sent is dropped.
     fn answer(&self, buffer: &mut [u8], context: &Context) -> io::Result<()> {
         let sent = match self {

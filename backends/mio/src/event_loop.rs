@@ -18,7 +18,7 @@ use crate::stream::{Listener, Stream};
 
 /// The most events that one call to the poller returns.
 const EVENTS: usize = 1024;
-/// Accepts in a row, after which connections get a turn.
+/// After this many accepts in a row, the connections get a turn.
 const ACCEPTS: usize = 64;
 /// The token of a connection is its key. All other tokens are larger.
 const LISTENERS: usize = usize::MAX / 4;
@@ -83,7 +83,7 @@ impl EventLoop {
         })
     }
 
-    /// Ends the wait for events.
+    /// The waker that ends the loop's wait for events.
     pub(crate) fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }

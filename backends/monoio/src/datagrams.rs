@@ -12,8 +12,8 @@ use monoio::net::unix::SocketAddr;
 use monoio::spawn;
 use monoio::time::sleep;
 
-/// Datagrams in a row, after which other tasks get a turn. The polling driver receives at once if a
-/// datagram is there, and monoio has no budget for a task that never has to wait.
+/// After this many datagrams in a row, other tasks get a turn. The polling driver receives at once
+/// if a datagram is there, and monoio has no budget for a task that never has to wait.
 const TURN: u32 = 32;
 
 pub(crate) async fn udp(socket: UdpSocket, context: Context) {
@@ -40,8 +40,8 @@ pub(crate) async fn udp(socket: UdpSocket, context: Context) {
     }
 }
 
-/// Replies are sent with `sender`, a duplicate of the socket that does not wait: a send that waited
-/// for a client whose queue is full would hold up all others.
+/// Replies are sent with `sender`, the standard library's handle to the same non-blocking socket. A
+/// send of monoio would wait for a client whose queue is full, which would delay all other clients.
 pub(crate) async fn unixgram(socket: UnixDatagram, sender: net::UnixDatagram, context: Context) {
     let mut buffer = Vec::with_capacity(DATAGRAM_BYTES);
     let mut stop = context.stopped();

@@ -91,11 +91,11 @@ async fn echo<S: Stream>(
     Ok(())
 }
 
-/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that is not
-/// echoed, because the client has sent FIN or the server has.
+/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that must not be
+/// echoed: the client has sent FIN, or the server has already sent its own.
 ///
-/// A function of its own, so that its future shares memory in the connection's task with that of
-/// the write.
+/// A separate function: its future ends before the write begins, so that both use the same bytes of
+/// the connection's task.
 async fn next<S: Stream>(
     reader: &mut OwnedReadHalf<S>,
     writer: &mut OwnedWriteHalf<S>,

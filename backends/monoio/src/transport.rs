@@ -12,7 +12,6 @@ pub(crate) trait Stream:
     type Listener: 'static;
 
     /// # Errors
-    ///
     /// Those of registering the listener with the driver.
     fn listen(socket: Socket) -> io::Result<Self::Listener>;
 
@@ -22,7 +21,6 @@ pub(crate) trait Stream:
     ) -> impl Future<Output = io::Result<Self>>;
 
     /// # Errors
-    ///
     /// Those of registering the connection with the driver.
     fn from_socket(socket: Socket) -> io::Result<Self>;
 

@@ -20,7 +20,6 @@ use crate::Stream;
 /// (blocking#79).
 ///
 /// # Errors
-///
 /// The system refuses threads.
 pub(crate) fn fill_pool(sockets: &Sockets) -> io::Result<()> {
     const THREADS: NonZero<usize> = NonZero::new(POOL_THREADS).unwrap();

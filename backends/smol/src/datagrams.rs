@@ -31,7 +31,7 @@ pub(crate) trait Socket: Send + Sync + 'static {
 }
 
 pub(crate) async fn echo<S: Socket>(socket: S, context: Context) {
-    // Datagrams in a row after which others get a turn, also if there was no need to wait.
+    // After this many datagrams in a row the task yields, even if it never had to wait.
     const TURN: usize = 32;
 
     let mut buffer = vec![0; DATAGRAM_BYTES];
@@ -70,8 +70,8 @@ impl Socket for UdpSocket {
     }
 }
 
-/// Not `smol::net::unix::UnixDatagram`, which sends to names in the file system alone, and waits
-/// for a receiver whose queue is full: all others would wait with it.
+/// Uses `Async`: `smol::net::unix::UnixDatagram` sends only to paths (not to abstract names), and
+/// its send waits while one receiver's queue is full, which would delay all other clients.
 #[cfg(unix)]
 impl Socket for Async<unix::UnixDatagram> {
     type Address = unix::SocketAddr;

@@ -41,7 +41,6 @@ impl Place {
 /// Starts smol's reactor, which a process has once.
 ///
 /// # Errors
-///
 /// Those of opening a poller, such as too many open files: the reactor itself would panic
 /// (async-io, src/reactor.rs).
 pub(crate) fn start_reactor() -> io::Result<()> {

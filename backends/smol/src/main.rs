@@ -91,7 +91,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
 
 async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) -> io::Result<()> {
-    // Echoes in a row after which other tasks get a turn, even if this one never has to wait.
+    // After this many echoes in a row the task yields, even if it never had to wait.
     const TURN: usize = 32;
 
     let mut buffer = vec![0; context.buffer_bytes()];
@@ -165,7 +165,7 @@ static BACKEND: Backend = Backend {
         Flavor {
             name: "per-core",
             about: "Each thread runs its own executor and keeps the connections it accepted; one \
-                    reactor waits for the sockets of all",
+                    reactor waits for the sockets of all threads",
             workers: Workers::PerCore,
             serve: per_core,
         },

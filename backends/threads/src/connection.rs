@@ -31,7 +31,7 @@ pub(crate) struct Peer {
     turn: AtomicU8,
 }
 
-/// The thread reads, or is about to, or has read and not looked here again yet.
+/// From before the thread calls `read` until it has checked `turn` after the call.
 const READING: u8 = 0;
 /// The thread writes what it has read.
 const ANSWERING: u8 = 1;
@@ -45,8 +45,8 @@ impl Connections {
         Entry { connections: Arc::clone(self), number }
     }
 
-    /// Sends FIN to every client whose thread waits for it. The other threads see the stop when
-    /// they have written.
+    /// Sends FIN to every client whose thread waits to read from it. The other threads see the stop
+    /// when they have written.
     pub(crate) fn finish(&self) {
         for peer in self.lock().values() {
             // Fails if the client has gone; its thread sees that.

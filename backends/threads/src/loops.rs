@@ -1,5 +1,5 @@
-//! Threads that wait for clients until the stop. Only an event on its socket gets a thread out of a
-//! blocking call, so the stop causes one.
+//! Threads that wait for clients until the stop. A blocking call returns only when something
+//! happens on its socket, so the stop makes something happen there (`Source::wake`).
 
 use std::convert::Infallible;
 use std::io;
@@ -16,7 +16,7 @@ pub(crate) trait Source: Send + Sync + 'static {
 
 /// The threads, and the socket that each waits on.
 pub(crate) struct Loops {
-    /// Weak, because the end of its thread closes a listener.
+    /// Weak, so that a listener is closed when its thread ends.
     sources: Vec<Weak<dyn Source>>,
     /// Each thread holds a clone. Nothing is ever sent.
     running: Sender<Infallible>,
@@ -35,7 +35,6 @@ impl Loops {
     /// Starts a thread that serves `source`.
     ///
     /// # Errors
-    ///
     /// Those of starting a thread.
     pub(crate) fn start<S: Source>(
         &mut self,

@@ -47,9 +47,10 @@ impl Listener {
 }
 
 impl Source for Listener {
-    /// Connects to the listener, which ends its waiting call.
+    /// Ends the listener's waiting call: shuts a Unix listener down on Linux, and otherwise
+    /// connects to the listener.
     fn wake(&self) {
-        // Without waiting: if the queue is full, no call waits for a client.
+        // Short: if the queue is full, accept(2) does not wait, so no wake is needed.
         const LIMIT: Duration = Duration::from_millis(10);
 
         match self {

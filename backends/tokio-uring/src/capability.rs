@@ -31,7 +31,6 @@ static POOL: OnceLock<Runtime> = OnceLock::new();
 /// Starts all threads of the pool, if messages cost work.
 ///
 /// # Errors
-///
 /// The system refuses threads.
 pub(crate) fn fill_pool(sockets: &Sockets) -> io::Result<()> {
     if !sockets.offload_work() {

@@ -37,7 +37,7 @@ static BACKEND: Backend = Backend {
         },
         Flavor {
             name: "tuned",
-            about: "The same, with COOP_TASKRUN and SINGLE_ISSUER: completions interrupt no thread",
+            about: "One ring per thread, with COOP_TASKRUN (no interrupts) and SINGLE_ISSUER",
             workers: Workers::PerCore,
             serve: tuned,
         },

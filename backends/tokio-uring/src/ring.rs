@@ -7,8 +7,8 @@ use tokio_uring::Runtime;
 
 /// Entries of the submission queue. When it is full, it is submitted early.
 const SUBMISSIONS: u32 = 256;
-/// Entries of the completion queue, enough for a burst on as many connections. The memory of both
-/// queues counts against the user's limit of locked memory.
+/// Entries of the completion queue, enough for a burst on as many connections. On some
+/// kernels, the memory of both queues counts against the user's limit of locked memory.
 const COMPLETIONS: u32 = 4096;
 
 /// The first Linux with IORING_SETUP_CQSIZE.

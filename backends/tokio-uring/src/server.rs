@@ -54,8 +54,9 @@ async fn accept_loop<S: Stream>(
         accept.set(capability::accept(&listener, cancel_after));
     }
     serve_queue::<S>(&queue, work, &context);
-    // A listener stays open while an accept is in flight. The shutdown completes the accept with
-    // EINVAL, unless it has just taken a client. It fails in all threads except the first.
+    // A listener stays open while an accept is in flight. shutdown(2) ends the pending accept: on
+    // TCP with EINVAL, on a Unix path with POLLHUP. An accept that has just taken a client
+    // completes with it. On TCP, only the shutdown of the first thread succeeds.
     let _ = SockRef::from(&queue).shutdown(Shutdown::Both);
     if let Ok(stream) = accept.await {
         spawn_echo(stream, work, &context);
@@ -96,11 +97,11 @@ async fn echo<S: Stream>(stream: S, work: Option<Work>, context: Context) -> io:
     Ok(())
 }
 
-/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that is not
-/// echoed, because the client has sent FIN or the server has.
+/// Reads the next message: `Continue` with bytes to echo, or `Break` with a result that must not be
+/// echoed: the client has sent FIN, or the server has already sent its own.
 ///
-/// A function of its own, so that its future shares memory in the connection's task with that of
-/// the write.
+/// A separate function: its future ends before the write begins, so that both use the same bytes of
+/// the connection's task.
 async fn next<S: Stream>(
     stream: &S,
     buffer: Vec<u8>,
@@ -113,7 +114,9 @@ async fn next<S: Stream>(
         biased;
         completed = &mut read => completed,
         () = stop => {
-            // Completions come in order: after this one, a read that need not wait has completed.
+            // io_uring promises no order (io_uring(7)). But before io_uring_enter(2) returns from
+            // submitting this NOP, the kernel has run pending task work, so a read whose bytes had
+            // arrived has completed.
             tokio_uring::no_op().await?;
             select! {
                 biased;

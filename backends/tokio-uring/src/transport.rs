@@ -22,7 +22,6 @@ pub(crate) trait Stream: AsRawFd + Sized + 'static {
     /// A duplicate of the listener, for the runtime to accept from.
     ///
     /// # Errors
-    ///
     /// Those of dup(2).
     fn listener(queue: &Self::Queue) -> io::Result<Self::Listener>;
 
@@ -32,7 +31,6 @@ pub(crate) trait Stream: AsRawFd + Sized + 'static {
     /// Accepts the next client in the queue, without waiting.
     ///
     /// # Errors
-    ///
     /// Those of accept(2); `WouldBlock` if the queue is empty.
     fn accept_now(queue: &Self::Queue) -> io::Result<Self>;
 
@@ -88,7 +86,7 @@ fn without_delay(stream: TcpStream) -> TcpStream {
 impl Stream for UnixStream {
     type Queue = unix::UnixListener;
     /// tokio-uring's listener takes no socket that is already bound, and its own `bind` fails since
-    /// Linux 6.12.9 (tokio-uring#323). So the ring reports when a client has come.
+    /// Linux 6.12.9 (tokio-uring#323). So a poll request (IORING_OP_POLL_ADD) reports the client.
     type Listener = unix::UnixListener;
 
     fn listener(queue: &unix::UnixListener) -> io::Result<unix::UnixListener> {
@@ -101,8 +99,8 @@ impl Stream for UnixStream {
             let events = submit(poll).await?;
             let is_shut_down = events & u32::from(PollFlags::HUP.bits()) != 0;
             match Self::accept_now(listener) {
-                // Another thread was faster, or the listener is shut down, where Linux returns the
-                // same.
+                // Another thread took the client: wait again. accept(2) returns the same for a
+                // listener that is shut down, so POLLHUP tells the two apart.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_shut_down => {}
                 accepted => return accepted,
             }

@@ -15,11 +15,10 @@ pub(crate) fn size_pool(runtime: &mut Builder, threads: usize) -> &mut Builder {
     runtime.max_blocking_threads(threads).thread_keep_alive(POOL_IDLE)
 }
 
-/// Starts all threads of a runtime's pool, by its `spawn_blocking`: later the system may refuse
-/// them, and a job would wait for a thread that is busy.
+/// Starts all threads of the runtime's blocking pool before the server is ready. If the kernel
+/// refused a thread later, a job would wait for a busy thread.
 ///
 /// # Errors
-///
 /// The system refuses threads. If it refuses the first one, Tokio panics instead (1.54.1).
 pub(crate) fn fill_pool(threads: usize, spawn_blocking: impl FnMut(PoolJob)) -> io::Result<()> {
     common::fill_pool(threads, spawn_blocking)
@@ -47,8 +46,8 @@ pub(crate) async fn accept<F: Future>(context: &Context, accept: impl Fn() -> F)
     }
 }
 
-/// Reads. Under `--cancel read=TIME` the read is cancelled after that time and started again, which
-/// loses no byte.
+/// Under `--cancel read=TIME`, cancels the read after that time and starts it again, which loses no
+/// byte.
 pub(crate) async fn read<S: Stream>(
     context: &Context,
     stream: &mut S,
@@ -58,8 +57,8 @@ pub(crate) async fn read<S: Stream>(
         return stream.read(buffer).await;
     };
     loop {
-        // Boxed: inline, the timer would enlarge the task of every connection, even without
-        // `--cancel`.
+        // The future is boxed because the timer would otherwise enlarge the task of every
+        // connection, even without `--cancel`.
         if let Ok(read) = Box::pin(time::timeout(limit, stream.read(buffer))).await {
             return read;
         }

@@ -6,8 +6,9 @@ use common::{Context, DATAGRAM_BYTES, Recovery};
 use tokio::net::UdpSocket;
 use tokio::{select, time};
 
-/// Echoes datagrams until the stop. A reply that the system does not take at once is dropped: it
-/// would hold up the others. `try_send_to` needs an event first, and receiving has waited for one.
+/// Echoes datagrams until the stop. If the kernel has no room for a reply, the server drops the
+/// reply, because waiting would delay the replies to other clients. `try_send_to` fails until Tokio
+/// has seen the socket's first event; `recv_from` has already waited for it.
 pub(crate) async fn echo(socket: UdpSocket, context: Context) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut stopped = context.stopped();

@@ -1,14 +1,17 @@
 //! Echo server on Tokio: one task per connection, which Tokio polls when its socket is ready.
 //!
-//! The accept loop and the echo below have the shape of those in Tokio's tutorial. They also handle
-//! what a tutorial leaves out: an `accept` that fails, and a stop that answers what was read. Below
-//! them are the three ways to run them, which `--flavor` chooses from. There is no limit on clients
-//! and no idle timeout, which most servers need; a panic ends the process, and not one task alone.
+//! `accept_loop` is the outer loop of Tokio's tutorial, and `echo` is its inner loop; `spawn_echo`
+//! starts the task between them. Both loops also handle what the tutorial leaves out: an `accept`
+//! that fails, and a stop signal, after which the server still echoes what it has read. The
+//! functions after them run the server in three ways, which `--flavor` selects. Unlike most
+//! servers, this one has no limit on clients and no idle timeout, and a panic ends the whole
+//! process.
 //!
 //! Unix sockets, datagrams and the optional parts of the contract (docs/CONTRACT.md) are modules of
-//! their own. The crate `common` has what is contract and no idiom: options, listeners, the stop,
-//! and the drain. In a program of your own, `context.stopped()` is a `CancellationToken`, and
-//! `count_connection` and `drained` are a `TaskTracker`, both of tokio-util.
+//! their own: without options, `capability::accept` and `capability::read` are plain calls. The
+//! crate `common` implements the parts of the contract that do not depend on the runtime. In your
+//! own program, use `CancellationToken` of tokio-util in place of `context.stopped()`, and its
+//! `TaskTracker` in place of `count_connection` and `drained`.
 
 mod capability;
 mod datagrams;
@@ -42,8 +45,8 @@ fn main() {
 async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context) {
     let mut stopped = context.stopped();
     loop {
-        // The loser of a `select!` is dropped. An `accept` or `read` that is dropped has taken
-        // nothing from the system: Tokio makes the call only in the poll that returns its result.
+        // `select!` drops the future that loses. A dropped `accept` or `read` has consumed nothing:
+        // if Tokio's system call succeeds, the same poll returns its result.
         let accepted = select! {
             accepted = capability::accept(&context, || listener.accept()) => accepted,
             () = &mut stopped => break,
@@ -52,8 +55,9 @@ async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context
             Ok((stream, _)) => spawn_tcp_echo(stream, work, &context),
             Err(error) => match context.after_accept_error(&error) {
                 Recovery::Retry => {}
-                // No free descriptor, for example. The clients in the accept queue cause no second
-                // event, and need none: after an error Tokio still takes the listener for ready.
+                // For example, no descriptor is free. The clients in the accept queue cause no new
+                // event, because the poller is edge-triggered. The loop needs none: after this
+                // error Tokio still considers the listener ready.
                 Recovery::BackOff(pause) => select! {
                     () = time::sleep(pause) => {}
                     () = &mut stopped => break,
@@ -62,8 +66,9 @@ async fn accept_loop(listener: TcpListener, work: Option<Work>, context: Context
             },
         }
     }
-    // Closing the listener would reset the clients in its accept queue. Tokio accepts only those
-    // whose event it has seen, so the rest are accepted without it.
+    // Closing the listener would reset the clients in its accept queue. Tokio's `accept` makes no
+    // system call before Tokio has seen the listener's event, so it can miss clients that have just
+    // arrived. The `accept` of the standard library takes them.
     let Ok(listener) = listener.into_std() else { return };
     let accept = || {
         let (stream, _) = listener.accept()?;
@@ -132,7 +137,7 @@ static BACKEND: Backend = Backend {
     flavors: &[
         Flavor {
             name: "multi-thread",
-            about: "Tasks move between worker threads, which steal work from each other",
+            about: "One runtime, with work stealing between its threads",
             workers: Workers::PerCore,
             serve: multi_thread,
         },
@@ -183,16 +188,16 @@ fn run_one(
     drained
 }
 
-/// Each runtime registers its own duplicate of a listener. That is simple, and has its price: a new
-/// client may wake every idle thread, nothing balances how many connections each thread accepts,
-/// and the threads are not pinned to cores.
+/// Each runtime registers its own descriptor of every listener. This design is simple, but has
+/// three costs: a new client may wake every idle thread, nothing balances how many connections each
+/// thread accepts, and the threads are not pinned to cores.
 fn local_per_core(sockets: Sockets, context: Context) -> Result<Drained, ServeError> {
     run_workers(sockets, &context, |sockets, context, worker| {
         let pool_threads = POOL_THREADS.div_ceil(context.workers());
         let mut runtime = Builder::new_current_thread();
         let runtime = capability::size_pool(&mut runtime, pool_threads);
-        // A `LocalRuntime` could also run futures that are not `Send`. These are, for the other
-        // flavors' sake.
+        // A `LocalRuntime` can also run futures that are not `Send`. The futures here are `Send`,
+        // because the other flavors need that.
         let runtime = runtime.enable_all().build_local(LocalOptions::default())?;
         if sockets.offload_work() {
             capability::fill_pool(pool_threads, |job| drop(runtime.spawn_blocking(job)))?;
@@ -215,8 +220,9 @@ async fn join(tasks: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Spawns a task for each listener, even if there is only one: `block_on` runs on a thread that is
-/// no worker of a multi-thread runtime, and would have to pass each connection on to one.
+/// Spawns one task per listener, even for a single listener. `block_on` runs its future on a thread
+/// that is not a worker of the multi-thread runtime. An accept loop on that thread would have to
+/// hand each connection over to a worker.
 fn spawn_loops(sockets: Sockets, context: &Context) -> io::Result<Vec<JoinHandle<()>>> {
     let mut loops = Vec::new();
     for Listener { socket, work } in sockets.tcp {

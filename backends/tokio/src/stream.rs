@@ -9,18 +9,18 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Reads what has arrived, without waiting. Tokio's `try_read` makes no system call until Tokio
-    /// has seen the socket's event.
+    /// Reads what has arrived, without waiting. Tokio's `try_read` would not do: while Tokio
+    /// considers the socket not ready, it makes no system call and misses bytes whose event is
+    /// still to come.
     ///
     /// # Errors
-    ///
     /// Those of read(2); `WouldBlock` if nothing has arrived.
     fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize>;
 }
 
 impl Stream for TcpStream {
     fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // A `&Socket`, which the descriptor is lent as, implements `Read`.
+        // `SockRef` lends the descriptor as a `&Socket`, which implements `Read`.
         (&*SockRef::from(self)).read(buffer)
     }
 }

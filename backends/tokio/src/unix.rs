@@ -48,7 +48,6 @@ pub(crate) struct Datagrams {
 
 impl Datagrams {
     /// # Errors
-    ///
     /// Those of dup(2), and of registering the socket with Tokio.
     pub(crate) fn new(sender: net::UnixDatagram) -> io::Result<Self> {
         let receiver = UnixDatagram::from_std(sender.try_clone()?)?;

@@ -15,7 +15,7 @@ use io_uring::Submitter;
 use io_uring::types::BufRingEntry;
 use libc::{iovec, msghdr, sockaddr_storage, sockaddr_un};
 
-/// The buffer group of a ring, which has one.
+/// The buffer group ID. Each ring has one group.
 pub(crate) const GROUP: u16 = 0;
 /// The most buffers in a pool: a power of two, which the kernel requires.
 const POOL_BUFFERS: usize = 1024;
@@ -54,7 +54,8 @@ impl Drop for Buffer {
 #[derive(Debug)]
 pub(crate) struct Datagram {
     bytes: Buffer,
-    /// An `Rc`, because pointers into it stay valid when it is moved; those into a `Box` do not.
+    /// An `Rc`: moving a `Box` counts as a unique access to its contents, which invalidates raw
+    /// pointers into it by Rust's aliasing rules. Moving an `Rc` does not.
     envelope: Rc<Envelope>,
 }
 
@@ -147,8 +148,10 @@ pub(crate) struct Pool {
     free: u16,
 }
 
-/// The kernel requires that the buffer ring begins at a page boundary.
-#[repr(C, align(4096))]
+/// The kernel requires that the buffer ring begins at a page boundary. Kernels of these
+/// architectures have pages of up to 64 KiB.
+#[cfg_attr(any(target_arch = "aarch64", target_arch = "powerpc64"), repr(C, align(65536)))]
+#[cfg_attr(not(any(target_arch = "aarch64", target_arch = "powerpc64")), repr(C, align(4096)))]
 #[derive(Clone, Debug)]
 struct Page([u8; 4096]);
 
@@ -156,7 +159,6 @@ impl Pool {
     /// Registers a pool of buffers of `buffer_bytes` each.
     ///
     /// # Errors
-    ///
     /// `InvalidInput` on a kernel older than 5.19; a lack of memory.
     pub(crate) fn register(submitter: &Submitter<'_>, buffer_bytes: usize) -> io::Result<Self> {
         let most = (POOL_BYTES / buffer_bytes).clamp(2, POOL_BUFFERS);
@@ -187,10 +189,10 @@ impl Pool {
         self.free > 0
     }
 
-    /// The buffer that a completion names by its number.
-    pub(crate) fn taken(&mut self, number: u16) -> Lease {
+    /// The buffer with this buffer ID, which the kernel has consumed.
+    pub(crate) fn lease(&mut self, id: u16) -> Lease {
         self.free -= 1;
-        Lease(number)
+        Lease(id)
     }
 
     /// Where the bytes of a buffer are.

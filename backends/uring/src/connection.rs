@@ -2,7 +2,7 @@
 //!
 //! At most one receive and one send are in flight, so bytes keep their order. Single-shot: one
 //! buffer per connection, received into and then sent. Multishot: the kernel keeps filling provided
-//! buffers while a send is in flight, up to 16 messages.
+//! buffers while a send is in flight, up to about 16 messages.
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,7 +21,7 @@ use crate::ring::{Bytes, Key, Ring, Shots};
 /// A connection stops receiving when this many messages wait to be sent. A client that does not
 /// read holds about as many provided buffers.
 const MOST_WAITING: usize = 16;
-/// Receiving starts again when no more than these wait.
+/// Receiving starts again when at most this many messages wait to be sent.
 const FEW_WAITING: usize = 4;
 
 #[derive(Debug)]
@@ -163,7 +163,7 @@ impl Connection {
         self.advance(ring)
     }
 
-    /// Fails it, because no thread can spend the CPU time of its message.
+    /// Fails the connection: no thread can be started for the CPU time of its message.
     pub(crate) fn abandon(&mut self, error: io::Error) -> Next {
         self.fail(error);
         self.close_or_wait()
@@ -341,7 +341,7 @@ impl Connection {
 
     fn fail(&mut self, error: io::Error) {
         if !matches!(self.phase, Phase::Failed(_)) {
-            // Completes the operations in flight.
+            // shutdown(2) makes the operations in flight complete.
             let _ = net::shutdown(&self.socket, net::Shutdown::Both);
             self.phase = Phase::Failed(error);
         }

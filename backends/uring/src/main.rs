@@ -1,8 +1,9 @@
 //! Echo server on io_uring alone: one ring per thread, and no runtime.
 //!
-//! `server` is the loop of a thread: it waits for completions and hands each to the connection that
-//! its user data names. `connection` decides what to submit next. `ring` keeps every operation that
-//! is in flight together with the memory that the kernel uses, and `buffers` is that memory.
+//! `server` is the loop of a thread: it waits for completions. The user data of a completion is the
+//! slot of its operation in `ring`, which keeps every operation in flight together with the memory
+//! that the kernel uses (`buffers`). The operation's token says which listener, datagram socket or
+//! connection handles the completion. `connection` decides what to submit next.
 //!
 //! The `single-shot` flavor submits one accept per client and one receive per message, into a
 //! buffer of the connection, which the reply is then sent from. The `multishot` flavor uses
@@ -11,8 +12,9 @@
 //!
 //! What it does not use: registered files (every client would need a slot in a table of fixed
 //! size), bundles and incremental buffer consumption (an echo sends what one receive returned),
-//! zero-copy send (it pays off above some 10 KiB per message, and needs a second completion), and
-//! SQPOLL (a kernel thread that spins would be charged to nobody).
+//! zero-copy send (IORING_OP_SEND_ZC pays off above about 10 KiB per message, and the buffer is
+//! busy until a second completion, IORING_CQE_F_NOTIF), and SQPOLL (its kernel thread spins, which
+//! would count as CPU time of the server).
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {

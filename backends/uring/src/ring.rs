@@ -18,7 +18,8 @@ use crate::buffers::{Buffer, Datagram, GROUP, Lease, Pool};
 
 /// Entries of the submission queue. When it is full, it is submitted early.
 const SUBMISSIONS: u32 = 256;
-/// Entries of the completion queue. The kernel keeps the completions that find no room there.
+/// Entries of the completion queue. On overflow the kernel keeps further completions
+/// (IORING_FEAT_NODROP).
 const COMPLETIONS: u32 = 4096;
 /// The user data of a completion that nobody waits for.
 const NOBODY: u64 = u64::MAX;
@@ -62,7 +63,7 @@ pub(crate) struct Completion {
     pub(crate) more: bool,
 }
 
-/// An operation in flight. Another operation may have its slot later, so it has a number, too.
+/// Identifies an operation in flight. Slots are reused, so the key also has a serial number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     slot: usize,
@@ -117,12 +118,12 @@ impl Ring {
     /// A ring that the calling thread alone may use.
     ///
     /// # Errors
-    ///
     /// Those of io_uring_setup(2); `InvalidInput` on a kernel older than 6.1.
     pub(crate) fn new() -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()
-            // Completions are processed when this thread asks for them, not by an interrupt.
+            // Task work runs only in io_uring_enter(2) with IORING_ENTER_GETEVENTS, so completions
+            // do not interrupt the thread.
             .setup_defer_taskrun()
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS)
@@ -140,7 +141,6 @@ impl Ring {
     /// Adds the provided buffers for [`Ring::recv_multishot`].
     ///
     /// # Errors
-    ///
     /// As [`Pool::register`].
     pub(crate) fn with_provided_buffers(mut self, buffer_bytes: usize) -> io::Result<Self> {
         self.pool = Some(Pool::register(&self.ring.submitter(), buffer_bytes)?);
@@ -222,7 +222,6 @@ impl Ring {
     /// Submits a send of the first `length` bytes of a datagram to its sender.
     ///
     /// # Errors
-    ///
     /// The datagram, if its sender has no name.
     pub(crate) fn sendmsg(
         &mut self,
@@ -240,8 +239,9 @@ impl Ring {
         Ok(())
     }
 
-    /// Submits the cancellation of an operation, which then completes with ECANCELED. Does nothing
-    /// if the operation has completed.
+    /// Submits a cancel request for an operation. The operation completes with ECANCELED, or with
+    /// its own result if the request comes too late. Does nothing once the last completion of the
+    /// operation has been collected.
     pub(crate) fn cancel(&mut self, key: Key) {
         if self.operations.get(key.slot).is_some_and(|operation| operation.number == key.number) {
             self.push(&opcode::AsyncCancel::new(key.slot as u64).build().user_data(NOBODY));
@@ -258,7 +258,6 @@ impl Ring {
     /// Submits the queued operations.
     ///
     /// # Errors
-    ///
     /// Those of io_uring_enter(2).
     pub(crate) fn submit(&self) -> io::Result<()> {
         self.ring.submit().map(drop)
@@ -268,7 +267,6 @@ impl Ring {
     /// completions, even after an error.
     ///
     /// # Errors
-    ///
     /// Those of io_uring_enter(2), except those that a later call can overcome.
     pub(crate) fn wait(
         &mut self,
@@ -334,8 +332,9 @@ impl Ring {
     }
 }
 
-/// Whether io_uring_enter(2) can succeed later. EBUSY: the completion queue has overflowed, and the
-/// kernel takes no submission before the completions are collected.
+/// Whether io_uring_enter(2) can be called again. ETIME: the timeout expired. EBUSY (Linux 6.1):
+/// the kernel could not flush overflowed completions to the completion queue; collect completions
+/// first.
 fn is_temporary(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN))
@@ -354,7 +353,7 @@ fn completed(
         errno => Err(io::Error::from_raw_os_error(-errno)),
     };
     let lease = pool.zip(cqueue::buffer_select(entry.flags()));
-    let lease = lease.map(|(pool, number)| pool.taken(number));
+    let lease = lease.map(|(pool, number)| pool.lease(number));
     let (token, in_flight) = if more {
         // Only operations without a buffer of their own are multishot.
         match &operations[slot] {
@@ -392,7 +391,7 @@ mod tests {
         Ring::new().inspect_err(|error| eprintln!("not tested: no ring here: {error}")).ok()
     }
 
-    /// What completes within a second.
+    /// Waits at most 1 s for a completion, and returns all that are there.
     fn wait(ring: &mut Ring) -> Vec<Completion> {
         let mut completions = Vec::new();
         ring.wait(Some(Duration::from_secs(1)), &mut completions).unwrap();

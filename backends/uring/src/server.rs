@@ -54,10 +54,10 @@ struct Entry {
     /// Distinguishes it from others that had its key.
     number: u64,
     /// Its receive that is in the queue of read deadlines.
-    read_deadlines: Option<Key>,
+    queued_receive: Option<Key>,
 }
 
-/// The connection whose message another thread works for.
+/// The connection for which another thread spends CPU time.
 #[derive(Clone, Copy)]
 struct JobOwner {
     key: usize,
@@ -146,13 +146,14 @@ impl Server {
         }
     }
 
-    /// Drains without the ring, which has failed: every client gets FIN, and its connection is
-    /// closed at the client's FIN. Bytes that the ring had not sent are lost.
+    /// Drains without the ring, which has failed. Sends FIN to every client, and counts the
+    /// connection out at the client's FIN. A socket with an operation in flight stays open until
+    /// the process ends. Bytes that the ring had not sent are lost.
     fn drain_without_ring(mut self, accepting: Option<Accepting>) -> ! {
         const PAUSE: Duration = Duration::from_millis(5);
 
         self.datagrams.clear();
-        // Meanwhile, workers whose rings work accept the clients in the queue.
+        // During this pause, the other workers accept the queued clients.
         thread::sleep(PAUSE);
         let listeners = self.listeners.iter().map(|listening| Rc::clone(&listening.socket));
         let listeners: Vec<_> = listeners.collect();
@@ -230,9 +231,9 @@ impl Server {
         }
         if let Some(limit) = self.context.cancel_limits().read
             && let Some(receive) = entry.connection.receiving()
-            && entry.read_deadlines != Some(receive)
+            && entry.queued_receive != Some(receive)
         {
-            entry.read_deadlines = Some(receive);
+            entry.queued_receive = Some(receive);
             self.read_deadlines.push_back((Instant::now() + limit, key, receive));
         }
         if let Next::Over = next {
@@ -292,7 +293,8 @@ impl Server {
 
 impl Listening {
     fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Self> {
-        // On a non-blocking listener, an accept would complete with EAGAIN instead of waiting.
+        // On a non-blocking Unix listener, shutdown(2) does not end an accept in flight (finding
+        // linux-multishot-accept).
         ioctl_fionbio(&descriptor, false)?;
         Ok(Self { socket: Rc::new(descriptor), transport, work, accepting: None, wake_at: None })
     }
@@ -350,13 +352,14 @@ impl Server {
             self.shots,
             self.context.buffer_bytes(),
         );
-        entry.insert(Entry { connection, number: self.accept_count, read_deadlines: None });
+        entry.insert(Entry { connection, number: self.accept_count, queued_receive: None });
         self.drive(key, Connection::start);
     }
 
-    /// Cancels the accepts and the receives of datagrams. Once none is in flight, it takes the
-    /// clients in the accept queues, closes all these sockets, and returns true. Otherwise the
-    /// kernel would keep them open for a while after the end of the process.
+    /// Cancels the accepts and the receives of datagrams. Once none is in flight, takes the clients
+    /// in the accept queues, closes all these sockets, and returns true; until then it returns
+    /// false. A socket with an operation in flight would stay open for a while after the process
+    /// has ended.
     fn close_sockets(&mut self) -> bool {
         let mut have_ended = true;
         for datagrams in &mut self.datagrams {

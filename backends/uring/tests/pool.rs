@@ -1,4 +1,4 @@
-//! The server with a pool of so few buffers that one client can hold them all.
+//! A server whose pool is so small that one client can hold every buffer.
 #![cfg(target_os = "linux")]
 
 use std::error::Error;
@@ -7,11 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Of which a pool has eight; a client that does not read may hold sixteen.
+/// 8 MiB, so that a pool of 64 MiB has 8 buffers; a client that does not read may hold 16.
 const BUFFER_BYTES: &str = "8388608";
 const DEADLINE: Option<Duration> = Some(Duration::from_secs(10));
 
-/// A server, which ends with this.
+/// A server process; killed on drop.
 struct Server(Child);
 
 impl Drop for Server {
@@ -21,7 +21,7 @@ impl Drop for Server {
     }
 }
 
-/// A server of one ring, and where it listens, unless the host has no ring to give.
+/// Starts a server with one ring. `None` if this host cannot create a ring.
 fn start() -> Result<Option<(Server, SocketAddr)>, Box<dyn Error>> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_backend-uring"))
         .args(["--flavor", "multishot", "--workers", "1", "--buffer", BUFFER_BYTES])
@@ -52,7 +52,7 @@ fn stall(client: &mut TcpStream) -> Result<Vec<u8>, Box<dyn Error>> {
     client.set_write_timeout(Some(Duration::from_millis(300)))?;
     let mut sent = Vec::new();
     loop {
-        // Each piece is other than the one before it.
+        // Each piece differs from the one before it.
         let piece = [(sent.len() / 4096) as u8; 4096];
         match client.write(&piece) {
             Ok(taken) => sent.extend_from_slice(&piece[..taken]),

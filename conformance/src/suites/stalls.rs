@@ -22,7 +22,6 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Runs `rounds` rounds, or as many as fit into 2 s, and expects few stalls.
 ///
 /// # Errors
-///
 /// The failure of a round; [`FailureKind::Slow`] if too many rounds stalled.
 pub(super) fn expect_few_stalls(
     of: &str,

@@ -47,15 +47,26 @@ pub(crate) fn page(
     others: &BTreeMap<String, String>,
 ) -> String {
     let lines = [
-        "Servers that are wrong on purpose, and the case that catches each, three times of three. \
-         Every case catches one. A whole run writes this page: `KILL_MATRIX=docs/MUTANTS.md cargo \
-         test -p conformance --features uring --test mutants`."
+        "Each mutant is a server that is wrong on purpose. The case in `caught by` must fail with \
+         the kind in `failure`, in three of three runs, and every case catches at least one \
+         mutant. `observation` means that the case only records something, and recorded \
+         something else. `(settable)` means that the test may strike at a smaller number than the \
+         fault does by itself. Correct but unusual servers stand at the end; no case may catch \
+         them. A whole run writes this page: `KILL_MATRIX=docs/MUTANTS.md cargo test -p \
+         conformance --features uring --test mutants`."
             .to_owned(),
         format!(
-            "`also red` is what that run on {} saw among the other MUST cases in profile quick, \
-             without those that need the host for themselves; it may differ from run to run. A \
-             mutant that is about starting or stopping is not asked.",
-            std::env::consts::OS
+            "`also red` lists the other MUST cases that were red in the last whole run, on {} in \
+             profile `quick`. Cases that run alone on the host were left out. The list may differ \
+             from run to run. `not asked` means that this run did not ask the mutant any other \
+             case: its fault is in starting, stopping or identity, it was added after that run, \
+             or the server is correct.",
+            match std::env::consts::OS {
+                "linux" => "Linux",
+                "macos" => "macOS",
+                "windows" => "Windows",
+                other => other,
+            }
         ),
     ];
     markdown(&[

@@ -57,6 +57,7 @@ checks! {
     files_open_with_what_lives_there: sources::openings;
     rooms_are_small: rooms::sizes;
     files_and_lines_are_short: sources::lengths;
+    imports_name_one_module: sources::imports;
     unsafe_code_is_listed: sources::unsafe_code;
     modules_import_in_no_circle: import_cycles::modules;
     every_source_file_is_reachable: sources::reachable;

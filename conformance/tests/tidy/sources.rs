@@ -39,6 +39,27 @@ pub(crate) fn lengths(repository: &Repository) -> Vec<Violation> {
     found
 }
 
+/// A `use` names one module: rustfmt keeps this form, but does not enforce it.
+pub(crate) fn imports(repository: &Repository) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for path in repository.files_with_suffix(".rs") {
+        let text = repository.text(path);
+        let words = words(&text);
+        for (index, word) in words.iter().enumerate().filter(|(_, word)| word.text == "use") {
+            // `use<'a>` in a type lists what it captures.
+            if words.get(index + 1).is_some_and(|next| next.text == "<") {
+                continue;
+            }
+            let of_statement = words[index..].iter().take_while(|word| word.text != ";");
+            if of_statement.filter(|word| word.text == "{").count() > 1 {
+                let message = "names several modules: write one `use` for each";
+                found.push(Violation::new(path, word.line, message));
+            }
+        }
+    }
+    found
+}
+
 /// The files that may contain `unsafe`, and why.
 const UNSAFE: &[(&str, &str)] = &[
     ("backends/uring/src/buffers.rs", "the kernel is given pointers to buffers"),

@@ -1,6 +1,6 @@
-//! Finds out from outside which I/O driver a server really uses. A look follows one connection of a
-//! client: where its socket is waited for, in which system calls threads sleep meanwhile, what
-//! rings complete, and, in the closest look, which system calls read its bytes.
+//! Finds out from outside which I/O driver a server really uses. Takes snapshots while one client
+//! sends messages: which epoll instance or ring waits for the client's socket, where threads sleep,
+//! how many completions rings have posted. If that leaves a doubt, traces who reads the bytes.
 
 mod rules;
 
@@ -21,10 +21,10 @@ const MESSAGES: u64 = 4;
 /// At most this many messages are sent while system calls are traced, because tracing stops a
 /// thread twice per call.
 const TRACED_MESSAGES_LIMIT: u64 = 50;
-/// How long a server may take to wait for the client again.
+/// How long a server may take, after a message, until it waits for the client's next one.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A server is at rest once this many looks in a row have seen no thread run. That is 100 ms,
-/// because a timer may make the server wait for the client again.
+/// A server is at rest once this many looks in a row (100 ms) have seen no thread run. A shorter
+/// rest proves nothing: a timer may still make the server start its next wait for the client.
 const REST_LOOKS: u32 = 20;
 /// The pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -83,7 +83,7 @@ pub fn attest_process(
     depth: Depth,
     mut exchange: impl FnMut(u64) -> Result<EchoedConnection, Failure>,
 ) -> Result<Attestation, Failure> {
-    // The first message may have to connect.
+    // The first exchange may open the connection.
     let first = exchange(1)?;
     let socket = match sock_diag::socket_end(first.server, first.client) {
         Ok(end) => end.inode,
@@ -94,14 +94,17 @@ pub fn attest_process(
         }
     };
     let look = || process.snapshot(socket);
-    let Ok(before) = look() else { return Ok(attest_unseen(look())) };
+    let before = match look() {
+        Ok(before) => before,
+        Err(error) => return Ok(attest_unseen(&error)),
+    };
     exchange(messages)?;
     let rule = |snapshot: &Snapshot| {
         rules::rule(driver, snapshot, snapshot.completed_since(&before), messages)
     };
     let (snapshot, ruling) = match settle(look, rule) {
         Ok(settled) => settled,
-        Err(error) => return Ok(attest_unseen(Err(error))),
+        Err(error) => return Ok(attest_unseen(&error)),
     };
     let (seen, doubt) = match ruling {
         Ruling::Mismatch(failure) => return Err(failure),
@@ -169,8 +172,7 @@ fn attested(seen: String) -> Attestation {
     Attestation::Attested { seen: seen.into() }
 }
 
-fn attest_unseen(look: std::io::Result<Snapshot>) -> Attestation {
-    let error = look.err().map_or_else(|| "it ended".to_owned(), |error| error.to_string());
+fn attest_unseen(error: &std::io::Error) -> Attestation {
     let reason = format!("the system does not let the server's process be seen: {error}");
     Attestation::Announced { reason: reason.into() }
 }

@@ -22,8 +22,8 @@ pub(super) enum Ruling {
 }
 
 impl Ruling {
-    /// The ruling on a server that never came to rest: what it might still do is not held against
-    /// it.
+    /// The ruling if the server did not come to rest in time: it may still start to use the
+    /// declared driver, so a mismatch becomes a doubt.
     pub(super) fn downgrade_mismatch(self) -> Self {
         let (seen, reason) = match self {
             Self::Mismatch(failure) => {
@@ -85,8 +85,9 @@ fn rule_threads(
     rule_out_rings(snapshot, completed, messages, seen)
 }
 
-/// Rings next to another driver are no contradiction: they may read files, or fill epoll instances.
-/// Rings that complete less than one operation per message do not carry the messages.
+/// A process with another driver may still have rings: to read files, or to change epoll interest
+/// lists (IORING_OP_EPOLL_CTL, as libuv does). Rings with fewer than one completion per message do
+/// not carry the messages.
 fn rule_out_rings(
     snapshot: &Snapshot,
     completed: Option<u64>,

@@ -111,7 +111,6 @@ impl<'a> Session<'a> {
     /// The rows that were asked for, with `workers` workers each.
     ///
     /// # Errors
-    ///
     /// Those of [`Candidates::select`].
     pub(crate) fn candidates(&self, workers: u32) -> Result<Candidates, Error> {
         Candidates::select(self.subjects, workers, &self.host)

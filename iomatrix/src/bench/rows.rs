@@ -34,7 +34,6 @@ impl Candidates {
     /// Selects the rows that were asked for, and finds out what this host lacks for them.
     ///
     /// # Errors
-    ///
     /// The registry is wrong, or a name matches no row.
     pub(crate) fn select(
         arguments: &SubjectArguments,

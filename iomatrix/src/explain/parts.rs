@@ -74,9 +74,9 @@ fn head(entries: &[Explanation]) -> Vec<Part> {
          from `proof/mutant/mutants.toml`."
     );
     let limits = format!(
-        "Sizes in the texts are those of profile `default`, or of `full` where only that asks. \
-         Unless a case says otherwise, what is expected must come within {} s of the last progress \
-         (64 bytes, a whole message, a connection), and all of a case within {} s, in `full` {} s. \
+        "Sizes in the texts are those of profile `default`, or of `full` for a case that only \
+         `full` runs. Unless a case says otherwise, the server must make progress every {} s (64 \
+         bytes, a whole message or a connection). A case ends after {} s, in `full` after {} s. \
          Limits of time are scaled by the host factor (",
         PROGRESS_LIMIT.as_secs(),
         Profile::Default.cell_limit().as_secs(),

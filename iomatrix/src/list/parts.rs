@@ -58,10 +58,12 @@ fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
     let mut parts: Vec<Part> =
         models.into_iter().map(|model| Part::Table(rows(registry, model))).collect();
     parts.extend([
-        Part::lines(["Controlled pairs, in which nothing differs but the I/O API:"]),
+        Part::lines([
+            "In each of these controlled pairs, the two rows differ only in the I/O API:",
+        ]),
         Part::Table(controlled_pairs(registry)),
         Part::lines([Prose::from_own_text(
-            "What rows do not offer; their cells are `unsupported`:",
+            "Some rows lack an optional part. The cells that need it are `unsupported` there:",
         )]),
         Part::list("", lack_points(registry)),
         Part::lines([findings_line(findings)]),

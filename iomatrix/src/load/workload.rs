@@ -63,7 +63,6 @@ impl WorkloadArguments {
     /// Checks that the workload can be run over `transport`.
     ///
     /// # Errors
-    ///
     /// It cannot; the error says what to write instead.
     pub(crate) fn validate(&self, transport: Transport) -> Result<(), Error> {
         let target = Target { transport, address: Outside::default() };
@@ -105,7 +104,6 @@ impl WorkloadArguments {
 /// `unix:/PATH`.
 ///
 /// # Errors
-///
 /// The text has another form; the error says what to write instead.
 pub(crate) fn parse_target(text: &str) -> Result<Target, Error> {
     let endpoint: Endpoint =

@@ -13,7 +13,6 @@ pub(super) const LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 /// Reads all bytes of a regular file.
 ///
 /// # Errors
-///
 /// The file does not exist, is not regular, is too long, or cannot be read.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReadError> {
     // Checked before opening, because opening a device may have effects.

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use async_std::{
-    io,
-    net::{TcpListener, TcpStream},
-    prelude::*,
-    task,
-};
+use async_std::net::{TcpListener, TcpStream};
+use async_std::prelude::*;
+use async_std::{io, task};
 use contract::Row;
 
 const ROW: Row = Row {

@@ -1,17 +1,13 @@
 //! Echo server that cancels an accept that has waited for too long, and starts it again.
 
-use std::{
-    io,
-    os::fd::{FromRawFd, IntoRawFd},
-    pin::pin,
-};
+use std::io;
+use std::os::fd::{FromRawFd, IntoRawFd};
+use std::pin::pin;
 
-use compio::{
-    io::{AsyncRead, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    runtime::{Runtime, spawn},
-    time::timeout,
-};
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::{Runtime, spawn};
+use compio::time::timeout;
 use contract::{Row, Worker};
 
 const ROW: Row = Row {

@@ -2,11 +2,9 @@
 
 use std::io;
 
-use compio::{
-    io::{AsyncRead, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    runtime::spawn,
-};
+use compio::io::{AsyncRead, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::spawn;
 
 #[compio::main]
 async fn main() -> io::Result<()> {

@@ -1,19 +1,15 @@
 //! Echo server that cancels an accept that has waited for too long, does some other work, and
 //! starts the accept again.
 
-use std::{
-    io,
-    pin::pin,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use contract::{Row, Worker};
-use monoio::{
-    FusionDriver as Driver, RuntimeBuilder,
-    io::{AsyncReadRent, AsyncWriteRentExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::{TcpListener, TcpStream};
+use monoio::time::timeout;
+use monoio::{FusionDriver as Driver, RuntimeBuilder};
 
 const ROW: Row = Row {
     runtime: "monoio",

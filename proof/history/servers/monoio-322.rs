@@ -1,16 +1,12 @@
 //! Echo server next to a long calculation that yields after every millisecond.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use futures_lite::future;
-use monoio::{
-    io::{AsyncReadRent, AsyncWriteRentExt},
-    net::{TcpListener, TcpStream},
-    time,
-};
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::{TcpListener, TcpStream};
+use monoio::time;
 
 #[monoio::main(enable_timer = true)]
 async fn main() -> io::Result<()> {

@@ -1,15 +1,14 @@
 //! Echo server with the accept loop of the report, which takes the next client after an error.
 
-use std::{io, net, time::Duration};
+use std::io;
+use std::net;
+use std::time::Duration;
 
 use contract::{Asked, Row};
-use tokio::{
-    io::copy,
-    net::{TcpListener, TcpStream},
-    runtime,
-    stream::StreamExt,
-    time,
-};
+use tokio::io::copy;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::stream::StreamExt;
+use tokio::{runtime, time};
 
 const ROW: Row = Row {
     runtime: "tokio",

@@ -1,10 +1,8 @@
 //! Echo server of the report: one thread, and an accept loop that continues after an error.
 
 use contract::Row;
-use tokio::{
-    io,
-    net::{TcpListener, TcpStream},
-};
+use tokio::io;
+use tokio::net::{TcpListener, TcpStream};
 
 const ROW: Row = Row {
     runtime: "tokio",

@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::{
-    io,
-    net::{TcpListener, TcpStream},
-    task,
-};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::{io, task};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {

@@ -1,18 +1,14 @@
 //! Echo server whose messages cost CPU time on some connections. `spawn_blocking` does this work.
 //! The server ends by returning from its main task when it gets SIGTERM.
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::time::{Duration, Instant};
 
 use contract::Row;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    signal::unix::{SignalKind, signal},
-    task,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task;
 
 const ROW: Row = Row {
     runtime: "tokio",

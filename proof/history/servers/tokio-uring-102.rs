@@ -4,10 +4,8 @@ use std::io;
 
 use contract::{Row, Worker};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_uring::{
-    buf::IoBuf,
-    net::{TcpListener, TcpStream},
-};
+use tokio_uring::buf::IoBuf;
+use tokio_uring::net::{TcpListener, TcpStream};
 
 const ROW: Row = Row {
     runtime: "tokio-uring",

@@ -1,13 +1,12 @@
 //! Echo server that cancels an accept that has waited for too long, and starts it again.
 
-use std::{io, pin::pin};
+use std::io;
+use std::pin::pin;
 
 use contract::{Row, Worker};
 use tokio::time::timeout;
-use tokio_uring::{
-    buf::BoundedBuf,
-    net::{TcpListener, TcpStream},
-};
+use tokio_uring::buf::BoundedBuf;
+use tokio_uring::net::{TcpListener, TcpStream};
 
 const ROW: Row = Row {
     runtime: "tokio-uring",

@@ -3,21 +3,24 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "statistics")]
+use crate::document::{Document, Kind};
+#[cfg(feature = "statistics")]
+use crate::exit::{Conclusion, Conclusions};
+#[cfg(feature = "statistics")]
+use crate::format::Format;
 use crate::host::Host;
 use crate::load::{BuildProfile, Measurement, Workload};
 use crate::outside::Outside;
+#[cfg(feature = "statistics")]
+use crate::pages::Pages;
 use crate::pairs::Traits;
+#[cfg(feature = "statistics")]
+use crate::part::{Medium, Part};
+#[cfg(feature = "statistics")]
+use crate::record::Record;
 use crate::run::Attestation;
 use crate::verdict::Model;
-#[cfg(feature = "statistics")]
-use crate::{
-    document::{Document, Kind},
-    exit::{Conclusion, Conclusions},
-    format::Format,
-    pages::Pages,
-    part::{Medium, Part},
-    record::Record,
-};
 
 #[cfg(feature = "statistics")]
 pub mod metric;

@@ -6,18 +6,21 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "statistics")]
+use crate::document::{Document, Kind};
+#[cfg(feature = "statistics")]
+use crate::exit::{Conclusion, Conclusions};
+#[cfg(feature = "statistics")]
+use crate::format::Format;
 use crate::host::Host;
 use crate::outside;
 use crate::outside::Outside;
 #[cfg(feature = "statistics")]
-use crate::{
-    document::{Document, Kind},
-    exit::{Conclusion, Conclusions},
-    format::Format,
-    pages::Pages,
-    part::{Medium, Part},
-    record::Record,
-};
+use crate::pages::Pages;
+#[cfg(feature = "statistics")]
+use crate::part::{Medium, Part};
+#[cfg(feature = "statistics")]
+use crate::record::Record;
 
 pub mod condition;
 mod latency;

@@ -5,20 +5,24 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "statistics")]
+use crate::bench::metric::Metric;
 use crate::bench::{Bench, BenchRow};
+#[cfg(feature = "statistics")]
+use crate::document::{Document, Kind};
+#[cfg(feature = "statistics")]
+use crate::exit::{Conclusion, Conclusions, Exit};
+#[cfg(feature = "statistics")]
+use crate::format::Format;
 use crate::host::{group_digits, size};
 use crate::outside::Outside;
+#[cfg(feature = "statistics")]
+use crate::pages::Pages;
+#[cfg(feature = "statistics")]
+use crate::part::{Medium, Part};
 use crate::quantity::number;
 #[cfg(feature = "statistics")]
-use crate::{
-    bench::metric::Metric,
-    document::{Document, Kind},
-    exit::{Conclusion, Conclusions, Exit},
-    format::Format,
-    pages::Pages,
-    part::{Medium, Part},
-    record::Record,
-};
+use crate::record::Record;
 
 #[cfg(feature = "statistics")]
 pub mod crossover;

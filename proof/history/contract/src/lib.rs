@@ -1,14 +1,13 @@
 //! The part of docs/CONTRACT.md that the servers in this folder need: options, announcement, exit
 //! statuses. SIGTERM ends a server by default, unless the server handles it.
 
-use std::{
-    env, io,
-    net::{SocketAddr, TcpListener},
-    process,
-    sync::mpsc::{self, Sender},
-    thread,
-    time::Duration,
-};
+use std::env;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::process;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 

@@ -18,7 +18,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::at(
         "flips-beyond-9000",
-        "Flips a bit of every read on connections beyond the 9000th (settable) that is open",
+        "Flips a bit of every read on a connection that opens next to 9000 (settable) others",
         9000,
         |at| Box::new(FlipsBeyond { at }),
     ),

@@ -54,7 +54,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::of_datagrams_at(
         "ends-at-error",
-        "Stops receiving after an error, for which it takes the 16th client (settable)",
+        "Treats the 16th client (settable) as an error, and stops receiving",
         15,
         |at| Box::new(Deaf::at(limit(at), is_one_client_too_many)),
     ),
@@ -77,7 +77,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::of_datagrams(
         "replies-to-last",
-        "Sends the replies of 5 ms to the client that sent last",
+        "Collects replies for 5 ms, and sends all of them to the client that sent last",
         || Box::new(Held::new(to_last)),
     ),
     Fault::of_datagrams_at(

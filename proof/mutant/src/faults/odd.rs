@@ -30,8 +30,7 @@ pub(super) const FAULTS: &[Fault] = &[
     }),
     Fault::new(
         "odd-pools-pipes",
-        "Keeps a pipe for each connection of the most that were open at once, as Go does for \
-         splice(2)",
+        "Keeps as many pipes as connections were ever open at once, like Go's pool for splice(2)",
         || Box::new(PoolsPipes::default()),
     ),
     Fault::of_datagrams(

@@ -55,8 +55,8 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::of_process(
         "shows-epoll-by-a-bell",
-        "Announces epoll, where it waits for its sockets and for the completions of the hidden \
-         ring that serves them (Linux only)",
+        "Announces epoll, but a hidden ring serves its sockets; one epoll instance waits for the \
+         sockets and for the ring's completions (Linux only)",
         &OnRing { says_ring: false, style: SHOWS_EPOLL_BY_BELL },
     ),
     Fault::of_process(

@@ -66,7 +66,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     Fault::new(
         "drain-follows-events",
-        "Drains for as long as there was an event within the last 3 s",
+        "Keeps draining beyond its limit while the latest event is less than 3 s old",
         || Box::new(DrainFollowsEvents::default()),
     ),
     Fault::new("drain-spins", "Spins at a stop while it waits for clients to close", || {

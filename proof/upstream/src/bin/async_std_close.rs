@@ -3,14 +3,13 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    io::{ErrorKind, Read},
-    net,
-    process::ExitCode,
-    time::Duration,
-};
+use std::io::{ErrorKind, Read};
+use std::net;
+use std::process::ExitCode;
+use std::time::Duration;
 
-use async_std::{net::TcpListener, task};
+use async_std::net::TcpListener;
+use async_std::task;
 use futures_lite::AsyncWriteExt;
 
 fn main() -> ExitCode {

@@ -4,21 +4,17 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    fs::File,
-    os::fd::AsRawFd,
-    process,
-    sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::Duration,
-};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use compio::{
-    driver::{DriverType, ProactorBuilder},
-    net::TcpListener,
-    runtime::{Runtime, spawn},
-    time::sleep,
-};
+use compio::driver::{DriverType, ProactorBuilder};
+use compio::net::TcpListener;
+use compio::runtime::{Runtime, spawn};
+use compio::time::sleep;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 static FAILED: AtomicU32 = AtomicU32::new(0);

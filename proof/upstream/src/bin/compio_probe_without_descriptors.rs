@@ -5,20 +5,17 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    fs::File,
-    os::fd::AsRawFd,
-    panic, process,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::panic;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use compio::{
-    driver::{DriverType, ProactorBuilder},
-    net::TcpListener,
-    runtime::{Runtime, spawn},
-    time::sleep,
-};
+use compio::driver::{DriverType, ProactorBuilder};
+use compio::net::TcpListener;
+use compio::runtime::{Runtime, spawn};
+use compio::time::sleep;
 use futures_lite::StreamExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

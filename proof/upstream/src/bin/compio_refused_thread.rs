@@ -6,11 +6,10 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    env::consts::ARCH,
-    panic, process,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::env::consts::ARCH;
+use std::panic;
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use compio::runtime::{Runtime, spawn_blocking};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};

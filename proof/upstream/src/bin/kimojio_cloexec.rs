@@ -6,19 +6,14 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    io::{ErrorKind, Read},
-    net,
-    os::fd::OwnedFd,
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::io::{ErrorKind, Read};
+use std::net;
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use kimojio::{
-    Runtime,
-    configuration::{Configuration, ExitBehavior},
-    operations,
-};
+use kimojio::configuration::{Configuration, ExitBehavior};
+use kimojio::{Runtime, operations};
 
 fn main() -> ExitCode {
     let until = ExitBehavior::WhenMainTaskCompletes;

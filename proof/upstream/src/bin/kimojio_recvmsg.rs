@@ -4,19 +4,16 @@
 //!
 //! Exits with 0 if the fault shows. Does not compile once the functions are unsafe.
 
-use std::{
-    hint::black_box, io::Write, os::unix::net::UnixStream, process::ExitCode, ptr::null_mut,
-};
+use std::hint::black_box;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::ptr::null_mut;
 
-use kimojio::{
-    Runtime,
-    configuration::{Configuration, ExitBehavior},
-    operations,
-};
-use rustix::{
-    io_uring::{MsgHdr, iovec},
-    net::RecvFlags,
-};
+use kimojio::configuration::{Configuration, ExitBehavior};
+use kimojio::{Runtime, operations};
+use rustix::io_uring::{MsgHdr, iovec};
+use rustix::net::RecvFlags;
 
 fn main() -> ExitCode {
     let kept = Box::new([0_u8; 4]);

@@ -4,20 +4,14 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    net::TcpListener,
-    os::{
-        fd::{AsFd, AsRawFd},
-        linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixListener},
-    },
-    process::{ExitCode, id},
-};
+use std::net::TcpListener;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::{ExitCode, id};
 
-use io_uring::{
-    IoUring, opcode,
-    types::{Fd, SubmitArgs, Timespec},
-};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, opcode};
 
 fn main() -> ExitCode {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a TCP listener");

@@ -6,14 +6,13 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    io::{ErrorKind, Read},
-    net,
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::io::{ErrorKind, Read};
+use std::net;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
 
-use monoio::{IoUringDriver, RuntimeBuilder, net::TcpListener};
+use monoio::net::TcpListener;
+use monoio::{IoUringDriver, RuntimeBuilder};
 
 fn main() -> ExitCode {
     let mut runtime = RuntimeBuilder::<IoUringDriver>::new().build().expect("a ring");

@@ -8,10 +8,8 @@
 
 use std::process::ExitCode;
 
-use statrs::stats_tests::{
-    Alternative,
-    mannwhitneyu::{MannWhitneyUMethod, mannwhitneyu},
-};
+use statrs::stats_tests::Alternative;
+use statrs::stats_tests::mannwhitneyu::{MannWhitneyUMethod, mannwhitneyu};
 
 fn main() -> ExitCode {
     let (low, high) = ([1, 2], [3, 4, 5]);

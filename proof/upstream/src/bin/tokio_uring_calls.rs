@@ -6,12 +6,11 @@
 //!
 //! Exits with 0 if the fault shows.
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Command, ExitCode, Stdio, id},
-};
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, ExitCode, Stdio, id};
 
 use tokio_uring::net::TcpListener;
 
