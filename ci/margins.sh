@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Judges two rows many times while all cores are busy. Writes into docs/METHODOLOGY.md, between two
 # markers, how near each case that judges time or cost came to its limits. Leaves out the cases that
-# only ask whether a new client is served in time. Takes about 15 min.
+# only ask whether a new client is served in time. Takes about 6 min.
 #
-# Usage:  ci/margins.sh [REPEATS [ROWS [PROFILE]]]     default: 30 tokio,tokio-uring default
+# Usage:  ci/margins.sh [REPEATS [ROWS [PROFILE]]]     default: 10 tokio,tokio-uring default
 # Needs:  cargo; Python 3. It is a step of ci/nightly.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-repeats=${1:-30}
+repeats=${1:-10}
 rows=${2:-tokio,tokio-uring}
 profile=${3:-default}
 table=$(mktemp)
