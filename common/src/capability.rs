@@ -96,7 +96,7 @@ impl Cancel {
     ///
     /// # Errors
     /// Two values are for the same operation.
-    pub(crate) fn of(values: &[CancelAfter]) -> Result<Self, String> {
+    pub(crate) fn from_options(values: &[CancelAfter]) -> Result<Self, String> {
         let mut cancel = Self::default();
         for &CancelAfter { operation, limit } in values {
             let (slot, name) = match operation {
@@ -133,7 +133,7 @@ mod tests {
 
     fn cancel(values: &[&str]) -> Result<Cancel, String> {
         let values: Result<Vec<_>, _> = values.iter().map(|text| text.parse()).collect();
-        Cancel::of(&values?)
+        Cancel::from_options(&values?)
     }
 
     #[test]

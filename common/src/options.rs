@@ -146,7 +146,7 @@ impl Arguments {
         // The parser lets only names of drivers through.
         let driver = |name: &str| Driver::ALL.into_iter().find(|driver| driver.name() == name);
         Ok(Options {
-            cancel: Cancel::of(&self.cancel_after)?,
+            cancel: Cancel::from_options(&self.cancel_after)?,
             endpoints: self.listen,
             dual_stack: self.dual_stack,
             announce: self.announce,

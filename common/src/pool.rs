@@ -23,19 +23,19 @@ pub type PoolJob = Box<dyn FnOnce() + Send>;
 pub fn fill_pool(threads: usize, mut start: impl FnMut(PoolJob)) -> io::Result<()> {
     const LIMIT: Duration = Duration::from_secs(5);
 
-    let (came, coming) = mpsc::channel();
+    let (started, starts) = mpsc::channel();
     // No job ends before the last thread has started. Otherwise one thread could run all jobs.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..threads {
-        let (came, gate) = (came.clone(), Arc::clone(&gate));
+        let (started, gate) = (started.clone(), Arc::clone(&gate));
         start(Box::new(move || {
-            let _ = came.send(());
+            let _ = started.send(());
             drop(gate.lock());
         }));
     }
     for number in 0..threads {
-        coming.recv_timeout(LIMIT).map_err(|_| {
+        starts.recv_timeout(LIMIT).map_err(|_| {
             io::Error::other(format!(
                 "the pool for work that blocks has {number} of {threads} threads; raise the \
                  limit of threads (ulimit -u, pids.max)"

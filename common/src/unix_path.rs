@@ -34,7 +34,7 @@ struct FileId {
 }
 
 impl FileId {
-    fn of(path: &Path) -> io::Result<Self> {
+    fn read(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
         // Nobody writes to a socket's file, so this stays what it was when it was made.
         let made = found.modified().ok();
@@ -43,8 +43,8 @@ impl FileId {
 }
 
 impl Name {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), file: FileId::of(path)? })
+    fn new(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: FileId::read(path)? })
     }
 
     /// Removes the path, unless it now belongs to another file: a draining server no longer serves
@@ -54,7 +54,7 @@ impl Name {
     /// Those of [`lock_folder`], of stat(2) and of unlink(2).
     fn remove(&self) -> io::Result<()> {
         let _folder = lock_folder(&self.path)?;
-        if FileId::of(&self.path)? == self.file { fs::remove_file(&self.path) } else { Ok(()) }
+        if FileId::read(&self.path)? == self.file { fs::remove_file(&self.path) } else { Ok(()) }
     }
 }
 
@@ -106,7 +106,7 @@ fn bind(path: &Path, kind: Type) -> io::Result<Socket> {
         fs::remove_file(path)?;
     }
     socket.bind(&address)?;
-    BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(Name::of(path)?);
+    BOUND.lock().unwrap_or_else(PoisonError::into_inner).push(Name::new(path)?);
     Ok(socket)
 }
 
@@ -198,14 +198,14 @@ mod tests {
         let scratch = Scratch::new("next");
         let path = scratch.path();
         let first = UnixListener::bind(&path).unwrap();
-        let name = Name::of(&path).unwrap();
+        let name = Name::new(&path).unwrap();
         drop(first);
         // Clocks of file systems have steps of some milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(20));
         let _next = listen(&path).unwrap();
         name.remove().unwrap();
         UnixStream::connect(&path).unwrap();
-        Name::of(&path).unwrap().remove().unwrap();
+        Name::new(&path).unwrap().remove().unwrap();
         assert!(!path.exists());
     }
 

@@ -16,9 +16,9 @@ cfg_if::cfg_if! {
 
         use server::{probe, runtime_per_thread};
     } else {
-        mod elsewhere;
+        mod stub;
 
-        use elsewhere::{probe, runtime_per_thread};
+        use stub::{probe, runtime_per_thread};
     }
 }
 

@@ -13,9 +13,9 @@ cfg_if::cfg_if! {
         use runtime::{DRIVERS, probe};
         use server::runtime_per_thread;
     } else {
-        mod elsewhere;
+        mod stub;
 
-        use elsewhere::{DRIVERS, probe, runtime_per_thread};
+        use stub::{DRIVERS, probe, runtime_per_thread};
     }
 }
 

@@ -18,9 +18,9 @@ cfg_if::cfg_if! {
         use ring::probe;
         use server::{ring_per_thread, tuned};
     } else {
-        mod elsewhere;
+        mod stub;
 
-        use elsewhere::{probe, ring_per_thread, tuned};
+        use stub::{probe, ring_per_thread, tuned};
     }
 }
 

@@ -27,9 +27,9 @@ cfg_if::cfg_if! {
 
         use threads::{multishot, probe, single_shot};
     } else {
-        mod elsewhere;
+        mod stub;
 
-        use elsewhere::{multishot, probe, single_shot};
+        use stub::{multishot, probe, single_shot};
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) const SUITE: Suite = Suite {
         Case::must("many", "Clients that send FIN at the same time all get the server's FIN.")
             .sizes(200, 200, 200)
             .needs(&[Need::DescriptorCount, Need::Descriptors(200)])
-            .process(many),
+            .process(closes_many_after_fin),
     ],
 };
 
@@ -226,7 +226,7 @@ fn no_spin(peer: &Peer, process: &Process) -> CaseResult {
     Observation::met()
 }
 
-fn many(peer: &Peer, process: &Process) -> CaseResult {
+fn closes_many_after_fin(peer: &Peer, process: &Process) -> CaseResult {
     DescriptorBaseline::measure(process, peer, 0, Duration::from_secs(2))?.expect_freed(|| {
         let mut connections = peer.connect_many(peer.size())?;
         for connection in &mut connections {

@@ -26,7 +26,7 @@ struct Announcement {
 
 /// Prints the announcement in the form that `--announce` chose. Fails if nobody reads it.
 pub(crate) fn print(options: &Options, listeners: &[Bound]) -> io::Result<()> {
-    let said = Announcement::of(options, listeners);
+    let said = Announcement::new(options, listeners);
     let mut out = io::stdout().lock();
     match options.announce {
         Announce::Json => writeln!(out, "{}", serde_json::to_string(&said)?)?,
@@ -50,7 +50,7 @@ pub(crate) fn unsupported(reason: &str) -> String {
 }
 
 impl Announcement {
-    fn of(options: &Options, listeners: &[Bound]) -> Self {
+    fn new(options: &Options, listeners: &[Bound]) -> Self {
         let claims_ring = options.faults().process().claims_ring();
         let (model, driver) =
             if claims_ring { ("completion", "io_uring") } else { ("readiness", DRIVER) };

@@ -167,7 +167,7 @@ struct File {
 }
 
 impl Name {
-    pub(crate) fn of(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         let file = File::at(&path);
         Self { path, file }
     }

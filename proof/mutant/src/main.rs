@@ -63,7 +63,7 @@ fn serve(options: &Options) -> io::Result<ExitCode> {
     let process = options.faults().process();
     let listeners = listener::open(options)?;
     let ports = listener::ports(options, &listeners);
-    let paths: Vec<Name> = listeners.iter().filter_map(Bound::path).map(Name::of).collect();
+    let paths: Vec<Name> = listeners.iter().filter_map(Bound::path).map(Name::new).collect();
     process.bound(&ports)?;
     #[cfg(target_os = "linux")]
     if let Some(style) = process.ring_style() {

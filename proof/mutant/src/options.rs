@@ -236,7 +236,7 @@ pub(crate) fn parse() -> Result<Options, clap::Error> {
 /// found by its name among the words.
 fn understood(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let mut named = arguments.iter().filter_map(|word| faults::find(word.to_str()?));
-    named.find_map(|fault| fault.process()?.understood(arguments))
+    named.find_map(|fault| fault.process_hooks()?.understood(arguments))
 }
 
 /// Parses the name of a fault. For an unknown name, clap lists the names and suggests the nearest.

@@ -14,12 +14,12 @@ use crate::connection::{Connection, End};
 use crate::hooks::{Admission, AfterAcceptError, Gate, Hooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at(
+    Fault::settable(
         "drops-data-with-connect",
         "Discards bytes that arrived before `accept` on every 25th such connection (settable), if \
          at most one other is open",
         25,
-        |at| Box::new(DropsData::at(at)),
+        |at| Box::new(DropsData::new(at)),
     ),
     Fault::new(
         "cleans-up-successor",
@@ -39,7 +39,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Waits for a new client before it retries an `accept` that failed",
         || Box::new(ParksListener),
     ),
-    Fault::at(
+    Fault::settable(
         "parks-third-time",
         "Waits for a new client before it retries `accept`, from the third time (settable) that \
          `accept` begins to fail",
@@ -57,11 +57,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "Waits for a connection's first byte before it accepts the next connection",
         || Box::new(WaitsForFirstByte::default()),
     ),
-    Fault::at(
+    Fault::settable(
         "forgets-in-burst",
         "Forgets connections when more than 256 (settable) arrive within 1 s",
         256,
-        |at| Box::new(ForgetsInBurst::at(limit(at))),
+        |at| Box::new(ForgetsInBurst::new(limit(at))),
     ),
     Fault::new("deaf-after-quiet", "Stops accepting after 2 s without an event", || {
         Box::new(DeafAfterQuiet::default())
@@ -74,17 +74,17 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("resets-queued", "Resets clients that have waited in a long accept queue", || {
         Box::new(ResetsQueued::default())
     }),
-    Fault::at(
+    Fault::settable(
         "ignores-beyond-900",
         "Leaves new connections unserved while 900 (settable) are open",
         900,
         |at| Box::new(IgnoresBeyond { size: limit(at) }),
     ),
-    Fault::at(
+    Fault::settable(
         "upsets-kernel",
         "Makes the kernel log a complaint about it at the 240th connection (settable; Linux only)",
         240,
-        |at| Box::new(UpsetsKernel::at(at)),
+        |at| Box::new(UpsetsKernel::new(at)),
     ),
 ];
 
@@ -94,7 +94,7 @@ struct DropsData {
 }
 
 impl DropsData {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { at, count: 0 }
     }
 }
@@ -212,8 +212,8 @@ struct ForgetsInBurst {
 }
 
 impl ForgetsInBurst {
-    fn at(at: usize) -> Self {
-        Self { at, burst: Burst::within(Duration::from_secs(1)) }
+    fn new(at: usize) -> Self {
+        Self { at, burst: Burst::new(Duration::from_secs(1)) }
     }
 }
 
@@ -272,7 +272,7 @@ struct ResetsQueued {
 
 impl Default for ResetsQueued {
     fn default() -> Self {
-        Self { burst: Burst::within(Duration::from_millis(5)) }
+        Self { burst: Burst::new(Duration::from_millis(5)) }
     }
 }
 
@@ -333,7 +333,7 @@ struct UpsetsKernel {
 }
 
 impl UpsetsKernel {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { at, count: 0 }
     }
 }

@@ -10,57 +10,53 @@ use crate::connection::Over;
 use crate::process::ProcessHooks;
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_process("reuse-port", "Lets a second server listen on the same port", &ReusePort),
-    Fault::of_process(
+    Fault::process("reuse-port", "Lets a second server listen on the same port", &ReusePort),
+    Fault::process(
         "no-reuse-address",
         "Does not set the option that allows it to bind a port that still has old connections",
         &NoReuseAddress,
     ),
-    Fault::of_process(
+    Fault::process(
         "ignores-dual-stack",
         "Accepts only IPv6 clients on `[::]`, even with `--dual-stack`",
         &IgnoresDualStack,
     ),
-    Fault::of_process(
+    Fault::process(
         "takes-both-families",
         "Accepts IPv4 clients on `[::]`, even without `--dual-stack`",
         &TakesBothFamilies,
     ),
-    Fault::of_process("backlog", "Has a backlog of 5 over TCP", &Backlog::tcp(5)),
-    Fault::of_process(
+    Fault::process("backlog", "Has a backlog of 5 over TCP", &Backlog::tcp(5)),
+    Fault::process(
         "backlog-1",
         "Has a backlog of 1 over TCP, which admits two clients on Linux",
         &Backlog::tcp(1),
     ),
-    Fault::of_process(
+    Fault::process(
         "backlog-128",
         "Has a backlog of 128 over TCP, like the standard library of Rust",
         &Backlog::tcp(128),
     ),
-    Fault::of_process("unix-backlog", "Has a backlog of 5 on a Unix path", &Backlog::unix(5)),
-    Fault::of_process(
+    Fault::process("unix-backlog", "Has a backlog of 5 on a Unix path", &Backlog::unix(5)),
+    Fault::process(
         "unix-backlog-128",
         "Has a backlog of 128 on a Unix path, like the standard library of Rust",
         &Backlog::unix(128),
     ),
-    Fault::of_process("unlinks-path", "Removes whatever file is at its Unix path", &UnlinksPath),
-    Fault::of_process(
+    Fault::process("unlinks-path", "Removes whatever file is at its Unix path", &UnlinksPath),
+    Fault::process(
         "refuses-existing-path",
         "Does not start if a dead server has left its Unix path behind",
         &RefusesExistingPath,
     ),
-    Fault::of_process("leaves-path", "Leaves its Unix path behind when it ends", &LeavesPath),
-    Fault::of_process(
+    Fault::process("leaves-path", "Leaves its Unix path behind when it ends", &LeavesPath),
+    Fault::process(
         "unlinks-successor",
         "Removes its Unix path when it ends, even if another server has taken the path over",
         &UnlinksSuccessor,
     ),
-    Fault::of_process(
-        "panics-on-long-path",
-        "Panics if its Unix path is too long",
-        &PanicsOnLongPath,
-    ),
-    Fault::of_process(
+    Fault::process("panics-on-long-path", "Panics if its Unix path is too long", &PanicsOnLongPath),
+    Fault::process(
         "no-abstract-names",
         "Does not start on an abstract Unix address",
         &NoAbstractNames,

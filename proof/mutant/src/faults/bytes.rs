@@ -5,13 +5,13 @@ use crate::connection::{Connection, Over, Phase};
 use crate::hooks::Hooks;
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at(
+    Fault::settable(
         "first-1024-bytes",
         "Echoes only 1024 bytes of every 300th full read (settable) on the only open connection",
         300,
         |at| Box::new(First1024Bytes { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "loses-tiny-read",
         "Loses the 100th read (settable) of fewer than 4 bytes on a connection",
         100,
@@ -29,13 +29,13 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("flips-lone-byte", "Flips a bit of a byte that arrives alone", || {
         Box::new(FlipsLoneByte)
     }),
-    Fault::at(
+    Fault::settable(
         "ends-after-messages",
         "Ends a connection after 500 reads (settable) of fewer than 8 bytes",
         500,
         |at| Box::new(EndsAfterMessages { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "swaps-chunks",
         "Swaps the halves of every 300th full read (settable) on the only open connection",
         300,
@@ -47,25 +47,25 @@ pub(super) const FAULTS: &[Fault] = &[
          buffer",
         || Box::new(WritesStaleTail),
     ),
-    Fault::at(
+    Fault::settable(
         "loses-small-message",
         "Loses every 100th read (settable) of 6 to 256 bytes on a connection",
         100,
         |at| Box::new(LosesSmallMessage { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "flips-bit",
         "Flips one bit every 8 MiB (settable) on the only open connection",
         8 << 20,
         |at| Box::new(FlipsBit { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "loses-read-at-wrap",
         "Loses the read in which the only open connection passes a multiple of 4 MiB (settable)",
         4 << 20,
         |at| Box::new(LosesReadAtWrap { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "wraps-at-4-gib",
         "Loses the read in which the only open connection passes a multiple of 4 GiB (settable)",
         1 << 32,
@@ -76,13 +76,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "Loses the last byte of a read of at least 400 bytes that follows one of at most 8 bytes",
         || Box::new(LosesByteAfterTiny),
     ),
-    Fault::at(
+    Fault::settable(
         "spoils-unix",
         "Spoils one byte of a Unix connection after its first 100,000 bytes (settable)",
         100_000,
         |at| Box::new(SpoilsOver::new(Over::Unix, at)),
     ),
-    Fault::at(
+    Fault::settable(
         "spoils-ipv6",
         "Spoils one byte of a connection over IPv6 after its first 100,000 bytes (settable)",
         100_000,

@@ -13,7 +13,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("works-in-loop", "Does the CPU work of a message in the loop", || {
         Box::new(WorksInLoop)
     }),
-    Fault::of_process(
+    Fault::process(
         "ignores-cancel",
         "Announces the capability `cancel`, and cancels nothing",
         &IgnoresCancel,
@@ -23,7 +23,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Waits for as long as the CPU work of a message would take, and does not do it",
         || Box::new(WorkIsANap),
     ),
-    Fault::at(
+    Fault::settable(
         "forgets-jobs",
         "Does the CPU work of two messages (settable) per second, and never answers the others",
         2,
@@ -72,7 +72,7 @@ struct ForgetsJobs {
 
 impl ForgetsJobs {
     fn beyond(room: usize) -> Self {
-        Self { room, jobs: Burst::within(Duration::from_secs(1)) }
+        Self { room, jobs: Burst::new(Duration::from_secs(1)) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::connection::{Connection, End};
 use crate::hooks::{Gate, Hooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at(
+    Fault::settable(
         "child-leaks-descriptors",
         "Has a child process that opens a file for every 20th connection (settable) that ends \
          cleanly",
@@ -37,7 +37,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Leaves a daemon in its own session that computes for 30 s once a connection has ended",
         || Box::new(TellsChild::to_leave()),
     ),
-    Fault::at(
+    Fault::settable(
         "child-inherits",
         "Starts a process that inherits every 10th connection (settable), so that its client gets \
          no FIN (Unix only)",
@@ -49,14 +49,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "Starts eight processes every 100 ms that compute for 20 ms, and waits for them",
         || Box::new(WorksInChildren { next: Instant::now() }),
     ),
-    Fault::at(
+    Fault::settable(
         "leaves-zombies",
         "Starts a process for every 5th connection (settable) that ends, and never waits for the \
          process",
         5,
         |at| Box::new(LeavesZombies { each: at, starts: |_| true, count: 0 }),
     ),
-    Fault::at(
+    Fault::settable(
         "leaves-zombies-on-reset",
         "Starts a process for every 5th connection (settable) that fails, and never waits for the \
          process",

@@ -43,13 +43,13 @@ pub(super) const FAULTS: &[Fault] = &[
             Box::new(FinBesideHot { hot: Hot::default(), answer })
         },
     ),
-    Fault::at(
+    Fault::settable(
         "misses-fin-after-10-s",
         "Overlooks a FIN that arrives after 10 s (settable) of silence",
         10,
         |at| Box::new(FinAfter { silence: Duration::from_secs(at), answer: Gate::Wait }),
     ),
-    Fault::at(
+    Fault::settable(
         "resets-at-fin-after-10-s",
         "Answers a FIN with a reset after 10 s (settable) of silence",
         10,
@@ -80,22 +80,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "Overlooks the resets that follow a FIN in the same poll",
         || Box::new(LosesBehind::fin()),
     ),
-    Fault::at(
+    Fault::settable(
         "sleeps-each-100th",
         "Sleeps 20 ms in the loop at every 100th message (settable)",
         100,
         |at| Box::new(Stalls::each(at, Duration::from_millis(20))),
     ),
-    Fault::at("stalls-each-100th", "Delays every 100th message (settable) by 200 ms", 100, |at| {
-        Box::new(Slower { each: at, ..Slower::by(200, 200, |_, _| false) })
-    }),
-    Fault::at(
+    Fault::settable(
+        "stalls-each-100th",
+        "Delays every 100th message (settable) by 200 ms",
+        100,
+        |at| Box::new(Slower { each: at, ..Slower::by(200, 200, |_, _| false) }),
+    ),
+    Fault::settable(
         "sleeps-each-900th",
         "Sleeps 60 ms in the loop at every 900th message (settable)",
         900,
         |at| Box::new(Stalls::each(at, Duration::from_millis(60))),
     ),
-    Fault::at(
+    Fault::settable(
         "sleeps-each-50th-client",
         "Sleeps 25 ms in the loop at every 50th client (settable)",
         50,

@@ -48,7 +48,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Changes a byte in a read of at least 500 7-bit bytes that are not plain text",
         || Box::new(Reading(loses_eighth_bit)),
     ),
-    Fault::at(
+    Fault::settable(
         "knows-the-stamp",
         "Spoils every 100th read of at least 1 KiB (settable), unless the connection began with a \
          predictable stamp",

@@ -16,49 +16,49 @@ pub(super) const FAULTS: &[Fault] = &[
         "Keeps full reads in one buffer that all connections share, and writes them one turn later",
         || Box::new(SharedBuffer::default()),
     ),
-    Fault::at(
+    Fault::settable(
         "flips-beyond-9000",
         "Flips a bit of every read on a connection that opens next to 9000 (settable) others",
         9000,
         |at| Box::new(FlipsBeyond { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "crosses-beyond-64",
         "Exchanges every 50th full read (settable) with one of another connection while more than \
          64 are open",
         50,
-        |at| Box::new(CrossesBeyond64::at(at)),
+        |at| Box::new(CrossesBeyond64::new(at)),
     ),
-    Fault::at(
+    Fault::settable(
         "resets-harm-neighbours",
         "Loses 16 bytes of another connection's full read after every 20th reset (settable)",
         20,
-        |at| Box::new(ResetsHarm::at(at)),
+        |at| Box::new(ResetsHarm::new(at)),
     ),
-    Fault::at(
+    Fault::settable(
         "corrupts-after-churn",
         "Flips a bit of one large read after 100 connections (settable) have ended",
         100,
-        |at| Box::new(CorruptsAfterChurn::at(at)),
+        |at| Box::new(CorruptsAfterChurn::new(at)),
     ),
-    Fault::at(
+    Fault::settable(
         "remembers-slot",
         "Writes a reset connection's last bytes to the next one in its slot, after 30 resets \
          (settable)",
         30,
-        |at| Box::new(RemembersSlot::at(at)),
+        |at| Box::new(RemembersSlot::new(at)),
     ),
     Fault::new(
         "keeps-slot-bytes",
         "Writes the unwritten bytes of a dead connection to the next one in its slot",
         || Box::new(KeepsSlotBytes::default()),
     ),
-    Fault::at(
+    Fault::settable(
         "closes-successor-by-timer",
         "Leaves the 5 s idle timer (settable) of an ended connection to close the next one in its \
          slot",
         5,
-        |at| Box::new(StaleTimers::of(Duration::from_secs(at))),
+        |at| Box::new(StaleTimers::new(Duration::from_secs(at))),
     ),
     Fault::new(
         "confuses-ports",
@@ -121,7 +121,7 @@ struct CrossesBeyond64 {
 }
 
 impl CrossesBeyond64 {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { at, open: 0, full_reads: 0, owner: 0, bytes: Vec::new() }
     }
 }
@@ -159,7 +159,7 @@ struct ResetsHarm {
 }
 
 impl ResetsHarm {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { at, resets: 0, is_armed: false }
     }
 }
@@ -185,7 +185,7 @@ struct CorruptsAfterChurn {
 }
 
 impl CorruptsAfterChurn {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { left: at }
     }
 }
@@ -212,7 +212,7 @@ struct RemembersSlot {
 }
 
 impl RemembersSlot {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { left: at, remembered: HashMap::new() }
     }
 }
@@ -266,7 +266,7 @@ struct StaleTimers {
 }
 
 impl StaleTimers {
-    fn of(limit: Duration) -> Self {
+    fn new(limit: Duration) -> Self {
         Self { limit, due: HashMap::new() }
     }
 }

@@ -10,150 +10,146 @@ use super::{Burst, Fault, limit};
 use crate::datagrams::{Client, Datagram, DatagramHooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_datagrams("doubles-reply", "Sends every reply to a datagram twice", || {
+    Fault::datagram("doubles-reply", "Sends every reply to a datagram twice", || {
         Box::new(Fate(doubled))
     }),
-    Fault::of_datagrams(
+    Fault::datagram(
         "merges-datagrams",
         "Merges the datagrams that a client sends within 5 ms into one",
         || Box::new(Held::new(merged)),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "ends-at-empty",
         "Stops receiving at an empty datagram, as if it were the end of the socket",
-        || Box::new(Deaf::at(0, |_, datagram| datagram.bytes.is_empty())),
+        || Box::new(Deaf::new(0, |_, datagram| datagram.bytes.is_empty())),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "leaks-of-datagrams",
         "Leaks 32 bytes (settable) of memory per datagram",
         32,
         |at| Box::new(Leaks { bytes: limit(at), for_each: Each::Datagram, ..Leaks::default() }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "leaks-of-peers",
         "Leaks 2 KiB (settable) of memory per datagram client",
         2048,
         |at| Box::new(Leaks { bytes: limit(at), for_each: Each::Client, ..Leaks::default() }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "serves-600-peers",
         "Answers the first 600 datagram clients (settable), and no later ones",
         600,
         |at| Box::new(Table { room: limit(at), seen: BTreeSet::new() }),
     ),
-    Fault::of_datagrams("drops-empty", "Does not echo empty datagrams", || {
+    Fault::datagram("drops-empty", "Does not echo empty datagrams", || {
         Box::new(Fate(unless_empty))
     }),
-    Fault::of_datagrams("short-buffer", "Has a buffer of 2048 bytes for datagrams", || {
+    Fault::datagram("short-buffer", "Has a buffer of 2048 bytes for datagrams", || {
         Box::new(ShortBuffer)
     }),
-    Fault::of_datagrams(
+    Fault::datagram(
         "dies-of-long",
         "Panics at a datagram that is too long for UDP over IPv4",
         || Box::new(Fate(unless_too_long)),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "ends-at-error",
         "Treats the 16th client (settable) as an error, and stops receiving",
         15,
-        |at| Box::new(Deaf::at(limit(at), is_one_client_too_many)),
+        |at| Box::new(Deaf::new(limit(at), is_one_client_too_many)),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "loses-first-after-3-s",
         "Loses the first datagram after 3 s (settable) of silence",
         3,
         |at| Box::new(AfterSilence { silence: Duration::from_secs(at), last: None }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "pauses-each-200th-datagram",
         "Sleeps 150 ms at every 200th datagram (settable)",
         200,
         |at| Box::new(Pauses { each: at, seen: 0 }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "spins-after-empty",
         "Starts a thread that computes forever at the first empty datagram",
         || Box::new(SpinsAfterEmpty { runs: false }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "replies-to-last",
         "Collects replies for 5 ms, and sends all of them to the client that sent last",
         || Box::new(Held::new(to_last)),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "deaf-after-burst",
         "Stops receiving after 400 datagrams (settable) within 1 s",
         400,
-        |at| Box::new(Deaf::at(limit(at), |deaf, _| deaf.burst.count() > deaf.at)),
+        |at| Box::new(Deaf::new(limit(at), |deaf, _| deaf.burst.count() > deaf.at)),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "stalls-on-large-reply",
         "Sleeps 300 ms at a datagram of at least 8 KiB",
         || Box::new(Fate(late_if_large)),
     ),
-    Fault::of_datagrams("forgets-ipv6-datagrams", "Does not answer datagrams over IPv6", || {
+    Fault::datagram("forgets-ipv6-datagrams", "Does not answer datagrams over IPv6", || {
         Box::new(Fate(unless_ipv6))
     }),
-    Fault::of_datagrams(
+    Fault::datagram(
         "forgets-mapped-clients",
         "Does not answer IPv4 clients on a dual-stack UDP socket",
         || Box::new(Fate(unless_mapped)),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "drains-datagrams-first",
         "Does nothing else while datagrams arrive less than 50 ms apart",
         || Box::new(Lingers),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "dies-of-port-zero",
         "Panics when it cannot reply because the client has port 0",
         || Box::new(Fate(unless_port_zero)),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "ends-at-port-zero",
         "Stops receiving after a datagram from a client with port 0",
-        || Box::new(Deaf::at(0, |_, datagram| has_port_zero(datagram))),
+        || Box::new(Deaf::new(0, |_, datagram| has_port_zero(datagram))),
     ),
-    Fault::of_datagrams(
-        "dies-of-unnamed",
-        "Panics at a datagram from a client without a path",
-        || Box::new(Fate(unless_unnamed)),
-    ),
-    Fault::of_datagrams(
+    Fault::datagram("dies-of-unnamed", "Panics at a datagram from a client without a path", || {
+        Box::new(Fate(unless_unnamed))
+    }),
+    Fault::datagram(
         "ends-at-send-error",
         "Stops receiving after a reply that it could not send",
-        || Box::new(Deaf { ends_at_send_error: true, ..Deaf::at(0, |_, _| false) }),
+        || Box::new(Deaf { ends_at_send_error: true, ..Deaf::new(0, |_, _| false) }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "spins-after-error",
         "Polls without a pause after an error that it does not read, for which it takes the 16th \
          client (settable)",
         15,
         |at| Box::new(SpinsAfterError { at: limit(at), seen: BTreeSet::new() }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "error-thread-spins",
         "Starts a thread that spins after an error, for which it takes the 20th client (settable)",
         19,
         |at| Box::new(ErrorThreadSpins { at: limit(at), seen: BTreeSet::new(), runs: false }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "retries-full-peer",
         "Resends a reply without a pause while its client has no room, and serves other clients \
          meanwhile",
         || Box::new(Retries { kept: None, last: None, pause: Duration::ZERO }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "retries-lost-peer",
         "Keeps a reply for a client without room, and resends it without a pause once the client \
          is gone",
         || Box::new(Retries { kept: None, last: None, pause: Duration::from_millis(100) }),
     ),
-    Fault::of_datagrams(
-        "waits-for-full-peer",
-        "Blocks until a client has room for its reply",
-        || Box::new(WaitsForPeer),
-    ),
+    Fault::datagram("waits-for-full-peer", "Blocks until a client has room for its reply", || {
+        Box::new(WaitsForPeer)
+    }),
 ];
 
 /// The payload of the largest UDP datagram over IPv4, in bytes.
@@ -376,8 +372,8 @@ struct Deaf {
 }
 
 impl Deaf {
-    fn at(at: usize, ends_at: fn(&mut Self, &Datagram) -> bool) -> Self {
-        let burst = Burst::within(Duration::from_secs(1));
+    fn new(at: usize, ends_at: fn(&mut Self, &Datagram) -> bool) -> Self {
+        let burst = Burst::new(Duration::from_secs(1));
         let (is_deaf, ends_at_send_error) = (false, false);
         Self { is_deaf, at, seen: BTreeSet::new(), burst, ends_at_send_error, ends_at }
     }

@@ -47,14 +47,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "Waits 200 ms for more bytes after a read of 1461 to 4095 bytes, like a corked socket",
         || Box::new(WaitsAfterMiddling),
     ),
-    Fault::at(
+    Fault::settable(
         "stalls-in-crowd",
         "Delays every 20th message (settable) by 150 ms while seven or eight other connections are \
          open",
         20,
         |at| Box::new(StallsInCrowd { each: at, count: 0 }),
     ),
-    Fault::at(
+    Fault::settable(
         "stops-each-1600th",
         "Sleeps 900 ms at every 1600th message (settable) of less than 1 KiB",
         1600,
@@ -224,7 +224,7 @@ struct NagleOnLater {
 
 impl Default for NagleOnLater {
     fn default() -> Self {
-        Self { burst: Burst::within(Duration::from_millis(5)) }
+        Self { burst: Burst::new(Duration::from_millis(5)) }
     }
 }
 

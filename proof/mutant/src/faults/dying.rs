@@ -20,14 +20,14 @@ pub(super) const FAULTS: &[Fault] = &[
         Box::new(DiesOfFailedWrite)
     }),
     Fault::new("unwraps-shutdown", "Panics when sending FIN fails", || Box::new(UnwrapsShutdown)),
-    Fault::at(
+    Fault::settable(
         "dies-in-close-storm",
         "Panics at the 40th connection in a row (settable) that ends within 50 ms and without a \
          byte",
         40,
-        |at| Box::new(DiesInCloseStorm::at(at)),
+        |at| Box::new(DiesInCloseStorm::new(at)),
     ),
-    Fault::at(
+    Fault::settable(
         "dies-after-closes",
         "Panics once 400 connections (settable) have ended",
         400,
@@ -41,7 +41,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("accept-error-ends-process", "Ends the process when `accept` fails", || {
         Box::new(AcceptErrorEndsProcess)
     }),
-    Fault::at(
+    Fault::settable(
         "table-of-1000",
         "Panics when more than 1000 connections (settable) are open",
         1000,
@@ -101,7 +101,7 @@ struct DiesInCloseStorm {
 }
 
 impl DiesInCloseStorm {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { at, in_a_row: 0 }
     }
 }

@@ -30,11 +30,11 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("misses-late-fin", "Overlooks a FIN after 500 ms of silence", || {
         Box::new(MissesLateFin)
     }),
-    Fault::at(
+    Fault::settable(
         "forgets-fin-in-batch",
         "Overlooks FINs when more than 16 (settable) arrive within 100 ms",
         16,
-        |at| Box::new(ForgetsFinInBatch::at(at)),
+        |at| Box::new(ForgetsFinInBatch::new(at)),
     ),
     Fault::new(
         "resets-after-fin",
@@ -46,7 +46,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Leaks the descriptor of a connection that ends without having sent a byte",
         || Box::new(Leaks::when(idle_fin)),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-unix-sockets",
         "Leaks the descriptor of every 20th Unix connection (settable) that ends",
         20,
@@ -89,19 +89,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "Closes a connection that has an error, and does not read the bytes that arrived before it",
         || Box::new(ChecksErrorFirst),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-after-fin",
         "Leaks the descriptor of every 20th connection (settable) that ends cleanly",
         20,
         |at| Box::new(Leaks::when(fin).each(at)),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-after-reset",
         "Leaks the descriptor of every 20th connection (settable) that fails",
         20,
         |at| Box::new(Leaks::when(reset).each(at)),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-aborted-accept",
         "Leaks the descriptor of every 10th connection (settable) that ends within 20 ms and \
          without a byte",
@@ -177,9 +177,9 @@ struct ForgetsFinInBatch {
 }
 
 impl ForgetsFinInBatch {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
-        Self { at, burst: Burst::within(Duration::from_millis(100)) }
+        Self { at, burst: Burst::new(Duration::from_millis(100)) }
     }
 }
 

@@ -13,41 +13,41 @@ use crate::hooks::{Admission, Hooks};
 use crate::process::{Ip, Port, ProcessHooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_process(
+    Fault::process(
         "any-address",
         "Listens on all addresses of the family, not only on the one that it was given",
         &AnyAddress { of: Ip::Tcp, only_ipv6: false },
     ),
-    Fault::of_process(
+    Fault::process(
         "any-address-ipv6",
         "Listens on all IPv6 addresses, not only on the one that it was given",
         &AnyAddress { of: Ip::Tcp, only_ipv6: true },
     ),
-    Fault::of_process(
+    Fault::process(
         "any-address-udp",
         "Receives datagrams on all addresses, not only on the one that it was given",
         &AnyAddress { of: Ip::Udp, only_ipv6: false },
     ),
-    Fault::of_process(
+    Fault::process(
         "loopback-of-both-families",
         "Also listens on ::1 when it is given 127.0.0.1",
         &BothLoopbacks,
     ),
-    Fault::of_process("second-door", "Opens an extra listener on all addresses", &SecondDoor),
+    Fault::process("second-door", "Opens an extra listener on all addresses", &SecondDoor),
     Fault::new("inheritable", "Leaves accepted connections open across exec", || {
         Box::new(Inheritable)
     }),
-    Fault::of_process(
+    Fault::process(
         "inheritable-listener",
         "Leaves its listeners open across exec",
         &InheritableSockets(Type::STREAM),
     ),
-    Fault::of_process(
+    Fault::process(
         "inheritable-datagrams",
         "Leaves its datagram sockets open across exec",
         &InheritableSockets(Type::DGRAM),
     ),
-    Fault::of_process("inheritable-pipe", "Leaves a pipe open across exec", &InheritablePipe),
+    Fault::process("inheritable-pipe", "Leaves a pipe open across exec", &InheritablePipe),
 ];
 
 struct AnyAddress {

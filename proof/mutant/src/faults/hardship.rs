@@ -18,7 +18,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Panics when it cannot write the error of a failed `accept` to standard error",
         || Box::new(PanicsUnheard),
     ),
-    Fault::of_process(
+    Fault::process(
         "dies-without-stdin",
         "Does not start if standard input is closed",
         &DiesWithoutStdin,

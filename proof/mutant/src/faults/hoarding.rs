@@ -15,15 +15,15 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new(
         "leaks-64-kib-when-blocked",
         "Leaks 64 KiB of memory for each connection that is reset while its write is blocked",
-        || Box::new(LeaksMemory::of(65536, blocked_reset)),
+        || Box::new(LeaksMemory::new(65536, blocked_reset)),
     ),
     Fault::new("leaks-4-kib", "Leaks 4 KiB of memory for each connection that ends", || {
-        Box::new(LeaksMemory::of(4096, |_, _| true))
+        Box::new(LeaksMemory::new(4096, |_, _| true))
     }),
     Fault::new(
         "leaks-64-kib-on-reset",
         "Leaks 64 KiB of memory for each connection that fails",
-        || Box::new(LeaksMemory::of(65536, reset)),
+        || Box::new(LeaksMemory::new(65536, reset)),
     ),
     Fault::new("keeps-history", "Keeps all bytes of a connection in memory until it ends", || {
         Box::new(KeepsHistory)
@@ -47,7 +47,7 @@ struct LeaksMemory {
 }
 
 impl LeaksMemory {
-    fn of(bytes: usize, leaks: fn(&Connection, End) -> bool) -> Self {
+    fn new(bytes: usize, leaks: fn(&Connection, End) -> bool) -> Self {
         Self { bytes, leaks, leaked: Vec::new() }
     }
 }

@@ -12,19 +12,15 @@ use crate::hooks::{Gate, Hooks};
 use crate::process::ProcessHooks;
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_process("never-announces", "Never announces itself", &NeverAnnounces),
-    Fault::of_process(
-        "prints-garbage",
-        "Prints garbage instead of an announcement",
-        &PrintsGarbage,
-    ),
-    Fault::of_process("dies-early", "Exits with status 3 before it announces itself", &DiesEarly),
-    Fault::of_process(
+    Fault::process("never-announces", "Never announces itself", &NeverAnnounces),
+    Fault::process("prints-garbage", "Prints garbage instead of an announcement", &PrintsGarbage),
+    Fault::process("dies-early", "Exits with status 3 before it announces itself", &DiesEarly),
+    Fault::process(
         "hangs",
         "Announces itself and then hangs, even when it is asked to stop",
         &Hangs,
     ),
-    Fault::of_process(
+    Fault::process(
         "floods-stderr",
         "Writes 64 MiB to standard error while it serves",
         &FloodsStderr,
@@ -35,17 +31,17 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(FloodsClients),
     ),
     Fault::new("drips", "Echoes one byte per second", || Box::new(Drips)),
-    Fault::of_process(
+    Fault::process(
         "closes-streams",
         "Closes its standard output and standard error after its announcement (not on Windows)",
         &ClosesStreams,
     ),
-    Fault::of_process(
+    Fault::process(
         "leaves-child",
         "Starts a process in another group that holds its streams for a day (settable; Linux only)",
         &LeavesChild,
     ),
-    Fault::of_process(
+    Fault::process(
         "lacks-capabilities",
         "Offers no capability, and only TCP listeners",
         &LacksCapabilities,

@@ -7,7 +7,7 @@ use crate::connection::Connection;
 use crate::hooks::{Gate, Hooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at("stops-each-10-s", "Sleeps 2 s in the loop every 10 s (settable)", 10, |at| {
+    Fault::settable("stops-each-10-s", "Sleeps 2 s in the loop every 10 s (settable)", 10, |at| {
         Box::new(StopsEach { each: Duration::from_secs(at), last: Instant::now() })
     }),
     Fault::new("closes-silent", "Closes a connection that has been silent for 1 s", || {
@@ -16,7 +16,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("polls-when-idle", "Polls without a pause while no connection is open", || {
         Box::new(PollsWhenIdle)
     }),
-    Fault::at(
+    Fault::settable(
         "scans-connections",
         "Looks at every connection each millisecond while more than 256 (settable) are open",
         256,

@@ -35,7 +35,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Leaks 1 KiB of memory for each connection that ends cleanly without a byte",
         || Box::new(Keeps::after(|c, end| if is_fin(end) && c.bytes_read == 0 { 1024 } else { 0 })),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-in-large-steps",
         "Leaks 1 KiB of memory per connection, all of it at every 300th connection (settable)",
         300,
@@ -52,46 +52,46 @@ pub(super) const FAULTS: &[Fault] = &[
         "Leaks 1 KiB of memory for each Unix connection that ends",
         || Box::new(Keeps::after(|c, _| if c.over == Over::Unix { 1024 } else { 0 })),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-80-bytes-a-message",
         "Leaks 80 bytes (settable) of memory per read",
         80,
-        |at| Box::new(OfMessages::of(move |_| usize::try_from(at).unwrap_or(0))),
+        |at| Box::new(OfMessages::new(move |_| usize::try_from(at).unwrap_or(0))),
     ),
     Fault::new(
         "leaks-of-small-messages",
         "Leaks 32 bytes of memory per read of less than 1 KiB",
-        || Box::new(OfMessages::of(|bytes| if bytes < 1024 { 32 } else { 0 })),
+        || Box::new(OfMessages::new(|bytes| if bytes < 1024 { 32 } else { 0 })),
     ),
     Fault::new(
         "leaks-a-fiftieth",
         "Leaks memory for a fiftieth of the bytes of each read of at least 1 KiB",
-        || Box::new(OfMessages::of(|bytes| if bytes < 1024 { 0 } else { bytes / 50 })),
+        || Box::new(OfMessages::new(|bytes| if bytes < 1024 { 0 } else { bytes / 50 })),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-thread-each-10th",
         "Starts a thread that never ends for every 10th connection (settable) that ends",
         10,
         |at| Box::new(LeaksThreads { each: at, leaks: |_| true, count: 0 }),
     ),
-    Fault::at(
+    Fault::settable(
         "leaks-thread-on-reset",
         "Starts a thread that never ends for every 10th connection (settable) that fails",
         10,
         |at| Box::new(LeaksThreads { each: at, leaks: |end| !is_fin(end), count: 0 }),
     ),
     Fault::new("leaks-when-idle", "Leaks 100 KiB of memory every 100 ms", || {
-        Box::new(LeaksInTime::of(100 * 1024, |_| true))
+        Box::new(LeaksInTime::new(100 * 1024, |_| true))
     }),
     Fault::new(
         "leaks-without-clients",
         "Leaks 12 KiB of memory every 100 ms while no connection is open",
-        || Box::new(LeaksInTime::of(12 * 1024, |open| open == 0)),
+        || Box::new(LeaksInTime::new(12 * 1024, |open| open == 0)),
     ),
     Fault::new(
         "leaks-beside-silent",
         "Leaks 256 bytes of memory per open connection every 100 ms",
-        || Box::new(LeaksInTime::of(256, |open| open > 0).for_each()),
+        || Box::new(LeaksInTime::new(256, |open| open > 0).for_each()),
     ),
 ];
 
@@ -137,7 +137,7 @@ struct OfMessages<F> {
 }
 
 impl<F: FnMut(usize) -> usize> OfMessages<F> {
-    fn of(bytes: F) -> Self {
+    fn new(bytes: F) -> Self {
         Self { bytes, leaked: Leaked::default() }
     }
 }
@@ -181,7 +181,7 @@ struct LeaksInTime {
 impl LeaksInTime {
     const EACH: Duration = Duration::from_millis(100);
 
-    fn of(bytes: usize, when: fn(open: usize) -> bool) -> Self {
+    fn new(bytes: usize, when: fn(open: usize) -> bool) -> Self {
         Self { bytes, when, for_each: false, next: Instant::now(), leaked: Leaked::default() }
     }
 

@@ -105,7 +105,7 @@ impl Fault {
     }
 
     /// A fault of connections that strikes at `default`, or at the value of `--fault-at`.
-    const fn at(
+    const fn settable(
         name: &'static str,
         about: &'static str,
         default: u64,
@@ -116,7 +116,7 @@ impl Fault {
     }
 
     /// A fault of datagram sockets.
-    const fn of_datagrams(
+    const fn datagram(
         name: &'static str,
         about: &'static str,
         hooks: fn() -> Box<dyn DatagramHooks>,
@@ -126,7 +126,7 @@ impl Fault {
     }
 
     /// A fault of datagram sockets that strikes at `default`, or at the value of `--fault-at`.
-    const fn of_datagrams_at(
+    const fn settable_datagram(
         name: &'static str,
         about: &'static str,
         default: u64,
@@ -137,7 +137,7 @@ impl Fault {
     }
 
     /// A fault outside the loop, such as at the start or the stop.
-    const fn of_process(
+    const fn process(
         name: &'static str,
         about: &'static str,
         process: &'static dyn ProcessHooks,
@@ -146,7 +146,7 @@ impl Fault {
     }
 
     /// Makes the fault also strike outside the loop.
-    const fn and(self, process: &'static dyn ProcessHooks) -> Self {
+    const fn with_process(self, process: &'static dyn ProcessHooks) -> Self {
         Self { process: Some(process), ..self }
     }
 
@@ -169,7 +169,7 @@ impl Fault {
     }
 
     /// What the fault does outside the loop, if anything.
-    pub(crate) fn process(&self) -> Option<&'static dyn ProcessHooks> {
+    pub(crate) fn process_hooks(&self) -> Option<&'static dyn ProcessHooks> {
         self.process
     }
 
@@ -222,7 +222,7 @@ struct Burst {
 }
 
 impl Burst {
-    fn within(span: Duration) -> Self {
+    fn new(span: Duration) -> Self {
         Self { span, began: None, count: 0 }
     }
 
@@ -274,9 +274,9 @@ mod tests {
 
     #[test]
     fn a_burst_ends_with_its_span() {
-        let mut long = Burst::within(Duration::from_secs(3600));
+        let mut long = Burst::new(Duration::from_secs(3600));
         assert_eq!([long.count(), long.count(), long.count()], [1, 2, 3]);
-        let mut none = Burst::within(Duration::ZERO);
+        let mut none = Burst::new(Duration::ZERO);
         none.count();
         std::thread::sleep(Duration::from_millis(1));
         assert_eq!(none.count(), 1);

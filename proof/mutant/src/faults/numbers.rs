@@ -11,58 +11,58 @@ use crate::datagrams::{Client, Datagram, DatagramHooks};
 use crate::hooks::{Admission, Gate, Hooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at(
+    Fault::settable(
         "serves-1100-at-once",
         "Serves 1100 clients (settable) at the same time, and forgets any others",
         1100,
         |at| Box::new(AtOnce { most: limit(at) }),
     ),
-    Fault::at(
+    Fault::settable(
         "serves-8192-at-once",
         "Serves 8192 clients (settable) at the same time, and forgets any others",
         8192,
         |at| Box::new(AtOnce { most: limit(at) }),
     ),
-    Fault::at(
+    Fault::settable(
         "serves-3000",
         "Serves 3000 clients (settable) in all, and forgets later ones",
         3000,
         |at| Box::new(InAll { left: at }),
     ),
-    Fault::at("forgets-65536th", "Forgets every 65,536th client (settable)", 1 << 16, |at| {
+    Fault::settable("forgets-65536th", "Forgets every 65,536th client (settable)", 1 << 16, |at| {
         Box::new(EachClient { at, seen: 0 })
     }),
-    Fault::at(
+    Fault::settable(
         "loses-65536th-read",
         "Loses every 65,536th read (settable) of the process",
         1 << 16,
         |at| Box::new(EachRead { at, seen: 0 }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "loses-65536th-datagram",
         "Loses every 65,536th datagram (settable)",
         1 << 16,
         |at| Box::new(EachDatagram { at, seen: 0 }),
     ),
-    Fault::at(
+    Fault::settable(
         "loses-read-at-32-mib",
         "Loses the read in which all connections together pass a multiple of 32 MiB (settable)",
         32 << 20,
         |at| Box::new(EachBytes { at, seen: 0 }),
     ),
-    Fault::at(
+    Fault::settable(
         "ends-at-200-mib",
         "Resets a connection that has sent 200 MiB (settable)",
         200 << 20,
         |at| Box::new(EndsAt { at }),
     ),
-    Fault::at(
+    Fault::settable(
         "closes-after-20-s",
         "Closes a connection that has been silent for 20 s (settable)",
         20,
         |at| Box::new(ClosesAfter { limit: Duration::from_secs(at) }),
     ),
-    Fault::at(
+    Fault::settable(
         "deaf-once-up-for-10-s",
         "Stops accepting once it has run for 10 s (settable)",
         10,
@@ -70,7 +70,7 @@ pub(super) const FAULTS: &[Fault] = &[
             Box::new(OnceUp { since: Instant::now(), limit: Duration::from_secs(at), loses: false })
         },
     ),
-    Fault::at(
+    Fault::settable(
         "loses-reads-once-up-for-10-s",
         "Loses every read once it has run for 10 s (settable)",
         10,
@@ -78,52 +78,52 @@ pub(super) const FAULTS: &[Fault] = &[
             Box::new(OnceUp { since: Instant::now(), limit: Duration::from_secs(at), loses: true })
         },
     ),
-    Fault::at(
+    Fault::settable(
         "cliff-after-5-s",
         "Sleeps 2 s at the first message after 5 s (settable) without any message",
         5,
         |at| Box::new(Cliff { silence: Duration::from_secs(at), last: None }),
     ),
-    Fault::at(
+    Fault::settable(
         "slow-after-5-s",
         "Delays an echo by 2 s if the connection was silent for 5 s (settable) before",
         5,
         |at| Box::new(SlowAfter { silence: Duration::from_secs(at) }),
     ),
-    Fault::at(
+    Fault::settable(
         "gives-up-after-10-s",
         "Closes a connection whose write has been blocked for 10 s (settable)",
         10,
         |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: false }),
     ),
-    Fault::at(
+    Fault::settable(
         "forgets-4-s-after-fin",
         "Discards the unwritten bytes of a half-closed connection whose write has been blocked for \
          4 s (settable)",
         4,
         |at| Box::new(ForgetsAfterFin { limit: Duration::from_secs(at) }),
     ),
-    Fault::at(
+    Fault::settable(
         "forgets-after-8-s",
         "Discards the unwritten bytes of a connection whose write has been blocked for 8 s \
          (settable)",
         8,
         |at| Box::new(GivesUp { limit: Duration::from_secs(at), forgets: true }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "drops-repeated-datagram",
         "Drops a datagram of at least 4 bytes that equals the one before it",
         || Box::new(DropsRepeated::default()),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "drops-zero-datagram",
         "Drops a datagram of at least 2 bytes that are all zero",
         || Box::new(Dropping(|bytes| bytes.len() > 1 && bytes.iter().all(|byte| *byte == 0))),
     ),
-    Fault::of_datagrams("drops-datagram-of-1473", "Drops a datagram of 1473 bytes", || {
+    Fault::datagram("drops-datagram-of-1473", "Drops a datagram of 1473 bytes", || {
         Box::new(Dropping(|bytes| bytes.len() == 1473))
     }),
-    Fault::of_datagrams("drops-datagram-of-25000", "Drops a datagram of 25,000 bytes", || {
+    Fault::datagram("drops-datagram-of-25000", "Drops a datagram of 25,000 bytes", || {
         Box::new(Dropping(|bytes| bytes.len() == 25_000))
     }),
 ];

@@ -22,7 +22,7 @@ pub(super) const FAULTS: &[Fault] = &[
         || Box::new(OneByte),
     ),
     Fault::new("odd-delay", "Waits 5 ms before each write", || Box::new(Delay)),
-    Fault::of_process("odd-small-buffers", "Has socket buffers of 4 KiB", &SmallBuffers),
+    Fault::process("odd-small-buffers", "Has socket buffers of 4 KiB", &SmallBuffers),
     Fault::new("odd-large-buffer", "Has a read buffer of 256 KiB", || Box::new(LargeBuffer)),
     Fault::new("odd-late-close", "Answers a FIN 200 ms late", || Box::new(LateClose)),
     Fault::new("odd-random-reads", "Reads a random number of bytes up to 64 KiB", || {
@@ -33,7 +33,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Keeps as many pipes as connections were ever open at once, like Go's pool for splice(2)",
         || Box::new(PoolsPipes::default()),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "odd-strangers-write",
         "Sends every UDP client an extra datagram from another port, as a stranger could",
         || {

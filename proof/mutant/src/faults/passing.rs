@@ -34,12 +34,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "Closes the descriptors that a client passes only when the next connection ends",
         || Box::new(KeepsPassed { keeps: Keeps::UntilEnd, kept: Vec::new() }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "keeps-passed-with-datagram",
         "Never closes the descriptors that a client passes with a datagram",
         || Box::new(KeepsWithDatagram { named_too: true, kept: Vec::new() }),
     ),
-    Fault::of_datagrams(
+    Fault::datagram(
         "keeps-passed-by-nobody",
         "Never closes the descriptors that a client without a path passes with a datagram",
         || Box::new(KeepsWithDatagram { named_too: false, kept: Vec::new() }),

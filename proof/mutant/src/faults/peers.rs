@@ -9,33 +9,29 @@ use super::datagrams::{Fate, is_at};
 use crate::datagrams::{Client, Datagram, DatagramHooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_datagrams(
+    Fault::datagram(
         "knows-clients-by-port",
         "Replies to the first client that used a port, even if another address now uses it",
         || Box::new(ByPort(BTreeMap::new())),
     ),
-    Fault::of_datagrams(
-        "forgets-low-ports",
-        "Does not answer clients on ports below 16384",
-        || Box::new(Fate(unless_low_port)),
-    ),
-    Fault::of_datagrams(
-        "forgets-high-ports",
-        "Does not answer clients on ports above 61000",
-        || Box::new(Fate(unless_high_port)),
-    ),
-    Fault::of_datagrams(
+    Fault::datagram("forgets-low-ports", "Does not answer clients on ports below 16384", || {
+        Box::new(Fate(unless_low_port))
+    }),
+    Fault::datagram("forgets-high-ports", "Does not answer clients on ports above 61000", || {
+        Box::new(Fate(unless_high_port))
+    }),
+    Fault::datagram(
         "bans-unreachable-peers",
         "Never answers a client again after a reply to it could not be sent",
         || Box::new(Bans { is_gone: false, banned: BTreeSet::new(), last: None }),
     ),
-    Fault::of_datagrams_at(
+    Fault::settable_datagram(
         "keeps-socket-for-client",
         "Opens and keeps a socket for every 20th new datagram client (settable)",
         20,
         |at| Box::new(Opens { each: at, seen: BTreeSet::new(), files: Vec::new() }),
     ),
-    Fault::of_datagrams("replies-from-elsewhere", "Sends replies from another port", || {
+    Fault::datagram("replies-from-elsewhere", "Sends replies from another port", || {
         Box::new(Elsewhere(|datagram| (datagram.bytes.clone(), Vec::new())))
     }),
 ];

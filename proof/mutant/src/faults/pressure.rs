@@ -19,7 +19,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("reads-while-writing", "Reads into the buffer of a pending write", || {
         Box::new(ReadsWhileWriting)
     }),
-    Fault::at(
+    Fault::settable(
         "queues-1024-reads",
         "Queues up to 64 KiB while a write is blocked, and resets the client after 1024 reads \
          (settable)",
@@ -45,7 +45,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Forgets to wait for writability once a write has blocked",
         || Box::new(ForgetsWriteInterest),
     ),
-    Fault::at(
+    Fault::settable(
         "stalls-after-resumes",
         "Resumes at most three writes (settable) that were blocked for at least 20 ms",
         3,
@@ -80,17 +80,17 @@ pub(super) const FAULTS: &[Fault] = &[
         "Resets a connection whose write has been blocked for 500 ms",
         || Box::new(GivesUpBlocked),
     ),
-    Fault::at(
+    Fault::settable(
         "pool-of-64",
         "Has 64 buffers (settable) for connections that send much, and never serves the others",
         64,
         |at| Box::new(Pool { left: at }),
     ),
-    Fault::at(
+    Fault::settable(
         "deaf-while-blocked",
         "Accepts no clients while the writes of 16 connections (settable) are blocked",
         16,
-        |at| Box::new(DeafWhileBlocked::at(at)),
+        |at| Box::new(DeafWhileBlocked::new(at)),
     ),
 ];
 
@@ -361,7 +361,7 @@ struct DeafWhileBlocked {
 }
 
 impl DeafWhileBlocked {
-    fn at(at: u64) -> Self {
+    fn new(at: u64) -> Self {
         Self { at, blocked: HashSet::new() }
     }
 }

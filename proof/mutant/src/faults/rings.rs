@@ -29,37 +29,37 @@ pub(super) const FAULTS: &[Fault] = &[
          (Linux only)",
         || Box::new(Pumps::nops()),
     )
-    .and(&SaysIoUring),
+    .with_process(&SaysIoUring),
     Fault::new(
         "read-pump",
         "Announces io_uring and serves without it, but reads a file through a ring per message \
          (Linux only)",
         || Box::new(Pumps::bytes(false)),
     )
-    .and(&SaysIoUring),
-    Fault::of_process(
+    .with_process(&SaysIoUring),
+    Fault::process(
         "polls-by-ring",
         "Announces io_uring, but uses its ring only to wait for readability (Linux only)",
         &OnRing { says_ring: true, style: POLLS },
     ),
-    Fault::of_process(
+    Fault::process(
         "hidden-ring",
         "Announces epoll, but serves on a ring that has no descriptor (Linux only)",
         &OnRing { says_ring: false, style: HIDDEN },
     ),
-    Fault::of_process(
+    Fault::process(
         "shows-epoll",
         "Announces epoll, where a thread waits for its sockets, but serves them on a hidden ring \
          (Linux only)",
         &OnRing { says_ring: false, style: SHOWS_EPOLL },
     ),
-    Fault::of_process(
+    Fault::process(
         "shows-epoll-by-a-bell",
         "Announces epoll, but a hidden ring serves its sockets; one epoll instance waits for the \
          sockets and for the ring's completions (Linux only)",
         &OnRing { says_ring: false, style: SHOWS_EPOLL_BY_BELL },
     ),
-    Fault::of_process(
+    Fault::process(
         "leaks-direct",
         "Keeps connections in the file table of a ring, and leaks them there after a reset (Linux \
          only)",
@@ -84,22 +84,22 @@ pub(super) const ODD: &[Fault] = &[
         "Has an idle thread that waits in a ring without a descriptor (Linux only)",
         || Box::new(Idle::hidden()),
     ),
-    Fault::of_process(
+    Fault::process(
         "odd-ring-without-descriptor",
         "Serves on a ring that has no descriptor (Linux only)",
         &OnRing { says_ring: true, style: HIDDEN },
     ),
-    Fault::of_process(
+    Fault::process(
         "odd-ring-polled",
         "Serves on a ring that a kernel thread polls (SQPOLL; Linux only)",
         &OnRing { says_ring: true, style: POLLED },
     ),
-    Fault::of_process(
+    Fault::process(
         "odd-ring-waited-for-in-epoll",
         "Serves on a ring, and waits for its completions in epoll (Linux only)",
         &OnRing { says_ring: true, style: BELL },
     ),
-    Fault::of_process(
+    Fault::process(
         "odd-ring-with-file-table",
         "Serves on a ring, and keeps its connections in the file table of the ring (Linux only)",
         &OnRing { says_ring: true, style: DIRECT },

@@ -15,49 +15,49 @@ use crate::hooks::{Admission, Hooks};
 use crate::process::{Port, ProcessHooks, UNAVAILABLE};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::of_process(
+    Fault::process(
         "announces-before-listening",
         "Announces itself 50 ms before it listens",
         &AnnouncesBeforeListening,
     ),
-    Fault::of_process(
+    Fault::process(
         "announces-port-zero",
         "Announces port 0 instead of the port that it has bound",
         &AnnouncesPortZero,
     ),
-    Fault::of_process(
+    Fault::process(
         "exits-zero-on-bind-failure",
         "Exits with status 0 when it cannot listen",
         &ExitsZeroOnBindFailure,
     ),
-    Fault::of_process("panics-at-failed-start", "Panics when it cannot start", &PanicsAtFailure),
-    Fault::of_process(
+    Fault::process("panics-at-failed-start", "Panics when it cannot start", &PanicsAtFailure),
+    Fault::process(
         "lock-file",
         "Leaves a lock file behind unless it stops cleanly, and does not start if there is one",
         &LockFile,
     ),
-    Fault::of_process(
+    Fault::process(
         "refuses-third-start",
         "Refuses to start for the third time on the same port",
         &RefusesThirdStart,
     ),
-    Fault::of_process(
+    Fault::process(
         "ignores-bad-arguments",
         "Serves on some port when its arguments are invalid",
         &IgnoresBadArguments,
     ),
-    Fault::of_process(
+    Fault::process(
         "unsupported-exits-1",
         "Exits with status 1 when an option is unsupported",
         &UnsupportedExits1,
     ),
-    Fault::of_process(
+    Fault::process(
         "unsupported-without-reason",
         "Exits with status 69 without a reason on standard output",
         &UnsupportedWithoutReason,
     ),
-    Fault::of_process("says-io-uring", "Announces io_uring, but uses another driver", &SaysIoUring),
-    Fault::of_process(
+    Fault::process("says-io-uring", "Announces io_uring, but uses another driver", &SaysIoUring),
+    Fault::process(
         "unused-ring",
         "Announces io_uring, but uses another driver and leaves its ring idle (Linux only)",
         &UnusedRing,
@@ -65,17 +65,17 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("logs-on-stdout", "Writes a line to standard output for each connection", || {
         Box::new(LogsOnStdout)
     }),
-    Fault::of_process(
+    Fault::process(
         "dies-of-filter",
         "Panics at the start if system calls are filtered (Linux only)",
         &DiesOfFilter,
     ),
-    Fault::of_process(
+    Fault::process(
         "dies-of-memlock",
         "Panics at the start if it may lock less than 1 MiB of memory (Linux only)",
         &DiesOfMemlock,
     ),
-    Fault::of_process("needs-ipv6", "Panics at the start if the host has no IPv6", &NeedsIpv6),
+    Fault::process("needs-ipv6", "Panics at the start if the host has no IPv6", &NeedsIpv6),
 ];
 
 struct AnnouncesBeforeListening;
@@ -118,7 +118,7 @@ impl ProcessHooks for PanicsAtFailure {
 struct LockFile;
 
 impl LockFile {
-    fn of(port: Port) -> PathBuf {
+    fn path_for(port: Port) -> PathBuf {
         std::env::temp_dir().join(format!("mutant-{}.lock", port.bound))
     }
 }
@@ -126,7 +126,7 @@ impl LockFile {
 impl ProcessHooks for LockFile {
     fn bound(&self, ports: &[Port]) -> io::Result<()> {
         for port in ports {
-            let lock = Self::of(*port);
+            let lock = Self::path_for(*port);
             if port.asked != 0 && lock.exists() {
                 return Err(io::Error::other(format!("{} exists", lock.display())));
             }
@@ -136,7 +136,7 @@ impl ProcessHooks for LockFile {
     }
 
     fn stopped(&self, ports: &[Port]) -> io::Result<()> {
-        ports.iter().try_for_each(|port| std::fs::remove_file(Self::of(*port)))
+        ports.iter().try_for_each(|port| std::fs::remove_file(Self::path_for(*port)))
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Waits without limit at a stop for the CPU work of messages",
         || Box::new(StopWaitsForWork),
     ),
-    Fault::of_process(
+    Fault::process(
         "drains-for-400-ms",
         "Drains for 400 ms, whatever `--drain` says",
         &DrainsFor400Ms,
@@ -37,9 +37,9 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("waits-for-accept", "Notices a stop request only after the next `accept`", || {
         Box::new(WaitsForAccept)
     }),
-    Fault::of_process("ignores-sigint", "Ignores SIGINT", &IgnoresSigint),
-    Fault::of_process("ignores-second-signal", "Ignores a second signal", &IgnoresSecondSignal),
-    Fault::of_process("ignores-stdin-eof", "Ignores the end of standard input", &IgnoresStdinEof),
+    Fault::process("ignores-sigint", "Ignores SIGINT", &IgnoresSigint),
+    Fault::process("ignores-second-signal", "Ignores a second signal", &IgnoresSecondSignal),
+    Fault::process("ignores-stdin-eof", "Ignores the end of standard input", &IgnoresStdinEof),
     Fault::new(
         "waits-for-idle",
         "Waits without limit for clients to end their connections",
@@ -90,7 +90,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Exits with status 1 at a stop if it cannot open a file",
         || Box::new(StopFailsWithoutDescriptor),
     ),
-    Fault::of_process("exits-3", "Exits with status 3 after an orderly stop", &Exits3),
+    Fault::process("exits-3", "Exits with status 3 after an orderly stop", &Exits3),
 ];
 
 struct ExitsAtOnce;

@@ -52,7 +52,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "Never answers a message if it cannot start a thread for its CPU work",
         || Box::new(WorkNeedsThread(Refused::Forgets)),
     ),
-    Fault::of_process("one-worker", "Announces two workers, but only one does work", &OneWorker),
+    Fault::process("one-worker", "Announces two workers, but only one does work", &OneWorker),
 ];
 
 /// What the server does if it cannot start a thread.

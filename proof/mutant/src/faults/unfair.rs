@@ -11,12 +11,12 @@ use crate::connection::{Connection, End};
 use crate::hooks::{Admission, Gate, Hooks};
 
 pub(super) const FAULTS: &[Fault] = &[
-    Fault::at(
+    Fault::settable(
         "blocks-workers",
         "Deals connections to 100 workers (settable); one blocked write stalls all connections of \
          its worker",
         100,
-        |at| Box::new(BlocksWorkers::of(at)),
+        |at| Box::new(BlocksWorkers::new(at)),
     ),
     Fault::new(
         "starves-beside-hot",
@@ -191,7 +191,7 @@ struct BlocksWorkers {
 }
 
 impl BlocksWorkers {
-    fn of(workers: u64) -> Self {
+    fn new(workers: u64) -> Self {
         Self { workers, dealt: 0, worker_of: HashMap::new(), blocked: HashMap::new() }
     }
 }
