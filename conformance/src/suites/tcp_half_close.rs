@@ -170,7 +170,7 @@ fn backlog_beside_others(peer: &Peer) -> CaseResult {
             percentile_planned(peer.clock(), PERCENT, rounds, PACE, |_| neighbour.exchange(64))?;
         peer.clock().judge_rounds(what, delay, LIMIT)
     };
-    beside("a round beside clients that do not read", rounds)?;
+    beside("a round next to clients that do not read", rounds)?;
     // Some clients reset, which must not affect the others.
     let mut staying = Vec::new();
     for (number, connection) in finished.into_iter().enumerate() {
