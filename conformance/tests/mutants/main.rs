@@ -300,7 +300,7 @@ fn expect_caught_by(
 
 /// Expects the mutant to echo one byte, and to pass most cases that are not about its fault.
 fn expect_otherwise_right(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
-    // No exclusive cells: with so many mutants, they would occupy the host for minutes. Only the
+    // No exclusive cells: several hundred mutants would occupy the host for minutes. Only the
     // servers that must pass are asked these.
     let all = self_test.table.mutants.iter();
     let catching: Vec<&str> = all

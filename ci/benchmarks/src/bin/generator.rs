@@ -15,7 +15,7 @@ use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
 use report::{Seed, Transport};
 
 const SIZES: [u32; 3] = [64, 1024, 65_536];
-/// Messages per load: so many that the cost of opening its connections does not matter.
+/// Messages per load: enough that the cost of opening its connections does not matter.
 const MESSAGES: u64 = 20_000;
 
 fn payload(criterion: &mut Criterion) {
