@@ -34,12 +34,9 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::new("restarts-short-write", "Writes the whole buffer again after a short write", || {
         Box::new(RestartsShortWrite)
     }),
-    Fault::new(
-        "moves-rest-wrongly",
-        "Moves the rest of a short write to the front of the buffer, and corrupts it where the two \
-         overlap (memcpy for memmove)",
-        || Box::new(MovesRestWrongly),
-    ),
+    Fault::new("swaps-rest", "Writes the second half of the rest of a short write first", || {
+        Box::new(SwapsRest)
+    }),
     Fault::new(
         "forgets-write-interest",
         "Forgets to wait for writability once a write has blocked",
@@ -122,21 +119,12 @@ impl Hooks for ReadsWhileWriting {
     }
 }
 
-struct MovesRestWrongly;
+struct SwapsRest;
 
-impl Hooks for MovesRestWrongly {
+impl Hooks for SwapsRest {
     fn blocked(&mut self, connection: &mut Connection) -> Gate {
-        /// Bytes that are moved at once.
-        const BLOCK: usize = 64;
-        let rest = connection.pending.len() - connection.written;
-        // The last block moves first: where source and target overlap, it overwrites bytes that are
-        // still to be moved.
-        for from in (connection.written..connection.pending.len()).step_by(BLOCK).rev() {
-            let end = connection.pending.len().min(from + BLOCK);
-            connection.pending.copy_within(from..end, from - connection.written);
-        }
-        connection.pending.truncate(rest);
-        connection.written = 0;
+        let rest = &mut connection.pending[connection.written..];
+        rest.rotate_left(rest.len() / 2);
         Gate::Wait
     }
 }
