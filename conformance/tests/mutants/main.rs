@@ -1,6 +1,7 @@
 //! The suite's own test. Each mutant makes its named case red with the named failure, three times
 //! of three, and is right otherwise. Each odd but correct server passes. Every case is proven by a
-//! mutant. `CONFORMANCE_MUTANTS=all` asks each mutant all other MUST cases.
+//! mutant. With `CONFORMANCE_MUTANTS=once`, each mutant is run once. `CONFORMANCE_MUTANTS=all` asks
+//! each mutant all other MUST cases.
 
 mod kill_matrix;
 mod sample;
@@ -32,8 +33,6 @@ use report::{Cell, Exit, FailureKind, Gate, Level, Outside, Seed, Verdict};
 use crate::sample::Extent;
 use crate::turn_order::TurnOrder;
 
-/// How often each mutant is run; it must be caught every time.
-const RUNS: u32 = 3;
 /// A mutant must pass at least this share of the other MUST cases that it is asked.
 const MIN_PASS_SHARE: f64 = 0.8;
 
@@ -52,7 +51,6 @@ struct SelfTest {
     executable: PathBuf,
     registry: Registry,
     judge: Judge,
-    /// Which of the other cases each mutant is asked.
     extent: Extent,
     /// The other cases that each mutant turned red.
     others: Mutex<BTreeMap<String, String>>,
@@ -242,11 +240,10 @@ fn expect_sample_covers_suites(_: &SelfTest) -> Result<(), Failed> {
     if flaws.is_empty() { Ok(()) } else { Err(flaws.join("\n").into()) }
 }
 
-/// Expects the named case to fail with the named failure, three times of three, each with another
-/// seed.
+/// Expects the named case to fail with the named failure every time, each with another seed.
 fn expect_caught(self_test: &SelfTest, mutant: &Mutant) -> Result<(), Failed> {
     let row = row(self_test, Some(&mutant.fault));
-    expect_caught_by(self_test, mutant, &row, &self_test.judge, RUNS)
+    expect_caught_by(self_test, mutant, &row, &self_test.judge, self_test.extent.runs())
 }
 
 /// Expects profile full to catch a fault where it strikes by itself. Other trials make such a fault
@@ -343,10 +340,11 @@ fn expect_suite_passed(
     if details.is_empty() { Ok(()) } else { Err(details.join("\n").into()) }
 }
 
-/// Expects an odd server to pass the cases about its oddity, three times of three.
+/// Expects an odd server to pass the cases about its oddity every time.
 fn expect_cases_passed(self_test: &SelfTest, odd: &Odd) -> Result<(), Failed> {
     let row = row(self_test, Some(&odd.fault));
-    for id in odd.cases.iter().flat_map(|id| (0..RUNS).map(move |_| id)) {
+    let runs = self_test.extent.runs();
+    for id in odd.cases.iter().flat_map(|id| (0..runs).map(move |_| id)) {
         let planned = plan_case(self_test, &row, id)?;
         let cell = self_test.judge.judge_cell(&row, &planned, None).cell;
         match cell.verdict {

@@ -1,4 +1,5 @@
-//! Which MUST cases show that a mutant is otherwise right: a fixed sample, or all.
+//! How much a run asks: how often each mutant must be caught, and which MUST cases show that it is
+//! otherwise right.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use conformance::suites;
 use harness::schedule::Sharing;
 use report::Level;
 
-/// The variable that selects the extent: `sample` or `all`.
+/// The variable that selects the extent: `once`, `sample` or `all`.
 const VARIABLE: &str = "CONFORMANCE_MUTANTS";
 
 /// A few cases show as well as all whether a mutant is right in general, as long as they cover what
@@ -44,12 +45,16 @@ const SAMPLE: [&str; 25] = [
     "unixdg/echo-bound-peer",
 ];
 
-/// Which of the other cases a mutant is asked.
+/// How much a run asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// The sample: enough to tell whether a mutant is right in general.
+    /// Each mutant must be caught once. The sample shows whether it is right in general.
+    Once,
+    /// Each mutant must be caught three times, each with another seed. The sample shows whether it
+    /// is right in general.
     Sample,
-    /// All cases, which takes many times as long. The kill matrix is written from this.
+    /// Each mutant must be caught three times, and is asked all other cases, which takes many times
+    /// as long. The kill matrix is written from this.
     All,
 }
 
@@ -58,17 +63,27 @@ impl Extent {
     pub(crate) fn read(writes_page: bool) -> Result<Self, Error> {
         match std::env::var(VARIABLE).unwrap_or_default().as_str() {
             _ if writes_page => Ok(Self::All),
+            "once" => Ok(Self::Once),
             "" | "sample" => Ok(Self::Sample),
             "all" => Ok(Self::All),
             other => {
-                Err(Error::Variable(format!("{VARIABLE} is '{other}'; write sample or all").into()))
+                let error = format!("{VARIABLE} is '{other}'; write once, sample or all");
+                Err(Error::Variable(error.into()))
             }
+        }
+    }
+
+    /// How often each mutant must be caught.
+    pub(crate) fn runs(self) -> u32 {
+        match self {
+            Self::Once => 1,
+            Self::Sample | Self::All => 3,
         }
     }
 
     pub(crate) fn includes(self, id: &str) -> bool {
         match self {
-            Self::Sample => SAMPLE.contains(&id),
+            Self::Once | Self::Sample => SAMPLE.contains(&id),
             Self::All => true,
         }
     }
