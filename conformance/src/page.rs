@@ -61,7 +61,10 @@ pub struct CasePage {
     /// Public bugs of the kind that the case catches.
     #[serde(default)]
     pub bugs: Vec<Bug>,
-    /// The unit of the sizes in the case's table row, if it has sizes.
+    /// What the sizes in the case's table row count or measure, if it has sizes: a noun, such as
+    /// "resets".
+    pub size: Option<String>,
+    /// The unit of the sizes, if the case has any.
     #[serde(skip)]
     pub unit: Option<Unit>,
 }
@@ -119,8 +122,10 @@ pub enum CasePageError {
 pub enum PlaceholderError {
     /// The case has sizes but the page has no placeholder.
     Missing,
-    /// The page has a placeholder but the case has no sizes.
-    Sizeless(Unit),
+    /// The case has sizes but the page does not say what they count or measure.
+    Unnamed,
+    /// The page has a placeholder, or names the size, but the case has no sizes.
+    Sizeless(&'static str),
     /// The page has placeholders of several units.
     Several,
     /// A text has a placeholder that does not exist.
@@ -155,10 +160,10 @@ impl CasePage {
     /// The size of the case in each profile, if it has sizes.
     #[must_use]
     pub fn sizes(&self, case: &Case) -> Option<String> {
-        let unit = self.unit?;
+        let (unit, noun) = (self.unit?, self.size.as_ref()?);
         if case.smallest_profile == Profile::Full {
             return Some(format!(
-                "{} in full only",
+                "{} in full only ({noun})",
                 unit.amount(case.sizes.for_profile(Profile::Full))
             ));
         }
@@ -174,7 +179,7 @@ impl CasePage {
                 }
             })
             .collect();
-        Some(sizes.join(", "))
+        Some(format!("{} ({noun})", sizes.join(", ")))
     }
 
     /// Replaces the placeholders by the size of the case.
@@ -188,9 +193,13 @@ impl CasePage {
             ([], false) => None,
             ([unit], true) => Some(*unit),
             ([], true) => return Err(PlaceholderError::Missing),
-            ([unit, ..], false) => return Err(PlaceholderError::Sizeless(*unit)),
+            ([unit, ..], false) => return Err(PlaceholderError::Sizeless(unit.placeholder())),
             ([_, _, ..], true) => return Err(PlaceholderError::Several),
         };
+        if has_size != self.size.is_some() {
+            let error = PlaceholderError::Sizeless("size");
+            return Err(if has_size { PlaceholderError::Unnamed } else { error });
+        }
         if let Some(unit) = unit {
             let amount =
                 unit.amount(case.sizes.for_profile(case.smallest_profile.max(Profile::Default)));
@@ -325,7 +334,10 @@ impl fmt::Display for PlaceholderError {
             Self::Missing => {
                 write!(f, "the case has sizes: write one of {known} where it is meant")
             }
-            Self::Sizeless(unit) => write!(f, "{} in a case without sizes", unit.placeholder()),
+            Self::Unnamed => {
+                write!(f, "the case has sizes: write what they count or measure, size = \"resets\"")
+            }
+            Self::Sizeless(place) => write!(f, "{place} in a case without sizes"),
             Self::Several => write!(f, "a case has one size, not two of {known}"),
             Self::Unknown { text } => {
                 write!(f, "a placeholder that is none of {known}, in '{text}'")
@@ -388,26 +400,30 @@ mod tests {
     #[test]
     fn a_size_is_filled_in_and_names_its_unit() {
         let page = |sent: &str| {
-            let text = format!("[x]\nwhy = 'w'\nsent = '''{sent}'''\nexpected = 'e'");
+            let text =
+                format!("[x]\nsize = 'rounds'\nwhy = 'w'\nsent = '''{sent}'''\nexpected = 'e'");
             parse(&text).unwrap().remove("x").unwrap()
         };
         let case = Case::must("x", "").sizes(500, 65_536, 1_000_000);
         let filled = page("sends\n  {bytes} bytes").with_sizes(&case).unwrap();
         assert_eq!(filled.sent, "sends 64 KiB bytes");
         let sizes = filled.sizes(&case).unwrap();
-        assert_eq!(sizes, "500 bytes in quick, 64 KiB in default, 976.5 KiB in full");
+        assert_eq!(sizes, "500 bytes in quick, 64 KiB in default, 976.5 KiB in full (rounds)");
         let sizes = |quick, default, full| {
             let case = Case::must("x", "").sizes(quick, default, full);
             page("{count}").with_sizes(&case).unwrap().sizes(&case).unwrap()
         };
-        assert_eq!(sizes(1, 2, 2), "1 in quick, 2 in default and full");
-        assert_eq!(sizes(2, 2, 2), "2 in every profile");
+        assert_eq!(sizes(1, 2, 2), "1 in quick, 2 in default and full (rounds)");
+        assert_eq!(sizes(2, 2, 2), "2 in every profile (rounds)");
         let refusal =
             |sent: &str, case: &Case| page(sent).with_sizes(case).unwrap_err().to_string();
         assert!(refusal("{bytes} {time}", &case).contains("one size"));
         assert!(refusal("{bytes} {size}", &case).contains("none of {count}, {bytes}, {time}"));
         assert!(refusal("nothing", &case).contains("the case has sizes"));
-        assert!(refusal("{count}", &Case::must("x", "")).contains("without sizes"));
+        assert!(refusal("{count}", &Case::must("x", "")).contains("{count} in a case without"));
+        assert!(refusal("nothing", &Case::must("x", "")).contains("size in a case without"));
+        let unnamed = CasePage { size: None, ..page("{count}") }.with_sizes(&case).unwrap_err();
+        assert!(unnamed.to_string().contains("count or measure"));
         assert_eq!(Unit::Time.amount(1_500), "1.5 s");
         assert_eq!(Unit::Time.amount(50_000), "50 s");
         assert_eq!(Unit::Time.amount(300), "300 ms");

@@ -51,7 +51,7 @@ pub(super) const SUITE: Suite = Suite {
             "slow-reader",
             "A client that reads slowly costs the server at most 20 % of a core.",
         )
-        .sizes(50 * 1024, 200 * 1024, 4 * 1024 * 1024)
+        .sizes(48 * 1024, 200 * 1024, 4 * 1024 * 1024)
         .needs(&[Need::CpuTime])
         .answers(Question::Resources)
         .answering_failures(&[FailureKind::Cpu])
@@ -246,7 +246,7 @@ fn many_stalled(peer: &Peer, process: &Process) -> CaseResult {
     }
     // Rounded, so that repeated runs agree.
     let kib = (growth / 1024 / peer.size()).next_power_of_two().max(16);
-    Observation::recorded(format!("at most {kib} KiB of the server's memory a stalled client"))
+    Observation::recorded(format!("at most {kib} KiB of the server's memory per stalled client"))
 }
 
 /// Sends on all connections until none of them has taken anything for a while, or all of them have

@@ -46,7 +46,7 @@ pub(super) const SUITE: Suite = Suite {
             "data-and-fin-together",
             "Bytes that arrive together with FIN come back before the server's FIN.",
         )
-        .sizes(50, 200, 1000)
+        .sizes(60, 200, 1000)
         .relies_on(&[Feature::HalfClose])
         .wire(data_and_fin_together),
         Case::must(

@@ -74,10 +74,12 @@ fn head(entries: &[Explanation]) -> Vec<Part> {
          from `proof/mutant/mutants.toml`."
     );
     let limits = format!(
-        "Sizes in the texts are those of profile `default`, or of `full` for a case that only \
-         `full` runs. Unless a case says otherwise, the server must make progress every {} s (64 \
-         bytes, a whole message or a connection). A case ends after {} s, in `full` after {} s. \
-         Limits of time are scaled by the host factor (",
+        "The line *Sizes* of a case gives, for each profile, the one number in its texts that \
+         depends on the profile, and says what that number counts or measures. The texts have the \
+         number of profile `default`, or of `full` for a case that only `full` runs. Unless a case \
+         says otherwise, the server must make progress every {} s (64 bytes, a whole message or a \
+         connection). A case ends after {} s, in `full` after {} s. Limits of time are scaled by \
+         the host factor (",
         PROGRESS_LIMIT.as_secs(),
         Profile::Default.cell_limit().as_secs(),
         Profile::Full.cell_limit().as_secs()
