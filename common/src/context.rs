@@ -75,8 +75,7 @@ impl Context {
         self.0.cancel
     }
 
-    /// Announces the server. Call this once, when every worker has registered its listeners and no
-    /// client can be missed.
+    /// Announces the server. Call this once, when every worker can accept.
     pub fn announce(&self) {
         self.0.announcement.print(self.0.announce);
     }
@@ -134,8 +133,8 @@ impl Context {
         &self,
         mut accept: impl FnMut() -> io::Result<S>,
     ) -> impl Iterator<Item = S> {
-        // The queue holds one client more than the backlog says (listen(2)). This also bounds the
-        // calls if an error persists.
+        // Linux queues one client more than the backlog. The range also bounds the number of calls
+        // if an error persists.
         let results = (0..=BACKLOG).map(move |_| accept());
         let may_have_more = |result: &io::Result<S>| match result {
             Ok(_) => true,

@@ -5,8 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-/// Number of threads in a pool for blocking work. On a host with at most this many cores, a message
-/// that costs work waits for a free core, not for a free thread.
+/// Number of threads in a pool for blocking work: enough to keep as many cores busy.
 pub const POOL_THREADS: usize = 16;
 
 /// How long a thread of a pool waits for work before it ends: longer than any server runs.

@@ -42,7 +42,8 @@ enum End {
 }
 
 impl End {
-    /// Tells people and programs, and says the exit status.
+    /// Logs the reason unless that was done before, prints a refusal to standard output, and
+    /// returns the exit status.
     fn report(&self) -> i32 {
         match self {
             Self::Unsupported(reason) => {

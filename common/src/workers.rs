@@ -24,7 +24,7 @@ pub struct Accepting {
 }
 
 impl Worker {
-    /// Says that the worker's listeners are registered, so that no client is missed from now on.
+    /// Says that the worker can accept: its listeners are registered, or its accepts are submitted.
     pub fn ready(self) -> Accepting {
         // Fails only if `run_workers` has returned with the error of another worker.
         let _ = self.started.send(Ok(()));

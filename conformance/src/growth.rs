@@ -117,21 +117,21 @@ impl Allowance {
     }
 
     fn reserve_failure(self, least: f64) -> Failure {
-        let expected =
-            format!("no more memory used after each {}, or a growing reserve", self.unit);
+        let expected = format!("at most {:.0} bytes kept per {}", self.bytes, self.unit);
         let actual = format!(
-            "{least:.0} bytes used of each, all of them of memory that the server had reserved \
-             before: if that is the heap of a garbage collector, give it a smaller one, such as \
-             java -Xmx64m"
+            "{least:.0} bytes, all within memory that the server had reserved before: a garbage \
+             collector may not have run; give it a smaller heap, such as java -Xmx64m"
         );
         Failure::new(FailureKind::Harness, expected, actual)
     }
 
     fn unclear_slope_failure(self, done: u64, slope: Slope) -> Failure {
-        let expected = format!("{} times a {} in {PATIENCE:?}", self.max_count, self.unit);
+        let expected = format!("at most {:.0} bytes kept per {}", self.bytes, self.unit);
         let Slope { low, high } = slope;
-        let actual =
-            format!("{done} times, and as yet between {low:.0} and {high:.0} bytes kept of each");
+        let actual = format!(
+            "between {low:.0} and {high:.0} bytes after {done} of at most {} within {PATIENCE:?}",
+            self.max_count
+        );
         Failure::new(FailureKind::Harness, expected, actual)
     }
 

@@ -24,7 +24,8 @@ pub(crate) fn fill_pool(threads: usize, spawn_blocking: impl FnMut(PoolJob)) -> 
     common::fill_pool(threads, spawn_blocking)
 }
 
-/// Spends what one message costs: on the pool, unless the server was told to do it inline.
+/// Spends the CPU time that one message costs: on a thread of the blocking pool, or with
+/// `--cpu-inline` on the calling thread.
 pub(crate) async fn work(work: Work) -> io::Result<()> {
     match work {
         Work::Offloaded(time) => task::spawn_blocking(move || burn(time)).await?,

@@ -32,8 +32,8 @@ pub(crate) async fn echo(socket: UdpSocket, context: Context) {
     }
 }
 
-/// Logs an error of receiving, and waits if the system has run out of something. The pause is
-/// short, so a stop may wait for it.
+/// Logs a receive error, unless it concerns only one client. If the system lacks a resource such
+/// as memory, also pauses, for a time that is short enough for a stop to wait.
 pub(crate) async fn pause_after_error(context: &Context, error: &io::Error) -> Recovery {
     let recovery = context.after_receive_error(error);
     if let Recovery::BackOff(pause) = recovery {

@@ -8,10 +8,11 @@
 //! process.
 //!
 //! Unix sockets, datagrams and the optional parts of the contract (docs/CONTRACT.md) are modules of
-//! their own: without options, `capability::accept` and `capability::read` are plain calls. The
-//! crate `common` implements the parts of the contract that do not depend on the runtime. In your
-//! own program, use `CancellationToken` of tokio-util in place of `context.stopped()`, and its
-//! `TaskTracker` in place of `count_connection` and `drained`.
+//! their own. Without `--cancel`, `capability::accept` only awaits `listener.accept()`, and
+//! `capability::read` only awaits `stream.read(buffer)`. The crate `common` implements the parts of
+//! the contract that do not depend on the runtime. In your own program, use `CancellationToken` of
+//! tokio-util in place of `context.stopped()`, and its `TaskTracker` in place of
+//! `count_connection` and `drained`.
 
 mod capability;
 mod datagrams;
@@ -98,13 +99,13 @@ async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) ->
     let mut stopped = context.stopped();
     loop {
         let bytes = select! {
-            // A client that always has bytes must not hide the stop.
+            // Poll the stop first, so that a client that always has bytes cannot delay it.
             biased;
             () = &mut stopped => break,
             read = capability::read(&context, &mut stream, &mut buffer) => read?,
         };
         if bytes == 0 {
-            // The client has sent FIN. Everything is echoed, so it gets ours.
+            // The client has sent FIN, and all its bytes are echoed. Send FIN to the client, too.
             return stream.shutdown().await;
         }
         answer(&mut stream, &buffer[..bytes], work).await?;
@@ -117,8 +118,9 @@ async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) ->
         Err(error) => return Err(error),
     }
     stream.shutdown().await?;
-    // Read until the client's FIN, or the drain deadline: closing a socket with unread bytes sends
-    // a reset, which can destroy an echo that the client has not read yet.
+    // Read until the client's FIN: closing a socket with unread bytes sends a reset, which can
+    // destroy an echo that the client has not read yet. At the drain deadline, the server ends
+    // without waiting for this task.
     while stream.read(&mut buffer).await? > 0 {}
     Ok(())
 }
@@ -207,13 +209,14 @@ fn local_per_core(sockets: Sockets, context: Context) -> Result<Drained, ServeEr
             let accepting = worker.ready();
             join(loops).await;
             drop(accepting);
-            // The connections are served until `run_workers` ends the process.
+            // This thread serves its connections until `common::run` ends the process.
             pending().await
         })
     })
 }
 
-/// Waits for tasks. One that fails has panicked, which ends the process (`common::run`).
+/// Waits until all tasks have ended. The result is ignored: a task can fail only by a panic, and a
+/// panic ends the process (`common::run`).
 async fn join(tasks: Vec<JoinHandle<()>>) {
     for task in tasks {
         let _ = task.await;

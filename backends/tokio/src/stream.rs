@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// Reads what has arrived, without waiting. Tokio's `try_read` would not do: while Tokio
-    /// considers the socket not ready, it makes no system call and misses bytes whose event is
-    /// still to come.
+    /// Reads what has arrived, without waiting. Tokio's `try_read` is not enough: it makes no
+    /// system call until Tokio has seen the socket's event, so it misses bytes that have just
+    /// arrived.
     ///
     /// # Errors
     /// Those of read(2); `WouldBlock` if nothing has arrived.

@@ -39,8 +39,9 @@ pub(crate) async fn accept_loop(listener: UnixListener, context: Context) {
     context.accept_queued(accept).for_each(|stream| spawn_echo(stream, None, &context));
 }
 
-/// One datagram socket, which Tokio receives from and the standard library sends on: Tokio sends to
-/// paths only, and a client may have a name in Linux's abstract namespace (unix(7)).
+/// One datagram socket with two descriptors. Tokio receives on one. The standard library sends on
+/// the other, because Tokio 1.54.1 sends only to paths. On Linux, a client may have an abstract
+/// name instead of a path (unix(7)).
 pub(crate) struct Datagrams {
     receiver: UnixDatagram,
     sender: net::UnixDatagram,

@@ -175,8 +175,7 @@ impl Pool {
             free: 0,
         };
         let address = pool.entries.as_ptr().cast::<u8>() as u64;
-        // SAFETY: `entries` has room for `count` buffers, and `Ring` does not free it before the
-        // ring.
+        // SAFETY: `entries` has room for `count` entries. It is leaked, so it outlives the ring.
         unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0)? };
         for number in 0..count {
             pool.recycle(Lease(number));
@@ -184,7 +183,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Whether the kernel can pick a buffer now.
+    /// Whether a buffer may be free. The kernel may already have consumed it, for a completion that
+    /// is not yet collected; then a receive ends with ENOBUFS.
     pub(crate) fn has_free(&self) -> bool {
         self.free > 0
     }

@@ -2,7 +2,7 @@
 //!
 //! At most one receive and one send are in flight, so bytes keep their order. Single-shot: one
 //! buffer per connection, received into and then sent. Multishot: the kernel keeps filling provided
-//! buffers while a send is in flight, up to about 16 messages.
+//! buffers while a send is in flight. Once 16 messages wait, the receive is cancelled.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,8 +18,9 @@ use rustix::net;
 use crate::buffers::Buffer;
 use crate::ring::{Bytes, Key, Ring, Shots};
 
-/// A connection stops receiving when this many messages wait to be sent. A client that does not
-/// read holds about as many provided buffers.
+/// When this many messages wait to be sent, the connection cancels its receive. The kernel can post
+/// dozens of completions before that (Linux 6.18: 33 per socket in one wait), so a client that does
+/// not read can hold more provided buffers than this.
 const MOST_WAITING: usize = 16;
 /// Receiving starts again when at most this many messages wait to be sent.
 const FEW_WAITING: usize = 4;
@@ -51,7 +52,8 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 enum Phase {
     Echoing,
-    /// The server stops: one more receive takes what has arrived.
+    /// The server stops. The connection still makes one receive that does not wait: it takes at
+    /// most one buffer of what has arrived.
     Stopping,
     /// Everything that was received is sent, then FIN.
     Answering,
@@ -66,7 +68,7 @@ enum Phase {
 struct Message {
     bytes: Bytes,
     length: usize,
-    /// Another thread spends its CPU time.
+    /// On a `cpu` listener: another thread is still computing for as long as the message costs.
     in_work: bool,
 }
 
@@ -82,7 +84,7 @@ struct Sending {
 #[must_use]
 pub(crate) enum Next {
     Wait,
-    /// Have another thread spend the CPU time of its message.
+    /// Have another thread compute for this long: its message came from a `cpu` listener.
     Work(Duration),
     /// Close it: nothing is in flight.
     Over,
@@ -102,7 +104,8 @@ impl Connection {
             socket: Rc::new(socket),
             counted,
             work,
-            // A message that costs CPU time is one read, so it needs a receive of its own.
+            // On a `cpu` listener, what one receive returns is one message, and it must be echoed
+            // before the next receive. So multishot does not fit.
             shots: if work.is_some() { Shots::Single } else { shots },
             phase: Phase::Echoing,
             receiving: None,
@@ -145,7 +148,7 @@ impl Connection {
         false
     }
 
-    /// Counts the connection out.
+    /// Recycles the waiting buffers and decrements the number of open connections.
     pub(crate) fn close(self, ring: &mut Ring) {
         for message in self.waiting {
             if let Bytes::Pooled(lease) = message.bytes {
@@ -248,7 +251,7 @@ impl Connection {
     fn enqueue(&mut self, ring: &mut Ring, bytes: Bytes, length: usize) -> Next {
         match self.phase {
             Phase::Echoing | Phase::Answering => {}
-            // The stop takes one more receive.
+            // This was the last receive.
             Phase::Stopping => self.phase = Phase::Answering,
             Phase::Ending | Phase::Failed(_) => {
                 self.recycle(ring, Some(bytes));

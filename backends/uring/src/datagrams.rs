@@ -95,7 +95,7 @@ impl Datagrams {
         self.receive(ring, context);
     }
 
-    /// Cancels the receive; whether nothing is in flight any more.
+    /// Cancels the receive, if one is in flight. Returns true once nothing is in flight.
     pub(crate) fn is_idle(&mut self, ring: &mut Ring) -> bool {
         if let Some(key) = self.receiving.take() {
             ring.cancel(key);

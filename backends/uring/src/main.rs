@@ -12,9 +12,9 @@
 //!
 //! What it does not use: registered files (every client would need a slot in a table of fixed
 //! size), bundles and incremental buffer consumption (an echo sends what one receive returned),
-//! zero-copy send (IORING_OP_SEND_ZC pays off above about 10 KiB per message, and the buffer is
-//! busy until a second completion, IORING_CQE_F_NOTIF), and SQPOLL (its kernel thread spins, which
-//! would count as CPU time of the server).
+//! zero-copy send (over loopback, IORING_OP_SEND_ZC copies anyway, on Unix sockets it fails with
+//! EOPNOTSUPP, and the buffer is busy until a second completion, IORING_CQE_F_NOTIF), and SQPOLL
+//! (its kernel thread spins, which would count as CPU time of the server).
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {

@@ -51,7 +51,7 @@ pub(crate) struct Server {
 
 struct Entry {
     connection: Connection,
-    /// Distinguishes it from others that had its key.
+    /// Distinguishes this connection from earlier ones in the same slot of `connections`.
     number: u64,
     /// Its receive that is in the queue of read deadlines.
     queued_receive: Option<Key>,
@@ -115,7 +115,7 @@ impl Server {
         for datagrams in &mut server.datagrams {
             datagrams.receive(&mut server.ring, &server.context);
         }
-        // The accepts are in flight now, so that no client is missed.
+        // Submit the accepts before the server announces that it is ready.
         server.ring.submit()?;
         Ok((server, waker))
     }
@@ -146,9 +146,9 @@ impl Server {
         }
     }
 
-    /// Drains without the ring, which has failed. Sends FIN to every client, and counts the
-    /// connection out at the client's FIN. A socket with an operation in flight stays open until
-    /// the process ends. Bytes that the ring had not sent are lost.
+    /// Drains without the ring, which has failed. Sends FIN to every client, and drops a connection
+    /// once the client's FIN or a reset has arrived. A socket with an operation in flight stays
+    /// open until the process ends. Bytes that the ring had not sent are lost.
     fn drain_without_ring(mut self, accepting: Option<Accepting>) -> ! {
         const PAUSE: Duration = Duration::from_millis(5);
 
@@ -293,8 +293,9 @@ impl Server {
 
 impl Listening {
     fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Self> {
-        // On a non-blocking Unix listener, shutdown(2) does not end an accept in flight (finding
-        // linux-multishot-accept).
+        // On a blocking Unix listener, shutdown(2) ends a single-shot accept with EINVAL; on a
+        // non-blocking one, with EAGAIN, as if no client were there. A multishot accept stays in
+        // flight in both cases (finding linux-multishot-accept).
         ioctl_fionbio(&descriptor, false)?;
         Ok(Self { socket: Rc::new(descriptor), transport, work, accepting: None, wake_at: None })
     }
@@ -337,7 +338,7 @@ impl Server {
 
     fn serve(&mut self, socket: OwnedFd, transport: Transport, work: Option<Work>) {
         if transport == Transport::Tcp {
-            // Fails if the connection is already reset; the receive will report it.
+            // On Linux this succeeds even on a reset connection; the receive reports the reset.
             let _ = net::sockopt::set_tcp_nodelay(&socket, true);
         }
         self.accept_count += 1;

@@ -37,7 +37,7 @@ pub(super) fn expect_few_stalls(
         stalls += weight(began, clock);
         done += 1;
     }
-    let what = format!("{of} above 10 ms, above 40 ms once more, above 200 ms five times");
+    let what = format!("stalled {of} (1 each above 10 ms, 2 above 40 ms, 5 above 200 ms)");
     clock.judge(FailureKind::Slow, &what, stalls, MAX_WEIGHT)
 }
 

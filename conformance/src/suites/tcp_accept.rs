@@ -438,7 +438,7 @@ impl Crowd {
         if not_served == 0 {
             return Ok(false);
         }
-        let expected = "either all clients served, or as many that wait as can be told apart";
+        let expected = format!("all clients served, or at least {} not served", self.min_unserved);
         let actual = format!("{} served, {not_served} waiting", self.served.len());
         Err(Failure::new(FailureKind::Harness, expected, actual))
     }

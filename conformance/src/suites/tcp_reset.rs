@@ -108,8 +108,8 @@ fn mid_echo(peer: &Peer) -> CaseResult {
             connection.receive(10 * 1024)?;
         } else {
             // The client has so little room that the server stays in the middle of a write. The
-            // client receives nothing after that: the kernel probes a full window again only after
-            // as long as the window has been full.
+            // client then receives nothing: TCP probes a full window at doubling intervals, so more
+            // bytes could take as long as the window has been full.
             connection = peer.connect_with(Setup::small_buffers())?;
             connection.exchange(10 * 1024)?;
             connection.send_until_unread(UNREAD_TIME, 1024 * 1024)?;

@@ -1,6 +1,5 @@
-//! Linux on its own: a multishot accept on a non-blocking Unix listener stays armed when the
-//! listener is shut down, although no client can connect any more. On a TCP listener it completes
-//! with EINVAL.
+//! Linux on its own: a multishot accept on a Unix listener stays armed when the listener is shut
+//! down, although no client can connect any more. On a TCP listener it completes with EINVAL.
 //!
 //! Exits with 0 if the fault shows.
 
@@ -15,10 +14,8 @@ use io_uring::{IoUring, opcode};
 
 fn main() -> ExitCode {
     let tcp = TcpListener::bind("127.0.0.1:0").expect("a TCP listener");
-    tcp.set_nonblocking(true).expect("no waiting");
     let name = SocketAddr::from_abstract_name(id().to_string()).expect("a name");
     let unix = UnixListener::bind_addr(&name).expect("a Unix listener");
-    unix.set_nonblocking(true).expect("no waiting");
     let [tcp, unix] = [completion_of(&tcp), completion_of(&unix)];
     println!("what the accept completes with after shutdown(2): TCP {tcp:?}, Unix {unix:?}");
     match (tcp, unix) {
