@@ -58,7 +58,7 @@ fn a_case_is_explained_with_all_that_belongs_to_it() {
         "requires   A client that has read nothing before its FIN still gets every byte.",
         "netty#6303: ",
         "sizes      200 ms in quick, 500 ms in default and full",
-        "mutants    - closes-unflushed must fail as lost",
+        "mutants    - must catch closes-unflushed (lost)",
         "run        cargo run -p iomatrix -- check --case tcp-half-close/large-backlog\n",
     ] {
         assert!(page.contains(part), "expected '{part}' in {page}");

@@ -10,7 +10,8 @@ use tokio::{task, time};
 
 use crate::stream::Stream;
 
-/// Limits the pool that `spawn_blocking` runs on to `threads` threads, and keeps idle ones alive.
+/// Limits the blocking pool (that of `spawn_blocking`) to `threads` threads, and keeps idle threads
+/// alive.
 pub(crate) fn size_pool(runtime: &mut Builder, threads: usize) -> &mut Builder {
     runtime.max_blocking_threads(threads).thread_keep_alive(POOL_IDLE)
 }

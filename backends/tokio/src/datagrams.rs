@@ -33,7 +33,7 @@ pub(crate) async fn echo(socket: UdpSocket, context: Context) {
 }
 
 /// Logs a receive error, unless it concerns only one client. If the system lacks a resource such
-/// as memory, also pauses, for a time that is short enough for a stop to wait.
+/// as memory, also sleeps for a moment. A stop takes effect after this sleep, which is short.
 pub(crate) async fn pause_after_error(context: &Context, error: &io::Error) -> Recovery {
     let recovery = context.after_receive_error(error);
     if let Recovery::BackOff(pause) = recovery {

@@ -1,11 +1,11 @@
 //! Echo server on Tokio: one task per connection, which Tokio polls when its socket is ready.
 //!
 //! `accept_loop` is the outer loop of Tokio's tutorial, and `echo` is its inner loop; `spawn_echo`
-//! starts the task between them. Both loops also handle what the tutorial leaves out: an `accept`
-//! that fails, and a stop signal, after which the server still echoes what it has read. The
-//! functions after them run the server in three ways, which `--flavor` selects. Unlike most
-//! servers, this one has no limit on clients and no idle timeout, and a panic ends the whole
-//! process.
+//! starts the task between them. The tutorial leaves out an `accept` that fails, which
+//! `accept_loop` handles, and a stop signal, which both loops handle: after it, the server still
+//! echoes what it has read. The functions after them run the server in three ways, which
+//! `--flavor` selects. Unlike most servers, this one has no limit on clients and no idle timeout,
+//! and a panic ends the whole process.
 //!
 //! Unix sockets, datagrams and the optional parts of the contract (docs/CONTRACT.md) are modules of
 //! their own. Without `--cancel`, `capability::accept` only awaits `listener.accept()`, and

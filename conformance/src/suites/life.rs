@@ -34,8 +34,8 @@ pub(super) const SUITE: Suite = Suite {
     cases: &[
         Case::must(
             "all-on-one-server",
-            "No state of an old connection reaches a new connection, in whatever order the cases \
-             run.",
+            "No state of an old connection reaches a new connection, whatever the old connection \
+             did.",
         )
         .sizes(1, 2, 6)
         .needs(&[Need::Descriptors(CONNECTIONS)])
@@ -194,9 +194,10 @@ fn all_on_one_server(lifecycle: &Lifecycle) -> CaseResult {
     Observation::met()
 }
 
-/// Whether a wire case can run on the shared server: it needs no more than this suite's own case,
-/// and judges no latency. `every-length` is left out: it sends thousands of messages one by one,
-/// and takes longer than all the others if the server waits 5 ms before each echo.
+/// Whether a case can run on the shared server: it needs only a connection and at most
+/// [`CONNECTIONS`] descriptors, and other cells may run next to it. `every-length` is left out: it
+/// sends thousands of messages one by one, and takes longer than all the others if the server waits
+/// 5 ms before each echo.
 fn is_shareable(case: &Case) -> bool {
     let needs_little = case
         .needs

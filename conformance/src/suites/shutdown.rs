@@ -65,7 +65,7 @@ pub(super) const SUITE: Suite = Suite {
             "A client that connected and sent before the stop signal gets its echo and then FIN.",
         )
         .sizes(20, 50, 200)
-        .needs(&[Need::Signals, Need::Threads, Need::Descriptors(50)])
+        .needs(&[Need::Signals, Need::Threads, Need::Descriptors(200)])
         .lifecycle(serves_the_queue),
         Case::must(
             "drains-inflight",

@@ -96,10 +96,12 @@ const PLATEAU_MIB: u64 = 64;
 /// The most MiB by which the server's memory may grow meanwhile.
 const GROWTH_MIB: u64 = 32;
 const MIB: u64 = 1024 * 1024;
-/// The most that a client sends per cycle: more than the server's send buffer holds. Beyond that,
-/// the receive buffer takes bytes more and more slowly, and more of them in each cycle.
+/// The most that a client sends per cycle: more than the server's send buffer holds. Further bytes
+/// would fill the server's receive buffer, which takes them more and more slowly, and which takes
+/// more bytes in each cycle than in the one before.
 const CYCLE_BYTES: u64 = 3 * MIB;
-/// How long a client does not read in each cycle.
+/// How long the kernel must take nothing before the client of a cycle counts as blocked, and how
+/// long the client then waits until it reads.
 const PAUSE: Duration = Duration::from_millis(40);
 /// The most that each of many stalled clients sends. It fills the server's send buffer, and many
 /// times this much does not exhaust the host's memory for sockets.

@@ -1,5 +1,5 @@
-//! Content: bytes have no meaning to an echo server. Stamped streams look random, so they never
-//! contain what is sent here.
+//! Content: bytes have no meaning to an echo server. Other suites send streams of encrypted stamps
+//! (`client::payload`), which look random, so they never contain what is sent here.
 
 use report::{Failure, Question, outside};
 

@@ -45,8 +45,8 @@ pub(super) const SUITE: Suite = Suite {
     ],
 };
 
-/// How long the kernel must take nothing before a writer counts as blocked. It is short, because a
-/// writer that is only slow serves these tests as well.
+/// How long the kernel must take nothing before the client counts as blocked. It is short, because
+/// `duplex-no-deadlock` also works if the server was only slow.
 const BLOCK_TIME: Duration = Duration::from_millis(20);
 /// Pieces per vectored call: the lowest limit of any system (`IOV_MAX` on Linux and macOS).
 const PIECES_PER_CALL: usize = 1024;
@@ -68,7 +68,7 @@ fn duplex_no_deadlock(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect_with(Setup::small_buffers())?;
     while connection.sent_bytes() < peer.size() {
         connection.send_until_blocked(BLOCK_TIME, peer.size() - connection.sent_bytes())?;
-        // The server has room for the rest only if it reads while it waits to write.
+        // Half stays outstanding, so the client writes again before it has received everything.
         let outstanding = connection.sent_bytes() - connection.received_bytes();
         connection.receive(outstanding / 2)?;
     }

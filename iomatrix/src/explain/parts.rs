@@ -36,7 +36,7 @@ fn short(entry: &Explanation) -> Definitions {
     entries.push(paragraph("needs", &entry.needs()));
     entries.extend(page.sizes(case).map(|sizes| paragraph("sizes", &sizes)));
     let mutants = entry.mutants.iter().map(|mutant| {
-        Prose::from_own_text(&format!("{} must fail as {}", mutant.fault, mutant.failure))
+        Prose::from_own_text(&format!("must catch {} ({})", mutant.fault, mutant.failure))
     });
     entries.extend(points("mutants", mutants.collect()));
     let command = Block::Unbroken(Span::Own(entry.command()).into());
@@ -86,8 +86,9 @@ fn head(entries: &[Explanation]) -> Vec<Part> {
     );
     let methodology = Span::Link("METHODOLOGY.md".to_owned(), LinkTarget::File("METHODOLOGY.md"));
     let verdicts = "). A MUST that is not met is red, a SHOULD is a miss, INFO only records; wrong \
-                    bytes and a server that ends are red at any level. `repo#n` is a public issue \
-                    or pull request.";
+                    bytes and a server that ends are red at any level. An INFO case catches a \
+                    mutant if it records something else (`observation`). `repo#n` is a public \
+                    issue or pull request.";
     let limits =
         Prose::from_own_text(&limits).append(methodology).append(Prose::from_own_text(verdicts));
     vec![Part::Title("Cases".into()), Part::lines([Prose::from_own_text(&source), limits])]
@@ -110,7 +111,7 @@ fn section(entry: &Explanation) -> [Part; 3] {
     let mutants =
         entry.mutants.iter().map(|mutant| format!("`{}` ({})", mutant.fault, mutant.failure));
     let mutants = mutants.collect::<Vec<_>>().join(", ");
-    let title = "Mutants that must fail here";
+    let title = "Mutants that this case must catch";
     entries.extend((!mutants.is_empty()).then(|| paragraph(title, &mutants)));
     entries.push(paragraph("Run", &format!("`{}`", entry.command())));
     [

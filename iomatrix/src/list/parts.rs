@@ -63,7 +63,8 @@ fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
         ]),
         Part::Table(controlled_pairs(registry)),
         Part::lines([Prose::from_own_text(
-            "Some rows lack an optional part. The cells that need it are `unsupported` there:",
+            "Some rows lack a kind of listener or a capability. The cells that need it are \
+             `unsupported` there:",
         )]),
         Part::list("", lack_points(registry)),
         Part::lines([findings_line(findings)]),

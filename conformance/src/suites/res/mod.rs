@@ -197,14 +197,14 @@ fn descriptors_after_resets(peer: &Peer, process: &Process) -> CaseResult {
 }
 
 fn descriptors_after_aborted_accepts(peer: &Peer, process: &Process) -> CaseResult {
-    /// Connections per round: nearly every accept queue has room for this many.
+    /// Connections per round, if accept queues on this host can have room for this many.
     const ROUND: u64 = 500;
     let mut random = peer.random(0);
     DescriptorBaseline::measure(process, peer, SPARE_DESCRIPTORS, SETTLE_TIME)?.expect_freed(
         || {
             for _ in 0..peer.size() {
                 for _ in 0..peer.host_queue(ROUND) {
-                    // The server is about to accept it.
+                    // What follows races with the server's accept of this client.
                     let pending = peer.start_established()?;
                     match random.u8(0..3) {
                         0 => drop(pending),
