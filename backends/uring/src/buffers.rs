@@ -1,8 +1,8 @@
 //! Memory that the kernel writes into: a buffer of one operation, a buffer with the address of a
 //! datagram's sender, or a pool of provided buffers, which the kernel picks from.
 //!
-//! An echo need not look at the bytes. Memory that the kernel may write into is only ever a pointer
-//! here, never a reference.
+//! An echo need not look at the bytes. While the kernel may write into memory, there is only a
+//! pointer to it here, never a reference.
 #![expect(unsafe_code, reason = "the kernel is given pointers")]
 
 use std::cell::Cell;
@@ -148,8 +148,8 @@ pub(crate) struct Pool {
     free: u16,
 }
 
-/// The kernel requires that the buffer ring begins at a page boundary. Kernels of these
-/// architectures have pages of up to 64 KiB.
+/// The kernel requires that the buffer ring begins at a page boundary. On aarch64 and powerpc64,
+/// kernels have pages of up to 64 KiB.
 #[cfg_attr(any(target_arch = "aarch64", target_arch = "powerpc64"), repr(C, align(65536)))]
 #[cfg_attr(not(any(target_arch = "aarch64", target_arch = "powerpc64")), repr(C, align(4096)))]
 #[derive(Clone, Debug)]

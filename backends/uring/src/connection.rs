@@ -19,8 +19,9 @@ use crate::buffers::Buffer;
 use crate::ring::{Bytes, Key, Ring, Shots};
 
 /// When this many messages wait to be sent, the connection cancels its receive. The kernel can post
-/// dozens of completions before that (Linux 6.18: 33 per socket in one wait), so a client that does
-/// not read can hold more provided buffers than this.
+/// dozens of completions before that (Linux 6.18: 33 per socket each time that it runs task work,
+/// which one wait can do twice), so a client that does not read can hold more provided buffers than
+/// this.
 const MOST_WAITING: usize = 16;
 /// Receiving starts again when at most this many messages wait to be sent.
 const FEW_WAITING: usize = 4;
@@ -52,8 +53,8 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 enum Phase {
     Echoing,
-    /// The server stops. The connection still makes one receive that does not wait: it takes at
-    /// most one buffer of what has arrived.
+    /// The server stops. Unless the cancelled receive returns bytes, the connection makes one more
+    /// receive, which does not wait and takes at most one buffer of what has arrived.
     Stopping,
     /// Everything that was received is sent, then FIN.
     Answering,
@@ -68,7 +69,7 @@ enum Phase {
 struct Message {
     bytes: Bytes,
     length: usize,
-    /// On a `cpu` listener: another thread is still computing for as long as the message costs.
+    /// On a `cpu` listener: another thread has not yet spent the CPU time that the message costs.
     in_work: bool,
 }
 
@@ -84,7 +85,7 @@ struct Sending {
 #[must_use]
 pub(crate) enum Next {
     Wait,
-    /// Have another thread compute for this long: its message came from a `cpu` listener.
+    /// Have another thread compute for this long: a `cpu` listener accepted the connection.
     Work(Duration),
     /// Close it: nothing is in flight.
     Over,
@@ -215,7 +216,7 @@ impl Connection {
                     Some(Errno::NOBUFS) => self.found_pool_empty = true,
                     // `advance` submits the next one.
                     Some(Errno::CANCELED | Errno::INTR) => {}
-                    // Nothing has arrived before the stop.
+                    // Nothing is left to read of what arrived before the stop.
                     Some(Errno::AGAIN) if matches!(self.phase, Phase::Stopping) => {
                         self.phase = Phase::Answering;
                     }
@@ -251,7 +252,7 @@ impl Connection {
     fn enqueue(&mut self, ring: &mut Ring, bytes: Bytes, length: usize) -> Next {
         match self.phase {
             Phase::Echoing | Phase::Answering => {}
-            // This was the last receive.
+            // No later receive is echoed.
             Phase::Stopping => self.phase = Phase::Answering,
             Phase::Ending | Phase::Failed(_) => {
                 self.recycle(ring, Some(bytes));

@@ -8,7 +8,7 @@
 //! The `single-shot` flavor submits one accept per client and one receive per message, into a
 //! buffer of the connection, which the reply is then sent from. The `multishot` flavor uses
 //! multishot accept and receive with provided buffers: the kernel picks a buffer when bytes arrive,
-//! so an idle connection holds none.
+//! so an idle connection holds none, unless it once found no provided buffer free.
 //!
 //! What it does not use: registered files (every client would need a slot in a table of fixed
 //! size), bundles and incremental buffer consumption (an echo sends what one receive returned),

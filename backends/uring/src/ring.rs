@@ -450,7 +450,8 @@ mod tests {
         }
         assert!(!ring.pool_has_free());
         peer.write_all(&[1]).unwrap();
-        // A kernel without SO_INQ on Unix sockets (before 6.17) has ended the receive before.
+        // Without SO_INQ on Unix sockets (Linux before 6.17), the kernel tried to receive again
+        // after the second byte, found no buffer, and ended the receive before this write.
         assert_eq!(collect(&mut ring), (2, Some(Errno::NOBUFS)));
         ring.recv(&socket, Buffer::new(8), true, 0);
         match wait(&mut ring).pop() {
