@@ -65,6 +65,9 @@ pub struct Case {
     pub sharing: Sharing,
     /// Whether the case judges times, which count only on a quiet host.
     pub is_timed: bool,
+    /// Whether a timed case also counts on a busy host, if it passes by an uncorrected clock
+    /// ([`CellClock::start_uncorrected`](crate::clock::CellClock::start_uncorrected)).
+    pub passes_on_busy_host: bool,
     /// The lowest grade that gets a lifecycle case. Other bodies imply their lowest grade.
     pub lowest_grade: Grade,
     pub address_condition: AddressCondition,
@@ -218,6 +221,7 @@ impl Case {
             is_tcp_only: false,
             sharing: Sharing::Shared,
             is_timed: false,
+            passes_on_busy_host: false,
             lowest_grade: Grade::Contract,
             address_condition: AddressCondition::AnyPlace,
             body: Body::Wire(no_body),
@@ -327,6 +331,14 @@ impl Case {
     pub const fn exclusive_timed(mut self) -> Self {
         self.is_timed = true;
         self.exclusive_untimed()
+    }
+
+    /// For a timed case whose load does not depend on how fast the judge is: what a server passes
+    /// on a busy host by an uncorrected clock, it also passes on an idle host.
+    #[must_use]
+    pub const fn passes_on_busy_host(mut self) -> Self {
+        self.passes_on_busy_host = true;
+        self
     }
 
     /// For a case that judges shares, or only whether answers come: it runs alone, and it also

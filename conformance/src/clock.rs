@@ -29,6 +29,11 @@ const BYTES_ALLOWANCE: Duration = Duration::from_micros(500);
 /// A server may close more slowly than it echoes.
 const FIN_ALLOWANCE: Duration = Duration::from_millis(250);
 
+/// No known server takes longer to accept a client, or to clean up after one.
+const TIME_PER_CLIENT: Duration = Duration::from_millis(5);
+/// How much longer a server may still clean up once it has accepted a new client.
+const MAX_CLEANUP_BESIDE_ACCEPT: Duration = Duration::from_secs(1);
+
 /// The judge subtracts no held-back time from a wait shorter than this: to read the counters would
 /// cost more time than the correction.
 const MIN_CORRECTED_TIME: Duration = Duration::from_millis(50);
@@ -36,6 +41,8 @@ const MIN_CORRECTED_TIME: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct CellClock {
     factor: f64,
+    /// Whether limits do not count held-back time.
+    is_corrected: bool,
     cell_limit: Duration,
     cell_ends: Mutex<Instant>,
     nearest_margin: Mutex<Option<Margin>>,
@@ -49,8 +56,8 @@ pub struct CellClock {
     meter: Meter,
     /// One more than the highest number of a connection that has received a byte.
     accepted_count: AtomicU32,
-    /// Connections that have ended since `accepted_count` last changed.
-    ended_since_accept: AtomicU32,
+    /// By when the server has had time to clean up after the connections that have ended.
+    cleaned_up: Mutex<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,10 +95,22 @@ impl CellClock {
     /// 4, is how many times slower this host is.
     #[must_use]
     pub fn start(factor: f64, cell_limit: Duration) -> Self {
+        Self::new(factor, true, cell_limit)
+    }
+
+    /// Starts a clock that neither scales limits nor subtracts held-back time. A host can only make
+    /// a server slower, so what meets a limit by this clock meets it on an idle host, too.
+    #[must_use]
+    pub fn start_uncorrected(cell_limit: Duration) -> Self {
+        Self::new(1.0, false, cell_limit)
+    }
+
+    fn new(factor: f64, is_corrected: bool, cell_limit: Duration) -> Self {
         let cell_limit = cell_limit.mul_f64(factor);
         let cell_ends = Instant::now() + cell_limit;
         Self {
             factor,
+            is_corrected,
             cell_limit,
             cell_ends: Mutex::new(cell_ends),
             nearest_margin: Mutex::default(),
@@ -101,28 +120,34 @@ impl CellClock {
             growth_start: OnceLock::new(),
             meter: Meter::start(),
             accepted_count: AtomicU32::new(0),
-            ended_since_accept: AtomicU32::new(0),
+            cleaned_up: Mutex::new(Instant::now()),
         }
     }
 
     /// Notes that a connection has received its first byte: the server has accepted it and all
-    /// earlier ones.
+    /// earlier ones. A server with one loop has then noticed most of the ends before, too. One with
+    /// many threads may still clean up.
     pub fn note_accepted(&self, number: u32) {
         let count = number.saturating_add(1);
         if self.accepted_count.fetch_max(count, Ordering::Relaxed) < count {
-            self.ended_since_accept.store(0, Ordering::Relaxed);
+            let latest = Instant::now() + MAX_CLEANUP_BESIDE_ACCEPT;
+            let mut cleaned_up = self.cleaned_up.lock().unwrap_or_else(PoisonError::into_inner);
+            *cleaned_up = (*cleaned_up).min(latest);
         }
     }
 
     /// Notes that a connection has ended. The server must notice that and clean up.
     pub fn note_ended(&self) {
-        self.ended_since_accept.fetch_add(1, Ordering::Relaxed);
+        let mut cleaned_up = self.cleaned_up.lock().unwrap_or_else(PoisonError::into_inner);
+        *cleaned_up = (*cleaned_up).max(Instant::now()) + TIME_PER_CLIENT;
     }
 
-    /// How many connections have ended since the server was last known to have accepted a new one.
+    /// How much longer the server may need to accept `waiting` clients, and to clean up after those
+    /// that have ended.
     #[must_use]
-    pub fn ended_since_accept(&self) -> u32 {
-        self.ended_since_accept.load(Ordering::Relaxed)
+    pub fn work_left(&self, waiting: u32) -> Duration {
+        let cleaned_up = *self.cleaned_up.lock().unwrap_or_else(PoisonError::into_inner);
+        TIME_PER_CLIENT * waiting + cleaned_up.saturating_duration_since(Instant::now())
     }
 
     /// How many numbered connections the server is known to have accepted.
@@ -162,13 +187,14 @@ impl CellClock {
     #[must_use]
     pub fn held_back_share(&self) -> f64 {
         let ready = *self.ready.get().unwrap_or(&self.started);
-        self.held_back_since(ready).as_secs_f64() / ready.elapsed().as_secs_f64().max(1e-3)
+        let held_back = self.meter.id().held_back_since(ready);
+        held_back.as_secs_f64() / ready.elapsed().as_secs_f64().max(1e-3)
     }
 
-    /// How long judge or server have been held back since `moment`.
+    /// How long judge or server have been held back since `moment`; zero for an uncorrected clock.
     #[must_use]
     pub fn held_back_since(&self, moment: Instant) -> Duration {
-        self.meter.id().held_back_since(moment)
+        if self.is_corrected { self.meter.id().held_back_since(moment) } else { Duration::ZERO }
     }
 
     #[must_use]
@@ -187,6 +213,9 @@ impl CellClock {
             ends += self.held_back_since(self.started).min(most);
         }
         let cut = deadline.limited_to(ends, Cut { limit: self.cell_limit, words });
+        if !self.is_corrected {
+            return cut;
+        }
         cut.extended_by(self.meter.id()).extended_at_most_to(latest)
     }
 

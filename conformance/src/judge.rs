@@ -38,6 +38,9 @@ const TAIL_LINES: usize = 20;
 const HELD_BACK_LIMIT: f64 = 0.05;
 /// The disturbed cells of a row may be judged again for this long in total.
 const BUSY_PATIENCE: Duration = Duration::from_secs(30);
+/// Those of all rows may be judged again for this long in total: a host that is busy for longer is
+/// not going to be idle soon.
+const BUSY_PATIENCE_OF_ALL_ROWS: Duration = Duration::from_secs(4 * 60);
 
 /// How long the disturbed cells of each row have taken so far. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +52,7 @@ impl Disturbance {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let spent = rows.entry(row.to_owned()).or_default();
         *spent += time;
-        *spent < BUSY_PATIENCE
+        *spent < BUSY_PATIENCE && rows.values().sum::<Duration>() < BUSY_PATIENCE_OF_ALL_ROWS
     }
 }
 
@@ -138,14 +141,20 @@ impl Judge {
         let is_timed = planned.case.is_timed;
         let factor = if is_timed { calm_host_factor() } else { host_factor() };
         let started = Instant::now();
-        if factor > MAX_HOST_FACTOR && is_timed {
+        let passes_on_busy_host = planned.case.passes_on_busy_host;
+        if factor > MAX_HOST_FACTOR && is_timed && !passes_on_busy_host {
             cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
         let own_cpu = thread_cpu();
+        let mut is_corrected = factor <= MAX_HOST_FACTOR || !passes_on_busy_host;
         let (evidence, context, lifecycle) = loop {
             let begun = Instant::now();
-            let clock = CellClock::start(factor.min(MAX_HOST_FACTOR), self.profile.cell_limit());
+            let limit = self.profile.cell_limit();
+            let clock = match is_corrected {
+                true => CellClock::start(factor.min(MAX_HOST_FACTOR), limit),
+                false => CellClock::start_uncorrected(limit),
+            };
             let size = planned.case.sizes.for_profile(self.profile);
             // The same case gets the same bytes on every row.
             let key = Key::for_part(self.seed, &planned.id());
@@ -163,10 +172,17 @@ impl Judge {
             // Nothing else that was found in a disturbed window counts.
             let share = context.clock.held_back_share();
             cell.held_back = Some(share);
-            if share <= HELD_BACK_LIMIT {
+            // By an uncorrected clock, only a pass counts.
+            let counts =
+                if is_corrected { share <= HELD_BACK_LIMIT } else { evidence.found.is_ok() };
+            if counts {
                 break (evidence, context, lifecycle);
             }
-            if !self.disturbance.add(&row.name, begun.elapsed()) {
+            let has_patience = self.disturbance.add(&row.name, begun.elapsed());
+            // However busy the host was before, each such cell gets one run by this clock.
+            let is_next_uncorrected = passes_on_busy_host && is_corrected;
+            is_corrected = !is_next_uncorrected && factor <= MAX_HOST_FACTOR;
+            if !has_patience && !is_next_uncorrected {
                 cell.cpu_seconds += thread_cpu() - own_cpu;
                 cell.seconds = started.elapsed().as_secs_f64();
                 cell.reason = Some(describe_busy_host(share));

@@ -311,11 +311,8 @@ impl Peer {
     /// # Errors
     /// `refused`, `timeout`, `slow` or a payload failure.
     pub fn expect_service(&self) -> Result<(), Failure> {
-        /// No known server takes longer to accept a client, or to clean up after one.
-        const TIME_PER_CLIENT: Duration = Duration::from_millis(5);
         let mut probe = self.connect()?;
-        let work = TIME_PER_CLIENT
-            * self.context.unaccepted_clients().saturating_add(self.clock().ended_since_accept());
+        let work = self.clock().work_left(self.context.unaccepted_clients());
         probe.send(1024)?;
         probe.receive_and_judge("a new client's echo", 1024, PROBE_LIMIT + work)?;
         // The client closes in order. Other cases judge how the server handles resets.

@@ -119,6 +119,7 @@ pub(super) const SUITE: Suite = Suite {
         Case::should("peer-full", "A client that never reads does not delay other clients.")
             .sizes(20, 50, 200)
             .exclusive_timed()
+            .passes_on_busy_host()
             .needs(&[Need::UnixSockets])
             .with_transport(Transport::Unixgram)
             .datagrams(peer_full),
