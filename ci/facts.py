@@ -2,6 +2,7 @@
 """Prints facts of this repository, one a line, so that no script repeats a list of names.
 
 Usage:  ci/facts.py packages                  Cargo packages of the workspace
+        ci/facts.py tests PACKAGE             test targets that `cargo test` runs by default
         ci/facts.py rows DRIVER [SYSTEM]      rows that run on DRIVER (default system: linux)
         ci/facts.py servers SYSTEM            packages of the rows on linux, macos or windows
         ci/facts.py flavors SYSTEM            rows there whose package has another one before them
@@ -9,7 +10,7 @@ Usage:  ci/facts.py packages                  Cargo packages of the workspace
         ci/facts.py lacks SYSTEM              and of findings for which a row lacks something
         ci/facts.py findings SYSTEM           name, package and program of each one there
         ci/facts.py cells                     runner labels of the workflow's matrix
-Needs:  Python 3.11; cargo for `packages`.
+Needs:  Python 3.11; cargo for `packages` and `tests`.
 """
 
 import json
@@ -27,10 +28,19 @@ def registry():
         return tomllib.load(file)
 
 
-def packages():
+def metadata():
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1"]
     found = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    return [package["name"] for package in json.loads(found.stdout)["packages"]]
+    return json.loads(found.stdout)["packages"]
+
+
+def packages():
+    return [package["name"] for package in metadata()]
+
+
+def tests(package):
+    targets = next(found["targets"] for found in metadata() if found["name"] == package)
+    return [target["name"] for target in targets if target["kind"] == ["test"] and target["test"]]
 
 
 def rows(driver, system="linux"):
@@ -82,7 +92,7 @@ def cells():
 
 
 def main():
-    known = (packages, rows, servers, flavors, waivers, lacks, findings, cells)
+    known = (packages, tests, rows, servers, flavors, waivers, lacks, findings, cells)
     facts = {f.__name__: f for f in known}
     if len(sys.argv) < 2 or sys.argv[1] not in facts:
         sys.exit(__doc__)

@@ -1,9 +1,8 @@
 //! A whole check: judges the planned cells in parallel and collects them into a `Run`.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -35,7 +34,16 @@ use crate::suites;
 pub struct Collector {
     started: Instant,
     started_unix: u64,
-    judged: Mutex<Vec<JudgedCell>>,
+    /// How many cells are to be judged.
+    planned: usize,
+    judged: Mutex<Judged>,
+}
+
+#[derive(Debug)]
+struct Judged {
+    cells: Vec<JudgedCell>,
+    /// How many cells of each row are not judged yet, by the row's index.
+    left: BTreeMap<usize, usize>,
 }
 
 /// The default number of cells in parallel. It exceeds the number of cores because a cell mostly
@@ -68,7 +76,8 @@ pub struct Options {
     pub repeats: u32,
 }
 
-/// Judges a plan. Calls `on_cell` for every judged cell, with the gate's conclusion.
+/// Judges a plan. Calls `on_cell` for every judged cell, with the gate's conclusion, and `on_row`
+/// with the run as far as it is judged whenever all cells of a row are.
 pub fn run(
     judge: &Judge,
     registry: &Registry,
@@ -76,8 +85,9 @@ pub fn run(
     plan: &[PlannedCell],
     options: &Options,
     on_cell: &(dyn Fn(&Cell, Conclusion) + Sync),
+    on_row: &(dyn Fn(&Run) + Sync),
 ) -> Run {
-    let collector = Collector::start();
+    let collector = Collector::start(plan);
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
@@ -96,7 +106,9 @@ pub fn run(
                             worst = again;
                         }
                     }
-                    collector.add(worst);
+                    if collector.add(planned, worst) {
+                        on_row(&collector.run_so_far(judge, rows));
+                    }
                 }
             });
         }
@@ -116,7 +128,7 @@ pub fn finish_run(
     jobs: usize,
 ) -> Run {
     let started = collector.started;
-    let mut run = collector.finish(judge, rows, host::label());
+    let mut run = collector.run_so_far(judge, rows);
     causes::link(&mut run, rows, plan, jobs, &|planned, seed| {
         judge_planned(&judge.with_seed(seed), registry, rows, planned).cell
     });
@@ -143,24 +155,38 @@ fn waiver_os(host: &Host) -> Outside {
 
 impl Collector {
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(plan: &[PlannedCell]) -> Self {
+        let mut left = BTreeMap::new();
+        plan.iter().for_each(|planned| *left.entry(planned.row).or_default() += 1);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             started: Instant::now(),
             started_unix: since_1970.as_secs(),
-            judged: Mutex::new(Vec::new()),
+            planned: plan.len(),
+            judged: Mutex::new(Judged { cells: Vec::new(), left }),
         }
     }
 
-    pub fn add(&self, judged: JudgedCell) {
-        self.judged.lock().unwrap_or_else(PoisonError::into_inner).push(judged);
+    /// Adds a judged cell. Returns whether it was the last one of its row.
+    pub fn add(&self, planned: &PlannedCell, cell: JudgedCell) -> bool {
+        let mut judged = self.judged();
+        judged.cells.push(cell);
+        let left = judged.left.get_mut(&planned.row);
+        left.is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left == 0
+        })
     }
 
-    /// Makes a run: its rows with what was learnt about them, its cells by row and in catalogue
-    /// order.
+    fn judged(&self) -> MutexGuard<'_, Judged> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a run of what is judged so far: the rows with what was learnt about them, the cells by
+    /// row and in catalogue order.
     #[must_use]
-    fn finish(self, judge: &Judge, rows: &[Row], label: Outside) -> Run {
-        let judged = self.judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    pub fn run_so_far(&self, judge: &Judge, rows: &[Row]) -> Run {
+        let judged = self.judged().cells.clone();
         let order = catalogue_order();
         let row_order =
             |name: &Outside| rows.iter().position(|row| *name == row.name).unwrap_or(usize::MAX);
@@ -173,13 +199,14 @@ impl Collector {
         cells.sort_by_key(|cell| (row_order(&cell.row), order.get(&cell.id()).copied()));
         Run {
             version: FORMAT_VERSION,
-            label,
+            label: host::label(),
             started_unix: self.started_unix,
             seconds: self.started.elapsed().as_secs_f64(),
             seed: judge.seed,
             seed_source: judge.seed_source,
             profile: judge.profile.name().to_owned().into(),
             host: judge.host.clone(),
+            planned: self.planned,
             rows: report_rows,
             cells,
         }
@@ -320,4 +347,46 @@ fn outputs(texts: &[String]) -> Result<Outputs, Error> {
     let outputs = texts.iter().map(parsed).collect::<Result<Vec<_>, _>>()?;
     Outputs::open(&outputs)
         .map_err(|error| Error::Variable(outside!("CONFORMANCE_OUTPUT is refused: {}", error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use harness::schedule::Schedule;
+    use harness::seed;
+    use report::Gate;
+
+    use super::*;
+    use crate::judge::Disturbance;
+    use crate::plan::{Filter, plan};
+
+    #[test]
+    fn what_is_judged_can_be_written_after_each_row() {
+        let registry = Registry::load().unwrap();
+        let rows = &rows(&registry)[..2];
+        let (seed, seed_source) = seed::given_or_random(None);
+        let judge = Judge {
+            profile: Profile::Quick,
+            seed,
+            seed_source,
+            host: host::probe(),
+            schedule: Schedule::of_this_user(),
+            start_timeout: Duration::ZERO,
+            disturbance: Disturbance::default(),
+            gate: Gate::default(),
+            repeat: |_, _, _, _| Outside::default(),
+        };
+        let cases = ["tcp-echo/one-byte", "tcp-echo/size-sweep"].map(Pattern::from);
+        let filter = Filter { cases: cases.into(), ..Filter::default() };
+        let mut plan = plan(rows, &filter, judge.profile, &judge.host);
+        // So no server is started.
+        plan.iter_mut().for_each(|planned| planned.unavailable = Some("for this test".into()));
+        let written = Mutex::new(Vec::new());
+        let options = Options { jobs: 1, repeats: 1 };
+        let write = |run: &Run| written.lock().unwrap().push((run.cells.len(), run.planned));
+        let run = run(&judge, &registry, rows, &plan, &options, &|_, _| {}, &write);
+        assert_eq!(written.into_inner().unwrap(), [(2, 4), (4, 4)]);
+        assert_eq!(run.missing_cells(), 0);
+    }
 }

@@ -155,15 +155,7 @@ impl Judge {
                 true => CellClock::start(factor.min(MAX_HOST_FACTOR), limit),
                 false => CellClock::start_uncorrected(limit),
             };
-            let size = planned.case.sizes.for_profile(self.profile);
-            // The same case gets the same bytes on every row.
-            let key = Key::for_part(self.seed, &planned.id());
-            let context =
-                Arc::new(Context::new(size, key, self.profile, clock, &self.host.sockets));
-            let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
-            let evidence =
-                panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
-            let evidence = evidence.unwrap_or_else(|_| Evidence::from_panic());
+            let (evidence, context, lifecycle) = self.run_by_clock(row, planned, clock);
             cell.cpu_seconds += lifecycle.ended_cpu().as_secs_f64();
             // A busy host cannot make a server end or send wrong bytes.
             if !is_timed || evidence.is_grave() {
@@ -203,6 +195,23 @@ impl Judge {
             attestation: evidence.attestation,
         };
         with_waiver(judged, waiver)
+    }
+
+    /// Runs a case by this clock.
+    fn run_by_clock(
+        &self,
+        row: &Row,
+        planned: &PlannedCell,
+        clock: CellClock,
+    ) -> (Evidence, Arc<Context>, Lifecycle) {
+        let size = planned.case.sizes.for_profile(self.profile);
+        // The same case gets the same bytes on every row.
+        let key = Key::for_part(self.seed, &planned.id());
+        let context = Arc::new(Context::new(size, key, self.profile, clock, &self.host.sockets));
+        let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
+        let evidence =
+            panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
+        (evidence.unwrap_or_else(|_| Evidence::from_panic()), context, lifecycle)
     }
 
     /// Waits for the descriptors that a case needs in this process, and reserves them.

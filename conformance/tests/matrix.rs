@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use conformance::check::{self, Collector, Environment};
 use conformance::judge::{Disturbance, Judge};
@@ -41,6 +41,17 @@ struct SharedState {
     registry: Registry,
     rows: Vec<Row>,
     collector: Collector,
+    outputs: Mutex<Outputs>,
+}
+
+impl SharedState {
+    /// Writes what is judged so far, so that a run that is cut off leaves its finished rows.
+    fn write_unfinished(&self) {
+        let run = self.collector.run_so_far(&self.judge, &self.rows);
+        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let unwritten = outputs.write_files(&run, &self.judge.gate, Completeness::Partial);
+        unwritten.iter().for_each(|error| eprintln!("{error}"));
+    }
 }
 
 fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
@@ -74,14 +85,12 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         },
         repeat: repeat_command,
     };
-    let shared = Arc::new(SharedState { judge, registry, rows, collector: Collector::start() });
+    let collector = Collector::start(&selected);
+    let outputs = Mutex::new(environment.outputs);
+    let shared = Arc::new(SharedState { judge, registry, rows, collector, outputs });
     for planned in selected.iter().filter(|planned| planned.unavailable.is_some()) {
-        shared.collector.add(check::judge_planned(
-            &shared.judge,
-            &shared.registry,
-            &shared.rows,
-            planned,
-        ));
+        let SharedState { judge, registry, rows, collector, .. } = &*shared;
+        collector.add(planned, check::judge_planned(judge, registry, rows, planned));
     }
     let trials = plan.into_iter().map(|planned| trial(&shared, planned)).collect();
     let mut arguments = arguments.clone();
@@ -95,7 +104,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         println!("no cell of the matrix matches the filter");
         return Ok(Exit::Green);
     }
-    finish(shared, &selected, environment.outputs, conclusion.has_failed())
+    finish(shared, &selected, conclusion.has_failed())
 }
 
 /// Rejects a name that no row has: it would look like a smaller matrix.
@@ -115,11 +124,11 @@ fn expect_rows(patterns: &[Pattern], rows: &[Row]) -> Result<(), conformance::Er
 fn finish(
     shared: Arc<SharedState>,
     selected: &[PlannedCell],
-    mut outputs: Outputs,
     has_failed: bool,
 ) -> Result<Exit, Box<dyn Error>> {
     let shared = Arc::into_inner(shared).ok_or("a trial still runs")?;
-    let SharedState { judge, registry, rows, collector } = shared;
+    let SharedState { judge, registry, rows, collector, outputs } = shared;
+    let mut outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner);
     let jobs = check::default_jobs();
     let run = check::finish_run(collector, &judge, &registry, &rows, selected, jobs);
     println!("{}", text(&cause_parts(&run), View::in_file()));
@@ -159,8 +168,8 @@ fn trial(shared: &Arc<SharedState>, planned: PlannedCell) -> Trial {
     let trial = Trial::test(name, move || {
         let judged = check::judge_planned(&shared.judge, &shared.registry, &shared.rows, &planned);
         let outcome = outcome(&judged.cell, shared.judge.gate.conclusion(&judged.cell, &driver));
-        if planned.unavailable.is_none() {
-            shared.collector.add(judged);
+        if planned.unavailable.is_none() && shared.collector.add(&planned, judged) {
+            shared.write_unfinished();
         }
         outcome
     });

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::str::FromStr as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -161,9 +162,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     };
     let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
     let options = check::Options { jobs: arguments.jobs.get(), repeats: arguments.repeat };
-    let run = check::run(&judge, &registry, &rows, &planned, &options, &|cell, conclusion| {
-        show_progress(&progress, cell, conclusion);
-    });
+    let on_cell = |cell: &Cell, conclusion| show_progress(&progress, cell, conclusion);
+    let outputs = Mutex::new(outputs);
+    let write = |run: &Run| {
+        let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = outputs.write_unfinished(run, &judge.gate) {
+            print_notice(format_args!("iomatrix: {error}"));
+        }
+    };
+    let run = check::run(&judge, &registry, &rows, &planned, &options, &on_cell, &write);
+    let mut outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner);
     progress.finish_and_clear();
     outputs.write_pages(&run, &judge.gate)?;
     for missing in judge.gate.missing_drivers(&run) {

@@ -229,6 +229,7 @@ pub(crate) fn check(cells: Vec<Cell>) -> Run {
         seed_source: SeedSource::Random,
         profile: "default".into(),
         host: host(),
+        planned: cells.len(),
         rows: vec![RunRow {
             name: "base".into(),
             model: Model::Readiness,

@@ -50,7 +50,8 @@ pub(super) fn find_wrong_rows(
     };
     let planned = plan(rows, &filter, judge.profile, host);
     let options = Options { jobs: check::default_jobs(), repeats: 1 };
-    let run = check::run(&judge, &Registry::default(), rows, &planned, &options, &|_, _| {});
+    let run =
+        check::run(&judge, &Registry::default(), rows, &planned, &options, &|_, _| {}, &|_| {});
     let mut wrong = BTreeMap::new();
     for cell in &run.cells {
         let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);

@@ -110,7 +110,8 @@ impl Gate {
     pub(super) fn conclusions(&self, run: &Run) -> Conclusions {
         let cells = run.cells.iter().map(|cell| self.conclusion_in(run, cell));
         let missing = self.missing_drivers(run).into_iter().map(|_| Conclusion::Red);
-        Conclusions::from_pieces(cells.chain(missing))
+        let cut_off = (run.missing_cells() > 0).then_some(Conclusion::Error);
+        Conclusions::from_pieces(cells.chain(missing).chain(cut_off))
     }
 
     fn requires(&self, driver: &Outside) -> bool {

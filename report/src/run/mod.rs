@@ -51,6 +51,9 @@ pub struct Run {
     /// `quick`, `default` or `full`.
     pub profile: Outside,
     pub host: Host,
+    /// How many cells were to be judged. A run that was cut off has fewer, and says nothing about
+    /// the others.
+    pub planned: usize,
     /// The rows, in the registry's order.
     pub rows: Vec<RunRow>,
     /// The cells, grouped by row, in the catalogue's order.
@@ -410,6 +413,12 @@ impl Pages for Run {
 }
 
 impl Run {
+    /// How many planned cells were not judged.
+    #[must_use]
+    pub fn missing_cells(&self) -> usize {
+        self.planned.saturating_sub(self.cells.len())
+    }
+
     /// `None` if the cell is not part of the run.
     #[must_use]
     pub fn cell(&self, row: &Outside, suite: &Outside, case: &Outside) -> Option<&Cell> {

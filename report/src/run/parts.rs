@@ -315,9 +315,13 @@ pub fn closing_line(run: &Run) -> Outside {
     if waived > 0 {
         counts.push(format!("{waived} waived"));
     }
+    let judged = match (run.cells.len(), run.missing_cells()) {
+        (judged, 0) => judged.to_string(),
+        (judged, _) => format!("cut off: {judged} of {}", run.planned),
+    };
     outside!(
         "{} cells on {}: {}; {:.1} s, profile {}, {}seed {}",
-        run.cells.len(),
+        judged,
         run.label,
         counts.join(", "),
         run.seconds,

@@ -18,6 +18,7 @@ pub(super) fn suites(run: &Run, gate: &Gate) -> TestSuites {
     };
     let mut suites: Vec<TestSuite> = run.rows.iter().flat_map(of_row).collect();
     suites.extend(required_drivers(run, gate));
+    suites.extend(cut_off(run));
     TestSuites { seconds: run.seconds, suites }
 }
 
@@ -43,6 +44,27 @@ fn required_drivers(run: &Run, gate: &Gate) -> Option<TestSuite> {
     let cases: Vec<TestCase> = gate.required_drivers.iter().map(test_case).collect();
     let properties = run_properties(run).into();
     (!cases.is_empty()).then(|| TestSuite { name: "required drivers".into(), properties, cases })
+}
+
+/// A failed test for a run that was cut off: the cells that are missing have no tests.
+fn cut_off(run: &Run) -> Option<TestSuite> {
+    let (judged, planned) = (run.cells.len(), run.planned);
+    let sentence = outside!("the run was cut off: {} of {} cells are judged", judged, planned);
+    let message = Some(sentence.clone());
+    let diagnostic = Diagnostic { kind: Some("not-judged"), message, lines: vec![sentence] };
+    let case = TestCase {
+        name: "all cells".into(),
+        seconds: 0.0,
+        status: Status::Error(diagnostic),
+        properties: Vec::new(),
+        stderr: Vec::new(),
+    };
+    let properties = run_properties(run).into();
+    (run.missing_cells() > 0).then(|| TestSuite {
+        name: "whole run".into(),
+        properties,
+        cases: vec![case],
+    })
 }
 
 /// Properties of all tests of a run.

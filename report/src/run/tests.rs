@@ -175,3 +175,16 @@ fn of_equal_verdicts_the_one_nearer_to_its_limit_is_worse() {
     assert_eq!(compare(&near(3.0), &cell("a", Verdict::Pass)), Ordering::Greater);
     assert_eq!(compare(&near(19.0), &cell("a", Verdict::Miss)), Ordering::Less);
 }
+
+#[test]
+fn a_run_that_was_cut_off_is_an_error_and_says_so() {
+    let complete = check(vec![cell("a", Verdict::Pass), cell("b", Verdict::Pass)]);
+    assert_eq!(complete.exit(&Gate::default()), Exit::Green);
+    let run = Run { planned: 3, ..complete };
+    assert_eq!(run.exit(&Gate::default()), Exit::Error);
+    let line = super::parts::closing_line(&run).on_terminal();
+    assert!(line.starts_with("cut off: 2 of 3 cells on linux"), "{line}");
+    let suites = suites(&run, &Gate::default()).suites;
+    let last = suites.last().and_then(|suite| suite.cases.last());
+    assert!(last.is_some_and(|case| matches!(case.status, Status::Error(_))));
+}
