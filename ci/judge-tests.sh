@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Tests the judge without judging a row: runs the unit tests of the crate conformance, and every
-# test target of it but the matrix. `cargo test -p conformance` runs all of these and the matrix.
+# Tests the judge without judging a row: runs the unit tests of the crate conformance, and its test
+# targets that `cargo test -p conformance` runs by default, except the matrix.
 #
 # Usage:  ci/judge-tests.sh [CARGO'S ARGUMENTS...]    e.g. --release
 # Needs:  cargo; Python 3.11.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Python on Windows ends lines with CR LF.
+names=$(python3 ci/facts.py tests conformance | tr -d '\r')
 targets=()
-while read -r target; do
-  [ "$target" = matrix ] || targets+=(--test "$target")
-done < <(python3 ci/facts.py tests conformance)
+for name in $names; do
+  [ "$name" = matrix ] || targets+=(--test "$name")
+done
 cargo test --no-fail-fast -p conformance --features uring --lib "${targets[@]}" "$@"

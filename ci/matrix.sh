@@ -20,7 +20,10 @@ if [ -n "${CONFORMANCE_OUTPUT:-}" ]; then
   for output in "${asked[@]}"; do
     case ${output#*=} in
       /* | ?:*) ;;
-      *) output=${output%%=*}=$root/${output#*=} ;;
+      *)
+        mkdir -p "$(dirname "${output#*=}")"
+        output=${output%%=*}=$root/${output#*=}
+        ;;
     esac
     outputs+=${outputs:+,}$output
   done

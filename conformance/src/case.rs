@@ -333,8 +333,9 @@ impl Case {
         self.exclusive_untimed()
     }
 
-    /// For a timed case whose load does not depend on how fast the judge is: what a server passes
-    /// on a busy host by an uncorrected clock, it also passes on an idle host.
+    /// For a timed case that a busy host can only make harder to pass. Its load must be the same
+    /// however fast the judge is, and it must have no wait that has to be long enough. Then a pass
+    /// by an uncorrected clock counts.
     #[must_use]
     pub const fn passes_on_busy_host(mut self) -> Self {
         self.passes_on_busy_host = true;

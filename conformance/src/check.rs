@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
+use harness::schedule::Sharing;
 use harness::{binaries, host};
 use report::host::Host;
 use report::output::{Output, OutputError, Outputs};
@@ -29,6 +30,9 @@ use crate::plan::PlannedCell;
 use crate::profile::Profile;
 use crate::suites;
 
+/// The result is rewritten at least this often, as long as cells are judged.
+const WRITING_INTERVAL: Duration = Duration::from_secs(20);
+
 /// Collects judged cells; becomes a [`Run`].
 #[derive(Debug)]
 pub struct Collector {
@@ -37,6 +41,8 @@ pub struct Collector {
     /// How many cells are to be judged.
     planned: usize,
     judged: Mutex<Judged>,
+    /// When the result was last written.
+    written: Mutex<Instant>,
 }
 
 #[derive(Debug)]
@@ -76,8 +82,8 @@ pub struct Options {
     pub repeats: u32,
 }
 
-/// Judges a plan. Calls `on_cell` for every judged cell, with the gate's conclusion, and `on_row`
-/// with the run as far as it is judged whenever all cells of a row are.
+/// Judges a plan. Calls `on_cell` for every judged cell, with the gate's conclusion, and `write`
+/// from time to time with a function that makes a run of what is judged so far.
 pub fn run(
     judge: &Judge,
     registry: &Registry,
@@ -85,7 +91,7 @@ pub fn run(
     plan: &[PlannedCell],
     options: &Options,
     on_cell: &(dyn Fn(&Cell, Conclusion) + Sync),
-    on_row: &(dyn Fn(&Run) + Sync),
+    write: &(dyn Fn(&dyn Fn() -> Run) + Sync),
 ) -> Run {
     let collector = Collector::start(plan);
     let next = AtomicUsize::new(0);
@@ -107,7 +113,7 @@ pub fn run(
                         }
                     }
                     if collector.add(planned, worst) {
-                        on_row(&collector.run_so_far(judge, rows));
+                        collector.write_beside(judge, rows, write);
                     }
                 }
             });
@@ -164,18 +170,33 @@ impl Collector {
             started_unix: since_1970.as_secs(),
             planned: plan.len(),
             judged: Mutex::new(Judged { cells: Vec::new(), left }),
+            written: Mutex::new(Instant::now()),
         }
     }
 
-    /// Adds a judged cell. Returns whether it was the last one of its row.
+    /// Adds a judged cell. Returns whether the result is to be written: it was the last cell of its
+    /// row, or the result was last written long ago. Cells that run alone come after all others, so
+    /// no row is complete before most cells are judged.
     pub fn add(&self, planned: &PlannedCell, cell: JudgedCell) -> bool {
         let mut judged = self.judged();
         judged.cells.push(cell);
-        let left = judged.left.get_mut(&planned.row);
-        left.is_some_and(|left| {
-            *left = left.saturating_sub(1);
-            *left == 0
-        })
+        let left = judged.left.entry(planned.row).or_default();
+        *left = left.saturating_sub(1);
+        let is_row_complete = *left == 0;
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = is_row_complete || written.elapsed() >= WRITING_INTERVAL;
+        if is_due {
+            *written = Instant::now();
+        }
+        is_due
+    }
+
+    /// Lets `write` write what is judged so far, while no cell runs alone: the work could make its
+    /// server late.
+    pub fn write_beside(&self, judge: &Judge, rows: &[Row], write: &dyn Fn(&dyn Fn() -> Run)) {
+        if let Ok(_permit) = judge.schedule.enter(Sharing::Shared) {
+            write(&|| self.run_so_far(judge, rows));
+        }
     }
 
     fn judged(&self) -> MutexGuard<'_, Judged> {
@@ -351,8 +372,6 @@ fn outputs(texts: &[String]) -> Result<Outputs, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use harness::schedule::Schedule;
     use harness::seed;
     use report::Gate;
@@ -384,7 +403,10 @@ mod tests {
         plan.iter_mut().for_each(|planned| planned.unavailable = Some("for this test".into()));
         let written = Mutex::new(Vec::new());
         let options = Options { jobs: 1, repeats: 1 };
-        let write = |run: &Run| written.lock().unwrap().push((run.cells.len(), run.planned));
+        let write = |so_far: &dyn Fn() -> Run| {
+            let run = so_far();
+            written.lock().unwrap().push((run.cells.len(), run.planned));
+        };
         let run = run(&judge, &registry, rows, &plan, &options, &|_, _| {}, &write);
         assert_eq!(written.into_inner().unwrap(), [(2, 4), (4, 4)]);
         assert_eq!(run.missing_cells(), 0);

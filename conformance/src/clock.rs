@@ -56,7 +56,8 @@ pub struct CellClock {
     meter: Meter,
     /// One more than the highest number of a connection that has received a byte.
     accepted_count: AtomicU32,
-    /// By when the server has had time to clean up after the connections that have ended.
+    /// By when the server has had time to clean up after the connections that have ended, on this
+    /// host.
     cleaned_up: Mutex<Instant>,
 }
 
@@ -98,8 +99,8 @@ impl CellClock {
         Self::new(factor, true, cell_limit)
     }
 
-    /// Starts a clock that neither scales limits nor subtracts held-back time. A host can only make
-    /// a server slower, so what meets a limit by this clock meets it on an idle host, too.
+    /// Starts a clock that neither scales limits nor subtracts held-back time, for a case that
+    /// [passes on a busy host](crate::case::Case::passes_on_busy_host).
     #[must_use]
     pub fn start_uncorrected(cell_limit: Duration) -> Self {
         Self::new(1.0, false, cell_limit)
@@ -130,7 +131,7 @@ impl CellClock {
     pub fn note_accepted(&self, number: u32) {
         let count = number.saturating_add(1);
         if self.accepted_count.fetch_max(count, Ordering::Relaxed) < count {
-            let latest = Instant::now() + MAX_CLEANUP_BESIDE_ACCEPT;
+            let latest = Instant::now() + self.scale(MAX_CLEANUP_BESIDE_ACCEPT);
             let mut cleaned_up = self.cleaned_up.lock().unwrap_or_else(PoisonError::into_inner);
             *cleaned_up = (*cleaned_up).min(latest);
         }
@@ -139,15 +140,16 @@ impl CellClock {
     /// Notes that a connection has ended. The server must notice that and clean up.
     pub fn note_ended(&self) {
         let mut cleaned_up = self.cleaned_up.lock().unwrap_or_else(PoisonError::into_inner);
-        *cleaned_up = (*cleaned_up).max(Instant::now()) + TIME_PER_CLIENT;
+        *cleaned_up = (*cleaned_up).max(Instant::now()) + self.scale(TIME_PER_CLIENT);
     }
 
-    /// How much longer the server may need to accept `waiting` clients, and to clean up after those
-    /// that have ended.
+    /// How much longer the server may need, on an idle host, to accept `waiting` clients, and to
+    /// clean up after those that have ended.
     #[must_use]
     pub fn work_left(&self, waiting: u32) -> Duration {
         let cleaned_up = *self.cleaned_up.lock().unwrap_or_else(PoisonError::into_inner);
-        TIME_PER_CLIENT * waiting + cleaned_up.saturating_duration_since(Instant::now())
+        let cleanup = cleaned_up.saturating_duration_since(Instant::now()).div_f64(self.factor);
+        TIME_PER_CLIENT * waiting + cleanup
     }
 
     /// How many numbered connections the server is known to have accepted.

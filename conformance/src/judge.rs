@@ -83,6 +83,13 @@ pub struct JudgedCell {
     pub attestation: Option<Attestation>,
 }
 
+/// One run of a case for a cell.
+struct Attempt {
+    evidence: Evidence,
+    context: Arc<Context>,
+    lifecycle: Lifecycle,
+}
+
 /// The outcome of running a case, before its level is considered.
 struct Evidence {
     found: CaseResult,
@@ -143,67 +150,57 @@ impl Judge {
         let started = Instant::now();
         let passes_on_busy_host = planned.case.passes_on_busy_host;
         if factor > MAX_HOST_FACTOR && is_timed && !passes_on_busy_host {
-            cell.reason = Some(format!("host too busy to judge time: {factor:.1} x slower").into());
+            cell.reason = Some(describe_busy_host(factor, None));
             return JudgedCell { cell, runtime: None, attestation: None };
         }
         let own_cpu = thread_cpu();
         let mut is_corrected = factor <= MAX_HOST_FACTOR || !passes_on_busy_host;
-        let (evidence, context, lifecycle) = loop {
+        let mut had_uncorrected = !passes_on_busy_host;
+        let mut share_of_corrected = None;
+        let attempt = loop {
             let begun = Instant::now();
             let limit = self.profile.cell_limit();
             let clock = match is_corrected {
                 true => CellClock::start(factor.min(MAX_HOST_FACTOR), limit),
                 false => CellClock::start_uncorrected(limit),
             };
-            let (evidence, context, lifecycle) = self.run_by_clock(row, planned, clock);
-            cell.cpu_seconds += lifecycle.ended_cpu().as_secs_f64();
+            let attempt = self.run_by_clock(row, planned, clock);
+            cell.cpu_seconds += attempt.lifecycle.ended_cpu().as_secs_f64();
             // A busy host cannot make a server end or send wrong bytes.
-            if !is_timed || evidence.is_grave() {
-                break (evidence, context, lifecycle);
+            if !is_timed || attempt.evidence.is_grave() {
+                break attempt;
             }
             // Nothing else that was found in a disturbed window counts.
-            let share = context.clock.held_back_share();
+            let share = attempt.context.clock.held_back_share();
             cell.held_back = Some(share);
-            // By an uncorrected clock, only a pass counts.
-            let counts =
-                if is_corrected { share <= HELD_BACK_LIMIT } else { evidence.found.is_ok() };
-            if counts {
-                break (evidence, context, lifecycle);
+            if is_corrected {
+                share_of_corrected = Some(share);
+            }
+            // By an uncorrected clock, only a pass counts, and a cell has only one such run: a
+            // server that passes sometimes must not have many.
+            let has_passed = attempt.evidence.found.is_ok();
+            if (is_corrected && share <= HELD_BACK_LIMIT) || (!is_corrected && has_passed) {
+                break attempt;
             }
             let has_patience = self.disturbance.add(&row.name, begun.elapsed());
-            // However busy the host was before, each such cell gets one run by this clock.
-            let is_next_uncorrected = passes_on_busy_host && is_corrected;
-            is_corrected = !is_next_uncorrected && factor <= MAX_HOST_FACTOR;
-            if !has_patience && !is_next_uncorrected {
+            had_uncorrected |= !is_corrected;
+            is_corrected = had_uncorrected;
+            if had_uncorrected && (!has_patience || factor > MAX_HOST_FACTOR) {
                 cell.cpu_seconds += thread_cpu() - own_cpu;
                 cell.seconds = started.elapsed().as_secs_f64();
-                cell.reason = Some(describe_busy_host(share));
+                cell.held_back = share_of_corrected;
+                cell.reason = Some(describe_busy_host(factor, share_of_corrected));
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
         cell.cpu_seconds += thread_cpu() - own_cpu;
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
-        cell.margin = context.clock.margin();
-        if evidence.found.is_err() || evidence.ended.is_some() {
-            let tail = lifecycle.stderr_tail(TAIL_LINES);
-            cell.stderr_tail = tail;
-        }
-        let judged = JudgedCell {
-            cell: decide_cell(cell, planned.case, evidence.lack, evidence.found, evidence.ended),
-            runtime: evidence.runtime,
-            attestation: evidence.attestation,
-        };
-        with_waiver(judged, waiver)
+        with_waiver(conclude(cell, planned.case, attempt), waiver)
     }
 
     /// Runs a case by this clock.
-    fn run_by_clock(
-        &self,
-        row: &Row,
-        planned: &PlannedCell,
-        clock: CellClock,
-    ) -> (Evidence, Arc<Context>, Lifecycle) {
+    fn run_by_clock(&self, row: &Row, planned: &PlannedCell, clock: CellClock) -> Attempt {
         let size = planned.case.sizes.for_profile(self.profile);
         // The same case gets the same bytes on every row.
         let key = Key::for_part(self.seed, &planned.id());
@@ -211,7 +208,8 @@ impl Judge {
         let lifecycle = Lifecycle::new(row, Arc::clone(&context), self.start_timeout);
         let evidence =
             panic::catch_unwind(AssertUnwindSafe(|| self.run(row, planned.case, &lifecycle)));
-        (evidence.unwrap_or_else(|_| Evidence::from_panic()), context, lifecycle)
+        let evidence = evidence.unwrap_or_else(|_| Evidence::from_panic());
+        Attempt { evidence, context, lifecycle }
     }
 
     /// Waits for the descriptors that a case needs in this process, and reserves them.
@@ -446,6 +444,20 @@ fn verdict(level: Level, failure: &Failure) -> Verdict {
     }
 }
 
+/// Makes a judged cell of the attempt that counts.
+fn conclude(mut cell: Cell, case: &Case, attempt: Attempt) -> JudgedCell {
+    let Attempt { evidence, context, lifecycle } = attempt;
+    cell.margin = context.clock.margin();
+    if evidence.found.is_err() || evidence.ended.is_some() {
+        cell.stderr_tail = lifecycle.stderr_tail(TAIL_LINES);
+    }
+    JudgedCell {
+        cell: decide_cell(cell, case, evidence.lack, evidence.found, evidence.ended),
+        runtime: evidence.runtime,
+        attestation: evidence.attestation,
+    }
+}
+
 fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
     let cell = &mut judged.cell;
     let is_judged = !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported);
@@ -461,8 +473,12 @@ fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
     judged
 }
 
-/// Why a cell could not be judged on a busy host.
-fn describe_busy_host(share: f64) -> Outside {
+/// Why a cell could not be judged on a busy host. `share` is the share of held-back time; `None` if
+/// the host was too slow to look at it.
+fn describe_busy_host(factor: f64, share: Option<f64>) -> Outside {
+    let Some(share) = share else {
+        return format!("host too busy to judge time: {factor:.1} x slower").into();
+    };
     let percent = 100.0 * share;
     let limit = 100.0 * HELD_BACK_LIMIT;
     format!(

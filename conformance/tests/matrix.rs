@@ -45,12 +45,15 @@ struct SharedState {
 }
 
 impl SharedState {
-    /// Writes what is judged so far, so that a run that is cut off leaves its finished rows.
+    /// Writes what is judged so far, so that a run that is cut off leaves a result.
     fn write_unfinished(&self) {
-        let run = self.collector.run_so_far(&self.judge, &self.rows);
-        let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        let unwritten = outputs.write_files(&run, &self.judge.gate, Completeness::Partial);
-        unwritten.iter().for_each(|error| eprintln!("{error}"));
+        self.collector.write_beside(&self.judge, &self.rows, &|run_so_far| {
+            // The lock comes first, so that no older state replaces a newer one.
+            let mut outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+            let run = run_so_far();
+            let unwritten = outputs.write_files(&run, &self.judge.gate, Completeness::Partial);
+            unwritten.iter().for_each(|error| eprintln!("{error}"));
+        });
     }
 }
 

@@ -164,9 +164,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let options = check::Options { jobs: arguments.jobs.get(), repeats: arguments.repeat };
     let on_cell = |cell: &Cell, conclusion| show_progress(&progress, cell, conclusion);
     let outputs = Mutex::new(outputs);
-    let write = |run: &Run| {
+    let write = |run_so_far: &dyn Fn() -> Run| {
+        // The lock comes first, so that no older state replaces a newer one.
         let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = outputs.write_unfinished(run, &judge.gate) {
+        if let Err(error) = outputs.write_unfinished(&run_so_far(), &judge.gate) {
             print_notice(format_args!("iomatrix: {error}"));
         }
     };

@@ -57,7 +57,6 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(10, 20, 200)
         .needs(&[Need::Descriptors(SLOW_CLIENTS)])
         .exclusive_timed()
-        .passes_on_busy_host()
         .wire(slow_clients),
         Case::must(
             "cpu-bound-request",
@@ -67,7 +66,6 @@ pub(super) const SUITE: Suite = Suite {
         .needs(&[Need::SocketsBesideWork])
         .with_capability("cpu")
         .exclusive_timed()
-        .passes_on_busy_host()
         .lifecycle(cpu_bound_request),
         Case::must(
             "cpu-bound-saturation",

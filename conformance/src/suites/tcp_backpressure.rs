@@ -63,7 +63,6 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(20, 50, 200)
         .exclusive_timed()
-        .passes_on_busy_host()
         .wire(isolation),
         Case::must(
             "many-stalled",

@@ -93,7 +93,6 @@ pub(super) const SUITE: Suite = Suite {
         )
         .sizes(10, 20, 50)
         .exclusive_timed()
-        .passes_on_busy_host()
         .level_below_contract(Level::Should)
         .answers(Question::Promptness)
         .wire(latency_no_stall),

@@ -90,6 +90,17 @@ pub fn compare(
             reason
         ));
     }
+    let all = before.runs.iter().map(|run| (before, run));
+    let all = all.chain(after.runs.iter().map(|run| (after, run)));
+    if let Some((side, run)) = all.into_iter().find(|(_, run)| run.missing_cells() > 0) {
+        return Err(outside!(
+            "the run of {} in {} was cut off: {} of {} cells are judged",
+            run.label,
+            side.name,
+            run.cells.len(),
+            run.planned
+        ));
+    }
     let benches: Result<Vec<_>, Outside> =
         benches.into_iter().map(|(one, other)| benches::compare(one, other, other_hosts)).collect();
     Ok(Comparison {

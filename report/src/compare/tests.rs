@@ -219,3 +219,16 @@ fn results_belong_together_by_label() {
         "{none:?}"
     );
 }
+
+#[test]
+fn a_run_that_was_cut_off_is_not_compared() {
+    let whole = check(vec![cell("a", Verdict::Pass), cell("b", Verdict::Pass)]);
+    let cut_off = Run { planned: 3, ..whole.clone() };
+    let results =
+        |name: &str, run: Run| Results { name: name.into(), runs: vec![run], ..Results::default() };
+    let force = OtherHosts::CountsOnly;
+    for (before, after) in [(&whole, &cut_off), (&cut_off, &whole)] {
+        let found = compare(&results("A", before.clone()), &results("B", after.clone()), force);
+        assert!(found.unwrap_err().contains("was cut off: 2 of 3 cells"));
+    }
+}

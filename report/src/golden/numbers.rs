@@ -133,7 +133,11 @@ fn absurd_numbers_of_a_run_are_shown() {
     });
     let before = run();
     expect_shown(&run(), |after| {
-        let side = |run: &Run| Results { runs: vec![run.clone()], ..Results::default() };
+        // A run with more planned cells was cut off, and is not compared.
+        let side = |run: &Run| {
+            let run = Run { planned: run.cells.len(), ..run.clone() };
+            Results { runs: vec![run], ..Results::default() }
+        };
         show(&compare(&side(&before), &side(after), OtherHosts::TimesToo).expect("common cells"));
     });
 }

@@ -23,7 +23,8 @@ pub struct Outputs {
 pub enum Completeness {
     /// All files, because the document is complete.
     Complete,
-    /// Only the files that can be replaced once the document is complete; a stream cannot.
+    /// Only the files that can be replaced once the document is complete (a stream cannot), in the
+    /// formats that say that it is not.
     Partial,
 }
 
@@ -104,11 +105,13 @@ impl Outputs {
         question: &P::Question,
         completeness: Completeness,
     ) -> Vec<PageError> {
-        let is_meant = |file: &OutputFile| match completeness {
+        let is_meant = |format: Format, file: &OutputFile| match completeness {
             Completeness::Complete => true,
-            Completeness::Partial => !file.is_stream(),
+            Completeness::Partial => {
+                !file.is_stream() && !matches!(format, Format::Csv | Format::Margins)
+            }
         };
-        let files = self.files.iter_mut().filter(|(_, file)| is_meant(file));
+        let files = self.files.iter_mut().filter(|(format, file)| is_meant(*format, file));
         let written = files.map(|(format, file)| -> Result<(), PageError> {
             let page = render(shown, question, *format, View::in_file())?;
             Ok(file.write(page.as_bytes())?)

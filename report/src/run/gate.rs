@@ -38,6 +38,7 @@ pub struct MissingDriver<'a> {
 enum MissingReason {
     NoRow,
     Unavailable,
+    CutOff,
 }
 
 impl MissingDriver<'_> {
@@ -47,6 +48,7 @@ impl MissingDriver<'_> {
         let reason = match self.reason {
             MissingReason::NoRow => "no row of this run has it",
             MissingReason::Unavailable => "every cell of its rows is unavailable",
+            MissingReason::CutOff => "the run was cut off before",
         };
         outside!("required driver {} was not judged: {}", self.driver, reason)
     }
@@ -96,6 +98,7 @@ impl Gate {
             let rows = || run.rows.iter().filter(|row| row.driver == *driver);
             let mut cells = run.cells.iter().filter(|c| rows().any(|row| row.name == c.row));
             match rows().next() {
+                None if run.missing_cells() > 0 => Some(MissingReason::CutOff),
                 None => Some(MissingReason::NoRow),
                 Some(_) if cells.all(|c| c.verdict == Verdict::Unavailable) => {
                     Some(MissingReason::Unavailable)

@@ -132,7 +132,7 @@ pub struct Cell {
     pub exclusive: bool,
     /// For a cell that judges latency, the share of its time in which other processes held back
     /// judge or server. Above 0.05 the judge judges the cell again, and in the end makes it an
-    /// `error`.
+    /// `error`, unless the case can pass on a busy host.
     pub held_back: Option<f64>,
     /// The last lines of the server's standard error, for a cell that is not green.
     pub stderr_tail: Vec<Outside>,

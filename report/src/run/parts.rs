@@ -162,9 +162,14 @@ fn absences(run: &Run, gate: &Gate) -> Part {
         1 => outside!("{} (1 cell)", line),
         count => outside!("{} ({} cells)", line, count),
     };
-    match found.is_empty() {
+    let mut lines: Vec<Outside> = found.into_iter().map(line).collect();
+    match run.missing_cells() {
+        0 => {}
+        missing => lines.push(outside!("{} cells: the run was cut off", missing)),
+    }
+    match lines.is_empty() {
         true => Part::lines(["every cell was judged"]),
-        false => Part::list("not judged", found.into_iter().map(line)),
+        false => Part::list("not judged", lines),
     }
 }
 
@@ -185,6 +190,9 @@ fn model_differences(run: &Run) -> Vec<Part> {
         return nothing("nothing to compare: this run judged rows of one model only");
     }
     let differences = differences(run);
+    if differences.is_empty() && run.missing_cells() > 0 {
+        return nothing("not known: the run was cut off, and no case differs as far as it came");
+    }
     if differences.is_empty() {
         return nothing("nowhere: every case has the same verdict and observation in both");
     }

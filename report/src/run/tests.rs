@@ -184,6 +184,13 @@ fn a_run_that_was_cut_off_is_an_error_and_says_so() {
     assert_eq!(run.exit(&Gate::default()), Exit::Error);
     let line = super::parts::closing_line(&run).on_terminal();
     assert!(line.starts_with("cut off: 2 of 3 cells on linux"), "{line}");
+    let gate = Gate { required_drivers: vec!["io_uring".into()], ..Gate::default() };
+    let missing: Vec<String> =
+        gate.missing_drivers(&run).iter().map(|it| it.sentence().on_terminal()).collect();
+    assert_eq!(missing, ["required driver io_uring was not judged: the run was cut off before"]);
+    let page = render(&run, &Gate::default(), Format::Markdown, View::in_file()).unwrap();
+    assert!(page.contains("1 cells: the run was cut off"), "{page}");
+    assert!(!page.contains("every cell was judged"), "{page}");
     let suites = suites(&run, &Gate::default()).suites;
     let last = suites.last().and_then(|suite| suite.cases.last());
     assert!(last.is_some_and(|case| matches!(case.status, Status::Error(_))));
