@@ -162,14 +162,12 @@ fn absences(run: &Run, gate: &Gate) -> Part {
         1 => outside!("{} (1 cell)", line),
         count => outside!("{} ({} cells)", line, count),
     };
-    let mut lines: Vec<Outside> = found.into_iter().map(line).collect();
-    match run.missing_cells() {
-        0 => {}
-        missing => lines.push(outside!("{} cells: the run was cut off", missing)),
+    if run.missing_cells() > 0 {
+        found.push(("the run was cut off".into(), run.missing_cells()));
     }
-    match lines.is_empty() {
+    match found.is_empty() {
         true => Part::lines(["every cell was judged"]),
-        false => Part::list("not judged", lines),
+        false => Part::list("not judged", found.into_iter().map(line)),
     }
 }
 

@@ -189,7 +189,7 @@ fn a_run_that_was_cut_off_is_an_error_and_says_so() {
         gate.missing_drivers(&run).iter().map(|it| it.sentence().on_terminal()).collect();
     assert_eq!(missing, ["required driver io_uring was not judged: the run was cut off before"]);
     let page = render(&run, &Gate::default(), Format::Markdown, View::in_file()).unwrap();
-    assert!(page.contains("1 cells: the run was cut off"), "{page}");
+    assert!(page.contains("the run was cut off (1 cell)"), "{page}");
     assert!(!page.contains("every cell was judged"), "{page}");
     let suites = suites(&run, &Gate::default()).suites;
     let last = suites.last().and_then(|suite| suite.cases.last());
