@@ -34,6 +34,10 @@ const TIME_PER_CLIENT: Duration = Duration::from_millis(5);
 /// How much longer a server may still clean up once it has accepted a new client.
 const MAX_CLEANUP_BESIDE_ACCEPT: Duration = Duration::from_secs(1);
 
+/// Held-back time counts as a share of at least this time. It is derived from counters that count
+/// in ticks of up to 10 ms, so less than one tick says nothing.
+const MIN_SHARE_TIME: Duration = Duration::from_millis(200);
+
 /// The judge subtracts no held-back time from a wait shorter than this: to read the counters would
 /// cost more time than the correction.
 const MIN_CORRECTED_TIME: Duration = Duration::from_millis(50);
@@ -185,12 +189,12 @@ impl CellClock {
     }
 
     /// The share of the time since the first server was ready in which judge or server were held
-    /// back; 0 to 1.
+    /// back; 0 to 1. A shorter time than [`MIN_SHARE_TIME`] counts as that long.
     #[must_use]
     pub fn held_back_share(&self) -> f64 {
         let ready = *self.ready.get().unwrap_or(&self.started);
         let held_back = self.meter.id().held_back_since(ready);
-        held_back.as_secs_f64() / ready.elapsed().as_secs_f64().max(1e-3)
+        held_back.as_secs_f64() / ready.elapsed().max(MIN_SHARE_TIME).as_secs_f64()
     }
 
     /// How long judge or server have been held back since `moment`; zero for an uncorrected clock.

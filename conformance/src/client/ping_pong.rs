@@ -9,8 +9,9 @@ use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::clock::{CellClock, PROGRESS_LIMIT};
 
-/// The 99th percentile of rounds of 64 bytes; each client makes `peer.size()` rounds. Ends early
-/// once too many rounds are above `limit` for the percentile to be below it.
+/// The 99th percentile of rounds of 64 bytes. The clients take turns, each makes `peer.size()`
+/// rounds, and a round begins at least `pace` after the one before. Ends early once too many rounds
+/// are above `limit` for the percentile to be below it.
 ///
 /// # Errors
 /// A payload failure, `closed`, `reset` or `timeout`.
@@ -18,6 +19,7 @@ pub fn p99_round(
     clients: &mut [Connection],
     peer: &Peer,
     limit: Duration,
+    pace: Duration,
 ) -> Result<Duration, Failure> {
     let limit = peer.clock().scale(limit);
     let allowed = usize::try_from(peer.size()).unwrap_or(usize::MAX) * clients.len() / 100;
@@ -36,6 +38,7 @@ pub fn p99_round(
             let took = peer.clock().elapsed_without_held_back(start);
             rounds.push(took);
             late += usize::from(took > limit);
+            thread::sleep(pace.saturating_sub(start.elapsed()));
         }
     }
     rounds.sort_unstable();

@@ -46,7 +46,7 @@ pub(super) const SUITE: Suite = Suite {
             "While a thousand clients per second connect, streams keep at least a quarter of \
              their throughput.",
         )
-        .sizes(400, 400, 5000)
+        .sizes(250, 250, 5000)
         .exclusive_untimed()
         .wire(streams_under_accept_storm),
         Case::should(
@@ -54,7 +54,7 @@ pub(super) const SUITE: Suite = Suite {
             "Hundreds of clients that send one byte per second each do not delay the other \
              clients.",
         )
-        .sizes(10, 20, 200)
+        .sizes(15, 25, 250)
         .needs(&[Need::Descriptors(SLOW_CLIENTS)])
         .exclusive_timed()
         .wire(slow_clients),
@@ -118,8 +118,9 @@ const PACE: Duration = Duration::from_millis(5);
 fn hot_connection(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(20)?;
     let mut hot = Streams::start(peer, 1)?;
-    let p99 =
-        run_while_streaming(&mut hot, peer.clock(), || p99_round(&mut clients, peer, HOT_LIMIT))?;
+    let p99 = run_while_streaming(&mut hot, peer.clock(), || {
+        p99_round(&mut clients, peer, HOT_LIMIT, Duration::ZERO)
+    })?;
     peer.clock().judge_rounds("p99 of a round next to a stream", p99, HOT_LIMIT)?;
     hot.finish(peer.clock())?;
     Observation::met()
@@ -221,6 +222,7 @@ fn measure_rate(
 }
 
 fn slow_clients(peer: &Peer) -> CaseResult {
+    const PACE: Duration = Duration::from_millis(2);
     let mut clients = peer.connect_many(10)?;
     let mut slow = peer.connect_many(SLOW_CLIENTS)?;
     let stop = AtomicBool::new(false);
@@ -229,7 +231,7 @@ fn slow_clients(peer: &Peer) -> CaseResult {
             let _counted = peer.clock().count_this_thread();
             trickle(&mut slow, &stop)
         });
-        let p99 = p99_round(&mut clients, peer, SLOW_LIMIT);
+        let p99 = p99_round(&mut clients, peer, SLOW_LIMIT, PACE);
         stop.store(true, Ordering::Relaxed);
         thread_outcome(trickle.join())?;
         p99

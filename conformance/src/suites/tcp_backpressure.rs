@@ -222,7 +222,7 @@ fn isolation(peer: &Peer) -> CaseResult {
     let mut clients = peer.connect_many(10)?;
     let mut stalled = peer.connect_with(Setup::small_buffers())?;
     stalled.send_until_blocked(LONG_BLOCK_TIME, PLATEAU_MIB * MIB)?;
-    let beside = p99_round(&mut clients, peer, LIMIT)?;
+    let beside = p99_round(&mut clients, peer, LIMIT, Duration::ZERO)?;
     peer.clock().judge_rounds("p99 next to a client that does not read", beside, LIMIT)?;
     stalled.receive_all()?;
     Observation::met()
