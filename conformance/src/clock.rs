@@ -34,8 +34,8 @@ const TIME_PER_CLIENT: Duration = Duration::from_millis(5);
 /// How much longer a server may still clean up once it has accepted a new client.
 const MAX_CLEANUP_BESIDE_ACCEPT: Duration = Duration::from_secs(1);
 
-/// Held-back time counts as a share of at least this time. It is derived from counters that count
-/// in ticks of up to 10 ms, so less than one tick says nothing.
+/// The shortest time by which held-back time is divided to get its share. It is derived from
+/// counters with ticks of up to 10 ms, so a value below one tick says nothing.
 const MIN_SHARE_TIME: Duration = Duration::from_millis(200);
 
 /// The judge subtracts no held-back time from a wait shorter than this: to read the counters would
@@ -45,7 +45,7 @@ const MIN_CORRECTED_TIME: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct CellClock {
     factor: f64,
-    /// Whether limits do not count held-back time.
+    /// Whether held-back time is subtracted from waits and measured times.
     is_corrected: bool,
     cell_limit: Duration,
     cell_ends: Mutex<Instant>,
@@ -130,8 +130,8 @@ impl CellClock {
     }
 
     /// Notes that a connection has received its first byte: the server has accepted it and all
-    /// earlier ones. A server with one loop has then noticed most of the ends before, too. One with
-    /// many threads may still clean up.
+    /// earlier ones. A server with one loop has by then also noticed most connections that ended
+    /// earlier. A server with many threads may still clean up after them.
     pub fn note_accepted(&self, number: u32) {
         let count = number.saturating_add(1);
         if self.accepted_count.fetch_max(count, Ordering::Relaxed) < count {
@@ -189,7 +189,7 @@ impl CellClock {
     }
 
     /// The share of the time since the first server was ready in which judge or server were held
-    /// back; 0 to 1. A shorter time than [`MIN_SHARE_TIME`] counts as that long.
+    /// back; 0 to 1. Divides by at least [`MIN_SHARE_TIME`].
     #[must_use]
     pub fn held_back_share(&self) -> f64 {
         let ready = *self.ready.get().unwrap_or(&self.started);
@@ -248,7 +248,8 @@ impl CellClock {
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         waited.allowed += allowed;
         let patience = self.scale(PATIENCE + waited.allowed);
-        // Before that, held-back time of short waits makes no difference.
+        // Reads the counters only once more than half of the patience is used up. Until then, at
+        // least half of it is left.
         if waited.time > patience / 2 {
             self.look_at_short_waits(&mut waited);
         }

@@ -36,10 +36,11 @@ const TAIL_LINES: usize = 20;
 /// Above this share of held-back time ([`harness::held_back_time`]), a cell that judges latency is
 /// disturbed.
 const HELD_BACK_LIMIT: f64 = 0.05;
-/// The disturbed cells of a row may be judged again for this long in total.
+/// How long the discarded runs of one row may take in total. After that, its disturbed cells are
+/// not judged again.
 const BUSY_PATIENCE: Duration = Duration::from_secs(30);
-/// Those of all rows may be judged again for this long in total: a host that is busy for longer is
-/// not going to be idle soon.
+/// How long the discarded runs of all rows may take in total. A host that is busy for longer is
+/// unlikely to be idle soon.
 const BUSY_PATIENCE_OF_ALL_ROWS: Duration = Duration::from_secs(4 * 60);
 
 /// How long the disturbed cells of each row have taken so far. Clones share it.
@@ -170,7 +171,7 @@ impl Judge {
             if !is_timed || attempt.evidence.is_grave() {
                 break attempt;
             }
-            // Nothing else that was found in a disturbed window counts.
+            // In a disturbed window, any other result of a corrected clock is discarded.
             let share = attempt.context.clock.held_back_share();
             cell.held_back = Some(share);
             if is_corrected {
@@ -474,7 +475,7 @@ fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {
 }
 
 /// Why a cell could not be judged on a busy host. `share` is the share of held-back time; `None` if
-/// the host was too slow to look at it.
+/// the cell was not run, because the host factor was too high.
 fn describe_busy_host(factor: f64, share: Option<f64>) -> Outside {
     let Some(share) = share else {
         return format!("host too busy to judge time: {factor:.1} x slower").into();
@@ -482,8 +483,8 @@ fn describe_busy_host(factor: f64, share: Option<f64>) -> Outside {
     let percent = 100.0 * share;
     let limit = 100.0 * HELD_BACK_LIMIT;
     format!(
-        "host busy: judge and server were held back by others for {percent:.0} % of the time, and \
-         time is judged up to {limit:.0} %"
+        "host busy: other processes held the judge or the server back for {percent:.0} % of the \
+         time; latency is judged only up to {limit:.0} %; repeat on an idle host"
     )
     .into()
 }

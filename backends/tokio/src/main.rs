@@ -1,18 +1,18 @@
 //! Echo server on Tokio: one task per connection, which Tokio polls when its socket is ready.
 //!
 //! `accept_loop` is the outer loop of Tokio's tutorial, and `echo` is its inner loop; `spawn_echo`
-//! starts the task between them. The tutorial leaves out an `accept` that fails, which
-//! `accept_loop` handles, and a stop signal, which both loops handle: after it, the server still
-//! echoes what it has read. The functions after them run the server in three ways, which
-//! `--flavor` selects. Unlike most servers, this one has no limit on clients and no idle timeout,
-//! and a panic ends the whole process.
+//! starts the task between them. The tutorial does not handle an `accept` that fails; `accept_loop`
+//! does. The tutorial has no stop signal; here, both loops handle one. After the stop signal, each
+//! connection reads once more what has already arrived, echoes it, and sends FIN. The functions
+//! after them run the server in three ways, which `--flavor` selects. Unlike most servers, this one
+//! has no limit on clients and no idle timeout, and a panic ends the whole process.
 //!
 //! Unix sockets, datagrams and the optional parts of the contract (docs/CONTRACT.md) are modules of
 //! their own. Without `--cancel`, `capability::accept` only awaits `listener.accept()`, and
 //! `capability::read` only awaits `stream.read(buffer)`. The crate `common` implements the parts of
 //! the contract that do not depend on the runtime. In your own program, use `CancellationToken` of
-//! tokio-util in place of `context.stopped()`, and its `TaskTracker` in place of
-//! `count_connection` and `drained`.
+//! tokio-util in place of `context.stopped()`, and its `TaskTracker` in place of `count_connection`
+//! and `drained`.
 
 mod capability;
 mod datagrams;
@@ -110,7 +110,7 @@ async fn echo<S: Stream>(mut stream: S, work: Option<Work>, context: Context) ->
         }
         answer(&mut stream, &buffer[..bytes], work).await?;
     }
-    // At the stop, one more buffer of what has arrived is echoed.
+    // After the stop, read once more what has already arrived, at most one buffer, and echo it.
     match stream.read_now(&mut buffer) {
         Ok(0) => {}
         Ok(bytes) => answer(&mut stream, &buffer[..bytes], work).await?,
@@ -185,7 +185,8 @@ fn run_one(
         join(loops).await;
         Ok(context.drained().await)
     });
-    // Dropping the runtime would wait for `spawn_blocking` work that still runs, past the deadline.
+    // Dropping the runtime would wait until running `spawn_blocking` work ends, even if the drain
+    // deadline passes.
     runtime.shutdown_background();
     drained
 }

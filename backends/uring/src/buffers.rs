@@ -159,7 +159,7 @@ impl Pool {
     /// Registers a pool of buffers of `buffer_bytes` each.
     ///
     /// # Errors
-    /// `InvalidInput` on a kernel older than 5.19; a lack of memory.
+    /// Those of io_uring_register(2), such as a lack of memory.
     pub(crate) fn register(submitter: &Submitter<'_>, buffer_bytes: usize) -> io::Result<Self> {
         let most = (POOL_BYTES / buffer_bytes).clamp(2, POOL_BUFFERS);
         // Rounded down to a power of two.
@@ -205,8 +205,10 @@ impl Pool {
         let start = self.start(&lease) as u64;
         let index = usize::from(self.tail % self.count);
         let first = self.entries.as_ptr().cast::<BufRingEntry>();
-        // SAFETY: the index is within the ring. The kernel does not read this entry before the tail
-        // has passed it, and the lease shows that the kernel does not write into the buffer.
+        // SAFETY: the index is within the ring. The kernel does not read the address, length and ID
+        // of this entry before the tail has passed it. The kernel may read the tail at any time; it
+        // lies in the first entry and is not written through this reference. The lease shows that
+        // the kernel does not write into the buffer.
         let entry = unsafe { &mut *first.add(index) };
         entry.set_addr(start);
         entry.set_len(self.buffer_bytes as u32);

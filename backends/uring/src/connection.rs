@@ -18,10 +18,10 @@ use rustix::net;
 use crate::buffers::Buffer;
 use crate::ring::{Bytes, Key, Ring, Shots};
 
-/// When this many messages wait to be sent, the connection cancels its receive. The kernel can post
-/// dozens of completions before that (Linux 6.18: 33 per socket each time that it runs task work,
-/// which one wait can do twice), so a client that does not read can hold more provided buffers than
-/// this.
+/// When this many messages wait to be sent, the connection cancels its receive. A wait for
+/// completions can run task work twice, and each time the kernel can post 33 completions per socket
+/// (Linux 6.18). The connection sees them only after the wait, so a client that does not read can
+/// hold more provided buffers than this.
 const MOST_WAITING: usize = 16;
 /// Receiving starts again when at most this many messages wait to be sent.
 const FEW_WAITING: usize = 4;
@@ -38,14 +38,15 @@ pub(crate) struct Connection {
     receiving: Option<Key>,
     /// Too many messages wait, and the receive is being cancelled.
     is_cancelled: bool,
-    /// No provided buffer was free: the next receive uses a buffer of the connection.
+    /// No provided buffer was free: the next receive uses a buffer that the connection owns.
     found_pool_empty: bool,
     /// The client's FIN has come.
     ended: bool,
     /// The send in flight.
     sending: Option<Sending>,
     waiting: VecDeque<Message>,
-    /// The buffer of the connection, while nothing uses it.
+    /// A buffer of the connection that nothing uses. While the pool is empty, a multishot
+    /// connection can own several buffers; it keeps one.
     spare: Option<Buffer>,
     buffer_bytes: usize,
 }
@@ -252,7 +253,8 @@ impl Connection {
     fn enqueue(&mut self, ring: &mut Ring, bytes: Bytes, length: usize) -> Next {
         match self.phase {
             Phase::Echoing | Phase::Answering => {}
-            // No later receive is echoed.
+            // A multishot receive that is being cancelled may return more bytes, which are echoed.
+            // The connection submits no other receive whose bytes it echoes.
             Phase::Stopping => self.phase = Phase::Answering,
             Phase::Ending | Phase::Failed(_) => {
                 self.recycle(ring, Some(bytes));

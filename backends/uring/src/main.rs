@@ -10,11 +10,13 @@
 //! multishot accept and receive with provided buffers: the kernel picks a buffer when bytes arrive,
 //! so an idle connection holds none, unless it once found no provided buffer free.
 //!
-//! What it does not use: registered files (every client would need a slot in a table of fixed
-//! size), bundles and incremental buffer consumption (an echo sends what one receive returned),
-//! zero-copy send (over loopback, IORING_OP_SEND_ZC copies anyway, on Unix sockets it fails with
-//! EOPNOTSUPP, and the buffer is busy until a second completion, IORING_CQE_F_NOTIF), and SQPOLL
-//! (its kernel thread spins, which would count as CPU time of the server).
+//! The server does not use:
+//!
+//! - registered files: every client would need a slot in a table of fixed size;
+//! - bundles and incremental buffer consumption: an echo sends what one receive returned;
+//! - zero-copy send: over loopback, IORING_OP_SEND_ZC copies anyway. On Unix sockets it fails with
+//!   EOPNOTSUPP. The buffer stays busy until a second completion (IORING_CQE_F_NOTIF);
+//! - SQPOLL: its kernel thread spins, which would count as CPU time of the server.
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "linux")] {

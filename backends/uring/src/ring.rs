@@ -167,8 +167,8 @@ impl Ring {
         self.begin(entry, listener, InFlight::Accept, token)
     }
 
-    /// Queues a receive into `buffer`. Unless it may wait, it completes with EAGAIN if no bytes
-    /// are there.
+    /// Queues a receive into `buffer`. If `may_wait` is false and no bytes have arrived, the
+    /// receive completes with EAGAIN.
     pub(crate) fn recv(
         &mut self,
         socket: &Rc<OwnedFd>,
@@ -334,9 +334,9 @@ impl Ring {
     }
 }
 
-/// Whether io_uring_enter(2) can be called again. ETIME: the timeout expired. EBUSY (Linux 6.1):
-/// the kernel could not flush overflowed completions to the completion queue; collect completions
-/// first.
+/// Whether io_uring_enter(2) can be called again. ETIME: the timeout expired. EINTR: a signal
+/// came. EAGAIN: the kernel had no memory for a request. EBUSY (seen on Linux 6.1): the completion
+/// queue has no room for the overflowed completions; collect completions first.
 fn is_temporary(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::TIME | Errno::INTR | Errno::BUSY | Errno::AGAIN))

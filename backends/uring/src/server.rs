@@ -293,9 +293,10 @@ impl Server {
 
 impl Listening {
     fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Self> {
-        // On a blocking Unix listener, shutdown(2) ends a single-shot accept with EINVAL; on a
-        // non-blocking one, with EAGAIN, as if no client were there. A multishot accept stays in
-        // flight in both cases (finding linux-multishot-accept).
+        // If another worker or process shuts the listener down (shutdown(2)), a single-shot accept
+        // ends. On a blocking Unix listener it ends with EINVAL; on a non-blocking one with EAGAIN,
+        // as if no client had come. A multishot accept stays in flight in both cases (finding
+        // linux-multishot-accept).
         ioctl_fionbio(&descriptor, false)?;
         Ok(Self { socket: Rc::new(descriptor), transport, work, accepting: None, wake_at: None })
     }
@@ -380,8 +381,8 @@ impl Server {
         true
     }
 
-    /// Takes the clients in the accept queues, which closing the listeners would reset, and closes
-    /// the listeners.
+    /// Accepts the clients in the accept queues, and then closes the listeners. Closing a listener
+    /// resets the clients that are still in its queue.
     fn take_queues(&mut self) {
         for Listening { socket, transport, work, .. } in mem::take(&mut self.listeners) {
             // These accepts must not wait.

@@ -7,7 +7,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// 8 MiB, so that a pool of 64 MiB has 8 buffers; a client that does not read may hold 16.
+/// 8 MiB, so that a pool of 64 MiB has 8 buffers. A connection cancels its receive only when 16
+/// messages wait, so a client that does not read can hold all 8.
 const BUFFER_BYTES: &str = "8388608";
 const DEADLINE: Option<Duration> = Some(Duration::from_secs(10));
 

@@ -284,8 +284,8 @@ fn thread_outcome(thread: thread::Result<Result<(), Failure>>) -> Result<(), Fai
 fn cpu_bound_request(lifecycle: &Lifecycle) -> CaseResult {
     /// Far above what a busy host adds to a round, and far below what one message costs.
     const LIMIT: Duration = Duration::from_millis(100);
-    /// The server computes for a time on the wall clock, and other processes may have the processor
-    /// for part of it.
+    /// The server computes until `work` has passed on the wall clock. Other processes may have the
+    /// processor for part of that time.
     const MIN_CPU_PART: f64 = 0.2;
     let work = Duration::from_millis(lifecycle.size());
     let mixed = Mixed::start(lifecycle, work)?;
