@@ -176,9 +176,10 @@ impl CellClock {
     /// Call this when a server is ready. From then on, limits do not count time in which other
     /// processes hold the server back.
     pub fn watch_server(&self, server: Process) {
-        self.ready.get_or_init(Instant::now);
         let mut turns = server.into_processor_time_reader();
         self.meter.watch(move || turns().map(|(ran, waited)| ProcessorTime { ran, waited }));
+        // After the first sample, which contains what the server waited for while it started.
+        self.ready.get_or_init(Instant::now);
     }
 
     /// Counts this thread as one of the judge's, so that its CPU time does not look like that of

@@ -1,7 +1,7 @@
 //! Ping-pong rounds of several clients, and how long the slowest rounds took.
 
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 
 use report::Failure;
 
@@ -9,9 +9,14 @@ use crate::client::connection::Connection;
 use crate::client::peer::Peer;
 use crate::clock::{CellClock, PROGRESS_LIMIT};
 
+/// How often the clients of [`p99_round`] would like to send.
+const INTERVAL: Duration = Duration::from_millis(10);
+
 /// The 99th percentile of rounds of 64 bytes. The clients take turns, each makes `peer.size()`
-/// rounds, and a round begins at least `pace` after the one before. Ends early once too many rounds
-/// are above `limit` for the percentile to be below it.
+/// rounds, and a round begins at least `pace` after the one before. A round that takes longer than
+/// [`INTERVAL`] also counts for the rounds that would have begun meanwhile: a server that stalls is
+/// late for each of them (no coordinated omission). Ends early once too many rounds are above
+/// `limit` for the percentile to be below it.
 ///
 /// # Errors
 /// A payload failure, `closed`, `reset` or `timeout`.
@@ -36,14 +41,20 @@ pub fn p99_round(
             // cell.
             client.receive_by_deadline(64, peer.clock().deadline_after(PROGRESS_LIMIT))?;
             let took = peer.clock().elapsed_without_held_back(start);
-            rounds.push(took);
-            late += usize::from(took > limit);
+            let behind = rounds_behind(took);
+            late += behind.clone().filter(|took| *took > limit).count();
+            rounds.extend(behind);
             thread::sleep(pace.saturating_sub(start.elapsed()));
         }
     }
-    rounds.sort_unstable();
     // If the rounds ended early, this is one of the late rounds.
-    Ok(rounds[rounds.len() - 1 - rounds.len() / 100])
+    Ok(percentile(99, rounds))
+}
+
+/// The time of a round, and those of the rounds that would have begun during it.
+fn rounds_behind(took: Duration) -> impl Iterator<Item = Duration> + Clone {
+    let next = |left: &Duration| left.checked_sub(INTERVAL).filter(|left| !left.is_zero());
+    iter::successors(Some(took), next)
 }
 
 /// The 99th percentile of `rounds` rounds, each measured from when it was due. The rounds are
@@ -111,6 +122,12 @@ mod tests {
         let clock = CellClock::start(1.0, Duration::from_secs(10));
         let delay = p99_planned(&clock, 100, MS, stalling).unwrap();
         assert!(delay > 30 * MS, "{delay:?}");
+    }
+
+    #[test]
+    fn a_long_round_counts_for_those_that_would_have_begun_meanwhile() {
+        assert_eq!(rounds_behind(10 * MS).collect::<Vec<_>>(), [10 * MS]);
+        assert_eq!(rounds_behind(25 * MS).collect::<Vec<_>>(), [25 * MS, 15 * MS, 5 * MS]);
     }
 
     #[test]

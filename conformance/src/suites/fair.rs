@@ -54,7 +54,7 @@ pub(super) const SUITE: Suite = Suite {
             "Hundreds of clients that send one byte per second each do not delay the other \
              clients.",
         )
-        .sizes(15, 25, 250)
+        .sizes(20, 20, 200)
         .needs(&[Need::Descriptors(SLOW_CLIENTS)])
         .exclusive_timed()
         .wire(slow_clients),
@@ -174,24 +174,33 @@ fn jain_index(shares: &[u64]) -> f64 {
 fn streams_under_accept_storm(peer: &Peer) -> CaseResult {
     /// 8 MiB/s for all streams together.
     const TIME_PER_MIB: Duration = Duration::from_millis(125);
+    const MIB: f64 = 1024.0 * 1024.0;
+    const MAX_LOSS: f64 = 4.0;
     let time = Duration::from_millis(peer.size());
     let mut streams = Streams::start(peer, 10)?;
     // TCP windows and socket buffers grow first.
     streams.run(time / 2)?;
-    let alone = measure_rate(&mut streams, peer.clock(), || {
-        thread::sleep(time);
-        Ok(())
-    })?;
-    let storm = measure_rate(&mut streams, peer.clock(), || accept_storm(peer, time))?;
+    let limit = peer.clock().scale(TIME_PER_MIB).as_secs_f64();
+    let (mut took, mut loss) = (f64::MAX, f64::MAX);
+    for _ in 0..PATIENCE {
+        let alone = measure_rate(&mut streams, peer.clock(), || {
+            thread::sleep(time);
+            Ok(())
+        })?;
+        let storm = measure_rate(&mut streams, peer.clock(), || accept_storm(peer, time))?;
+        let storm = storm.max(f64::MIN_POSITIVE);
+        (took, loss) = (MIB / storm, alone / storm);
+        if took <= limit && loss <= MAX_LOSS {
+            break;
+        }
+    }
     streams.finish(peer.clock())?;
     // The ratio below says nothing about a server that is slow from the start, so the absolute rate
     // is judged, too.
-    let (what, mib) = ("seconds that the streams took for a MiB in the storm", 1024.0 * 1024.0);
-    let took = mib / storm.max(f64::MIN_POSITIVE);
-    let limit = peer.clock().scale(TIME_PER_MIB).as_secs_f64();
+    let what = "seconds that the streams took for a MiB in the storm";
     peer.clock().judge(FailureKind::Slow, what, took, limit)?;
     let what = "throughput of the streams alone, over that in the storm";
-    peer.clock().judge(FailureKind::Slow, what, alone / storm.max(f64::MIN_POSITIVE), 4.0)?;
+    peer.clock().judge(FailureKind::Slow, what, loss, MAX_LOSS)?;
     Observation::met()
 }
 
@@ -222,9 +231,15 @@ fn measure_rate(
 }
 
 fn slow_clients(peer: &Peer) -> CaseResult {
-    const PACE: Duration = Duration::from_millis(2);
-    let mut clients = peer.connect_many(10)?;
+    /// The rounds last for at least a second, in which each slow client sends a byte.
+    const PACE: Duration = Duration::from_millis(5);
+    // Some of the clients come before the slow ones, and some after them.
+    let mut clients = peer.connect_many(5)?;
     let mut slow = peer.connect_many(SLOW_CLIENTS)?;
+    // The server has accepted each of them.
+    slow.iter_mut().try_for_each(|client| client.send(1))?;
+    slow.iter_mut().try_for_each(|client| client.receive(1))?;
+    clients.extend(peer.connect_many(5)?);
     let stop = AtomicBool::new(false);
     let beside = thread::scope(|scope| {
         let trickle = scope.spawn(|| {

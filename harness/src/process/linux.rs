@@ -68,9 +68,28 @@ pub(super) fn descriptor_kinds(pid: u32) -> io::Result<BTreeMap<String, usize>> 
 
 pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     let stat = process(pid)?.stat().map_err(io::Error::other)?;
-    let time =
-        |ticks: u64| Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64);
-    Ok(Cpu { user: time(stat.utime), system: time(stat.stime) })
+    Ok(Cpu { user: ticks_to_time(stat.utime), system: ticks_to_time(stat.stime) })
+}
+
+/// The CPU time of a process, and of those that it has waited for.
+pub(super) fn cpu_time_with_children(pid: u32) -> io::Result<Duration> {
+    let stat = process(pid)?.stat().map_err(io::Error::other)?;
+    Ok(ticks_to_time(stat.utime + stat.stime + ticks_of_children(&stat)))
+}
+
+fn ticks_of_children(stat: &Stat) -> u64 {
+    u64::try_from(stat.cutime.saturating_add(stat.cstime)).unwrap_or_default()
+}
+
+fn ticks_to_time(ticks: u64) -> Duration {
+    Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
+}
+
+/// The children that the first thread of a process has started; none if the kernel does not list
+/// them (proc_tid_children(5)).
+pub(super) fn children_of_first_thread(pid: u32) -> Vec<u32> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
 /// Reads the clock of the process, which advances while its threads run. `stat` has the same time
@@ -236,13 +255,10 @@ pub(super) fn listener_owner(
 /// ended.
 pub(super) fn descendants_cpu_time(root: u32) -> io::Result<Duration> {
     let number = i32::try_from(root).map_err(io::Error::other)?;
-    let of_ended =
-        |stat: &Stat| u64::try_from(stat.cutime.saturating_add(stat.cstime)).unwrap_or_default();
     let own = process(root)?.stat().map_err(io::Error::other)?;
     let all = select_descendants(number, all_stats()?);
-    let ticks = all.iter().map(|stat| stat.utime + stat.stime + of_ended(stat)).sum::<u64>();
-    let ticks = ticks + of_ended(&own);
-    Ok(Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64))
+    let used = |stat: &Stat| stat.utime + stat.stime + ticks_of_children(stat);
+    Ok(ticks_to_time(all.iter().map(used).sum::<u64>() + ticks_of_children(&own)))
 }
 
 /// The running descendants of a process. The supervisor adopts processes whose parents are gone, so

@@ -94,3 +94,7 @@ pub(super) fn count_unreaped(_: &[u32]) -> io::Result<usize> {
 pub(super) fn count_io_waiters() -> io::Result<u64> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+pub(super) fn children_of_first_thread(_: u32) -> Vec<u32> {
+    Vec::new()
+}

@@ -18,9 +18,9 @@ use super::demand::{Demand, ThreadTurns};
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    ThreadCounters, count_io_waiters, count_unreaped, cpus, descriptor_kinds, duplicate_end,
-    listener_owner, listening_sockets, own_sockets, reserved_bytes, rings, snapshot, thread_names,
-    trace_calls,
+    ThreadCounters, children_of_first_thread, count_io_waiters, count_unreaped, cpus,
+    descriptor_kinds, duplicate_end, listener_owner, listening_sockets, own_sockets,
+    reserved_bytes, rings, snapshot, thread_names, trace_calls,
 };
 
 pub(super) fn descendants(root: u32) -> io::Result<Vec<u32>> {
@@ -73,6 +73,12 @@ pub(super) fn inheritable_descriptors(pid: u32) -> io::Result<Vec<(i32, String)>
 pub(super) fn cpu(pid: u32) -> io::Result<Cpu> {
     let task = task(pid)?;
     Ok(Cpu { user: time(task.pti_total_user)?, system: time(task.pti_total_system)? })
+}
+
+/// macOS does not report the children that have ended.
+pub(super) fn cpu_time_with_children(pid: u32) -> io::Result<Duration> {
+    let own = cpu(pid)?;
+    Ok(own.user + own.system)
 }
 
 /// A task's times include threads that have ended, and are exact for user and system time.

@@ -290,25 +290,34 @@ impl Process {
 
     /// Returns a function that reads how long the server has run, and how long each of its threads
     /// was ready to run but not running. The function returns `None` once the server has ended. It
-    /// finds new processes within 0.5 s. If a reading fails, it returns the previous one.
+    /// finds a child of a process's first thread at once, and any other new process within 0.5 s. A
+    /// process that has ended counts if its parent has waited for it. If a reading fails, the
+    /// function returns the previous one.
     pub fn into_processor_time_reader(
         self,
     ) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {
         const POLL_INTERVAL: Duration = Duration::from_millis(500);
-        let mut family = (vec![self.pid], Instant::now());
+        let mut family: (Vec<u32>, Option<Instant>) = (Vec::new(), None);
         let mut last = (Duration::ZERO, BTreeMap::new());
         move || {
-            if family.1.elapsed() >= POLL_INTERVAL {
-                family = (self.family().unwrap_or_else(|_| vec![self.pid]), Instant::now());
+            if family.1.is_none_or(|found| found.elapsed() >= POLL_INTERVAL) {
+                family = (self.family().unwrap_or_else(|_| vec![self.pid]), Some(Instant::now()));
+            }
+            let mut looked_at = 0;
+            while let Some(&pid) = family.0.get(looked_at) {
+                let children = system::children_of_first_thread(pid);
+                let new = children.into_iter().filter(|pid| !family.0.contains(pid));
+                let new: Vec<u32> = new.collect();
+                family.0.extend(new);
+                looked_at += 1;
             }
             let mut ran = Duration::ZERO;
             let mut waited = BTreeMap::new();
             for pid in &family.0 {
-                let (Ok(demand), Ok(cpu)) = (system::demand(*pid), system::cpu(*pid)) else {
-                    continue;
-                };
+                let time = system::cpu_time_with_children(*pid);
+                let (Ok(demand), Ok(time)) = (system::demand(*pid), time) else { continue };
                 // Includes threads that have ended.
-                ran += cpu.user + cpu.system;
+                ran += time;
                 waited.extend(
                     demand.threads.into_iter().map(|(thread, turns)| (thread, turns.waited)),
                 );

@@ -8,9 +8,9 @@ use super::demand::Demand;
 use super::readings::{Cpu, CpuTime, Rest, Switches, Threads};
 
 pub(super) use super::linux_stubs::{
-    ThreadCounters, count_io_waiters, count_unreaped, cpus, descriptor_kinds, duplicate_end,
-    listener_owner, listening_sockets, own_sockets, reserved_bytes, rings, snapshot, thread_names,
-    trace_calls,
+    ThreadCounters, children_of_first_thread, count_io_waiters, count_unreaped, cpus,
+    descriptor_kinds, duplicate_end, listener_owner, listening_sockets, own_sockets,
+    reserved_bytes, rings, snapshot, thread_names, trace_calls,
 };
 
 pub(super) fn descendants(_: u32) -> io::Result<Vec<u32>> {
@@ -22,6 +22,10 @@ pub(super) fn descriptors(_: u32) -> io::Result<usize> {
 }
 
 pub(super) fn inheritable_descriptors(_: u32) -> io::Result<Vec<(i32, String)>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn cpu_time_with_children(_: u32) -> io::Result<Duration> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

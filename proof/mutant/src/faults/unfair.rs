@@ -41,6 +41,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "Sleeps 2 ms at each step while 400 to 600 other connections are open",
         || Box::new(SlowBesideMany),
     ),
+    Fault::new(
+        "freezes-beside-many",
+        "Freezes for 900 ms after each 320 ms while more than 400 other connections are open",
+        || Box::new(FreezesBesideMany::default()),
+    ),
 ];
 
 /// The connections that have sent a full buffer within [`Hot::SPAN`].
@@ -177,6 +182,21 @@ impl Hooks for SlowBesideMany {
     fn step(&mut self, connection: &mut Connection) -> Gate {
         if (400..=600).contains(&connection.beside) {
             std::thread::sleep(Duration::from_millis(2));
+        }
+        Gate::Go
+    }
+}
+
+/// The end of the last freeze.
+#[derive(Default)]
+struct FreezesBesideMany(Option<Instant>);
+
+impl Hooks for FreezesBesideMany {
+    fn step(&mut self, connection: &mut Connection) -> Gate {
+        let last = *self.0.get_or_insert_with(Instant::now);
+        if connection.beside > 400 && last.elapsed() > Duration::from_millis(320) {
+            std::thread::sleep(Duration::from_millis(900));
+            self.0 = Some(Instant::now());
         }
         Gate::Go
     }
