@@ -49,6 +49,11 @@ pub fn classify(error: &io::Error) -> Recovery {
     match error.raw_os_error() {
         Some(code) => classify_code(Codes::HOST, code),
         None if error.kind() == io::ErrorKind::Interrupted => Recovery::Retry,
+        // The standard library's error for a client without an address: older versions of macOS
+        // accept one that has already disconnected.
+        None if cfg!(target_vendor = "apple") && error.kind() == io::ErrorKind::InvalidInput => {
+            Recovery::Retry
+        }
         None => Recovery::BACK_OFF,
     }
 }
@@ -85,10 +90,14 @@ const BSD_FATAL: &[i32] = &[9, 14, 22, 38, 102, 45];
 
 /// ERROR_NETNAME_DELETED (how AcceptEx says reset) and ERROR_UNEXP_NET_ERR (how wine's does),
 /// WSAEINTR, WSAENETDOWN, WSAENETUNREACH, WSAENETRESET, WSAECONNABORTED, WSAECONNRESET,
-/// WSAENOTCONN, WSAETIMEDOUT, WSAEHOSTDOWN, WSAEHOSTUNREACH; and WSAEMSGSIZE, a datagram that was
-/// longer than its buffer.
-const WINDOWS_RETRY: &[i32] =
-    &[64, 59, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065, 10040];
+/// WSAENOTCONN, WSAETIMEDOUT, WSAEHOSTDOWN, WSAEHOSTUNREACH; WSAEMSGSIZE, a datagram that was
+/// longer than its buffer; and what a completion port says in their place: ERROR_SEM_TIMEOUT,
+/// ERROR_MORE_DATA, ERROR_OPERATION_ABORTED, ERROR_CONNECTION_REFUSED, ERROR_NETWORK_UNREACHABLE,
+/// ERROR_HOST_UNREACHABLE, ERROR_PORT_UNREACHABLE, ERROR_CONNECTION_ABORTED.
+const WINDOWS_RETRY: &[i32] = &[
+    64, 59, 10004, 10050, 10051, 10052, 10053, 10054, 10057, 10060, 10064, 10065, 10040, 121, 234,
+    995, 1225, 1231, 1232, 1234, 1236,
+];
 /// ERROR_INVALID_HANDLE, WSAEBADF, WSAEFAULT, WSAEINVAL, WSAENOTSOCK, WSAEOPNOTSUPP,
 /// WSANOTINITIALISED.
 const WINDOWS_FATAL: &[i32] = &[6, 10009, 10014, 10022, 10038, 10045, 10093];
@@ -109,7 +118,7 @@ mod tests {
         // ECONNABORTED, EINTR, EPROTO, ECONNRESET; WSAECONNRESET, WSAENOTCONN.
         assert_all(Codes::Linux, &[103, 4, 71, 104], Recovery::Retry);
         assert_all(Codes::Bsd, &[53, 4, 100, 54], Recovery::Retry);
-        assert_all(Codes::Windows, &[10053, 10004, 10054, 10057, 64, 59], Recovery::Retry);
+        assert_all(Codes::Windows, &[10053, 10004, 10054, 10057, 64, 59, 1234], Recovery::Retry);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -137,11 +138,24 @@ fn is_dead_socket(path: &Path, address: &SockAddr, kind: Type) -> io::Result<boo
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     }
-    let client = Socket::new(Domain::UNIX, kind, None)?;
-    // Non-blocking, so that a live server with a full accept queue does not block this call.
-    client.set_nonblocking(true)?;
-    let connected = client.connect(address);
-    Ok(connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+    let is_refused = || -> io::Result<bool> {
+        let client = Socket::new(Domain::UNIX, kind, None)?;
+        // Non-blocking, so that a live server with a full accept queue does not block this call.
+        client.set_nonblocking(true)?;
+        let connected = client.connect(address);
+        Ok(connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused))
+    };
+    // macOS and the BSDs also refuse while the accept queue of a live server is full.
+    let attempts = if cfg!(target_os = "linux") { 1 } else { 10 };
+    for attempt in 0..attempts {
+        if attempt > 0 {
+            thread::sleep(Duration::from_millis(10));
+        }
+        if !is_refused()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -201,7 +215,7 @@ mod tests {
         let name = Name::new(&path).unwrap();
         drop(first);
         // Clocks of file systems have steps of some milliseconds.
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(20));
         let _next = listen(&path).unwrap();
         name.remove().unwrap();
         UnixStream::connect(&path).unwrap();

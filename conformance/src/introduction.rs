@@ -10,6 +10,7 @@ use harness::announcement::{Announcement, Ready};
 use harness::deadline::Deadline;
 use harness::launcher::{CommandLine, Launch, Launcher, Origin, Program, ServerExit, Start};
 use harness::place::Endpoint;
+use harness::ring_needs::RingNeeds;
 use harness::row::{Row, StartPatience};
 use report::{Failure, FailureKind, Model, Outside, Transport};
 use socket2::{Socket, Type};
@@ -170,6 +171,7 @@ fn row(name: &str, ready: &Ready, program: Program) -> Row {
         driver: Some(ready.driver.clone()),
         flavor: ready.flavor.clone(),
         workers: ready.workers,
+        ring: RingNeeds::default(),
         lacks: known.into_iter().filter(|one| !is_offered(one)).map(str::to_owned).collect(),
         package: None,
         origin: Origin::Contract(program),

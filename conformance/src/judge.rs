@@ -14,6 +14,7 @@ use harness::place::Place;
 use harness::registry::Waiver;
 use harness::row::Row;
 use harness::schedule::{Schedule, Sharing};
+use harness::time_wait;
 use report::host::Host;
 use report::run::WaiverState;
 use report::{Attestation, Cell, Failure, FailureKind, Gate, Grade, Level, Verdict, WaiverNote};
@@ -137,6 +138,7 @@ impl Judge {
             cell.reason = Some(reason.clone());
             return JudgedCell { cell, runtime: None, attestation: None };
         }
+        time_wait::await_ports();
         let place = match self.schedule.enter(planned.case.sharing) {
             Ok(place) => place,
             Err(e) => {
@@ -155,6 +157,7 @@ impl Judge {
             return JudgedCell { cell, runtime: None, attestation: None };
         }
         let own_cpu = thread_cpu();
+        let mut server_cpu = 0.0;
         let mut is_corrected = factor <= MAX_HOST_FACTOR || !passes_on_busy_host;
         let mut had_uncorrected = !passes_on_busy_host;
         let mut share_of_corrected = None;
@@ -166,7 +169,7 @@ impl Judge {
                 false => CellClock::start_uncorrected(limit),
             };
             let attempt = self.run_by_clock(row, planned, clock);
-            cell.cpu_seconds += attempt.lifecycle.ended_cpu().as_secs_f64();
+            server_cpu += attempt.lifecycle.ended_cpu().as_secs_f64();
             // A busy host cannot make a server end or send wrong bytes.
             if !is_timed || attempt.evidence.is_grave() {
                 break attempt;
@@ -187,14 +190,14 @@ impl Judge {
             had_uncorrected |= !is_corrected;
             is_corrected = had_uncorrected;
             if had_uncorrected && (!has_patience || factor > MAX_HOST_FACTOR) {
-                cell.cpu_seconds += thread_cpu() - own_cpu;
+                cell.cpu_seconds = add_cpu(server_cpu, own_cpu);
                 cell.seconds = started.elapsed().as_secs_f64();
                 cell.held_back = share_of_corrected;
                 cell.reason = Some(describe_busy_host(factor, share_of_corrected));
                 return JudgedCell { cell, runtime: None, attestation: None };
             }
         };
-        cell.cpu_seconds += thread_cpu() - own_cpu;
+        cell.cpu_seconds = add_cpu(server_cpu, own_cpu);
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
         with_waiver(conclude(cell, planned.case, attempt), waiver)
@@ -325,7 +328,7 @@ impl Judge {
             margin: None,
             seed: self.seed,
             seconds: 0.0,
-            cpu_seconds: 0.0,
+            cpu_seconds: thread_cpu().map(|_| 0.0),
             exclusive: planned.case.sharing == Sharing::Exclusive,
             held_back: None,
             stderr_tail: Vec::new(),
@@ -489,15 +492,22 @@ fn describe_busy_host(factor: f64, share: Option<f64>) -> Outside {
     .into()
 }
 
-/// CPU time of this thread in seconds; 0 if the system does not tell.
-fn thread_cpu() -> f64 {
-    #[cfg(unix)]
-    {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+/// The CPU time of a cell in seconds: that of its servers, and that of this thread since it was
+/// `before`. `None` where the system does not report both.
+fn add_cpu(servers: f64, before: Option<f64>) -> Option<f64> {
+    Some(servers + thread_cpu()? - before?)
+}
+
+/// CPU time of this thread in seconds; `None` where that of a server is not known.
+fn thread_cpu() -> Option<f64> {
+    cfg_if::cfg_if! {
+        if #[cfg(target_os = "linux")] {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            Some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+        } else {
+            None
+        }
     }
-    #[cfg(not(unix))]
-    0.0
 }
 
 /// The descriptor limit of this process, if it has one.

@@ -21,6 +21,8 @@ pub struct Filter {
     /// Ids of cases, `suite/case`.
     pub cases: Vec<Pattern>,
     pub level: Option<Level>,
+    /// Ids of cases that are not judged. A certificate says that they were not asked.
+    pub skipped: Vec<Pattern>,
 }
 
 /// A cell to judge, or the reason why it cannot be judged.
@@ -63,6 +65,7 @@ impl Filter {
         let id = format!("{}/{}", suite.name, case.name);
         matches_any(&self.suites, suite.name)
             && matches_any(&self.cases, &id)
+            && !self.skipped.iter().any(|pattern| pattern.matches(&id))
             && self.level.is_none_or(|level| level == case.level_at(grade))
     }
 }
@@ -90,6 +93,11 @@ pub fn plan(rows: &[Row], filter: &Filter, profile: Profile, host: &Host) -> Vec
 }
 
 fn find_unmet_need(case: &Case, host: &Host) -> Option<Outside> {
+    if case.is_timed && host.is_emulated() {
+        return Some(
+            "the host is emulated, and a case that judges latency needs a real one".into(),
+        );
+    }
     case.needs.iter().find_map(|need| unmet_need_reason(*need, host))
 }
 
@@ -150,7 +158,10 @@ fn unmet_need_reason(need: Need, host: &Host) -> Option<Outside> {
             Some(state @ Availability::Unavailable { .. }) => state.lack(),
             None | Some(Availability::Available { .. }) => on_linux("the kernel's log"),
         },
-        Need::SocketQueues => on_linux("what waits in another process's sockets"),
+        Need::SocketQueues => match host.counter("socket-queues") {
+            Some(state @ Availability::Unavailable { .. }) => state.lack(),
+            None | Some(Availability::Available { .. }) => on_linux("what waits in sockets"),
+        },
         Need::Attestation => on_linux("what another process holds"),
         Need::LoopbackNetwork => (host.os != "linux" && host.os != "windows")
             .then(|| outside!("{} has one address of 127.0.0.0/8 only", host.os)),
@@ -236,6 +247,18 @@ mod tests {
         assert!(short.contains("needs 1,000 clients in a queue, and this host has 128"), "{short}");
         let unknown = said(ProbeResult::Unknown("EMFILE".into())).unwrap();
         assert!(unknown.contains("not known: EMFILE"), "{unknown}");
+    }
+
+    #[test]
+    fn a_skipped_case_is_not_in_the_plan() {
+        let filter = Filter { skipped: vec!["*/one-byte".into()], ..Filter::default() };
+        let wants = |name: &str| {
+            let suite = suites::ALL.iter().find(|suite| suite.name == "tcp-echo").unwrap();
+            let case = suite.cases.iter().find(|case| case.name == name).unwrap();
+            filter.wants_case(suite, case, Grade::Contract)
+        };
+        assert!(!wants("one-byte"));
+        assert!(wants("partial-write"));
     }
 
     #[test]

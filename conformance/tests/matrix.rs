@@ -18,7 +18,8 @@ use harness::{host, seed, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
 use report::output::{Completeness, Outputs};
 use report::render::text;
-use report::run::parts::{cause_parts, closing_line, cost_parts, detail};
+use report::run::details::detail;
+use report::run::parts::{cause_parts, closing_line, cost_parts};
 use report::{
     Cell, Conclusion, Document as _, Exit, Gate, Outside, Seed, Strictness, Verdict, View, outside,
 };

@@ -22,12 +22,14 @@ pub mod ports;
 pub mod process;
 pub mod registry;
 pub mod restrict;
+pub mod ring_needs;
 pub mod row;
 pub mod schedule;
 pub mod scratch;
 pub mod seed;
 pub mod sock_diag;
 pub mod supervisor;
+pub mod time_wait;
 pub mod wait;
 
 pub use error::Error;

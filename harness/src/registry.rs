@@ -8,6 +8,7 @@ use report::{FailureKind, Model};
 use serde::Deserialize;
 
 use crate::error::Error;
+use crate::ring_needs::RingNeeds;
 
 /// The file at build time, so that a program that runs elsewhere has it.
 const TEXT: &str = include_str!("../../backends/backends.toml");
@@ -39,6 +40,9 @@ pub struct RowEntry {
     pub workers: u32,
     /// Driver per operating system, which is named as in `std::env::consts::OS`.
     pub driver: BTreeMap<String, String>,
+    /// What the row needs of io_uring.
+    #[serde(default)]
+    pub ring: RingNeeds,
     /// Cargo feature that enables the row.
     pub feature: Option<String>,
     /// A description, in a few words of Markdown.
@@ -110,6 +114,10 @@ mod tests {
         assert!(registry.built_rows().count() >= 4);
         for row in &registry.rows {
             assert!(!row.driver.is_empty(), "{} runs nowhere", row.name);
+            let is_on_ring = row.driver.values().any(|driver| driver == "io_uring");
+            assert_eq!(!row.ring.operations.is_empty(), is_on_ring, "{}", row.name);
+            let unknown = row.ring.unknown();
+            assert!(unknown.is_empty(), "{} needs {unknown:?}", row.name);
         }
     }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use report::host::Host;
+use report::host::{Availability, Host};
 use report::{Grade, Model, Transport};
 use report::{Outside, outside};
 
 use crate::launcher::{Origin, Program};
 use crate::registry::RowEntry;
+use crate::ring_needs::RingNeeds;
 
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -26,6 +27,8 @@ pub struct Row {
     pub flavor: Outside,
     /// Threads that do I/O.
     pub workers: u32,
+    /// What it needs of io_uring.
+    pub ring: RingNeeds,
     /// What the server does not offer.
     pub lacks: Vec<String>,
     /// The Cargo package of its server, if this repository has it.
@@ -86,6 +89,7 @@ impl Row {
             driver: driver.map(Outside::from),
             flavor: entry.flavor.clone().into(),
             workers,
+            ring: entry.ring.clone(),
             lacks: entry.lacks.keys().cloned().collect(),
             package: Some(entry.package.clone()),
             origin: Origin::Contract(Program {
@@ -105,6 +109,7 @@ impl Row {
             driver: None,
             flavor: "-".into(),
             workers: 0,
+            ring: RingNeeds::default(),
             lacks: Vec::new(),
             package: None,
             origin,
@@ -154,7 +159,16 @@ impl Row {
         }
     }
 
-    /// Why the host cannot run the row's driver, and what to do about it; `None` if it can.
+    /// Whether the kernel's io_uring does for the row; `None` if the row does not use it, or if
+    /// there is none.
+    #[must_use]
+    pub fn ring_state(&self, host: &Host) -> Option<Availability> {
+        let is_on_ring = self.driver.as_ref().is_some_and(|driver| *driver == "io_uring");
+        is_on_ring.then(|| Some(self.ring.judge(host.io_uring.as_ref()?))).flatten()
+    }
+
+    /// Why the host cannot run the row's driver as the row needs it, and what to do about it;
+    /// `None` if it can.
     #[must_use]
     pub fn missing_driver(&self, host: &Host) -> Option<Outside> {
         let Some(driver) = &self.driver else {
@@ -162,6 +176,7 @@ impl Row {
             return is_declared.then(|| outside!("{} does not exist on {}", self.name, host.os));
         };
         let known = host.drivers.iter().find(|known| known.name == *driver)?;
-        known.state.lack().map(|lack| outside!("{}: {}", driver, lack))
+        let lack = known.state.lack().or_else(|| self.ring_state(host)?.lack());
+        lack.map(|lack| outside!("{}: {}", driver, lack))
     }
 }

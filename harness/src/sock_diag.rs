@@ -3,7 +3,8 @@
 //! the same, but takes a third of a second just after 100,000 connections have ended.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::LazyLock;
 
 /// One end of a TCP connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,24 @@ pub struct Listener {
     pub capacity: u32,
 }
 
-/// Whether this system reports sockets.
-pub const IS_SUPPORTED: bool = cfg!(target_os = "linux");
+/// Whether this system reports sockets. Tried once per process.
+#[must_use]
+pub fn works() -> bool {
+    static WORKS: LazyLock<bool> = LazyLock::new(|| listeners().is_ok());
+    *WORKS
+}
+
+/// Tries whether this system reports a listener of this process.
+///
+/// # Errors
+/// `Unsupported` on systems other than Linux; otherwise the kernel's error, which is `NotFound` if
+/// it has no module tcp_diag.
+pub fn try_out() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let is_reported = listeners()?.iter().any(|one| one.address == address);
+    if is_reported { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
 
 /// The end at `local` of the connection with `remote`.
 ///

@@ -67,6 +67,9 @@ pub(crate) struct Arguments {
     /// Only these cases, as suite/case; `*` stands for any text.
     #[arg(long = "case", value_name = "ID", value_delimiter = ',')]
     cases: Vec<String>,
+    /// Not these cases; a certificate says that they were not asked.
+    #[arg(long = "skip", value_name = "ID", value_delimiter = ',')]
+    skipped: Vec<String>,
     /// Only cases of this level.
     #[arg(long, value_parser = levels(), ignore_case = true)]
     level: Option<Level>,
@@ -236,10 +239,12 @@ impl Arguments {
     fn filter(&self) -> Result<Filter, Error> {
         selection::expect_suites(&self.suites)?;
         selection::cases(&self.cases)?;
+        selection::cases(&self.skipped)?;
         Ok(Filter {
             rows: Vec::new(),
             suites: self.suites.iter().map(Pattern::from).collect(),
             cases: self.cases.iter().map(Pattern::from).collect(),
+            skipped: self.skipped.iter().map(Pattern::from).collect(),
             level: self.level,
         })
     }

@@ -134,12 +134,12 @@ fn too_little_locked_memory_is_named_with_the_limit() {
         Some((LimitValue::At(65_536), LimitValue::At(65_536)))
     );
     let page = text("--memlock 65536", User::Ordinary);
-    assert!(page.contains("memlock 64 KiB: too little for a ring of 1,024 entries"), "{page}");
-    assert!(page.contains("LimitMEMLOCK=infinity in a systemd unit"), "{page}");
     if tiny.io_uring.is_some() {
-        eprintln!("skipped the rest: this kernel does not charge rings to the limit");
+        assert!(page.contains("this kernel does not charge it"), "{page}");
         return;
     }
+    assert!(page.contains("memlock 64 KiB: too little for a ring of 1,024 entries"), "{page}");
+    assert!(page.contains("LimitMEMLOCK=infinity in a systemd unit"), "{page}");
     let (reason, fix) = ring_refusal(&tiny);
     assert!(
         reason.starts_with(

@@ -42,7 +42,7 @@ mod linux {
     use std::path::Path;
 
     use harness::scratch::Scratch;
-    use report::trace::{Ladder, Operations, Outcome, Request, Trace};
+    use report::trace::{Call, Ladder, Operations, Outcome, Request, Trace};
 
     use super::*;
 
@@ -65,7 +65,9 @@ mod linux {
 
     fn names(request: &Request) -> Vec<(String, String)> {
         let calls = request.calls.iter();
-        calls.map(|call| (call.name.on_terminal(), call.gist.on_terminal())).collect()
+        // arm64 has no epoll_wait(2); its libc calls epoll_pwait(2).
+        let name = |call: &Call| call.name.on_terminal().replace("epoll_pwait", "epoll_wait");
+        calls.map(|call| (name(call), call.gist.on_terminal())).collect()
     }
 
     fn row<'a>(trace: &'a Trace, name: &str) -> &'a Ladder {

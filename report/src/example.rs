@@ -208,7 +208,7 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         margin: None,
         seed: Seed::new(1),
         seconds: 0.1,
-        cpu_seconds: 0.1,
+        cpu_seconds: Some(0.1),
         exclusive: false,
         held_back: None,
         stderr_tail: Vec::new(),

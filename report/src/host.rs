@@ -138,7 +138,7 @@ pub struct Driver {
 }
 
 /// A way to see or to limit what a server does: `tracepoints`, `ring`, `process`, `kernel-log`,
-/// `thread-limit`, `raw-sockets`.
+/// `thread-limit`, `raw-sockets`, `socket-queues`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     pub name: Outside,
@@ -168,21 +168,34 @@ pub enum Availability {
 pub struct IoUring {
     /// Feature flags that io_uring_setup(2) returned, such as `fast_poll`.
     pub features: Vec<Outside>,
-    /// Operations that a network server may want and IORING_REGISTER_PROBE lists, such as
-    /// `send_zc`.
-    pub opcodes: Vec<Outside>,
+    /// Flags that io_uring_setup(2) knows, such as `SINGLE_ISSUER`.
+    pub setup_flags: Vec<Outside>,
+    /// Operations that a network server may want, such as `send_zc`. IORING_REGISTER_PROBE lists
+    /// them, or they were tried.
+    pub operations: Vec<Outside>,
 }
 
 impl Host {
     /// Name of the hint for Windows programs under wine.
     pub const WINE: &'static str = "wine";
 
+    /// Name of the hint for a processor that QEMU emulates in software.
+    pub const EMULATOR: &'static str = "QEMU's TCG emulation";
+
     /// System, processor and kernel, in one line.
     #[must_use]
     pub fn describe(&self) -> Outside {
         let kernel = self.kernel.clone().unwrap_or_else(|| "unknown".into());
         let model = self.cpu_model.clone().unwrap_or_else(|| "unknown processor".into());
-        outside!("{} {}, kernel {}, {} CPUs of {}", self.os, self.arch, kernel, self.cpus, model)
+        let emulated = if self.is_emulated() { ", emulated" } else { "" };
+        let (os, arch, cpus) = (&self.os, &self.arch, self.cpus);
+        outside!("{} {}, kernel {}, {} CPUs of {}{}", os, arch, kernel, cpus, model, emulated)
+    }
+
+    /// Whether its processor is emulated in software, which makes it slow, and unevenly so.
+    #[must_use]
+    pub fn is_emulated(&self) -> bool {
+        self.virtualisation.as_ref().is_some_and(|hint| hint.name == Self::EMULATOR)
     }
 
     /// Whether its programs are Windows programs under wine, which is not Windows.

@@ -14,13 +14,16 @@ pub struct Queues {
     pub unacknowledged: u64,
 }
 
-/// Whether the system tells.
-pub const ARE_AVAILABLE: bool = sock_diag::IS_SUPPORTED;
+/// Whether this host reports the queues.
+#[must_use]
+pub fn are_reported() -> bool {
+    sock_diag::works()
+}
 
 /// Reads the queues of the end at `local` of the connection with `remote`.
 ///
 /// # Errors
-/// `NotFound` when there is no such connection, `Unsupported` when the system does not tell.
+/// `NotFound` when there is no such connection, `Unsupported` if the system does not report queues.
 pub fn read_queues(local: SocketAddr, remote: SocketAddr) -> io::Result<Queues> {
     let end = sock_diag::socket_end(local, remote)?;
     Ok(Queues { unread: end.unread, unacknowledged: end.unacknowledged })

@@ -27,7 +27,7 @@ use harness::row::Row;
 use harness::schedule::{Schedule, Sharing};
 use harness::{binaries, host, seed, supervisor};
 use libtest_mimic::{Arguments, Failed, Trial};
-use report::run::parts;
+use report::run::details;
 use report::{Cell, Exit, FailureKind, Gate, Level, Outside, Seed, Verdict};
 
 use crate::sample::Extent;
@@ -414,7 +414,7 @@ fn reason(cell: &Cell) -> String {
 }
 
 fn detail(cell: &Cell) -> String {
-    let lines = parts::detail(cell);
+    let lines = details::detail(cell);
     lines.iter().map(Outside::on_terminal).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,7 +1,11 @@
 //! What macOS and the BSDs report about themselves, through one call of `sysctl`.
 
-use super::facts::Facts;
+#[cfg(all(unix, not(target_os = "linux")))]
+use std::time::Duration;
+
 use report::host::Hint;
+
+use super::facts::Facts;
 
 /// Names differ between the systems; `sysctl` skips those it does not know.
 #[cfg(all(unix, not(target_os = "linux")))]
@@ -24,6 +28,14 @@ const NAMES: [&str; 13] = [
 #[cfg(all(unix, not(target_os = "linux")))]
 pub(super) fn ephemeral_ports() -> Option<(u16, u16)> {
     facts().ephemeral_ports
+}
+
+/// How long a segment may live in the network, in the system's view.
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(super) fn segment_lifetime() -> Option<Duration> {
+    let printed = std::process::Command::new("sysctl").args(["-n", "net.inet.tcp.msl"]).output();
+    let milliseconds = String::from_utf8(printed.ok()?.stdout).ok()?.trim().parse().ok()?;
+    Some(Duration::from_millis(milliseconds))
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]

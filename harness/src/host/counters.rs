@@ -10,7 +10,7 @@ use super::facts::Facts;
 use crate::error::Error;
 
 /// The tracepoint that counts system calls, the counters of rings, the resources of a process, the
-/// kernel's log, the limit on threads, and raw sockets.
+/// kernel's log, the limit on threads, raw sockets, and the queues of sockets.
 pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
     [
         ("tracepoints", tracepoints(facts)),
@@ -19,6 +19,7 @@ pub(super) fn all(ring: Availability, facts: &Facts) -> Vec<Counter> {
         ("kernel-log", kernel_log()),
         ("thread-limit", thread_limit()),
         ("raw-sockets", raw_sockets()),
+        ("socket-queues", socket_queues()),
     ]
     .map(|(name, state)| Counter { name: name.to_owned().into(), state })
     .into()
@@ -147,6 +148,22 @@ fn thread_limit() -> Availability {
 
 #[cfg(not(target_os = "linux"))]
 fn thread_limit() -> Availability {
+    unavailable("Linux only")
+}
+
+#[cfg(target_os = "linux")]
+fn socket_queues() -> Availability {
+    match crate::sock_diag::try_out() {
+        Ok(()) => available("sock_diag(7) showed a listener of this process"),
+        Err(error) => Availability::unavailable(
+            format!("sock_diag(7) does not show a TCP socket: {error}"),
+            Some("sudo modprobe tcp_diag, or a kernel with CONFIG_INET_TCP_DIAG"),
+        ),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn socket_queues() -> Availability {
     unavailable("Linux only")
 }
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use report::host::{Hint, Seccomp};
+use report::host::{Hint, Host, Seccomp};
 
 use super::facts::{Facts, Privilege};
 
@@ -121,6 +121,11 @@ pub(super) fn ephemeral_ports() -> Option<(u16, u16)> {
     Some((ends.next()?.ok()?, ends.next()?.ok()?))
 }
 
+/// Whether the kernel gives a port in TIME_WAIT to a new client of the loopback interface.
+pub(super) fn reuses_ports() -> bool {
+    sysctl::<u32>("net/ipv4/tcp_tw_reuse").is_some_and(|reuse| reuse != 0)
+}
+
 fn hint(name: &str, evidence: &str) -> Option<Hint> {
     Some(Hint { name: name.to_owned().into(), evidence: evidence.to_owned().into() })
 }
@@ -128,6 +133,9 @@ fn hint(name: &str, evidence: &str) -> Option<Hint> {
 fn virtualisation(kernel: &str, cpuinfo: &str) -> Option<Hint> {
     if kernel.contains("microsoft") {
         return hint("WSL", "the kernel's release names Microsoft");
+    }
+    if let Some(evidence) = emulation(cpuinfo) {
+        return hint(Host::EMULATOR, evidence);
     }
     let dmi = |name| read(&format!("/sys/class/dmi/id/{name}"));
     let hypervisor = field(cpuinfo, "flags")
@@ -143,6 +151,20 @@ fn virtualisation(kernel: &str, cpuinfo: &str) -> Option<Hint> {
             hint(&format!("{vendor} {product}"), "DMI names a hypervisor")
         }
         (false, _, _) => None,
+    }
+}
+
+/// Signs of QEMU's processor `max`. One that is emulated under the name of a real
+/// model cannot be told from that model.
+fn emulation(cpuinfo: &str) -> Option<&'static str> {
+    let model = field(cpuinfo, "model name").unwrap_or_default();
+    let implementer = field(cpuinfo, "CPU implementer").unwrap_or_default();
+    if model.contains("QEMU TCG") {
+        Some("the processor's model is QEMU TCG")
+    } else if implementer == "0x00" {
+        Some("the processor's implementer is 0x00, reserved for software")
+    } else {
+        None
     }
 }
 

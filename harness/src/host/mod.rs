@@ -15,6 +15,8 @@ mod linux;
 mod refusal;
 #[cfg(target_os = "linux")]
 mod ring;
+#[cfg(target_os = "linux")]
+mod ring_trial;
 mod sockets;
 #[cfg(test)]
 mod tests;
@@ -24,9 +26,9 @@ mod timers;
 #[cfg(windows)]
 mod windows;
 
-use std::{env, thread};
-
 use std::net::{Ipv6Addr, UdpSocket};
+use std::time::Duration;
+use std::{env, thread};
 
 use report::Outside;
 use report::host::{Availability, Host, Runner};
@@ -91,6 +93,25 @@ fn ring(_: &facts::Facts, _: &report::host::Limits) -> answer::RingProbe {
 /// The first and the last port that the kernel gives to clients, if the system reports them.
 pub(crate) fn ephemeral_ports() -> Option<(u16, u16)> {
     system::ephemeral_ports()
+}
+
+/// How long a client port stays in TIME_WAIT.
+pub(crate) fn time_wait() -> Duration {
+    /// Linux uses a port of the loopback interface again after a second (ip-sysctl,
+    /// `tcp_tw_reuse`). Windows uses one again at once for another server.
+    #[cfg(any(target_os = "linux", windows))]
+    const REUSED: Duration = Duration::from_secs(1);
+
+    cfg_if::cfg_if! {
+        if #[cfg(target_os = "linux")] {
+            if linux::reuses_ports() { REUSED } else { Duration::from_secs(60) }
+        } else if #[cfg(windows)] {
+            REUSED
+        } else {
+            // Twice the maximum segment lifetime, 15 s by default on macOS.
+            2 * bsd::segment_lifetime().unwrap_or(Duration::from_secs(15))
+        }
+    }
 }
 
 /// Containers often have no IPv6, not even on the loopback interface.

@@ -15,6 +15,8 @@ use rustix::io::Errno;
 use super::answer::{RingProbe, available};
 use super::facts::Facts;
 use super::refusal::{Refusal, UringCall};
+use super::ring_trial;
+use crate::ring_needs::{OPERATIONS, SETUP_FLAGS};
 
 /// Kernels since about 6.14 charge rings to the user's locked memory, and give it back some time
 /// after a close (axboe/liburing#1408). There is no event to wait for.
@@ -79,17 +81,23 @@ fn errno(error: &io::Error) -> Errno {
 
 fn describe_ring(ring: &Kernel, probe: &Probe) -> RingProbe {
     let features = features(ring.params());
-    let opcodes = opcodes(probe);
+    let setup_flags = ring_trial::setup_flags();
+    let mut operations = listed_operations(probe);
+    operations.extend(ring_trial::unlisted_operations());
     RingProbe {
         state: available(format!(
-            "a ring of {} entries was set up and entered; {} of {} network operations",
+            "a ring of {} entries was set up and entered; {} of {} setup flags, {} of {} network \
+             operations",
             group_digits(IoUring::RING_ENTRIES.into()),
-            opcodes.len(),
-            OPCODES.len(),
+            setup_flags.len(),
+            SETUP_FLAGS.len(),
+            operations.len(),
+            OPERATIONS.len(),
         )),
         offers: Some(IoUring {
             features: features.into_iter().map(Outside::from).collect(),
-            opcodes: opcodes.into_iter().map(Outside::from).collect(),
+            setup_flags: setup_flags.into_iter().map(Outside::from).collect(),
+            operations: operations.into_iter().map(Outside::from).collect(),
         }),
         counters: counters(ring),
     }
@@ -133,9 +141,8 @@ fn features(params: &Parameters) -> Vec<String> {
     .collect()
 }
 
-/// Operations that a network server uses. Multishot accept and receive are flags of an operation,
-/// which the kernel does not list.
-const OPCODES: [(&str, u8); 20] = [
+/// Operations that IORING_REGISTER_PROBE lists.
+const OPCODES: [(&str, u8); 22] = [
     ("accept", opcode::Accept::CODE),
     ("async_cancel", opcode::AsyncCancel::CODE),
     ("close", opcode::Close::CODE),
@@ -145,6 +152,7 @@ const OPCODES: [(&str, u8); 20] = [
     ("poll_add", opcode::PollAdd::CODE),
     ("poll_remove", opcode::PollRemove::CODE),
     ("provide_buffers", opcode::ProvideBuffers::CODE),
+    ("read", opcode::Read::CODE),
     ("read_multishot", opcode::ReadMulti::CODE),
     ("recv", opcode::Recv::CODE),
     ("recvmsg", opcode::RecvMsg::CODE),
@@ -156,12 +164,23 @@ const OPCODES: [(&str, u8); 20] = [
     ("socket", opcode::Socket::CODE),
     ("splice", opcode::Splice::CODE),
     ("timeout", opcode::Timeout::CODE),
+    ("write", opcode::Write::CODE),
 ];
 
-fn opcodes(probe: &Probe) -> Vec<String> {
-    OPCODES
-        .into_iter()
-        .filter(|(_, code)| probe.is_supported(*code))
-        .map(|(name, _)| name.to_owned())
-        .collect()
+fn listed_operations(probe: &Probe) -> Vec<&'static str> {
+    let listed = OPCODES.into_iter().filter(|(_, code)| probe.is_supported(*code));
+    listed.map(|(name, _)| name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_listed_or_tried() {
+        let tried = ring_trial::UNLISTED.map(|(name, _)| name);
+        let mut known: Vec<_> = OPCODES.map(|(name, _)| name).into_iter().chain(tried).collect();
+        known.sort_unstable();
+        assert_eq!(known, OPERATIONS.map(|operation| operation.name));
+    }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
-use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDTarget, Process, Stat};
 use procfs::{CurrentSI, FromRead as _, KernelStats};
 use report::Transport;
@@ -17,9 +16,9 @@ use super::demand::{Demand, ThreadTurns};
 use super::fdinfo;
 use super::links::{self, Target};
 use super::readings::{Cpu, CpuTime, Rest, SOCKETS, SOCKETS_OF_RINGS, Switches, Threads};
+use super::sockets::tcp_listeners;
 use super::thread_states::RING_THREAD;
 use crate::affinity;
-use crate::sock_diag::{Listener, listeners};
 
 pub(super) use super::fdinfo::rings;
 pub(super) use super::snapshot_linux::snapshot;
@@ -206,13 +205,6 @@ pub(super) fn duplicate_end(pid: u32, port: u16, judge_port: u16) -> io::Result<
     Err(io::Error::other("no descriptor of the connection"))
 }
 
-fn listener_inodes_from_procfs(port: u16) -> Vec<u64> {
-    let tables = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
-    let is_meant =
-        |one: &TcpNetEntry| one.state == TcpState::Listen && one.local_address.port() == port;
-    tables.filter(is_meant).map(|one| one.inode).collect()
-}
-
 pub(super) fn listener_owner(
     _: u32,
     supervisor: u32,
@@ -227,12 +219,8 @@ pub(super) fn listener_owner(
             bound.map(|entry| entry.inode).collect()
         }
         Transport::Tcp | Transport::Unix | Transport::Unixgram => {
-            let on_port = |one: &Listener| one.address.port() == port;
-            match listeners() {
-                Ok(all) => all.iter().filter(|one| on_port(one)).map(|one| one.inode).collect(),
-                // netlink is not available, as in gVisor.
-                Err(_) => listener_inodes_from_procfs(port),
-            }
+            let all = tcp_listeners().into_iter();
+            all.filter(|(at, _)| at.port() == port).map(|(_, inode)| inode).collect()
         }
     };
     if sockets.is_empty() {

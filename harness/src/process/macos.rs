@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use errno::{Errno, set_errno};
 use libproc::bsd_info::BSDInfo;
 use libproc::file_info::{ListFDs, ProcFDInfo, ProcFDType, pidfdinfo};
 use libproc::net_info::SocketFDInfo;
@@ -24,13 +25,20 @@ pub(super) use super::linux_stubs::{
 };
 
 pub(super) fn descendants(root: u32) -> io::Result<Vec<u32>> {
-    let mut found = pids_by_type(ProcFilter::ByParentProcess { ppid: root })?;
+    let mut found = children(root)?;
     let mut looked_at = 0;
     while let Some(&parent) = found.get(looked_at) {
-        found.extend(pids_by_type(ProcFilter::ByParentProcess { ppid: parent })?);
+        found.extend(children(parent)?);
         looked_at += 1;
     }
     Ok(found)
+}
+
+/// libproc 0.15 takes an empty list for a failure if errno is set, and the system call does not
+/// reset it. This thread's last call on a non-blocking socket has often set it.
+fn children(parent: u32) -> io::Result<Vec<u32>> {
+    set_errno(Errno(0));
+    pids_by_type(ProcFilter::ByParentProcess { ppid: parent })
 }
 
 pub(super) fn descriptors(pid: u32) -> io::Result<usize> {
@@ -147,6 +155,20 @@ fn time(ticks: u64) -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A call on a non-blocking socket leaves an errno that libproc must not take for its own.
+    #[test]
+    fn a_process_without_children_has_none_whatever_failed_before() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.recv(&mut [0]).is_err());
+        let mut child = Command::new("sleep").arg("10").spawn().unwrap();
+        assert!(socket.recv(&mut [0]).is_err());
+        let found = descendants(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.unwrap().is_empty());
+    }
 
     #[test]
     fn a_process_sees_its_own_numbers() {

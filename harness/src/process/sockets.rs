@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 
-use procfs::net::UdpState;
+use procfs::net::{TcpState, UdpState};
 use procfs::process::{FDTarget, Process};
 use report::Transport;
 
@@ -36,10 +37,22 @@ fn inodes(pid: u32) -> io::Result<BTreeSet<u64>> {
         .collect())
 }
 
+/// The address and the inode of each TCP listener of this host. Reads procfs if the kernel has no
+/// socket diagnostics, as in gVisor or without the module tcp_diag.
+pub(super) fn tcp_listeners() -> Vec<(SocketAddr, u64)> {
+    if let Ok(all) = listeners() {
+        return all.into_iter().map(|one| (one.address, one.inode)).collect();
+    }
+    // A kernel without IPv6 has no table for it.
+    let tables = [procfs::net::tcp(), procfs::net::tcp6()].into_iter().flatten().flatten();
+    let listening = tables.filter(|one| one.state == TcpState::Listen);
+    listening.map(|one| (one.local_address, one.inode)).collect()
+}
+
 /// How many sockets of a process do not belong to clients: TCP listeners, UDP sockets and, unless
 /// clients use them, Unix sockets.
 pub(super) fn own_sockets(pid: u32, clients: Transport) -> io::Result<usize> {
-    let mut own: BTreeSet<u64> = listeners()?.into_iter().map(|one| one.inode).collect();
+    let mut own: BTreeSet<u64> = tcp_listeners().into_iter().map(|(_, inode)| inode).collect();
     let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
     own.extend(udp.map(|one| one.inode));
     if !matches!(clients, Transport::Unix | Transport::Unixgram) {
@@ -50,9 +63,8 @@ pub(super) fn own_sockets(pid: u32, clients: Transport) -> io::Result<usize> {
 
 pub(super) fn listening_sockets(pid: u32) -> io::Result<Vec<ListeningSocket>> {
     let own = inodes(pid)?;
-    // A kernel without IPv6 has no table for it.
-    let tcp = listeners()?.into_iter().filter(|one| own.contains(&one.inode));
-    let tcp = tcp.map(|one| ListeningSocket { transport: Transport::Tcp, address: one.address });
+    let tcp = tcp_listeners().into_iter().filter(|(_, inode)| own.contains(inode));
+    let tcp = tcp.map(|(address, _)| ListeningSocket { transport: Transport::Tcp, address });
     let udp = [procfs::net::udp(), procfs::net::udp6()].into_iter().flatten().flatten();
     let udp = udp.filter(|one| one.state == UdpState::Close && own.contains(&one.inode));
     let udp =

@@ -85,6 +85,10 @@ fn memlock(host: &Host) -> Option<Diagnosis> {
             ("does not bind io_uring, as CAP_IPC_LOCK is held".to_owned(), None)
         }
         None => ("enough for any number of rings".to_owned(), None),
+        Some(0) if host.driver("io_uring").is_some_and(Availability::is_available) => (
+            format!("a ring of {entries} entries was set up: this kernel does not charge it"),
+            None,
+        ),
         Some(0) => (
             format!("too little for a ring of {entries} entries, which takes {ring}"),
             Some(scarce.to_owned()),

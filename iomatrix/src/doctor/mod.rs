@@ -7,7 +7,8 @@ mod sockets;
 
 use harness::host;
 use harness::registry::Registry;
-use report::host::{Availability, Driver, Host};
+use harness::row::Row;
+use report::host::{Driver, Host};
 use report::output::Output;
 use report::part::{Medium, Part};
 use report::{Exit, Format, Pages};
@@ -24,23 +25,18 @@ pub(crate) struct Arguments {
     outputs: Vec<Output>,
 }
 
-/// A row of the matrix and the driver it runs on, as the registry names them.
-type RowDriver = (String, String);
-
 /// A host, and the rows that may run on it.
 struct Checkup {
     host: Host,
-    rows: Vec<RowDriver>,
+    rows: Vec<Row>,
 }
 
 /// Probes this host and prints what was found. A driver that is not available is not an error.
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut outputs = Outputs::open(&arguments.outputs)?;
     let registry = Registry::load()?;
-    let rows: Vec<RowDriver> = registry
-        .built_rows()
-        .filter_map(|row| Some((row.name.clone(), row.local_driver()?.to_owned())))
-        .collect();
+    let rows = registry.built_rows().filter(|row| row.local_driver().is_some());
+    let rows = rows.map(Row::from_entry).collect();
     outputs.write_pages(&Checkup { host: host::probe(), rows }, &())?;
     Ok(Exit::Green)
 }
@@ -59,23 +55,15 @@ impl Pages for Checkup {
     }
 }
 
-/// The rows that cannot run because `driver` is not available, in the registry's order.
-fn affected_rows<'a>(driver: &Driver, rows: &'a [RowDriver]) -> Vec<&'a str> {
-    match driver.state {
-        Availability::Available { .. } => Vec::new(),
-        Availability::Unavailable { .. } => rows
-            .iter()
-            .filter(|(_, needs)| driver.name == *needs)
-            .map(|(row, _)| row.as_str())
-            .collect(),
-    }
+/// The rows of `driver` that cannot run here, in the registry's order.
+fn affected_rows<'a>(driver: &Driver, host: &Host, rows: &'a [Row]) -> Vec<&'a str> {
+    let on_driver = rows.iter().filter(|row| row.driver.as_ref() == Some(&driver.name));
+    let affected = on_driver.filter(|row| row.missing_driver(host).is_some());
+    affected.map(|row| row.name.as_str()).collect()
 }
 
-/// How many rows have a driver that works here. A driver without a probe counts as not working.
-fn count_runnable(host: &Host, rows: &[RowDriver]) -> usize {
-    rows.iter()
-        .filter(|(_, needs)| host.driver(needs).is_some_and(Availability::is_available))
-        .count()
+fn count_runnable(host: &Host, rows: &[Row]) -> usize {
+    rows.iter().filter(|row| row.missing_driver(host).is_none()).count()
 }
 
 #[cfg(test)]

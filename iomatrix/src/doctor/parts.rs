@@ -1,25 +1,26 @@
 //! The doctor's report, as the parts of a page.
 
+use harness::row::Row;
 use report::Outside;
 use report::host::{Availability, Hint, Host, Seccomp, size};
 use report::outside;
 use report::part::{Block, Definition, Definitions, Entry, Head, Medium, Part, Style, Table};
 
 use super::judge::{Diagnosis, judge};
-use super::{RowDriver, affected_rows, count_runnable, sockets};
+use super::{affected_rows, count_runnable, sockets};
 
 /// The host, its drivers with the rows they affect, its limits, its sockets and its counters.
-pub(super) fn parts(host: &Host, rows: &[RowDriver], medium: Medium) -> Vec<Part> {
+pub(super) fn parts(host: &Host, rows: &[Row], medium: Medium) -> Vec<Part> {
     match medium {
         Medium::Terminal => terminal(host, rows),
         Medium::Page => page(host, rows),
     }
 }
 
-fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
+fn terminal(host: &Host, rows: &[Row]) -> Vec<Part> {
     let drivers = host.drivers.iter().map(|driver| {
         let mut entry = probe_definition(&driver.name, &driver.state);
-        let affected = affected_rows(driver, rows);
+        let affected = affected_rows(driver, host, rows);
         if !affected.is_empty() {
             let line = format!("affects: {}", affected.join(", "));
             entry.blocks.push(Block::Paragraph(line.into()));
@@ -32,7 +33,9 @@ fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     };
     let counters =
         host.counters.iter().map(|counter| probe_definition(&counter.name, &counter.state));
-    vec![
+    let rings = ring_rows(host, rows);
+    let rings: Vec<_> = rings.iter().map(|(row, state)| probe_definition(row, state)).collect();
+    let mut parts = vec![
         Part::lines(identity(host)),
         Part::Definitions(vec![
             Definitions { title: title.into(), entries: drivers.collect() },
@@ -46,7 +49,19 @@ fn terminal(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
             },
             Definitions { title: "counters".into(), entries: counters.collect() },
         ]),
-    ]
+    ];
+    if !rings.is_empty() {
+        // In a part of its own, because the names are long.
+        let title = "rows on io_uring".into();
+        parts.push(Part::Definitions(vec![Definitions { title, entries: rings }]));
+    }
+    parts
+}
+
+/// The rows on io_uring, and whether the kernel's io_uring does for each.
+fn ring_rows(host: &Host, rows: &[Row]) -> Vec<(Outside, Availability)> {
+    let state = |row: &Row| Some((row.name.clone().into(), row.ring_state(host)?));
+    rows.iter().filter_map(state).collect()
 }
 
 fn probe_definition(name: &Outside, state: &Availability) -> Definition {
@@ -73,7 +88,7 @@ fn definition(name: &Outside, sentence: Outside, fix: Option<&Outside>) -> Defin
     Definition { term: name.clone(), blocks }
 }
 
-fn page(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
+fn page(host: &Host, rows: &[Row]) -> Vec<Part> {
     let mut facts = identity(host);
     if !rows.is_empty() {
         let runnable = count_runnable(host, rows);
@@ -81,21 +96,27 @@ fn page(host: &Host, rows: &[RowDriver]) -> Vec<Part> {
     }
     let drivers = host.drivers.iter().map(|driver| {
         let mut cells = availability_row(&driver.name, &driver.state);
-        cells.push(affected_rows(driver, rows).join(", ").into());
+        cells.push(affected_rows(driver, host, rows).join(", ").into());
         cells
     });
+    let rings = ring_rows(host, rows);
+    let rings: Vec<_> = rings.iter().map(|(row, state)| availability_row(row, state)).collect();
     let limits = judge(host).into_iter().map(diagnosis_row);
     let sockets = sockets::judge(host).into_iter().map(diagnosis_row);
     let counters =
         host.counters.iter().map(|counter| availability_row(&counter.name, &counter.state));
-    vec![
+    let mut parts = vec![
         Part::Section("Host".into()),
         Part::list("", facts),
         table(&["driver", "available", "found", "fix", "affects"], drivers),
         table(&["limit", "here", "judgement", "fix"], limits),
         table(&["sockets", "here", "judgement", "fix"], sockets),
         table(&["counter", "available", "found", "fix"], counters),
-    ]
+    ];
+    if !rings.is_empty() {
+        parts.push(table(&["row on io_uring", "available", "found", "fix"], rings.into_iter()));
+    }
+    parts
 }
 
 fn diagnosis_row(Diagnosis { name, found, verdict, fix }: Diagnosis) -> Vec<Entry> {

@@ -1,6 +1,10 @@
 //! The pages and judgements, tested with invented hosts.
 
-use report::host::{Counter, Hint, Limit, LimitValue, Limits, Seccomp};
+use std::path::PathBuf;
+
+use harness::launcher::{Origin, Program};
+use harness::ring_needs::RingNeeds;
+use report::host::{Availability, Counter, Hint, IoUring, Limit, LimitValue, Limits, Seccomp};
 use report::sockets::{AcceptAtLimit, ProbeResult, Sockets};
 use report::{View, Width};
 
@@ -63,19 +67,31 @@ fn host() -> Host {
     }
 }
 
-fn rows() -> Vec<RowDriver> {
+fn rows() -> Vec<Row> {
     [
         ("tokio", "epoll"),
         ("tokio-uring", "io_uring"),
         ("compio-io_uring", "io_uring"),
         ("tokio-kqueue", "kqueue"),
     ]
-    .map(|(row, driver)| (row.to_owned(), driver.to_owned()))
+    .map(|(name, driver)| row(name, driver, &[]))
     .into()
 }
 
-fn page(rows: Vec<RowDriver>, format: Format) -> String {
-    let checkup = Checkup { host: host(), rows };
+/// A row on `driver` that needs these setup flags.
+fn row(name: &str, driver: &str, setup: &[&str]) -> Row {
+    let origin = Origin::Contract(Program { executable: PathBuf::new(), arguments: Vec::new() });
+    let setup = setup.iter().map(|flag| (*flag).to_owned()).collect();
+    let ring = RingNeeds { setup, operations: vec!["accept".to_owned()] };
+    Row { driver: Some(driver.into()), ring, ..Row::undeclared(name, origin) }
+}
+
+fn page(rows: Vec<Row>, format: Format) -> String {
+    page_of(host(), rows, format)
+}
+
+fn page_of(host: Host, rows: Vec<Row>, format: Format) -> String {
+    let checkup = Checkup { host, rows };
     report::render(&checkup, &(), format, View::plain(Width::new(100))).unwrap()
 }
 
@@ -138,6 +154,53 @@ fn markdown_escapes_what_the_host_says() {
         ),
         "{page}"
     );
+}
+
+/// Linux 5.19, on which a plain ring works.
+fn old_kernel() -> Host {
+    let mut host = host();
+    host.drivers = vec![Driver {
+        name: "io_uring".into(),
+        state: Availability::Available { details: "a ring was set up".into() },
+    }];
+    host.io_uring = Some(IoUring {
+        features: Vec::new(),
+        setup_flags: vec!["COOP_TASKRUN".into()],
+        operations: vec!["accept".into()],
+    });
+    host
+}
+
+#[test]
+fn a_kernel_too_old_for_a_row_is_named_with_the_one_that_does() {
+    let rows = vec![
+        row("compio-io_uring", "io_uring", &["COOP_TASKRUN"]),
+        row("uring", "io_uring", &["SINGLE_ISSUER", "DEFER_TASKRUN"]),
+    ];
+    let text = page_of(old_kernel(), rows.clone(), Format::Text);
+    assert!(text.contains("drivers (1 of 2 rows can run here)"), "{text}");
+    assert!(text.contains("affects: uring\n"), "{text}");
+    assert!(
+        text.contains("  compio-io_uring  available: needs Linux 5.19 (COOP_TASKRUN)\n"),
+        "{text}"
+    );
+    assert!(text.contains("fix: boot Linux 6.1 or newer\n"), "{text}");
+    let markdown = page_of(old_kernel(), rows, Format::Markdown);
+    assert!(
+        markdown.contains(
+            "| uring | no | this kernel's io\\_uring lacks SINGLE\\_ISSUER (Linux 6.0), \
+             DEFER\\_TASKRUN (Linux 6.1) | boot Linux 6.1 or newer |\n"
+        ),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn a_kernel_that_does_not_charge_rings_is_not_said_to_lack_memory_for_them() {
+    let mut host = old_kernel();
+    let low = Limit { soft: at_most(65_536), hard: at_most(65_536) };
+    host.limits.memlock = Some(low);
+    assert_judged(&host, "memlock", "does not charge it", None);
 }
 
 #[test]

@@ -31,7 +31,11 @@ fn host() -> Host {
         limits: Limits { open_files: limit, memlock: limit, memlock_exempt: true },
         drivers: vec![Driver { name: "epoll".into(), state: state.clone() }],
         counters: vec![Counter { name: "ring".into(), state }],
-        io_uring: Some(IoUring { features: Vec::new(), opcodes: Vec::new() }),
+        io_uring: Some(IoUring {
+            features: Vec::new(),
+            setup_flags: Vec::new(),
+            operations: Vec::new(),
+        }),
         ..example::host()
     }
 }
@@ -142,7 +146,7 @@ fn cells(row: usize, name: &str) -> Vec<Cell> {
 fn add_details(cell: &mut Cell, row: usize) {
     cell.repeat = "iomatrix check stranger --case order --seed c0ffee".into();
     cell.exclusive = cell.level == Level::Should;
-    cell.cpu_seconds = 0.1 * (row + 1) as f64;
+    cell.cpu_seconds = Some(0.1 * (row + 1) as f64);
     match cell.verdict {
         Verdict::Pass | Verdict::Unsupported | Verdict::Unavailable => {}
         Verdict::Fail => {

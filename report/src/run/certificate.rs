@@ -270,7 +270,7 @@ mod tests {
             margin: None,
             seed: Seed::new(1),
             seconds: 0.0,
-            cpu_seconds: 0.0,
+            cpu_seconds: None,
             exclusive: false,
             held_back: None,
             stderr_tail: Vec::new(),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub mod certificate;
+pub mod details;
 pub mod difference;
 mod gate;
 pub mod parts;
@@ -126,8 +127,8 @@ pub struct Cell {
     pub seed: Seed,
     /// Wall time in seconds, without waiting for other cells.
     pub seconds: f64,
-    /// CPU time of the judge and the server together, as far as it could be measured.
-    pub cpu_seconds: f64,
+    /// CPU time of the judge and the server together; `None` where the system does not report both.
+    pub cpu_seconds: Option<f64>,
     /// Whether it ran alone on the host.
     pub exclusive: bool,
     /// For a cell that judges latency, the share of its time in which other processes held back

@@ -1,18 +1,22 @@
 //! A run as the parts of a page: the matrix, where the models differ, what is red, and what the
 //! cells of each row add up to.
 
+use super::details;
 use super::difference::{Difference, differences, is_comparable};
 use super::{Attestation, Cell, Gate, Margin, MissingDriver, Run, certificate};
 use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Summary, Table};
+use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Table};
 use crate::seed::SeedSource;
 use crate::verdict::Verdict;
 
 /// How many cells a terminal shows: the most expensive ones, and those nearest to a limit.
 const MOST_EXPENSIVE_CELLS: usize = 5;
 const NEAREST_CELLS: usize = 12;
+/// The most bytes of details on a page. GitHub drops a summary above 1 MiB, and the tables of eight
+/// hosts take 400 KB of it.
+const DETAIL_BYTES: usize = 300_000;
 
 pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
     match medium {
@@ -28,7 +32,7 @@ fn terminal(run: &Run, gate: &Gate) -> Vec<Part> {
     parts.extend(model_differences(run));
     parts.extend(cost_parts(run));
     parts.push(Part::Table(nearest_cells(run)));
-    parts.extend(details(run, gate));
+    parts.extend(details::all(run, gate));
     parts.push(missing_drivers(run, gate));
     parts.push(Part::lines([closing_line(run)]));
     parts.extend(run.rows.iter().map(|row| certificate::part(row, &run.profile)));
@@ -43,7 +47,8 @@ pub fn overview(runs: &[Run], gate: &Gate, expected: &[Outside]) -> Vec<Part> {
     let missing = missing_labels(runs, expected).into_iter();
     hosts.extend(missing.map(|label| (label.clone(), "no result".into())));
     let mut parts = vec![Part::Title("I/O backend matrix".into()), Part::Fields(None, hosts)];
-    parts.extend(runs.iter().flat_map(|run| host_section(run, gate)));
+    let detail_bytes = DETAIL_BYTES / runs.len().max(1);
+    parts.extend(runs.iter().flat_map(|run| host_section(run, gate, detail_bytes)));
     parts
 }
 
@@ -53,8 +58,8 @@ pub fn missing_labels<'a>(runs: &[Run], expected: &'a [Outside]) -> Vec<&'a Outs
     expected.iter().filter(|label| runs.iter().all(|run| run.label != **label)).collect()
 }
 
-/// The parts for the run of one host.
-fn host_section(run: &Run, gate: &Gate) -> Vec<Part> {
+/// The parts for the run of one host, with at most this many bytes of details.
+fn host_section(run: &Run, gate: &Gate, detail_bytes: usize) -> Vec<Part> {
     let host = &run.host;
     let unknown = || "unknown".into();
     let kernel = host.kernel.clone().unwrap_or_else(unknown);
@@ -67,7 +72,7 @@ fn host_section(run: &Run, gate: &Gate) -> Vec<Part> {
     parts.push(Part::Table(matrix(run, gate, Medium::Page)));
     parts.extend([absences(run, gate), Part::Table(drivers(run))]);
     parts.extend(model_differences(run));
-    parts.extend(details(run, gate));
+    parts.extend(details::folded(run, gate, detail_bytes));
     parts
 }
 
@@ -206,27 +211,30 @@ fn model_differences(run: &Run) -> Vec<Part> {
 #[must_use]
 pub fn cost_parts(run: &Run) -> Vec<Part> {
     let rows = run.rows.iter().map(|row| {
-        let (mut cpu, mut alone) = (0.0, 0.0);
-        for cell in run.cells.iter().filter(|cell| cell.row == row.name) {
-            cpu += cell.cpu_seconds;
-            alone += if cell.exclusive { cell.seconds } else { 0.0 };
-        }
-        vec![row.name.clone().into(), format!("{cpu:.1}").into(), format!("{alone:.1}").into()]
+        let own = || run.cells.iter().filter(|cell| cell.row == row.name);
+        // An empty sum is -0.0.
+        let cpu = own().map(|cell| cell.cpu_seconds).sum::<Option<f64>>().map(|sum| sum + 0.0);
+        let alone = own().filter(|cell| cell.exclusive).map(|cell| cell.seconds).sum::<f64>() + 0.0;
+        vec![row.name.clone().into(), cpu_words(cpu).into(), format!("{alone:.1}").into()]
     });
     let heads = ["row", "CPU-s", "s alone"].map(Head::new).to_vec();
     let title = "cost by row (CPU of server and judge; time alone on the host)";
     let by_row = Table::plain(title, Style::Numbers, heads, rows.collect());
     let mut cells: Vec<&Cell> = run.cells.iter().collect();
-    cells.sort_by(|a, b| b.cpu_seconds.total_cmp(&a.cpu_seconds));
+    let cost = |cell: &Cell| cell.cpu_seconds.unwrap_or(cell.seconds);
+    cells.sort_by(|a, b| cost(b).total_cmp(&cost(a)));
     let most_expensive = cells.into_iter().take(MOST_EXPENSIVE_CELLS).map(|cell| {
-        let costs = [cell.cpu_seconds, cell.seconds].map(|seconds| format!("{seconds:.1}"));
-        let [cpu, seconds] = costs.map(part::Entry::from);
-        vec![cell.name().into(), cpu, seconds]
+        let seconds = format!("{:.1}", cell.seconds);
+        vec![cell.name().into(), cpu_words(cell.cpu_seconds).into(), seconds.into()]
     });
     let heads = ["cell", "CPU-s", "s"].map(Head::new).to_vec();
     let most_expensive =
         Table::plain("dearest cells", Style::Numbers, heads, most_expensive.collect());
     vec![Part::Table(by_row), Part::Table(most_expensive)]
+}
+
+fn cpu_words(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "no data".to_owned(), |seconds| format!("{seconds:.1}"))
 }
 
 /// How near each cell that judges time or cost came to its limit, the nearest first.
@@ -260,48 +268,6 @@ pub(super) fn margins(run: &Run) -> Vec<Part> {
         Some(line)
     });
     vec![Part::Table(Table::plain("", Style::Words, heads, rows.collect()))]
-}
-
-fn details(run: &Run, gate: &Gate) -> impl Iterator<Item = Part> {
-    let cells = run.cells.iter().filter(|cell| has_details(cell, gate.conclusion_in(run, cell)));
-    cells.map(|cell| {
-        Part::Details(Summary { word: cell.word().into(), name: cell.name() }, detail(cell))
-    })
-}
-
-/// The details of a red or notable cell: requirement, expected, actual, stderr, and how to repeat
-/// it.
-#[must_use]
-pub fn detail(cell: &Cell) -> Vec<Outside> {
-    let mut lines = vec![
-        outside!("{}: {}::{}::{}", cell.word(), cell.row, cell.suite, cell.case),
-        outside!("  requirement  {} {}", cell.level, cell.requirement),
-    ];
-    if let Some(failure) = &cell.failure {
-        lines.push(outside!("  failure      {}", failure.kind));
-        lines.push(outside!("  expected     {}", failure.expected));
-        lines.push(outside!("  actual       {}", failure.actual));
-    }
-    if let Some(reason) = &cell.reason {
-        lines.push(outside!("  reason       {}", reason));
-    }
-    if cell.is_unasked {
-        lines.push(
-            "  not asked    its own question: the server failed in another way before".into(),
-        );
-    }
-    if let Some(root) = &cell.follows_from {
-        lines.push(outside!("  follows from {}", root));
-    }
-    if let Some(waiver) = &cell.waiver {
-        lines.push(outside!("  waiver       {} ({})", waiver.reason, waiver.upstream));
-    }
-    if !cell.stderr_tail.is_empty() {
-        lines.push("  server's standard error, last lines:".into());
-        lines.extend(cell.stderr_tail.iter().map(|line| outside!("    | {}", line)));
-    }
-    lines.push(outside!("  repeat       {}", cell.repeat));
-    lines
 }
 
 /// Counts of verdicts, waivers, cost and seed.
@@ -348,18 +314,5 @@ impl Attestation {
             Self::Announced { reason } => outside!("announced: {}", reason),
             Self::NotAttested { reason } => outside!("not attested: {}", reason),
         }
-    }
-}
-
-/// Red cells have details, and so has a requirement that was not met without being red: it is
-/// waived, or a SHOULD. Many cells are unavailable for one reason, which the page lists under "not
-/// judged".
-fn has_details(cell: &Cell, conclusion: Conclusion) -> bool {
-    match cell.verdict {
-        Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => true,
-        Verdict::Pass | Verdict::Info | Verdict::Unsupported | Verdict::Error => {
-            conclusion.fails_a_test()
-        }
-        Verdict::Unavailable => false,
     }
 }

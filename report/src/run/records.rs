@@ -30,7 +30,7 @@ pub(super) fn records(run: &Run) -> Vec<Record> {
             optional("margin_observed", margin.map(|margin| margin.observed)),
             optional("margin_limit", margin.map(|margin| margin.limit)),
             value("seconds", cell.seconds),
-            value("cpu_seconds", cell.cpu_seconds),
+            optional("cpu_seconds", cell.cpu_seconds),
             value("seed", cell.seed),
         ]
     };

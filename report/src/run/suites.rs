@@ -1,7 +1,7 @@
 //! A run as tests of a CI system: one suite per row and suite of cases. A failure differs from an
 //! error, and each cell that was not judged has a reason.
 
-use super::parts::detail;
+use super::details::detail;
 use super::{Cell, Gate, MissingDriver, Run, RunRow};
 use crate::exit::Conclusion;
 use crate::outside;

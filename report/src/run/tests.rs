@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
+use super::parts::overview;
 use super::suites::suites;
-use super::{Cell, Gate, Margin, Run, Strictness, WaiverNote, WaiverState};
+use super::{Cell, Failure, FailureKind, Gate, Margin, Run, Strictness, WaiverNote, WaiverState};
 use crate::document::Document as _;
 use crate::example::{cell, check};
 use crate::exit::{Conclusions, Exit};
@@ -11,7 +12,7 @@ use crate::format::Format;
 use crate::outside::Outside;
 use crate::pages::Pages as _;
 use crate::part::{Medium, Part, Span};
-use crate::render::render;
+use crate::render::{markdown, render};
 use crate::suite::{Status, TestCase};
 use crate::verdict::Verdict;
 use crate::view::{View, Width};
@@ -194,4 +195,32 @@ fn a_run_that_was_cut_off_is_an_error_and_says_so() {
     let suites = suites(&run, &Gate::default()).suites;
     let last = suites.last().and_then(|suite| suite.cases.last());
     assert!(last.is_some_and(|case| matches!(case.status, Status::Error(_))));
+}
+
+/// GitHub drops a summary above 1 MiB.
+#[test]
+fn a_page_of_hundreds_of_red_cells_stays_below_900_kb() {
+    let red = |name: &str, actual: &str| {
+        let mut cell = cell(name, Verdict::Error);
+        let failure = Failure::new(FailureKind::Harness, "its processes", actual.to_owned());
+        cell.failure = Some(failure);
+        cell.stderr_tail = vec!["x".repeat(100).into(); 20];
+        cell
+    };
+    let page = |runs: &[Run]| {
+        let parts = overview(runs, &Gate::default(), &[]);
+        markdown(&parts)
+    };
+    // Each failure in words of its own.
+    let own = |n: usize| red(&format!("case-{n}"), &format!("{n} {}", "y".repeat(2000)));
+    let distinct = check((0..440).map(own).collect());
+    let text = page(&[distinct.clone(), distinct]);
+    assert!(text.len() < 900_000, "{}", text.len());
+    assert!(text.contains("are in the result file only"), "{text:.300}");
+    // The same failure everywhere.
+    let same = check((0..440).map(|n| red(&format!("case-{n}"), "EAGAIN")).collect());
+    let text = page(&[same]);
+    assert_eq!(text.matches("<details>").count(), 1);
+    assert!(text.contains("the same in  439 more cells: "), "{text:.300}");
+    assert!(text.contains(", and 429 others"), "{text:.300}");
 }

@@ -185,6 +185,7 @@ impl PendingConnection {
         }
         // A connection that is already reset may refuse options. The first read reports the reset.
         let _ = self.socket.set_tcp_nodelay(true);
+        let leaves_port = !self.socket.local_addr().is_ok_and(|address| address.is_unix());
         Ok(Connection {
             payload: self.payload,
             socket: self.socket,
@@ -192,7 +193,7 @@ impl PendingConnection {
             sent: 0,
             received: 0,
             has_sent_fin: false,
-            _presence: Presence(Arc::clone(&self.clock)),
+            presence: Presence { clock: Arc::clone(&self.clock), leaves_port },
             clock: self.clock,
         })
     }

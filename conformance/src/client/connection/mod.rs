@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::time_wait;
 use harness::wait::{Interest, wait_any};
 use report::{Failure, FailureKind};
 use socket2::Socket;
@@ -39,16 +40,28 @@ pub struct Connection {
     has_sent_fin: bool,
     clock: Arc<CellClock>,
     /// Last, so that it is dropped after the socket.
-    _presence: Presence,
+    presence: Presence,
 }
 
-/// Tells the clock when a connection is gone.
+/// Tells the clock when a connection is gone, and keeps account of the client ports in TIME_WAIT.
 #[derive(Debug)]
-struct Presence(Arc<CellClock>);
+struct Presence {
+    clock: Arc<CellClock>,
+    leaves_port: bool,
+}
+
+impl Presence {
+    fn leave_no_port(&mut self) {
+        self.leaves_port = false;
+    }
+}
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.note_ended();
+        self.clock.note_ended();
+        if self.leaves_port {
+            time_wait::note_closed();
+        }
     }
 }
 
@@ -170,7 +183,8 @@ impl Connection {
 
     /// Closes with a reset (RST), which discards pending data on both sides. Over a Unix path the
     /// server sees a reset only if the client leaves bytes unread (unix(7), ECONNRESET).
-    pub fn reset(self) {
+    pub fn reset(mut self) {
+        self.presence.leave_no_port();
         if self.socket.local_addr().is_ok_and(|address| address.is_unix()) {
             leave_unread(&self.socket);
         }
