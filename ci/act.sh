@@ -37,7 +37,7 @@ while read -r action; do actions+=(--local-repository "$action=$scratch/empty");
   sed -nE 's/.*uses: *([^ #]+).*/\1/p' .github/workflows/*.yml | grep -v '^actions/checkout@' |
     sed -E 's#^([^/@]+/[^/@]+)(/[^@]*)?@#\1@#' | sort -u
 )
-[ $# -gt 0 ] || set -- push --job conformance --matrix "os:$label"
+[ $# -gt 0 ] || set -- push --job conformance --matrix "label:$label"
 # `-self-hosted` runs the steps on this machine. Without a matrix filter, the macOS and Windows
 # cells would also run here, on Linux, which shows nothing about these systems.
 act "$@" --env CARGO_TARGET_DIR="$PWD/target/act" -P "$label=-self-hosted" \

@@ -4,10 +4,20 @@
 # must be unavailable and name the error, with exit status 69. If io_uring is required, each such
 # row must be red, with exit status 1. A row on another driver must pass.
 #
-# Usage:  ci/deny-io-uring.sh
-# Needs:  Linux; cargo; Python 3.11. It needs no root: the program restricts itself.
+# Usage:  ci/deny-io-uring.sh           by seccomp: the program restricts itself
+#         ci/deny-io-uring.sh sysctl    by the sysctl kernel.io_uring_disabled, for the whole host
+#                                       while the script runs
+# Needs:  Linux; cargo; Python 3.11. For the sysctl: root or sudo, and Linux 6.6.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+by=${1:-seccomp}
+case $by in
+  seccomp | sysctl) ;;
+  *)
+    echo "deny-io-uring: use 'sysctl', or no argument" >&2
+    exit 2
+    ;;
+esac
 if [ "$(uname -s)" != Linux ]; then
   echo "deny-io-uring: io_uring is of Linux only" >&2
   exit 69
@@ -18,13 +28,21 @@ other=$(python3 ci/facts.py rows epoll | sed -n 1p)
 cargo build --quiet -p iomatrix --all-features
 iomatrix=${CARGO_TARGET_DIR:-target}/debug/iomatrix
 
+switch=/proc/sys/kernel/io_uring_disabled
+# set_switch VALUE: sets the sysctl.
+set_switch() {
+  if [ "$(id -u)" -eq 0 ]; then echo "$1" >"$switch"; else
+    echo "$1" | sudo -n tee "$switch" >/dev/null
+  fi
+}
+
 # expect STATUS ERRNO ARGUMENTS...: runs the check while io_uring fails with ERRNO, and compares the
 # exit status.
 expect() {
-  local expected=$1 errno=$2 actual=0 output
+  local expected=$1 errno=$2 actual=0 output restricted=()
   shift 2
-  output=$("$iomatrix" restrict --deny-io-uring "$errno" -- "$iomatrix" check "$@" 2>&1) ||
-    actual=$?
+  [ "$by" = sysctl ] || restricted=("$iomatrix" restrict --deny-io-uring "$errno" --)
+  output=$(${restricted[@]+"${restricted[@]}"} "$iomatrix" check "$@" 2>&1) || actual=$?
   if [ "$actual" -ne "$expected" ]; then
     printf '%s\n' "$output"
     echo "deny-io-uring: with $errno, check $* ended with $actual, expected $expected" >&2
@@ -38,7 +56,17 @@ expect() {
   echo "ok  $errno  exit $actual  check $*"
 }
 
-for errno in ENOSYS EPERM ENOMEM; do
+errnos='ENOSYS EPERM ENOMEM'
+if [ "$by" = sysctl ]; then
+  errnos=EPERM
+  if [ ! -e "$switch" ] || ! was=$(cat "$switch") || ! set_switch "$was" 2>/dev/null; then
+    echo "deny-io-uring: cannot set kernel.io_uring_disabled: needs root and Linux 6.6" >&2
+    exit 69
+  fi
+  trap 'set_switch "$was"' EXIT
+  set_switch 2
+fi
+for errno in $errnos; do
   expect 69 "$errno" --row "$rings"
   expect 1 "$errno" --row "$rings" --require io_uring
   expect 0 "$errno" --row "$other" --case tcp-echo/one-byte

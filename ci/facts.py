@@ -9,8 +9,8 @@ Usage:  ci/facts.py packages                  Cargo packages of the workspace
         ci/facts.py waivers SYSTEM            package and example of each waiver's reproduction
         ci/facts.py lacks SYSTEM              and of findings for which a row lacks something
         ci/facts.py findings SYSTEM           name, package and program of each one there
-        ci/facts.py cells                     runner labels of the workflow's matrix
-Needs:  Python 3.11; cargo for `packages` and `tests`.
+        ci/facts.py cells                     labels of the workflow's matrix
+Needs:  Python 3.11, or 3.10 for `packages`, `tests` and `cells`; cargo for the first two.
 """
 
 import json
@@ -18,12 +18,12 @@ import pathlib
 import re
 import subprocess
 import sys
-import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def registry():
+    import tomllib  # `tests` and `packages` also run on Python 3.10
     with open(ROOT / "backends" / "backends.toml", "rb") as file:
         return tomllib.load(file)
 
@@ -69,6 +69,7 @@ def waivers(system=None):
 
 def reproductions(system):
     """Each finding that shows on a system, with the package and the program of its reproduction."""
+    import tomllib
     with open(ROOT / "backends" / "findings.toml", "rb") as file:
         found = tomllib.load(file)["finding"]
     for finding in found:
@@ -88,7 +89,7 @@ def findings(system):
 
 def cells():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
-    return re.findall(r"^\s+- \{ os: ([\w.-]+),", workflow, re.MULTILINE)
+    return re.findall(r"^\s+- \{ label: ([\w.-]+),", workflow, re.MULTILINE)
 
 
 def main():

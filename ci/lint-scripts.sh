@@ -5,4 +5,4 @@
 # Needs:  shellcheck (ci/setup.sh lint).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-shellcheck --external-sources .ci/run ci/nightly ci/*.sh
+shellcheck --external-sources .ci/run ci/nightly ci/*.sh ci/kernels-init

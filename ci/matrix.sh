@@ -6,7 +6,7 @@
 #         CONFORMANCE_REQUIRE   drivers, separated by commas; red if the host lacks one
 #         CONFORMANCE_OUTPUT    outputs such as json=FILE, separated by commas; FILE is relative to
 #                               the root of the repository
-#         GITHUB_STEP_SUMMARY   if set, a file that also gets the host's description
+#         GITHUB_STEP_SUMMARY   if set, a file that also gets the host's description and the page
 # Needs:  cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -37,7 +37,13 @@ fi
 uname -a
 rustc --version
 
-cargo run --quiet -p iomatrix --all-features -- doctor --output markdown |
-  tee -a "${GITHUB_STEP_SUMMARY:-/dev/null}"
+summary=${GITHUB_STEP_SUMMARY:-/dev/null}
+cargo run --quiet -p iomatrix --all-features -- doctor --output markdown | tee -a "$summary"
+page=$(pwd -W 2>/dev/null || pwd)/target/matrix.md
+CONFORMANCE_OUTPUT=${CONFORMANCE_OUTPUT:+$CONFORMANCE_OUTPUT,}markdown=$page
+export CONFORMANCE_OUTPUT
+mkdir -p target
+rm -f "$page"
+trap 'cat "$page" >>"$summary" 2>/dev/null || true' EXIT
 # Only this test target: Cargo runs the others before it, and stops at the first one that is red.
 cargo test -p conformance --features uring --test matrix

@@ -1,29 +1,41 @@
 #!/usr/bin/env bash
 # Installs what the other scripts need and this machine lacks. Prints nothing if nothing is missing.
 #
-# Usage:  ci/setup.sh [GROUP...]     default: all groups
+# Usage:  ci/setup.sh [GROUP...]     default: all groups but kernels, arm64 and network
 #           toolchain   rustfmt and clippy for the toolchain in use (RUSTUP_TOOLCHAIN, if set)
 #           lint        toolchain, shellcheck, and the programs of ci/tools.txt in target/tools
 #           cross       Debian's Rust with its library source, to check code for macOS and Windows
 #           wine        cross, wine and mingw, to build and run Windows programs
 #           trace       strace, for the tests of `iomatrix trace`; on Linux only
 #           strangers   Go, a JDK, npm and cc, to build and run other people's servers
+#           kernels     qemu and cpio, to boot other kernels
+#           arm64       kernels, cross, and qemu and a C compiler for arm64
+#           network     wider limits of sockets on macOS and Windows, until the host restarts
 # Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. If packages are missing
 #         and cannot be installed, names them and ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# packages NAME...: installs those of the Debian packages that are not installed.
+# as_root COMMAND...: runs a command as root. Fails without root or sudo.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+# packages [--OPTION...] NAME...: installs those of the Debian packages that are not installed.
 packages() {
-  local missing=() name
+  local missing=() options=() name
   for name in "$@"; do
+    case $name in
+      --*)
+        options+=("$name")
+        continue
+        ;;
+    esac
     dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed ||
       missing+=("$name")
   done
   [ "${#missing[@]}" -gt 0 ] || return 0
-  local as_root=()
-  [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
-  if ! command -v apt-get >/dev/null || ! "${as_root[@]}" true 2>/dev/null; then
+  if ! command -v apt-get >/dev/null || ! as_root true 2>/dev/null; then
     echo "setup: cannot install ${missing[*]}: needs apt-get and root" >&2
     return 69
   fi
@@ -34,9 +46,13 @@ packages() {
     trap '' TERM
     exec 9>"${TMPDIR:-/tmp}/iomatrix-apt.lock"
     flock --wait 300 9
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
-      --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >/dev/null
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      --no-remove -o DPkg::Lock::Timeout=300 ${options[@]+"${options[@]}"} "${missing[@]}" \
+      >/dev/null || {
+      echo "setup: apt-get could not install ${missing[*]}" >&2
+      exit 69
+    }
   )
 }
 
@@ -91,12 +107,70 @@ cc gcc'
   [ "${#wanted[@]}" -eq 0 ] || packages "${wanted[@]}"
 }
 
+# emulator PROGRAM PACKAGE: installs a qemu unless one is on the PATH. A qemu-utils from backports
+# excludes the qemu of this machine's release, and apt-get must not remove it. Then the qemu of
+# backports is installed, too.
+emulator() {
+  command -v "$1" >/dev/null && return
+  packages "$2" 2>/dev/null && return
+  local release archive list=/etc/apt/sources.list.d/iomatrix-backports.list
+  release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  # shellcheck disable=SC2016 # apt replaces these
+  archive=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' |
+    sed -n 's/ Debian Debian$//p' | sort -u | sed -n 1p)
+  echo "deb $archive $release-backports main" | as_root tee "$list" >/dev/null || return 69
+  packages --target-release="$release-backports" "$2" || {
+    as_root rm -f "$list"
+    return 69
+  }
+  as_root rm -f "$list"
+}
+
+kernels() {
+  local tool package wanted=(debian-archive-keyring)
+  while read -r tool package; do
+    command -v "$tool" >/dev/null || wanted+=("$package")
+  done <<<'cpio cpio
+strip binutils
+xz xz-utils'
+  packages "${wanted[@]}"
+  emulator qemu-system-x86_64 qemu-system-x86
+}
+
+arm64() {
+  kernels
+  cross
+  emulator qemu-system-aarch64 qemu-system-arm
+  packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+}
+
+# The suite does not need this. A system may refuse a setting; `iomatrix doctor` shows the result.
+network() {
+  local setting family
+  case $(uname -s) in
+    Darwin)
+      for setting in kern.ipc.somaxconn=2048 net.inet.tcp.msl=1000 \
+        net.inet.ip.portrange.first=16384 net.inet.udp.maxdgram=65535 \
+        net.local.dgram.recvspace=262144 net.local.dgram.maxdgram=65535; do
+        as_root sysctl "$setting" || echo "setup: the system refuses $setting" >&2
+      done
+      ;;
+    MINGW* | MSYS*)
+      for family in ipv4 ipv6; do
+        netsh int "$family" set dynamicport tcp start=10000 num=55000 ||
+          echo "setup: the system refuses other client ports for $family" >&2
+      done
+      ;;
+  esac
+}
+
 [ $# -gt 0 ] || set -- lint trace wine strangers
 for group in "$@"; do
   case $group in
-    toolchain | lint | cross | wine | trace | strangers) "$group" ;;
+    toolchain | lint | cross | wine | trace | strangers | kernels | arm64 | network) "$group" ;;
     *)
-      echo "setup: no group '$group'; use toolchain, lint, cross, wine, trace or strangers" >&2
+      echo "setup: no group '$group'; use toolchain, lint, cross, wine, trace, strangers," \
+        "kernels, arm64 or network" >&2
       exit 2
       ;;
   esac
