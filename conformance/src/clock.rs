@@ -190,7 +190,7 @@ impl CellClock {
     }
 
     /// The share of the time since the first server was ready in which judge or server were held
-    /// back; 0 to 1. Divides by at least [`MIN_SHARE_TIME`].
+    /// back; 0 to 1. Divides by at least 200 ms.
     #[must_use]
     pub fn held_back_share(&self) -> f64 {
         let ready = *self.ready.get().unwrap_or(&self.started);

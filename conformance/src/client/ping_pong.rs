@@ -14,8 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// The 99th percentile of rounds of 64 bytes. The clients take turns, each makes `peer.size()`
 /// rounds, and a round begins at least `pace` after the one before. A round that takes longer than
-/// [`INTERVAL`] also counts for the rounds that would have begun meanwhile: a server that stalls is
-/// late for each of them (no coordinated omission). Ends early once too many rounds are above
+/// 10 ms also counts for the rounds that would have begun meanwhile: a server that stalls is late
+/// for each of them (no coordinated omission). Ends early once too many rounds are above
 /// `limit` for the percentile to be below it.
 ///
 /// # Errors
