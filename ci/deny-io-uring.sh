@@ -5,6 +5,8 @@
 # row must be red, with exit status 1. A row on another driver must pass.
 #
 # Usage:  ci/deny-io-uring.sh           by seccomp: the program restricts itself
+#         ci/deny-io-uring.sh result    judges all rows with EPERM in profile quick, and writes
+#                                       target/systems/linux-denied.json
 #         ci/deny-io-uring.sh sysctl    by the sysctl kernel.io_uring_disabled, for the whole host
 #                                       while the script runs
 # Needs:  Linux; cargo; Python 3.11. For the sysctl: root or sudo, and Linux 6.6.
@@ -12,9 +14,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 by=${1:-seccomp}
 case $by in
-  seccomp | sysctl) ;;
+  seccomp | sysctl | result) ;;
   *)
-    echo "deny-io-uring: use 'sysctl', or no argument" >&2
+    echo "deny-io-uring: use 'sysctl', 'result', or no argument" >&2
     exit 2
     ;;
 esac
@@ -27,6 +29,13 @@ rings=$(python3 ci/facts.py rows io_uring | paste -sd, -)
 other=$(python3 ci/facts.py rows epoll | sed -n 1p)
 cargo build --quiet -p iomatrix --all-features
 iomatrix=${CARGO_TARGET_DIR:-target}/debug/iomatrix
+
+if [ "$by" = result ]; then
+  mkdir -p target/systems
+  CONFORMANCE_LABEL=linux-denied "$iomatrix" restrict --deny-io-uring EPERM -- "$iomatrix" check \
+    --profile quick --output text --output json=target/systems/linux-denied.json
+  exit
+fi
 
 switch=/proc/sys/kernel/io_uring_disabled
 # set_switch VALUE: sets the sysctl.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Judges rows on other Linux kernels. Boots Debian's kernels in an emulated machine whose memory
-# holds the judge, the servers and a shell, and brings the result files back. Needs no root, no
-# container and no disk image. Cases that judge latency are unavailable on an emulated machine.
+# Judges rows on other Linux kernels. Boots Debian's kernels in a QEMU machine whose memory holds
+# the judge, the servers and a shell, and brings the result files back. Needs no root, no container
+# and no disk image. It uses KVM where that works, never for arm64. Without KVM the processor is
+# emulated, and cases that judge latency are unavailable.
 #
 # Usage:  ci/kernels.sh [KERNEL...] [-- ARGUMENTS OF iomatrix check...]
 #         KERNEL         5.10, 6.1, 6.12, newest (default: these four), or the name of a package of
@@ -9,9 +10,10 @@
 #                        with -arm64 at its end, such as 6.12-arm64, a kernel for arm64
 #         ARGUMENTS      all but --output; default: --suite tcp-echo --profile quick
 #         KERNELS_LIMIT  seconds after which the check of one kernel is ended (default 3600)
-#         Writes target/kernels/KERNEL.json, which `iomatrix report` reads, and into
+#         Writes target/systems/linux-KERNEL.json, which ci/systems.sh merges, and into
 #         target/kernels/KERNEL/ the printed page, what doctor prints, the kernel's log and the
-#         console. Red if a check is red, or if a kernel gave no result.
+#         console. Red if a check is red, if a kernel gave no result, or if it served or
+#         refused a row against what the registry says.
 # Needs:  Debian on x86_64, whose mirror also has other releases of Debian; cargo; Python 3.11;
 #         ci/setup.sh kernels, and for arm64 ci/setup.sh arm64. If a tool is missing, or a package
 #         cannot be downloaded, names it and ends with 69. By default, takes about 15 min on two
@@ -241,9 +243,10 @@ boot() {
 # the check is green, or if no row can run on this kernel.
 judge() {
   local kernel=$1 folder=$out/$1 disk=$out/disk status before=$SECONDS
+  local result=$PWD/target/systems/linux-$1.json
   shift
-  rm -rf "$folder" "$folder.json" "$disk"
-  mkdir -p "$folder" "$disk"
+  rm -rf "$folder" "$result" "$disk"
+  mkdir -p "$folder" "$disk" "$(dirname "$result")"
   cp -R "$out/fetched/$kernel/lib" "$disk/lib"
   {
     printf 'CONFORMANCE_LABEL=linux-%q timeout %q iomatrix check' "$kernel" "$limit"
@@ -263,19 +266,18 @@ judge() {
     echo "kernels: no result from $kernel (status $status); the end of its console is above" >&2
     return 1
   fi
-  mv "$folder/check.json" "$folder.json"
+  mv "$folder/check.json" "$result"
   printf 'kernels: %s (%s) ended with %s after %d s: ' \
     "$kernel" "$(cat "$out/fetched/$kernel/version")" "$status" $((SECONDS - before))
-  count_cells "$folder.json" "$kernel" || return 1
+  count_cells "$result" "$kernel" || return 1
   [ "$status" = 0 ] || [ "$status" = 69 ]
 }
 
-# count_cells FILE KERNEL: prints how many cells a result has of each verdict, the names of the red
-# ones, and the rows without a judged cell. Fails if there is such a row on a kernel that is known
-# to serve all of them: 6.1 and newer.
+# count_cells FILE KERNEL: prints how many cells a result has of each verdict, and the names of the
+# red ones. Fails if the kernel has served or refused a row against what the registry says.
 count_cells() {
   python3 - "$1" "$2" <<'PYTHON'
-import collections, json, sys
+import collections, json, re, sys, tomllib
 with open(sys.argv[1]) as file:
     cells = json.load(file)["cells"]
 counts = collections.Counter(cell["verdict"] for cell in cells)
@@ -284,20 +286,35 @@ fine = ("pass", "miss", "info", "unsupported", "unavailable")
 for cell in cells:
     if cell["verdict"] not in fine:
         print(f"  {cell['verdict']:<8} {cell['row']}::{cell['suite']}::{cell['case']}")
+
+
+def version(release):
+    numbers = re.findall(r"\d+", release)[:2]
+    return tuple(map(int, numbers)) if numbers else (999,)
+
+
+asked = {cell["row"] for cell in cells}
 judged = {cell["row"] for cell in cells if cell["verdict"] != "unavailable"}
-of_linux = {cell["row"] for cell in cells if "does not exist on" not in (cell["reason"] or "")}
-missing = sorted(of_linux - judged)
-for row in missing:
-    print(f"  not judged: {row}")
-sys.exit(1 if missing and not sys.argv[2].startswith("5.10") else 0)
+kernel, wrong = version(sys.argv[2]), False
+with open("backends/backends.toml", "rb") as file:
+    rows = [row for row in tomllib.load(file)["row"] if "linux" in row and row["name"] in asked]
+for row in rows:
+    name, runs = row["name"], row["linux"]
+    if name not in judged and kernel >= version(runs["served"]):
+        print(f"  {name} was not judged, and the registry says that {runs['served']} serves it")
+        wrong = True
+    if name in judged and kernel <= version(runs.get("refused", "0.0")):
+        print(f"  {name} was judged, and the registry says that {runs['refused']} refuses it")
+        wrong = True
+sys.exit(wrong)
 PYTHON
 }
 
 mkdir -p "$out/fetched"
 machine=
 trap '[ -z "$machine" ] || kill "$machine" 2>/dev/null || true' EXIT
-# A host that is itself a virtual machine may have a KVM without these, which boots only kernels
-# that were made for it.
+# Uses KVM only if the processor has vmx or svm. Without these, as in some virtual machines,
+# /dev/kvm boots only kernels that were built for that hypervisor.
 accelerator=tcg
 if [ -w /dev/kvm ] && grep -qwE 'vmx|svm' /proc/cpuinfo; then accelerator=kvm; fi
 for name in "${architectures[@]}"; do

@@ -11,39 +11,33 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Tests run in their package's folder, so the path must be absolute. On Windows, it must be a path
-# that a Windows program understands, which `pwd -W` prints; other systems do not have `-W`.
-if [ -n "${CONFORMANCE_OUTPUT:-}" ]; then
-  root=$(pwd -W 2>/dev/null || pwd)
-  outputs=
-  IFS=, read -ra asked <<<"$CONFORMANCE_OUTPUT"
-  for output in "${asked[@]}"; do
-    case ${output#*=} in
-      /* | ?:*) ;;
-      *)
-        mkdir -p "$(dirname "${output#*=}")"
-        output=${output%%=*}=$root/${output#*=}
-        ;;
-    esac
-    outputs+=${outputs:+,}$output
-  done
-  export CONFORMANCE_OUTPUT=$outputs
-fi
+# Tests run in their package's folder, so relative paths begin there. On Windows, Git Bash would
+# take a variable with two absolute paths for a list of Unix paths, and change it.
+outputs=markdown=../target/matrix.md
+IFS=, read -ra asked <<<"${CONFORMANCE_OUTPUT:-}"
+for output in ${asked[@]+"${asked[@]}"}; do
+  case ${output#*=} in
+    /* | ?:*) ;;
+    *)
+      mkdir -p "$(dirname "${output#*=}")"
+      output=${output%%=*}=../${output#*=}
+      ;;
+  esac
+  outputs+=,$output
+done
+export CONFORMANCE_OUTPUT=$outputs
 # Kernels before 5.12 charge rings to the memory lock limit, so raise it to its maximum.
 if [ "$(uname -s)" = Linux ]; then
   ulimit -S -l "$(ulimit -H -l)"
   echo "memory lock limit: $(ulimit -l) KiB"
 fi
 uname -a
-rustc --version
+rustc --version --verbose
 
 summary=${GITHUB_STEP_SUMMARY:-/dev/null}
 cargo run --quiet -p iomatrix --all-features -- doctor --output markdown | tee -a "$summary"
-page=$(pwd -W 2>/dev/null || pwd)/target/matrix.md
-CONFORMANCE_OUTPUT=${CONFORMANCE_OUTPUT:+$CONFORMANCE_OUTPUT,}markdown=$page
-export CONFORMANCE_OUTPUT
 mkdir -p target
-rm -f "$page"
-trap 'cat "$page" >>"$summary" 2>/dev/null || true' EXIT
+rm -f target/matrix.md
+trap 'cat target/matrix.md >>"$summary" 2>/dev/null || true' EXIT
 # Only this test target: Cargo runs the others before it, and stops at the first one that is red.
 cargo test -p conformance --features uring --test matrix

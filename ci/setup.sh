@@ -10,7 +10,8 @@
 #           strangers   Go, a JDK, npm and cc, to build and run other people's servers
 #           kernels     qemu and cpio, to boot other kernels
 #           arm64       kernels, cross, and qemu and a C compiler for arm64
-#           network     wider limits of sockets on macOS and Windows, until the host restarts
+#           network     higher limits for the accept queue, client ports and datagrams, on macOS
+#                       only, until the host restarts
 # Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. If packages are missing
 #         and cannot be installed, names them and ends with 69.
 set -euo pipefail
@@ -58,7 +59,7 @@ packages() {
 
 toolchain() {
   cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
-  rustup toolchain install "${RUSTUP_TOOLCHAIN:-stable}" \
+  rustup toolchain install "${RUSTUP_TOOLCHAIN:-stable}" --no-self-update \
     --profile minimal --component rustfmt --component clippy
 }
 
@@ -107,9 +108,9 @@ cc gcc'
   [ "${#wanted[@]}" -eq 0 ] || packages "${wanted[@]}"
 }
 
-# emulator PROGRAM PACKAGE: installs a qemu unless one is on the PATH. A qemu-utils from backports
-# excludes the qemu of this machine's release, and apt-get must not remove it. Then the qemu of
-# backports is installed, too.
+# emulator PROGRAM PACKAGE: installs a qemu unless one is on the PATH. Tries this machine's release
+# first. That fails if qemu-utils comes from backports: the two conflict, and apt-get may remove
+# nothing. In that case, installs the qemu from backports.
 emulator() {
   command -v "$1" >/dev/null && return
   packages "$2" 2>/dev/null && return
@@ -146,19 +147,13 @@ arm64() {
 
 # The suite does not need this. A system may refuse a setting; `iomatrix doctor` shows the result.
 network() {
-  local setting family
+  local setting
   case $(uname -s) in
     Darwin)
       for setting in kern.ipc.somaxconn=2048 net.inet.tcp.msl=1000 \
         net.inet.ip.portrange.first=16384 net.inet.udp.maxdgram=65535 \
         net.local.dgram.recvspace=262144 net.local.dgram.maxdgram=65535; do
         as_root sysctl "$setting" || echo "setup: the system refuses $setting" >&2
-      done
-      ;;
-    MINGW* | MSYS*)
-      for family in ipv4 ipv6; do
-        netsh int "$family" set dynamicport tcp start=10000 num=55000 ||
-          echo "setup: the system refuses other client ports for $family" >&2
       done
       ;;
   esac

@@ -3,7 +3,7 @@
 # client ports that stay in TIME_WAIT, datagrams of at most 9,216 bytes, short queues of datagrams,
 # and a soft limit of 256 descriptors. No row may be red for what this host lacks.
 #
-# Usage:  ci/small-host.sh     writes target/conformance-linux-narrow.json; takes about 10 min
+# Usage:  ci/small-host.sh     writes target/systems/linux-narrow.json; takes about 10 min
 #         CONFORMANCE_PROFILE  default: quick
 # Needs:  Linux; root; unshare(1), ip(8); cargo; Python 3.11. While it runs, two sysctls of the
 #         whole host are changed, net.core.rmem_default and wmem_default, because a network
@@ -43,7 +43,7 @@ trap restore EXIT
 # The kernel counts twice the bytes of a datagram, and its own records.
 for size in "${sizes[@]}"; do echo 20480 >"/proc/sys/net/core/$size"; done
 
-mkdir -p target
+mkdir -p target/systems
 # shellcheck disable=SC2016 # the inner shell expands these
 unshare --net bash -euc '
   ip link set lo up
@@ -54,7 +54,7 @@ unshare --net bash -euc '
   set_limit unix/max_dgram_qlen 10
   ulimit -S -n 256
   export CONFORMANCE_LABEL=linux-narrow CONFORMANCE_PROFILE=${CONFORMANCE_PROFILE:-quick}
-  export CONFORMANCE_OUTPUT=json=$PWD/target/conformance-linux-narrow.json
+  export CONFORMANCE_OUTPUT=json=$PWD/target/systems/linux-narrow.json
   cargo run --quiet -p iomatrix --all-features -- doctor
   cargo test -p conformance --features uring --test matrix
 '

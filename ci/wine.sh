@@ -7,6 +7,7 @@
 #         ci/wine.sh ARGUMENTS OF THE TEST MATRIX...   such as ci/wine.sh smol-per-core::, or
 #                                                      ci/wine.sh :: for every row
 #         CONFORMANCE_PROFILE (default quick) and the other CONFORMANCE_ variables are passed on.
+#         Writes target/systems/wine.json, which ci/systems.sh merges.
 # Needs:  ci/setup.sh wine (Debian 12); Python 3.11. Without these packages, ends with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -61,6 +62,7 @@ while read -r _ package example; do windows run -p "$package" --example "$exampl
 # Windows programs look for an absolute Unix path on the current drive, which is Z:, the root of
 # this machine.
 export CONFORMANCE_BIN_DIR=$out/$triple/debug CONFORMANCE_PROFILE=${CONFORMANCE_PROFILE:-quick}
+export CONFORMANCE_LABEL=${CONFORMANCE_LABEL:-wine}
 if [ $# -eq 0 ]; then
   # Cells run one at a time here, so similar rows are left out. Flavors of one runtime make almost
   # the same system calls, mio has the same poller as Tokio, smol and async-std poll by AFD as mio
@@ -89,7 +91,8 @@ PYTHON
 
 # In about one of four complete runs, one connection of one cell hangs, on a different row each
 # time: wine has lost an event. If a backend loses events, its cell times out again below.
-result=$out/result.json
+result=$PWD/target/systems/wine.json
+mkdir -p target/systems
 rm -f "$result"
 export CONFORMANCE_OUTPUT=${CONFORMANCE_OUTPUT:+$CONFORMANCE_OUTPUT,}json=$result
 status=0
@@ -99,7 +102,7 @@ if [ "$status" -ne 0 ] && [ -s "$result" ] && again=$(timeouts) && [ -n "$again"
   for cell in $again; do
     echo "wine: $cell timed out and is judged three times more"
     for _ in 1 2 3; do
-      CONFORMANCE_OUTPUT=json=$result matrix --exact "$cell" || status=$?
+      CONFORMANCE_OUTPUT=json=$out/again.json matrix --exact "$cell" || status=$?
     done
   done
 fi

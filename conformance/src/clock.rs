@@ -34,8 +34,8 @@ const TIME_PER_CLIENT: Duration = Duration::from_millis(5);
 /// How much longer a server may still clean up once it has accepted a new client.
 const MAX_CLEANUP_BESIDE_ACCEPT: Duration = Duration::from_secs(1);
 
-/// The shortest time by which held-back time is divided to get its share. It is derived from
-/// counters with ticks of up to 10 ms, so a value below one tick says nothing.
+/// The share of held-back time is taken of at least this time. Held-back time comes from counters
+/// with ticks of up to 10 ms, so a value below one tick says nothing.
 const MIN_SHARE_TIME: Duration = Duration::from_millis(200);
 
 /// The judge subtracts no held-back time from a wait shorter than this: to read the counters would
@@ -178,7 +178,7 @@ impl CellClock {
     pub fn watch_server(&self, server: Process) {
         let mut turns = server.into_processor_time_reader();
         self.meter.watch(move || turns().map(|(ran, waited)| ProcessorTime { ran, waited }));
-        // After the first sample, which contains what the server waited for while it started.
+        // Set after the first sample, because that one includes the waits of the server's start.
         self.ready.get_or_init(Instant::now);
     }
 
@@ -249,8 +249,8 @@ impl CellClock {
         let mut waited = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
         waited.allowed += allowed;
         let patience = self.scale(PATIENCE + waited.allowed);
-        // Reads the counters only once more than half of the patience is used up. Until then, at
-        // least half of it is left.
+        // Reads the counters only once more than half of the patience is used up. Until then, the
+        // end of the patience is rarely near.
         if waited.time > patience / 2 {
             self.look_at_short_waits(&mut waited);
         }

@@ -174,7 +174,8 @@ impl Judge {
             if !is_timed || attempt.evidence.is_grave() {
                 break attempt;
             }
-            // In a disturbed window, any other result of a corrected clock is discarded.
+            // If the cell was disturbed and held-back time was subtracted, every other result is
+            // discarded.
             let share = attempt.context.clock.held_back_share();
             cell.held_back = Some(share);
             if is_corrected {
@@ -493,12 +494,13 @@ fn describe_busy_host(factor: f64, share: Option<f64>) -> Outside {
 }
 
 /// The CPU time of a cell in seconds: that of its servers, and that of this thread since it was
-/// `before`. `None` where the system does not report both.
+/// `before`. `None` on systems other than Linux.
 fn add_cpu(servers: f64, before: Option<f64>) -> Option<f64> {
     Some(servers + thread_cpu()? - before?)
 }
 
-/// CPU time of this thread in seconds; `None` where that of a server is not known.
+/// CPU time of this thread in seconds; `None` on systems other than Linux, because the supervisor
+/// reports the CPU time of servers only there.
 fn thread_cpu() -> Option<f64> {
     cfg_if::cfg_if! {
         if #[cfg(target_os = "linux")] {

@@ -43,6 +43,8 @@ pub struct RowEntry {
     /// What the row needs of io_uring.
     #[serde(default)]
     pub ring: RingNeeds,
+    /// Which releases of Linux have run the row; `None` if the row does not exist on Linux.
+    pub linux: Option<LinuxRuns>,
     /// Cargo feature that enables the row.
     pub feature: Option<String>,
     /// A description, in a few words of Markdown.
@@ -50,6 +52,16 @@ pub struct RowEntry {
     /// What the server does not offer, and why.
     #[serde(default)]
     pub lacks: BTreeMap<String, String>,
+}
+
+/// On which kernels of Debian ci/kernels.sh has judged a row.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinuxRuns {
+    /// The oldest release that has served the row.
+    pub served: String,
+    /// The newest release that has refused the row, if one has.
+    pub refused: Option<String>,
 }
 
 /// A known failure that is reported upstream and is not the fault of the backend's code.
@@ -118,6 +130,7 @@ mod tests {
             assert_eq!(!row.ring.operations.is_empty(), is_on_ring, "{}", row.name);
             let unknown = row.ring.unknown();
             assert!(unknown.is_empty(), "{} needs {unknown:?}", row.name);
+            assert_eq!(row.linux.is_some(), row.driver.contains_key("linux"), "{}", row.name);
         }
     }
 }

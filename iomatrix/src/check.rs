@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     /// Only these cases, as suite/case; `*` stands for any text.
     #[arg(long = "case", value_name = "ID", value_delimiter = ',')]
     cases: Vec<String>,
-    /// Not these cases; a certificate says that they were not asked.
+    /// Leave out these cases, as suite/case; a certificate says that they were not asked.
     #[arg(long = "skip", value_name = "ID", value_delimiter = ',')]
     skipped: Vec<String>,
     /// Only cases of this level.

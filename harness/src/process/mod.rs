@@ -289,10 +289,10 @@ impl Process {
     }
 
     /// Returns a function that reads how long the server has run, and how long each of its threads
-    /// was ready to run but not running. The function returns `None` once the server has ended. It
-    /// finds a child of a process's first thread at once, and any other new process within 0.5 s. A
-    /// process that has ended counts if its parent has waited for it. If a reading fails, the
-    /// function returns the previous one.
+    /// was ready to run but not running. The function returns `None` once the server has ended. If
+    /// a reading fails, it returns the previous one. It finds new processes within 0.5 s; on Linux,
+    /// it finds a child of a process's first thread at the next call, if the kernel lists children.
+    /// On Linux, the CPU time includes that of ended processes for which their parent has waited.
     pub fn into_processor_time_reader(
         self,
     ) -> impl FnMut() -> Option<(Duration, BTreeMap<u32, Duration>)> + Send {

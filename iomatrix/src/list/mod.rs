@@ -81,6 +81,8 @@ fn row_json(row: &RowEntry) -> serde_json::Value {
         "flavor": row.flavor,
         "workers": row.workers,
         "driver": row.local_driver(),
+        "linux_served": row.linux.as_ref().map(|runs| &runs.served),
+        "linux_refused": row.linux.as_ref().and_then(|runs| runs.refused.as_ref()),
         "lacks": row.lacks,
     })
 }

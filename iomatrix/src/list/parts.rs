@@ -7,7 +7,7 @@ use conformance::case::Case;
 use conformance::profile::Profile;
 use conformance::suites;
 use harness::finding::Finding;
-use harness::registry::{Registry, RowEntry};
+use harness::registry::{LinuxRuns, Registry, RowEntry};
 use report::Model;
 use report::pairs::{self, Pair, Traits};
 use report::part::{
@@ -59,6 +59,11 @@ fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
         models.into_iter().map(|model| Part::Table(rows(registry, model))).collect();
     parts.extend([
         Part::lines([
+            "Under Linux, a release is the oldest of Debian's kernels that has served the row, and \
+             after \"not\", the newest that has refused it. Debian's 5.10 carries the io_uring of \
+             Linux 5.15.",
+        ]),
+        Part::lines([
             "In each of these controlled pairs, the two rows differ only in the I/O API:",
         ]),
         Part::Table(controlled_pairs(registry)),
@@ -82,11 +87,22 @@ fn rows(registry: &Registry, model: Model) -> Table {
             vec![code(name).into(), Prose::from_own_text(about).into(), code(flavor).into()];
         cells.push(workers.to_string().into());
         cells.extend(SYSTEMS.map(|(system, _)| {
-            Entry::from(Prose::from_own_text(row.driver.get(system).map_or("-", String::as_str)))
+            let driver = row.driver.get(system).map_or("-", String::as_str);
+            let runs = row.linux.as_ref().filter(|_| system == "linux");
+            let words = runs.map_or_else(|| driver.to_owned(), |runs| linux_words(driver, runs));
+            Entry::from(Prose::from_own_text(&words))
         }));
         cells
     });
     Table::plain("", Style::Words, heads, rows.collect())
+}
+
+/// The driver, and the releases of Linux that have served and refused the row.
+fn linux_words(driver: &str, LinuxRuns { served, refused }: &LinuxRuns) -> String {
+    match refused {
+        Some(refused) => format!("{driver}; {served}, not {refused}"),
+        None => format!("{driver}; {served}"),
+    }
 }
 
 /// Rows with the same package, flavor and system: one program with a completion and a readiness

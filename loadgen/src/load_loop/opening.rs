@@ -13,8 +13,9 @@ use crate::connection::State;
 use crate::plan::Plan;
 use crate::shared::Stop;
 
-/// How many connections of a thread may be pending at a time.
-const PENDING: usize = 128;
+/// How many connections of a thread may be pending at a time. Several threads together must not
+/// fill the accept queue of macOS, which has room for 128 by default.
+const PENDING: usize = 32;
 
 /// Why the connections of a thread are not open.
 #[derive(Debug)]

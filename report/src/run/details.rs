@@ -9,7 +9,7 @@ use crate::verdict::Verdict;
 
 /// How many cells with the same failure a page names below the first one.
 const MOST_NAMES: usize = 10;
-/// How many of the last lines on standard error a page has, which folds equal failures.
+/// How many of the last lines of standard error a page shows for each entry.
 const PAGE_STDERR_LINES: usize = 5;
 
 /// The details of each cell that has them.
@@ -40,8 +40,8 @@ pub(super) fn folded(run: &Run, gate: &Gate, bytes: usize) -> Vec<Part> {
         parts.push(part(first, lines));
     }
     if omitted > 0 {
-        let cells = if omitted == 1 { "1 cell" } else { &format!("{omitted} cells") };
-        let sentence = format!("the details of {cells} more are in the result file only");
+        let cells = if omitted == 1 { "1 more cell" } else { &format!("{omitted} more cells") };
+        let sentence = format!("the details of {cells} are only in the result file");
         parts.push(Part::lines([sentence]));
     }
     parts
@@ -77,8 +77,10 @@ fn names_line(others: &[&Cell]) -> Option<Outside> {
         count => format!("{count} more cells"),
     };
     Some(match others.len().saturating_sub(MOST_NAMES) {
-        0 => outside!("  the same in  {}: {}", count, names),
-        rest => outside!("  the same in  {}: {}, and {} others", count, names, rest),
+        0 => outside!("  also failed  {} with this failure: {}", count, names),
+        rest => {
+            outside!("  also failed  {} with this failure: {}, and {} others", count, names, rest)
+        }
     })
 }
 

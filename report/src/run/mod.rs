@@ -127,7 +127,8 @@ pub struct Cell {
     pub seed: Seed,
     /// Wall time in seconds, without waiting for other cells.
     pub seconds: f64,
-    /// CPU time of the judge and the server together; `None` where the system does not report both.
+    /// CPU time of the judge and the server together; `None` on systems other than Linux, where the
+    /// judge does not read the CPU time of a server that has ended.
     pub cpu_seconds: Option<f64>,
     /// Whether it ran alone on the host.
     pub exclusive: bool,

@@ -343,6 +343,7 @@ impl Connection {
                 | ErrorKind::ConnectionAborted
                 | ErrorKind::BrokenPipe
                 | ErrorKind::NotConnected
+                | ErrorKind::TimedOut
         );
         let kind = if is_closed { FailureKind::Reset } else { FailureKind::Harness };
         Failure::new(kind, expected, actual)

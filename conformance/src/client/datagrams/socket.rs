@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::place::Place;
+#[cfg(windows)]
+use harness::wait::{Interest, wait};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
@@ -97,7 +99,21 @@ impl ClientSocket {
             self.set_nonblocking(false)?;
             return received;
         }
+        // A time limit of a receive is 15.6 ms at least on Windows, and 500 ms in some versions.
+        #[cfg(windows)]
+        if !self.is_readable_within(time)? {
+            return Err(ErrorKind::TimedOut.into());
+        }
         self.receive_within(buffer, time.max(Duration::from_millis(1)))
+    }
+
+    #[cfg(windows)]
+    fn is_readable_within(&self, time: Duration) -> io::Result<bool> {
+        let socket = Socket::from(match self {
+            Self::Udp(socket) => socket.try_clone()?,
+        });
+        wait(&socket, Interest::Read, time)
+            .map_err(|failure| io::Error::other(failure.actual.on_terminal()))
     }
 
     fn receive_within(
