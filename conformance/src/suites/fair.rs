@@ -38,7 +38,7 @@ pub(super) const SUITE: Suite = Suite {
         .sizes(300, 300, 5000)
         .wire(bandwidth_split),
         Case::should("bandwidth-even", "Equal streams at full speed get about equal shares.")
-            .sizes(500, 500, 5000)
+            .sizes(300, 300, 5000)
             .exclusive_untimed()
             .wire(bandwidth_even),
         Case::should(

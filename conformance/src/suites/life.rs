@@ -37,7 +37,7 @@ pub(super) const SUITE: Suite = Suite {
             "No state of an old connection reaches a new connection, whatever the old connection \
              did.",
         )
-        .sizes(1, 2, 6)
+        .sizes(1, 1, 6)
         .needs(&[Need::Descriptors(CONNECTIONS)])
         .lifecycle(all_on_one_server),
         Case::must(

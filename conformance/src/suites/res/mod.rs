@@ -89,7 +89,7 @@ pub(super) const SUITE: Suite = Suite {
             "Connections that end while the server's writes are blocked leave no memory or \
              descriptor behind.",
         )
-        .sizes(16, 24, 100)
+        .sizes(16, 16, 100)
         .needs(&[Need::ResidentMemory, Need::DescriptorCount, Need::Descriptors(100)])
         .answering_failures(&[FailureKind::Memory, FailureKind::Descriptors])
         .process(after_blocked_writes),
