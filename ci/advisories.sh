@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks the dependencies against the RustSec advisories. A new advisory turns this red without a
-# change here, so it is a step of ci/nightly and not of .ci/run.
+# Checks the dependencies against the RustSec advisories. A new advisory can turn this check red
+# although nothing changed here. So ci/nightly runs it, and .ci/run does not.
 #
 # Usage:  ci/advisories.sh
 # Needs:  cargo-deny (ci/setup.sh lint), and a network or cargo-deny's copy of the advisory

@@ -13,10 +13,10 @@ use crate::clock::{CellClock, PROGRESS_LIMIT};
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// The 99th percentile of rounds of 64 bytes. The clients take turns, each makes `peer.size()`
-/// rounds, and a round begins at least `pace` after the one before. A round that takes longer than
-/// 10 ms also counts for the rounds that would have begun meanwhile: a server that stalls is late
-/// for each of them (no coordinated omission). Ends early once too many rounds are above
-/// `limit` for the percentile to be below it.
+/// rounds, and a round begins at least `pace` after the one before. A round of 25 ms counts as
+/// rounds of 25, 15 and 5 ms, because it delays two others: a server that stalls is late for each of
+/// them (no coordinated omission). Ends early once too many rounds are above `limit` for the
+/// percentile to be below it.
 ///
 /// # Errors
 /// A payload failure, `closed`, `reset` or `timeout`.
@@ -51,7 +51,7 @@ pub fn p99_round(
     Ok(percentile(99, rounds))
 }
 
-/// The time of a round, and those of the rounds that would have begun during it.
+/// The time of a round, and the times of the rounds that it delays.
 fn rounds_behind(took: Duration) -> impl Iterator<Item = Duration> + Clone {
     let next = |left: &Duration| left.checked_sub(INTERVAL).filter(|left| !left.is_zero());
     iter::successors(Some(took), next)
