@@ -14,8 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(10);
 
 /// The 99th percentile of rounds of 64 bytes. The clients take turns, each makes `peer.size()`
 /// rounds, and a round begins at least `pace` after the one before. A round of 25 ms counts as
-/// rounds of 25, 15 and 5 ms, because it delays two others: a server that stalls is late for each of
-/// them (no coordinated omission). Ends early once too many rounds are above `limit` for the
+/// rounds of 25, 15 and 5 ms, because it delays two others: a server that stalls is late for each
+/// of them (no coordinated omission). Ends early once too many rounds are above `limit` for the
 /// percentile to be below it.
 ///
 /// # Errors
