@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use conformance::judge::{Disturbance, Judge};
@@ -118,14 +117,6 @@ fn judge(row: &Row, case: &str) -> Result<Cell, Failed> {
     Ok(judge.judge_cell(row, &cells[0], None).cell)
 }
 
-/// Built once: on macOS, each `cargo build` writes the program again, and a trial that runs
-/// meanwhile would find none.
 fn executable() -> Result<PathBuf, Failed> {
-    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(executable) = &*found {
-        return Ok(executable.clone());
-    }
-    let executable = binaries::locate(&["mutant"], binaries::OWN_PROFILE)?["mutant"].clone();
-    Ok(found.insert(executable).clone())
+    Ok(binaries::locate_once("mutant")?)
 }

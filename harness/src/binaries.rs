@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use report::load::BuildProfile;
 
@@ -38,6 +39,23 @@ pub fn provide_executables<'a>(
         }
     }
     Ok(())
+}
+
+/// The executable of one package, built in [`OWN_PROFILE`] by the first call in this process. On
+/// macOS, each `cargo build` writes the program again, and a test that runs meanwhile would find
+/// none.
+///
+/// # Errors
+/// Those of [`locate`].
+pub fn locate_once(package: &str) -> Result<PathBuf, Error> {
+    static FOUND: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(program) = found.get(package) {
+        return Ok(program.clone());
+    }
+    let program = locate(&[package], OWN_PROFILE)?[package].clone();
+    found.insert(package.to_owned(), program.clone());
+    Ok(program)
 }
 
 /// The executable of each package, built in `profile`. Programs from [`BIN_DIR`] are used whatever

@@ -6,7 +6,6 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use harness::affinity::{self, Cpus};
@@ -113,16 +112,8 @@ fn victim() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Built once: on macOS, each `cargo build` writes the program again, and a trial that runs
-/// meanwhile would find none.
 fn executable() -> Result<PathBuf, Failed> {
-    static FOUND: Mutex<Option<PathBuf>> = Mutex::new(None);
-    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(executable) = &*found {
-        return Ok(executable.clone());
-    }
-    let executable = binaries::locate(&["mutant"], binaries::OWN_PROFILE)?["mutant"].clone();
-    Ok(found.insert(executable).clone())
+    Ok(binaries::locate_once("mutant")?)
 }
 
 fn launcher_of(executable: PathBuf, arguments: &[&str]) -> Launcher {
