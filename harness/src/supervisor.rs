@@ -135,6 +135,8 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
     let [address, token, restrictions @ ..] = own.as_slice() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected ADDRESS TOKEN"));
     };
+    #[cfg(unix)]
+    close_inherited_descriptors()?;
     // SIGINT, SIGTERM and SIGHUP end the harness, and the supervisor ends when the harness does.
     // The server does not inherit this handler: execve(2) resets handled signals. Ignored signals
     // stay ignored.
@@ -160,6 +162,23 @@ fn supervise(arguments: Vec<OsString>) -> io::Result<()> {
     let status = wait_for_end(child, &control)?;
     // If the harness is gone, nobody reads this.
     let _ = writeln!(control, "exited {} cpu_ms {}", describe_exit(status), children_cpu_ms());
+    Ok(())
+}
+
+/// Closes all descriptors but the standard streams. On macOS, a socket is first opened, and marked
+/// close-on-exec only after that. A supervisor that is started in between inherits a client's
+/// socket. If it passed the socket on to its server, the client could not end its connection.
+#[cfg(unix)]
+fn close_inherited_descriptors() -> io::Result<()> {
+    const LAST_STREAM: i32 = 2;
+    let folder = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    let names = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.file_name()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    let numbers = names.iter().filter_map(|name| name.to_str()?.parse().ok());
+    for descriptor in numbers.filter(|number: &i32| *number > LAST_STREAM) {
+        // Fails for the descriptor that has listed the folder, which is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
     Ok(())
 }
 

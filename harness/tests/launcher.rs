@@ -26,6 +26,8 @@ fn main() -> ExitCode {
         return victim();
     }
     let mut trials = vec![Trial::test("a-killed-harness-leaves-nothing-behind", no_orphan)];
+    #[cfg(unix)]
+    trials.push(Trial::test("a-server-inherits-no-descriptor-of-its-harness", no_descriptor));
     if cfg!(target_os = "linux") {
         trials.push(Trial::test("what-a-server-starts-ends-with-it", no_child));
         trials.push(Trial::test("a-pinned-server-stays-where-it-was-put", pinned));
@@ -56,6 +58,22 @@ fn no_orphan() -> Result<(), Failed> {
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
+}
+
+/// No server keeps a socket of its harness open, even if the socket is not close-on-exec. Another
+/// trial may start a harness that inherits the socket, but kills it again.
+#[cfg(unix)]
+fn no_descriptor() -> Result<(), Failed> {
+    use std::os::unix::net::UnixStream;
+    let launcher = launcher_of(executable()?, &[]);
+    let (mut own, left_open) = UnixStream::pair()?;
+    rustix::io::fcntl_setfd(&left_open, rustix::io::FdFlags::empty())?;
+    let server = start(&launcher, &Start::default()).map_err(|failure| format!("{failure:?}"))?;
+    drop(left_open);
+    own.set_read_timeout(Some(2 * START_TIMEOUT))?;
+    let end = own.read(&mut [0]).map_err(|e| format!("a server holds the socket: {e}"))?;
+    exchange(server.address().map_err(|failure| format!("{failure:?}"))?)?;
+    if end == 0 { Ok(()) } else { Err("bytes that nobody sent".into()) }
 }
 
 /// The probe starts this program as a child process.
