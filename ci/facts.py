@@ -8,7 +8,7 @@ Usage:  ci/facts.py packages                  Cargo packages of the workspace
         ci/facts.py flavors SYSTEM            rows there whose package has another one before them
         ci/facts.py waivers SYSTEM            package and example of each waiver's reproduction
         ci/facts.py lacks SYSTEM              and of findings for which a row lacks something
-        ci/facts.py findings SYSTEM           name, package and program of each one there
+        ci/facts.py findings SYSTEM           name, package, program and library of each one there
         ci/facts.py cells                     labels of the workflow's matrix
 Needs:  Python 3.11, or 3.10 for `packages`, `tests` and `cells`; cargo for the first two.
 """
@@ -84,7 +84,10 @@ def lacks(system):
 
 
 def findings(system):
-    return [f"{finding['name']} {where}" for finding, where in reproductions(system)]
+    return [
+        f"{finding['name']} {where} {finding['library'].split()[0]}"
+        for finding, where in reproductions(system)
+    ]
 
 
 def cells():

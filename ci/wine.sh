@@ -57,7 +57,7 @@ waivers=$(python3 ci/facts.py waivers wine)
 while read -r package example; do
   [ -z "$package" ] || windows run -p "$package" --example "$example"
 done <<<"$waivers"
-while read -r _ package example; do windows run -p "$package" --example "$example"; done \
+while read -r _ package example _; do windows run -p "$package" --example "$example"; done \
   < <(python3 ci/facts.py findings windows)
 # Windows programs look for an absolute Unix path on the current drive, which is Z:, the root of
 # this machine.
