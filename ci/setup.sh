@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the other scripts need and this machine lacks. Prints nothing if nothing is missing.
 #
-# Usage:  ci/setup.sh [GROUP...]     default: all groups but kernels, arm64 and network
+# Usage:  ci/setup.sh [GROUP...]     default: lint, trace, wine and strangers
 #           toolchain   rustfmt and clippy for the toolchain in use (RUSTUP_TOOLCHAIN, if set)
 #           lint        toolchain, shellcheck, and the programs of ci/tools.txt in target/tools
 #           cross       Debian's Rust with its library source, to check code for macOS and Windows
@@ -10,6 +10,7 @@
 #           strangers   Go, a JDK, npm and cc, to build and run other people's servers
 #           kernels     qemu and cpio, to boot other kernels
 #           arm64       kernels, cross, and qemu and a C compiler for arm64
+#           counters    lets this user count system calls with perf events, until the host restarts
 #           network     higher limits for the accept queue, client ports and datagrams, on macOS
 #                       only, until the host restarts
 # Needs:  Python 3.11 for lint; Debian 12 and root (or sudo) for packages. If packages are missing
@@ -145,6 +146,20 @@ arm64() {
   packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 }
 
+counters() {
+  local place=/sys/kernel/tracing
+  [ "$(uname -s)" = Linux ] || return 0
+  if [ "$(cat /proc/sys/kernel/perf_event_paranoid)" -gt 1 ]; then
+    as_root sysctl --quiet kernel.perf_event_paranoid=1 || return 69
+  fi
+  [ ! -r $place/events/raw_syscalls/sys_enter/id ] || return 0
+  if mountpoint --quiet $place; then
+    as_root mount --options remount,mode=755 $place || return 69
+  else
+    as_root mount --types tracefs --options mode=755 tracefs $place || return 69
+  fi
+}
+
 # The suite does not need this. A system may refuse a setting; `iomatrix doctor` shows the result.
 network() {
   local setting
@@ -162,10 +177,12 @@ network() {
 [ $# -gt 0 ] || set -- lint trace wine strangers
 for group in "$@"; do
   case $group in
-    toolchain | lint | cross | wine | trace | strangers | kernels | arm64 | network) "$group" ;;
+    toolchain | lint | cross | wine | trace | strangers | kernels | arm64 | counters | network)
+      "$group"
+      ;;
     *)
       echo "setup: no group '$group'; use toolchain, lint, cross, wine, trace, strangers," \
-        "kernels, arm64 or network" >&2
+        "kernels, arm64, counters or network" >&2
       exit 2
       ;;
   esac
