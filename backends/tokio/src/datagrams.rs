@@ -7,9 +7,9 @@ use tokio::net::UdpSocket;
 use tokio::{select, time};
 
 /// Echoes datagrams until the stop. If the kernel has no room for a reply, the server drops the
-/// reply, because waiting would delay the replies to other clients. `try_send_to` returns
-/// `WouldBlock` until Tokio has seen the socket's first event. `recv_from` returns only after that
-/// event.
+/// reply, because waiting would delay the replies to other clients. Before Tokio has seen the
+/// socket's first event, `try_send_to` would return `WouldBlock` without a system call. That drops
+/// no reply here, because `recv_from` returns only after that event.
 pub(crate) async fn echo(socket: UdpSocket, context: Context) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     let mut stopped = context.stopped();

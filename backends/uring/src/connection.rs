@@ -253,8 +253,8 @@ impl Connection {
     fn enqueue(&mut self, ring: &mut Ring, bytes: Bytes, length: usize) -> Next {
         match self.phase {
             Phase::Echoing | Phase::Answering => {}
-            // A multishot receive that is being cancelled may return more bytes, which are echoed.
-            // The connection submits no other receive whose bytes it echoes.
+            // From here on, the connection submits no receive whose bytes it echoes. The multishot
+            // receive that is being cancelled may still return bytes, which are echoed.
             Phase::Stopping => self.phase = Phase::Answering,
             Phase::Ending | Phase::Failed(_) => {
                 self.recycle(ring, Some(bytes));

@@ -13,7 +13,8 @@
 //! The server does not use:
 //!
 //! - registered files: every client would need a slot in a table of fixed size;
-//! - bundles and incremental buffer consumption: an echo sends what one receive returned;
+//! - bundles, where one receive fills several buffers, and incremental consumption, where several
+//!   receives share a buffer: here one send answers one receive, from the same buffer;
 //! - zero-copy send: over loopback, IORING_OP_SEND_ZC copies anyway. On Unix sockets it fails with
 //!   EOPNOTSUPP. The buffer stays busy until a second completion (IORING_CQE_F_NOTIF);
 //! - SQPOLL: its kernel thread spins, which would count as CPU time of the server.

@@ -118,7 +118,7 @@ impl Ring {
     /// A ring that the calling thread alone may use.
     ///
     /// # Errors
-    /// Those of io_uring_setup(2); `InvalidInput` on a kernel older than 6.1.
+    /// Those of io_uring_setup(2); `InvalidInput` on Linux 5.1 to 6.0.
     pub(crate) fn new() -> io::Result<Self> {
         let ring = IoUring::builder()
             .setup_single_issuer()

@@ -293,10 +293,10 @@ impl Server {
 
 impl Listening {
     fn new(Socket { descriptor, transport, work }: Socket) -> io::Result<Self> {
-        // If another worker or process shuts the listener down (shutdown(2)), a single-shot accept
-        // ends. On a blocking Unix listener it ends with EINVAL; on a non-blocking one with EAGAIN,
-        // as if no client had come. A multishot accept stays in flight in both cases (finding
-        // linux-multishot-accept).
+        // Makes the listener blocking. If another worker or process shuts a Unix listener down
+        // (shutdown(2)), a single-shot accept then ends with EINVAL; on a non-blocking listener it
+        // ends with EAGAIN, as if no client had come. A multishot accept on a Unix listener stays
+        // in flight in either mode (finding linux-multishot-accept).
         ioctl_fionbio(&descriptor, false)?;
         Ok(Self { socket: Rc::new(descriptor), transport, work, accepting: None, wake_at: None })
     }
@@ -358,10 +358,10 @@ impl Server {
         self.drive(key, Connection::start);
     }
 
-    /// Cancels the accepts and the receives of datagrams. Once none is in flight, takes the clients
-    /// in the accept queues, closes all these sockets, and returns true; until then it returns
-    /// false. A socket with an operation in flight would stay open for a while after the process
-    /// has ended.
+    /// Cancels the accepts and the receives of datagrams. Once these have ended, and the sends of
+    /// datagrams too, takes the clients in the accept queues, closes all these sockets, and returns
+    /// true; until then it returns false. A socket with an operation in flight would stay open for a
+    /// while after the process has ended.
     fn close_sockets(&mut self) -> bool {
         let mut have_ended = true;
         for datagrams in &mut self.datagrams {

@@ -99,7 +99,8 @@ const SILENT_CLIENTS: u64 = 100;
 const BUSY_BYTES: u64 = 4 * 1024 * 1024;
 
 fn connection_survives(peer: &Peer) -> CaseResult {
-    /// How often the talker sends. Its connection is never silent, so it need only survive its age.
+    /// How often the talker sends. It is never silent for long, so only a limit on the age of its
+    /// connection could end it.
     const PACE: Duration = Duration::from_millis(500);
     /// How soon the server must answer FIN, however long the client was silent.
     const FIN_LIMIT: Duration = Duration::from_secs(1);

@@ -310,7 +310,7 @@ fn slow_handler_start(peer: &Peer, process: &Process) -> CaseResult {
 }
 
 /// How many descriptors more than at rest a server may have in the cases that exhaust them. The
-/// number at rest is not judged: a virtual machine needs hundreds.
+/// number at rest is not judged: the runtimes of some languages need many.
 const SPARE: u64 = 32;
 
 /// Runs a case on a server that has used up its descriptors.
@@ -386,7 +386,7 @@ impl Crowd {
     const WAITING_CLIENTS: usize = 32;
     const HELLO: u64 = 64;
     /// A server that serves no new client for this long has no descriptor left. It cannot be
-    /// backing off: a server that has descriptors has met no error yet.
+    /// pausing after a failed accept: while descriptors are left, no accept has failed yet.
     const SETTLE_TIME: Duration = Duration::from_millis(200);
     /// Enough clients to use up the descriptors of one process that keeps to its limit.
     const CLIENTS: usize = 8 * Self::WAITING_CLIENTS;

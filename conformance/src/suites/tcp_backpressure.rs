@@ -97,8 +97,8 @@ const PLATEAU_MIB: u64 = 64;
 const GROWTH_MIB: u64 = 32;
 const MIB: u64 = 1024 * 1024;
 /// The most that a client sends per cycle: more than the server's send buffer holds. Further bytes
-/// would fill the server's receive buffer, which takes them more and more slowly, and which takes
-/// more bytes in each cycle than in the one before.
+/// would fill the server's receive buffer, which takes time: it takes bytes ever more slowly as it
+/// fills, and has more room in each cycle than in the one before.
 const CYCLE_BYTES: u64 = 3 * MIB;
 /// How long the kernel must take nothing before the client of a cycle counts as blocked, and how
 /// long the client then waits until it reads.
@@ -144,8 +144,8 @@ fn bounded(peer: &Peer, process: &Process) -> CaseResult {
 
 fn small_messages(peer: &Peer, process: &Process) -> CaseResult {
     const MESSAGE_BYTES: u64 = 10;
-    /// The size of the writes that fill the socket buffers. It leaves room in a buffer of the
-    /// server.
+    /// The size of the writes that fill the socket buffers. It is far below what a server that
+    /// reads ahead may hold, so such a server still has room for small messages.
     const PIECE_BYTES: u64 = 4096;
     /// A server that leaves a message unread for this long takes no more.
     const UNREAD_TIME: Duration = Duration::from_millis(20);

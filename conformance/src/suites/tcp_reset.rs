@@ -108,8 +108,8 @@ fn mid_echo(peer: &Peer) -> CaseResult {
             connection.receive(10 * 1024)?;
         } else {
             // The client has so little room that the server stays in the middle of a write. The
-            // client then receives nothing: TCP probes a full window at doubling intervals, so more
-            // bytes could take as long as the window has been full.
+            // client then receives nothing: TCP probes a full window at doubling intervals, so the
+            // next bytes could take as long to arrive as the window was full before.
             connection = peer.connect_with(Setup::small_buffers())?;
             connection.exchange(10 * 1024)?;
             connection.send_until_unread(UNREAD_TIME, 1024 * 1024)?;
@@ -241,7 +241,7 @@ fn data_delivery(peer: &Peer, process: &Process) -> CaseResult {
     let unread = end.read(&mut [0; 2 * PAYLOAD_BYTES]).unwrap_or(0);
     peer.expect_service()?;
     Observation::recorded(match (unread < PAYLOAD_BYTES, is_met) {
-        (true, true) => "the bytes were read, then the reset was met: an echo was attempted",
+        (true, true) => "the bytes were read, then a call of the server met the reset",
         (true, false) => "the bytes were read, and no echo was attempted",
         (false, _) => "the bytes were not read",
     })

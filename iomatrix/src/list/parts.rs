@@ -59,9 +59,9 @@ fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
         models.into_iter().map(|model| Part::Table(rows(registry, model))).collect();
     parts.extend([
         Part::lines([
-            "Under Linux, a release is the oldest of Debian's kernels that has served the row, and \
-             after \"not\", the newest that has refused it. Debian's 5.10 carries the io_uring of \
-             Linux 5.15.",
+            "In the column Linux, the number after a driver is the oldest of Debian's kernels that \
+             has served the row. A number after \"not\" is the newest that has refused it. Debian's \
+             5.10 carries the io_uring of Linux 5.15.",
         ]),
         Part::lines([
             "In each of these controlled pairs, the two rows differ only in the I/O API:",
