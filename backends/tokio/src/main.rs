@@ -3,9 +3,10 @@
 //! `accept_loop` is the outer loop of Tokio's tutorial, and `echo` is its inner loop; `spawn_echo`
 //! starts the task between them. The tutorial does not handle an `accept` that fails; `accept_loop`
 //! does. The tutorial has no stop signal; here, both loops handle one. After the stop signal, each
-//! connection reads once more what has already arrived, echoes it, and sends FIN. The functions from
-//! `multi_thread` on run the server in three ways, which `--flavor` selects. Unlike most servers,
-//! this one has no limit on clients and no idle timeout, and a panic ends the whole process.
+//! connection reads once more what has already arrived, echoes it, and sends FIN. The functions
+//! from `multi_thread` on run the server in three ways, which `--flavor` selects. Unlike most
+//! servers, this one has no limit on clients and no idle timeout, and a panic ends the whole
+//! process.
 //!
 //! Unix sockets, datagrams and the optional parts of the contract (docs/CONTRACT.md) are modules of
 //! their own. Without `--cancel`, `capability::accept` only awaits `listener.accept()`, and

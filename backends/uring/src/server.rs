@@ -360,8 +360,8 @@ impl Server {
 
     /// Cancels the accepts and the receives of datagrams. Once these have ended, and the sends of
     /// datagrams too, takes the clients in the accept queues, closes all these sockets, and returns
-    /// true; until then it returns false. A socket with an operation in flight would stay open for a
-    /// while after the process has ended.
+    /// true; until then it returns false. A socket with an operation in flight would stay open for
+    /// a while after the process has ended.
     fn close_sockets(&mut self) -> bool {
         let mut have_ended = true;
         for datagrams in &mut self.datagrams {

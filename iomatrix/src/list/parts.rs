@@ -60,8 +60,8 @@ fn page(registry: &Registry, findings: &[Finding]) -> Vec<Part> {
     parts.extend([
         Part::lines([
             "In the column Linux, the number after a driver is the oldest of Debian's kernels that \
-             has served the row. A number after \"not\" is the newest that has refused it. Debian's \
-             5.10 carries the io_uring of Linux 5.15.",
+             has served the row. A number after \"not\" is the newest that has refused it. \
+             Debian's 5.10 carries the io_uring of Linux 5.15.",
         ]),
         Part::lines([
             "In each of these controlled pairs, the two rows differ only in the I/O API:",
