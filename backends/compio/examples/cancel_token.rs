@@ -1,5 +1,5 @@
 //! compio 0.19.2 on its own: a token that is cancelled leaves the accept waiting, where compio is
-//! optimised (`opt-level` 2 in the profile of this workspace, or `--release`).
+//! optimised (the dev profile of this workspace, or `--release`).
 //!
 //! The token travels in the waker, which is known by its table of functions (compio-runtime,
 //! src/waker/ext.rs). The compiler copies such small functions into each crate that uses them, so
