@@ -16,7 +16,7 @@ TABLE = ROOT / "docs" / "METHODOLOGY.md"
 CALLS, SUBMISSIONS, MEMORY = (
     "system calls per message", "submissions per message", "KiB per idle connection"
 )
-# How far a count may be from the table's: a part of it, plus a number. How many messages a call
+# How far a count may be from the table's: a part of it, plus a constant. How many messages a call
 # finds depends a little on the load, and what an allocator needs per connection on its history.
 TOLERANCES = {CALLS: (0.15, 0.05), SUBMISSIONS: (0.05, 0.02), MEMORY: (0.2, 0.3)}
 
@@ -79,9 +79,9 @@ def compare(files):
     print("| row | count | table | measured | |\n| --- | --- | --- | --- | --- |")
     for row, counts in table().items():
         for name, expected in counts.items():
-            part, number = TOLERANCES[name]
+            part, constant = TOLERANCES[name]
             found = rows.get(row, {}).get(name)
-            is_right = found is not None and abs(found - expected) <= expected * part + number
+            is_right = found is not None and abs(found - expected) <= expected * part + constant
             is_red |= not is_right
             shown = "no data" if found is None else f"{found:.2f}"
             print(f"| {row} | {name} | {expected} | {shown} | {'' if is_right else 'RED'} |")
