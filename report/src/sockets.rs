@@ -17,11 +17,14 @@ pub struct Sockets {
     /// Bytes of the longest UDP datagram that comes through default sockets, up to
     /// [`Sockets::UDP_MAX_BYTES`].
     pub udp_longest: ProbeResult<u32>,
-    /// How many of [`Sockets::UDP_WAITING_DATAGRAMS`] short UDP datagrams wait for a receiver.
+    /// How many of [`Sockets::WAITING_DATAGRAMS`] short UDP datagrams wait for a receiver.
     pub udp_waiting: ProbeResult<u32>,
     /// Bytes of the longest Unix datagram that comes through, up to
     /// [`Sockets::UNIXGRAM_MAX_BYTES`].
     pub unixgram_longest: ProbeResult<u32>,
+    /// How many of [`Sockets::WAITING_DATAGRAMS`] short Unix datagrams one socket can have sent, to
+    /// a receiver each, while none of them is read.
+    pub unixgram_unread: ProbeResult<u32>,
     /// What connect(2) returns when the queue of a Unix listener is full, such as `EAGAIN`.
     pub full_unix: ProbeResult<Outside>,
     /// What send(2) returns when the queue of a Unix datagram socket is full.
@@ -59,8 +62,8 @@ impl Sockets {
     /// The longest Unix datagram that a case sends. It is longer than any UDP datagram, and shorter
     /// than the send buffer that Linux gives (unix(7)).
     pub const UNIXGRAM_MAX_BYTES: u32 = 100 * 1024;
-    /// The most short UDP datagrams that a case sends to a server before the server takes one.
-    pub const UDP_WAITING_DATAGRAMS: u32 = 50;
+    /// The most short datagrams that a case sends to a server before it receives a reply.
+    pub const WAITING_DATAGRAMS: u32 = 50;
 }
 
 impl<T> ProbeResult<T> {

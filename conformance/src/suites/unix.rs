@@ -199,7 +199,7 @@ fn large_backpressure(peer: &Peer) -> CaseResult {
 
 fn half_close(peer: &Peer) -> CaseResult {
     let mut connection = peer.connect()?;
-    connection.send(peer.size())?;
+    connection.send_and_receive(peer.size())?;
     connection.finish_sending()?;
     connection.expect_end()?;
     Observation::met()

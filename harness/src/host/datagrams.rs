@@ -20,6 +20,7 @@ pub(super) fn all(deadline: Deadline) -> Sockets {
         udp_longest: udp_longest(deadline).into(),
         udp_waiting: udp_waiting().map_err(trial_failure).into(),
         unixgram_longest: unix::longest_datagram(deadline),
+        unixgram_unread: unix::unread(),
         full_unix: unix::full_listener(),
         full_unixgram: unix::full_receiver(deadline),
         ..Sockets::default()
@@ -42,16 +43,16 @@ fn udp_longest(deadline: Deadline) -> Result<u32, String> {
     })
 }
 
-/// How many of [`Sockets::UDP_WAITING_DATAGRAMS`] short datagrams are waiting after the last was
+/// How many of [`Sockets::WAITING_DATAGRAMS`] short datagrams are waiting after the last was
 /// sent.
 fn udp_waiting() -> io::Result<u32> {
     let (sender, receiver) = udp_pair()?;
-    for _ in 0..Sockets::UDP_WAITING_DATAGRAMS {
+    for _ in 0..Sockets::WAITING_DATAGRAMS {
         sender.send(&[0; SHORT_BYTES])?;
     }
     let mut buffer = [0; SHORT_BYTES];
     let came =
-        (0..Sockets::UDP_WAITING_DATAGRAMS).take_while(|_| receiver.recv(&mut buffer).is_ok());
+        (0..Sockets::WAITING_DATAGRAMS).take_while(|_| receiver.recv(&mut buffer).is_ok());
     Ok(u32::try_from(came.count()).unwrap_or(u32::MAX))
 }
 
@@ -97,6 +98,26 @@ mod unix {
             })
         });
         found.into()
+    }
+
+    /// How many short datagrams one socket can send, to a receiver each, while none is read.
+    pub(super) fn unread() -> ProbeResult<u32> {
+        try_unread().map_err(trial_failure).into()
+    }
+
+    fn try_unread() -> io::Result<u32> {
+        let scratch = Scratch::new()?;
+        let sender = UnixDatagram::unbound()?;
+        sender.set_nonblocking(true)?;
+        let mut receivers = Vec::new();
+        for number in 0..Sockets::WAITING_DATAGRAMS {
+            let path = scratch.path().join(number.to_string());
+            receivers.push(UnixDatagram::bind(&path)?);
+            if sender.send_to(&[0; SHORT_BYTES], &path).is_err() {
+                return Ok(number);
+            }
+        }
+        Ok(Sockets::WAITING_DATAGRAMS)
     }
 
     fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
@@ -166,6 +187,10 @@ mod unix {
         none()
     }
 
+    pub(super) fn unread() -> ProbeResult<u32> {
+        none()
+    }
+
     pub(super) fn full_receiver(_: Deadline) -> ProbeResult<Outside> {
         none()
     }
@@ -203,8 +228,9 @@ mod tests {
     fn linux_takes_the_longest_and_says_again() {
         let tried = all(soon());
         assert_eq!(tried.udp_longest, ProbeResult::Seen(Sockets::UDP_MAX_BYTES));
-        assert_eq!(tried.udp_waiting, ProbeResult::Seen(Sockets::UDP_WAITING_DATAGRAMS));
+        assert_eq!(tried.udp_waiting, ProbeResult::Seen(Sockets::WAITING_DATAGRAMS));
         assert_eq!(tried.unixgram_longest, ProbeResult::Seen(Sockets::UNIXGRAM_MAX_BYTES));
+        assert_eq!(tried.unixgram_unread, ProbeResult::Seen(Sockets::WAITING_DATAGRAMS));
         assert_eq!(tried.full_unix, ProbeResult::Seen("EAGAIN".into()));
         assert_eq!(tried.full_unixgram, ProbeResult::Seen("EAGAIN".into()));
     }

@@ -17,6 +17,7 @@ pub(super) fn judge(host: &Host) -> Vec<Diagnosis> {
         datagrams("UDP", &sockets.udp_longest, Sockets::UDP_MAX_BYTES),
         udp_queue(&sockets.udp_waiting),
         datagrams("Unix datagram", &sockets.unixgram_longest, Sockets::UNIXGRAM_MAX_BYTES),
+        unread("Unix unread", &sockets.unixgram_unread),
         full("full Unix queue", &sockets.full_unix, "what connect says when it does not wait"),
         full("full datagrams", &sockets.full_unixgram, "what send says when it does not wait"),
         time("sleep", &sockets.sleep_us, "how long a sleep of 1 ms takes"),
@@ -90,8 +91,16 @@ fn datagrams(name: &'static str, tried: &ProbeResult<u32>, most: u32) -> Diagnos
 
 fn udp_queue(tried: &ProbeResult<u32>) -> Diagnosis {
     diagnosis("UDP queue", tried, |waiting| {
-        let most = Sockets::UDP_WAITING_DATAGRAMS;
+        let most = Sockets::WAITING_DATAGRAMS;
         (number(*waiting), format!("short datagrams wait, of {most} that were sent").into())
+    })
+}
+
+fn unread(name: &'static str, tried: &ProbeResult<u32>) -> Diagnosis {
+    diagnosis(name, tried, |unread| {
+        let most = Sockets::WAITING_DATAGRAMS;
+        let verdict = format!("short datagrams of one sender wait unread, of {most} that were sent");
+        (number(*unread), verdict.into())
     })
 }
 

@@ -59,6 +59,7 @@ fn host() -> Host {
             udp_longest: ProbeResult::Seen(9216),
             udp_waiting: ProbeResult::Seen(50),
             unixgram_longest: ProbeResult::Seen(100 * 1024),
+            unixgram_unread: ProbeResult::Seen(16),
             full_unix: ProbeResult::Seen("ECONNREFUSED".into()),
             full_unixgram: ProbeResult::Seen("ENOBUFS".into()),
             sleep_us: ProbeResult::Seen(1060),

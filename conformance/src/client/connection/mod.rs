@@ -127,10 +127,11 @@ impl Connection {
     /// Sends `length` bytes and receives them.
     ///
     /// # Errors
-    /// Those of [`Connection::send`] and [`Connection::receive`].
+    /// Those of [`Connection::send_and_receive`] and [`Connection::receive`].
     pub fn exchange(&mut self, length: u64) -> Result<(), Failure> {
-        self.send(length)?;
-        self.receive(length)
+        let end = self.received + length;
+        self.send_and_receive(length)?;
+        self.receive(end.saturating_sub(self.received))
     }
 
     /// Sends `bytes` without stamps and receives them.

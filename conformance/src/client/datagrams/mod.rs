@@ -124,16 +124,16 @@ impl Datagrams {
         longest.seen().copied().unwrap_or(most) as usize
     }
 
-    /// How many short datagrams may be in transit while the server takes none: as many as its queue
-    /// holds. For Unix datagrams this is the most that a case sends, because the kernel tells the
-    /// sender when the queue is full.
+    /// How many short datagrams may be in transit while the server takes none, and while the
+    /// clients take no reply. Over UDP, the receive queue of the server limits this. Over a Unix
+    /// path its send buffer does, which holds all replies that clients have not read (unix(7)).
     #[must_use]
     pub fn queue_capacity(&self) -> usize {
         let waiting = match &self.place {
-            Place::Ip(_) => self.context.sockets.udp_waiting.seen().copied(),
-            Place::Path(_) => None,
+            Place::Ip(_) => &self.context.sockets.udp_waiting,
+            Place::Path(_) => &self.context.sockets.unixgram_unread,
         };
-        waiting.unwrap_or(Sockets::UDP_WAITING_DATAGRAMS).max(1) as usize
+        waiting.seen().copied().unwrap_or(Sockets::WAITING_DATAGRAMS).max(1) as usize
     }
 
     /// A client that the server can reply to.
@@ -470,6 +470,18 @@ impl Client {
         let removed =
             self.path.as_ref().map_or(Err(ErrorKind::NotFound.into()), std::fs::remove_file);
         removed.map_err(|e| harness_failure("remove a client's path", &e))
+    }
+
+    /// Makes room in the client's send buffer for any datagram. On Linux, a datagram that needs
+    /// fragments fails with ENOBUFS if it is more than twice as long as that buffer.
+    ///
+    /// # Errors
+    /// `harness` when the system refuses.
+    pub fn grow_send_buffer(&self) -> Result<(), Failure> {
+        self.socket
+            .sock_ref()
+            .set_send_buffer_size(BUFFER_BYTES)
+            .map_err(|e| harness_failure("grow a buffer", &e))
     }
 
     /// Makes the client's receive buffer so small that most replies are lost.
