@@ -29,6 +29,13 @@ struct Limit {
     rest: Duration,
 }
 
+/// Whether this host has at most as many client ports as macOS and Windows, which one row of the
+/// matrix could use up.
+#[must_use]
+pub fn are_ports_few() -> bool {
+    2 * LIMIT.ports <= USUAL_PORTS
+}
+
 /// Notes that a client has closed its TCP connection in order.
 pub fn note_closed() {
     CLOSED.lock().unwrap_or_else(PoisonError::into_inner).push_back(Instant::now());

@@ -255,6 +255,7 @@ fn slow_clients(peer: &Peer) -> CaseResult {
     for client in &mut slow {
         client.receive_all()?;
     }
+    Connection::release_all(slow);
     Observation::met()
 }
 

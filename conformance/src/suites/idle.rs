@@ -158,7 +158,9 @@ fn cpu_500_connections(peer: &Peer, process: &Process) -> CaseResult {
     exchange(&mut [Flow::new(&mut crowd[0], BUSY_BYTES, peer.seed())], peer.clock())?;
     // A later client that is served shows that the silent ones were accepted.
     peer.expect_service()?;
-    judge_idle_cpu(peer, process, Duration::from_millis(peer.size()))
+    let found = judge_idle_cpu(peer, process, Duration::from_millis(peer.size()));
+    Connection::release_all(crowd);
+    found
 }
 
 fn cpu_after_peers_gone(peer: &Peer, process: &Process) -> CaseResult {
@@ -206,6 +208,7 @@ fn memory(peer: &Peer, process: &Process) -> CaseResult {
     wait_for_idle(process, MAX_CPU_SHARE)?;
     judge_idle_growth(peer, process, "KiB by which it grew beside silent clients")?;
     silent.iter_mut().try_for_each(|connection| connection.exchange(64))?;
+    Connection::release_all(silent);
     Observation::met()
 }
 

@@ -131,7 +131,9 @@ fn burst(peer: &Peer) -> CaseResult {
         for connection in &mut connections {
             connection.receive(256)?;
         }
-        peer.clock().judge_time("the whole burst served", start.elapsed(), limit)
+        peer.clock().judge_time("the whole burst served", start.elapsed(), limit)?;
+        Connection::release_all(connections);
+        Ok(())
     });
     served.map_err(|failure| peer.attribute_to_accept_queue(peer.size(), failure))?;
     peer.expect_service()?;
@@ -281,6 +283,7 @@ fn idle_connections(peer: &Peer) -> CaseResult {
     for connection in &mut idle {
         connection.receive(16)?;
     }
+    Connection::release_all(idle);
     Observation::met()
 }
 
@@ -302,7 +305,9 @@ fn slow_handler_start(peer: &Peer, process: &Process) -> CaseResult {
     });
     process.signal(Signal::Continue)?;
     let served = connected.and_then(|mut connections| {
-        connections.iter_mut().try_for_each(|connection| connection.receive(1024))
+        connections.iter_mut().try_for_each(|connection| connection.receive(1024))?;
+        Connection::release_all(connections);
+        Ok(())
     });
     served.map_err(|failure| peer.attribute_to_accept_queue(peer.size(), failure))?;
     peer.expect_service()?;

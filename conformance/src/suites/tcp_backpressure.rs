@@ -246,6 +246,7 @@ fn many_stalled(peer: &Peer, process: &Process) -> CaseResult {
     for connection in stalled.iter_mut().step_by(8) {
         connection.receive_all()?;
     }
+    Connection::release_all(stalled);
     // Rounded, so that repeated runs agree.
     let kib = (growth / 1024 / peer.size()).next_power_of_two().max(16);
     Observation::recorded(format!("at most {kib} KiB of the server's memory per stalled client"))

@@ -106,6 +106,7 @@ fn hundred_exact(peer: &Peer) -> CaseResult {
         })
         .collect();
     exchange(&mut flows, peer.clock())?;
+    Connection::release_all(connections);
     Observation::met()
 }
 
@@ -119,6 +120,7 @@ fn thousand_active(peer: &Peer) -> CaseResult {
             connection.receive(64)?;
         }
     }
+    Connection::release_all(connections);
     Observation::met()
 }
 
@@ -304,7 +306,7 @@ fn ten_thousand_idle(peer: &Peer, process: &Process) -> CaseResult {
     talk(&mut last)?;
     let growth = process.resident_bytes()?.saturating_sub(before);
     let beside = talk(&mut first)?;
-    drop(idle);
+    Connection::release_all(idle);
     peer.expect_service()?;
     // Rounded, so that repeated runs agree.
     let kib = growth as f64 / 1024.0 / peer.size() as f64;

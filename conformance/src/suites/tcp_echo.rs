@@ -365,6 +365,7 @@ fn cross_connection_isolation(peer: &Peer) -> CaseResult {
         .map(|connection| Flow::new(connection, peer.size(), peer.seed()))
         .collect();
     exchange(&mut flows, peer.clock())?;
+    Connection::release_all(connections);
     Observation::met()
 }
 

@@ -51,8 +51,7 @@ fn udp_waiting() -> io::Result<u32> {
         sender.send(&[0; SHORT_BYTES])?;
     }
     let mut buffer = [0; SHORT_BYTES];
-    let came =
-        (0..Sockets::WAITING_DATAGRAMS).take_while(|_| receiver.recv(&mut buffer).is_ok());
+    let came = (0..Sockets::WAITING_DATAGRAMS).take_while(|_| receiver.recv(&mut buffer).is_ok());
     Ok(u32::try_from(came.count()).unwrap_or(u32::MAX))
 }
 

@@ -99,7 +99,8 @@ fn udp_queue(tried: &ProbeResult<u32>) -> Diagnosis {
 fn unread(name: &'static str, tried: &ProbeResult<u32>) -> Diagnosis {
     diagnosis(name, tried, |unread| {
         let most = Sockets::WAITING_DATAGRAMS;
-        let verdict = format!("short datagrams of one sender wait unread, of {most} that were sent");
+        let verdict =
+            format!("short datagrams of one sender wait unread, of {most} that were sent");
         (number(*unread), verdict.into())
     })
 }

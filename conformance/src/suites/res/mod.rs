@@ -326,6 +326,7 @@ fn memory_per_idle_connection(peer: &Peer, process: &Process) -> CaseResult {
     }
     let growth = process.resident_bytes()?.saturating_sub(before);
     peer.expect_service()?;
+    Connection::release_all(idle);
     // Rounded, so that repeated runs agree.
     let kib = growth as f64 / KIB as f64 / peer.size() as f64;
     Observation::recorded(format!("about {} KiB", kib.max(1.0).log2().round().exp2()))

@@ -23,6 +23,7 @@ pub(super) fn threads_bounded(peer: &Peer, process: &Process) -> CaseResult {
     let more = process.threads()?.all.saturating_sub(base);
     let what = format!("more threads with {} clients", peer.size());
     peer.clock().judge(FailureKind::Threads, &what, more as f64, MORE_THREADS)?;
+    Connection::release_all(crowd);
     Observation::met()
 }
 
