@@ -134,6 +134,7 @@ sockets, as tried
                    are unavailable
   UDP queue        50: short datagrams wait, of 50 that were sent
   Unix datagram    102,400 bytes: enough for every case
+  Unix unread      16: short datagrams of one sender wait unread, of 50 that were sent
   full Unix queue  ECONNREFUSED: what connect says when it does not wait
   full datagrams   ENOBUFS: what send says when it does not wait
   sleep            1.06 ms: how long a sleep of 1 ms takes
