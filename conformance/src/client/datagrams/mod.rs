@@ -441,6 +441,34 @@ impl Client {
         Ok(())
     }
 
+    /// Like [`Client::exchange_with_pending`], but sends another datagram of `length` bytes after
+    /// each `interval` until one of them has its echo: a full queue may have dropped the others.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`] and [`Client::receive`].
+    pub fn exchange_again(
+        &mut self,
+        due: &mut Vec<Sent>,
+        length: usize,
+        interval: Duration,
+    ) -> Result<(), Failure> {
+        let deadline = self.clock.progress_deadline();
+        let mut own = Vec::new();
+        while !deadline.is_over() {
+            let sent = self.send(length)?;
+            due.push(sent);
+            own.push(sent);
+            let again = self.clock.deadline_after(interval.min(deadline.left()));
+            while let Some(reply) = self.receive_reply(again)? {
+                self.match_reply(due, &reply)?;
+                if own.iter().any(|sent| !due.contains(sent)) {
+                    return Ok(());
+                }
+            }
+        }
+        Err(deadline.failure("an echo of one of the datagrams"))
+    }
+
     /// Receives for `time`. Each reply must be the echo of a datagram in `sent`, which is then
     /// removed.
     ///
