@@ -9,6 +9,7 @@
 #                        trixie-backports without `linux-image-`, e.g. 6.18.15+deb13-cloud-amd64;
 #                        with -arm64 at its end, such as 6.12-arm64, a kernel for arm64
 #         ARGUMENTS      all but --output; default: --suite tcp-echo --profile quick
+#                        --jobs 2
 #         KERNELS_LIMIT  seconds after which the check of one kernel is ended (default 3600)
 #         Writes target/systems/linux-KERNEL.json, which ci/systems.sh merges, and into
 #         target/kernels/KERNEL/ the printed page, what doctor prints, the kernel's log and the
@@ -27,7 +28,8 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -eq 0 ] || shift
 [ "${#kernels[@]}" -gt 0 ] || kernels=(5.10 6.1 6.12 newest)
-[ $# -gt 0 ] || set -- --suite tcp-echo --profile quick
+# More cells side by side than processors would outlast their limits where these are emulated.
+[ $# -gt 0 ] || set -- --suite tcp-echo --profile quick --jobs 2
 limit=${KERNELS_LIMIT:-3600}
 out=$PWD/target/kernels
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
