@@ -218,6 +218,7 @@ mod tests {
             exclusive: false,
             held_back: None,
             stderr_tail: vec![said.into()],
+            likely_fix: None,
             repeat: Outside::default(),
             waiver: None,
             is_unasked: false,

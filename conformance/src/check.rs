@@ -6,12 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use harness::binaries::BuildStep;
 use harness::pattern::Pattern;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Sharing;
 use harness::{binaries, host};
-use report::host::Host;
+use report::host::{Host, group_digits};
 use report::output::{Output, OutputError, Outputs};
 use report::run::FORMAT_VERSION;
 use report::run::certificate::{Scope, certify};
@@ -64,14 +65,57 @@ pub fn rows(registry: &Registry) -> Vec<Row> {
     registry.built_rows().map(Row::from_entry).collect()
 }
 
-/// Builds or finds the programs of all rows that have a cell to judge.
+/// About how long it takes to judge a plan on an idle host: from measurements of all rows on two
+/// cores of a virtual machine.
+#[must_use]
+pub fn estimated_time(plan: &[PlannedCell], profile: Profile) -> Duration {
+    const CORES: f64 = 2.0;
+    // Seconds for a cell that runs alone, and for a cell beside others.
+    let (alone, beside) = match profile {
+        Profile::Quick => (0.3, 0.045),
+        Profile::Default => (0.34, 0.07),
+        Profile::Full => (1.0, 0.55),
+    };
+    let cores = thread::available_parallelism().map_or(CORES, |cores| cores.get() as f64);
+    let judged = plan.iter().filter(|planned| planned.unavailable.is_none());
+    let seconds = judged.map(|planned| match planned.case.sharing {
+        Sharing::Exclusive => alone,
+        Sharing::Shared => beside * CORES / cores,
+    });
+    Duration::from_secs_f64(seconds.sum())
+}
+
+/// What is about to be judged: `4,160 cells of 20 rows in profile quick, about 4 min`.
+#[must_use]
+pub fn describe_plan(plan: &[PlannedCell], profile: Profile) -> String {
+    const SHORT: Duration = Duration::from_secs(20);
+    let mut rows: Vec<usize> = plan.iter().map(|planned| planned.row).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let time = estimated_time(plan, profile);
+    let about = match time.as_secs_f64() / 60.0 {
+        _ if time < SHORT => "less than a minute".to_owned(),
+        minutes => format!("about {:.0} min", minutes.max(1.0)),
+    };
+    let cells = if plan.len() == 1 { "cell" } else { "cells" };
+    let (count, rows) = (group_digits(plan.len() as u64), rows.len());
+    let row_word = if rows == 1 { "row" } else { "rows" };
+    format!("{count} {cells} of {rows} {row_word} in profile {}, {about}", profile.name())
+}
+
+/// Builds or finds the programs of all rows that have a cell to judge. Calls `on_build` before each
+/// build.
 ///
 /// # Errors
 /// The output of Cargo, or the program that is missing.
-pub fn find_programs(rows: &mut [Row], plan: &[PlannedCell]) -> Result<(), harness::Error> {
+pub fn find_programs(
+    rows: &mut [Row],
+    plan: &[PlannedCell],
+    on_build: &dyn Fn(BuildStep<'_>),
+) -> Result<(), harness::Error> {
     let is_judged = |index: usize| plan.iter().any(|p| p.row == index && p.unavailable.is_none());
     let judged = rows.iter_mut().enumerate().filter(|(index, _)| is_judged(*index));
-    binaries::provide_executables(judged.map(|(_, row)| row), binaries::OWN_PROFILE)
+    binaries::provide_executables(judged.map(|(_, row)| row), binaries::OWN_PROFILE, on_build)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,25 +126,49 @@ pub struct Options {
     pub repeats: u32,
 }
 
-/// Judges a plan. Calls `on_cell` for every judged cell, with the gate's conclusion, and `write`
-/// from time to time with a function that makes a run of what is judged so far.
+/// Who learns how a check goes on.
+#[derive(Clone, Copy)]
+pub struct Observers<'a> {
+    /// Gets every judged cell, with the gate's conclusion.
+    pub on_cell: &'a (dyn Fn(&Cell, Conclusion) + Sync),
+    /// Gets a function that makes a run of what is judged so far, from time to time.
+    pub write: &'a (dyn Fn(&dyn Fn() -> Run) + Sync),
+}
+
+/// Judges a plan.
+#[must_use]
 pub fn run(
     judge: &Judge,
     registry: &Registry,
     rows: &[Row],
     plan: &[PlannedCell],
-    options: &Options,
-    on_cell: &(dyn Fn(&Cell, Conclusion) + Sync),
-    write: &(dyn Fn(&dyn Fn() -> Run) + Sync),
+    options: Options,
+    observers: Observers<'_>,
 ) -> Run {
     let collector = Collector::start(plan);
+    judge_all(&collector, judge, registry, rows, plan, options, observers);
+    finish_run(&collector, judge, registry, rows, plan, options.jobs)
+}
+
+/// Judges the cells of a plan, and adds them to the collector.
+pub fn judge_all(
+    collector: &Collector,
+    judge: &Judge,
+    registry: &Registry,
+    rows: &[Row],
+    plan: &[PlannedCell],
+    options: Options,
+    observers: Observers<'_>,
+) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..options.jobs.max(1) {
             scope.spawn(|| {
                 while let Some(planned) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let driver = rows[planned.row].driver_name();
-                    let tell = |cell: &Cell| on_cell(cell, judge.gate.conclusion(cell, &driver));
+                    let tell = |cell: &Cell| {
+                        (observers.on_cell)(cell, judge.gate.conclusion(cell, &driver));
+                    };
                     let mut worst = judge_planned(judge, registry, rows, planned);
                     tell(&worst.cell);
                     for repeat in 1..options.repeats {
@@ -113,20 +181,19 @@ pub fn run(
                         }
                     }
                     if collector.add(planned, worst) {
-                        collector.write_beside(judge, rows, write);
+                        collector.write_beside(judge, rows, observers.write);
                     }
                 }
             });
         }
     });
-    finish_run(collector, judge, registry, rows, plan, options.jobs)
 }
 
 /// Makes a run of the judged cells. To find common causes it judges some cells again, `jobs` in
 /// parallel.
 #[must_use]
 pub fn finish_run(
-    collector: Collector,
+    collector: &Collector,
     judge: &Judge,
     registry: &Registry,
     rows: &[Row],
@@ -407,7 +474,8 @@ mod tests {
             let run = so_far();
             written.lock().unwrap().push((run.cells.len(), run.planned));
         };
-        let run = run(&judge, &registry, rows, &plan, &options, &|_, _| {}, &write);
+        let observers = Observers { on_cell: &|_, _| {}, write: &write };
+        let run = run(&judge, &registry, rows, &plan, options, observers);
         assert_eq!(written.into_inner().unwrap(), [(2, 4), (4, 4)]);
         assert_eq!(run.missing_cells(), 0);
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use harness::announcement::Ready;
 use harness::attest::{attest, attest_undeclared};
 use harness::host_factor::{MAX_HOST_FACTOR, calm_host_factor, host_factor};
-use harness::launcher::{Launch, Server, ServerExit};
+use harness::launcher::{Launch, Origin, Server, ServerExit};
 use harness::place::Place;
 use harness::registry::Waiver;
 use harness::row::Row;
@@ -25,6 +25,7 @@ use crate::case::{Body, Case, CaseResult, Need, Observation};
 use crate::client::peer::Peer;
 use crate::clock::CellClock;
 use crate::context::Context;
+use crate::fix::{Fix, language_of};
 use crate::key::Key;
 use crate::lack::{Lack, expect_no_lack, find_lack};
 use crate::lifecycle::Lifecycle;
@@ -201,7 +202,10 @@ impl Judge {
         cell.cpu_seconds = add_cpu(server_cpu, own_cpu);
         cell.seconds = started.elapsed().as_secs_f64();
         drop(place);
-        with_waiver(conclude(cell, planned.case, attempt), waiver)
+        let mut judged = conclude(cell, planned.case, attempt);
+        let fix = Fix::find(&judged.cell);
+        judged.cell.likely_fix = fix.map(|fix| fix.words(language(row)).into());
+        with_waiver(judged, waiver)
     }
 
     /// Runs a case by this clock.
@@ -333,11 +337,21 @@ impl Judge {
             exclusive: planned.case.sharing == Sharing::Exclusive,
             held_back: None,
             stderr_tail: Vec::new(),
+            likely_fix: None,
             repeat: (self.repeat)(row, &planned.id(), self.seed, self.profile),
             waiver: None,
             is_unasked: false,
             follows_from: None,
         }
+    }
+}
+
+/// The language of a row's server, if its command tells.
+fn language(row: &Row) -> Option<&'static str> {
+    match &row.origin {
+        Origin::Contract(_) if row.package.is_some() => Some("Rust"),
+        Origin::Command(line) => language_of(line.program_name()),
+        Origin::Contract(_) | Origin::Address(_) => None,
     }
 }
 
@@ -456,11 +470,8 @@ fn conclude(mut cell: Cell, case: &Case, attempt: Attempt) -> JudgedCell {
     if evidence.found.is_err() || evidence.ended.is_some() {
         cell.stderr_tail = lifecycle.stderr_tail(TAIL_LINES);
     }
-    JudgedCell {
-        cell: decide_cell(cell, case, evidence.lack, evidence.found, evidence.ended),
-        runtime: evidence.runtime,
-        attestation: evidence.attestation,
-    }
+    let cell = decide_cell(cell, case, evidence.lack, evidence.found, evidence.ended);
+    JudgedCell { cell, runtime: evidence.runtime, attestation: evidence.attestation }
 }
 
 fn with_waiver(mut judged: JudgedCell, waiver: Option<&Waiver>) -> JudgedCell {

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod context;
 mod error;
 pub mod expectation;
+pub mod fix;
 pub mod growth;
 pub mod introduction;
 pub mod judge;

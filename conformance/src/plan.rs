@@ -21,7 +21,7 @@ pub struct Filter {
     /// Ids of cases, `suite/case`.
     pub cases: Vec<Pattern>,
     pub level: Option<Level>,
-    /// Ids of cases that are not judged. A certificate says that they were not asked.
+    /// Ids of cases that are not judged. A row with such a case gets no certificate.
     pub skipped: Vec<Pattern>,
 }
 

@@ -45,7 +45,7 @@ fn trials() -> Result<Vec<Trial>, harness::Error> {
     for (package, words) in LOOPS {
         let of_package = registry.built_rows().filter(|entry| entry.package == package);
         let mut rows: Vec<Row> = of_package.map(Row::from_entry).collect();
-        binaries::provide_executables(&mut rows, binaries::OWN_PROFILE)?;
+        binaries::provide_executables(&mut rows, binaries::OWN_PROFILE, &|_| {})?;
         for row in rows {
             trials.push(Trial::test(format!("drains::{}", row.name), move || {
                 expect_drain(&row, words)

@@ -1,6 +1,7 @@
 //! The matrix as a test target: each cell is a test named `row::suite::case`. The command
 //! `iomatrix check` judges the same cells; the variables `CONFORMANCE_*` mirror its options.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,7 @@ use report::{
 
 fn main() -> ExitCode {
     supervisor::run_if_asked();
-    match run(&Arguments::from_args()) {
+    match run(&with_separators(Arguments::from_args())) {
         Ok(exit) => exit.into(),
         Err(e) => {
             // Escaped, because the message may contain a path or a value of the environment.
@@ -35,6 +36,13 @@ fn main() -> ExitCode {
             Exit::Error.into()
         }
     }
+}
+
+/// Lets a cell be written as `iomatrix` shows it, too: `row::suite/case`.
+fn with_separators(mut arguments: Arguments) -> Arguments {
+    let names = arguments.filter.iter_mut().chain(&mut arguments.skip);
+    names.for_each(|name| *name = name.replace('/', "::"));
+    arguments
 }
 
 struct SharedState {
@@ -71,8 +79,10 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         .filter(|planned| is_selected(arguments, &trial_name(&rows, planned)))
         .cloned()
         .collect();
-    if !arguments.list {
-        check::find_programs(&mut rows, &selected)?;
+    if !arguments.list && !selected.is_empty() {
+        println!("judging {}", check::describe_plan(&selected, environment.profile));
+        // Cargo shows the output of this target as it comes.
+        check::find_programs(&mut rows, &selected, &|step| eprintln!("{step}"))?;
     }
     let (seed, seed_source) = seed::given_or_random(environment.seed);
     let judge = Judge {
@@ -96,6 +106,7 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         let SharedState { judge, registry, rows, collector, .. } = &*shared;
         collector.add(planned, check::judge_planned(judge, registry, rows, planned));
     }
+    let names: Vec<String> = plan.iter().map(|planned| trial_name(&shared.rows, planned)).collect();
     let trials = plan.into_iter().map(|planned| trial(&shared, planned)).collect();
     let mut arguments = arguments.clone();
     arguments.test_threads.get_or_insert_with(check::default_jobs);
@@ -104,11 +115,33 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
         return Ok(Exit::Green);
     }
     if selected.is_empty() && (arguments.filter.is_some() || !arguments.skip.is_empty()) {
-        // The filter may name a test of another target, which Cargo does not count as a failure.
-        println!("no cell of the matrix matches the filter");
-        return Ok(Exit::Green);
+        return Ok(explain_nothing(&arguments, &names));
     }
     finish(shared, &selected, conclusion.has_failed())
+}
+
+/// Says that the filter selects no cell. That is a mistake if it is nearly the name of a cell, a row,
+/// a suite or a case. Otherwise it may name a test of another target of the package.
+fn explain_nothing(arguments: &Arguments, names: &[String]) -> Exit {
+    let written = arguments.filter.as_deref().unwrap_or_default();
+    let parts = names.iter().flat_map(|name| name.split("::"));
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).chain(parts).collect();
+    // A part of the filter is right, or all of it is nearly right.
+    let is_cell = written.split("::").any(|part| known.contains(part));
+    let near = |known: &&str| strsim::levenshtein(written, known);
+    let nearest = known.iter().copied().filter(|_| !written.is_empty()).min_by_key(near);
+    let nearest = nearest.filter(|known| is_cell || near(known) <= written.len() / 3);
+    match nearest {
+        Some(nearest) => {
+            let written = Outside::from(written).on_terminal();
+            eprintln!("no cell matches '{written}'; did you mean '{nearest}'?");
+            Exit::Usage
+        }
+        None => {
+            println!("no cell of the matrix matches the filter");
+            Exit::Green
+        }
+    }
 }
 
 /// Rejects a name that no row has: it would look like a smaller matrix.
@@ -134,7 +167,7 @@ fn finish(
     let SharedState { judge, registry, rows, collector, outputs } = shared;
     let mut outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner);
     let jobs = check::default_jobs();
-    let run = check::finish_run(collector, &judge, &registry, &rows, selected, jobs);
+    let run = check::finish_run(&collector, &judge, &registry, &rows, selected, jobs);
     println!("{}", text(&cause_parts(&run), View::in_file()));
     println!("{}", text(&cost_parts(&run), View::in_file()));
     println!("{}", closing_line(&run).on_terminal());

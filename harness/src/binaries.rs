@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use report::load::BuildProfile;
 
@@ -16,22 +17,53 @@ use crate::row::Row;
 /// Environment variable that names a directory of built programs. If it is set, nothing is built.
 pub const BIN_DIR: &str = "CONFORMANCE_BIN_DIR";
 
+static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes programs from `directory`, whatever [`BIN_DIR`] says. Only the first call counts.
+pub fn use_directory(directory: PathBuf) {
+    // A later call changes nothing.
+    let _ = DIRECTORY.set(directory);
+}
+
+/// The directory from which programs are taken, if there is one.
+#[must_use]
+pub fn directory() -> Option<PathBuf> {
+    DIRECTORY.get().cloned().or_else(|| std::env::var_os(BIN_DIR).map(PathBuf::from))
+}
+
 /// The profile that this program was built with.
 pub const OWN_PROFILE: BuildProfile =
     if cfg!(debug_assertions) { BuildProfile::Dev } else { BuildProfile::Release };
 
+/// A package that is about to be built.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildStep<'a> {
+    pub package: &'a str,
+    /// Its place among the packages, from 1.
+    pub number: usize,
+    pub count: usize,
+}
+
+/// As progress is shown: `building 3 of 10: backend-compio`.
+impl fmt::Display for BuildStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "building {} of {}: {}", self.number, self.count, self.package)
+    }
+}
+
 /// Sets the executables of rows of the registry, as [`locate`] builds or finds them. A row without
-/// a package has its executable already.
+/// a package has its executable already. Calls `on_build` before each build.
 ///
 /// # Errors
 /// See [`locate`].
 pub fn provide_executables<'a>(
     rows: impl IntoIterator<Item = &'a mut Row>,
     profile: BuildProfile,
+    on_build: &dyn Fn(BuildStep<'_>),
 ) -> Result<(), Error> {
     let mut rows: Vec<&mut Row> = rows.into_iter().collect();
     let packages: Vec<&str> = rows.iter().filter_map(|row| row.package.as_deref()).collect();
-    let programs = locate(&packages, profile)?;
+    let programs = locate_all(&packages, profile, on_build)?;
     for row in &mut rows {
         let found = row.package.as_ref().and_then(|package| programs.get(package));
         if let (Origin::Contract(program), Some(found)) = (&mut row.origin, found) {
@@ -67,19 +99,33 @@ pub fn locate(
     packages: &[&str],
     profile: BuildProfile,
 ) -> Result<BTreeMap<String, PathBuf>, Error> {
-    let directory = std::env::var_os(BIN_DIR).map(PathBuf::from);
-    let mut programs = BTreeMap::new();
-    for &package in packages {
-        if programs.contains_key(package) {
-            continue;
+    locate_all(packages, profile, &|_| {})
+}
+
+fn locate_all(
+    packages: &[&str],
+    profile: BuildProfile,
+    on_build: &dyn Fn(BuildStep<'_>),
+) -> Result<BTreeMap<String, PathBuf>, Error> {
+    let directory = directory();
+    let mut wanted: Vec<&str> = Vec::new();
+    for package in packages {
+        if !wanted.contains(package) {
+            wanted.push(package);
         }
-        let program = match &directory {
-            Some(directory) => find_prebuilt(directory, package)?,
-            None => build(package, profile)?,
-        };
-        programs.insert(package.to_owned(), program);
     }
-    Ok(programs)
+    let count = wanted.len();
+    let program = |(index, package): (usize, &str)| {
+        let found = match &directory {
+            Some(directory) => find_prebuilt(directory, package)?,
+            None => {
+                on_build(BuildStep { package, number: index + 1, count });
+                build(package, profile)?
+            }
+        };
+        Ok((package.to_owned(), found))
+    };
+    wanted.into_iter().enumerate().map(program).collect()
 }
 
 fn find_prebuilt(directory: &Path, package: &str) -> Result<PathBuf, Error> {

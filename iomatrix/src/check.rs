@@ -3,39 +3,46 @@
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::str::FromStr as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use conformance::case::Feature;
-use conformance::check;
+use conformance::check::{self, Collector};
 use conformance::introduction::{IntroductionError, connect_once, introduce, start_once};
 use conformance::judge::{Disturbance, Judge};
-use conformance::plan::{Filter, plan};
+use conformance::plan::{Filter, PlannedCell, plan};
 use conformance::profile::Profile;
 use harness::launcher::{CommandLine, Origin, Program};
-use harness::pattern::Pattern;
+use harness::pattern::{Pattern, matches};
 use harness::place::Endpoint;
 use harness::registry::Registry;
 use harness::row::Row;
 use harness::schedule::Schedule;
 use indicatif::{ProgressBar, ProgressStyle};
 use report::output::Output;
+use report::part::{Medium, Part};
+use report::run::letters;
 use report::{
-    Cell, Conclusion, Document as _, Exit, Gate, Grade, Level, Outside, Pages as _, Run, Seed,
-    Strictness, Transport, outside,
+    Cell, Conclusion, Document as _, Exit, Format, Gate, Grade, Level, Outside, Pages, Record, Run,
+    Seed, Strictness, TestSuites, Transport, outside,
 };
+use serde::Serialize;
 
+use crate::building::showing_builds;
 use crate::error::Error;
+use crate::interruption::on_interruption;
 use crate::listing::Listing;
-use crate::notice::print_notice;
+use crate::notice::{own_command, print_error, print_notice};
 use crate::output::{self, Outputs};
-use crate::selection;
+use crate::selection::{self, CasePattern};
+use crate::values::parse_time;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Only these rows; `*` stands for any text.
-    #[arg(long = "row", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "row", alias = "rows", value_name = "NAME", value_delimiter = ',')]
     rows: Vec<String>,
     /// Judge this server: a command line in which `{addr}` or `{port}` says where it is to listen.
     #[arg(long, value_name = "COMMAND", conflicts_with = "rows")]
@@ -62,12 +69,14 @@ pub(crate) struct Arguments {
     #[arg(long, requires = "address")]
     allow_remote: bool,
     /// Only these suites; `*` stands for any text.
-    #[arg(long = "suite", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "suite", alias = "suites", value_name = "NAME", value_delimiter = ',')]
     suites: Vec<String>,
-    /// Only these cases, as suite/case; `*` stands for any text.
-    #[arg(long = "case", value_name = "ID", value_delimiter = ',')]
+    /// Only these cases, as suite/case, or cells, as row::suite/case; `*` stands for any text.
+    /// A name without its suite is enough if only one suite has such a case.
+    #[arg(long = "case", alias = "cases", value_name = "ID", value_delimiter = ',')]
     cases: Vec<String>,
-    /// Leave out these cases, as suite/case; a certificate says that they were not asked.
+    /// Leave out these cases, as suite/case. A server that was not asked everything gets no
+    /// certificate.
     #[arg(long = "skip", value_name = "ID", value_delimiter = ',')]
     skipped: Vec<String>,
     /// Only cases of this level.
@@ -94,7 +103,7 @@ pub(crate) struct Arguments {
     seed: Option<Seed>,
     /// How long a server may take to become ready.
     #[arg(long, value_name = "TIME", default_value = "30s")]
-    #[arg(value_parser = humantime::parse_duration, conflicts_with = "address")]
+    #[arg(value_parser = parse_time, conflicts_with = "address")]
     start_timeout: Duration,
     /// Cells side by side.
     #[arg(long, value_name = "N", default_value_t = default_jobs())]
@@ -102,9 +111,46 @@ pub(crate) struct Arguments {
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
     #[arg(help = output::help(Run::FORMATS), value_parser = output::parser(Run::FORMATS))]
     outputs: Vec<Output>,
+    /// Show every cell, as a letter, before everything else.
+    #[arg(long)]
+    matrix: bool,
     /// Show the cells and start nothing; as text, markdown or json.
     #[arg(long)]
     list: bool,
+}
+
+/// A run whose screen begins with every cell.
+struct EveryCell<'a>(&'a Run);
+
+impl Pages for EveryCell<'_> {
+    const FORMATS: &'static [Format] = Run::FORMATS;
+    type Question = Gate;
+
+    fn parts(&self, gate: &Gate, medium: Medium) -> Vec<Part> {
+        let mut parts = match medium {
+            Medium::Terminal => letters::parts(self.0, gate),
+            // The page of a run has the whole matrix.
+            Medium::Page => Vec::new(),
+        };
+        parts.extend(self.0.parts(gate, medium));
+        parts
+    }
+
+    fn data(&self) -> impl Serialize {
+        self.0.data()
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.0.records()
+    }
+
+    fn suites(&self, gate: &Gate) -> TestSuites {
+        self.0.suites(gate)
+    }
+
+    fn margins(&self) -> Vec<Part> {
+        self.0.margins()
+    }
 }
 
 fn default_jobs() -> NonZeroUsize {
@@ -141,7 +187,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let mut rows = arguments.rows(&registry)?;
     let host = harness::host::probe();
     let profile = arguments.profile;
-    let planned = plan(&rows, &filter, profile, &host);
+    let mut planned = plan(&rows, &filter, profile, &host);
+    arguments.keep_named_cells(&registry, &rows, &mut planned)?;
     if planned.is_empty() {
         let only_in_full = !plan(&rows, &filter, Profile::Full, &host).is_empty();
         return Err(Error::NoCase { only_in_full });
@@ -150,7 +197,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         outputs.write_pages(&Listing::new(&rows, &planned), &())?;
         return Ok(Exit::Green);
     }
-    check::find_programs(&mut rows, &planned)?;
+    showing_builds(|on_build| check::find_programs(&mut rows, &planned, on_build))?;
+    print_notice(format_args!("judging {}", check::describe_plan(&planned, profile)));
     let (seed, seed_source) = harness::seed::given_or_random(arguments.seed);
     let judge = Judge {
         profile,
@@ -163,25 +211,94 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         gate: arguments.gate(),
         repeat: repeat_command,
     };
-    let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
-    let options = check::Options { jobs: arguments.jobs.get(), repeats: arguments.repeat };
-    let on_cell = |cell: &Cell, conclusion| show_progress(&progress, cell, conclusion);
-    let outputs = Mutex::new(outputs);
-    let write = |run_so_far: &dyn Fn() -> Run| {
-        // The lock comes first, so that no older state replaces a newer one.
-        let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = outputs.write_unfinished(&run_so_far(), &judge.gate) {
-            print_notice(format_args!("iomatrix: {error}"));
-        }
-    };
-    let run = check::run(&judge, &registry, &rows, &planned, &options, &on_cell, &write);
-    let mut outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner);
-    progress.finish_and_clear();
-    outputs.write_pages(&run, &judge.gate)?;
-    for missing in judge.gate.missing_drivers(&run) {
-        print_notice(format_args!("{}", missing.sentence().on_terminal()));
+    let checked = Check { judge, registry, rows, planned, outputs: Mutex::new(outputs) };
+    checked.run(arguments)
+}
+
+/// A check that is ready to be run.
+struct Check {
+    judge: Judge,
+    registry: Registry,
+    rows: Vec<Row>,
+    planned: Vec<PlannedCell>,
+    outputs: Mutex<Outputs>,
+}
+
+/// Why a check need not be watched any longer.
+#[derive(Clone, Copy)]
+enum Event {
+    Interrupted,
+    Finished,
+}
+
+impl Check {
+    fn run(&self, arguments: &Arguments) -> Result<Exit, Error> {
+        let Self { judge, registry, rows, planned, .. } = self;
+        let (events, watched) = mpsc::channel();
+        let finished = events.clone();
+        // If nobody watches any longer, the check has ended.
+        on_interruption(move || events.send(Event::Interrupted).unwrap_or_default())?;
+        let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
+        let options = check::Options { jobs: arguments.jobs.get(), repeats: arguments.repeat };
+        let on_cell = |cell: &Cell, conclusion| show_progress(&progress, cell, conclusion);
+        let write = |run_so_far: &dyn Fn() -> Run| {
+            // The lock comes first, so that no older state replaces a newer one.
+            let mut outputs = self.outputs();
+            if let Err(error) = outputs.write_unfinished(&run_so_far(), &judge.gate) {
+                print_error(&error);
+            }
+        };
+        let observers = check::Observers { on_cell: &on_cell, write: &write };
+        let collector = Collector::start(planned);
+        let run = thread::scope(|scope| {
+            let (progress, collector) = (&progress, &collector);
+            scope.spawn(move || {
+                if let Ok(Event::Interrupted) = watched.recv() {
+                    progress.finish_and_clear();
+                    self.end_early(&collector.run_so_far(judge, rows), arguments.matrix);
+                }
+            });
+            check::judge_all(collector, judge, registry, rows, planned, options, observers);
+            let run = check::finish_run(collector, judge, registry, rows, planned, options.jobs);
+            // The thread that watches may have ended already.
+            let _ = finished.send(Event::Finished);
+            run
+        });
+        progress.finish_and_clear();
+        self.show(&run, arguments.matrix)?;
+        Ok(run.exit(&judge.gate))
     }
-    Ok(run.exit(&judge.gate))
+
+    fn outputs(&self) -> MutexGuard<'_, Outputs> {
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows and writes what was judged before Ctrl-C, and ends this process. Its servers end with
+    /// it, in the middle of the cells that are being judged.
+    fn end_early(&self, run: &Run, is_whole: bool) -> ! {
+        if let Err(error) = self.show(run, is_whole) {
+            print_error(&error);
+        }
+        print_notice(format_args!(
+            "interrupted: {} of {} cells were judged",
+            run.cells.len(),
+            run.planned
+        ));
+        std::process::exit(i32::from(Exit::Interrupted.status()))
+    }
+
+    /// Prints and writes the pages of a run; `is_whole` adds every cell to the screen.
+    fn show(&self, run: &Run, is_whole: bool) -> Result<(), Error> {
+        let gate = &self.judge.gate;
+        match is_whole {
+            true => self.outputs().write_pages(&EveryCell(run), gate)?,
+            false => self.outputs().write_pages(run, gate)?,
+        }
+        for missing in gate.missing_drivers(run) {
+            print_notice(format_args!("{}", missing.sentence().on_terminal()));
+        }
+        Ok(())
+    }
 }
 
 impl Arguments {
@@ -238,15 +355,41 @@ impl Arguments {
     /// The selected cases. Rows are selected separately.
     fn filter(&self) -> Result<Filter, Error> {
         selection::expect_suites(&self.suites)?;
-        selection::cases(&self.cases)?;
-        selection::cases(&self.skipped)?;
         Ok(Filter {
             rows: Vec::new(),
             suites: self.suites.iter().map(Pattern::from).collect(),
-            cases: self.cases.iter().map(Pattern::from).collect(),
-            skipped: self.skipped.iter().map(Pattern::from).collect(),
+            cases: selection::case_patterns(&self.cases)?,
+            skipped: selection::case_patterns(&self.skipped)?,
             level: self.level,
         })
+    }
+
+    /// Keeps the cells of the named rows, where `--case` names a cell: `row::suite/case`. A server
+    /// that has no row of the registry gets the case whatever row is named.
+    fn keep_named_cells(
+        &self,
+        registry: &Registry,
+        rows: &[Row],
+        planned: &mut Vec<PlannedCell>,
+    ) -> Result<(), Error> {
+        let has_rows = self.command.is_none() && self.contract.is_none() && self.address.is_none();
+        if !has_rows || self.cases.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<CasePattern> = self
+            .cases
+            .iter()
+            .map(|text| selection::case_pattern(text))
+            .collect::<Result<_, _>>()?;
+        for row in named.iter().filter_map(|named| named.row.clone()) {
+            selection::rows(registry, &[row])?;
+        }
+        let is_named = |cell: &PlannedCell, CasePattern { row, id }: &CasePattern| {
+            matches(id, &cell.id())
+                && row.as_ref().is_none_or(|row| matches(row, &rows[cell.row].name))
+        };
+        planned.retain(|cell| named.iter().any(|named| is_named(cell, named)));
+        Ok(())
     }
 }
 
@@ -299,7 +442,7 @@ fn repeat_command(row: &Row, id: &str, seed: Seed, profile: Profile) -> Outside 
             row.lacks.iter().map(|word| format!(" --without {word}")).collect()
         }
     };
-    let check = "cargo run -p iomatrix -- check";
+    let check = outside!("{} check", own_command());
     outside!("{} {}{} --case {} --seed {}{}", check, server, without, id, seed, profile)
 }
 

@@ -7,7 +7,7 @@ use report::output::Output;
 use report::{Conclusion, Document as _, Exit, Pages as _};
 
 use crate::error::Error;
-use crate::notice::print_notice;
+use crate::notice::print_error;
 use crate::output::{self, Outputs};
 use crate::results::{AnyDocument, ResultFiles, UnusedFile};
 
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let (before, mut unused) = read_side(&arguments.before)?;
     let (after, others) = read_side(&arguments.after)?;
     unused.extend(others);
-    unused.iter().for_each(|unused| print_notice(format_args!("iomatrix: {unused}")));
+    unused.iter().for_each(|unused| print_error(&unused));
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
     outputs.write_pages(&comparison, &())?;
     let unused = unused.iter().map(|_| Conclusion::Error);

@@ -32,6 +32,8 @@ pub(crate) enum Error {
     },
     /// `--case` got the name of a suite.
     SuiteForCase { suite: &'static str, cases: Vec<String> },
+    /// `--case` got a name that cases of several suites have.
+    CaseOfSeveralSuites { case: &'static str, cases: Vec<String> },
     /// Rows, suites, cases and level exist, but together they select no case.
     NoCase { only_in_full: bool },
     /// `--command` or `--contract` cannot be started as it is written.
@@ -104,6 +106,7 @@ impl Error {
             Self::Value(_)
             | Self::UnknownName { .. }
             | Self::SuiteForCase { .. }
+            | Self::CaseOfSeveralSuites { .. }
             | Self::NoCase { .. }
             | Self::ServerCommand { .. }
             | Self::NoSuchProgram(_)
@@ -199,6 +202,10 @@ impl fmt::Display for Error {
             }
             Self::SuiteForCase { suite, cases } => {
                 write!(f, "{suite} is a suite; write '{suite}/*' or one of")?;
+                cases.iter().try_for_each(|case| write!(f, "\n  {case}"))
+            }
+            Self::CaseOfSeveralSuites { case, cases } => {
+                write!(f, "several suites have a case '{case}'; write one of")?;
                 cases.iter().try_for_each(|case| write!(f, "\n  {case}"))
             }
             Self::NoCase { only_in_full: true } => {

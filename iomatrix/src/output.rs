@@ -12,7 +12,7 @@ use report::output::{
 use report::{Format, Pages};
 
 use crate::error::Error;
-use crate::notice::print_notice;
+use crate::notice::{print_error, print_notice};
 use crate::view;
 
 /// What a command prints and writes, checked and ready.
@@ -111,7 +111,7 @@ impl Outputs {
 fn first(errors: impl IntoIterator<Item = Error>) -> Result<(), Error> {
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { return Ok(()) };
-    errors.for_each(|other| print_notice(format_args!("iomatrix: {other}")));
+    errors.for_each(|other| print_error(&other));
     Err(first)
 }
 

@@ -10,7 +10,7 @@ use report::{Conclusion, Document, Exit, Format, Gate, Pages};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::notice::print_notice;
+use crate::notice::{print_error, print_notice};
 use crate::output::{self, Outputs};
 use crate::results::{Collection, ResultFiles};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
-    unused.iter().for_each(|unused| print_notice(format_args!("iomatrix: {unused}")));
+    unused.iter().for_each(|unused| print_error(&unused));
     let collection = Collection::new(documents.into_iter().map(|(_, document)| document));
     outputs.write_pages(&collection, &arguments.expected)?;
     let missing = missing_labels(&collection.runs, &arguments.expected);

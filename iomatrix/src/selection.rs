@@ -69,17 +69,57 @@ pub(crate) fn expect_suites(patterns: &[String]) -> Result<(), Error> {
     }
 }
 
-/// The cases that match an id, in catalogue order; all without an id.
+/// The cases that were written, in catalogue order; all if none was.
 ///
 /// # Errors
-/// An id that no case matches.
-pub(crate) fn cases(ids: &[String]) -> Result<Vec<(&'static Suite, &'static Case)>, Error> {
-    let is_known = |id: &&String| catalogue().any(|(suite, case)| matches(id, &id_of(suite, case)));
-    if let Some(unknown) = ids.iter().find(|id| !is_known(id)) {
-        return Err(unknown_case(unknown));
-    }
-    let ids: Vec<Pattern> = ids.iter().map(Pattern::from).collect();
+/// Those of [`case_pattern`].
+pub(crate) fn cases(written: &[String]) -> Result<Vec<(&'static Suite, &'static Case)>, Error> {
+    let ids = case_patterns(written)?;
     Ok(catalogue().filter(|(suite, case)| matches_any(&ids, &id_of(suite, case))).collect())
+}
+
+/// The patterns for ids of [`case_pattern`], without rows.
+///
+/// # Errors
+/// Those of [`case_pattern`].
+pub(crate) fn case_patterns(written: &[String]) -> Result<Vec<Pattern>, Error> {
+    written.iter().map(|text| Ok(Pattern::from(&case_pattern(text)?.id))).collect()
+}
+
+/// What was written for a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CasePattern {
+    /// The row, if the name of a cell was written.
+    pub(crate) row: Option<String>,
+    /// A pattern for `suite/case`.
+    pub(crate) id: String,
+}
+
+/// Reads `suite/case`, the name of a cell as screens and tests have it (`row::suite/case`,
+/// `row::suite::case`), or the name of a case that only one suite has.
+///
+/// # Errors
+/// No case matches, or cases of several suites have the name.
+pub(crate) fn case_pattern(written: &str) -> Result<CasePattern, Error> {
+    let ids = || catalogue().map(|(suite, case)| id_of(suite, case));
+    let is_known = |pattern: &str| ids().any(|id| matches(pattern, &id));
+    let text = written.replace("::", "/");
+    if is_known(&text) {
+        return Ok(CasePattern { row: None, id: text });
+    }
+    if let Some((row, id)) = text.split_once('/')
+        && is_known(id)
+    {
+        return Ok(CasePattern { row: Some(row.to_owned()), id: id.to_owned() });
+    }
+    let mut named = catalogue().filter(|(_, case)| case.name == text);
+    let Some((suite, case)) = named.next() else { return Err(unknown_case(written)) };
+    let others: Vec<String> = named.map(|(suite, case)| id_of(suite, case)).collect();
+    if others.is_empty() {
+        return Ok(CasePattern { row: None, id: id_of(suite, case) });
+    }
+    let cases = [vec![id_of(suite, case)], others].concat();
+    Err(Error::CaseOfSeveralSuites { case: case.name, cases })
 }
 
 /// Every case, in catalogue order.
@@ -146,6 +186,22 @@ mod tests {
         let some = ids(&["tcp-close/idle", "tcp-*/idle", "tcp-echo/one-byte"]);
         assert_eq!(some, ["tcp-echo/one-byte", "tcp-reset/idle", "tcp-close/idle"]);
         assert_eq!(ids(&[]).len(), catalogue().count());
+    }
+
+    #[test]
+    fn every_spelling_of_a_cell_finds_its_case() {
+        let read = |text| case_pattern(text).unwrap();
+        for text in ["tcp-echo/one-byte", "tcp-echo::one-byte", "one-byte"] {
+            assert_eq!(read(text), CasePattern { row: None, id: "tcp-echo/one-byte".into() });
+        }
+        for text in ["tokio::tcp-echo::one-byte", "tokio::tcp-echo/one-byte"] {
+            let row = Some("tokio".to_owned());
+            assert_eq!(read(text), CasePattern { row, id: "tcp-echo/one-byte".into() });
+        }
+        assert_eq!(read("res/memory*").id, "res/memory*");
+        let sentence = case_pattern("idle").unwrap_err().to_string();
+        assert!(sentence.starts_with("several suites have a case 'idle'; write one of\n"));
+        assert!(sentence.contains("\n  tcp-close/idle"), "{sentence}");
     }
 
     #[test]

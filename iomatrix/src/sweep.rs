@@ -11,33 +11,32 @@ use report::{Document as _, Exit, Pages as _, Seed};
 
 use crate::bench::{Session, SubjectArguments};
 use crate::error::Error;
-use crate::load::{WorkloadArguments, parse_rate, parse_size};
+use crate::load::WorkloadArguments;
 use crate::notice::print_notice;
 use crate::output::{self, Outputs};
+use crate::values::{parse_number, parse_rate, parse_size, parse_time};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     subjects: SubjectArguments,
-    #[command(flatten)]
-    values: Values,
     /// Rounds at each value.
     #[arg(long, value_name = "N", default_value_t = 5, aliases = ["runs", "repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long to measure in each round.
     #[arg(short, long, value_name = "TIME", default_value = "1s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = parse_time)]
     duration: Duration,
     /// Load that does not count, before the measured part.
     #[arg(short, long, value_name = "TIME", default_value = "250ms")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = parse_time)]
     warmup: Duration,
     /// Threads of the generator.
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parse_number)]
     threads: u32,
     /// Messages in flight on a connection.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_number)]
     pipeline: u32,
     /// Send the same bytes again. Random if absent.
     #[arg(long, value_name = "HEX")]
@@ -53,6 +52,9 @@ pub(crate) struct Arguments {
     )]
     #[arg(help = output::help(Sweep::FORMATS), value_parser = output::parser(Sweep::FORMATS))]
     outputs: Vec<Output>,
+    // Last, because a heading holds for all options that follow.
+    #[command(flatten)]
+    values: Values,
 }
 
 /// One of these has several values, and is what the sweep varies.
@@ -61,6 +63,7 @@ pub(crate) struct Arguments {
 struct Values {
     /// Connections that carry messages, such as 1,8,64,512.
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', default_value = "64")]
+    #[arg(value_parser = parse_number)]
     connections: Vec<u32>,
     /// Open loop: messages a second over all connections, such as 10k,20k,40k.
     #[arg(short, long, value_name = "LIST", value_delimiter = ',', value_parser = parse_rate)]

@@ -2,13 +2,14 @@
 
 use report::{Ink, View, Width};
 
-/// As wide as the terminal. Without a terminal, as wide as in a file.
+/// As wide as the terminal. Without a terminal, as wide as `COLUMNS` says, else [`Width::PIPE`].
 pub(crate) fn screen_view() -> View {
     let terminal = console::Term::stdout();
-    if !terminal.is_term() {
-        return View { ink: ink(), ..View::in_file() };
-    }
-    View { width: Width::new(terminal.size().1), ink: ink() }
+    let width = match terminal.is_term() {
+        true => Width::new(terminal.size().1),
+        false => Width::from_environment().unwrap_or(Width::PIPE),
+    };
+    View { width, ink: ink() }
 }
 
 fn ink() -> Ink {

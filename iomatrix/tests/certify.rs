@@ -45,7 +45,7 @@ fn a_right_server_is_certified_by_its_command_alone() {
     let page = text(&output.stdout);
     assert!(output.status.success(), "{page}");
     let end = page.lines().last().unwrap_or_default();
-    assert!(end.starts_with("certified: yes ("), "{end}");
+    assert!(end.starts_with("certified: yes, grade "), "{end}");
     assert!(page.contains("grade command, profile quick"), "{page}");
 }
 

@@ -86,7 +86,14 @@ fn folders(scratch: &Scratch, benches: [&Bench; 2]) -> [PathBuf; 2] {
 
 fn compare(paths: &[PathBuf; 2], options: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
-    command.arg("compare").args(paths).args(options).output().expect("start iomatrix")
+    // Wide enough for every sentence.
+    command
+        .env("COLUMNS", "200")
+        .arg("compare")
+        .args(paths)
+        .args(options)
+        .output()
+        .expect("start iomatrix")
 }
 
 #[track_caller]

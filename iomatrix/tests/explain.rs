@@ -7,7 +7,8 @@ use std::process::{Command, Output};
 
 fn iomatrix(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_iomatrix"));
-    command.args(arguments).output().expect("start iomatrix")
+    // As wide as sentences are shown at most.
+    command.env("COLUMNS", "120").args(arguments).output().expect("start iomatrix")
 }
 
 #[track_caller]

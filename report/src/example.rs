@@ -212,6 +212,7 @@ pub(crate) fn cell(case: &str, verdict: Verdict) -> Cell {
         exclusive: false,
         held_back: None,
         stderr_tail: Vec::new(),
+        likely_fix: None,
         repeat: Outside::default(),
         waiver: None,
         is_unasked: false,

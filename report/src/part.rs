@@ -28,6 +28,8 @@ pub enum Part {
     List(&'static str, Vec<Prose>),
     /// Without rows, nothing is shown.
     Table(Table),
+    /// A table for a wide page, on which no cell has to be broken, and a part for other pages.
+    WideTable(Table, Box<Part>),
     /// Lines that stay as they are, such as a server's standard error, below their summary.
     Details(Summary, Vec<Outside>),
     /// Lines over axes, which only a terminal shows.
@@ -48,8 +50,23 @@ pub enum Span {
     Code(String),
     /// Text of this repository that a reader must not overlook.
     Strong(String),
+    /// A word of this repository in the colour of its meaning.
+    Coloured(Colour, String),
     /// A link, with its text from this repository; a terminal shows the text alone.
     Link(String, LinkTarget),
+}
+
+/// What a terminal shows by a colour, in addition to a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// As it should be.
+    Good,
+    /// Against the requirement.
+    Bad,
+    /// Not as it should be, but not against the requirement; or not known.
+    Doubtful,
+    /// Not judged.
+    Faint,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +102,8 @@ pub enum Block {
 /// What a reader sees of the details before opening them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    pub word: Outside,
+    pub word: &'static str,
+    pub colour: Colour,
     pub name: Outside,
 }
 
@@ -108,6 +126,9 @@ pub enum Style {
     Words,
     /// Words in columns without a border. A table that is too wide is split.
     Columns,
+    /// Short numbers in narrow columns without a border. A head is broken at its hyphens, visible and
+    /// soft (U+00AD).
+    Counts,
 }
 
 /// What a column shows, and its unit or the row it is compared with; a terminal puts the second on

@@ -21,7 +21,11 @@ pub struct View {
 
 impl Width {
     /// Fewer columns would break every table.
-    pub const MIN: Self = Self(60);
+    pub const MIN: Self = Self(40);
+    /// For a pipe, whose reader may show it in a terminal of the usual width.
+    pub const PIPE: Self = Self(80);
+    /// From here on, a page has room for a column per suite.
+    pub(crate) const WIDE: Self = Self(132);
     /// For a page that nobody reads in a terminal: as wide as the log of a CI job.
     pub const LOG: Self = Self(120);
     /// Longer lines of sentences are hard to read.
@@ -31,6 +35,12 @@ impl Width {
     #[must_use]
     pub fn new(columns: u16) -> Self {
         Self(columns).max(Self::MIN)
+    }
+
+    /// The width that the variable `COLUMNS` asks for.
+    #[must_use]
+    pub fn from_environment() -> Option<Self> {
+        std::env::var("COLUMNS").ok()?.parse().ok().map(Self::new)
     }
 
     #[must_use]
@@ -43,8 +53,7 @@ impl View {
     /// For a file: as wide as `COLUMNS` says, else [`Width::LOG`], and without colours.
     #[must_use]
     pub fn in_file() -> Self {
-        let asked = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        Self::plain(asked.map_or(Width::LOG, Width::new))
+        Self::plain(Width::from_environment().unwrap_or(Width::LOG))
     }
 
     #[must_use]

@@ -27,6 +27,7 @@ mod timers;
 mod windows;
 
 use std::net::{Ipv6Addr, UdpSocket};
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::{env, thread};
 
@@ -48,7 +49,17 @@ use windows as system;
 /// operating system.
 #[must_use]
 pub fn label() -> Outside {
-    env::var("CONFORMANCE_LABEL").map_or_else(|_| env::consts::OS.into(), Outside::from)
+    let from_system =
+        || env::var("CONFORMANCE_LABEL").map_or_else(|_| env::consts::OS.into(), Outside::from);
+    LABEL.get().cloned().unwrap_or_else(from_system)
+}
+
+static LABEL: OnceLock<Outside> = OnceLock::new();
+
+/// Shows this host as `label` from now on. Only the first call counts.
+pub fn set_label(label: Outside) {
+    // A later call changes nothing.
+    let _ = LABEL.set(label);
 }
 
 /// Probes the host as this process sees it, under its own limits, filters and container. It takes

@@ -44,7 +44,17 @@ impl CommandLine {
             let sentence = format!("'{text}' does not say where to listen; write {hint}");
             return Err(Error::Command(sentence.into()));
         }
+        if is_assignment(&words[0]) {
+            let sentence = format!("no shell runs the command; for variables write env {text}");
+            return Err(Error::Command(sentence.into()));
+        }
         Ok(Self { transport, text: text.to_owned(), words })
+    }
+
+    /// The name of the program, without its folder.
+    #[must_use]
+    pub fn program_name(&self) -> &str {
+        self.words[0].rsplit(['/', '\\']).next().unwrap_or_default()
     }
 
     #[must_use]
@@ -91,9 +101,28 @@ pub(super) fn split_words(text: &str) -> Result<Vec<String>, Error> {
     shell_words::split(text).map_err(|error| Error::Command(format!("'{text}': {error}").into()))
 }
 
+/// Whether a shell would take the word for a variable: `PORT={port}`.
+fn is_assignment(word: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    word.split_once('=').is_some_and(|(name, _)| is_name(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_variable_before_the_program_is_told_what_to_write() {
+        let text = "PORT={port} node x.mjs";
+        let error = CommandLine::parse(text, Transport::Tcp).unwrap_err().to_string();
+        assert!(error.contains("for variables write env PORT={port} node x.mjs"), "{error}");
+        let line = CommandLine::parse("env PORT={port} node x.mjs", Transport::Tcp).unwrap();
+        assert_eq!(line.program_name(), "env");
+        let line = CommandLine::parse("./a=b/server {addr}", Transport::Tcp).unwrap();
+        assert_eq!(line.program_name(), "server");
+    }
 
     #[test]
     fn a_command_must_say_where_to_listen() {

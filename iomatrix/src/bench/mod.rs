@@ -25,7 +25,8 @@ use rounds::{RoundResults, Rounds};
 pub(crate) use rows::Candidates;
 
 use crate::error::Error;
-use crate::load::{WorkloadArguments, interruption, now_unix};
+use crate::interruption::interruption;
+use crate::load::{WorkloadArguments, now_unix};
 use crate::output::{self, Outputs};
 
 /// Default time for which a row is loaded in one round. Many short rounds notice a host that
@@ -43,8 +44,6 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     workers: u32,
-    #[command(flatten)]
-    workload: WorkloadArguments,
     /// Rounds, each with every row once: A B C, then C B A.
     #[arg(long, value_name = "N", default_value_t = 5, aliases = ["runs", "repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -57,13 +56,16 @@ pub(crate) struct Arguments {
     )]
     #[arg(help = output::help(Bench::FORMATS), value_parser = output::parser(Bench::FORMATS))]
     outputs: Vec<Output>,
+    // Last, because a heading holds for all options that follow.
+    #[command(flatten)]
+    workload: WorkloadArguments,
 }
 
 /// Which servers are measured, and where they run: the same for a bench and a sweep.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SubjectArguments {
     /// Only these rows, all if absent; `*` stands for any text.
-    #[arg(long = "row", value_name = "NAME", value_delimiter = ',')]
+    #[arg(long = "row", alias = "rows", value_name = "NAME", value_delimiter = ',')]
     pub(crate) rows: Vec<String>,
     /// The row that others are compared to, measured too; default: the first that can be, in the
     /// order of `iomatrix list`.
@@ -173,7 +175,7 @@ pub(crate) fn describe_build() -> Build {
     let rustc = rustc.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     Build {
         rustc: rustc.unwrap_or_else(|error| format!("not known: {error}")).into(),
-        servers: std::env::var_os(binaries::BIN_DIR).is_none().then_some(BuildProfile::Release),
+        servers: binaries::directory().is_none().then_some(BuildProfile::Release),
         generator: loadgen::PROFILE,
     }
 }

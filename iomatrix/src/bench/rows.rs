@@ -8,6 +8,7 @@ use report::load::BuildProfile;
 use report::{Host, Transport};
 use report::{Outside, outside};
 
+use crate::building::showing_builds;
 use crate::error::Error;
 use crate::notice::print_notice;
 use crate::selection;
@@ -74,16 +75,11 @@ impl Candidates {
 
     /// Builds the servers in release, each package separately, and finds their programs.
     pub(crate) fn build(&mut self) -> Result<(), Error> {
-        let mut packages: Vec<String> =
-            self.accepted_rows().flat_map(|row| row.package.clone()).collect();
-        packages.dedup();
-        for package in &packages {
-            print_notice(format_args!("building {package} in release"));
-            let rows = self.all.iter_mut().map(|candidate| &mut candidate.row);
-            let own = rows.filter(|row| row.package.as_ref() == Some(package));
-            binaries::provide_executables(own, BuildProfile::Release)?;
-        }
-        Ok(())
+        let accepted = self.all.iter_mut().filter(|candidate| candidate.refused.is_none());
+        let rows = accepted.map(|candidate| &mut candidate.row);
+        showing_builds(|on_build| {
+            Ok(binaries::provide_executables(rows, BuildProfile::Release, on_build)?)
+        })
     }
 
     /// Refuses the rows whose answers are wrong. Only rows that were checked are timed.

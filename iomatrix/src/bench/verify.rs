@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use conformance::check::{self, Options};
+use conformance::check::{self, Observers, Options};
 use conformance::judge::{Disturbance, Judge};
 use conformance::plan::{Filter, plan};
 use conformance::profile::Profile;
@@ -50,8 +50,8 @@ pub(super) fn find_wrong_rows(
     };
     let planned = plan(rows, &filter, judge.profile, host);
     let options = Options { jobs: check::default_jobs(), repeats: 1 };
-    let run =
-        check::run(&judge, &Registry::default(), rows, &planned, &options, &|_, _| {}, &|_| {});
+    let observers = Observers { on_cell: &|_, _| {}, write: &|_| {} };
+    let run = check::run(&judge, &Registry::default(), rows, &planned, options, observers);
     let mut wrong = BTreeMap::new();
     for cell in &run.cells {
         let driver = run.rows.iter().find(|row| row.name == cell.row).map(|row| &row.driver);

@@ -104,6 +104,7 @@ impl Explanation {
 
     /// The command that judges the case on every row.
     fn command(&self) -> String {
+        // The same on every page, because docs/CASES.md has it.
         format!("cargo run -p iomatrix -- check --case {}", self.id())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use conformance::clock::PROGRESS_LIMIT;
+use conformance::fix::Fix;
 use conformance::page::Bug;
 use conformance::profile::Profile;
 use report::part::{
@@ -39,10 +40,16 @@ fn short(entry: &Explanation) -> Definitions {
         Prose::from_own_text(&format!("must catch {} ({})", mutant.fault, mutant.failure))
     });
     entries.extend(points("mutants", mutants.collect()));
+    entries.extend(points("fixes", fixes(entry)));
     let command = Block::Unbroken(Span::Own(entry.command()).into());
     entries.push(Definition { term: "run".into(), blocks: vec![command] });
     let title = Span::Own(format!("{} ({})", entry.id(), case.level)).into();
     Definitions { title, entries }
+}
+
+/// What to change if the case fails for a well-known cause.
+fn fixes(entry: &Explanation) -> Vec<Prose> {
+    Fix::of_case(&entry.id()).map(|fix| fix.words(None).into()).collect()
 }
 
 fn page(entries: &[Explanation]) -> Vec<Part> {

@@ -3,8 +3,8 @@
 
 use harness::finding::Finding;
 use report::part::{
-    Block, Definition, Definitions, Entry, Head, LinkTarget, Medium, Part, Prose, Span, Style,
-    Summary, Table,
+    Block, Colour, Definition, Definitions, Entry, Head, LinkTarget, Medium, Part, Prose, Span,
+    Style, Summary, Table,
 };
 use report::{Format, Pages};
 use serde::Serialize;
@@ -63,7 +63,8 @@ fn table(findings: &[Finding]) -> Table {
 }
 
 fn section(finding: &Finding) -> [Part; 4] {
-    let summary = Summary { word: "Report of".into(), name: finding.name.as_str().into() };
+    let summary =
+        Summary { word: "Report of", colour: Colour::Faint, name: finding.name.as_str().into() };
     let report = finding.text.trim_end().lines().map(Into::into).collect();
     [
         Part::Section(finding.name.as_str().into()),

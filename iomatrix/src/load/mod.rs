@@ -1,8 +1,6 @@
 //! `iomatrix load`: loads an echo server, written in any language, and reports what it does.
 
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use loadgen::{Load, Watch};
@@ -10,11 +8,13 @@ use report::load::condition::Condition;
 use report::load::{Ending, FORMAT_VERSION, LoadResult, Target};
 use report::output::Output;
 use report::quantity::parse_percentile;
-use report::{Document as _, Exit, Format, Pages as _, outside};
+use report::{Document as _, Exit, Format, Pages as _};
 
 use crate::error::Error;
-use crate::notice::print_notice;
+use crate::interruption::interruption;
+use crate::notice::print_error;
 use crate::output::{self, Outputs};
+use crate::values::parse_time;
 
 mod pages;
 mod progress;
@@ -24,7 +24,6 @@ use pages::LoadPages;
 use progress::Bar;
 pub(crate) use workload::WorkloadArguments;
 use workload::{is_local, parse_target};
-pub(crate) use workload::{parse_rate, parse_size};
 
 /// Default lengths of the measured part, and of the warm-up before it.
 const DURATION: Duration = Duration::from_secs(10);
@@ -35,15 +34,13 @@ pub(crate) struct Arguments {
     /// Where the server listens: IP:PORT, localhost:PORT, udp:IP:PORT or unix:/PATH.
     #[arg(value_name = "ADDR", value_parser = parse_target)]
     target: Target,
-    #[command(flatten)]
-    workload: WorkloadArguments,
     /// Measure N times, one after the other.
     #[arg(long, value_name = "N", default_value_t = 1, aliases = ["repeat"])]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// Give up when the server has not answered anything for this long.
     #[arg(long, value_name = "TIME", default_value = "5s")]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = parse_time)]
     patience: Duration,
     /// Percentiles to give.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "50,90,99,99.9")]
@@ -68,6 +65,9 @@ pub(crate) struct Arguments {
     /// Allow an address beyond loopback.
     #[arg(long)]
     allow_remote: bool,
+    // Last, because a heading holds for all options that follow.
+    #[command(flatten)]
+    workload: WorkloadArguments,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
@@ -121,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     }
     outputs.write_pages(&loaded, &arguments.conditions)?;
     for sentence in loaded.result.fired_sentences(&arguments.conditions) {
-        print_notice(format_args!("iomatrix: {}", sentence.on_terminal()));
+        print_error(sentence.on_terminal());
     }
     Ok(loaded.result.exit(&arguments.conditions))
 }
@@ -134,19 +134,6 @@ impl Arguments {
         all.dedup();
         all
     }
-}
-
-/// A flag that Ctrl-C sets. A second Ctrl-C ends the program at once.
-pub(crate) fn interruption() -> Result<Arc<AtomicBool>, Error> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(Exit::Interrupted.status()));
-        }
-    })
-    .map_err(|error| Error::Signals(outside!("{}", error)))?;
-    Ok(interrupted)
 }
 
 /// Seconds since 1970-01-01 UTC.

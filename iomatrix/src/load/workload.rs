@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use harness::place::Endpoint;
 use report::load::{Amount, Arrival, MessageSizes, Target, Workload};
-use report::{Outside, Seed, Transport, outside, quantity};
+use report::{Outside, Seed, Transport, outside};
 
 use crate::error::Error;
+use crate::values::{parse_count, parse_number, parse_rate, parse_size, parse_time};
 
 /// What is sent, how much of it, and when.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,10 +16,11 @@ use crate::error::Error;
 pub(crate) struct WorkloadArguments {
     /// Connections that carry messages.
     #[arg(short, long, value_name = "N", default_value_t = 64, aliases = ["number", "clients"])]
+    #[arg(value_parser = parse_number)]
     pub(crate) connections: u32,
     /// How long to measure; default: 10s in a load, 2s in each round of a bench.
     #[arg(short, long, value_name = "TIME", short_alias = 'z', aliases = ["time"])]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = parse_time)]
     pub(crate) duration: Option<Duration>,
     /// Measure so many messages instead.
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", aliases = ["total"])]
@@ -37,13 +38,13 @@ pub(crate) struct WorkloadArguments {
     pub(crate) payload: Vec<u32>,
     /// Load that does not count, before the measured part; default: 2s in a load, 500ms in a bench.
     #[arg(short, long, value_name = "TIME", aliases = ["warm-up-time", "omit"])]
-    #[arg(value_parser = humantime::parse_duration)]
+    #[arg(value_parser = parse_time)]
     pub(crate) warmup: Option<Duration>,
     /// Threads of the generator.
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parse_number)]
     pub(crate) threads: u32,
     /// Messages in flight on a connection.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = parse_number)]
     pub(crate) pipeline: u32,
     /// A connection for each message.
     #[arg(long)]
@@ -52,7 +53,7 @@ pub(crate) struct WorkloadArguments {
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) connect_rate: Option<f64>,
     /// More connections, each silent after one echo.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_number)]
     pub(crate) idle: u32,
     /// Send the same bytes again. Random and printed if absent.
     #[arg(long, value_name = "HEX")]
@@ -125,41 +126,9 @@ pub(crate) fn is_local(target: &Target) -> bool {
     }
 }
 
-/// Parses a rate above 0, such as `20k`, `20000/s` or `1.5M`.
-pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
-    let rate = quantity::parse_rate(text).ok().filter(|rate| *rate > 0.0);
-    rate.ok_or_else(|| Error::value("write a number above 0, such as 500, 20k or 20000/s"))
-}
-
-/// Parses a number of messages, such as `1000000`, `500k` or `1M`.
-fn parse_count(text: &str) -> Result<u64, Error> {
-    let count = quantity::parse_amount(text).ok().map(f64::round).filter(|count| *count >= 1.0);
-    let count = count.ok_or_else(|| Error::value("write 1 or more, such as 1000, 500k or 1M"))?;
-    Ok(count as u64)
-}
-
-/// Parses a number of bytes, such as `64`, `1KiB` or `2kB`.
-pub(crate) fn parse_size(text: &str) -> Result<u32, Error> {
-    let hint = "write bytes, such as 64, 1KiB or 16KiB";
-    let size: ByteSize = text.parse().map_err(|_| Error::value(hint.to_owned()))?;
-    u32::try_from(size.as_u64()).map_err(|_| Error::value(format!("too large; {hint}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_are_read_as_people_write_them() {
-        assert_eq!(parse_rate("20k").unwrap(), 20_000.0);
-        assert_eq!(parse_rate("20000/s").unwrap(), 20_000.0);
-        assert_eq!(parse_rate("1.5M/s").unwrap(), 1_500_000.0);
-        assert!(parse_rate("0").is_err() && parse_rate("fast").is_err() && parse_rate("").is_err());
-        assert_eq!(parse_size("64").unwrap(), 64);
-        assert_eq!(parse_size("1KiB").unwrap(), 1024);
-        assert!(parse_size("1 parsec").is_err() && parse_size("8GiB").is_err());
-        assert_eq!(parse_count("500k").unwrap(), 500_000);
-    }
 
     #[test]
     fn targets_name_transport_and_address() {

@@ -59,7 +59,7 @@ fn content_with_field(field: &str) -> Option<Content> {
         "dimension" | "points" => Kind::Sweep,
         "measurements" => Kind::Load,
         "message_bytes" => Kind::Trace,
-        "before" | "after" | "unpaired" => Kind::Comparison,
+        "before" | "after" | "unpaired_before" | "unpaired_after" => Kind::Comparison,
         "sweeps" | "loads" | "traces" | "comparisons" => return Some(Content::Several),
         _ => return None,
     }))

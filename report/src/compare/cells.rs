@@ -15,6 +15,11 @@ pub struct RunComparison {
     pub label: Outside,
     /// Cells whose state changed, in the order of the second check.
     pub turned: Vec<TurnedCell>,
+    /// How many cells both checks have.
+    pub common: usize,
+    /// Why a cell of one check says nothing about that of the other, in words: they differ in the
+    /// system, the profile or a level.
+    pub not_comparable: Vec<Outside>,
     /// How many cells neither check could judge.
     pub absent_in_both: usize,
     /// Rows, cases and a profile that only the first check has, in words.
@@ -62,8 +67,10 @@ enum CellState {
 pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
     let mut turned = Vec::new();
     let mut absent_in_both = 0;
+    let mut common = 0;
     for cell in &after.cells {
         let Some(old) = before.cell(&cell.row, &cell.suite, &cell.case) else { continue };
+        common += 1;
         if (CellState::from_cell(old), CellState::from_cell(cell))
             == (CellState::Absent, CellState::Absent)
         {
@@ -82,6 +89,8 @@ pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
     RunComparison {
         label: after.label.clone(),
         turned,
+        common,
+        not_comparable: differences(before, after),
         absent_in_both,
         only_before: missing(before, after),
         only_after: missing(after, before),
@@ -89,6 +98,11 @@ pub(super) fn compare(before: &Run, after: &Run) -> RunComparison {
 }
 
 impl RunComparison {
+    /// Whether something that the first check judged has no counterpart in the second one.
+    pub(super) fn lacks_verdicts(&self) -> bool {
+        self.common == 0 || !self.not_comparable.is_empty() || !self.only_before.is_empty()
+    }
+
     pub fn cells_that_turned(&self, turn: Turn) -> impl Iterator<Item = &TurnedCell> {
         self.turned.iter().filter(move |cell| cell.turn == turn)
     }
@@ -138,6 +152,37 @@ fn words(cell: &Cell) -> Outside {
         (None, Some(reason)) => outside!("{} ({})", cell.word(), reason),
         (None, None) => cell.word().into(),
     }
+}
+
+/// What differs in the questions that both checks asked, a few words each.
+fn differences(before: &Run, after: &Run) -> Vec<Outside> {
+    let mut found = Vec::new();
+    let pairs =
+        [("system", &before.host.os, &after.host.os), ("profile", &before.profile, &after.profile)];
+    for (what, one, other) in pairs {
+        if one != other {
+            found.push(outside!("{} {} against {}", what, one, other));
+        }
+    }
+    let pairs = after
+        .cells
+        .iter()
+        .filter_map(|cell| Some((before.cell(&cell.row, &cell.suite, &cell.case)?, cell)));
+    let mut levels = pairs.filter(|(one, other)| one.level != other.level);
+    if let Some((one, other)) = levels.next() {
+        let more = match levels.count() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        found.push(outside!(
+            "level of {}: {} against {}{}",
+            other.name(),
+            one.level,
+            other.level,
+            more
+        ));
+    }
+    found
 }
 
 /// Rows and cases of `of` that `from` does not have, and its profile if `from` has another.

@@ -58,8 +58,10 @@ pub struct Comparison {
     pub runs: Vec<RunComparison>,
     /// The benches that both sides have.
     pub benches: Vec<BenchComparison>,
-    /// Results that only one side has, one sentence each, without a full stop.
-    pub unpaired: Vec<Outside>,
+    /// Results that only the first side has, one sentence each, without a full stop.
+    pub unpaired_before: Vec<Outside>,
+    /// Results that only the second side has, one sentence each, without a full stop.
+    pub unpaired_after: Vec<Outside>,
 }
 
 /// Compares the results that both sides have. Results with the same label belong together. If each
@@ -72,16 +74,17 @@ pub fn compare(
     after: &Results,
     other_hosts: OtherHosts,
 ) -> Result<Comparison, Outside> {
-    let mut unpaired = Vec::new();
+    let mut unpaired = Unpaired::default();
     let label = |run: &Run| run.label.clone();
     let runs = pair_results((before, &before.runs), (after, &after.runs), label, &mut unpaired)?;
     let label = |bench: &Bench| outside!("{}, a bench", bench.label);
     let benches =
         pair_results((before, &before.benches), (after, &after.benches), label, &mut unpaired)?;
     if runs.is_empty() && benches.is_empty() {
-        let reason = match unpaired.is_empty() {
+        let all: Vec<Outside> = [unpaired.before, unpaired.after].concat();
+        let reason = match all.is_empty() {
             true => "both are empty".into(),
-            false => Outside::join(&unpaired, "; "),
+            false => Outside::join(&all, "; "),
         };
         return Err(outside!(
             "{} and {} have nothing in common: {}",
@@ -101,16 +104,29 @@ pub fn compare(
             run.planned
         ));
     }
+    let runs: Vec<RunComparison> =
+        runs.into_iter().map(|(one, other)| cells::compare(one, other)).collect();
+    if benches.is_empty() && runs.iter().all(|run| run.common == 0) {
+        return Err(outside!("{} and {} have no cell in common", before.name, after.name));
+    }
     let benches: Result<Vec<_>, Outside> =
         benches.into_iter().map(|(one, other)| benches::compare(one, other, other_hosts)).collect();
     Ok(Comparison {
         version: FORMAT_VERSION,
         before: before.name.clone(),
         after: after.name.clone(),
-        runs: runs.into_iter().map(|(one, other)| cells::compare(one, other)).collect(),
+        runs,
         benches: benches?,
-        unpaired,
+        unpaired_before: unpaired.before,
+        unpaired_after: unpaired.after,
     })
+}
+
+/// Results that only one side has.
+#[derive(Default)]
+struct Unpaired {
+    before: Vec<Outside>,
+    after: Vec<Outside>,
 }
 
 /// The results of both sides that belong together. Names the others in `unpaired`.
@@ -118,7 +134,7 @@ fn pair_results<'a, T>(
     (before, ours): (&Results, &'a [T]),
     (after, theirs): (&Results, &'a [T]),
     label: impl Fn(&T) -> Outside,
-    unpaired: &mut Vec<Outside>,
+    unpaired: &mut Unpaired,
 ) -> Result<Vec<(&'a T, &'a T)>, Outside> {
     if let ([one], [other]) = (ours, theirs) {
         return Ok(vec![(one, other)]);
@@ -134,11 +150,11 @@ fn pair_results<'a, T>(
     for one in ours {
         match theirs.iter().find(|other| label(other) == label(one)) {
             Some(other) => found.push((one, other)),
-            None => unpaired.push(outside!("only {} has {}", before.name, label(one))),
+            None => unpaired.before.push(outside!("only {} has {}", before.name, label(one))),
         }
     }
     let alone = theirs.iter().filter(|other| !ours.iter().any(|one| label(one) == label(other)));
-    unpaired.extend(alone.map(|other| outside!("only {} has {}", after.name, label(other))));
+    unpaired.after.extend(alone.map(|other| outside!("only {} has {}", after.name, label(other))));
     Ok(found)
 }
 
@@ -151,10 +167,11 @@ impl Document for Comparison {
         let runs = self.runs.iter().flat_map(|run| {
             let turned = run.turned.iter().map(|cell| match cell.turn {
                 Turn::Red => Conclusion::Red,
-                Turn::Error => Conclusion::Error,
-                Turn::Fixed | Turn::Unavailable | Turn::Judged => Conclusion::Green,
+                Turn::Error | Turn::Unavailable => Conclusion::Error,
+                Turn::Fixed | Turn::Judged => Conclusion::Green,
             });
-            turned.chain([Conclusion::Green])
+            let whole = if run.lacks_verdicts() { Conclusion::Error } else { Conclusion::Green };
+            turned.chain([whole])
         });
         let benches = self.benches.iter().flat_map(|bench| {
             let changes = bench.changes.iter().map(|change| match change.judgement {
@@ -166,7 +183,8 @@ impl Document for Comparison {
             let lost = bench.lost.iter().map(|_| Conclusion::Error);
             changes.chain(lost).chain([Conclusion::Green])
         });
-        Conclusions::from_pieces(runs.chain(benches))
+        let lost = self.unpaired_before.iter().map(|_| Conclusion::Error);
+        Conclusions::from_pieces(runs.chain(benches).chain(lost))
     }
 }
 

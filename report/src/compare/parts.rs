@@ -35,6 +35,7 @@ pub(super) fn parts(comparison: &Comparison) -> Vec<Part> {
         parts.push(Part::list("not compared, for want of data", no_data));
     }
     parts.push(Part::list("only in one of them", unpaired_lines(comparison)));
+    parts.push(Part::list("not comparable", incomparable_lines(comparison)));
     parts.push(Part::lines([conclusion(comparison)]));
     parts
 }
@@ -131,7 +132,8 @@ fn judgement(judgement: Judgement) -> &'static str {
 }
 
 fn unpaired_lines(comparison: &Comparison) -> Vec<Outside> {
-    let mut found = comparison.unpaired.clone();
+    let mut found =
+        [comparison.unpaired_before.clone(), comparison.unpaired_after.clone()].concat();
     let mut add = |label: &Outside, before: &[Outside], after: &[Outside]| {
         for (side, names) in [(&comparison.before, before), (&comparison.after, after)] {
             if !names.is_empty() {
@@ -149,10 +151,22 @@ fn unpaired_lines(comparison: &Comparison) -> Vec<Outside> {
     found
 }
 
+fn incomparable_lines(comparison: &Comparison) -> Vec<Outside> {
+    let lines = |run: &RunComparison| {
+        let none = (run.common == 0).then(|| outside!("{}: no cell in common", run.label));
+        let line = |difference: &Outside| outside!("{}: {}", run.label, difference);
+        run.not_comparable.iter().map(line).chain(none).collect::<Vec<_>>()
+    };
+    comparison.runs.iter().flat_map(lines).collect()
+}
+
 fn conclusion(comparison: &Comparison) -> Outside {
     match comparison.exit(&()) {
         Exit::Red => "red: something is worse".into(),
-        Exit::Error => "no verdict: something can no longer be judged or measured".into(),
+        Exit::Error if !incomparable_lines(comparison).is_empty() => {
+            "no verdict: these results are not comparable".into()
+        }
+        Exit::Error => "no verdict: something is no longer judged or measured".into(),
         Exit::Green
         | Exit::Usage
         | Exit::Unavailable

@@ -187,30 +187,57 @@ fn a_cell_turns_red_and_back() {
 }
 
 #[test]
-fn a_cell_that_is_not_judged_any_more_is_no_failure_but_an_error_of_the_harness_is_told() {
+fn a_cell_that_is_not_judged_any_more_is_no_success() {
     let all =
         check_results("A", &[("a", Verdict::Pass), ("b", Verdict::Pass), ("c", Verdict::Pass)]);
     let less = check_results("B", &[("a", Verdict::Unavailable), ("b", Verdict::Pass)]);
     let found = compare(&all, &less, OtherHosts::CountsOnly).unwrap();
-    assert_eq!(found.exit(&()), Exit::Green);
+    assert_eq!(found.exit(&()), Exit::Error);
     let page = found.render(Format::Text);
     expect(&page, &["newly not judged:\n  linux base::tcp-echo/a: pass -> unavailable (no such"]);
     expect(&page, &["only in A: case tcp-echo/c"]);
     let error = check_results("B", &[("a", Verdict::Error)]);
     let found = compare(&all, &error, OtherHosts::CountsOnly).unwrap();
     assert_eq!(found.exit(&()), Exit::Error);
+    let worse = check_results("B", &[("a", Verdict::Fail), ("b", Verdict::Unavailable)]);
+    let found = compare(&all, &worse, OtherHosts::CountsOnly).unwrap();
+    assert_eq!(found.exit(&()), Exit::Red, "what is worse counts for more");
+}
+
+#[test]
+fn checks_that_asked_other_questions_are_not_comparable() {
+    let all = check_results("A", &[("a", Verdict::Pass)]);
+    let other = check_results("B", &[("b", Verdict::Pass)]);
+    let none = compare(&all, &other, OtherHosts::CountsOnly).unwrap_err();
+    assert!(none.contains("A and B have no cell in common"), "{none:?}");
+    let changed = |change: fn(&mut Run)| {
+        let mut changed = Results { name: "B".into(), ..all.clone() };
+        change(&mut changed.runs[0]);
+        let found = compare(&all, &changed, OtherHosts::CountsOnly).unwrap();
+        assert_eq!(found.exit(&()), Exit::Error);
+        found.render(Format::Text)
+    };
+    let page = changed(|run| run.profile = "full".into());
+    expect(&page, &["not comparable:\n  linux: profile default against full", "no verdict"]);
+    let page = changed(|run| run.host.os = "macos".into());
+    expect(&page, &["system linux against macos"]);
+    let page = changed(|run| run.cells[0].level = crate::verdict::Level::Should);
+    expect(&page, &["level of base::tcp-echo/a: MUST against SHOULD"]);
 }
 
 #[test]
 fn results_belong_together_by_label() {
     let labelled = |name: &str, labels: &[&str]| {
-        let run = |label: &&str| Run { label: (*label).into(), ..check(Vec::new()) };
+        let cells = || vec![cell("a", Verdict::Pass)];
+        let run = |label: &&str| Run { label: (*label).into(), ..check(cells()) };
         Results { name: name.into(), runs: labels.iter().map(run).collect(), ..Results::default() }
     };
     let force = OtherHosts::CountsOnly;
     let found = compare(&labelled("A", &["x", "y"]), &labelled("B", &["y", "z"]), force).unwrap();
     assert_eq!(found.runs.len(), 1);
-    assert_eq!(found.unpaired, ["only A has x", "only B has z"]);
+    assert_eq!(found.unpaired_before, ["only A has x"]);
+    assert_eq!(found.unpaired_after, ["only B has z"]);
+    assert_eq!(found.exit(&()), Exit::Error);
     let twice = compare(&labelled("A", &["x", "x"]), &labelled("B", &["x"]), force);
     assert!(twice.unwrap_err().contains("A has two results of x"));
     let none = compare(&labelled("A", &["x"]), &side("B", vec![bench()]), force).unwrap_err();

@@ -42,8 +42,8 @@ pub fn markdown(parts: &[Part]) -> String {
                 heading(&mut page, level, title);
                 let _ = writeln!(page, "{}", self::points(points));
             }
-            Part::Table(table) if table.is_empty() => {}
-            Part::Table(table) => {
+            Part::Table(table) | Part::WideTable(table, _) if table.is_empty() => {}
+            Part::Table(table) | Part::WideTable(table, _) => {
                 heading(&mut page, level, table.title);
                 let _ = writeln!(page, "{}", self::table(table));
             }
@@ -71,7 +71,7 @@ fn line_start(prose: &Prose) -> String {
 fn span(span: &Span) -> String {
     match span {
         Span::Outside(text) => escape_text(text),
-        Span::Own(text) => escape::own_markdown(text),
+        Span::Own(text) | Span::Coloured(_, text) => escape::own_markdown(text),
         Span::Code(text) => code(text),
         Span::Strong(text) => format!("**{}**", escape::own_markdown(text)),
         Span::Link(text, to) => format!("[{}]({})", escape::own_markdown(text), target(to)),
@@ -152,7 +152,7 @@ fn table(table: &Table) -> String {
     };
     let mut text = row(table.heads.iter().map(head).collect());
     let rule = match table.style {
-        Style::Numbers | Style::WholeNumbers => " ---: |",
+        Style::Numbers | Style::WholeNumbers | Style::Counts => " ---: |",
         Style::Words | Style::Columns => " --- |",
     };
     let _ = writeln!(text, "| --- |{}", rule.repeat(table.heads.len().saturating_sub(1)));
@@ -172,12 +172,11 @@ fn cell(Entry { lines, is_strong }: &Entry) -> String {
 }
 
 /// The fence is longer than any run of backticks in the lines, so that none of them ends it.
-fn details(Summary { word, name }: &Summary, lines: &[Outside]) -> String {
+fn details(Summary { word, name, .. }: &Summary, lines: &[Outside]) -> String {
     let lines: Vec<String> = lines.iter().map(|line| escape::terminal(line.open())).collect();
     let runs = lines.iter().flat_map(|line| line.split(|c| c != '`')).map(str::len);
     let fence = "`".repeat(runs.max().unwrap_or(0).max(2) + 1);
-    let summary =
-        format!("{} <code>{}</code>", escape::html(word.open()), escape::html(name.open()));
+    let summary = format!("{} <code>{}</code>", word, escape::html(name.open()));
     let text = lines.join("\n");
     format!("<details><summary>{summary}</summary>\n\n{fence}text\n{text}\n{fence}\n</details>\n\n")
 }
@@ -185,6 +184,7 @@ fn details(Summary { word, name }: &Summary, lines: &[Outside]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::part::Colour;
 
     #[test]
     fn definitions_are_paragraphs() {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_server_cannot_break_out_of_a_fence() {
-        let summary = Summary { word: "fail".into(), name: "a<b>::c".into() };
+        let summary = Summary { word: "fail", colour: Colour::Bad, name: "a<b>::c".into() };
         let text = details(&summary, &["```".into(), "# own heading".into(), "````".into()]);
         assert!(text.contains("\n`````text\n```\n"), "{text}");
         assert!(text.contains("<code>a&lt;b&gt;::c</code>"), "{text}");

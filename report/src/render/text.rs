@@ -7,14 +7,20 @@ use comfy_table::{CellAlignment, ContentArrangement, Table as Grid, presets};
 
 use crate::escape;
 use crate::outside::Outside;
-use crate::part::{Block, Definition, Definitions, Group, Head, Part, Prose, Span, Style, Table};
-use crate::view::{View, Width};
+use crate::part::{
+    Block, Colour, Definition, Definitions, Group, Head, Part, Prose, Span, Style, Summary, Table,
+};
+use crate::view::{Ink, View, Width};
 
-/// Blanks between two columns without a border.
+/// Blanks between two columns of words without a border.
 const GAP: u16 = 2;
 /// Names of fields and terms of definitions stand in a column at least this wide, so that several
 /// parts are aligned.
 const MIN_NAME_WIDTH: usize = 10;
+/// Where the values of details begin.
+const DETAIL_MARGIN: usize = 15;
+/// Says where a word may be broken (Unicode, U+00AD).
+const SOFT_HYPHEN: char = '\u{ad}';
 
 /// Rows of the terminal for the lines and axes of a plot.
 #[cfg(feature = "plot")]
@@ -28,21 +34,7 @@ const PLOT_COLUMNS: u16 = 100;
 pub fn text(parts: &[Part], view: View) -> String {
     let mut page = String::new();
     for part in parts {
-        let shown = match part {
-            Part::Title(title) | Part::Section(title) | Part::Subsection(title) => {
-                sentence(&title.into(), 0, view.width)
-            }
-            Part::Definitions(groups) => definitions(groups, view.width.min(Width::SENTENCES)),
-            Part::Lines(lines) => lines.iter().map(|line| sentence(line, 0, view.width)).collect(),
-            Part::Fields(title, fields) => self::fields(title.as_ref(), fields, view.width),
-            Part::List(title, points) => list(title, points, view.width),
-            Part::Table(table) => {
-                let grids = split(table, view.width);
-                grids.iter().map(|table| grid(table, view)).collect::<Vec<_>>().join("\n")
-            }
-            Part::Details(_, lines) => lines.iter().map(|line| escape_text(line) + "\n").collect(),
-            Part::Plot(plot) => draw(plot, view),
-        };
+        let shown = self::part(part, view);
         if !shown.is_empty() {
             page.push_str(&shown);
             page.push('\n');
@@ -52,14 +44,65 @@ pub fn text(parts: &[Part], view: View) -> String {
     page + "\n"
 }
 
+fn part(part: &Part, view: View) -> String {
+    match part {
+        Part::Title(title) | Part::Section(title) | Part::Subsection(title) => {
+            sentence(&title.into(), 0, view)
+        }
+        Part::Definitions(groups) => {
+            definitions(groups, View { width: view.width.min(Width::SENTENCES), ..view })
+        }
+        Part::Lines(lines) => lines.iter().map(|line| sentence(line, 0, view)).collect(),
+        Part::Fields(title, fields) => self::fields(title.as_ref(), fields, view),
+        Part::List(title, points) => list(title, points, view),
+        Part::Table(table) => {
+            let grids = split(table, view);
+            grids.iter().map(|table| grid(table, view)).collect::<Vec<_>>().join("\n")
+        }
+        Part::WideTable(table, _) if view.width >= Width::WIDE && fits(table, view) => {
+            grid(table, view)
+        }
+        Part::WideTable(_, other) => self::part(other, view),
+        Part::Details(summary, lines) => details(summary, lines, view),
+        Part::Plot(plot) => draw(plot, view),
+    }
+}
+
+fn details(Summary { word, colour, name }: &Summary, lines: &[Outside], view: View) -> String {
+    let head = format!("{}: {}\n", coloured(*colour, word, view.ink), escape_text(name));
+    let lines = lines.iter().map(|line| wrap_detail(&escape_text(line), view.width));
+    escape::defuse_ci_commands(&head) + &lines.collect::<String>()
+}
+
+/// Commands and lines of a server stay whole, so that a reader can copy them.
+fn wrap_detail(line: &str, width: Width) -> String {
+    match line.trim_start().starts_with("repeat ") || line.starts_with("    | ") {
+        true => format!("{line}\n"),
+        false => wrap(line, DETAIL_MARGIN, width),
+    }
+}
+
+/// The numbers are those of ECMA-48, section 8.3.117.
+fn coloured(colour: Colour, text: &str, ink: Ink) -> String {
+    let number = match (ink, colour) {
+        (Ink::Plain, _) => return escape::terminal(text),
+        (Ink::Colour, Colour::Good) => "32",
+        (Ink::Colour, Colour::Bad) => "1;31",
+        (Ink::Colour, Colour::Doubtful) => "33",
+        (Ink::Colour, Colour::Faint) => "2",
+    };
+    format!("\u{1b}[{number}m{}\u{1b}[0m", escape::terminal(text))
+}
+
 fn escape_text(text: &Outside) -> String {
     escape::terminal(text.open())
 }
 
 /// Code keeps its backticks, because an option in a sentence is hard to see without them.
-fn prose(Prose(spans): &Prose) -> String {
+fn prose(Prose(spans): &Prose, ink: Ink) -> String {
     let span = |span: &Span| match span {
         Span::Outside(text) => escape_text(text),
+        Span::Coloured(colour, text) => coloured(*colour, text, ink),
         Span::Code(text) => format!("`{}`", escape::terminal(text)),
         Span::Own(text) | Span::Strong(text) | Span::Link(text, _) => escape::terminal(text),
     };
@@ -67,8 +110,8 @@ fn prose(Prose(spans): &Prose) -> String {
 }
 
 /// Breaks a sentence that is wider than the page, and indents its further lines.
-fn sentence(text: &Prose, margin: usize, width: Width) -> String {
-    wrap(&format!("{:margin$}{}", "", prose(text)), margin + 2, width)
+fn sentence(text: &Prose, margin: usize, view: View) -> String {
+    wrap(&format!("{:margin$}{}", "", prose(text, view.ink)), margin + 2, view.width)
 }
 
 /// Breaks a line before words, and keeps the blanks within it.
@@ -81,7 +124,7 @@ fn wrap(line: &str, margin: usize, width: Width) -> String {
         let gap = rest.len() - rest.trim_start_matches(' ').len();
         let end = rest[gap..].find(' ').map_or(rest.len(), |end| gap + end);
         let (word, others) = rest.split_at(end);
-        if !part.trim().is_empty() && part.chars().count() + word.chars().count() > width {
+        if !part.trim().is_empty() && measure(&part) + measure(word) > width {
             let _ = writeln!(text, "{part}");
             part = format!("{:margin$}{}", "", &word[gap..]);
         } else {
@@ -93,71 +136,76 @@ fn wrap(line: &str, margin: usize, width: Width) -> String {
     text
 }
 
-fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], width: Width) -> String {
+/// How many columns a text takes.
+fn measure(text: &str) -> usize {
+    console::measure_text_width(text)
+}
+
+fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], view: View) -> String {
     let names: Vec<String> = fields.iter().map(|(name, _)| escape_text(name)).collect();
-    let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let widest = names.iter().map(|name| measure(name)).max().unwrap_or(0);
     let column = widest.max(MIN_NAME_WIDTH);
-    let mut text = title.map(|title| sentence(&title.into(), 0, width)).unwrap_or_default();
+    let mut text = title.map(|title| sentence(&title.into(), 0, view)).unwrap_or_default();
     for (name, (_, value)) in names.iter().zip(fields) {
         let line = format!("  {name:<column$} {}", escape_text(value));
-        text.push_str(&wrap(line.trim_end(), column + 3, width));
+        text.push_str(&wrap(line.trim_end(), column + 3, view.width));
     }
     text
 }
 
 /// The terms in one column, and their explanations next to them.
-fn definitions(groups: &[Definitions], width: Width) -> String {
+fn definitions(groups: &[Definitions], view: View) -> String {
     let terms = groups.iter().flat_map(|group| &group.entries).map(|entry| &entry.term);
-    let widest = terms.map(|term| escape_text(term).chars().count()).max().unwrap_or(0);
+    let widest = terms.map(|term| measure(&escape_text(term))).max().unwrap_or(0);
     // At least two blanks follow a term, because a term may contain blanks.
     let column = (widest + 1).max(MIN_NAME_WIDTH);
     let group = |Definitions { title, entries }: &Definitions| {
-        let entries = entries.iter().map(|entry| definition(entry, column, width));
-        let title = if title.is_empty() { String::new() } else { sentence(title, 0, width) };
+        let entries = entries.iter().map(|entry| definition(entry, column, view));
+        let title = if title.is_empty() { String::new() } else { sentence(title, 0, view) };
         title + &entries.collect::<String>()
     };
     groups.iter().map(group).collect::<Vec<_>>().join("\n")
 }
 
-fn definition(Definition { term, blocks }: &Definition, column: usize, width: Width) -> String {
+fn definition(Definition { term, blocks }: &Definition, column: usize, view: View) -> String {
     let mut text = String::new();
     let mut add = |line: &str, is_broken: bool| {
         let term = if text.is_empty() { escape_text(term) } else { String::new() };
         let line = format!("  {term:<column$} {line}");
         match is_broken {
-            true => text.push_str(&wrap(&line, column + 3, width)),
+            true => text.push_str(&wrap(&line, column + 3, view.width)),
             false => text.push_str(&(line + "\n")),
         }
     };
     for block in blocks {
         match block {
-            Block::Paragraph(paragraph) => add(&prose(paragraph), true),
+            Block::Paragraph(paragraph) => add(&prose(paragraph, view.ink), true),
             Block::Points(points) => {
-                points.iter().for_each(|point| add(&format!("- {}", prose(point)), true));
+                points.iter().for_each(|point| add(&format!("- {}", prose(point, view.ink)), true));
             }
-            Block::Unbroken(line) => add(&prose(line), false),
+            Block::Unbroken(line) => add(&prose(line, view.ink), false),
         }
     }
     text
 }
 
-fn list(title: &str, points: &[Prose], width: Width) -> String {
+fn list(title: &str, points: &[Prose], view: View) -> String {
     if points.is_empty() {
         return String::new();
     }
-    let points: String = points.iter().map(|point| sentence(point, 2, width)).collect();
+    let points: String = points.iter().map(|point| sentence(point, 2, view)).collect();
     if title.is_empty() { points } else { format!("{title}:\n{points}") }
 }
 
 /// Splits a table that is wider than the page, if its cells must not be broken.
-fn split(table: &Table, width: Width) -> Vec<Table> {
+fn split(table: &Table, view: View) -> Vec<Table> {
     let border = match table.style {
         _ if table.is_empty() => return Vec::new(),
-        Style::Numbers | Style::Words => return vec![table.clone()],
+        Style::Numbers | Style::Words | Style::Counts => return vec![table.clone()],
         Style::WholeNumbers => 2,
         Style::Columns => 0,
     };
-    let room = usize::from(width.columns()).saturating_sub(border + column_width(table, 0));
+    let room = usize::from(view.width.columns()).saturating_sub(border + column_width(table, 0));
     let mut chunks: Vec<Vec<usize>> = Vec::new();
     let mut used = 0;
     for index in 1..table.heads.len() {
@@ -182,19 +230,55 @@ fn split(table: &Table, width: Width) -> Vec<Table> {
     chunks.iter().map(of_chunk).collect()
 }
 
+/// A head on one line or on several.
+fn head_lines(Head(what, more): &Head, style: Style) -> Vec<String> {
+    if style != Style::Counts || !more.is_empty() {
+        let more = (!more.is_empty()).then_some(more);
+        return [what]
+            .into_iter()
+            .chain(more)
+            .filter(|it| !it.is_empty())
+            .map(escape_text)
+            .collect();
+    }
+    // A soft hyphen becomes visible where a word is broken.
+    let (mut lines, mut pieces) = (Vec::new(), what.open().split(SOFT_HYPHEN).peekable());
+    while let Some(piece) = pieces.next() {
+        let mut own: Vec<String> = piece.split('-').map(escape::terminal).collect();
+        if let Some(last) = own.last_mut().filter(|_| pieces.peek().is_some()) {
+            last.push('-');
+        }
+        lines.extend(own);
+    }
+    lines
+}
+
+/// Whether no cell of the table has to be broken.
+fn fits(table: &Table, view: View) -> bool {
+    let columns: usize = (0..table.heads.len()).map(|index| column_width(table, index)).sum();
+    columns <= usize::from(view.width.columns()) + usize::from(gap(table.style))
+}
+
+/// Blanks between two columns without a border.
+fn gap(style: Style) -> u16 {
+    if style == Style::Counts { 1 } else { GAP }
+}
+
 /// Includes the space between this column and the next.
 fn column_width(table: &Table, index: usize) -> usize {
     let rows = table.groups.iter().flat_map(|group| &group.rows);
-    let cells = rows.filter_map(|row| row.get(index)).flat_map(|cell| &cell.lines).map(prose);
-    let heads = table.heads.get(index).into_iter().flat_map(|Head(what, more)| [what, more]);
-    let widths = cells.chain(heads.map(escape_text)).map(|text| text.chars().count());
-    widths.max().unwrap_or(0) + usize::from(GAP)
+    let cells = rows.filter_map(|row| row.get(index)).flat_map(|cell| &cell.lines);
+    let cells = cells.map(|line| prose(line, Ink::Plain));
+    let heads = table.heads.get(index).into_iter();
+    let heads = heads.flat_map(|head| head_lines(head, table.style));
+    let widths = cells.chain(heads).map(|text| measure(&text));
+    widths.max().unwrap_or(0) + usize::from(gap(table.style))
 }
 
 fn grid(table: &Table, view: View) -> String {
     let mut grid = Grid::new();
     match table.style {
-        Style::Columns => {
+        Style::Columns | Style::Counts => {
             grid.load_style(presets::NOTHING);
             grid.set_content_arrangement(ContentArrangement::Disabled);
         }
@@ -203,19 +287,23 @@ fn grid(table: &Table, view: View) -> String {
             grid.set_content_arrangement(ContentArrangement::Dynamic);
         }
     }
-    let is_plain = table.heads.iter().all(|Head(_, more)| more.is_empty());
-    let head = |Head(what, more): &Head| match is_plain {
-        true => escape_text(what),
-        false => format!("{}\n{}", escape_text(what), escape_text(more)),
+    let heads: Vec<Vec<String>> =
+        table.heads.iter().map(|head| head_lines(head, table.style)).collect();
+    let height = heads.iter().map(Vec::len).max().unwrap_or(1);
+    // Heads stand on the first row of their column.
+    let head = |lines: Vec<String>| match table.style {
+        Style::Counts => [vec![String::new(); height - lines.len()], lines].concat().join("\n"),
+        Style::Numbers | Style::WholeNumbers | Style::Words | Style::Columns => lines.join("\n"),
     };
-    grid.set_header(table.heads.iter().map(head));
+    grid.set_header(heads.into_iter().map(head));
     for Group { name, rows } in &table.groups {
         let indent = if name.is_empty() { "" } else { "  " };
         if !name.is_empty() {
             grid.add_row([escape_text(name)]);
         }
         for row in rows {
-            let lines = |lines: &[Prose]| lines.iter().map(prose).collect::<Vec<_>>().join("\n");
+            let line = |line: &Prose| prose(line, view.ink);
+            let lines = |lines: &[Prose]| lines.iter().map(line).collect::<Vec<_>>().join("\n");
             let mut cells: Vec<String> = row.iter().map(|cell| lines(&cell.lines)).collect();
             if let Some(first) = cells.first_mut() {
                 first.insert_str(0, indent);
@@ -224,13 +312,13 @@ fn grid(table: &Table, view: View) -> String {
         }
     }
     let right = match table.style {
-        Style::Numbers | Style::WholeNumbers => CellAlignment::Right,
+        Style::Numbers | Style::WholeNumbers | Style::Counts => CellAlignment::Right,
         Style::Words | Style::Columns => CellAlignment::Left,
     };
     let last = table.heads.len().saturating_sub(1);
     for (index, column) in grid.column_iter_mut().enumerate() {
         column.set_padding(match table.style {
-            Style::Columns => (0, GAP),
+            Style::Columns | Style::Counts => (0, gap(table.style)),
             // Each column has a blank on its left, so only the last one needs one on its right.
             Style::Numbers | Style::WholeNumbers | Style::Words => (1, u16::from(index == last)),
         });
@@ -280,6 +368,6 @@ title
                 - last
   run           one two three four five six seven eight nine ten eleven twelve
 ";
-        assert_eq!(text(&parts, View::plain(Width::MIN)), expected);
+        assert_eq!(text(&parts, View::plain(Width::new(60))), expected);
     }
 }

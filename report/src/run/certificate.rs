@@ -172,6 +172,14 @@ impl Answer {
     }
 }
 
+impl Certificate {
+    /// Whether every case of the grade and profile was selected.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        [self.must, self.should, self.info].iter().all(|count| count.selected() >= count.cases)
+    }
+}
+
 /// Adds up the cells of a row. Cases of the catalogue that were not selected count against the
 /// server.
 #[must_use]
@@ -214,9 +222,13 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
     }
 }
 
-/// What was asked, what was found, and whether the server is certified.
-pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
+/// What was asked, what was found, and whether the server is certified. A run that left out cases
+/// certifies nothing.
+pub(super) fn part(row: &RunRow, profile: &Outside) -> Option<Part> {
     let certificate = &row.certificate;
+    if !certificate.is_whole() {
+        return None;
+    }
     let mut lines = vec![outside!("{}: grade {}, profile {}", row.name, row.grade, profile)];
     let (asked, others): (Vec<&Answer>, Vec<&Answer>) =
         certificate.answers.iter().partition(|answer| answer.is_asked());
@@ -244,10 +256,15 @@ pub(super) fn part(row: &RunRow, profile: &Outside) -> Part {
         lines.push(outside!("  without     {}, as declared", without));
     }
     lines.push(match certificate.certified {
-        true => format!("certified: yes (MUST: {})", certificate.must.words()).into(),
+        true => outside!(
+            "certified: yes, grade {}, profile {} (MUST: {})",
+            row.grade,
+            profile,
+            certificate.must.words()
+        ),
         false => outside!("certified: no ({})", Outside::join(&certificate.reasons, ", ")),
     });
-    Part::lines(lines)
+    Some(Part::lines(lines))
 }
 
 #[cfg(test)]
@@ -274,6 +291,7 @@ mod tests {
             exclusive: false,
             held_back: None,
             stderr_tail: Vec::new(),
+            likely_fix: None,
             repeat: Outside::default(),
             waiver: None,
             is_unasked: false,

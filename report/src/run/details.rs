@@ -12,25 +12,37 @@ const MOST_NAMES: usize = 10;
 /// How many of the last lines of standard error a page shows for each entry.
 const PAGE_STDERR_LINES: usize = 5;
 
-/// The details of each cell that has them.
-pub(super) fn all(run: &Run, gate: &Gate) -> impl Iterator<Item = Part> {
-    cells(run, gate).map(|cell| part(cell, detail(cell)))
+/// Each cause once: a cell that follows from another is named below that one, and so are the cells
+/// that failed in the same words.
+pub(super) fn causes(run: &Run, gate: &Gate) -> Vec<Part> {
+    let causes = grouped(run, gate, |cell| cell.follows_from.is_none());
+    let part = |(first, others): (&Cell, Vec<&Cell>)| {
+        let mut lines = body(first, usize::MAX);
+        let at = lines.len().saturating_sub(trailing_lines(first));
+        let all = || [first].into_iter().chain(others.iter().copied());
+        let followers: Vec<&Cell> = all().flat_map(|root| followers(run, root)).collect();
+        let more = [names_line("also failed", " with this failure", &others)];
+        let follow = [names_line("followed by", "", &followers)];
+        lines.splice(at..at, more.into_iter().chain(follow).flatten());
+        part(first, lines)
+    };
+    causes.into_iter().map(part).collect()
+}
+
+/// The cells that have `root` as their cause.
+fn followers<'a>(run: &'a Run, root: &Cell) -> Vec<&'a Cell> {
+    let id = root.id();
+    let follows = |cell: &&Cell| cell.row == root.row && cell.follows_from.as_ref() == Some(&id);
+    run.cells.iter().filter(follows).collect()
 }
 
 /// The details of the cells, at most `bytes` in total. Cells with the same failure have one entry.
 pub(super) fn folded(run: &Run, gate: &Gate, bytes: usize) -> Vec<Part> {
-    let mut groups: Vec<(&Cell, Vec<&Cell>)> = Vec::new();
-    for cell in cells(run, gate) {
-        match groups.iter_mut().find(|(first, _)| are_alike(first, cell)) {
-            Some((_, others)) => others.push(cell),
-            None => groups.push((cell, Vec::new())),
-        }
-    }
     let mut parts = Vec::new();
     let (mut left, mut omitted) = (bytes, 0);
-    for (first, others) in groups {
-        let mut lines = detail_with(first, PAGE_STDERR_LINES);
-        lines.extend(names_line(&others));
+    for (first, others) in grouped(run, gate, |_| true) {
+        let mut lines = body(first, PAGE_STDERR_LINES);
+        lines.extend(names_line("also failed", " with this failure", &others));
         let size: usize = lines.iter().map(|line| line.on_terminal().len() + 1).sum();
         if size > left {
             omitted += 1 + others.len();
@@ -47,12 +59,28 @@ pub(super) fn folded(run: &Run, gate: &Gate, bytes: usize) -> Vec<Part> {
     parts
 }
 
+/// Cells that have details and are wanted, each with the others that failed in the same words.
+fn grouped<'a>(
+    run: &'a Run,
+    gate: &Gate,
+    is_wanted: impl Fn(&Cell) -> bool,
+) -> Vec<(&'a Cell, Vec<&'a Cell>)> {
+    let mut groups: Vec<(&Cell, Vec<&Cell>)> = Vec::new();
+    for cell in cells(run, gate).filter(|cell| is_wanted(cell)) {
+        match groups.iter_mut().find(|(first, _)| are_alike(first, cell)) {
+            Some((_, others)) => others.push(cell),
+            None => groups.push((cell, Vec::new())),
+        }
+    }
+    groups
+}
+
 fn cells<'a>(run: &'a Run, gate: &Gate) -> impl Iterator<Item = &'a Cell> {
     run.cells.iter().filter(|cell| has_details(cell, gate.conclusion_in(run, cell)))
 }
 
 fn part(cell: &Cell, lines: Vec<Outside>) -> Part {
-    Part::Details(Summary { word: cell.word().into(), name: cell.name() }, lines)
+    Part::Details(Summary { word: cell.word(), colour: cell.colour(), name: cell.name() }, lines)
 }
 
 /// Whether two cells failed in the same way, in the same words.
@@ -68,7 +96,8 @@ fn are_alike(one: &Cell, other: &Cell) -> bool {
     one.word() == other.word() && found(one) == found(other) && context(one) == context(other)
 }
 
-fn names_line(others: &[&Cell]) -> Option<Outside> {
+/// Names cells in one line that begins with `head`, or none.
+fn names_line(head: &str, relation: &str, others: &[&Cell]) -> Option<Outside> {
     let names: Vec<Outside> = others.iter().take(MOST_NAMES).map(|cell| cell.name()).collect();
     let names = Outside::join(&names, ", ");
     let count = match others.len() {
@@ -77,26 +106,31 @@ fn names_line(others: &[&Cell]) -> Option<Outside> {
         count => format!("{count} more cells"),
     };
     Some(match others.len().saturating_sub(MOST_NAMES) {
-        0 => outside!("  also failed  {} with this failure: {}", count, names),
+        0 => outside!("  {:<12} {}{}: {}", head, count, relation, names),
         rest => {
-            outside!("  also failed  {} with this failure: {}, and {} others", count, names, rest)
+            outside!("  {:<12} {}{}: {}, and {} others", head, count, relation, names, rest)
         }
     })
 }
 
-/// The details of a red or notable cell: requirement, expected, actual, stderr, and how to repeat
-/// it.
+/// The details of a red or notable cell: requirement, expected, actual, stderr, where to read more
+/// and how to repeat it.
 #[must_use]
 pub fn detail(cell: &Cell) -> Vec<Outside> {
-    detail_with(cell, usize::MAX)
+    let mut lines = vec![outside!("{}: {}", cell.word(), cell.name())];
+    lines.extend(body(cell, usize::MAX));
+    lines
 }
 
-/// The same, with at most this many of the last lines on standard error.
-fn detail_with(cell: &Cell, stderr_lines: usize) -> Vec<Outside> {
-    let mut lines = vec![
-        outside!("{}: {}::{}::{}", cell.word(), cell.row, cell.suite, cell.case),
-        outside!("  requirement  {} {}", cell.level, cell.requirement),
-    ];
+/// How many lines of a cell's details say what to do next.
+fn trailing_lines(cell: &Cell) -> usize {
+    2 + usize::from(cell.likely_fix.is_some())
+}
+
+/// The details below the line with the cell's name, with at most this many of the last lines on
+/// standard error.
+fn body(cell: &Cell, stderr_lines: usize) -> Vec<Outside> {
+    let mut lines = vec![outside!("  requirement  {} {}", cell.level, cell.requirement)];
     if let Some(failure) = &cell.failure {
         lines.push(outside!("  failure      {}", failure.kind));
         lines.push(outside!("  expected     {}", failure.expected));
@@ -121,6 +155,8 @@ fn detail_with(cell: &Cell, stderr_lines: usize) -> Vec<Outside> {
         let first = cell.stderr_tail.len().saturating_sub(stderr_lines);
         lines.extend(cell.stderr_tail[first..].iter().map(|line| outside!("    | {}", line)));
     }
+    lines.extend(cell.likely_fix.as_ref().map(|fix| outside!("  likely fix   {}", fix)));
+    lines.push(outside!("  why          iomatrix explain {}", cell.id()));
     lines.push(outside!("  repeat       {}", cell.repeat));
     lines
 }
@@ -128,7 +164,7 @@ fn detail_with(cell: &Cell, stderr_lines: usize) -> Vec<Outside> {
 /// Red cells have details, and so has a requirement that was not met without being red: it is
 /// waived, or a SHOULD. Many cells are unavailable for one reason, which the page lists under "not
 /// judged".
-fn has_details(cell: &Cell, conclusion: Conclusion) -> bool {
+pub(super) fn has_details(cell: &Cell, conclusion: Conclusion) -> bool {
     match cell.verdict {
         Verdict::Fail | Verdict::Crash | Verdict::Timeout | Verdict::Miss => true,
         Verdict::Pass | Verdict::Info | Verdict::Unsupported | Verdict::Error => {

@@ -8,8 +8,10 @@ pub mod certificate;
 pub mod details;
 pub mod difference;
 mod gate;
+pub mod letters;
 pub mod parts;
 mod records;
+mod screen;
 mod suites;
 // The tests use `crate::example`, which needs statistics.
 #[cfg(all(test, feature = "statistics"))]
@@ -25,7 +27,7 @@ use crate::host::Host;
 use crate::outside;
 use crate::outside::Outside;
 use crate::pages::Pages;
-use crate::part::{Medium, Part};
+use crate::part::{Colour, Medium, Part};
 use crate::record::Record;
 use crate::seed::{Seed, SeedSource};
 use crate::suite::TestSuites;
@@ -138,6 +140,8 @@ pub struct Cell {
     pub held_back: Option<f64>,
     /// The last lines of the server's standard error, for a cell that is not green.
     pub stderr_tail: Vec<Outside>,
+    /// What to change in the server, if the failure has a well-known cause.
+    pub likely_fix: Option<Outside>,
     /// The command that repeats this cell.
     pub repeat: Outside,
     /// The registry's waiver for this cell, if it has one.
@@ -358,6 +362,19 @@ impl Cell {
     #[must_use]
     pub fn has_stale_waiver(&self) -> bool {
         self.waiver.as_ref().is_some_and(|waiver| waiver.state == WaiverState::Stale)
+    }
+
+    /// The colour of its word on a terminal.
+    #[must_use]
+    pub fn colour(&self) -> Colour {
+        match self.verdict {
+            _ if self.is_waived() => Colour::Doubtful,
+            _ if self.has_stale_waiver() => Colour::Bad,
+            Verdict::Pass | Verdict::Info => Colour::Good,
+            Verdict::Fail | Verdict::Crash | Verdict::Timeout => Colour::Bad,
+            Verdict::Miss | Verdict::Error => Colour::Doubtful,
+            Verdict::Unsupported | Verdict::Unavailable => Colour::Faint,
+        }
     }
 
     /// The word for the matrix: `waived`, `stale waiver` or the verdict.

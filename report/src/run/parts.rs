@@ -3,7 +3,8 @@
 
 use super::details;
 use super::difference::{Difference, differences, is_comparable};
-use super::{Attestation, Cell, Gate, Margin, MissingDriver, Run, certificate};
+use super::screen::screen;
+use super::{Attestation, Cell, Gate, Margin, MissingDriver, Run};
 use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
@@ -11,32 +12,17 @@ use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Table};
 use crate::seed::SeedSource;
 use crate::verdict::Verdict;
 
-/// How many cells a terminal shows: the most expensive ones, and those nearest to a limit.
+/// How many of the most expensive cells are shown.
 const MOST_EXPENSIVE_CELLS: usize = 5;
-const NEAREST_CELLS: usize = 12;
 /// The most bytes of details on a page. GitHub drops a summary above 1 MiB, and the tables of eight
 /// hosts take 400 KB of it.
 const DETAIL_BYTES: usize = 300_000;
 
 pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
     match medium {
-        Medium::Terminal => terminal(run, gate),
+        Medium::Terminal => screen(run, gate),
         Medium::Page => overview(std::slice::from_ref(run), gate, &[]),
     }
-}
-
-fn terminal(run: &Run, gate: &Gate) -> Vec<Part> {
-    let mut parts = cause_parts(run);
-    parts.push(Part::Table(matrix(run, gate, Medium::Terminal)));
-    parts.extend([absences(run, gate), Part::Table(drivers(run))]);
-    parts.extend(model_differences(run));
-    parts.extend(cost_parts(run));
-    parts.push(Part::Table(nearest_cells(run)));
-    parts.extend(details::all(run, gate));
-    parts.push(missing_drivers(run, gate));
-    parts.push(Part::lines([closing_line(run)]));
-    parts.extend(run.rows.iter().map(|row| certificate::part(row, &run.profile)));
-    parts
 }
 
 /// One page for the runs of several hosts. A label of `expected` without a run is shown as "no
@@ -69,7 +55,7 @@ fn host_section(run: &Run, gate: &Gate, detail_bytes: usize) -> Vec<Part> {
         missing_drivers(run, gate),
     ];
     parts.extend(cause_parts(run));
-    parts.push(Part::Table(matrix(run, gate, Medium::Page)));
+    parts.push(Part::Table(matrix(run, gate)));
     parts.extend([absences(run, gate), Part::Table(drivers(run))]);
     parts.extend(model_differences(run));
     parts.extend(details::folded(run, gate, detail_bytes));
@@ -110,7 +96,7 @@ pub fn cause_parts(run: &Run) -> Vec<Part> {
 }
 
 /// Required drivers without a judged cell, which no row of the matrix shows.
-fn missing_drivers(run: &Run, gate: &Gate) -> Part {
+pub(super) fn missing_drivers(run: &Run, gate: &Gate) -> Part {
     let point = |missing: MissingDriver| {
         let red = Prose::from(Span::Strong("red".to_owned()));
         red.append(outside!(": {}", missing.sentence()))
@@ -119,17 +105,14 @@ fn missing_drivers(run: &Run, gate: &Gate) -> Part {
 }
 
 /// Cases down and rows across, the rows grouped by model.
-fn matrix(run: &Run, gate: &Gate, medium: Medium) -> Table {
-    let has_level = medium == Medium::Page;
+fn matrix(run: &Run, gate: &Gate) -> Table {
     let columns = run.columns();
-    let mut heads = vec![Head::new("case")];
-    heads.extend(has_level.then(|| Head::new("level")));
+    let mut heads = ["case", "level"].map(Head::new).to_vec();
     heads.extend(columns.iter().map(|row| Head(row.model.to_string().into(), row.name.clone())));
     let rows = run.cases().into_iter().map(|(suite, case)| {
         let mut own = run.cells.iter().filter(|cell| cell.suite == *suite && cell.case == *case);
         let level = own.next().map(|cell| cell.level.to_string()).unwrap_or_default();
-        let mut line = vec![outside!("{}/{}", suite, case).into()];
-        line.extend(has_level.then(|| level.into()));
+        let mut line = vec![outside!("{}/{}", suite, case).into(), level.into()];
         line.extend(columns.iter().map(|row| match run.cell(&row.name, suite, case) {
             None => part::Entry::default(),
             Some(cell) => {
@@ -143,8 +126,9 @@ fn matrix(run: &Run, gate: &Gate, medium: Medium) -> Table {
 }
 
 /// Each reason why cells were not judged, with the number of these cells, and whether it is red.
-fn absences(run: &Run, gate: &Gate) -> Part {
-    let mut found: Vec<(Outside, usize)> = Vec::new();
+pub(super) fn absences(run: &Run, gate: &Gate) -> Part {
+    // The reason, the rows and the number of cells.
+    let mut found: Vec<(Outside, Vec<Outside>, usize)> = Vec::new();
     for cell in &run.cells {
         if !matches!(cell.verdict, Verdict::Unavailable | Verdict::Unsupported) {
             continue;
@@ -157,22 +141,29 @@ fn absences(run: &Run, gate: &Gate) -> Part {
             | Conclusion::Error
             | Conclusion::ConditionFired => "",
         };
-        let line = outside!("{} {}{}: {}", cell.row, cell.verdict, red, reason);
-        match found.iter_mut().find(|(known, _)| *known == line) {
-            Some((_, count)) => *count += 1,
-            None => found.push((line, 1)),
+        let line = outside!("{}{}: {}", cell.verdict, red, reason);
+        match found.iter_mut().find(|(known, ..)| *known == line) {
+            Some((_, rows, count)) => {
+                *count += 1;
+                if !rows.contains(&cell.row) {
+                    rows.push(cell.row.clone());
+                }
+            }
+            None => found.push((line, vec![cell.row.clone()], 1)),
         }
     }
-    let line = |(line, count): (Outside, usize)| match count {
-        1 => outside!("{} (1 cell)", line),
-        count => outside!("{} ({} cells)", line, count),
+    let line = |(line, rows, count): (Outside, Vec<Outside>, usize)| {
+        let cells = if count == 1 { "cell" } else { "cells" };
+        outside!("{} {} ({} {})", Outside::join(&rows, ", "), line, count, cells)
     };
+    let mut found: Vec<Outside> = found.into_iter().map(line).collect();
     if run.missing_cells() > 0 {
-        found.push(("the run was cut off".into(), run.missing_cells()));
+        let cells = if run.missing_cells() == 1 { "cell" } else { "cells" };
+        found.push(outside!("the run was cut off ({} {})", run.missing_cells(), cells));
     }
     match found.is_empty() {
         true => Part::lines(["every cell was judged"]),
-        false => Part::list("not judged", found.into_iter().map(line)),
+        false => Part::list("not judged", found),
     }
 }
 
@@ -186,30 +177,46 @@ fn drivers(run: &Run) -> Table {
     Table::plain("drivers, seen from outside", Style::Words, heads, rows.collect())
 }
 
-fn model_differences(run: &Run) -> Vec<Part> {
-    const TITLE: &str = "where readiness and completion differ";
-    let nothing = |sentence: &str| vec![Part::list(TITLE, [sentence])];
+pub(super) const DIFFERENCES: &str = "where readiness and completion differ";
+
+/// Where the two models differ, or why nothing is shown.
+pub(super) enum Comparability {
+    Nothing(&'static str),
+    Differences(Vec<Difference>),
+}
+
+pub(super) fn comparability(run: &Run) -> Comparability {
     if !is_comparable(run) {
-        return nothing("nothing to compare: this run judged rows of one model only");
+        let sentence = "nothing to compare: this run judged rows of one model only";
+        return Comparability::Nothing(sentence);
     }
     let differences = differences(run);
-    if differences.is_empty() && run.missing_cells() > 0 {
-        return nothing("not known: the run was cut off, and no case differs as far as it came");
+    match (differences.is_empty(), run.missing_cells()) {
+        (false, _) => Comparability::Differences(differences),
+        (true, 0) => Comparability::Nothing(
+            "nowhere: each case that both were judged by has the same verdict and observation",
+        ),
+        (true, _) => Comparability::Nothing(
+            "not known: the run was cut off, and no case differs as far as it came",
+        ),
     }
-    if differences.is_empty() {
-        return nothing("nowhere: every case has the same verdict and observation in both");
-    }
+}
+
+fn model_differences(run: &Run) -> Vec<Part> {
+    let differences = match comparability(run) {
+        Comparability::Nothing(sentence) => return vec![Part::list(DIFFERENCES, [sentence])],
+        Comparability::Differences(differences) => differences,
+    };
     let rows = differences.into_iter().map(|Difference { id, readiness, completion }| {
         let all = |outcomes: &[Outside]| part::Entry::from(Outside::join(outcomes, "; "));
         vec![id.into(), all(&readiness), all(&completion)]
     });
     let heads = ["case", "readiness", "completion"].map(Head::new).to_vec();
-    vec![Part::Table(Table::plain(TITLE, Style::Words, heads, rows.collect()))]
+    vec![Part::Table(Table::plain(DIFFERENCES, Style::Words, heads, rows.collect()))]
 }
 
-/// The cost of each row, and the most expensive cases, because the suite has a budget.
-#[must_use]
-pub fn cost_parts(run: &Run) -> Vec<Part> {
+/// The cost of each row.
+pub(super) fn cost_by_row(run: &Run) -> Part {
     let rows = run.rows.iter().map(|row| {
         let own = || run.cells.iter().filter(|cell| cell.row == row.name);
         // An empty sum is -0.0.
@@ -217,9 +224,14 @@ pub fn cost_parts(run: &Run) -> Vec<Part> {
         let alone = own().filter(|cell| cell.exclusive).map(|cell| cell.seconds).sum::<f64>() + 0.0;
         vec![row.name.clone().into(), cpu_words(cpu).into(), format!("{alone:.1}").into()]
     });
-    let heads = ["row", "CPU-s", "s alone"].map(Head::new).to_vec();
+    let heads = ["row", "CPU s", "s alone"].map(Head::new).to_vec();
     let title = "cost by row (CPU of server and judge; time alone on the host)";
-    let by_row = Table::plain(title, Style::Numbers, heads, rows.collect());
+    Part::Table(Table::plain(title, Style::Counts, heads, rows.collect()))
+}
+
+/// The cost of each row, and the most expensive cases, because the suite has a budget.
+#[must_use]
+pub fn cost_parts(run: &Run) -> Vec<Part> {
     let mut cells: Vec<&Cell> = run.cells.iter().collect();
     let cost = |cell: &Cell| cell.cpu_seconds.unwrap_or(cell.seconds);
     cells.sort_by(|a, b| cost(b).total_cmp(&cost(a)));
@@ -227,29 +239,14 @@ pub fn cost_parts(run: &Run) -> Vec<Part> {
         let seconds = format!("{:.1}", cell.seconds);
         vec![cell.name().into(), cpu_words(cell.cpu_seconds).into(), seconds.into()]
     });
-    let heads = ["cell", "CPU-s", "s"].map(Head::new).to_vec();
+    let heads = ["cell", "CPU s", "s"].map(Head::new).to_vec();
     let most_expensive =
         Table::plain("dearest cells", Style::Numbers, heads, most_expensive.collect());
-    vec![Part::Table(by_row), Part::Table(most_expensive)]
+    vec![cost_by_row(run), Part::Table(most_expensive)]
 }
 
 fn cpu_words(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "no data".to_owned(), |seconds| format!("{seconds:.1}"))
-}
-
-/// How near each cell that judges time or cost came to its limit, the nearest first.
-fn nearest_cells(run: &Run) -> Table {
-    let mut cells: Vec<(&Cell, &Margin)> =
-        run.cells.iter().filter_map(|cell| Some((cell, cell.margin.as_ref()?))).collect();
-    cells.sort_by(|(_, a), (_, b)| b.ratio().total_cmp(&a.ratio()));
-    let rows = cells.into_iter().take(NEAREST_CELLS).map(|(cell, margin)| {
-        let numbers = [margin.ratio(), margin.observed, margin.limit];
-        let [ratio, observed, limit] = numbers.map(|number| format!("{number:.2}").into());
-        vec![cell.name().into(), margin.what.clone().into(), observed, limit, ratio]
-    });
-    let heads = ["cell", "what is compared", "observed", "limit", "observed / limit"];
-    let heads = heads.map(Head::new).to_vec();
-    Table::plain("nearest to a limit", Style::Numbers, heads, rows.collect())
 }
 
 /// How near each case came to its nearest limit on each row, for docs/METHODOLOGY.md.

@@ -1,0 +1,156 @@
+//! The likely fix of a failure: `conformance/fixes.toml`. One fix belongs to one cause, which many
+//! cases can show.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use harness::pattern::matches;
+use report::{Cell, Failure, FailureKind, Outside};
+use serde::Deserialize;
+
+/// What to change in a server that fails for one cause.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Fix {
+    /// A short name of the cause.
+    pub name: String,
+    /// One sentence.
+    pub what: String,
+    /// Patterns for `suite/case`.
+    cases: Vec<String>,
+    /// The kinds of failure that the cause has; empty if it can have any.
+    #[serde(default)]
+    failures: Vec<FailureKind>,
+    /// A text that is part of what was seen, or of the server's standard error.
+    says: Option<String>,
+    /// The call in each language that needs one.
+    pub calls: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    fix: Vec<Fix>,
+}
+
+/// All fixes. The file is part of the program, and a test parses it.
+static FIXES: LazyLock<Vec<Fix>> = LazyLock::new(|| {
+    let file: Result<File, _> = toml::from_str(include_str!("../fixes.toml"));
+    file.map(|file| file.fix).unwrap_or_default()
+});
+
+impl Fix {
+    /// The likely fix for the failure of a cell.
+    #[must_use]
+    pub fn find(cell: &Cell) -> Option<&'static Self> {
+        let failure = cell.failure.as_ref()?;
+        Self::find_for(&cell.id().on_terminal(), failure, &cell.stderr_tail)
+    }
+
+    fn find_for(id: &str, failure: &Failure, stderr: &[Outside]) -> Option<&'static Self> {
+        FIXES.iter().find(|fix| fix.matches(id, failure, stderr))
+    }
+
+    /// The fixes for the causes that a case can show, except those that every case can show.
+    pub fn of_case(id: &str) -> impl Iterator<Item = &'static Self> {
+        let names = move |fix: &&Fix| fix.cases.iter().any(|case| case != "*" && matches(case, id));
+        FIXES.iter().filter(names)
+    }
+
+    /// The sentence, and the call in `language`, or in all languages if that has none.
+    #[must_use]
+    pub fn words(&self, language: Option<&str>) -> String {
+        let own = language.and_then(|language| self.calls.get_key_value(language));
+        let calls: Vec<(&String, &String)> = match own {
+            Some(own) => vec![own],
+            None => self.calls.iter().collect(),
+        };
+        let calls: Vec<String> =
+            calls.into_iter().map(|(language, call)| format!("{language}: {call}")).collect();
+        format!("{} {}", self.what, calls.join("; "))
+    }
+
+    fn matches(&self, id: &str, failure: &Failure, stderr: &[Outside]) -> bool {
+        let is_case = self.cases.iter().any(|pattern| matches(pattern, id));
+        let is_kind = self.failures.is_empty() || self.failures.contains(&failure.kind);
+        let is_said = |text: &String| {
+            [&failure.actual].into_iter().chain(stderr).any(|line| line.contains(text))
+        };
+        is_case && is_kind && self.says.as_ref().is_none_or(is_said)
+    }
+}
+
+/// The language of a server that this program runs.
+#[must_use]
+pub fn language_of(program: &str) -> Option<&'static str> {
+    let starts = |names: &[&str]| names.iter().any(|name| program.starts_with(name));
+    match program {
+        "go" => Some("Go"),
+        "java" => Some("Java"),
+        "cargo" => Some("Rust"),
+        _ if starts(&["python", "pypy"]) => Some("Python"),
+        _ if starts(&["node", "bun", "deno"]) => Some("Node.js"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::suites;
+
+    fn ids() -> Vec<String> {
+        let cases = |suite: &&crate::case::Suite| {
+            suite.cases.iter().map(|case| format!("{}/{}", suite.name, case.name)).collect()
+        };
+        suites::ALL.iter().flat_map(|suite| -> Vec<String> { cases(suite) }).collect()
+    }
+
+    #[test]
+    fn every_fix_has_cases_and_calls() {
+        let file: File = toml::from_str(include_str!("../fixes.toml")).unwrap();
+        assert!(file.fix.len() >= 12);
+        for fix in &file.fix {
+            for pattern in &fix.cases {
+                let is_known = ids().iter().any(|id| matches(pattern, id));
+                assert!(is_known, "{}: no case matches {pattern}", fix.name);
+            }
+            assert!(!fix.calls.is_empty() && fix.what.ends_with(|c| c == '.'), "{}", fix.name);
+            let languages = ["C", "Go", "Java", "Node.js", "Python", "Rust"];
+            let unknown = fix.calls.keys().find(|name| !languages.contains(&name.as_str()));
+            assert_eq!(unknown, None, "{}", fix.name);
+        }
+    }
+
+    #[test]
+    fn the_cause_is_told_by_what_was_seen() {
+        let find = |case: &str, kind, actual: &str, stderr: &str| {
+            let failure = Failure::new(kind, "it serves", actual);
+            let id = if case.contains('/') { case.to_owned() } else { format!("tcp-reset/{case}") };
+            Fix::find_for(&id, &failure, &[stderr.into()]).map(|fix| fix.name.as_str())
+        };
+        use FailureKind::{Altered, Closed, Crash, Descriptors, Queue, Slow};
+        let stack = "Error: read ECONNRESET, Unhandled 'error' event";
+        assert_eq!(find("idle", Crash, "was ended by SIGPIPE (signal 13)", ""), Some("sigpipe"));
+        assert_eq!(find("idle", Crash, "ended with status 1", stack), Some("error-listener"));
+        assert_eq!(find("idle", Crash, "ended with status 1", ""), Some("peer-errors"));
+        assert_eq!(find("tcp-echo/latency-no-stall", Slow, "44", ""), Some("nodelay"));
+        assert_eq!(find("tcp-accept/burst", Queue, "", ""), Some("backlog"));
+        assert_eq!(find("tcp-half-close/many", Closed, "", ""), Some("flush-before-close"));
+        assert_eq!(find("tcp-content/textual", Altered, "", ""), Some("bytes-not-text"));
+        assert_eq!(find("tcp-close/idle", Descriptors, "", ""), Some("close-descriptors"));
+        let without = "a server that keeps running";
+        assert_eq!(find("tcp-accept/emfile-no-spin", Crash, without, ""), Some("accept-again"));
+        assert_eq!(find("idle/wakeups", Slow, "", ""), None);
+    }
+
+    #[test]
+    fn a_server_gets_the_call_of_its_language() {
+        let fix = Fix::of_case("tcp-echo/latency-no-stall").next().unwrap();
+        let words = fix.words(language_of("python3.11"));
+        assert!(words.contains("Python: ") && !words.contains("Java: "), "{words}");
+        assert!(fix.words(language_of("server")).contains("Java: "));
+        let in_all = fix.words(Some("Cobol"));
+        assert!(in_all.contains("C: ") && in_all.contains("Rust: "), "{in_all}");
+    }
+}
