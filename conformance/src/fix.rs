@@ -53,7 +53,8 @@ impl Fix {
 
     /// The fixes for the causes that a case can show, except those that every case can show.
     pub fn of_case(id: &str) -> impl Iterator<Item = &'static Self> {
-        let names = move |fix: &&Fix| fix.cases.iter().any(|case| case != "*" && matches(case, id));
+        let names =
+            move |fix: &&Self| fix.cases.iter().any(|case| case != "*" && matches(case, id));
         FIXES.iter().filter(names)
     }
 
@@ -115,7 +116,7 @@ mod tests {
                 let is_known = ids().iter().any(|id| matches(pattern, id));
                 assert!(is_known, "{}: no case matches {pattern}", fix.name);
             }
-            assert!(!fix.calls.is_empty() && fix.what.ends_with(|c| c == '.'), "{}", fix.name);
+            assert!(!fix.calls.is_empty() && fix.what.ends_with('.'), "{}", fix.name);
             let languages = ["C", "Go", "Java", "Node.js", "Python", "Rust"];
             let unknown = fix.calls.keys().find(|name| !languages.contains(&name.as_str()));
             assert_eq!(unknown, None, "{}", fix.name);

@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let (before, mut unused) = read_side(&arguments.before)?;
     let (after, others) = read_side(&arguments.after)?;
     unused.extend(others);
-    unused.iter().for_each(|unused| print_error(&unused));
+    unused.iter().for_each(print_error);
     let comparison = compare(&before, &after, other_hosts).map_err(Error::NotComparable)?;
     outputs.write_pages(&comparison, &())?;
     let unused = unused.iter().map(|_| Conclusion::Error);

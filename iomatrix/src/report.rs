@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     if documents.is_empty() && arguments.expected.is_empty() {
         return Err(Error::no_result(&arguments.paths, unused));
     }
-    unused.iter().for_each(|unused| print_error(&unused));
+    unused.iter().for_each(print_error);
     let collection = Collection::new(documents.into_iter().map(|(_, document)| document));
     outputs.write_pages(&collection, &arguments.expected)?;
     let missing = missing_labels(&collection.runs, &arguments.expected);

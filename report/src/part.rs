@@ -29,7 +29,7 @@ pub enum Part {
     /// Without rows, nothing is shown.
     Table(Table),
     /// A table for a wide page, on which no cell has to be broken, and a part for other pages.
-    WideTable(Table, Box<Part>),
+    WideTable(Table, Box<Self>),
     /// Lines that stay as they are, such as a server's standard error, below their summary.
     Details(Summary, Vec<Outside>),
     /// Lines over axes, which only a terminal shows.
