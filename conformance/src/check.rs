@@ -70,8 +70,8 @@ pub fn rows(registry: &Registry) -> Vec<Row> {
 #[must_use]
 pub fn estimated_time(plan: &[PlannedCell], profile: Profile) -> Duration {
     const CORES: f64 = 2.0;
-    // Seconds for a cell that runs alone, and for a cell beside others.
-    let (alone, beside) = match profile {
+    // Seconds for a cell that runs alone, and for a cell next to others.
+    let (alone, together) = match profile {
         Profile::Quick => (0.3, 0.045),
         Profile::Default => (0.34, 0.07),
         Profile::Full => (1.0, 0.55),
@@ -80,7 +80,7 @@ pub fn estimated_time(plan: &[PlannedCell], profile: Profile) -> Duration {
     let judged = plan.iter().filter(|planned| planned.unavailable.is_none());
     let seconds = judged.map(|planned| match planned.case.sharing {
         Sharing::Exclusive => alone,
-        Sharing::Shared => beside * CORES / cores,
+        Sharing::Shared => together * CORES / cores,
     });
     Duration::from_secs_f64(seconds.sum())
 }
@@ -126,7 +126,7 @@ pub struct Options {
     pub repeats: u32,
 }
 
-/// Who learns how a check goes on.
+/// Who learns about the progress of a check.
 #[derive(Clone, Copy)]
 pub struct Observers<'a> {
     /// Gets every judged cell, with the gate's conclusion.

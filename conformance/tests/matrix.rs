@@ -120,8 +120,8 @@ fn run(arguments: &Arguments) -> Result<Exit, Box<dyn Error>> {
     finish(shared, &selected, conclusion.has_failed())
 }
 
-/// Says that the filter selects no cell. That is a mistake if it is nearly the name of a cell, a row,
-/// a suite or a case. Otherwise it may name a test of another target of the package.
+/// Says that the filter selects no cell. That is a mistake if it is nearly the name of a cell, a
+/// row, a suite or a case. Otherwise it may name a test of another target of the package.
 fn explain_nothing(arguments: &Arguments, names: &[String]) -> Exit {
     let written = arguments.filter.as_deref().unwrap_or_default();
     let parts = names.iter().flat_map(|name| name.split("::"));

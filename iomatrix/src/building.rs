@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::notice::{is_silent, print_notice};
 
-/// How often the terminal shows that the build goes on.
+/// How often the terminal shows that the build still runs.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Runs `work` with a function that shows each step: on a line that disappears afterwards, or in a

@@ -126,8 +126,8 @@ pub enum Style {
     Words,
     /// Words in columns without a border. A table that is too wide is split.
     Columns,
-    /// Short numbers in narrow columns without a border. A head is broken at its hyphens, visible and
-    /// soft (U+00AD).
+    /// Short numbers in narrow columns without a border. A head is broken at its hyphens, also at
+    /// soft ones (U+00AD).
     Counts,
 }
 

@@ -150,7 +150,8 @@ fn unknown_parts(repository: &Repository, command: &str) -> Vec<String> {
             "--row" => name.split(',').all(|pattern| {
                 repository.entries("row").any(|row| matches(pattern, field(row, "name")))
             }),
-            "--case" => is_case(name),
+            // A cell may be named: row::suite/case.
+            "--case" => is_case(name.rsplit("::").next().unwrap_or(name)),
             "explain" if words.contains(&"iomatrix") => name.starts_with('-') || is_case(name),
             "--suite" => suites::ALL.iter().any(|suite| suite.name == name),
             _ => true,

@@ -88,7 +88,7 @@ impl Session {
 }
 
 impl Screen {
-    /// The lines that the reader sees. A line that is wider than the terminal continues on the next.
+    /// The lines that the reader sees. A line that is too wide continues on the next one.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.rows().into_iter().map(|(line, _)| line).collect();
         let end = lines.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);

@@ -411,7 +411,10 @@ impl Pages for Run {
     type Question = Gate;
 
     fn parts(&self, gate: &Gate, medium: Medium) -> Vec<Part> {
-        parts::parts(self, gate, medium)
+        match medium {
+            Medium::Terminal => screen::screen(self, gate),
+            Medium::Page => parts::overview(std::slice::from_ref(self), gate, &[]),
+        }
     }
 
     fn data(&self) -> impl Serialize {

@@ -3,12 +3,11 @@
 
 use super::details;
 use super::difference::{Difference, differences, is_comparable};
-use super::screen::screen;
 use super::{Attestation, Cell, Gate, Margin, MissingDriver, Run};
 use crate::exit::Conclusion;
 use crate::outside;
 use crate::outside::Outside;
-use crate::part::{self, Head, Medium, Part, Prose, Span, Style, Table};
+use crate::part::{self, Head, Part, Prose, Span, Style, Table};
 use crate::seed::SeedSource;
 use crate::verdict::Verdict;
 
@@ -17,13 +16,6 @@ const MOST_EXPENSIVE_CELLS: usize = 5;
 /// The most bytes of details on a page. GitHub drops a summary above 1 MiB, and the tables of eight
 /// hosts take 400 KB of it.
 const DETAIL_BYTES: usize = 300_000;
-
-pub(super) fn parts(run: &Run, gate: &Gate, medium: Medium) -> Vec<Part> {
-    match medium {
-        Medium::Terminal => screen(run, gate),
-        Medium::Page => overview(std::slice::from_ref(run), gate, &[]),
-    }
-}
 
 /// One page for the runs of several hosts. A label of `expected` without a run is shown as "no
 /// result", because an absent file must not look like a smaller matrix.

@@ -130,7 +130,7 @@ fn head(suite: &Outside) -> Head {
         ("tcp-content", "tcp-con\u{ad}tent"),
         ("tcp-backpressure", "tcp-back\u{ad}pressure"),
         ("tcp-concurrency", "tcp-concur\u{ad}rency"),
-        ("endurance", "endur\u{ad}ance"),
+        ("endurance", "endu\u{ad}rance"),
         ("shutdown", "shut\u{ad}down"),
     ];
     let broken = BREAKS.iter().find(|(name, _)| *suite == **name);

@@ -33,9 +33,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Like [`Connection::send`], but receives while the kernel takes nothing. The socket buffers of
-    /// a Unix path may hold less than a message and its echo, and a server that echoes at once then
-    /// takes no more until the client reads (8 KiB each on macOS, `net.local.stream`).
+    /// Like [`Connection::send`], but receives while the kernel takes nothing. The socket buffers
+    /// of a Unix path may hold less than a message and its echo (8 KiB each on macOS,
+    /// `net.local.stream`). A server that echoes at once then takes no more until the client reads.
     ///
     /// # Errors
     /// Those of [`Connection::send`], `closed`, or a payload failure.
