@@ -89,7 +89,8 @@ pub fn estimated_time(plan: &[PlannedCell], profile: Profile) -> Duration {
 #[must_use]
 pub fn describe_plan(plan: &[PlannedCell], profile: Profile) -> String {
     const SHORT: Duration = Duration::from_secs(20);
-    let mut rows: Vec<usize> = plan.iter().map(|planned| planned.row).collect();
+    let judged = plan.iter().filter(|planned| planned.unavailable.is_none());
+    let mut rows: Vec<usize> = judged.map(|planned| planned.row).collect();
     rows.sort_unstable();
     rows.dedup();
     let time = estimated_time(plan, profile);
@@ -97,8 +98,9 @@ pub fn describe_plan(plan: &[PlannedCell], profile: Profile) -> String {
         _ if time < SHORT => "less than a minute".to_owned(),
         minutes => format!("about {:.0} min", minutes.max(1.0)),
     };
-    let cells = if plan.len() == 1 { "cell" } else { "cells" };
-    let (count, rows) = (group_digits(plan.len() as u64), rows.len());
+    let judged = plan.iter().filter(|planned| planned.unavailable.is_none()).count();
+    let cells = if judged == 1 { "cell" } else { "cells" };
+    let (count, rows) = (group_digits(judged as u64), rows.len());
     let row_word = if rows == 1 { "row" } else { "rows" };
     format!("{count} {cells} of {rows} {row_word} in profile {}, {about}", profile.name())
 }
@@ -170,17 +172,21 @@ pub fn judge_all(
                         (observers.on_cell)(cell, judge.gate.conclusion(cell, &driver));
                     };
                     let mut worst = judge_planned(judge, registry, rows, planned);
-                    tell(&worst.cell);
+                    let mut last = worst.cell.clone();
                     for repeat in 1..options.repeats {
+                        tell(&last);
                         // Each repeat has its own seed: it can find what another seed does not.
                         let judge = judge.with_seed(judge.seed.with_offset(repeat));
                         let again = judge_planned(&judge, registry, rows, planned);
-                        tell(&again.cell);
+                        last = again.cell.clone();
                         if judge.gate.compare(&again.cell, &worst.cell, &driver).is_gt() {
                             worst = again;
                         }
                     }
-                    if collector.add(planned, worst) {
+                    let is_due = collector.add(planned, worst);
+                    // Only now: what is told is also in the result.
+                    tell(&last);
+                    if is_due {
                         collector.write_beside(judge, rows, observers.write);
                     }
                 }

@@ -51,14 +51,18 @@ impl Fix {
         FIXES.iter().find(|fix| fix.matches(id, failure, stderr))
     }
 
-    /// The fixes for the causes that a case can show, except those that every case can show.
-    pub fn of_case(id: &str) -> impl Iterator<Item = &'static Self> {
-        let names =
-            move |fix: &&Self| fix.cases.iter().any(|case| case != "*" && matches(case, id));
-        FIXES.iter().filter(names)
+    /// The fixes for the causes that a case can show by one of these kinds of failure, except those
+    /// that every case can show.
+    pub fn of_case(id: &str, kinds: &[&str]) -> impl Iterator<Item = &'static Self> {
+        let fits = move |fix: &&Self| {
+            let names = fix.cases.iter().any(|case| case != "*" && matches(case, id));
+            names && fix.failures.iter().any(|kind| kinds.contains(&kind.word()))
+        };
+        FIXES.iter().filter(fits)
     }
 
-    /// The sentence, and the call in `language`, or in all languages if that has none.
+    /// The sentence, and the call in `language`, or in all languages if that has none. Calls
+    /// contain commas and semicolons, so bars stand between them.
     #[must_use]
     pub fn words(&self, language: Option<&str>) -> String {
         let own = language.and_then(|language| self.calls.get_key_value(language));
@@ -68,7 +72,7 @@ impl Fix {
         };
         let calls: Vec<String> =
             calls.into_iter().map(|(language, call)| format!("{language}: {call}")).collect();
-        format!("{} {}", self.what, calls.join("; "))
+        format!("{} {}", self.what, calls.join(" | "))
     }
 
     fn matches(&self, id: &str, failure: &Failure, stderr: &[Outside]) -> bool {
@@ -142,12 +146,14 @@ mod tests {
         assert_eq!(find("tcp-close/idle", Descriptors, "", ""), Some("close-descriptors"));
         let without = "a server that keeps running";
         assert_eq!(find("tcp-accept/emfile-no-spin", Crash, without, ""), Some("accept-again"));
+        let inherited = find("life/descriptors-not-inherited", Descriptors, "11 (socket)", "");
+        assert_eq!(inherited, Some("close-on-exec"));
         assert_eq!(find("idle/wakeups", Slow, "", ""), None);
     }
 
     #[test]
     fn a_server_gets_the_call_of_its_language() {
-        let fix = Fix::of_case("tcp-echo/latency-no-stall").next().unwrap();
+        let fix = Fix::of_case("tcp-echo/latency-no-stall", &["slow"]).next().unwrap();
         let words = fix.words(language_of("python3.11"));
         assert!(words.contains("Python: ") && !words.contains("Java: "), "{words}");
         assert!(fix.words(language_of("server")).contains("Java: "));

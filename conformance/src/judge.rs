@@ -351,7 +351,10 @@ fn language(row: &Row) -> Option<&'static str> {
     match &row.origin {
         Origin::Contract(_) if row.package.is_some() => Some("Rust"),
         Origin::Command(line) => language_of(line.program_name()),
-        Origin::Contract(_) | Origin::Address(_) => None,
+        Origin::Contract(program) => {
+            program.executable.file_name().and_then(|name| name.to_str()).and_then(language_of)
+        }
+        Origin::Address(_) => None,
     }
 }
 

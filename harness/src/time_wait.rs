@@ -29,8 +29,8 @@ struct Limit {
     rest: Duration,
 }
 
-/// Whether this host has at most as many client ports as macOS and Windows, which one row of the
-/// matrix could use up.
+/// Whether one row of the matrix could use up the client ports of this host, as on macOS and
+/// Windows.
 #[must_use]
 pub fn are_ports_few() -> bool {
     2 * LIMIT.ports <= USUAL_PORTS

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Runs `work` with a function that shows each step: on a line that disappears afterwards, or in a
 /// log as a line of its own.
-pub(crate) fn showing_builds<T>(work: impl FnOnce(&dyn Fn(BuildStep<'_>)) -> T) -> T {
+pub(crate) fn show_builds<T>(work: impl FnOnce(&dyn Fn(BuildStep<'_>)) -> T) -> T {
     if !std::io::stderr().is_terminal() {
         return work(&|step| print_notice(step));
     }

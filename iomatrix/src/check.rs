@@ -30,7 +30,7 @@ use report::{
 };
 use serde::Serialize;
 
-use crate::building::showing_builds;
+use crate::building::show_builds;
 use crate::error::Error;
 use crate::interruption::on_interruption;
 use crate::listing::Listing;
@@ -75,14 +75,14 @@ pub(crate) struct Arguments {
     /// A name without its suite is enough if only one suite has such a case.
     #[arg(long = "case", alias = "cases", value_name = "ID", value_delimiter = ',')]
     cases: Vec<String>,
-    /// Leave out these cases, as suite/case. A server that was not asked everything gets no
-    /// certificate.
+    /// Leave out these cases, as suite/case, or cells, as row::suite/case. A server that was not
+    /// asked everything gets no certificate.
     #[arg(long = "skip", value_name = "ID", value_delimiter = ',')]
     skipped: Vec<String>,
     /// Only cases of this level.
     #[arg(long, value_parser = levels(), ignore_case = true)]
     level: Option<Level>,
-    /// How much is done: quick about 10 s a row, full the catalogue's counts.
+    /// How thorough to be: quick takes about 10 s per row, full has the catalogue's counts.
     #[arg(long, value_parser = profiles(), default_value = Profile::Default.name())]
     #[arg(env = "CONFORMANCE_PROFILE", hide_env_values = true)]
     profile: Profile,
@@ -96,8 +96,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Repeat a check: the same seed sends the same bytes, and certifies nothing, because a server
-    /// can read command lines. Random and printed if absent.
+    /// Send the same bytes as an earlier check. The server gets no certificate, because it could
+    /// have read the seed in the command line. Random and printed if absent.
     #[arg(long, value_name = "HEX")]
     #[arg(env = "CONFORMANCE_SEED", hide_env_values = true)]
     seed: Option<Seed>,
@@ -105,7 +105,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TIME", default_value = "30s")]
     #[arg(value_parser = parse_time, conflicts_with = "address")]
     start_timeout: Duration,
-    /// Cells side by side.
+    /// Cells to run in parallel.
     #[arg(long, value_name = "N", default_value_t = default_jobs())]
     jobs: NonZeroUsize,
     #[arg(long = "output", value_name = "FORMAT[=FILE]", default_value = "text")]
@@ -197,7 +197,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
         outputs.write_pages(&Listing::new(&rows, &planned), &())?;
         return Ok(Exit::Green);
     }
-    showing_builds(|on_build| check::find_programs(&mut rows, &planned, on_build))?;
+    show_builds(|on_build| check::find_programs(&mut rows, &planned, on_build))?;
     print_notice(format_args!("judging {}", check::describe_plan(&planned, profile)));
     let (seed, seed_source) = harness::seed::given_or_random(arguments.seed);
     let judge = Judge {
@@ -224,7 +224,7 @@ struct Check {
     outputs: Mutex<Outputs>,
 }
 
-/// Why a check need not be watched any longer.
+/// What ends the thread that waits for Ctrl-C.
 #[derive(Clone, Copy)]
 enum Event {
     Interrupted,
@@ -359,13 +359,14 @@ impl Arguments {
             rows: Vec::new(),
             suites: self.suites.iter().map(Pattern::from).collect(),
             cases: selection::case_patterns(&self.cases)?,
-            skipped: selection::case_patterns(&self.skipped)?,
+            // A skipped cell may be that of one row: keep_named_cells removes it.
+            skipped: Vec::new(),
             level: self.level,
         })
     }
 
-    /// Keeps the cells of the named rows, where `--case` names a cell: `row::suite/case`. A server
-    /// that has no row of the registry gets the case whatever row is named.
+    /// Keeps the cells of the named rows, where `--case` names a cell: `row::suite/case`. Removes
+    /// those that `--skip` names. A server that has no row of the registry is meant by each name.
     fn keep_named_cells(
         &self,
         registry: &Registry,
@@ -373,23 +374,39 @@ impl Arguments {
         planned: &mut Vec<PlannedCell>,
     ) -> Result<(), Error> {
         let has_rows = self.command.is_none() && self.contract.is_none() && self.address.is_none();
-        if !has_rows || self.cases.is_empty() {
-            return Ok(());
-        }
-        let named: Vec<CasePattern> = self
-            .cases
-            .iter()
-            .map(|text| selection::case_pattern(text))
-            .collect::<Result<_, _>>()?;
-        for row in named.iter().filter_map(|named| named.row.clone()) {
-            selection::rows(registry, &[row])?;
-        }
-        let is_named = |cell: &PlannedCell, CasePattern { row, id }: &CasePattern| {
-            matches(id, &cell.id())
-                && row.as_ref().is_none_or(|row| matches(row, &rows[cell.row].name))
+        let read = |names: &[String]| -> Result<Vec<CasePattern>, Error> {
+            let named: Vec<CasePattern> =
+                names.iter().map(|text| selection::case_pattern(text)).collect::<Result<_, _>>()?;
+            for row in named.iter().filter_map(|named| named.row.clone()).filter(|_| has_rows) {
+                selection::rows(registry, &[row])?;
+            }
+            Ok(named)
         };
-        planned.retain(|cell| named.iter().any(|named| is_named(cell, named)));
-        Ok(())
+        let (wanted, skipped) = (read(&self.cases)?, read(&self.skipped)?);
+        let is_named = |cell: &PlannedCell, CasePattern { row, id }: &CasePattern| {
+            let is_row = |row: &String| !has_rows || matches(row, &rows[cell.row].name);
+            matches(id, &cell.id()) && row.as_ref().is_none_or(is_row)
+        };
+        let had_cells = !planned.is_empty();
+        planned.retain(|cell| {
+            (wanted.is_empty() || wanted.iter().any(|named| is_named(cell, named)))
+                && !skipped.iter().any(|named| is_named(cell, named))
+        });
+        let leaves_out = |named: &&CasePattern| {
+            let row = named.row.as_ref();
+            row.is_some_and(|row| has_rows && !rows.iter().any(|it| matches(row, &it.name)))
+        };
+        match wanted.iter().find(leaves_out) {
+            Some(CasePattern { row: Some(row), id }) if had_cells && planned.is_empty() => {
+                Err(Error::value(outside!(
+                    "no cell is selected: --case names {}::{}, and --row leaves out {}",
+                    row,
+                    id,
+                    row
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

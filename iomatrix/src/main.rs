@@ -64,7 +64,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Judge rows by the suites and print the matrix.
+    /// Judge rows, or a server of your own; show each cause of a failure and its likely fix.
     #[command(after_help = examples::CHECK)]
     Check(check::Arguments),
     /// Show rows, suites and cases with their requirements.
@@ -94,7 +94,7 @@ enum Command {
     /// Show the system calls of a request, rows side by side.
     #[command(after_help = examples::TRACE)]
     Trace(trace::Arguments),
-    /// Print a script that completes options and names in a shell.
+    /// Print a script that completes commands and options in a shell.
     #[command(after_help = examples::COMPLETIONS)]
     Completions(shell::CompletionsArguments),
     /// Print the manual page, or write the pages of all commands into a folder.

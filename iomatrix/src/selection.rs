@@ -118,7 +118,9 @@ pub(crate) fn case_pattern(written: &str) -> Result<CasePattern, Error> {
     if others.is_empty() {
         return Ok(CasePattern { row: None, id: id_of(suite, case) });
     }
-    let cases = [vec![id_of(suite, case)], others].concat();
+    let suite_of_name = suites::ALL.iter().find(|suite| suite.name == case.name);
+    let whole = suite_of_name.map(|suite| format!("{}/*", suite.name));
+    let cases = [vec![id_of(suite, case)], others, whole.into_iter().collect()].concat();
     Err(Error::CaseOfSeveralSuites { case: case.name, cases })
 }
 

@@ -63,7 +63,7 @@ pub enum Colour {
     Good,
     /// Against the requirement.
     Bad,
-    /// Not as it should be, but not against the requirement; or not known.
+    /// Not met, but not red: a miss or a waived failure; or not known.
     Doubtful,
     /// Not judged.
     Faint,

@@ -45,7 +45,9 @@ impl CommandLine {
             return Err(Error::Command(sentence.into()));
         }
         if is_assignment(&words[0]) {
-            let sentence = format!("no shell runs the command; for variables write env {text}");
+            let sentence = format!(
+                "the command begins with a variable, but no shell runs it; for variables write env {text}"
+            );
             return Err(Error::Command(sentence.into()));
         }
         Ok(Self { transport, text: text.to_owned(), words })

@@ -8,7 +8,7 @@ use report::load::BuildProfile;
 use report::{Host, Transport};
 use report::{Outside, outside};
 
-use crate::building::showing_builds;
+use crate::building::show_builds;
 use crate::error::Error;
 use crate::notice::print_notice;
 use crate::selection;
@@ -77,7 +77,7 @@ impl Candidates {
     pub(crate) fn build(&mut self) -> Result<(), Error> {
         let accepted = self.all.iter_mut().filter(|candidate| candidate.refused.is_none());
         let rows = accepted.map(|candidate| &mut candidate.row);
-        showing_builds(|on_build| {
+        show_builds(|on_build| {
             Ok(binaries::provide_executables(rows, BuildProfile::Release, on_build)?)
         })
     }

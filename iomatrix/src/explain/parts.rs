@@ -49,7 +49,8 @@ fn short(entry: &Explanation) -> Definitions {
 
 /// What to change if the case fails for a well-known cause.
 fn fixes(entry: &Explanation) -> Vec<Prose> {
-    Fix::of_case(&entry.id()).map(|fix| fix.words(None).into()).collect()
+    let kinds: Vec<&str> = entry.mutants.iter().map(|mutant| mutant.failure.as_str()).collect();
+    Fix::of_case(&entry.id(), &kinds).map(|fix| fix.words(None).into()).collect()
 }
 
 fn page(entries: &[Explanation]) -> Vec<Part> {

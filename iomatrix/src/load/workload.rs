@@ -22,7 +22,7 @@ pub(crate) struct WorkloadArguments {
     #[arg(short, long, value_name = "TIME", short_alias = 'z', aliases = ["time"])]
     #[arg(value_parser = parse_time)]
     pub(crate) duration: Option<Duration>,
-    /// Measure so many messages instead.
+    /// Measure this many messages, however long they take.
     #[arg(short = 'n', long, value_name = "N", conflicts_with = "duration", aliases = ["total"])]
     #[arg(value_parser = parse_count)]
     pub(crate) requests: Option<u64>,

@@ -22,7 +22,7 @@ use report::{Document as _, Exit, Pages as _};
 
 use session::TracePlan;
 
-use crate::building::showing_builds;
+use crate::building::show_builds;
 use crate::error::Error;
 use crate::output::{self, Outputs};
 use crate::selection;
@@ -126,7 +126,7 @@ impl Arguments {
 /// Builds or finds a row's program, and adds the arguments of the row.
 fn program(entry: &RowEntry) -> Result<Program, Error> {
     let mut row = Row::from_entry(entry);
-    showing_builds(|on_build| {
+    show_builds(|on_build| {
         binaries::provide_executables([&mut row], binaries::OWN_PROFILE, on_build)
     })?;
     match row.origin {

@@ -107,7 +107,11 @@ pub fn compare(
     let runs: Vec<RunComparison> =
         runs.into_iter().map(|(one, other)| cells::compare(one, other)).collect();
     if benches.is_empty() && runs.iter().all(|run| run.common == 0) {
-        return Err(outside!("{} and {} have no cell in common", before.name, after.name));
+        return Err(outside!(
+            "{} and {} have no cell in common; compare checks of the same rows and cases",
+            before.name,
+            after.name
+        ));
     }
     let benches: Result<Vec<_>, Outside> =
         benches.into_iter().map(|(one, other)| benches::compare(one, other, other_hosts)).collect();

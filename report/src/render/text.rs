@@ -241,16 +241,9 @@ fn head_lines(Head(what, more): &Head, style: Style) -> Vec<String> {
             .map(escape_text)
             .collect();
     }
-    // A soft hyphen becomes visible where a word is broken.
-    let (mut lines, mut pieces) = (Vec::new(), what.open().split(SOFT_HYPHEN).peekable());
-    while let Some(piece) = pieces.next() {
-        let mut own: Vec<String> = piece.split('-').map(escape::terminal).collect();
-        if let Some(last) = own.last_mut().filter(|_| pieces.peek().is_some()) {
-            last.push('-');
-        }
-        lines.extend(own);
-    }
-    lines
+    // The lines together are the name: hyphens stay, and a soft hyphen is not shown.
+    let pieces = what.open().split(SOFT_HYPHEN).flat_map(|piece| piece.split_inclusive('-'));
+    pieces.map(escape::terminal).collect()
 }
 
 /// Whether no cell of the table has to be broken.

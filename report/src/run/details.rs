@@ -22,7 +22,7 @@ pub(super) fn causes(run: &Run, gate: &Gate) -> Vec<Part> {
         let all = || [first].into_iter().chain(others.iter().copied());
         let followers: Vec<&Cell> = all().flat_map(|root| followers(run, root)).collect();
         let more = [names_line("also failed", " with this failure", &others)];
-        let follow = [names_line("followed by", "", &followers)];
+        let follow = [names_line("causes too", "", &followers)];
         lines.splice(at..at, more.into_iter().chain(follow).flatten());
         part(first, lines)
     };

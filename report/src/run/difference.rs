@@ -46,12 +46,29 @@ pub fn is_comparable(run: &Run) -> bool {
 }
 
 fn outcomes(run: &Run, suite: &Outside, case: &Outside, model: Model) -> BTreeSet<Outside> {
-    run.cells
-        .iter()
-        .filter(|c| c.suite == *suite && c.case == *case && is_judged(c))
-        .filter(|c| row_model(run, c) == Some(model))
-        .map(outcome)
-        .collect()
+    judged_cells(run, model).filter(|c| c.suite == *suite && c.case == *case).map(outcome).collect()
+}
+
+/// The outcomes of a case, `suite/case`, on the rows of one model, each with these rows.
+pub(super) fn rows_by_outcome(
+    run: &Run,
+    id: &Outside,
+    model: Model,
+) -> Vec<(Outside, Vec<Outside>)> {
+    let mut found: Vec<(Outside, Vec<Outside>)> = Vec::new();
+    for cell in judged_cells(run, model).filter(|cell| cell.id() == *id) {
+        let outcome = outcome(cell);
+        match found.iter_mut().find(|(known, _)| *known == outcome) {
+            Some((_, rows)) => rows.push(cell.row.clone()),
+            None => found.push((outcome, vec![cell.row.clone()])),
+        }
+    }
+    found
+}
+
+fn judged_cells(run: &Run, model: Model) -> impl Iterator<Item = &Cell> {
+    let is_meant = move |cell: &&Cell| is_judged(cell) && row_model(run, cell) == Some(model);
+    run.cells.iter().filter(is_meant)
 }
 
 fn outcome(cell: &Cell) -> Outside {

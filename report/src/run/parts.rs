@@ -146,7 +146,7 @@ pub(super) fn absences(run: &Run, gate: &Gate) -> Part {
     }
     let line = |(line, rows, count): (Outside, Vec<Outside>, usize)| {
         let cells = if count == 1 { "cell" } else { "cells" };
-        outside!("{} {} ({} {})", Outside::join(&rows, ", "), line, count, cells)
+        outside!("{}: {} {} {}", Outside::join(&rows, ", "), count, cells, line)
     };
     let mut found: Vec<Outside> = found.into_iter().map(line).collect();
     if run.missing_cells() > 0 {
@@ -216,8 +216,8 @@ pub(super) fn cost_by_row(run: &Run) -> Part {
         let alone = own().filter(|cell| cell.exclusive).map(|cell| cell.seconds).sum::<f64>() + 0.0;
         vec![row.name.clone().into(), cpu_words(cpu).into(), format!("{alone:.1}").into()]
     });
-    let heads = ["row", "CPU s", "s alone"].map(Head::new).to_vec();
-    let title = "cost by row (CPU of server and judge; time alone on the host)";
+    let heads = ["row", "CPU (s)", "alone (s)"].map(Head::new).to_vec();
+    let title = "cost by row: CPU of server and judge; time in cells that ran alone";
     Part::Table(Table::plain(title, Style::Counts, heads, rows.collect()))
 }
 
@@ -231,7 +231,7 @@ pub fn cost_parts(run: &Run) -> Vec<Part> {
         let seconds = format!("{:.1}", cell.seconds);
         vec![cell.name().into(), cpu_words(cell.cpu_seconds).into(), seconds.into()]
     });
-    let heads = ["cell", "CPU s", "s"].map(Head::new).to_vec();
+    let heads = ["cell", "CPU (s)", "time (s)"].map(Head::new).to_vec();
     let most_expensive =
         Table::plain("dearest cells", Style::Numbers, heads, most_expensive.collect());
     vec![cost_by_row(run), Part::Table(most_expensive)]

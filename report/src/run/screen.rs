@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::details;
-use super::difference::Difference;
+use super::difference::{Difference, rows_by_outcome};
 use super::parts::{self, Comparability};
 use super::{Attestation, Cell, Gate, Run, RunRow, certificate};
 use crate::outside;
@@ -12,7 +12,7 @@ use crate::outside::Outside;
 use crate::part::{
     Block, Colour, Definition, Definitions, Entry, Head, Part, Prose, Span, Style, Table,
 };
-use crate::verdict::{Grade, Verdict};
+use crate::verdict::{Grade, Model, Verdict};
 
 /// Of more rows than this with the same outcome, only the number is shown.
 const MOST_NAMED_ROWS: usize = 4;
@@ -37,19 +37,8 @@ fn certificates(run: &Run) -> Vec<Part> {
     for grade in [Grade::Contract, Grade::Command, Grade::Address] {
         let of_grade = |row: &&RunRow| row.grade == grade && row.certificate.is_whole();
         let rows: Vec<&RunRow> = run.rows.iter().filter(of_grade).collect();
-        let certified = rows.iter().filter(|row| row.certificate.certified);
-        let certified: Vec<Outside> = certified.map(|row| row.name.clone()).collect();
-        if !certified.is_empty() {
-            let names = Outside::join(&certified, ", ");
-            let (count, profile) = (certified.len(), &run.profile);
-            lines.push(outside!(
-                "certified, grade {}, profile {}: {} rows: {}",
-                grade,
-                profile,
-                count,
-                names
-            ));
-        }
+        let is_certified = |row: &&&RunRow| row.certificate.certified;
+        lines.extend(certified_line(run, grade, rows.iter().filter(is_certified).copied()));
         let others = rows.iter().filter(|row| !row.certificate.certified);
         lines.extend(others.map(|row| {
             let reasons = Outside::join(&row.certificate.reasons, ", ");
@@ -59,12 +48,36 @@ fn certificates(run: &Run) -> Vec<Part> {
     vec![Part::lines(lines), left_out(run)]
 }
 
+/// The rows that are certified, and what they were not asked.
+fn certified_line<'a>(
+    run: &Run,
+    grade: Grade,
+    rows: impl Iterator<Item = &'a RunRow>,
+) -> Option<Outside> {
+    let rows: Vec<&RunRow> = rows.collect();
+    let names: Vec<Outside> = rows.iter().map(|row| row.name.clone()).collect();
+    let unasked = rows.first()?.certificate.only_in_full.len();
+    let unasked = match unasked {
+        0 => String::new(),
+        1 => ", without 1 case of profile full".to_owned(),
+        count => format!(", without {count} cases of profile full"),
+    };
+    Some(outside!(
+        "certified (grade {}, profile {}{}): {}",
+        grade,
+        run.profile,
+        unasked,
+        Outside::join(&names, ", ")
+    ))
+}
+
 /// Says why a row has no certificate.
 fn left_out(run: &Run) -> Part {
     let is_partial = |row: &&RunRow| !row.certificate.is_whole();
     let rows: Vec<Outside> =
         run.rows.iter().filter(is_partial).map(|row| row.name.clone()).collect();
     match rows.len() {
+        _ if run.missing_cells() > 0 => Part::lines(["no certificate: the run was cut off"]),
         0 => Part::Lines(Vec::new()),
         count if count == run.rows.len() => Part::lines(["no certificate: cases were left out"]),
         _ => {
@@ -85,7 +98,12 @@ fn rows(run: &Run, gate: &Gate) -> Part {
         [Entry::from(row.name.clone())].into_iter().chain(counts).collect()
     };
     let lines = columns.iter().map(line).collect();
-    let wide = Table::plain("cells met, of those judged", Style::Counts, heads, lines);
+    let wide = Table::plain(
+        "requirements met by suite (of those judged, if fewer; - if none was)",
+        Style::Counts,
+        heads,
+        lines,
+    );
     let entries = columns.iter().map(|row| row_definition(run, gate, row, &suites)).collect();
     let narrow = Part::Definitions(vec![Definitions { title: Prose::default(), entries }]);
     Part::WideTable(wide, Box::new(narrow))
@@ -107,7 +125,7 @@ fn row_definition(run: &Run, gate: &Gate, row: &RunRow, suites: &[&Outside]) -> 
     let bad: Vec<Prose> = suites.iter().filter_map(|suite| of_suite(&suite)).collect();
     if !bad.is_empty() {
         let names = Prose::join(bad, ", ");
-        let head = Prose::from(Span::Own("not all green: ".into()));
+        let head = Prose::from(Span::Own("not met: ".into()));
         blocks.push(Block::Paragraph(head.append(names)));
     }
     Definition { term: row.name.clone(), blocks }
@@ -200,7 +218,7 @@ fn unseen_drivers(run: &Run) -> Part {
     }
     let line =
         |(words, rows): (Outside, Vec<Outside>)| outside!("{}: {}", some_names(&rows), words);
-    Part::list("drivers not seen from outside", found.into_iter().map(line))
+    Part::list("drivers without attestation", found.into_iter().map(line))
 }
 
 /// What each case recorded, and on which rows.
@@ -244,10 +262,14 @@ fn differences(run: &Run) -> Part {
         Comparability::Differences(found) => found,
     };
     let mut points: Vec<Outside> = Vec::new();
-    for Difference { id, readiness, completion } in found {
-        points.push(id);
-        points.push(outside!("  readiness: {}", Outside::join(&readiness, "; ")));
-        points.push(outside!("  completion: {}", Outside::join(&completion, "; ")));
+    for Difference { id, .. } in found {
+        points.push(outside!("{}:", id));
+        for model in [Model::Readiness, Model::Completion] {
+            let line = |(outcome, rows): (Outside, Vec<Outside>)| {
+                outside!("  {}, {}: {}", model, some_names(&rows), outcome)
+            };
+            points.extend(rows_by_outcome(run, &id, model).into_iter().map(line));
+        }
     }
     Part::list(parts::DIFFERENCES, points)
 }

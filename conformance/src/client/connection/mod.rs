@@ -182,10 +182,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Closes connections that a case has finished with, if it does not matter how. They are closed
-    /// in order, which is what clients do. A host with few client ports gets the ports back at once
-    /// by resets. Not for use before CPU time or memory is measured: servers handle both in
-    /// different ways.
+    /// Closes connections that a case has finished with, if it does not matter how: with FIN, as
+    /// most clients do, or on a host with few client ports with RST, which frees the ports at once.
+    /// Not for use before CPU time or memory is measured: servers handle the two in different ways.
     pub fn release_all(connections: Vec<Self>) {
         if time_wait::are_ports_few() {
             connections.into_iter().for_each(Self::reset);
