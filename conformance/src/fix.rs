@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use harness::pattern::matches;
-use report::{Cell, Failure, FailureKind, Outside};
+use report::{Cell, Failure, FailureKind, Outside, Verdict};
 use serde::Deserialize;
 
 /// What to change in a server that fails for one cause.
@@ -23,6 +23,9 @@ pub struct Fix {
     failures: Vec<FailureKind>,
     /// A text that is part of what was seen, or of the server's standard error.
     says: Option<String>,
+    /// Texts that are not part of it.
+    #[serde(default)]
+    unless: Vec<String>,
     /// The call in each language that needs one.
     pub calls: BTreeMap<String, String>,
 }
@@ -43,7 +46,8 @@ impl Fix {
     /// The likely fix for the failure of a cell.
     #[must_use]
     pub fn find(cell: &Cell) -> Option<&'static Self> {
-        let failure = cell.failure.as_ref()?;
+        // Of an error, the judge does not know whether the server is wrong.
+        let failure = cell.failure.as_ref().filter(|_| cell.verdict != Verdict::Error)?;
         Self::find_for(&cell.id().on_terminal(), failure, &cell.stderr_tail)
     }
 
@@ -81,20 +85,23 @@ impl Fix {
         let is_said = |text: &String| {
             [&failure.actual].into_iter().chain(stderr).any(|line| line.contains(text))
         };
-        is_case && is_kind && self.says.as_ref().is_none_or(is_said)
+        let is_said_as_wanted =
+            self.says.as_ref().is_none_or(is_said) && !self.unless.iter().any(is_said);
+        is_case && is_kind && is_said_as_wanted
     }
 }
 
 /// The language of a server that this program runs.
 #[must_use]
 pub fn language_of(program: &str) -> Option<&'static str> {
-    let starts = |names: &[&str]| names.iter().any(|name| program.starts_with(name));
-    match program {
+    // Without a version: python3.11, node22.
+    let name = program.strip_suffix(".exe").unwrap_or(program);
+    match name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') {
         "go" => Some("Go"),
         "java" => Some("Java"),
         "cargo" => Some("Rust"),
-        _ if starts(&["python", "pypy"]) => Some("Python"),
-        _ if starts(&["node", "bun", "deno"]) => Some("Node.js"),
+        "python" | "pypy" => Some("Python"),
+        "node" | "nodejs" | "bun" | "deno" => Some("Node.js"),
         _ => None,
     }
 }
@@ -135,7 +142,10 @@ mod tests {
             Fix::find_for(&id, &failure, &[stderr.into()]).map(|fix| fix.name.as_str())
         };
         use FailureKind::{Altered, Closed, Crash, Descriptors, Queue, Slow};
-        let stack = "Error: read ECONNRESET, Unhandled 'error' event";
+        let stack = "Unhandled 'error' event, emitted 'error' event on Socket instance";
+        let server = "Unhandled 'error' event, emitted 'error' event on Server instance";
+        assert_eq!(find("idle", Crash, "ended with status 1", server), Some("listen-error"));
+        assert_eq!(find("idle", Crash, "was ended by SIGSEGV (signal 11)", ""), None);
         assert_eq!(find("idle", Crash, "was ended by SIGPIPE (signal 13)", ""), Some("sigpipe"));
         assert_eq!(find("idle", Crash, "ended with status 1", stack), Some("error-listener"));
         assert_eq!(find("idle", Crash, "ended with status 1", ""), Some("peer-errors"));
@@ -157,6 +167,10 @@ mod tests {
         let words = fix.words(language_of("python3.11"));
         assert!(words.contains("Python: ") && !words.contains("Java: "), "{words}");
         assert!(fix.words(language_of("server")).contains("Java: "));
+        assert_eq!(
+            ["bundle", "node_exporter", "node.exe"].map(language_of),
+            [None, None, Some("Node.js")]
+        );
         let in_all = fix.words(Some("Cobol"));
         assert!(in_all.contains("C: ") && in_all.contains("Rust: "), "{in_all}");
     }

@@ -28,7 +28,10 @@ pub fn use_directory(directory: PathBuf) {
 /// The directory from which programs are taken, if there is one.
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
-    DIRECTORY.get().cloned().or_else(|| std::env::var_os(BIN_DIR).map(PathBuf::from))
+    DIRECTORY
+        .get()
+        .cloned()
+        .or_else(|| std::env::var_os(BIN_DIR).filter(|it| !it.is_empty()).map(PathBuf::from))
 }
 
 /// The profile that this program was built with.

@@ -34,7 +34,7 @@ use crate::building::show_builds;
 use crate::error::Error;
 use crate::interruption::on_interruption;
 use crate::listing::Listing;
-use crate::notice::{own_command, print_error, print_notice};
+use crate::notice::{is_silent, own_command, print_error, print_error_line, print_notice};
 use crate::output::{self, Outputs};
 use crate::selection::{self, CasePattern};
 use crate::values::parse_time;
@@ -189,9 +189,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     let profile = arguments.profile;
     let mut planned = plan(&rows, &filter, profile, &host);
     arguments.keep_named_cells(&registry, &rows, &mut planned)?;
+    let mut in_full = plan(&rows, &filter, Profile::Full, &host);
+    arguments.keep_named_cells(&registry, &rows, &mut in_full)?;
+    arguments.expect_each_case(&rows, &planned, &in_full)?;
     if planned.is_empty() {
-        let only_in_full = !plan(&rows, &filter, Profile::Full, &host).is_empty();
-        return Err(Error::NoCase { only_in_full });
+        return Err(Error::NoCase { only_in_full: !in_full.is_empty() });
     }
     if arguments.list {
         outputs.write_pages(&Listing::new(&rows, &planned), &())?;
@@ -235,9 +237,9 @@ impl Check {
     fn run(&self, arguments: &Arguments) -> Result<Exit, Error> {
         let Self { judge, registry, rows, planned, .. } = self;
         let (events, watched) = mpsc::channel();
-        let finished = events.clone();
+        let interruptions = events.clone();
         // If nobody watches any longer, the check has ended.
-        on_interruption(move || events.send(Event::Interrupted).unwrap_or_default())?;
+        on_interruption(move || interruptions.send(Event::Interrupted).unwrap_or_default())?;
         let progress = progress_bar(planned.len() as u64 * u64::from(arguments.repeat));
         let options = check::Options { jobs: arguments.jobs.get(), repeats: arguments.repeat };
         let on_cell = |cell: &Cell, conclusion| show_progress(&progress, cell, conclusion);
@@ -251,18 +253,17 @@ impl Check {
         let observers = check::Observers { on_cell: &on_cell, write: &write };
         let collector = Collector::start(planned);
         let run = thread::scope(|scope| {
+            // Also sent after a panic: the scope waits for the thread that watches.
+            let _finished = Finished(events);
             let (progress, collector) = (&progress, &collector);
             scope.spawn(move || {
                 if let Ok(Event::Interrupted) = watched.recv() {
                     progress.finish_and_clear();
-                    self.end_early(&collector.run_so_far(judge, rows), arguments.matrix);
+                    self.end_early(collector, arguments.matrix);
                 }
             });
             check::judge_all(collector, judge, registry, rows, planned, options, observers);
-            let run = check::finish_run(collector, judge, registry, rows, planned, options.jobs);
-            // The thread that watches may have ended already.
-            let _ = finished.send(Event::Finished);
-            run
+            check::finish_run(collector, judge, registry, rows, planned, options.jobs)
         });
         progress.finish_and_clear();
         self.show(&run, arguments.matrix)?;
@@ -275,13 +276,22 @@ impl Check {
 
     /// Shows and writes what was judged before Ctrl-C, and ends this process. Its servers end with
     /// it, in the middle of the cells that are being judged.
-    fn end_early(&self, run: &Run, is_whole: bool) -> ! {
-        if let Err(error) = self.show(run, is_whole) {
-            print_error(&error);
+    fn end_early(&self, collector: &Collector, is_whole: bool) -> ! {
+        // The lock comes first and is kept, so that no other state replaces this one.
+        let mut outputs = self.outputs();
+        let run = collector.run_so_far(&self.judge, &self.rows);
+        let (judged, gate) = (run.cells.len(), &self.judge.gate);
+        let written = match (judged, is_whole) {
+            // A result of an earlier check is worth more than this.
+            (0, _) => Ok(()),
+            (_, true) => outputs.write_interrupted(&EveryCell(&run), gate),
+            (_, false) => outputs.write_interrupted(&run, gate),
+        };
+        if let Err(error) = written {
+            print_error(error);
         }
-        print_notice(format_args!(
-            "interrupted: {} of {} cells were judged",
-            run.cells.len(),
+        print_error_line(format_args!(
+            "interrupted: {judged} of {} cells were judged",
             run.planned
         ));
         std::process::exit(i32::from(Exit::Interrupted.status()))
@@ -295,9 +305,19 @@ impl Check {
             false => self.outputs().write_pages(run, gate)?,
         }
         for missing in gate.missing_drivers(run) {
-            print_notice(format_args!("{}", missing.sentence().on_terminal()));
+            print_error_line(missing.sentence().on_terminal());
         }
         Ok(())
+    }
+}
+
+/// Says at its end that the check has finished.
+struct Finished(mpsc::Sender<Event>);
+
+impl Drop for Finished {
+    fn drop(&mut self) {
+        // The thread that watches may have ended already.
+        let _ = self.0.send(Event::Finished);
     }
 }
 
@@ -365,6 +385,11 @@ impl Arguments {
         })
     }
 
+    /// Whether rows of the registry are judged, and not a server of the user's own.
+    fn judges_rows(&self) -> bool {
+        self.command.is_none() && self.contract.is_none() && self.address.is_none()
+    }
+
     /// Keeps the cells of the named rows, where `--case` names a cell: `row::suite/case`. Removes
     /// those that `--skip` names. A server that has no row of the registry is meant by each name.
     fn keep_named_cells(
@@ -373,7 +398,7 @@ impl Arguments {
         rows: &[Row],
         planned: &mut Vec<PlannedCell>,
     ) -> Result<(), Error> {
-        let has_rows = self.command.is_none() && self.contract.is_none() && self.address.is_none();
+        let has_rows = self.judges_rows();
         let read = |names: &[String]| -> Result<Vec<CasePattern>, Error> {
             let named: Vec<CasePattern> =
                 names.iter().map(|text| selection::case_pattern(text)).collect::<Result<_, _>>()?;
@@ -387,26 +412,45 @@ impl Arguments {
             let is_row = |row: &String| !has_rows || matches(row, &rows[cell.row].name);
             matches(id, &cell.id()) && row.as_ref().is_none_or(is_row)
         };
-        let had_cells = !planned.is_empty();
         planned.retain(|cell| {
             (wanted.is_empty() || wanted.iter().any(|named| is_named(cell, named)))
                 && !skipped.iter().any(|named| is_named(cell, named))
         });
-        let leaves_out = |named: &&CasePattern| {
-            let row = named.row.as_ref();
-            row.is_some_and(|row| has_rows && !rows.iter().any(|it| matches(row, &it.name)))
-        };
-        match wanted.iter().find(leaves_out) {
-            Some(CasePattern { row: Some(row), id }) if had_cells && planned.is_empty() => {
-                Err(Error::value(outside!(
+        Ok(())
+    }
+
+    /// Refuses a name of `--case` that no planned cell has: nobody would notice its absence.
+    fn expect_each_case(
+        &self,
+        rows: &[Row],
+        planned: &[PlannedCell],
+        in_full: &[PlannedCell],
+    ) -> Result<(), Error> {
+        for text in &self.cases {
+            let CasePattern { row, id } = selection::case_pattern(text)?;
+            let row = row.filter(|_| self.judges_rows());
+            let is_row = |name: &str| row.as_ref().is_none_or(|row| matches(row, name));
+            let is_named =
+                |cell: &PlannedCell| matches(&id, &cell.id()) && is_row(&rows[cell.row].name);
+            let has = |cells: &[PlannedCell]| cells.iter().any(is_named);
+            if has(planned) {
+                continue;
+            }
+            if has(in_full) {
+                return Err(Error::NoCase { only_in_full: true });
+            }
+            let is_judged = |row: &String| rows.iter().any(|it| matches(row, &it.name));
+            if let Some(row) = row.filter(|row| !is_judged(row)) {
+                return Err(Error::value(outside!(
                     "no cell is selected: --case names {}::{}, and --row leaves out {}",
                     row,
                     id,
                     row
-                )))
+                )));
             }
-            Some(_) | None => Ok(()),
+            return Err(Error::NoCase { only_in_full: false });
         }
+        Ok(())
     }
 }
 
@@ -467,8 +511,8 @@ fn progress_bar(cells: u64) -> ProgressBar {
     let template = "{elapsed_precise} [{bar:30}] {pos}/{len} {wide_msg}";
     let style = ProgressStyle::with_template(template);
     // indicatif draws nothing when standard error is not a terminal.
-    ProgressBar::new(cells)
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
+    let bar = if is_silent() { ProgressBar::hidden() } else { ProgressBar::new(cells) };
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "))
 }
 
 fn show_progress(progress: &ProgressBar, cell: &Cell, conclusion: Conclusion) {

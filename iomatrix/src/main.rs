@@ -25,7 +25,7 @@ mod trace;
 mod values;
 mod view;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ::report::escape::terminal;
@@ -55,7 +55,7 @@ struct Arguments {
     /// Take the servers' programs from here, and build nothing.
     #[arg(long, global = true, value_name = "DIR", env = binaries::BIN_DIR)]
     #[arg(hide_env_values = true, help_heading = "For every command")]
-    bin_dir: Option<PathBuf>,
+    bin_dir: Option<OsString>,
     /// The name of this host in results; default: its operating system.
     #[arg(long, global = true, value_name = "NAME", env = "CONFORMANCE_LABEL")]
     #[arg(hide_env_values = true, help_heading = "For every command")]
@@ -113,8 +113,9 @@ impl Arguments {
         if self.quiet {
             notice::silence();
         }
-        if let Some(folder) = &self.bin_dir {
-            binaries::use_directory(folder.clone());
+        // CI systems set variables to nothing.
+        if let Some(folder) = self.bin_dir.as_ref().filter(|folder| !folder.is_empty()) {
+            binaries::use_directory(folder.into());
         }
         if let Some(label) = &self.label {
             host::set_label(label.clone());

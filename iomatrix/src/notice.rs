@@ -2,9 +2,9 @@
 //! what was judged or measured is still saved.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use report::Outside;
@@ -18,7 +18,8 @@ pub(crate) fn own_command() -> Outside {
     if env::var_os("CARGO").is_some() {
         return by_cargo();
     }
-    env::args_os().next().map_or_else(by_cargo, |name| Path::new(&name).into())
+    let quoted = |name: OsString| shell_words::quote(&name.to_string_lossy()).into_owned().into();
+    env::args_os().next().map_or_else(by_cargo, quoted)
 }
 
 /// Prints no notice from now on (`--quiet`).

@@ -107,6 +107,26 @@ impl Outputs {
     }
 }
 
+impl Outputs {
+    /// Writes the pages of a document that stays unfinished, and prints it. A format that cannot
+    /// say that it is unfinished is left out.
+    ///
+    /// # Errors
+    /// Those of [`Outputs::write_pages`].
+    pub(crate) fn write_interrupted<P: Pages>(
+        &mut self,
+        shown: &P,
+        question: &P::Question,
+    ) -> Result<(), Error> {
+        let unwritten = self.0.write_files(shown, question, Completeness::Partial);
+        let can_say = |format: &Format| !matches!(format, Format::Csv | Format::Margins);
+        let printed = self.0.stdout_format().filter(can_say).map_or(Ok(()), |format| {
+            print(&report::render(shown, question, format, view::screen_view())?)
+        });
+        first(unwritten.into_iter().map(Error::from).chain(printed.err()))
+    }
+}
+
 /// Returns the first error, and prints the others.
 fn first(errors: impl IntoIterator<Item = Error>) -> Result<(), Error> {
     let mut errors = errors.into_iter();

@@ -10,7 +10,7 @@ use report::{Conclusion, Document, Exit, Format, Gate, Pages};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::notice::{print_error, print_notice};
+use crate::notice::{print_error, print_error_line};
 use crate::output::{self, Outputs};
 use crate::results::{Collection, ResultFiles};
 
@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Error> {
     outputs.write_pages(&collection, &arguments.expected)?;
     let missing = missing_labels(&collection.runs, &arguments.expected);
     for label in &missing {
-        print_notice(format_args!("no result from {}", label.on_terminal()));
+        print_error_line(format_args!("no result from {}", label.on_terminal()));
     }
     let unused = unused.iter().map(|_| Conclusion::Error);
     let missing = missing.iter().map(|_| Conclusion::Red);

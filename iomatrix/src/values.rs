@@ -15,7 +15,8 @@ pub(crate) fn parse_rate(text: &str) -> Result<f64, Error> {
 
 /// Parses a number of 1 or more, such as `1000000`, `500k` or `1M`.
 pub(crate) fn parse_count(text: &str) -> Result<u64, Error> {
-    let count = quantity::parse_amount(text).ok().map(f64::round).filter(|count| *count >= 1.0);
+    let is_whole = |count: &f64| *count >= 1.0 && count.fract() == 0.0;
+    let count = quantity::parse_amount(text).ok().filter(is_whole);
     let count = count.ok_or_else(|| Error::value("write 1 or more, such as 1000, 500k or 1M"))?;
     Ok(count as u64)
 }
@@ -60,6 +61,7 @@ mod tests {
         assert!(parse_size("1 parsec").is_err() && parse_size("8GiB").is_err());
         assert_eq!(parse_count("500k").unwrap(), 500_000);
         assert_eq!([parse_number("1k").unwrap(), parse_number("0").unwrap()], [1000, 0]);
+        assert!(parse_number("1.5").is_err() && parse_number("1.5k").is_ok());
         assert!(parse_number("many").is_err() && parse_number("10G").is_err());
     }
 

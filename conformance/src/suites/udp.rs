@@ -190,6 +190,9 @@ pub(super) const SUITE: Suite = Suite {
 /// Long enough for a second reply to arrive, if there is one.
 const SILENCE: Duration = Duration::from_millis(200);
 
+/// How soon a client sends again where a short queue may have dropped its datagram.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// The most bytes of payload that UDP carries over IPv4.
 const LARGEST: usize = Sockets::UDP_MAX_BYTES as usize;
 /// The most bytes of payload that UDP carries over IPv6, whose header does not count towards the
@@ -325,8 +328,8 @@ pub(super) fn send_long_datagrams(server: &Datagrams, length: usize) -> CaseResu
         let mut long = server.client()?;
         long.grow_send_buffer()?;
         long.send(length)?;
-        // Sends again what a queue dropped because the long datagram had filled it.
-        server.expect_service()?;
+        let mut client = server.client()?;
+        client.exchange_behind_long(server, &mut Vec::new(), 64, AGAIN)?;
     }
     server.expect_service()?;
     Observation::met()
@@ -451,8 +454,6 @@ fn burst(lifecycle: &Lifecycle) -> CaseResult {
 fn send_pressure(server: &Datagrams) -> CaseResult {
     const LIMIT: Duration = Duration::from_millis(250);
     const PACE: Duration = Duration::from_millis(2);
-    /// A short queue of the server may have no room behind the large datagrams.
-    const AGAIN: Duration = Duration::from_millis(20);
     let mut neighbour = server.client()?;
     neighbour.exchange(64)?;
     let mut due = Vec::new();
@@ -463,7 +464,7 @@ fn send_pressure(server: &Datagrams) -> CaseResult {
         for client in &mut deaf {
             client.send(longest_udp_datagram(server).min(32 * 1024))?;
         }
-        neighbour.exchange_again(&mut due, 64, AGAIN)
+        neighbour.exchange_behind_long(server, &mut due, 64, AGAIN)
     })?;
     server.clock().judge_rounds("p99 of a round next to clients that take nothing", p99, LIMIT)?;
     Observation::met()

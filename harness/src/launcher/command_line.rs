@@ -46,7 +46,8 @@ impl CommandLine {
         }
         if is_assignment(&words[0]) {
             let sentence = format!(
-                "the command begins with a variable, but no shell runs it; for variables write env {text}"
+                "the command begins with a variable, but no shell runs it; for variables write \
+                 env {text}"
             );
             return Err(Error::Command(sentence.into()));
         }

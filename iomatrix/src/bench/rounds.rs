@@ -15,7 +15,7 @@ use super::pinning::Placement;
 use super::rows::Candidates;
 use super::subject::Subject;
 use super::watch::{CallWatch, MemoryWatch, ServerWatch, unreadable_count};
-use crate::notice::print_notice;
+use crate::notice::{is_silent, print_notice};
 
 /// Number of idle connections when memory is measured.
 const IDLE_CONNECTIONS: u32 = 1000;
@@ -50,7 +50,8 @@ impl Rounds<'_> {
             candidates.all.iter().map(|c| empty_row(&c.row, c.refused.clone())).collect();
         let sources: Vec<&Row> = candidates.all.iter().map(|candidate| &candidate.row).collect();
         let measured = candidates.accepted_rows().count() as u64;
-        let bar = ProgressBar::new(measured * u64::from(rounds + 1));
+        let steps = measured * u64::from(rounds + 1);
+        let bar = if is_silent() { ProgressBar::hidden() } else { ProgressBar::new(steps) };
         let (mut floors, mut bare) = (Some(Vec::new()), Vec::new());
         for round in 0..rounds {
             if self.is_interrupted() {

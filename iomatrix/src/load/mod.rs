@@ -12,7 +12,7 @@ use report::{Document as _, Exit, Format, Pages as _};
 
 use crate::error::Error;
 use crate::interruption::interruption;
-use crate::notice::print_error;
+use crate::notice::{is_silent, print_error};
 use crate::output::{self, Outputs};
 use crate::values::parse_time;
 
@@ -142,5 +142,5 @@ pub(crate) fn now_unix() -> u64 {
 }
 
 fn is_watched() -> bool {
-    std::io::stderr().is_terminal()
+    std::io::stderr().is_terminal() && !is_silent()
 }

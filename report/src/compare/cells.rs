@@ -193,6 +193,12 @@ fn missing(of: &Run, from: &Run) -> Vec<Outside> {
     let known = from.cases();
     let cases = of.cases().into_iter().filter(|case| !known.contains(case));
     found.extend(cases.map(|(suite, case)| outside!("case {}/{}", suite, case)));
+    // A cell can be missing although its row and its case are not.
+    let has_row = |cell: &&Cell| from.rows.iter().any(|row| row.name == cell.row);
+    let has_case = |cell: &&Cell| known.contains(&(&cell.suite, &cell.case));
+    let is_missing = |cell: &&Cell| from.cell(&cell.row, &cell.suite, &cell.case).is_none();
+    let cells = of.cells.iter().filter(has_row).filter(has_case).filter(is_missing);
+    found.extend(cells.map(|cell| outside!("cell {}", cell.name())));
     if of.profile != from.profile {
         found.push(outside!("profile {}", of.profile));
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::bench::{Count, Pinning, Refusal, RefusalKind};
 use crate::example::{bench, cell, check, invalid};
 use crate::exit::Exit;
+use crate::run::{Cell, RunRow};
 use crate::seed::Seed;
 use crate::verdict::Verdict;
 use crate::view::{View, Width};
@@ -210,6 +211,20 @@ fn checks_that_asked_other_questions_are_not_comparable() {
     let other = check_results("B", &[("b", Verdict::Pass)]);
     let none = compare(&all, &other, OtherHosts::CountsOnly).unwrap_err();
     assert!(none.contains("A and B have no cell in common"), "{none:?}");
+    let of_rows = |name: &str, ids: [(&str, &str); 2]| {
+        let cells = ids.map(|(row, case)| Cell { row: row.into(), ..cell(case, Verdict::Pass) });
+        let mut run = check(cells.into());
+        let row = run.rows[0].clone();
+        run.rows = ids.map(|(name, _)| RunRow { name: name.into(), ..row.clone() }).into();
+        Results { name: name.into(), runs: vec![run], benches: Vec::new() }
+    };
+    let mut all_cells = of_rows("A", [("one", "a"), ("two", "b")]);
+    all_cells.runs[0].cells.push(Cell { row: "two".into(), ..cell("a", Verdict::Pass) });
+    all_cells.runs[0].planned = 3;
+    let fewer = of_rows("B", [("one", "a"), ("two", "b")]);
+    let found = compare(&all_cells, &fewer, OtherHosts::CountsOnly).unwrap();
+    assert_eq!(found.exit(&()), Exit::Error);
+    expect(&found.render(Format::Text), &["only in A: cell two::tcp-echo/a"]);
     let changed = |change: fn(&mut Run)| {
         let mut changed = Results { name: "B".into(), ..all.clone() };
         change(&mut changed.runs[0]);

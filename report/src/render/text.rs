@@ -136,6 +136,11 @@ fn wrap(line: &str, margin: usize, width: Width) -> String {
     text
 }
 
+/// Blanks behind a text until it takes so many columns.
+fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{:1$}", "", columns.saturating_sub(measure(text)))
+}
+
 /// How many columns a text takes.
 fn measure(text: &str) -> usize {
     console::measure_text_width(text)
@@ -147,7 +152,7 @@ fn fields(title: Option<&Outside>, fields: &[(Outside, Outside)], view: View) ->
     let column = widest.max(MIN_NAME_WIDTH);
     let mut text = title.map(|title| sentence(&title.into(), 0, view)).unwrap_or_default();
     for (name, (_, value)) in names.iter().zip(fields) {
-        let line = format!("  {name:<column$} {}", escape_text(value));
+        let line = format!("  {} {}", pad(name, column), escape_text(value));
         text.push_str(&wrap(line.trim_end(), column + 3, view.width));
     }
     text
@@ -171,7 +176,7 @@ fn definition(Definition { term, blocks }: &Definition, column: usize, view: Vie
     let mut text = String::new();
     let mut add = |line: &str, is_broken: bool| {
         let term = if text.is_empty() { escape_text(term) } else { String::new() };
-        let line = format!("  {term:<column$} {line}");
+        let line = format!("  {} {line}", pad(&term, column));
         match is_broken {
             true => text.push_str(&wrap(&line, column + 3, view.width)),
             false => text.push_str(&(line + "\n")),

@@ -16,7 +16,7 @@ use crate::verdict::{Level, Question, Verdict};
 pub struct Certificate {
     /// Whether every MUST of the grade and profile was asked, at least one was met, none is broken
     /// or an error, no other case found a crash or wrong bytes, and the seed was random. Under
-    /// `--strict` the same holds for every SHOULD.
+    /// `--strict` the same holds for every SHOULD. No case of another level may be left out either.
     pub certified: bool,
     /// Why it is not certified, one sentence each.
     pub reasons: Vec<Outside>,
@@ -196,6 +196,14 @@ pub fn certify(cells: &[&Cell], scope: &Scope, strictness: Strictness) -> Certif
     if strictness == Strictness::Strict && should.cases > 0 {
         reasons.extend(should.objections(Level::Should));
     }
+    let unasked = |count: &LevelCount| count.cases.saturating_sub(count.selected());
+    let other_levels = match strictness {
+        Strictness::Must => unasked(&should) + unasked(&info),
+        Strictness::Strict => unasked(&info),
+    };
+    if other_levels > 0 {
+        reasons.push(format!("{other_levels} other cases not asked").into());
+    }
     // Nobody can rely on a server that a client can end, or that sends wrong bytes, whatever the
     // case was about.
     let is_grave =
@@ -320,6 +328,7 @@ mod tests {
             assert!(!certificate.certified, "{verdict:?}");
         }
         let miss = cell(Level::Should, Verdict::Miss);
+        assert!(!certify(&[&must], &scope(1), Strictness::Must).certified, "a SHOULD is left out");
         assert!(certify(&[&must, &miss], &scope(1), Strictness::Must).certified);
     }
 
@@ -333,16 +342,18 @@ mod tests {
         assert!(!certified(std::slice::from_ref(&pass), 2, Strictness::Must).certified);
         assert!(!certified(&[], 0, Strictness::Must).certified);
         let absent = cell(Level::Must, Verdict::Unavailable);
-        assert!(!certified(std::slice::from_ref(&absent), 1, Strictness::Must).certified);
-        assert!(certified(&[pass, absent], 2, Strictness::Must).certified);
+        let should = cell(Level::Should, Verdict::Pass);
+        assert!(!certified(&[absent.clone(), should.clone()], 1, Strictness::Must).certified);
+        assert!(certified(&[pass, absent, should], 2, Strictness::Must).certified);
     }
 
     #[test]
     fn a_given_seed_forbids_it() {
         let must = cell(Level::Must, Verdict::Pass);
+        let should = cell(Level::Should, Verdict::Pass);
         let with = |seed_source| {
             let scope = Scope { seed_source, ..scope(1) };
-            certify(&[&must], &scope, Strictness::Must).certified
+            certify(&[&must, &should], &scope, Strictness::Must).certified
         };
         assert_eq!([SeedSource::Random, SeedSource::Given].map(with), [true, false]);
     }

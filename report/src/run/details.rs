@@ -15,7 +15,15 @@ const PAGE_STDERR_LINES: usize = 5;
 /// Each cause once: a cell that follows from another is named below that one, and so are the cells
 /// that failed in the same words.
 pub(super) fn causes(run: &Run, gate: &Gate) -> Vec<Part> {
-    let causes = grouped(run, gate, |cell| cell.follows_from.is_none());
+    let heaviness = |cell: &Cell| gate.conclusion_in(run, cell);
+    // A red cell is not hidden behind a miss.
+    let is_hidden = |cell: &Cell| {
+        let root = cell.follows_from.as_ref();
+        let is_root = |it: &&Cell| it.row == cell.row && root == Some(&it.id());
+        let root = root.and_then(|_| run.cells.iter().find(is_root));
+        root.is_some_and(|root| heaviness(root) >= heaviness(cell))
+    };
+    let causes = grouped(run, gate, |cell| !is_hidden(cell));
     let part = |(first, others): (&Cell, Vec<&Cell>)| {
         let mut lines = body(first, usize::MAX);
         let at = lines.len().saturating_sub(trailing_lines(first));
@@ -108,7 +116,7 @@ fn names_line(head: &str, relation: &str, others: &[&Cell]) -> Option<Outside> {
     Some(match others.len().saturating_sub(MOST_NAMES) {
         0 => outside!("  {:<12} {}{}: {}", head, count, relation, names),
         rest => {
-            outside!("  {:<12} {}{}: {}, and {} others", head, count, relation, names, rest)
+            outside!("  {:<12} {}{}: {}, and {} more", head, count, relation, names, rest)
         }
     })
 }

@@ -153,7 +153,10 @@ pub(super) fn absences(run: &Run, gate: &Gate) -> Part {
         let cells = if run.missing_cells() == 1 { "cell" } else { "cells" };
         found.push(outside!("the run was cut off ({} {})", run.missing_cells(), cells));
     }
+    let errors = run.cells.iter().filter(|cell| cell.verdict == Verdict::Error).count();
     match found.is_empty() {
+        true if errors == 1 => Part::lines(["1 cell could not be judged"]),
+        true if errors > 1 => Part::lines([format!("{errors} cells could not be judged")]),
         true => Part::lines(["every cell was judged"]),
         false => Part::list("not judged", found),
     }
@@ -216,8 +219,8 @@ pub(super) fn cost_by_row(run: &Run) -> Part {
         let alone = own().filter(|cell| cell.exclusive).map(|cell| cell.seconds).sum::<f64>() + 0.0;
         vec![row.name.clone().into(), cpu_words(cpu).into(), format!("{alone:.1}").into()]
     });
-    let heads = ["row", "CPU (s)", "alone (s)"].map(Head::new).to_vec();
-    let title = "cost by row: CPU of server and judge; time in cells that ran alone";
+    let heads = ["row", "CPU", "alone"].map(Head::new).to_vec();
+    let title = "cost in seconds (CPU of server and judge; time of cells that ran alone)";
     Part::Table(Table::plain(title, Style::Counts, heads, rows.collect()))
 }
 

@@ -77,8 +77,10 @@ fn left_out(run: &Run) -> Part {
     let rows: Vec<Outside> =
         run.rows.iter().filter(is_partial).map(|row| row.name.clone()).collect();
     match rows.len() {
-        _ if run.missing_cells() > 0 => Part::lines(["no certificate: the run was cut off"]),
         0 => Part::Lines(Vec::new()),
+        _ if run.missing_cells() > 0 => {
+            Part::lines([outside!("no certificate, as the run was cut off: {}", some_names(&rows))])
+        }
         count if count == run.rows.len() => Part::lines(["no certificate: cases were left out"]),
         _ => {
             Part::lines([outside!("no certificate: cases were left out of {}", some_names(&rows))])
@@ -235,7 +237,13 @@ fn observations(run: &Run) -> Part {
         }
         match found.as_slice() {
             [] => {}
-            [(observation, _)] => points.push(outside!("{}/{}: {}", suite, case, *observation)),
+            [(observation, rows)] if rows.len() == run.rows.len() => {
+                points.push(outside!("{}/{}: {}", suite, case, *observation));
+            }
+            [(observation, rows)] => {
+                let rows = some_names(rows);
+                points.push(outside!("{}/{}, {}: {}", suite, case, rows, *observation));
+            }
             several => {
                 points.push(outside!("{}/{}:", suite, case));
                 let line = |(observation, rows): &(&Outside, Vec<Outside>)| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use report::Failure;
 
-use super::{Client, Sent};
+use super::{Client, Datagrams, Sent};
 
 impl Client {
     /// Sends a datagram and receives its echo.
@@ -64,17 +64,22 @@ impl Client {
         Ok(())
     }
 
-    /// Like [`Client::exchange_with_pending`], but sends another datagram of `length` bytes after
-    /// each `interval` until one of them has its echo: a full queue may have dropped the others.
+    /// Like [`Client::exchange`], behind long datagrams of other clients. If the host's queues are
+    /// so short that these may leave no room, sends another datagram of `length` bytes after each
+    /// `interval` until one of them has its echo. Echoes of the datagrams in `due` may arrive too.
     ///
     /// # Errors
     /// Those of [`Client::send`] and [`Client::receive`].
-    pub fn exchange_again(
+    pub fn exchange_behind_long(
         &mut self,
+        server: &Datagrams,
         due: &mut Vec<Sent>,
         length: usize,
         interval: Duration,
     ) -> Result<(), Failure> {
+        if !server.has_short_queue() {
+            return self.exchange(length);
+        }
         let deadline = self.clock.progress_deadline();
         let mut own = Vec::new();
         while !deadline.is_over() {

@@ -137,6 +137,13 @@ impl Datagrams {
         waiting.seen().copied().unwrap_or(Sockets::WAITING_DATAGRAMS).max(1) as usize
     }
 
+    /// Whether a datagram may be lost in the server's queue although the server takes each one.
+    #[must_use]
+    pub fn has_short_queue(&self) -> bool {
+        let most = Sockets::WAITING_DATAGRAMS as usize;
+        matches!(self.place, Place::Ip(_)) && self.queue_capacity() < most
+    }
+
     /// A client that the server can reply to.
     ///
     /// # Errors
