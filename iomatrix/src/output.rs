@@ -85,11 +85,7 @@ impl Outputs {
         shown: &P,
         question: &P::Question,
     ) -> Result<(), Error> {
-        let unwritten = self.0.write_files(shown, question, Completeness::Complete);
-        let printed = self.0.stdout_format().map_or(Ok(()), |format| {
-            print(&report::render(shown, question, format, view::screen_view())?)
-        });
-        first(unwritten.into_iter().map(Error::from).chain(printed.err()))
+        self.write_and_print(shown, question, Completeness::Complete)
     }
 
     /// Writes the pages of an unfinished document to files, which will be written again when it is
@@ -118,9 +114,21 @@ impl Outputs {
         shown: &P,
         question: &P::Question,
     ) -> Result<(), Error> {
-        let unwritten = self.0.write_files(shown, question, Completeness::Partial);
-        let can_say = |format: &Format| !matches!(format, Format::Csv | Format::Margins);
-        let printed = self.0.stdout_format().filter(can_say).map_or(Ok(()), |format| {
+        self.write_and_print(shown, question, Completeness::Partial)
+    }
+
+    fn write_and_print<P: Pages>(
+        &mut self,
+        shown: &P,
+        question: &P::Question,
+        completeness: Completeness,
+    ) -> Result<(), Error> {
+        let unwritten = self.0.write_files(shown, question, completeness);
+        let is_meant = |format: &Format| match completeness {
+            Completeness::Complete => true,
+            Completeness::Partial => !matches!(format, Format::Csv | Format::Margins),
+        };
+        let printed = self.0.stdout_format().filter(is_meant).map_or(Ok(()), |format| {
             print(&report::render(shown, question, format, view::screen_view())?)
         });
         first(unwritten.into_iter().map(Error::from).chain(printed.err()))

@@ -136,7 +136,7 @@ fn wrap(line: &str, margin: usize, width: Width) -> String {
     text
 }
 
-/// Blanks behind a text until it takes so many columns.
+/// A text, with blanks behind it that fill its column.
 fn pad(text: &str, columns: usize) -> String {
     format!("{text}{:1$}", "", columns.saturating_sub(measure(text)))
 }
